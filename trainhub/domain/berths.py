@@ -1,0 +1,131 @@
+"""Berths: their layout by class, and who holds which for which segments.
+
+Segment i is the leg from station i to station i+1. A journey [from, to) is a bit mask with the
+bits from..to-1 set, so that "is it free from here to there" is one AND.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from trainhub.domain.errors import BadMessage
+from trainhub.domain.model import BerthKey, Coach, PersonKey, berth_key
+
+
+class BerthType(StrEnum):
+    LOWER = "LOWER"
+    SIDE_LOWER = "SIDE_LOWER"
+    MIDDLE = "MIDDLE"
+    UPPER = "UPPER"
+    SIDE_UPPER = "SIDE_UPPER"
+    SEAT = "SEAT"
+
+
+_L, _M, _U = BerthType.LOWER, BerthType.MIDDLE, BerthType.UPPER
+_SL, _SU = BerthType.SIDE_LOWER, BerthType.SIDE_UPPER
+
+# One bay of berths by class; the bay repeats through the coach. A class that is not here has seats.
+BAYS: dict[str, tuple[BerthType, ...]] = {
+    "SL": (_L, _M, _U, _L, _M, _U, _SL, _SU),
+    "3A": (_L, _M, _U, _L, _M, _U, _SL, _SU),
+    "3E": (_L, _M, _U, _L, _M, _U, _SL, _SU),
+    "2A": (_L, _U, _L, _U, _SL, _SU),
+    "1A": (_L, _U),
+}
+
+# Berths of a coach whose chart names its type but not their number.
+BERTHS: dict[tuple[str, str], int] = {
+    ("SL", "ICF"): 72,
+    ("3A", "ICF"): 64,
+    ("2A", "ICF"): 46,
+    ("SL", "LHB"): 80,
+    ("3A", "LHB"): 72,
+    ("2A", "LHB"): 52,
+}
+
+
+def layout(coach: Coach) -> tuple[BerthType, ...]:
+    """The type of each berth of a coach, berth 1 first. BadMessage if the chart's own is odd."""
+    if coach.layout is not None:
+        if len(coach.layout) != coach.berths:
+            raise BadMessage(
+                f"coach {coach.code} has {coach.berths} berths and a layout of {len(coach.layout)}"
+            )
+        try:
+            return tuple(BerthType(name) for name in coach.layout)
+        except ValueError as error:
+            known = ", ".join(BerthType)
+            raise BadMessage(f"coach {coach.code}: {error}: use {known}") from None
+    bay = BAYS.get(coach.class_, (BerthType.SEAT,))
+    return tuple(bay[place % len(bay)] for place in range(coach.berths))
+
+
+def segments(start: int, end: int) -> int:
+    """The bit mask of a journey [start, end); 0 if it is empty."""
+    return ((1 << max(end - start, 0)) - 1) << start
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A person's part in a berth: which segments, and whether it is half a side lower (RAC)."""
+
+    mask: int
+    half: bool
+
+
+class Occupancy:
+    """Who holds which berth of one run, segment by segment.
+
+    A berth holds one person a segment; a side lower may hold two on RAC instead.
+    """
+
+    def __init__(self, coaches: tuple[Coach, ...]) -> None:
+        self.types: dict[BerthKey, BerthType] = {
+            berth_key(coach.code, place): kind
+            for coach in coaches
+            for place, kind in enumerate(layout(coach), start=1)
+        }
+        self._holds: dict[BerthKey, dict[PersonKey, Hold]] = {}
+
+    def held_at(self, segment: int) -> Iterator[BerthKey]:
+        """The berths that somebody holds on that segment."""
+        bit = 1 << segment
+        for berth, holds in self._holds.items():
+            if any(hold.mask & bit for hold in holds.values()):
+                yield berth
+
+    def holders(self, berth: BerthKey) -> Mapping[PersonKey, Hold]:
+        return self._holds.get(berth, {})
+
+    def at(self, berth: BerthKey, segment: int) -> Iterator[PersonKey]:
+        """Who holds the berth on that segment: nobody, one, or two on RAC."""
+        bit = 1 << segment
+        return (person for person, hold in self.holders(berth).items() if hold.mask & bit)
+
+    def has_room(self, berth: BerthKey, mask: int, *, half: bool) -> bool:
+        """Whether one more person (on half a side lower, if `half`) fits on all of `mask`."""
+        if half and self.types[berth] is not BerthType.SIDE_LOWER:
+            return False
+        full = once = 0
+        for hold in self.holders(berth).values():
+            if half and hold.half:
+                full |= once & hold.mask
+                once |= hold.mask
+            else:
+                full |= hold.mask
+        return not full & mask
+
+    def take(self, berth: BerthKey, person: PersonKey, mask: int, *, half: bool) -> None:
+        """Give the berth to a person for `mask`; the caller has asked `has_room` before."""
+        self._holds.setdefault(berth, {})[person] = Hold(mask, half)
+
+    def release(self, berth: BerthKey, person: PersonKey, mask: int) -> None:
+        """Take `mask` from a person's hold; a hold that has nothing left goes."""
+        holds = self._holds[berth]
+        left = holds[person].mask & ~mask
+        if left:
+            holds[person] = Hold(left, holds[person].half)
+        else:
+            del holds[person]
+            if not holds:
+                del self._holds[berth]

@@ -1,0 +1,242 @@
+"""From a chart as a railway sends it to one that a run can be loaded from.
+
+What is wrong with the train itself refuses the whole chart (BadMessage). What is wrong with one
+passenger leaves out that passenger, with the line and the reason; the others load.
+"""
+
+import csv
+import dataclasses
+import io
+import re
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from trainhub.domain.berths import BERTHS, Occupancy, layout, segments
+from trainhub.domain.codec import camel, load
+from trainhub.domain.commands import Rejected
+from trainhub.domain.errors import BadMessage
+from trainhub.domain.model import Booking, BookingStatus, Chart, berth_key, normal_train_no
+
+TRAIN_NO = re.compile(r"[0-9A-Z]{1,10}")
+PNR = re.compile(r"[0-9]{10,12}")
+TIME = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
+COACH = re.compile(r"[0-9A-Z]{1,6}")
+MOST_ON_A_PNR = 6
+MOST_STATIONS = 200
+MOST_BERTHS = 150
+# Fields that arrive as text from CSV and are numbers in the chart.
+_NUMBERS = ("index", "number", "berth", "age")
+
+
+def read_chart(data: Any) -> tuple[Chart, tuple[Rejected, ...]]:
+    """Check a chart (a JSON object; `passengers` a list, or CSV text with a header).
+
+    Returns the chart with the passengers that are sound, and the others with their reasons.
+    `line` counts entries from 1; in CSV it is the line of the text, the header being 1.
+    """
+    if not isinstance(data, Mapping):
+        raise BadMessage("a chart is an object with trainNo, trainName, startDate and stations")
+    rows = _rows(data.get("passengers") or [])
+    coaches = [_with_berths(coach) for coach in _list(data, "coaches")]
+    head = {**data, "coaches": coaches, "passengers": []}
+    if "trainNo" in head:
+        head["trainNo"] = normal_train_no(head["trainNo"])
+    chart = load(Chart, head)
+    _check_train(chart)
+    passengers, rejected = _check_passengers(chart, rows)
+    return dataclasses.replace(chart, passengers=tuple(passengers)), tuple(rejected)
+
+
+def _list(data: Mapping[str, Any], name: str) -> list[Any]:
+    value = data.get(name) or []
+    if not isinstance(value, list):
+        raise BadMessage(f"{name} is a list")
+    return value
+
+
+def _with_berths(coach: Any) -> Any:
+    """A coach that names its type (ICF, LHB) in place of its number of berths."""
+    if not isinstance(coach, Mapping) or "type" not in coach:
+        return coach
+    rest = {name: value for name, value in coach.items() if name != "type"}
+    known = BERTHS.get((str(coach.get("class")), str(coach["type"])))
+    if "berths" not in rest and known is not None:
+        rest["berths"] = known
+    return rest
+
+
+def _rows(passengers: Any) -> Iterable[tuple[int, Any]]:
+    if isinstance(passengers, list):
+        return enumerate(passengers, start=1)
+    if not isinstance(passengers, str):
+        raise BadMessage("passengers is a list of objects, or one text in CSV with a header")
+    reader = csv.DictReader(io.StringIO(passengers.removeprefix("\ufeff")), strict=True)
+    needed = {camel(f.name) for f in dataclasses.fields(Booking) if _is_needed(f)}
+    try:
+        missing = needed - set(reader.fieldnames or ())
+        if missing:
+            raise BadMessage(f"the CSV header lacks {', '.join(sorted(missing))}")
+        return [(reader.line_num, _from_csv(row)) for row in reader]
+    except csv.Error as error:
+        raise BadMessage(f"the CSV breaks at line {reader.line_num}: {error}") from None
+
+
+def _is_needed(field: "dataclasses.Field[Any]") -> bool:
+    return field.default is dataclasses.MISSING
+
+
+def _from_csv(row: Mapping[str | None, Any]) -> Any:
+    if None in row or None in row.values():
+        return None  # more or fewer cells than the header has
+    filled = {str(name): cell.strip() for name, cell in row.items() if cell.strip()}
+    for name in _NUMBERS:
+        if filled.get(name, "").isascii() and filled.get(name, "").isdecimal():
+            filled[name] = int(filled[name][:18])
+    return filled
+
+
+def _check_train(chart: Chart) -> None:
+    if not TRAIN_NO.fullmatch(chart.train_no):
+        raise BadMessage("trainNo is 1 to 10 letters and digits, like 12345")
+    try:
+        ZoneInfo(chart.timezone)
+    except (KeyError, ValueError, OSError):
+        raise BadMessage("timezone is a name like Asia/Kolkata") from None
+    _check_stations(chart)
+    codes = [coach.code for coach in chart.coaches]
+    for coach in chart.coaches:
+        if not COACH.fullmatch(coach.code):
+            raise BadMessage("a coach's code is 1 to 6 letters and digits, like S1")
+        if codes.count(coach.code) > 1:
+            raise BadMessage(f"coach {coach.code} is there twice")
+        if not 1 <= coach.berths <= MOST_BERTHS:
+            raise BadMessage(f"coach {coach.code} has 1 to {MOST_BERTHS} berths")
+        layout(coach)
+
+
+def _check_stations(chart: Chart) -> None:
+    stations = chart.stations
+    if not 2 <= len(stations) <= MOST_STATIONS:
+        raise BadMessage(f"stations is a list of 2 to {MOST_STATIONS}, in running order")
+    if len({station.code for station in stations}) < len(stations):
+        raise BadMessage("a station code is there twice: each stop has its own")
+    clock, distance = timedelta(0), 0
+    for place, station in enumerate(stations):
+        path = f"stations[{place}]"
+        if station.arrival is None and place > 0:
+            raise BadMessage(f"{path}.arrival is missing: every stop but the first has one")
+        if station.departure is None and place < len(stations) - 1:
+            raise BadMessage(f"{path}.departure is missing: every stop but the last has one")
+        for name, time in (("arrival", station.arrival), ("departure", station.departure)):
+            if time is None:
+                continue
+            if not TIME.fullmatch(time):
+                raise BadMessage(f"{path}.{name} is a time like 15:50")
+        clock = _check_order(station.arrival, station.departure, station.day, clock, path)
+        if station.distance_km < distance:
+            raise BadMessage(f"{path}.distanceKm is less than at the station before")
+        distance = station.distance_km
+
+
+def _check_order(
+    arrival: str | None, departure: str | None, day: int, clock: timedelta, path: str
+) -> timedelta:
+    """The stop's last time since midnight of day 1; times that run backwards are an error."""
+    if not 1 <= day <= 10:
+        raise BadMessage(f"{path}.day is 1 on the day the train starts, and at most 10")
+    for after in stop_times(arrival, departure, day):
+        if after is None:
+            continue
+        if after < clock:
+            raise BadMessage(f"{path}: a time is before that of the stop before it: mind the day")
+        clock = after
+    return clock
+
+
+def stop_times(
+    arrival: str | None, departure: str | None, day: int
+) -> tuple[timedelta | None, timedelta | None]:
+    """Arrival and departure since midnight of the run's day 1.
+
+    `day` is the day of the arrival; a halt over midnight departs on the next one.
+    """
+    came, goes = _since_midnight(arrival, day), _since_midnight(departure, day)
+    if came is not None and goes is not None and goes < came:
+        goes += timedelta(days=1)
+    return came, goes
+
+
+def _since_midnight(time: str | None, day: int) -> timedelta | None:
+    if time is None:
+        return None
+    return timedelta(days=day - 1, hours=int(time[:2]), minutes=int(time[3:]))
+
+
+def _check_passengers(
+    chart: Chart, rows: Iterable[tuple[int, Any]]
+) -> tuple[list[Booking], list[Rejected]]:
+    places = {station.code: index for index, station in enumerate(chart.stations)}
+    classes = {coach.code: coach.class_ for coach in chart.coaches}
+    occupancy = Occupancy(chart.coaches)
+    persons: set[str] = set()
+    sound: list[Booking] = []
+    rejected: list[Rejected] = []
+    for line, row in rows:
+        try:
+            booking = _booking(row)
+            if booking.person in persons:
+                raise BadMessage(f"person {booking.index} of the PNR is there twice")
+            _seat(booking, places, classes, occupancy)
+        except BadMessage as error:
+            pnr = str(row.get("pnr", "")) if isinstance(row, Mapping) else ""
+            rejected.append(Rejected(line=line, pnr=pnr[:20], reason=error.message))
+        else:
+            persons.add(booking.person)
+            sound.append(booking)
+    return sound, rejected
+
+
+def _booking(row: Any) -> Booking:
+    if not isinstance(row, Mapping):
+        raise BadMessage("the line does not have the header's fields")
+    if type(row.get("pnr")) is int:
+        row = {**row, "pnr": str(row["pnr"])}
+    booking = load(Booking, row)
+    if not PNR.fullmatch(booking.pnr):
+        raise BadMessage("pnr is 10 to 12 digits")
+    if not 1 <= booking.index <= MOST_ON_A_PNR:
+        raise BadMessage(f"index counts the people on a PNR, from 1 to {MOST_ON_A_PNR}")
+    return booking
+
+
+def _seat(
+    booking: Booking, places: Mapping[str, int], classes: Mapping[str, str], occupancy: Occupancy
+) -> None:
+    """Check the journey and the berth, and take the berth."""
+    for name, code in (("from", booking.from_), ("to", booking.to)):
+        if code not in places:
+            raise BadMessage(f"{name}: the train has no station {code[:20]}")
+    start, end = places[booking.from_], places[booking.to]
+    if end <= start:
+        raise BadMessage("to does not come after from")
+    if booking.coach is None or booking.berth is None:
+        if booking.status is BookingStatus.CNF:
+            raise BadMessage("a confirmed passenger has a coach and a berth")
+        if booking.coach is not None or booking.berth is not None:
+            raise BadMessage("coach and berth go together")
+        return
+    if booking.status is BookingStatus.WL:
+        raise BadMessage("a passenger on the waiting list has no berth")
+    berth = berth_key(booking.coach, booking.berth)
+    if berth not in occupancy.types:
+        raise BadMessage(f"there is no berth {berth[:20]} on this train")
+    if classes[booking.coach] != booking.class_:
+        raise BadMessage(f"{booking.coach} is of class {classes[booking.coach]}")
+    half, mask = booking.status is BookingStatus.RAC, segments(start, end)
+    if half and occupancy.types[berth] != "SIDE_LOWER":
+        raise BadMessage(f"{berth} is no side lower, which RAC passengers share")
+    if not occupancy.has_room(berth, mask, half=half):
+        raise BadMessage(f"berth {berth} is taken on that part of the way")
+    occupancy.take(berth, booking.person, mask, half=half)

@@ -1,0 +1,236 @@
+"""What happened on a run, as values, each with its audience. `EVENTS` is the table by type.
+
+An event holds all that `TrainState.evolve` needs; `told` is the part that its audience reads.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ClassVar, TypeAlias
+
+from trainhub.domain.codec import dump
+from trainhub.domain.commands import To
+from trainhub.domain.model import STAFF, Chart, Level, PersonKey, Role, person_key
+
+
+@dataclass(frozen=True)
+class Everyone:
+    """All sockets in the run's room."""
+
+
+@dataclass(frozen=True)
+class User:
+    """One passenger, on each of their devices."""
+
+    id: str
+
+
+@dataclass(frozen=True)
+class Roles:
+    """The run's own sockets of these roles."""
+
+    roles: frozenset[Role]
+
+
+# Whoever is named by one of its parts may be told.
+Audience: TypeAlias = tuple[Everyone | User | Roles, ...]
+
+EVERYONE: Audience = (Everyone(),)
+TO_STAFF: Audience = (Roles(STAFF),)
+
+
+def user_and_staff(user: str) -> Audience:
+    return (User(user), Roles(STAFF))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """A station as events name it; `expected` is when the train should be there."""
+
+    code: str
+    name: str
+    index: int
+    expected: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    at: datetime
+
+    # Fields that the fold needs and the audience does not read.
+    untold: ClassVar[frozenset[str]] = frozenset({"at"})
+
+    @property
+    def audience(self) -> Audience:
+        return EVERYONE
+
+    @property
+    def persons(self) -> Iterable[PersonKey]:
+        """The people whose state this event changes."""
+        return ()
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """The event's data as its audience reads it, JSON-ready."""
+        return {name: value for name, value in dump(self).items() if name not in self.untold}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainRegistered(Event):
+    chart: Chart
+
+    @property
+    def persons(self) -> Iterable[PersonKey]:
+        return (booking.person for booking in self.chart.passengers)
+
+    @property
+    def told(self) -> dict[str, Any]:
+        return {
+            "trainName": self.chart.train_name,
+            "timezone": self.chart.timezone,
+            "stations": dump(self.chart.stations),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class JourneyStarted(Event):
+    station: Place
+    next: Place
+
+
+@dataclass(frozen=True, kw_only=True)
+class StationArrival(Event):
+    """`delay_minutes` may be negative; `alighted` counts those who reached their destination."""
+
+    station: Place
+    scheduled: datetime
+    expected: datetime
+    actual: datetime
+    delay_minutes: int
+    platform: str | None
+    next: Place | None
+    alighted: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class StationDeparture(Event):
+    station: Place
+    scheduled: datetime
+    expected: datetime
+    actual: datetime
+    delay_minutes: int
+    platform: str | None
+    next: Place | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class JourneyCompleted(Event):
+    station: Place
+
+
+@dataclass(frozen=True, kw_only=True)
+class PersonEvent(Event):
+    """Something that happened to one person; that person's user and the staff are told."""
+
+    user: str
+    pnr: str
+    index: int
+    name: str
+    coach: str | None
+    berth: int | None
+    from_: str
+    to: str
+
+    untold = frozenset({"at", "user"})
+
+    @property
+    def audience(self) -> Audience:
+        return user_and_staff(self.user)
+
+    @property
+    def person(self) -> PersonKey:
+        return person_key(self.pnr, self.index)
+
+    @property
+    def persons(self) -> Iterable[PersonKey]:
+        return (self.person,)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PassengerBoarded(PersonEvent):
+    pass
+
+
+@dataclass(frozen=True, kw_only=True)
+class PassengerAlighted(PersonEvent):
+    pass
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoShow(PersonEvent):
+    pass
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoShowUndone(PersonEvent):
+    pass
+
+
+@dataclass(frozen=True, kw_only=True)
+class BerthVacated(Event):
+    """A berth, or half a side lower, is free from `from_` to `to`; `cause` says why."""
+
+    coach: str
+    berth: int
+    class_: str
+    from_: str
+    to: str
+    cause: str
+
+    @property
+    def audience(self) -> Audience:
+        return TO_STAFF
+
+
+@dataclass(frozen=True, kw_only=True)
+class Announcement(Event):
+    text: str
+    level: Level
+    audience_: To
+    user: str | None = None
+
+    untold = frozenset({"at", "audience", "user"})
+
+    @property
+    def audience(self) -> Audience:
+        if self.audience_ is To.USER:
+            return (User(self.user or ""),)
+        return TO_STAFF if self.audience_ is To.STAFF else EVERYONE
+
+
+EVENTS: dict[str, type[Event]] = {
+    "TRAIN_REGISTERED": TrainRegistered,
+    "JOURNEY_STARTED": JourneyStarted,
+    "STATION_ARRIVAL": StationArrival,
+    "STATION_DEPARTURE": StationDeparture,
+    "JOURNEY_COMPLETED": JourneyCompleted,
+    "PASSENGER_BOARDED": PassengerBoarded,
+    "PASSENGER_ALIGHTED": PassengerAlighted,
+    "NO_SHOW": NoShow,
+    "NO_SHOW_UNDONE": NoShowUndone,
+    "BERTH_VACATED": BerthVacated,
+    "ANNOUNCEMENT": Announcement,
+}
+TYPES: dict[type[Event], str] = {cls: name for name, cls in EVENTS.items()}
+
+
+def may_be_told(audience: Audience, role: Role | None, user: str | None) -> bool:
+    """Whether a socket of that role on the run, or of that passenger, is in the audience."""
+    for part in audience:
+        if isinstance(part, Everyone):
+            return True
+        if isinstance(part, User) and role is Role.PASSENGER and part.id == user:
+            return True
+        if isinstance(part, Roles) and role in part.roles:
+            return True
+    return False

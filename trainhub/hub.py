@@ -1,0 +1,320 @@
+"""A command in; its events to the journal, and from there to the three readers.
+
+The hub holds the runs. Between finding a run, deciding, evolving and putting the events in line
+there is no await, so commands on a run take effect one at a time, in the log's order. What is read
+is taken at once and handed out when the log has it: nobody sees what a crash could unsay.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+from datetime import date, datetime, timedelta
+from typing import Any, TypeVar
+
+from trainhub.domain import commands as c
+from trainhub.domain.errors import AmbiguousRun, HubError, TooManyRooms, Unavailable, UnknownTrain
+from trainhub.domain.events import Event, may_be_told
+from trainhub.domain.model import Role, RunKey, RunStatus, run_key
+from trainhub.domain.train import TrainState
+from trainhub.domain.views import figures, run_view
+from trainhub.history import History
+from trainhub.identity import Identity, Standing, require
+from trainhub.journal import Journal, JournalFailed, Log, Reader, Record
+from trainhub.protocol import Since, event_message, figure_message, run_fields
+from trainhub.rooms import Listener, Rooms
+
+log = logging.getLogger("trainhub.hub")
+
+T = TypeVar("T")
+Clock = Callable[[], datetime]
+
+# Rooms one socket may be in (protocol.md); whoever has no token counts as a passenger.
+PASSENGER_ROOMS, STAFF_ROOMS = 4, 64
+# How long a run that has ended can still be read.
+KEEP_ENDED = timedelta(hours=6)
+# What is in service, the surest sign first, for a train that is named without its date.
+_IN_SERVICE = (RunStatus.RUNNING, RunStatus.SCHEDULED, RunStatus.COMPLETED, RunStatus.CANCELLED)
+
+
+class Hub:
+    """The runs of one log, and all that can be asked of them."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        rooms: Rooms,
+        clock: Clock,
+        on_failure: Callable[[BaseException], None],
+    ) -> None:
+        self._journal = journal
+        self._clock = clock
+        self.rooms = rooms
+        self.log = Log(journal, self._committed, on_failure)
+        self.readers: list[Reader] = []
+        self._history = History()
+        self._runs: dict[RunKey, TrainState] = {}
+        self._by_train: dict[str, dict[RunKey, TrainState]] = {}
+        self._figures_due: set[RunKey] = set()
+        self.loaded = False
+
+    @property
+    def epoch(self) -> str:
+        return self._journal.epoch
+
+    def now(self) -> datetime:
+        return self._clock()
+
+    def check(self) -> None:
+        """Raise Unavailable while the runs are being loaded, or if the journal has failed."""
+        if not self.loaded:
+            raise Unavailable("the hub is starting and loads its runs: try again in a moment")
+        self.log.check()
+
+    # --- finding a run ----------------------------------------------------------------------
+
+    def runs(self) -> Iterable[TrainState]:
+        return self._runs.values()
+
+    def state(self, run: RunKey) -> TrainState:
+        found = self._runs.get(run)
+        if found is None:
+            raise UnknownTrain(f"there is no run {run} here")
+        return found
+
+    def find(self, train_no: str, start_date: date | None, identity: Identity) -> TrainState:
+        """The run that is named; without a date the one in service, as the token may tell.
+
+        Raises UnknownTrain, or AmbiguousRun with the dates in `details`.
+        """
+        if start_date is not None:
+            return self.state(run_key(train_no, start_date))
+        runs = self._by_train.get(train_no)
+        if not runs:
+            raise UnknownTrain(f"there is no train {train_no[:20]} here")
+        for status in _IN_SERVICE:
+            live = [state for state in runs.values() if state.status is status]
+            named = [state for state in live if state.run in identity.trains]
+            if len(named) == 1 or len(live) == 1:
+                return (named or live)[0]
+            if live:
+                dates = sorted(state.chart.start_date.isoformat() for state in live)
+                raise AmbiguousRun(
+                    f"several runs of {train_no} are {status}: name one by its startDate",
+                    startDates=dates,
+                )
+        raise AssertionError("every status was looked for")
+
+    # --- commands ---------------------------------------------------------------------------
+
+    async def execute(self, command: c.Command, identity: Identity) -> dict[str, Any]:
+        """Carry out a command; returns its result once its events are durable and delivered.
+
+        Raises a HubError, also only once what it speaks of is durable; nothing is changed then.
+        """
+        self.log.check()
+        try:
+            state = self._run_of(command, identity)
+            events = state.decide(command, self._clock())
+        except HubError:
+            await self.log.append()
+            raise
+        first = state.seq + 1
+        self._adopt(state)
+        for event in events:
+            state.evolve(event)
+        result = _result(command, state, events)
+        await self.log.append(state.run, first, events)
+        return result
+
+    def _run_of(self, command: c.Command, identity: Identity) -> TrainState:
+        if isinstance(command, c.RegisterTrain):
+            run = command.chart.run
+            require(identity, type(command), run)
+            return self._runs.get(run) or TrainState(run)
+        state = self.find(command.train_no, command.start_date, identity)
+        require(identity, type(command), state.run)
+        return state
+
+    def _adopt(self, state: TrainState) -> None:
+        if state.run not in self._runs:
+            self._runs[state.run] = state
+            train_no = run_fields(state.run)["trainNo"]
+            self._by_train.setdefault(train_no, {})[state.run] = state
+
+    def _committed(self, records: list[Record]) -> None:
+        for record in records:
+            self._history.add(record)
+            self._figures_due.add(record.run)
+        self.rooms.deliver(records)
+        for reader in self.readers:
+            reader.offer(records)
+
+    # --- reading ----------------------------------------------------------------------------
+
+    async def read(self, view: Callable[[], T]) -> T:
+        """What `view` gives now, handed out once all that it may show is durable."""
+        seen = view()
+        await self.log.append()
+        return seen
+
+    async def join(
+        self,
+        listener: Listener,
+        identity: Identity,
+        state: TrainState,
+        since: Since | None,
+        answer: Callable[[dict[str, Any]], None],
+    ) -> None:
+        """Put a listener into a run's room, and bring it up to date without a gap.
+
+        `answer` is given SUBSCRIBED's fields, and then come the missed events or a SNAPSHOT; all
+        later events follow from the room. Raises TooManyRooms.
+        """
+        rooms = self.rooms.rooms_of(listener)
+        most = PASSENGER_ROOMS if identity.role in (None, Role.PASSENGER) else STAFF_ROOMS
+        if state.run not in rooms and len(rooms) >= most:
+            raise TooManyRooms(f"a socket of yours may be in {most} rooms: leave one first")
+        standing, seq = identity.standing(state.run), state.seq
+        recovered = self._holds(state, since)
+        messages = [] if recovered else [self.snapshot(state, standing)]
+        boarding = self._figures(state)
+        evicted = False
+
+        def enter() -> None:
+            # Here the log stands at `seq`: what is before it is history, what comes later follows.
+            nonlocal evicted
+            if recovered and since is not None:
+                records = self._history.since(state.run, since.seq)
+                evicted = records is None
+                messages.extend(_told(records or (), standing))
+            if evicted:
+                return
+            self.rooms.join(state.run, listener, standing)
+            answer(
+                {
+                    **run_fields(state.run),
+                    "epoch": self.epoch,
+                    "seq": seq,
+                    "recovered": recovered,
+                }
+            )
+            frames = [self.rooms.frame(message) for message in (*messages, boarding)]
+            listener.send(b"".join(frames))
+
+        await self.log.append(then=enter)
+        if evicted:  # by a commit of very many events that was in flight
+            await self.join(listener, identity, state, None, answer)
+
+    def _holds(self, state: TrainState, since: Since | None) -> bool:
+        """Whether what came after `since` is still held."""
+        if since is None or since.epoch != self.epoch:
+            return False
+        return self._history.since(state.run, since.seq) is not None
+
+    def leave(self, listener: Listener, state: TrainState) -> None:
+        self.rooms.leave(state.run, listener)
+
+    def snapshot(self, state: TrainState, standing: Standing) -> dict[str, Any]:
+        """The SNAPSHOT message: the run as it may be read at its seq."""
+        return {
+            "type": "SNAPSHOT",
+            **run_fields(state.run),
+            "epoch": self.epoch,
+            "seq": state.seq,
+            "run": run_view(state, standing.role, standing.user),
+        }
+
+    def missed(
+        self, state: TrainState, seq: int, standing: Standing
+    ) -> list[dict[str, Any]] | None:
+        """The events after `seq` that may be told, or None if some are no longer held."""
+        records = self._history.since(state.run, seq)
+        return None if records is None else _told(records, standing)
+
+    def _figures(self, state: TrainState) -> dict[str, Any]:
+        return figure_message("BOARDING_UPDATE", state.run, figures(state))
+
+    # --- on timers --------------------------------------------------------------------------
+
+    async def send_figures(self) -> None:
+        """BOARDING_UPDATE to each room whose run has changed since the last call."""
+        due, self._figures_due = self._figures_due, set()
+        live = [self._runs[run] for run in due if run in self._runs and self.rooms.is_open(run)]
+        messages = [(state.run, self._figures(state)) for state in live]
+        await self.log.append()
+        for run, message in messages:
+            self.rooms.broadcast_to_train(run, self.rooms.frame(message))
+        self.rooms.flush()
+
+    def retire(self) -> None:
+        """Forget the runs that ended long ago, once every reader has all of them."""
+        if any(reader.behind for reader in self.readers):
+            return
+        before = self._clock() - KEEP_ENDED
+        for state in [s for s in self._runs.values() if s.ended_at and s.ended_at < before]:
+            train_no = run_fields(state.run)["trainNo"]
+            del self._runs[state.run]
+            del self._by_train[train_no][state.run]
+            if not self._by_train[train_no]:
+                del self._by_train[train_no]
+            self._history.forget(state.run)
+            self.rooms.close(state.run)
+
+    # --- starting ---------------------------------------------------------------------------
+
+    async def load(self) -> int:
+        """Fold the journal into the runs, before anything is asked; returns its records' number."""
+        start, count, position = time.monotonic(), 0, 0
+        while records := await self._journal.read(position, 5_000):
+            for record in records:
+                self._replay(record)
+            position = records[-1].position
+            count += len(records)
+        took = time.monotonic() - start
+        log.info("%d runs from %d journal records in %.2f s", len(self._runs), count, took)
+        return count
+
+    def _replay(self, record: Record) -> None:
+        state = self._runs.get(record.run) or TrainState(record.run)
+        if record.seq != state.seq + 1:
+            raise JournalFailed(
+                f"{record.run} has seq {record.seq} after {state.seq} in the journal: "
+                "restore the data folder from a copy, or start with an empty one"
+            )
+        self._adopt(state)
+        state.evolve(record.event)
+        self._history.add(record)
+
+    async def restore(self, run: RunKey, events: list[Event]) -> None:
+        """Take a run that another log has kept, event by event, into this one."""
+        state = TrainState(run)
+        for event in events:
+            state.evolve(event)
+        self._adopt(state)
+        await self.log.append(run, 1, events)
+
+
+def _told(records: Iterable[Record], standing: Standing) -> list[dict[str, Any]]:
+    return [
+        event_message(record)
+        for record in records
+        if may_be_told(record.event.audience, standing.role, standing.user)
+    ]
+
+
+def _result(command: c.Command, state: TrainState, events: list[Event]) -> dict[str, Any]:
+    """What the command's giver is answered: the first event's data, and the run's seq."""
+    if isinstance(command, c.RegisterTrain):
+        chart = command.chart
+        return {
+            "seq": state.seq,
+            **run_fields(state.run),
+            "stations": len(chart.stations),
+            "passengers": len(chart.passengers),
+            "rejected": [
+                {"line": each.line, "pnr": each.pnr, "reason": each.reason}
+                for each in command.rejected
+            ],
+        }
+    told = events[0].told if events else {"unchanged": True}
+    return {"seq": state.seq, **run_fields(state.run), **told}

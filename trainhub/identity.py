@@ -1,0 +1,148 @@
+"""Who somebody is, from a signed token; and which command which role may give.
+
+A token is a JWT: `sub`, `role`, `exp` and `trains`, a list of train numbers or runs, or "*".
+"""
+
+import json
+import os
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import jwt
+
+from trainhub.domain import commands as c
+from trainhub.domain.errors import BadToken, Forbidden, NotIdentified
+from trainhub.domain.model import Role, RunKey
+
+ALL_TRAINS = "*"
+LEEWAY = timedelta(seconds=30)
+_ALGORITHM = "HS256"
+
+_STAFF_AND_FEEDS = frozenset({Role.ADMIN, Role.SERVICE, Role.TTE})
+_STAFF = frozenset({Role.ADMIN, Role.TTE})
+
+# Which roles may give a command, on the runs that their token covers.
+MAY: dict[type[c.Command], frozenset[Role]] = {
+    c.RegisterTrain: frozenset({Role.ADMIN, Role.SERVICE}),
+    c.StartJourney: _STAFF,
+    c.Arrive: _STAFF_AND_FEEDS,
+    c.Depart: _STAFF_AND_FEEDS,
+    c.MarkBoarded: _STAFF,
+    c.MarkNoShow: _STAFF,
+    c.UndoNoShow: _STAFF,
+    c.Announce: _STAFF_AND_FEEDS,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What somebody is on one run; both None for whoever has no part in it."""
+
+    role: Role | None = None
+    user: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Somebody, as their token says; without a token both `user` and `role` are None."""
+
+    user: str | None = None
+    role: Role | None = None
+    trains: frozenset[str] = frozenset()
+
+    def covers(self, run: RunKey) -> bool:
+        return bool(self.trains & {ALL_TRAINS, run, run.partition("/")[0]})
+
+    def standing(self, run: RunKey) -> Standing:
+        return Standing(self.role, self.user) if self.covers(run) else Standing()
+
+
+ANONYMOUS = Identity()
+
+
+def require(identity: Identity, command: type[c.Command], run: RunKey) -> None:
+    """Raise NotIdentified or Forbidden unless the role may give the command on that run."""
+    if identity.role is None:
+        raise NotIdentified("this needs a token: IDENTIFY first, or send Authorization: Bearer")
+    require_role(identity, MAY[command])
+    if not identity.covers(run):
+        raise Forbidden(f"the token does not cover {run}")
+
+
+def require_role(identity: Identity, roles: frozenset[Role]) -> None:
+    if identity.role is None:
+        raise NotIdentified("this needs a token: IDENTIFY first, or send Authorization: Bearer")
+    if identity.role not in roles:
+        raise Forbidden(f"{identity.role} may not do this; {', '.join(sorted(roles))} may")
+
+
+class Tokens:
+    """Makes and reads the hub's own tokens. `keys` maps a key id to its secret; the last one signs.
+
+    A token that names no known key, another algorithm, or no end is a BadToken.
+    """
+
+    def __init__(self, keys: dict[str, str]) -> None:
+        self._keys = keys
+
+    def issue(
+        self, user: str, role: Role, trains: Sequence[str], lasts: timedelta = timedelta(hours=12)
+    ) -> str:
+        kid = next(reversed(self._keys))
+        claims = {
+            "sub": user,
+            "role": role.value,
+            "trains": list(trains),
+            "exp": datetime.now(UTC) + lasts,
+        }
+        return jwt.encode(claims, self._keys[kid], algorithm=_ALGORITHM, headers={"kid": kid})
+
+    def identify(self, token: str) -> Identity:
+        try:
+            key = self._keys[jwt.get_unverified_header(token)["kid"]]
+            claims = jwt.decode(
+                token,
+                key,
+                algorithms=[_ALGORITHM],
+                leeway=LEEWAY,
+                options={"require": ["exp", "sub"], "verify_aud": False},
+            )
+        except jwt.ExpiredSignatureError:
+            raise BadToken("the token has expired: get a new one") from None
+        except (jwt.InvalidTokenError, KeyError, TypeError):
+            raise BadToken("the token is not one of this hub's: get a new one") from None
+        return _identity(claims)
+
+
+def _identity(claims: dict[str, Any]) -> Identity:
+    trains = claims.get("trains")
+    names = [trains] if isinstance(trains, str) else trains
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise BadToken('the token needs trains: a list of train numbers or runs, or "*"')
+    try:
+        role = Role(str(claims.get("role")))
+    except ValueError:
+        raise BadToken(f"the token needs a role: {', '.join(Role)}") from None
+    return Identity(claims["sub"], role, frozenset(names))
+
+
+def load_keys(path: Path) -> dict[str, str]:
+    """The hub's signing keys, {key id: secret}; made at the first start, readable by its owner."""
+    try:
+        keys = json.loads(path.read_text())
+    except FileNotFoundError:
+        keys = {secrets.token_hex(4): secrets.token_urlsafe(48)}
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            json.dump(keys, file)
+            file.flush()
+            os.fsync(file.fileno())
+    except ValueError:
+        keys = None
+    if not isinstance(keys, dict) or not keys:
+        raise ValueError(f"{path} does not hold the hub's keys: restore it, or remove it for new")
+    return keys

@@ -1,0 +1,160 @@
+"""The JSON messages of protocol version 1, both ways."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+import ujson
+
+from trainhub.domain.chart import read_chart
+from trainhub.domain.codec import load
+from trainhub.domain.commands import COMMANDS, Command, RegisterTrain
+from trainhub.domain.errors import BadMessage, HubError, UnknownType
+from trainhub.domain.events import TYPES
+from trainhub.domain.model import RunKey, normal_train_no
+from trainhub.journal import Record
+
+VERSION = 1
+MOST_SOCKET_BYTES = 64 * 1024
+MOST_BODY_BYTES = 16 * 1024 * 1024
+LONGEST_ID = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identify:
+    token: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Since:
+    """The last event a client saw: the log's epoch and the run's seq."""
+
+    epoch: str
+    seq: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubscribeTrain:
+    train_no: str
+    start_date: date | None = None
+    since: Since | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnsubscribeTrain:
+    train_no: str
+    start_date: date | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ping:
+    pass
+
+
+Message = Identify | SubscribeTrain | UnsubscribeTrain | Ping | Command
+_MESSAGES: dict[str, type[Any]] = {
+    "IDENTIFY": Identify,
+    "SUBSCRIBE_TRAIN": SubscribeTrain,
+    "UNSUBSCRIBE_TRAIN": UnsubscribeTrain,
+    "PING": Ping,
+    **COMMANDS,
+}
+
+
+def parse(text: str | bytes) -> Any:
+    """Text as JSON; BadMessage if it is not."""
+    try:
+        return ujson.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BadMessage(f"this is not JSON: {str(error)[:100]}") from None
+
+
+def read_message(data: Any) -> Message:
+    """A socket's message, from its JSON object; an `id` in it is the caller's matter."""
+    if not isinstance(data, Mapping):
+        raise BadMessage('a message is an object like {"type": "PING"}')
+    fields = {name: value for name, value in data.items() if name not in ("type", "id")}
+    kind = data.get("type")
+    if not isinstance(kind, str):
+        raise BadMessage('a message has a type, like {"type": "PING"}')
+    cls = _MESSAGES.get(kind)
+    if cls is None:
+        raise UnknownType(f"there is no message of that type: use {', '.join(_MESSAGES)}")
+    if issubclass(cls, Command):
+        return read_command(cls, fields)
+    return load(cls, _with_train_no(fields))  # type: ignore[no-any-return]
+
+
+def read_id(data: Any) -> str | int | None:
+    """The `id` that ties an answer to its message; one that is no short text or number is none."""
+    found = data.get("id") if isinstance(data, Mapping) else None
+    if isinstance(found, str) and len(found) <= LONGEST_ID and found.isprintable():
+        return found
+    return found if type(found) is int and abs(found) < 2**53 else None
+
+
+def read_command(cls: type[Command], fields: Mapping[str, Any]) -> Command:
+    """A command from its fields; the one way for sockets and HTTP alike."""
+    if cls is RegisterTrain:
+        chart, rejected = read_chart(fields)
+        return RegisterTrain(
+            train_no=chart.train_no, start_date=chart.start_date, chart=chart, rejected=rejected
+        )
+    return load(cls, _with_train_no(fields))
+
+
+def _with_train_no(fields: Mapping[str, Any]) -> Mapping[str, Any]:
+    """12345, "12345" and " 12345 " name the same train."""
+    if isinstance(fields.get("trainNo"), int | str):
+        return {**fields, "trainNo": normal_train_no(fields["trainNo"])}
+    return fields
+
+
+def encode(message: Mapping[str, Any]) -> bytes:
+    """A message as JSON in UTF-8. Raises on anything that is not JSON: NaN, dates, sets."""
+    text: str = ujson.dumps(
+        message, ensure_ascii=False, escape_forward_slashes=False, allow_nan=False
+    )
+    return text.encode()
+
+
+def event_message(record: Record) -> dict[str, Any]:
+    return {
+        "type": TYPES[type(record.event)],
+        **run_fields(record.run),
+        "seq": record.seq,
+        "timestamp": record.event.at.isoformat(timespec="milliseconds"),
+        "data": record.event.told,
+    }
+
+
+def figure_message(kind: str, run: RunKey, data: Mapping[str, Any]) -> dict[str, Any]:
+    return {"type": kind, **run_fields(run), "data": data}
+
+
+def run_fields(run: RunKey) -> dict[str, str]:
+    train_no, start_date = run.split("/")
+    return {"trainNo": train_no, "startDate": start_date}
+
+
+def welcome(client: str, now: datetime, heartbeat_seconds: int) -> dict[str, Any]:
+    return {
+        "type": "WELCOME",
+        "clientId": client,
+        "protocol": VERSION,
+        "serverTime": now.isoformat(timespec="milliseconds"),
+        "heartbeatSeconds": heartbeat_seconds,
+    }
+
+
+def goodbye(reason: str, retry_after_ms: int) -> dict[str, Any]:
+    return {"type": "GOODBYE", "reason": reason, "retryAfterMs": retry_after_ms}
+
+
+def error_fields(error: HubError) -> dict[str, Any]:
+    """`code`, `message` and, if there are any, `details`."""
+    fields: dict[str, Any] = {"code": error.code, "message": error.message}
+    if error.details:
+        fields["details"] = error.details
+    return fields

@@ -1,0 +1,315 @@
+"""The composition root: builds the hub, starts its timers, and stops it all in order."""
+
+import asyncio
+import json
+import logging
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+from tornado.ioloop import PeriodicCallback
+from tornado.netutil import bind_sockets
+
+from trainhub import demo, notifications
+from trainhub.adapters.data_folder import BadDataFolder, DataFolder
+from trainhub.adapters.embedded_mongod import EmbeddedMongod, MongodFailed, MongodMissing
+from trainhub.adapters.mongo import BadUri, MongoStore
+from trainhub.adapters.outbox import Outbox
+from trainhub.adapters.sqlite_journal import SqliteJournal
+from trainhub.charts import load_charts
+from trainhub.documents import INDEXES, changes
+from trainhub.domain.model import Role
+from trainhub.hub import Clock, Hub
+from trainhub.identity import ALL_TRAINS, Identity, Tokens, load_keys
+from trainhub.journal import JournalFailed, Reader, Record
+from trainhub.notifications import Job, Notifications
+from trainhub.rooms import Rooms
+from trainhub.settings import BadSettings, Settings, TokenRequest, read_settings
+from trainhub.timetable import TimetableError
+from trainhub.web.app import make_app, make_server
+from trainhub.web.base import Web
+from trainhub.web.monitor import Monitor, Parts
+from trainhub.web.websocket import (
+    GOING_AWAY,
+    HEARTBEAT_SECONDS,
+    JOURNAL_FAILED,
+    TrainSocket,
+    text_frame,
+)
+from trainhub.write_buffer import StoreAway, WriteBuffer
+
+log = logging.getLogger("trainhub.server")
+
+OK, BAD_START, JOURNAL_LOST = 0, 2, 3
+
+# Milliseconds between the calls of a timer.
+DRAIN_EVERY, FLUSH_EVERY, FIGURES_EVERY, RETIRE_EVERY = 200, 100, 1_000, 60_000
+# Seconds at the end for what is still to be written; the rest waits in the journal.
+LAST_FLUSH = 1.5
+RETRY_AFTER_MS = 3_000
+
+# The hub's own hand: charts at the start, and the demo.
+OPERATOR = Identity("operator", Role.ADMIN, frozenset({ALL_TRAINS}))
+
+# What a start can fail with that is the operator's to mend: one line, no traceback.
+BAD_STARTS = (
+    BadSettings,
+    BadDataFolder,
+    BadUri,
+    MongodFailed,
+    MongodMissing,
+    TimetableError,
+    OSError,
+    ValueError,
+)
+
+
+def main(arguments: list[str]) -> int:
+    """Run what the command line asks for; returns the exit code."""
+    try:
+        asked = read_settings(arguments)
+        if isinstance(asked, TokenRequest):
+            print(make_token(asked))
+            return OK
+        _start_logging(asked.log_format)
+        return asyncio.run(Server(asked).run())
+    except JournalFailed as error:
+        print(f"trainhub: {error}", file=sys.stderr)
+        return JOURNAL_LOST
+    except BAD_STARTS as error:
+        print(f"trainhub: {error}", file=sys.stderr)
+        return BAD_START
+
+
+def make_token(asked: TokenRequest) -> str:
+    folder = DataFolder(asked.data_dir)
+    folder.make()
+    tokens = Tokens(load_keys(folder.path / "keys.json"))
+    lasts = timedelta(hours=asked.hours)
+    return tokens.issue(asked.user, Role(asked.role), asked.trains, lasts)
+
+
+class Server:
+    """One hub with all its parts. `run` goes from start to stop."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._stopping = asyncio.Event()
+        self._failure: BaseException | None = None
+        self._clock: Clock = lambda: datetime.now(UTC)
+        self.hub: Hub
+        self.port = 0
+
+    async def run(self) -> int:
+        """Start, serve until asked to stop, stop. Returns the exit code; raises BAD_STARTS."""
+        loop = asyncio.get_running_loop()
+        for each in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(each, self._stopping.set)
+        async with AsyncExitStack() as stack:
+            starting = asyncio.create_task(self._start(stack))
+            stopping = asyncio.create_task(self._stopping.wait())
+            await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
+            if not starting.done():
+                starting.cancel()  # asked to stop before it was up
+                await asyncio.wait((starting,))
+            elif starting.exception() is None:
+                await stopping
+            stopping.cancel()
+        if self._failure is not None:
+            log.critical("the journal failed, the hub has stopped: %s", self._failure)
+            return JOURNAL_LOST
+        if not starting.cancelled():
+            starting.result()
+        return OK
+
+    # --- starting: each part pushes what stops it, and is stopped in the reverse order --------
+
+    async def _start(self, stack: AsyncExitStack) -> None:
+        settings = self._settings
+        folder = DataFolder(settings.data_dir)
+        folder.hold()
+        stack.callback(folder.release)
+        tokens = Tokens(load_keys(folder.path / "keys.json"))
+        journal = await SqliteJournal.open(folder.path / "journal.db")
+        stack.push_async_callback(journal.close)
+        if settings.demo:
+            fast = demo.Clock(await _last_moment(journal), settings.demo_speed)
+            self._clock = fast
+        rooms = Rooms(TrainSocket.rooms, text_frame)
+        self.hub = hub = Hub(journal, rooms, self._clock, self._journal_failed)
+        notify, notified = self._notifications(journal, folder.path / "outbox")
+        store = await self._store(stack, folder.path)
+        buffer, written = self._write_buffer(journal, store)
+        parts = Parts(hub, notify, buffer, notified, written, settings.demo)
+        stack.push_async_callback(self._finish, parts)
+        self._listen(stack, tokens, Monitor(parts))
+
+        await hub.load()
+        if journal.head == 0:
+            await self._restore(store)
+        hub.readers = [notified, written]
+        for reader in hub.readers:
+            await reader.open()
+        hub.loaded = True
+        self._start_timers(stack, parts)
+        if settings.charts is not None:
+            await load_charts(hub, OPERATOR, settings.charts)
+        print(f"trainhub listening on http://{settings.address}:{self.port}", flush=True)
+        if settings.demo:
+            await self._start_demo(stack, fast, tokens)
+
+    def _notifications(self, journal: SqliteJournal, outbox: Path) -> tuple[Notifications, Reader]:
+        def jobs(record: Record) -> list[Job]:
+            return list(notifications.jobs(self.hub.state(record.run), record))
+
+        notify = Notifications(Outbox(outbox), jobs)
+        return notify, Reader("notifications", journal, notify)
+
+    async def _store(self, stack: AsyncExitStack, folder: Path) -> MongoStore:
+        uri = self._settings.mongodb_uri
+        if uri is None:
+            mongod = EmbeddedMongod(folder / "mongodb")
+            await mongod.start()
+            stack.push_async_callback(mongod.stop, 2.0)
+            uri = mongod.uri
+        store = MongoStore(uri, self._settings.database, INDEXES)
+        stack.callback(store.close)
+        return store
+
+    def _write_buffer(
+        self, journal: SqliteJournal, store: MongoStore
+    ) -> tuple[WriteBuffer, Reader]:
+        hub = self.hub
+        buffer = WriteBuffer(
+            store,
+            lambda record: changes(hub.state(record.run), record, hub.epoch),
+            lambda: hub.log.append(),
+        )
+        return buffer, Reader("write buffer", journal, buffer)
+
+    def _listen(self, stack: AsyncExitStack, tokens: Tokens, monitor: Monitor) -> None:
+        settings = self._settings
+        try:
+            sockets = bind_sockets(settings.port, settings.address, backlog=4096)
+        except (OSError, UnicodeError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise BadSettings(
+                f"cannot listen on {settings.address}:{settings.port} ({reason}): "
+                "choose another with --port or --address"
+            ) from error
+        self.port = sockets[0].getsockname()[1]
+        web = Web(self.hub, tokens, settings.anonymous, settings.max_connections)
+        server = make_server(make_app(web, monitor))
+        server.add_sockets(sockets)
+        stack.push_async_callback(server.close_all_connections)
+        stack.callback(server.stop)
+        stack.callback(self._dismiss)
+
+    async def _restore(self, store: MongoStore) -> None:
+        """Take up the live runs that an earlier data folder has left in MongoDB."""
+        count = 0
+        try:
+            async for run, events in store.live_runs():
+                await self.hub.restore(run, events)
+                count += 1
+        except StoreAway as error:
+            log.warning("MongoDB does not answer, so this new journal starts empty: %s", error)
+        if count:
+            log.info("%d runs taken from MongoDB into a new journal", count)
+
+    def _start_timers(self, stack: AsyncExitStack, parts: Parts) -> None:
+        timers: list[tuple[Callable[[], Awaitable[None] | None], int]] = [
+            (partial(self._work, parts.notified, parts.notifications.drain), DRAIN_EVERY),
+            (partial(self._work, parts.written, parts.write_buffer.flush), FLUSH_EVERY),
+            (self.hub.send_figures, FIGURES_EVERY),
+            (self.hub.retire, RETIRE_EVERY),
+            (_beat, HEARTBEAT_SECONDS * 1000),
+        ]
+        for call, every in timers:
+            timer = PeriodicCallback(call, every)
+            timer.start()
+            stack.callback(timer.stop)
+
+    async def _work(self, reader: Reader, work: Callable[[], Awaitable[None]]) -> None:
+        """One turn of a reader: take what waits, do it, keep the place."""
+        try:
+            await reader.catch_up()
+            await work()
+            await reader.save()
+        except JournalFailed as error:
+            self._journal_failed(error)
+
+    async def _start_demo(self, stack: AsyncExitStack, clock: demo.Clock, tokens: Tokens) -> None:
+        settings = self._settings
+        show = demo.Demo(self.hub, clock, OPERATOR, settings.timetable, settings.demo_seed)
+        await show.start()
+        stack.push_async_callback(show.stop)
+        await show.open_sockets(f"ws://{settings.address}:{self.port}/ws", tokens)
+        print(show.invitation(tokens), flush=True)
+
+    # --- stopping ---------------------------------------------------------------------------
+
+    def _journal_failed(self, error: BaseException) -> None:
+        self._failure = error
+        self._stopping.set()
+
+    def _dismiss(self) -> None:
+        """Tell every socket that the hub goes, and whether it will be back."""
+        code = GOING_AWAY if self._failure is None else JOURNAL_FAILED
+        reason = "the hub is stopping" if self._failure is None else "the journal failed"
+        for each in list(TrainSocket.sockets):
+            each.leave(code, reason, RETRY_AFTER_MS)
+
+    async def _finish(self, parts: Parts) -> None:
+        """Write what is left, for a short while; what stays waits in the journal."""
+        if self._failure is not None:
+            return
+        buffer, notify = parts.write_buffer, parts.notifications
+        await self.hub.log.append()
+        try:
+            async with asyncio.timeout(LAST_FLUSH):
+                await asyncio.gather(buffer.flush_now(), notify.drain())
+        except TimeoutError:
+            log.warning("stopped before all was written: the next start goes on from the journal")
+        for reader in self.hub.readers:
+            await reader.save()
+        log.info("stopped; %d documents and %d jobs wait", buffer.depth, notify.depth)
+
+
+def _beat() -> None:
+    for each in list(TrainSocket.sockets):
+        each.beat()
+
+
+async def _last_moment(journal: SqliteJournal) -> datetime:
+    """Where the demo's clock goes on: now, or later if it had got further."""
+    now = datetime.now(UTC)
+    last = await journal.read(journal.head - 1, 1) if journal.head else []
+    return max([now, *(record.event.at for record in last)])
+
+
+class _JsonLines(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False)
+
+
+def _start_logging(form: str) -> None:
+    handler = logging.StreamHandler()
+    text = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    handler.setFormatter(_JsonLines() if form == "json" else text)
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    # The driver logs each of its own tries; the hub's own line a minute is enough.
+    logging.getLogger("pymongo").setLevel(logging.CRITICAL)
+    logging.getLogger("tornado.access").setLevel(logging.ERROR)

@@ -1,0 +1,125 @@
+"""One client's conversation, without a socket: a message in, its answer out.
+
+Every message is answered, by its answer or by ERROR. What is wrong with one changes nothing, and
+the conversation goes on.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from trainhub.domain.commands import Command
+from trainhub.domain.errors import BadMessage, HubError, NotIdentified, Unavailable
+from trainhub.hub import Hub
+from trainhub.identity import ANONYMOUS, Identity, Tokens
+from trainhub.protocol import (
+    Identify,
+    Ping,
+    SubscribeTrain,
+    UnsubscribeTrain,
+    error_fields,
+    parse,
+    read_id,
+    read_message,
+    run_fields,
+)
+from trainhub.rooms import Listener
+
+log = logging.getLogger("trainhub.session")
+
+Answer = Callable[[dict[str, Any]], None]
+
+
+class Session:
+    """What one client has said so far. `listener` is its socket, `send` answers it."""
+
+    def __init__(
+        self, hub: Hub, tokens: Tokens, listener: Listener, send: Answer, *, anonymous: bool = True
+    ) -> None:
+        self._hub = hub
+        self._tokens = tokens
+        self._listener = listener
+        self._send = send
+        self._anonymous = anonymous
+        self.identity: Identity = ANONYMOUS
+        self._closed = False
+
+    async def receive(self, text: str | bytes) -> None:
+        """Take one message and answer it. Never raises."""
+        number: str | int | None = None
+
+        def answer(message: dict[str, Any]) -> None:
+            self._send(message if number is None else {**message, "id": number})
+
+        try:
+            if isinstance(text, bytes):
+                raise BadMessage("messages are text frames, not binary ones")
+            data = parse(text)
+            number = read_id(data)
+            message = read_message(data)
+            if isinstance(message, Command):
+                await self._command(message, answer)
+            else:
+                await _ANSWERS[type(message)](self, message, answer)
+        except HubError as error:
+            answer({"type": "ERROR", **error_fields(error)})
+        except Exception:
+            log.exception("a message could not be answered")
+            failed = Unavailable("the hub failed at this message; its log has the reason")
+            answer({"type": "ERROR", **error_fields(failed)})
+        finally:
+            if self._closed:  # it went while it was being put into a room
+                self.close()
+
+    def identify(self, token: str) -> dict[str, Any]:
+        """Become whom the token names; the fields of IDENTIFIED. Raises BadToken."""
+        self.identity = self._tokens.identify(token)
+        return {
+            "role": self.identity.role,
+            "user": self.identity.user,
+            "trains": sorted(self.identity.trains),
+        }
+
+    def close(self) -> None:
+        """The client has gone: take it out of every room."""
+        self._closed = True
+        self._hub.rooms.leave_all(self._listener)
+
+    async def _command(self, command: Command, answer: Answer) -> None:
+        result = await self._hub.execute(command, self.identity)
+        answer({"type": "DONE", "result": result})
+
+    async def _identify(self, message: Identify, answer: Answer) -> None:
+        answer({"type": "IDENTIFIED", **self.identify(message.token)})
+        # In the rooms it is in already it is now somebody else, and sees the run anew.
+        for run in self._hub.rooms.rooms_of(self._listener):
+            state = self._hub.state(run)
+            await self._hub.join(self._listener, self.identity, state, None, lambda _: None)
+
+    async def _subscribe(self, message: SubscribeTrain, answer: Answer) -> None:
+        if self.identity.role is None and not self._anonymous:
+            raise NotIdentified("this hub wants a token before you subscribe: IDENTIFY first")
+        state = self._hub.find(message.train_no, message.start_date, self.identity)
+        await self._hub.join(
+            self._listener,
+            self.identity,
+            state,
+            message.since,
+            lambda fields: answer({"type": "SUBSCRIBED", **fields}),
+        )
+
+    async def _unsubscribe(self, message: UnsubscribeTrain, answer: Answer) -> None:
+        state = self._hub.find(message.train_no, message.start_date, self.identity)
+        self._hub.leave(self._listener, state)
+        answer({"type": "UNSUBSCRIBED", **run_fields(state.run)})
+
+    async def _ping(self, message: Ping, answer: Answer) -> None:
+        answer({"type": "PONG", "serverTime": self._hub.now().isoformat(timespec="milliseconds")})
+
+
+_ANSWERS: dict[type[Any], Callable[[Session, Any, Answer], Awaitable[None]]] = {
+    Identify: Session._identify,
+    SubscribeTrain: Session._subscribe,
+    UnsubscribeTrain: Session._unsubscribe,
+    Ping: Session._ping,
+}

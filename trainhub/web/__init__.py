@@ -1,0 +1,1 @@
+"""The edge that clients see: HTTP and WebSocket over tornado."""

@@ -1,0 +1,60 @@
+"""The table of addresses: which handler serves what."""
+
+from pathlib import Path
+from typing import Any
+
+import tornado.web
+from tornado.httpserver import HTTPServer
+
+from trainhub.protocol import MOST_BODY_BYTES, MOST_SOCKET_BYTES
+from trainhub.web import rest
+from trainhub.web.base import NoSuchPage, SafeHeaders, Web
+from trainhub.web.monitor import (
+    HealthHandler,
+    Monitor,
+    MonitorHandler,
+    PageHandler,
+    ReadyHandler,
+    VersionHandler,
+)
+from trainhub.web.websocket import TrainSocket
+
+STATIC = Path(__file__).parents[2] / "static"
+
+
+class StaticFiles(SafeHeaders, tornado.web.StaticFileHandler):
+    def set_extra_headers(self, path: str) -> None:
+        self.set_header("Cache-Control", "no-cache")
+
+
+def make_app(web: Web, monitor: Monitor) -> tornado.web.Application:
+    page = (STATIC / "monitor.html").read_bytes()
+    handlers: list[Any] = [
+        (r"/", PageHandler, {"page": page}),
+        (r"/static/(.*)", StaticFiles, {"path": STATIC}),
+        (r"/ws", TrainSocket, {"web": web}),
+        *rest.routes(web),
+        (r"/api/monitor", MonitorHandler, {"web": web, "monitor": monitor}),
+        (r"/readyz", ReadyHandler, {"web": web, "monitor": monitor}),
+        (r"/healthz", HealthHandler, {"web": web}),
+        (r"/version", VersionHandler, {"web": web}),
+    ]
+    return tornado.web.Application(
+        handlers,
+        default_handler_class=NoSuchPage,
+        default_handler_args={"web": web},
+        websocket_max_message_size=MOST_SOCKET_BYTES,
+        log_function=lambda handler: None,
+    )
+
+
+def make_server(app: tornado.web.Application) -> HTTPServer:
+    # A body over the limit is refused by its handler; tornado's own limit, at which it drops the
+    # connection, stands further up so that most clients get to read that answer.
+    return HTTPServer(
+        app,
+        max_body_size=4 * MOST_BODY_BYTES,
+        max_header_size=16 * 1024,
+        idle_connection_timeout=120,
+        body_timeout=60,
+    )

@@ -1,0 +1,178 @@
+"""What the monitor page reads, and what a watchdog asks: alive, ready, which version."""
+
+import time
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from trainhub import __version__
+from trainhub.domain.model import PersonState, Role, RunKey
+from trainhub.domain.train import TrainState
+from trainhub.domain.views import summary
+from trainhub.hub import Hub
+from trainhub.journal import Reader
+from trainhub.notifications import Notifications
+from trainhub.web.base import Api, SafeHeaders, Web
+from trainhub.web.websocket import TrainSocket
+from trainhub.write_buffer import WriteBuffer
+
+# A report is made at most once in so many seconds, for however many who ask.
+FRESH_SECONDS = 0.9
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a report speaks of."""
+
+    hub: Hub
+    notifications: Notifications
+    write_buffer: WriteBuffer
+    notified: Reader
+    written: Reader
+    demo: bool
+
+
+class Monitor:
+    """The hub's report: figures only, and nobody's name."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._started = time.monotonic()
+        self._made_at = -FRESH_SECONDS
+        self._report: dict[str, Any] = {}
+        # People's figures of each run, kept with the seq they were counted at.
+        self._people: dict[RunKey, tuple[int, dict[str, int]]] = {}
+
+    def report(self) -> dict[str, Any]:
+        now = time.monotonic()
+        if now - self._made_at >= FRESH_SECONDS:
+            self._made_at = now
+            self._report = self._make()
+        return self._report
+
+    def degraded(self) -> list[str]:
+        """What does not work just now though the hub does, a sentence each."""
+        failing = self._parts.write_buffer.failing
+        return [f"MongoDB does not take writes: {failing}"] if failing else []
+
+    def _make(self) -> dict[str, Any]:
+        parts, hub = self._parts, self._parts.hub
+        trains = [self._train(state) for state in hub.runs()]
+        self._people = {state.run: self._people[state.run] for state in hub.runs()}
+        return {
+            "version": __version__,
+            "serverTime": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "hubTime": hub.now().isoformat(timespec="seconds"),
+            "uptimeSeconds": round(time.monotonic() - self._started, 1),
+            "epoch": hub.epoch,
+            "demo": parts.demo,
+            "sockets": len(TrainSocket.sockets),
+            "notifications": self._notifications(),
+            "writeBuffer": self._write_buffer(),
+            "journal": {
+                "records": hub.log.last,
+                "lastCommitMillis": round(hub.log.last_commit_seconds * 1000, 2),
+            },
+            "trains": trains,
+        }
+
+    def _notifications(self) -> dict[str, Any]:
+        queue = self._parts.notifications
+        return {
+            "depth": queue.depth,
+            "capacity": queue.capacity,
+            "sent": queue.sent,
+            "failed": queue.failed,
+            "retried": queue.retried,
+            "behind": self._parts.notified.behind,
+        }
+
+    def _write_buffer(self) -> dict[str, Any]:
+        buffer = self._parts.write_buffer
+        last = buffer.last_flush
+        return {
+            "depth": buffer.depth,
+            "capacity": buffer.capacity,
+            "flushed": buffer.flushed,
+            "lastFlush": last
+            and {
+                "at": datetime.fromtimestamp(last.at, UTC).isoformat(timespec="milliseconds"),
+                "documents": last.documents,
+                "millis": round(last.seconds * 1000, 1),
+            },
+            "failing": buffer.failing,
+            "behind": self._parts.written.behind,
+        }
+
+    def _train(self, state: TrainState) -> dict[str, Any]:
+        kept = self._people.get(state.run)
+        if kept is None or kept[0] != state.seq:
+            kept = self._people[state.run] = (state.seq, _people(state))
+        return {
+            "run": state.run,
+            **summary(state),
+            **kept[1],
+            "sockets": self._sockets(state.run),
+        }
+
+    def _sockets(self, run: RunKey) -> dict[str, int]:
+        roles = Counter(standing.role for standing in self._parts.hub.rooms.standings(run))
+        named = {
+            "passengers": roles[Role.PASSENGER],
+            "ttes": roles[Role.TTE],
+            "admins": roles[Role.ADMIN],
+        }
+        total = roles.total()
+        return {"total": total, **named, "others": total - sum(named.values())}
+
+
+def _people(state: TrainState) -> dict[str, int]:
+    states = Counter(passenger.state for passenger in state.passengers.values())
+    return {
+        "booked": len(state.passengers),
+        "aboard": states[PersonState.ABOARD],
+        "noShow": states[PersonState.NT],
+    }
+
+
+class MonitorHandler(Api):
+    def initialize(self, web: Web, monitor: Monitor) -> None:  # type: ignore[override]
+        super().initialize(web)
+        self._monitor = monitor
+
+    async def get(self) -> None:
+        self._json(await self.hub.read(self._monitor.report))
+
+
+class ReadyHandler(MonitorHandler):
+    """200 once the runs are loaded, with what is degraded; the hub listens only from then on."""
+
+    async def get(self) -> None:
+        self._json({"ready": True, "degraded": self._monitor.degraded()})
+
+
+class HealthHandler(Api):
+    """200 as long as the process answers, whatever else."""
+
+    def prepare(self) -> None:
+        pass
+
+    def get(self) -> None:
+        self._json({"ok": True})
+
+
+class VersionHandler(HealthHandler):
+    def get(self) -> None:
+        self._json({"version": __version__})
+
+
+class PageHandler(SafeHeaders):
+    """The monitor page itself."""
+
+    def initialize(self, page: bytes) -> None:
+        self._page = page
+
+    def get(self) -> None:
+        self.set_header("Content-Type", "text/html; charset=utf-8")
+        self.finish(self._page)
