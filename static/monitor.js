@@ -26,25 +26,23 @@ const places = (root) => Object.fromEntries([...root.querySelectorAll('[data-is]
 const copy = (id) => document.getElementById(id).content.firstElementChild.cloneNode(true);
 const ui = places(document);
 const field = ui.tools.elements;
-const written = new WeakMap();
 
 /** Writes only what changed: a second later most of a thousand trains are as they were. */
 function put(el, text) {
-  if (written.get(el) === text) return;
-  written.set(el, text);
-  el.textContent = text;
-}
-
-function write(root, texts) {
-  for (const [key, text] of Object.entries(texts)) if (root[key]) put(root[key], text);
+  if (el.textContent !== text) el.textContent = text;
 }
 
 function mark(el, key, value) {
   if (el.dataset[key] !== value) el.dataset[key] = value;
 }
 
+function write(root, texts) {
+  for (const [key, text] of Object.entries(texts)) if (root[key]) put(root[key], text);
+}
+
 function fill(bar, value, most) {
-  if (bar.value !== value) Object.assign(bar, { max: most || 1, value }); // a <progress> refuses a max of 0
+  const max = most || 1; // a <progress> refuses 0
+  if (bar.value !== value || bar.max !== max) Object.assign(bar, { max, value });
 }
 
 // --- figures in words ---
@@ -55,7 +53,7 @@ const number = (n) => (n == null ? '–' : grouped.format(n));
 const amount = (n, word) => `${number(n)}\u00a0${word}`; // a figure stays on its word's line
 const count = (n, word) => amount(n, n === 1 ? word : `${word}s`);
 const join = (...parts) => parts.filter(Boolean).join(' · ');
-const day = (iso) => dayFormat.format(new Date(`${iso.slice(0, 10)}T00:00Z`));
+const day = (iso) => dayFormat.format(new Date(`${iso.slice(0, 10)}T00:00Z`)).replace(' ', '\u00a0');
 const zone = (iso) => /(Z|[+-]\d\d:\d\d)$/.exec(iso)?.[0] ?? '';
 const name = (station) => station?.name ?? station?.code ?? '';
 
@@ -73,10 +71,10 @@ function inHubZone(iso) {
 
 function span(seconds) {
   const s = Math.max(0, Math.round(seconds));
-  if (s < 60) return `${s} s`;
-  if (s < 3600) return `${Math.floor(s / 60)} min`;
-  if (s < 86_400) return `${Math.floor(s / 3600)} h ${Math.floor(s / 60) % 60} min`;
-  return `${Math.floor(s / 86_400)} d ${Math.floor(s / 3600) % 24} h`;
+  const [min, h, d] = [60, 3600, 86_400].map((unit) => Math.floor(s / unit));
+  if (d) return `${d} d ${h % 24} h`;
+  if (h) return `${h} h ${min % 60} min`;
+  return min ? `${min} min` : `${s} s`;
 }
 
 function putDelay(el, minutes) {
@@ -87,12 +85,11 @@ function putDelay(el, minutes) {
 
 function whereWords({ status, departed, station, next }) {
   const ahead = status === 'RUNNING' || status === 'SCHEDULED' ? next : null;
-  if (departed && ahead) return { where: `${name(station)} →`, next: name(ahead), due: dueWords(ahead) };
+  const due = ahead?.expected ? clock(ahead.expected) : '';
+  if (departed && ahead) return { where: `${name(station)} →`, next: name(ahead), due };
   const where = `${status === 'COMPLETED' ? 'arrived at' : 'at'} ${name(station)}`;
-  return { where, next: ahead ? `next ${name(ahead)}` : '', due: dueWords(ahead) };
+  return { where, next: ahead ? `next ${name(ahead)}` : '', due };
 }
-
-const dueWords = (next) => (next?.expected ? clock(next.expected) : '');
 
 // --- asking the hub ---
 
@@ -135,7 +132,7 @@ function showLink() {
   const lost = `${trouble} for ${span((performance.now() - answered) / 1000)}, trying again`;
   put(ui.link, { lost, live: 'live', waiting: 'connecting…' }[link]);
   if (link === before) return;
-  mark(document.body, 'link', link);
+  document.body.dataset.link = link;
   document.title = link === 'lost' ? 'No answer · trainhub' : 'trainhub';
   // Of a text that counts seconds, only the change is worth reading out.
   if (link === 'lost') put(ui.linkNews, 'The hub does not answer.');
@@ -227,7 +224,7 @@ function showTrains() {
   const focused = document.activeElement;
   let here = ui.rows.firstElementChild;
   for (const run of drawn) {
-    const { el } = showRow(trains.get(run));
+    const el = showRow(trains.get(run));
     if (el === here) here = here.nextElementSibling;
     else ui.rows.insertBefore(el, here);
   }
@@ -246,18 +243,20 @@ function showAmounts() {
   ui.empty.hidden = all > 0;
 }
 
-function showRow(train) {
-  const { run, status } = train;
-  if (!rows.has(run)) {
-    const el = copy('train');
-    el.dataset.run = run;
-    rows.set(run, { el, ...places(el) });
-  }
-  const row = rows.get(run);
-  showTrain(row, train);
-  mark(row.el, 'status', status);
-  mark(row.el, 'picked', String(run === picked?.run));
+function newRow(run) {
+  const el = copy('train');
+  const row = { el, ...places(el) };
+  rows.set(run, row);
+  el.dataset.run = run;
   return row;
+}
+
+function showRow(train) {
+  const row = rows.get(train.run) ?? newRow(train.run);
+  showTrain(row, train);
+  mark(row.el, 'status', train.status);
+  mark(row.el, 'picked', String(train.run === picked?.run));
+  return row.el;
 }
 
 /** One train's figures, in its row or in the details: whichever of them have a place there. */
@@ -279,13 +278,15 @@ function showTrain(place, train) {
 
 function choose() {
   const { key, falling } = sorting();
-  history.replaceState(null, '', `?${new URLSearchParams(new FormData(ui.tools))}`); // a wall screen's bookmark holds it
   for (const { dataset, parentElement: head } of ui.head.querySelectorAll('[data-sort]')) {
     head.ariaSort = dataset.sort !== key ? null : falling ? 'descending' : 'ascending';
   }
   limit = PAGE;
   settled = -Infinity;
   if (hub) showTrains();
+  // Kept in the address: a reload comes back to it, and a wall screen's bookmark can hold it.
+  const chosen = [...new FormData(ui.tools)].filter(([, value]) => value);
+  history.replaceState(null, '', `?${new URLSearchParams(chosen)}`);
 }
 
 function sortBy(key) {
@@ -359,7 +360,7 @@ const HEAR = {
   BOARDING_UPDATE(follower, { data }) { showClasses(data.classes ?? []); },
   GOODBYE(follower, { retryAfterMs }) { follower.retryAfterMs = retryAfterMs ?? 0; },
   ERROR(follower, { message, retryAfterMs }) {
-    follower.retryAfterMs = retryAfterMs ?? 0;
+    HEAR.GOODBYE(follower, { retryAfterMs });
     put(ui.follow, message);
   },
 };

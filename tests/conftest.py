@@ -1,5 +1,6 @@
 """Fixtures that many tests share: an event loop, a real mongod, hubs."""
 
+import asyncio
 import subprocess
 import time
 import uuid
@@ -10,7 +11,7 @@ from hub_process import HubProcess
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 from railway import MORNING
-from tornado.ioloop import IOLoop
+from tornado.platform.asyncio import AsyncIOMainLoop
 
 from trainhub.adapters.embedded_mongod import find_mongod
 from trainhub.hub import Hub
@@ -20,9 +21,11 @@ from trainhub.rooms import Rooms
 @pytest.fixture
 def io_loop():
     """In place of pytest-tornado's own, which uses calls that tornado has deprecated."""
-    loop = IOLoop(make_current=True)
+    asyncio.set_event_loop(asyncio.new_event_loop())
+    loop = AsyncIOMainLoop(make_current=False)
     yield loop
     loop.close(all_fds=True)
+    asyncio.set_event_loop(None)
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ The only file that knows motor, so that PyMongo's own async client can take its 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
+import pymongo
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import ReplaceOne
 from pymongo.errors import BulkWriteError, ConfigurationError, InvalidURI, PyMongoError
@@ -16,8 +17,9 @@ from trainhub.domain.events import EVENTS, Event
 from trainhub.domain.model import RunKey, RunStatus
 from trainhub.write_buffer import Document, StoreAway
 
-# Without a limit a frozen server holds a call for ever.
+# Without a limit a frozen server holds a call for ever; one that is away shows it sooner.
 TIMEOUT_MS = 10_000
+ANSWER_SECONDS = 2.0
 DUPLICATE_KEY = 11000
 
 
@@ -33,11 +35,9 @@ class MongoStore:
     ) -> None:
         """`indexes` maps a collection to the keys of each index; they are made before a write."""
         self._indexes = indexes
-        self._indexed = False
+        self._met = False
         try:
-            self._client: Any = AsyncIOMotorClient(
-                uri, timeoutMS=TIMEOUT_MS, serverSelectionTimeoutMS=5_000, tz_aware=True
-            )
+            self._client: Any = AsyncIOMotorClient(uri, timeoutMS=TIMEOUT_MS, tz_aware=True)
             self._database = self._client.get_database(
                 database, write_concern=WriteConcern(w="majority", j=True)
             )
@@ -52,20 +52,24 @@ class MongoStore:
     async def write(self, collection: str, documents: Sequence[Document]) -> None:
         operations = [_upsert(document) for document in documents]
         try:
-            await self._create_indexes()
+            await self._meet()
             await self._database[collection].bulk_write(operations, ordered=False)
         except BulkWriteError as error:
             _check(error)
         except PyMongoError as error:
+            self._met = False
             raise StoreAway(_reason(error)) from error
 
-    async def _create_indexes(self) -> None:
-        if self._indexed:
+    async def _meet(self) -> None:
+        """See that the server answers, and make the indexes; again after each failure."""
+        if self._met:
             return
+        with pymongo.timeout(ANSWER_SECONDS):
+            await self._database.command("ping")
         for collection, those in self._indexes.items():
             for keys in those:
                 await self._database[collection].create_index([(key, 1) for key in keys])
-        self._indexed = True
+        self._met = True
 
     async def live_runs(self) -> AsyncIterator[tuple[RunKey, list[Event]]]:
         """Each run that has not ended, with its events from the first, without a gap.
@@ -74,6 +78,7 @@ class MongoStore:
         """
         live = {"status": {"$in": [RunStatus.SCHEDULED.value, RunStatus.RUNNING.value]}}
         try:
+            await self._meet()
             async for run in self._database["runs"].find(live, {"epoch": 1}):
                 events = await self._events(run["_id"], run["epoch"])
                 if events:
@@ -89,13 +94,6 @@ class MongoStore:
                 break
             events.append(load(EVENTS[document["type"]], document["data"]))
         return events
-
-    async def ping(self) -> None:
-        """Return if the server answers. Raises StoreAway."""
-        try:
-            await self._database.command("ping")
-        except PyMongoError as error:
-            raise StoreAway(_reason(error)) from error
 
     def close(self) -> None:
         self._client.close()

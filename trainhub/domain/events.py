@@ -45,12 +45,18 @@ def user_and_staff(user: str) -> Audience:
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """A station as events name it; `expected` is when the train should be there."""
+    """A station as events name it."""
 
     code: str
     name: str
     index: int
-    expected: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ahead(Place):
+    """A station still to come, and when the train should be there."""
+
+    expected: datetime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +101,7 @@ class TrainRegistered(Event):
 @dataclass(frozen=True, kw_only=True)
 class JourneyStarted(Event):
     station: Place
-    next: Place
+    next: Ahead
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +114,7 @@ class StationArrival(Event):
     actual: datetime
     delay_minutes: int
     platform: str | None
-    next: Place | None
+    next: Ahead | None
     alighted: int
 
 
@@ -120,7 +126,7 @@ class StationDeparture(Event):
     actual: datetime
     delay_minutes: int
     platform: str | None
-    next: Place | None
+    next: Ahead | None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -154,9 +154,7 @@ class TrainState:
         if self.status is not RunStatus.SCHEDULED:
             raise Conflict(f"{self.run} is {self.status} already", status=self.status)
         return [
-            e.JourneyStarted(
-                at=now, station=_place(self.stops[0]), next=self._place_ahead(self.stops[1])
-            )
+            e.JourneyStarted(at=now, station=_place(self.stops[0]), next=self._ahead(self.stops[1]))
         ]
 
     def _arrive(self, command: c.Arrive, now: datetime) -> list[e.Event]:
@@ -184,7 +182,7 @@ class TrainState:
                 actual=at,
                 delay_minutes=delay,
                 platform=command.platform or stop.platform,
-                next=None if beyond is None else self._place_ahead(beyond, delay),
+                next=None if beyond is None else self._ahead(beyond, delay),
                 alighted=len(leaving),
             )
         ]
@@ -218,7 +216,7 @@ class TrainState:
                 actual=at,
                 delay_minutes=delay,
                 platform=command.platform or stop.platform,
-                next=self._place_ahead(following, delay),
+                next=self._ahead(following, delay),
             )
         ]
         if self.boarding is Boarding.AUTO:
@@ -302,14 +300,14 @@ class TrainState:
     def _moment(self, at: datetime | None, now: datetime) -> datetime:
         """The time that a station reports, if it can be so; now if it reports none."""
         if at is None:
-            return now
+            return now.replace(microsecond=0)
         if at > now + CLOCK_SKEW:
             raise BadMessage("at lies in the future: it is when the train came or went")
         here = self.stops[self.current]
         last = here.departed or here.arrived
         if last is not None and at < last:
             raise Conflict(f"at is before the train's last report, {last.isoformat()}")
-        return at.astimezone(self.zone)
+        return at.astimezone(self.zone).replace(microsecond=0)
 
     def _check_markable(self, passenger: Passenger) -> None:
         """O and NT are for those due to have boarded, on a run that is under way."""
@@ -339,10 +337,15 @@ class TrainState:
         those = (self.passengers[person] for person in self._alighting_at.get(index, ()))
         return [each for each in those if each.state is PersonState.ABOARD]
 
-    def _place_ahead(self, stop: Stop, delay: int | None = None) -> e.Place:
+    def _ahead(self, stop: Stop, delay: int | None = None) -> e.Ahead:
         minutes = self.delay_minutes if delay is None else delay
         assert stop.scheduled_arrival is not None  # only the first stop has none
-        return _place(stop, stop.scheduled_arrival + timedelta(minutes=minutes))
+        return e.Ahead(
+            code=stop.station.code,
+            name=stop.station.name,
+            index=stop.index,
+            expected=stop.scheduled_arrival + timedelta(minutes=minutes),
+        )
 
     # --- evolve -----------------------------------------------------------------------------
 
@@ -451,10 +454,8 @@ def _stops(chart: Chart, zone: ZoneInfo) -> list[Stop]:
     return stops
 
 
-def _place(stop: Stop, expected: datetime | None = None) -> e.Place:
-    return e.Place(
-        code=stop.station.code, name=stop.station.name, index=stop.index, expected=expected
-    )
+def _place(stop: Stop) -> e.Place:
+    return e.Place(code=stop.station.code, name=stop.station.name, index=stop.index)
 
 
 def _person_event(kind: type[e.PersonEvent], now: datetime, passenger: Passenger) -> e.Event:

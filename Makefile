@@ -1,0 +1,43 @@
+# make run: the demo. make test: the tests. Both set up .venv from the lock files first.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: run test lint format lock clean
+
+run: .venv/.run
+	@$(BIN)/python run.py --demo
+
+test: .venv/.dev
+	$(BIN)/python -m pytest
+
+lint: .venv/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: .venv/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.venv/.run: requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "trainhub needs Python 3.11 or newer: make PYTHON=python3.11 …"; exit 2; }
+	@$(PYTHON) -m venv .venv || { \
+		echo "Python has no venv: apt install python3-venv"; exit 2; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	@touch $@
+
+.venv/.dev: .venv/.run requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.lock
+	@touch $@
+
+# Pins anew what setup.cfg allows; run it with the oldest Python that is supported.
+LOCK := pip-compile --quiet --strip-extras --no-header --allow-unsafe --upgrade \
+	--no-emit-index-url --no-emit-find-links --no-emit-options --no-annotate
+lock: .venv/.dev
+	$(BIN)/python -m pip install --quiet pip-tools
+	$(BIN)/$(LOCK) -o requirements.lock setup.cfg
+	$(BIN)/$(LOCK) -o requirements-dev.lock --extra dev -c requirements.lock setup.cfg
+
+clean:
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis

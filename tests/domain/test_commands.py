@@ -1,0 +1,90 @@
+"""trainhub/domain/commands.py: what somebody asks, and the table of it by message type."""
+
+import dataclasses
+import re
+from datetime import UTC, date, datetime
+
+import pytest
+from railway import TRAIN
+
+from trainhub.domain import commands as c
+from trainhub.domain.codec import load
+from trainhub.domain.errors import BadMessage
+from trainhub.domain.model import Level
+
+PERSON = {"trainNo": "12345", "pnr": "4512345601", "index": 1}
+# A message of each type with only what it needs; REGISTER_TRAIN is read by chart.py.
+SHORTEST = {
+    "START_JOURNEY": {"trainNo": "12345"},
+    "ARRIVE": {"trainNo": "12345", "stationCode": "BBB"},
+    "DEPART": {"trainNo": "12345", "stationCode": "BBB"},
+    "MARK_BOARDED": PERSON,
+    "MARK_NO_SHOW": PERSON,
+    "UNDO_NO_SHOW": PERSON,
+    "ANNOUNCE": {"trainNo": "12345", "text": "Tea is served"},
+}
+
+
+def concrete(cls):
+    """The classes below `cls` that have none below them."""
+    below = cls.__subclasses__()
+    return {cls} if not below else set().union(*(concrete(each) for each in below))
+
+
+def test_every_command_is_in_the_table_under_its_own_name():
+    """COMMANDS is the table of them by message type: StartJourney is START_JOURNEY."""
+    assert set(c.COMMANDS.values()) == concrete(c.Command)
+    for name, cls in c.COMMANDS.items():
+        assert name == re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).upper()
+
+
+@pytest.mark.parametrize("name", SHORTEST)
+def test_a_command_needs_its_fields_and_no_more(name):
+    """The start date may be left out where one run is in service; each other field may not."""
+    message = SHORTEST[name]
+    command = load(c.COMMANDS[name], message)
+    assert command.start_date is None
+    for field in message:
+        rest = {key: value for key, value in message.items() if key != field}
+        with pytest.raises(BadMessage, match=f"^{field} is missing$"):
+            load(c.COMMANDS[name], rest)
+    dated = load(c.COMMANDS[name], {**message, "startDate": "2026-11-23"})
+    assert dated.start_date == date(2026, 11, 23)
+
+
+def test_shortest_has_every_command():
+    """No command is left out of the test above."""
+    assert {*SHORTEST, "REGISTER_TRAIN"} == set(c.COMMANDS)
+
+
+def test_an_arrival_may_bring_its_time_and_platform():
+    """ARRIVE and DEPART take `stationCode, at?, platform?`."""
+    message = {**SHORTEST["ARRIVE"], "at": "2026-11-23T10:00:00+05:30", "platform": "4A"}
+    for cls in (c.Arrive, c.Depart):
+        command = load(cls, message)
+        assert command.at == datetime(2026, 11, 23, 4, 30, tzinfo=UTC)
+        assert command.platform == "4A"
+        assert load(cls, SHORTEST["ARRIVE"]).at is None
+
+
+def test_an_announcement_is_for_everyone_unless_it_says_whom():
+    """ANNOUNCEMENT goes out as asked; without a word it is an INFO for everyone."""
+    command = load(c.Announce, SHORTEST["ANNOUNCE"])
+    assert (command.level, command.to, command.user) == (Level.INFO, c.To.EVERYONE, None)
+    message = {**SHORTEST["ANNOUNCE"], "to": "USER", "user": "IR_1", "level": "EMERGENCY"}
+    command = load(c.Announce, message)
+    assert (command.level, command.to, command.user) == (Level.EMERGENCY, c.To.USER, "IR_1")
+
+
+@pytest.mark.parametrize("index", [True, "1", 1.0, None])
+def test_the_index_on_a_pnr_is_a_whole_number(index):
+    """A person is the index-th on a PNR: nothing is coerced into a number."""
+    with pytest.raises(BadMessage, match="^index is a whole number"):
+        load(c.MarkBoarded, {**PERSON, "index": index})
+
+
+def test_a_command_cannot_be_changed():
+    """Commands are values."""
+    command = c.StartJourney(**TRAIN)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        command.train_no = "54321"

@@ -1,0 +1,39 @@
+"""trainhub/domain/model.py: the nouns, and how each is named."""
+
+from datetime import date
+
+import pytest
+from railway import chart, person
+
+from trainhub.domain.chart import read_chart
+from trainhub.domain.model import STAFF, Role, berth_key, normal_train_no, person_key, run_key
+
+
+@pytest.mark.parametrize("given", [12345, "12345", " 12345 ", "\t12345\n"])
+def test_a_train_number_has_one_form(given):
+    """12345, "12345" and " 12345 " are the same train."""
+    assert normal_train_no(given) == "12345"
+
+
+def test_letters_of_a_train_number_are_capitals():
+    """A number with a letter is one train, however it is typed."""
+    assert normal_train_no(" 0123a ") == "0123A"
+
+
+def test_keys_read_as_the_protocol_has_them():
+    """A run is 12345/2026-11-23, a person PNR/index, a berth S1-15."""
+    assert run_key("12345", date(2026, 11, 23)) == "12345/2026-11-23"
+    assert person_key("4512345678", 1) == "4512345678/1"
+    assert berth_key("S1", 15) == "S1-15"
+
+
+def test_a_chart_knows_its_run_and_its_people():
+    """A run is keyed by train and start date, a person by PNR and index."""
+    checked, _ = read_chart(chart(person(1), person(1, index=2, berth=2)))
+    assert checked.run == "12345/2026-11-23"
+    assert [booking.person for booking in checked.passengers] == ["4512345601/1", "4512345601/2"]
+
+
+def test_a_machine_feed_is_no_staff():
+    """A passenger's data goes to that passenger and to the run's staff only: TTE and ADMIN."""
+    assert {Role.TTE, Role.ADMIN} == STAFF

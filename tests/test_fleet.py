@@ -1,0 +1,275 @@
+"""The main job, end to end: a station's hub with a thousand trains, as its users run it.
+
+The hub is a process with its own mongod. What each socket should hear is worked out here from the
+charts and the run's log alone, not by the hub's own code.
+"""
+
+import asyncio
+import json
+import sys
+import time
+from collections import Counter
+from datetime import date, timedelta
+from pathlib import Path
+
+from pymongo import MongoClient
+from tornado.httpclient import AsyncHTTPClient, HTTPRequest
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
+
+from trainhub.domain.model import Role
+from trainhub.identity import Tokens, load_keys
+from trainhub.timetable import DEMO_TIMETABLE, make_chart, read_timetable
+
+TRAINS, PEOPLE = 1_000, 20
+TRAINS_HEARD, SOCKETS_EACH = 30, 10
+TRAINS_DRIVEN = 40  # ten of them unheard: what happens there reaches no socket
+STOPS_DRIVEN = 4
+SEED = 12345
+FULL_TIMETABLE = Path(__file__).parents[2] / "shared/data/indian-railways/timetable.json.gz"
+
+PUBLIC = {"TRAIN_REGISTERED", "JOURNEY_STARTED", "STATION_ARRIVAL", "STATION_DEPARTURE",
+          "JOURNEY_COMPLETED", "ANNOUNCEMENT"}  # fmt: skip
+PERSONAL = {"PASSENGER_BOARDED", "PASSENGER_ALIGHTED", "NO_SHOW", "NO_SHOW_UNDONE"}
+
+
+def charts():
+    """A thousand runs; of the demo's own trains on more days where the full timetable is not."""
+    start = date.today()
+    if FULL_TIMETABLE.exists():
+        trains = read_timetable(FULL_TIMETABLE)[:TRAINS]
+        days = [start]
+    else:
+        print("the full timetable is not here: the demo's trains run on more days instead")
+        trains = read_timetable(DEMO_TIMETABLE)
+        days = [start + timedelta(days=n) for n in range(-(-TRAINS // len(trains)))]
+    made = [
+        make_chart(train, day, seed=SEED, passengers=PEOPLE) for day in days for train in trains
+    ]
+    return made[:TRAINS]
+
+
+class Client:
+    """One socket: whose it is, and every message it has heard after its snapshot."""
+
+    def __init__(self, chart, role, user, token):
+        self.chart, self.role, self.user, self.token = chart, role, user, token
+        self.events, self.strangers = [], []
+        self.subscribed = asyncio.get_running_loop().create_future()
+
+    async def listen(self, url):
+        async with connect(url, compression=None, max_size=None) as socket:
+            if self.token:
+                await socket.send(json.dumps({"type": "IDENTIFY", "token": self.token}))
+            run = {key: self.chart[key] for key in ("trainNo", "startDate")}
+            await socket.send(json.dumps({"type": "SUBSCRIBE_TRAIN", **run}))
+            try:
+                async for text in socket:
+                    self._hear(json.loads(text))
+            except ConnectionClosed:
+                pass
+
+    def _hear(self, message):
+        kind = message["type"]
+        if kind == "SUBSCRIBED":
+            self.after = message["seq"]
+            self.subscribed.set_result(None)
+        elif kind == "ERROR" or ("trainNo" in message and run_of(message) != run_of(self.chart)):
+            self.strangers.append(message)
+        elif "timestamp" in message:
+            self.events.append(message)
+
+    def should_hear(self, log):
+        """The seqs of a run's log that this client may be told."""
+        users = {(p["pnr"], p["index"]): p["irctcId"] for p in self.chart["passengers"]}
+
+        def may(event):
+            if event["type"] in PUBLIC or self.role in ("TTE", "ADMIN"):
+                return True
+            person = (event["data"].get("pnr"), event["data"].get("index"))
+            return event["type"] in PERSONAL and users[person] == self.user
+
+        return [event["seq"] for event in log if event["seq"] > self.after and may(event)]
+
+
+def run_of(fields):
+    return f"{fields['trainNo']}/{fields['startDate']}"
+
+
+class Api:
+    """The hub's HTTP side, as a control room's program uses it."""
+
+    def __init__(self, hub, token):
+        self.url, self.token = hub.url, token
+        self.http = AsyncHTTPClient(force_instance=True, max_clients=40)
+        self.commands = 0
+
+    async def get(self, path):
+        return await self._ask(path, None)
+
+    async def post(self, path, **body):
+        self.commands += 1
+        return await self._ask(path, json.dumps(body))
+
+    async def _ask(self, path, body):
+        request = HTTPRequest(
+            self.url + path,
+            method="GET" if body is None else "POST",
+            body=body,
+            headers={"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"},
+            request_timeout=60,
+        )
+        answer = json.loads((await self.http.fetch(request)).body)
+        return answer.get("result", answer)
+
+
+async def drive(api, chart, stops):
+    """A run's first stops: each is arrived at, its people are marked, it is left."""
+    path, day = f"/api/trains/{chart['trainNo']}", f"?date={chart['startDate']}"
+    await api.post(f"{path}/start{day}")
+    for place, station in enumerate(chart["stations"][:stops]):
+        if place:
+            await api.post(f"{path}/arrivals{day}", stationCode=station["code"])
+        boarding = [p for p in chart["passengers"] if p["from"] == station["code"]]
+        for number, person in enumerate(boarding):
+            mark = "no-show" if number % 5 == 4 else "board"
+            await api.post(f"{path}/passengers/{person['pnr']}/{person['index']}/{mark}{day}")
+        await api.post(f"{path}/departures{day}", stationCode=station["code"])
+    await api.post(f"{path}/announcements{day}", text="Thank you for travelling with us")
+
+
+async def settled(api):
+    """Wait until MongoDB has all that the journal has."""
+    deadline = time.monotonic() + 60
+    events = sum(train["seq"] for train in await api.get("/api/trains"))
+    while True:
+        report = await api.get("/api/monitor")
+        buffer = report["writeBuffer"]
+        if report["journal"]["records"] == events and not buffer["depth"] + buffer["behind"]:
+            return
+        assert time.monotonic() < deadline, buffer
+        await asyncio.sleep(0.05)
+
+
+async def picture(api, charts):
+    """The whole state as the control room reads it."""
+    trains = {run_of(each): each for each in await api.get("/api/trains")}
+    people = {}
+    for chart in charts:
+        path = f"/api/trains/{chart['trainNo']}/passengers?date={chart['startDate']}"
+        people[run_of(chart)] = await api.get(path)
+    return trains, people
+
+
+def clients_for(chart, tokens):
+    users = list(dict.fromkeys(p["irctcId"] for p in chart["passengers"]))
+    roles = [("PASSENGER", user) for user in users[: SOCKETS_EACH - 4]]
+    roles += [("TTE", "T1"), ("TTE", "T2"), ("ADMIN", "control")]
+    roles += [(None, None)] * (SOCKETS_EACH - len(roles))
+    return [
+        Client(chart, role, user, role and tokens.issue(user, Role(role), [chart["trainNo"]]))
+        for role, user in roles
+    ]
+
+
+def check_mongodb(folder, trains, people):
+    """Every run, person and event of the picture is in MongoDB; returns the documents' number."""
+    socket = str(folder / "mongodb/mongod.sock").replace("/", "%2F")
+    with MongoClient(f"mongodb://{socket}/?directConnection=true") as client:
+        database = client["trainhub"]
+        stored = {document["_id"]: document for document in database.runs.find()}
+        assert stored.keys() == trains.keys()
+        for run, train in trains.items():
+            for field in ("seq", "status", "index", "departed", "delayMinutes"):
+                assert stored[run][field] == train[field], (run, field)
+        for run, those in people.items():
+            found = {
+                (p["pnr"], p["index"]): {key: p[key] for key in those[0]}
+                for p in database.passengers.find({"run": run})
+            }
+            assert found == {(p["pnr"], p["index"]): p for p in those}
+        logs = Counter(event["run"] for event in database.events.find({}, {"run": 1}))
+        assert logs == {run: train["seq"] for run, train in trains.items()}
+        return sum(database[name].count_documents({}) for name in ("runs", "passengers", "events"))
+
+
+async def fly(hub, folder, made):
+    """Open the sockets, drive the trains, and check who heard what; returns the picture."""
+    tokens = Tokens(load_keys(folder / "keys.json"))
+    api = Api(hub, tokens.issue("control", Role.ADMIN, ["*"]))
+    heard, driven = made[:TRAINS_HEARD], made[:TRAINS_DRIVEN]
+
+    clients = [client for chart in heard for client in clients_for(chart, tokens)]
+    url = f"ws://127.0.0.1:{hub.port}/ws"
+    listening = [asyncio.create_task(client.listen(url)) for client in clients]
+    await asyncio.gather(*(client.subscribed for client in clients))
+    report = await api.get("/api/monitor")
+    assert report["sockets"] == len(clients) == TRAINS_HEARD * SOCKETS_EACH
+    assert len(report["trains"]) == TRAINS
+
+    start = time.monotonic()
+    await asyncio.gather(*(drive(api, chart, STOPS_DRIVEN) for chart in driven))
+    took = time.monotonic() - start
+    logs = {}
+    for chart in driven:
+        path = f"/api/trains/{chart['trainNo']}/events?date={chart['startDate']}&after=0"
+        logs[run_of(chart)] = await api.get(path)
+    expected = [client.should_hear(logs[run_of(client.chart)]) for client in clients]
+    deadline = time.monotonic() + 20
+    while any(len(c.events) < len(e) for c, e in zip(clients, expected, strict=True)):
+        assert time.monotonic() < deadline, "some events did not come"
+        await asyncio.sleep(0.02)
+
+    await settled(api)
+    before = await picture(api, driven)
+    frames = 0
+    for client, seqs in zip(clients, expected, strict=True):
+        assert [event["seq"] for event in client.events] == seqs, (client.role, client.user)
+        assert client.strangers == []
+        frames += len(seqs)
+    events = sum(len(log) for log in logs.values())
+    print(f"{api.commands} commands over HTTP in {took:.1f} s made {events} events;")
+    print(f"{frames} frames went to {len(clients)} sockets: 0 missing, 0 twice, 0 elsewhere")
+    return api, before, listening
+
+
+async def kill_and_compare(hub, start_hub, folder, api, made):
+    """kill -9 right after the last answer, before the flush; the state is the same afterwards."""
+    last = made[TRAINS_DRIVEN]
+    await drive(api, last, 2)
+    before = await picture(api, made[: TRAINS_DRIVEN + 1])
+    hub.kill()
+    start = time.monotonic()
+    again = start_hub(folder=folder)
+    print(f"killed -9; up again with {TRAINS} trains after {time.monotonic() - start:.1f} s")
+    api = Api(again, api.token)
+    assert await picture(api, made[: TRAINS_DRIVEN + 1]) == before
+    await settled(api)
+    return again, before
+
+
+def test_a_fleet_of_a_thousand_trains(tmp_path, start_hub, capsys):
+    """Each event reaches exactly its sockets, MongoDB has every change, kill -9 loses nothing."""
+    made = charts()
+    folder, chart_folder = tmp_path / "data", tmp_path / "charts"
+    chart_folder.mkdir()
+    for chart in made:
+        path = chart_folder / f"{chart['trainNo']}_{chart['startDate']}.json"
+        path.write_text(json.dumps(chart))
+    with capsys.disabled():
+        print(f"\n{TRAINS} trains of {PEOPLE} passengers, seed {SEED}, Python {sys.version[:6]}")
+        start = time.monotonic()
+        hub = start_hub("--charts", str(chart_folder), folder=folder)
+        print(f"up with {TRAINS} charts after {time.monotonic() - start:.1f} s")
+
+        async def test():
+            api, (trains, people), listening = await fly(hub, folder, made)
+            count = check_mongodb(folder, trains, people)
+            print(f"MongoDB holds every change: {count} documents")
+            again, (trains, people) = await kill_and_compare(hub, start_hub, folder, api, made)
+            count = check_mongodb(folder, trains, people)
+            print(f"the state is the same, and MongoDB holds it: {count} documents")
+            await asyncio.gather(*listening)
+            assert again.stop() == 0
+
+        asyncio.run(test())

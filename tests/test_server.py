@@ -1,0 +1,271 @@
+"""trainhub/server.py: the hub as a process: how it starts, stops, and refuses to start."""
+
+import json
+import os
+import signal
+import socket
+import time
+import urllib.request
+from datetime import timedelta
+
+import pytest
+from pymongo import MongoClient
+from railway import RUN, chart
+
+from trainhub.adapters.embedded_mongod import find_mongod
+from trainhub.domain.model import Role
+from trainhub.identity import Tokens, load_keys
+
+
+class Control:
+    """A control room that speaks HTTP to a hub process."""
+
+    def __init__(self, hub):
+        self.url = hub.url
+        tokens = Tokens(load_keys(hub.folder / "keys.json"))
+        self.token = tokens.issue("control", Role.ADMIN, ["*"], timedelta(hours=1))
+
+    def ask(self, path, body=None):
+        request = urllib.request.Request(
+            self.url + path,
+            None if body is None else json.dumps(body).encode(),
+            {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            content = json.load(answer)
+        return content.get("result", content)
+
+
+def wait_for(condition, seconds=30):
+    """Wait until the condition holds; returns what it gave."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "it did not come about in time"
+        time.sleep(0.02)
+    return found
+
+
+def refused(start_hub, *options, **named):
+    """Start a hub that should not start; returns its one line."""
+    hub = start_hub(*options, wait=False, **named)
+    assert hub.wait(60) == 2
+    complaints = [line for line in hub.logged if line.startswith("trainhub: ")]
+    assert len(complaints) == 1
+    assert not any("Traceback" in line for line in hub.logged)
+    return complaints[0]
+
+
+# --- starting and stopping ----------------------------------------------------------------------
+
+
+def test_it_starts_with_nothing_but_itself_and_leaves_only_its_folder(start_hub, tmp_path):
+    """No URI: the embedded mongod runs inside the data folder; Ctrl-C stops all within 5 s."""
+    hub = start_hub()
+    control = Control(hub)
+    assert control.ask("/api/trains", chart())["passengers"] == 6
+    mongod = next(iter(_mongods(hub.folder)))
+    start = time.monotonic()
+    assert hub.stop(signal.SIGINT) == 0
+    assert time.monotonic() - start < 5
+    assert not os.path.exists(f"/proc/{mongod}")
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+    assert (hub.folder.stat().st_mode & 0o777) == 0o700
+
+
+def test_ctrl_c_while_it_starts_stops_it(start_hub):
+    """A hub that is asked to stop before it listens does so, with exit code 0."""
+    hub = start_hub(wait=False)
+    wait_for(lambda: (hub.folder / "mongodb").exists())
+    assert hub.stop(signal.SIGTERM) == 0
+    assert not _mongods(hub.folder)
+
+
+def test_what_was_answered_is_there_after_kill_9(start_hub):
+    """An answer means durable; the outbox and MongoDB catch up after the crash."""
+    hub = start_hub()
+    control = Control(hub)
+    control.ask("/api/trains", chart())
+    control.ask("/api/trains/12345/start", {})
+    control.ask("/api/trains/12345/passengers/4512345601/1/no-show", {})
+    hub.kill()
+    hub = start_hub(folder=hub.folder)
+    control = Control(hub)
+    (person,) = control.ask("/api/trains/12345/passengers?state=NT")
+    assert person["pnr"] == "4512345601"
+    outbox = hub.folder / "outbox"
+    wait_for(lambda: len(list(outbox.glob("*.eml"))) == 1 and len(list(outbox.glob("*.json"))) == 1)
+    with MongoClient(_embedded_uri(hub.folder)) as client:
+        events = client["trainhub"].events
+        wait_for(lambda: events.count_documents({"run": RUN}) == 4)
+
+
+def test_a_second_hub_on_the_folder_is_refused(start_hub):
+    """One hub holds a data folder; the second says whose it is and what to do."""
+    hub = start_hub()
+    line = refused(start_hub, folder=hub.folder)
+    assert f"another hub (process {hub.process.pid})" in line
+    assert "--data-dir" in line
+    assert Control(hub).ask("/healthz") == {"ok": True}
+
+
+def test_stopping_tells_the_sockets_to_come_back(start_hub):
+    """GOODBYE with retryAfterMs, then close code 1001."""
+    from websockets.sync.client import connect
+
+    hub = start_hub()
+    with connect(hub.url.replace("http", "ws") + "/ws") as client:
+        assert json.loads(client.recv())["type"] == "WELCOME"
+        hub.process.send_signal(signal.SIGTERM)
+        goodbye = json.loads(client.recv(timeout=10))
+        assert goodbye["type"] == "GOODBYE"
+        assert goodbye["retryAfterMs"] > 0
+        with pytest.raises(Exception, match="1001"):
+            client.recv(timeout=10)
+    assert hub.wait() == 0
+
+
+# --- MongoDB ------------------------------------------------------------------------------------
+
+
+def test_it_works_on_while_mongodb_is_away(start_hub, unused_port):
+    """Commands are answered, one line is logged, /readyz says what is degraded."""
+    hub = start_hub("--mongodb-uri", f"mongodb://127.0.0.1:{unused_port}")
+    control = Control(hub)
+    control.ask("/api/trains", chart())
+    degraded = wait_for(lambda: control.ask("/readyz")["degraded"])
+    assert "MongoDB does not take writes" in degraded[0]
+    control.ask("/api/trains/12345/start", {})
+    report = control.ask("/api/monitor")
+    assert report["writeBuffer"]["depth"] >= 8
+    assert hub.stop() == 0
+    complaints = [line for line in hub.logged if "does not take writes" in line]
+    assert len(complaints) == 1
+    assert "Traceback" not in "".join(hub.logged)
+
+
+def test_what_waited_for_mongodb_reaches_the_next_one(
+    start_hub, unused_port, mongodb_uri, database
+):
+    """What MongoDB missed waits in the journal, however the hub was stopped."""
+    hub = start_hub("--mongodb-uri", f"mongodb://127.0.0.1:{unused_port}")
+    Control(hub).ask("/api/trains", chart())
+    assert hub.stop() == 0
+    options = ("--mongodb-uri", mongodb_uri, "--database", database.name)
+    start_hub(*options, folder=hub.folder)
+    wait_for(lambda: database.passengers.count_documents({"run": RUN}) == 6)
+
+
+def test_an_empty_folder_takes_its_live_runs_from_mongodb(
+    start_hub, mongodb_uri, database, tmp_path
+):
+    """A hub that lost its folder goes on from MongoDB, under a new epoch."""
+    options = ("--mongodb-uri", mongodb_uri, "--database", database.name)
+    hub = start_hub(*options)
+    control = Control(hub)
+    control.ask("/api/trains", chart())
+    control.ask("/api/trains/12345/start", {})
+    control.ask("/api/trains/12345/passengers/4512345602/1/board", {})
+    before = control.ask("/api/trains/12345"), control.ask("/api/trains/12345/passengers")
+    epoch = control.ask("/api/monitor")["epoch"]
+    wait_for(lambda: database.events.count_documents({"run": RUN}) == 3)
+    assert hub.stop() == 0
+    hub = start_hub(*options, folder=tmp_path / "new")
+    control = Control(hub)
+    after = control.ask("/api/trains/12345"), control.ask("/api/trains/12345/passengers")
+    assert after == before
+    assert control.ask("/api/monitor")["epoch"] != epoch
+    control.ask("/api/trains/12345/departures", {"stationCode": "AAA"})
+    wait_for(lambda: database.runs.find_one({"_id": RUN, "departed": True, "seq": 4}))
+
+
+# --- what it refuses ----------------------------------------------------------------------------
+
+
+def test_a_taken_port_is_one_clear_line(start_hub, tmp_path):
+    """Port taken: what to do, exit code 2, and no mongod left behind."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        line = refused(start_hub, "--port", str(port))
+    assert f"cannot listen on 127.0.0.1:{port}" in line
+    assert "--port" in line
+    assert not _mongods(tmp_path / "data")
+
+
+def test_a_folder_that_cannot_be_one_is_one_clear_line(start_hub, tmp_path):
+    """Data folder not writable: what to do, exit code 2."""
+    (tmp_path / "data").write_text("a file in the folder's place")
+    assert "--data-dir" in refused(start_hub)
+
+
+@pytest.mark.parametrize(
+    ("options", "part"),
+    [
+        (("--mongodb-uri", "mongo//nowhere"), "mongodb://host:27017"),
+        (("--mongodb-uri", "mongodb://user:hidden@host:port/x"), "mongodb://host:27017"),
+        (("--database", "no spaces.here"), "database name"),
+        (("--port", "many"), "--port"),
+        (("--charts", "/nowhere"), "/nowhere"),
+        (("--timetable", "/nowhere", "--demo"), "/nowhere"),
+        (("--demo-speed", "0"), "--demo-speed"),
+        (("--anonymous", "maybe"), "one of on, off"),
+        (("--unheard-of",), "--help"),
+    ],
+)
+def test_a_bad_option_is_one_clear_line(start_hub, options, part):
+    """A bad option: one line that says what to do, exit code 2, no secret in it."""
+    line = refused(start_hub, *options)
+    assert part in line
+    assert "hidden" not in line
+
+
+def test_no_mongod_to_embed_is_one_clear_line(start_hub, tmp_path):
+    """Where no mongod comes with the hub, it asks for a MongoDB server."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "from importlib import metadata\nmetadata.distributions = lambda *a, **k: iter(())\n"
+    )
+    line = refused(start_hub, environment={"PYTHONPATH": str(tmp_path)})
+    assert "--mongodb-uri" in line
+
+
+def test_the_environment_names_the_mongodb_server(start_hub, mongodb_uri, database):
+    """TRAINHUB_MONGODB_URI does what --mongodb-uri does."""
+    hub = start_hub(
+        environment={"TRAINHUB_MONGODB_URI": mongodb_uri, "TRAINHUB_DATABASE": database.name}
+    )
+    Control(hub).ask("/api/trains", chart())
+    wait_for(lambda: database.runs.find_one({"_id": RUN}))
+    assert not (hub.folder / "mongodb").exists()
+
+
+def test_token_prints_a_token_that_the_hub_takes(start_hub):
+    """`run.py token` prints a token and nothing else; the role is the token's."""
+    hub = start_hub()
+    control = Control(hub)
+    control.token = hub.token("TTE", "T17", "12345")
+    assert control.ask("/api/me") == {"user": "T17", "role": "TTE", "trains": ["12345"]}
+
+
+def _mongods(folder):
+    """The process ids of the mongods on a data folder."""
+    found = []
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{name}/cmdline", "rb") as file:
+                command = file.read()
+        except OSError:
+            continue
+        if command.startswith(str(find_mongod()).encode()) and str(folder).encode() in command:
+            found.append(int(name))
+    return found
+
+
+def _embedded_uri(folder):
+    name = str(folder / "mongodb" / "mongod.sock").replace("/", "%2F")
+    return f"mongodb://{name}/?directConnection=true"
+
+
+@pytest.fixture
+def unused_port():
+    """A port that nothing listens on for now."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return taken.getsockname()[1]

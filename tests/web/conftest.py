@@ -1,0 +1,250 @@
+"""A whole edge for the tests of web/: a hub in memory, behind the server that a hub listens with."""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import pytest
+from fakes import MemoryJournal, MemoryStore, Postbox
+from railway import MORNING, chart
+from tornado.httpclient import HTTPRequest
+from tornado.websocket import websocket_connect
+
+from trainhub import notifications
+from trainhub.documents import changes
+from trainhub.domain.commands import RegisterTrain
+from trainhub.domain.model import Role
+from trainhub.hub import Hub
+from trainhub.identity import Identity, Tokens
+from trainhub.journal import Reader
+from trainhub.notifications import Notifications
+from trainhub.protocol import read_command
+from trainhub.rooms import Rooms
+from trainhub.web.app import make_app, make_server
+from trainhub.web.base import Web
+from trainhub.web.monitor import Monitor, Parts
+from trainhub.web.websocket import TrainSocket, text_frame
+from trainhub.write_buffer import WriteBuffer
+
+OPERATOR = Identity("operator", Role.ADMIN, frozenset({"*"}))
+# Who the tests speak as: role, user, trains.
+PEOPLE = {
+    "ADMIN": (Role.ADMIN, "control", ["*"]),
+    "SERVICE": (Role.SERVICE, "feed", ["*"]),
+    "TTE": (Role.TTE, "T1", ["12345"]),
+    "OTHER_TTE": (Role.TTE, "T2", ["54321"]),
+    "PASSENGER": (Role.PASSENGER, "IR_1", ["12345"]),
+    "OTHER_PASSENGER": (Role.PASSENGER, "IR_2", ["12345"]),
+}
+
+
+@dataclass
+class Site:
+    """A hub and what stands around it, as server.py puts them together."""
+
+    hub: Hub
+    journal: MemoryJournal
+    tokens: Tokens
+    web: Web
+    parts: Parts
+    monitor: Monitor
+
+    def token(self, who: str) -> str:
+        role, user, trains = PEOPLE[who]
+        return self.tokens.issue(user, role, trains)
+
+    async def register(self, *people: dict[str, Any], **fields: Any) -> None:
+        await self.hub.execute(read_command(RegisterTrain, chart(*people, **fields)), OPERATOR)
+
+
+def make_parts(hub: Hub, journal: MemoryJournal) -> Parts:
+    def jobs(record):
+        return notifications.jobs(hub.state(record.run), record)
+
+    notify = Notifications(Postbox(), jobs)
+    buffer = WriteBuffer(
+        MemoryStore(),
+        lambda record: changes(hub.state(record.run), record, hub.epoch),
+        lambda: hub.log.append(),
+    )
+    notified = Reader("notifications", journal, notify)
+    written = Reader("write buffer", journal, buffer)
+    hub.readers = [notified, written]
+    return Parts(hub, notify, buffer, notified, written, demo=False)
+
+
+@pytest.fixture
+def settings_of_web():
+    """What a test's module or class may override: the fields of Web that are settings."""
+    return {}
+
+
+@pytest.fixture
+def site(io_loop, settings_of_web):
+    """A loaded hub without trains, whose clock stands at MORNING."""
+    journal = MemoryJournal()
+    failures: list[BaseException] = []
+    hub = Hub(journal, Rooms(TrainSocket.rooms, text_frame), lambda: MORNING, failures.append)
+    hub.loaded = True
+    tokens = Tokens({"k1": "a secret of tests, long enough for HMAC with SHA-256"})
+    web = replace(Web(hub, tokens, anonymous=True, max_connections=100), **settings_of_web)
+    parts = make_parts(hub, journal)
+    return Site(hub, journal, tokens, web, parts, Monitor(parts))
+
+
+@pytest.fixture
+def app(site):
+    return make_app(site.web, site.monitor)
+
+
+@pytest.fixture
+def http_server(io_loop, app, _unused_port):
+    """In place of pytest-tornado's own: the server as a hub makes it, with its limits."""
+    server = make_server(app)
+    server.add_socket(_unused_port[0])
+    yield server
+    server.stop()
+    io_loop.run_sync(server.close_all_connections, timeout=5)
+
+
+@pytest.fixture
+def until():
+    """Waits until a condition holds, for five seconds at the most."""
+
+    async def wait(condition: Callable[[], Any]) -> None:
+        deadline = time.monotonic() + 5
+        while not condition():
+            assert time.monotonic() < deadline, "it did not come to that in five seconds"
+            await asyncio.sleep(0.002)
+
+    return wait
+
+
+@dataclass
+class Answer:
+    """An HTTP answer, its body read as JSON if it is JSON."""
+
+    status: int
+    headers: Any
+    body: bytes
+    json: Any
+
+    @property
+    def code(self) -> str:
+        return self.json["error"]["code"]
+
+    @property
+    def result(self) -> Any:
+        return self.json["result"]
+
+
+@pytest.fixture
+def call(site, http_client, base_url):
+    """Makes one HTTP request, as one of PEOPLE or as nobody; a body that is no bytes is JSON."""
+
+    async def send(method, path, body=None, who=None, headers=(), **options):
+        sent = dict(headers)
+        if who is not None:
+            sent.setdefault("Authorization", f"Bearer {site.token(who)}")
+        if body is not None and not isinstance(body, bytes):
+            body = json.dumps(body).encode()
+            sent.setdefault("Content-Type", "application/json")
+        response = await http_client.fetch(
+            base_url + path,
+            method=method,
+            body=body,
+            headers=sent,
+            raise_error=False,
+            follow_redirects=False,
+            allow_nonstandard_methods=True,
+            **options,
+        )
+        found = response.body or b""
+        is_json = "json" in response.headers.get("Content-Type", "")
+        data = json.loads(found) if is_json else None
+        return Answer(response.code, response.headers, found, data)
+
+    return send
+
+
+class Client:
+    """A WebSocket client that remembers what it was told."""
+
+    def __init__(self, connection) -> None:
+        self.connection = connection
+        self.heard: list[dict[str, Any]] = []
+
+    async def next(self) -> dict[str, Any] | None:
+        """The next message, or None once the socket is closed."""
+        async with asyncio.timeout(5):
+            text = await self.connection.read_message()
+        if text is None:
+            return None
+        message = json.loads(text)
+        self.heard.append(message)
+        return message
+
+    async def until(self, kind: str) -> dict[str, Any]:
+        """Read on to the first message of that type."""
+        while True:
+            message = await self.next()
+            assert message is not None, f"closed before {kind}"
+            if message["type"] == kind:
+                return message
+
+    async def say(self, kind: str, **fields: Any) -> None:
+        await self.connection.write_message(json.dumps({"type": kind, **fields}))
+
+    async def ask(self, answer: str, kind: str, **fields: Any) -> dict[str, Any]:
+        """Say something and read on to its answer."""
+        await self.say(kind, **fields)
+        return await self.until(answer)
+
+    async def all_told(self) -> list[dict[str, Any]]:
+        """Everything told so far: what comes before the answer to a PING."""
+        await self.ask("PONG", "PING")
+        return self.heard
+
+    async def closed(self) -> tuple[int | None, str | None]:
+        """Read on to the end; the code and reason it was closed with."""
+        while await self.next() is not None:
+            pass
+        return self.connection.close_code, self.connection.close_reason
+
+
+@pytest.fixture
+def connect(io_loop, site, http_server, http_port, until):
+    """Opens sockets, as one of PEOPLE or as nobody; all are closed and gone at the end."""
+    clients: list[Client] = []
+
+    async def open_socket(who=None, headers=(), welcome=True, **options) -> Client:
+        request = HTTPRequest(f"ws://127.0.0.1:{http_port}/ws", headers=dict(headers))
+        client = Client(await websocket_connect(request, **options))
+        clients.append(client)
+        if welcome:
+            await client.until("WELCOME")
+        if who is not None:
+            await client.ask("IDENTIFIED", "IDENTIFY", token=site.token(who))
+        return client
+
+    async def finish() -> None:
+        for client in clients:
+            client.connection.close()
+        await until(lambda: not TrainSocket.sockets)
+        await until(lambda: not TrainSocket.rooms)
+
+    yield open_socket
+    io_loop.run_sync(finish, timeout=10)
+
+
+@pytest.fixture
+def mute(caplog):
+    """The texts of the log's warnings and errors so far."""
+    return partial(
+        lambda records: [each.getMessage() for each in records if each.levelname != "INFO"],
+        caplog.records,
+    )
