@@ -10,6 +10,8 @@ const TIMEOUT_MS = 5000;
 const PAGE = 100; // rows drawn at a time: what stays smooth on a phone
 const SETTLE_MS = 5000; // the order holds this long, so that no row moves away under a pointer
 const EVENTS_KEPT = 200;
+const LOOK_BACK = 400; // events, most of them not public; well under what the hub's history.py keeps of a run
+const HALF_A_DAY_MS = 12 * 3_600_000; // nearer than this, a time of day needs no date
 const BACKOFF_MS = { first: 1000, most: 30_000 };
 
 const STATUS = { RUNNING: 'Running', SCHEDULED: 'Scheduled', COMPLETED: 'Completed', CANCELLED: 'Cancelled' };
@@ -59,7 +61,8 @@ const name = (station) => station?.name ?? station?.code ?? '';
 
 /** The time of day as the ISO text has it: the train's own, which the browser's zone may not be. */
 function clock(iso) {
-  const date = iso.slice(0, 10) === hub.hubTime.slice(0, 10) ? '' : `${day(iso)} `;
+  const near = Math.abs(Date.parse(iso) - Date.parse(hub.hubTime)) < HALF_A_DAY_MS;
+  const date = near || iso.slice(0, 10) === hub.hubTime.slice(0, 10) ? '' : `${day(iso)} `;
   return date + iso.slice(11, 16) + (zone(iso) === zone(hub.hubTime) ? '' : ` ${zone(iso)}`);
 }
 
@@ -306,7 +309,7 @@ const wide = matchMedia('(min-width: 75rem)'); // there is room beside the list;
 class Follower {
   constructor({ run, trainNo, startDate, seq }) {
     // Asked from a little way back, so that the list does not begin empty.
-    const since = { epoch: hub.epoch, seq: Math.max(0, seq - EVENTS_KEPT) };
+    const since = { epoch: hub.epoch, seq: Math.max(0, seq - LOOK_BACK) };
     Object.assign(this, { run, room: { trainNo, startDate }, since, tries: 0 });
     this.connect();
   }
@@ -379,7 +382,7 @@ function showClasses(classes) {
   ui.classes.hidden = !classes.length;
   ui.classRows.replaceChildren(...classes.map((each) => {
     const row = document.createElement('tr');
-    const figures = [each.booked, each.aboard, each.noShow, each.vacant].map(number);
+    const figures = [each.booked, each.aboard, each.nt, each.vacant].map(number);
     for (const text of [each.class, ...figures]) row.insertCell().textContent = text;
     return row;
   }));
