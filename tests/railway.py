@@ -98,10 +98,8 @@ class Driver:
         self.give(c.RegisterTrain(train_no="12345", chart=checked))
 
     def give(self, command: c.Command) -> list[e.Event]:
-        """Decide and evolve; returns the events."""
-        events = self.state.decide(command, self.now)
-        for event in events:
-            self.state.evolve(event)
+        """Carry out; returns the events, with those that follow by themselves."""
+        events = self.state.carry_out(command, self.now)
         self.events += events
         return events
 

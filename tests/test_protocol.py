@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from railway import MORNING, RUN, Driver, chart, person
+from voyage import voyages
 
 from trainhub.domain import commands as c
 from trainhub.domain.codec import dump, load
-from trainhub.domain.errors import BadMessage, Conflict, UnknownType
+from trainhub.domain.errors import BadMessage, Conflict, UnknownOffer, UnknownType
 from trainhub.domain.events import EVENTS
 from trainhub.domain.model import Level, RunKey
 from trainhub.domain.train import TrainState
@@ -38,6 +39,7 @@ from trainhub.protocol import (
 
 DAY = date(2026, 11, 23)
 PERSON = {"train_no": "12345", "pnr": "4512345601", "index": 1}
+OFFER = {"train_no": "12345", "start_date": DAY, "offer_id": "12345.2026-11-23.17"}
 MARK = {"trainNo": "12345", "pnr": "4512345601", "index": 1}
 
 
@@ -98,6 +100,47 @@ MARK = {"trainNo": "12345", "pnr": "4512345601", "index": 1}
                 train_no="12345", text="hello", level=Level.WARNING, to=c.To.USER, user="IR_1"
             ),
         ),
+        (
+            {"type": "CANCEL_TRAIN", "trainNo": "12345", "reason": "a flood"},
+            c.CancelTrain(train_no="12345", reason="a flood"),
+        ),
+        (
+            {"type": "SKIP_STATION", "trainNo": "12345", "stationCode": "BBB"},
+            c.SkipStation(train_no="12345", station_code="BBB"),
+        ),
+        (
+            {"type": "SET_DELAY", "trainNo": "12345", "delayMinutes": -5, "reason": "fog"},
+            c.SetDelay(train_no="12345", delay_minutes=-5, reason="fog"),
+        ),
+        (
+            {"type": "SET_PLATFORM", "trainNo": 12345, "stationCode": "BBB", "platform": "9"},
+            c.SetPlatform(train_no="12345", station_code="BBB", platform="9", confirmed=True),
+        ),
+        ({"type": "CANCEL_JOURNEY", **MARK}, c.CancelJourney(**PERSON)),
+        (
+            {"type": "CHANGE_BOARDING", **MARK, "stationCode": "BBB"},
+            c.ChangeBoarding(**PERSON, station_code="BBB"),
+        ),
+        *(
+            ({"type": kind, "offerId": "12345.2026-11-23.17"}, command(**OFFER))
+            for kind, command in (
+                ("ACCEPT_OFFER", c.AcceptOffer),
+                ("DENY_OFFER", c.DenyOffer),
+                ("APPROVE_OFFER", c.ApproveOffer),
+                ("WITHDRAW_OFFER", c.WithdrawOffer),
+            )
+        ),
+        (
+            {
+                "type": "BATCH",
+                "trainNo": "12345",
+                "marks": [{"mark": "NO_SHOW", "pnr": "4512345601", "index": 1}],
+            },
+            c.Batch(
+                train_no="12345",
+                marks=(c.Mark(mark=c.MarkKind.NO_SHOW, pnr="4512345601", index=1),),
+            ),
+        ),
     ],
     ids=lambda value: value["type"] if isinstance(value, dict) else "",
 )
@@ -112,6 +155,30 @@ def test_every_command_is_a_message_too():
         with pytest.raises(BadMessage) as raised:
             read_message({"type": kind, "nonsense": 1})
         assert not isinstance(raised.value, UnknownType)
+
+
+@pytest.mark.parametrize("kind", ["ACCEPT_OFFER", "DENY_OFFER", "APPROVE_OFFER", "WITHDRAW_OFFER"])
+def test_an_offer_s_id_names_its_run(kind):
+    """Whatever train a message names beside it, the offer's own run is the one that is asked."""
+    data = {"type": kind, "offerId": "12345.2026-11-23.17"}
+    message = read_message({**data, "trainNo": "54321", "startDate": "2026-01-01"})
+    assert (message.train_no, message.start_date) == ("12345", DAY)
+    for missing in ({"type": kind}, {"type": kind, "offerId": None}, {"type": kind, "offerId": 7}):
+        with pytest.raises(BadMessage):
+            read_message(missing)
+
+
+@pytest.mark.parametrize(
+    "offer_id",
+    [
+        "", "17", "12345", "12345.2026-11-23", "12345.2026-11-23.", "12345.2026-11-23.x",
+        "12345/2026-11-23.17", "12345.2026-11-23.17\n", "12345.2026-13-45.17", "..", "x" * 5_000,
+    ],
+)  # fmt: skip
+def test_what_is_no_offer_s_id_names_no_offer(offer_id):
+    """UNKNOWN_OFFER, as for one that could be an id and is not."""
+    with pytest.raises(UnknownOffer):
+        read_message({"type": "ACCEPT_OFFER", "offerId": offer_id})
 
 
 def test_a_chart_is_read_whole():
@@ -307,6 +374,13 @@ def test_any_rejected_line_can_be_told(odd):
     assert encode({"pnr": rejected.pnr, "reason": rejected.reason})
 
 
+def test_a_train_has_no_thousands_of_coaches():
+    """What a chart may hold is bounded in each of its lists: checking it holds up everybody."""
+    coaches = [{"code": f"S{number}", "class": "SL", "berths": 1} for number in range(3_000)]
+    with pytest.raises(BadMessage, match="coaches"):
+        read_command(c.RegisterTrain, chart(coaches=coaches))
+
+
 @pytest.mark.parametrize("day", ["0001-01-01", "1969-12-31", "1970-06-01", "9500-01-01"])
 def test_a_run_that_the_journal_could_not_give_back_is_refused(day):
     """A chart is taken only if each event of its run can be read again after a restart."""
@@ -335,7 +409,7 @@ def test_a_run_after_the_end_of_time_is_refused():
 
 
 def test_an_event_is_told_in_six_fields():
-    """{type, trainNo, startDate, seq, timestamp, data}; the data without what only the fold needs."""
+    """{type, trainNo, startDate, seq, timestamp, data}, without what only the fold needs."""
     driver = Driver()
     driver.start()
     (event,) = driver.no_show(20)
@@ -359,20 +433,13 @@ def test_an_event_is_told_in_six_fields():
 
 def test_every_event_that_happens_can_be_sent():
     """Each kind of event as a run brings it about is JSON, and says which kind it is."""
-    driver = Driver()
-    driver.start()
-    driver.board(1)
-    driver.board(2)
-    driver.no_show(10)
-    driver.undo(10)
-    driver.give(c.Announce(train_no="12345", text="hello"))
-    driver.go_to("EEE")
     seen = set()
-    for seq, event in enumerate(driver.events, start=1):
-        message = json.loads(encode(event_message(Record(seq, RUN, seq, event))))
-        assert list(message) == ["type", "trainNo", "startDate", "seq", "timestamp", "data"]
-        assert EVENTS[message["type"]] is type(event)
-        seen.add(message["type"])
+    for driver in voyages():
+        for seq, event in enumerate(driver.events, start=1):
+            message = json.loads(encode(event_message(Record(seq, RUN, seq, event))))
+            assert list(message) == ["type", "trainNo", "startDate", "seq", "timestamp", "data"]
+            assert EVENTS[message["type"]] is type(event)
+            seen.add(message["type"])
     assert seen == EVENTS.keys()
 
 

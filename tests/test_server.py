@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import pytest
 from pymongo import MongoClient
-from railway import RUN, chart
+from railway import RUN, chart, person, rac
 
 from trainhub.adapters.embedded_mongod import find_mongod
 from trainhub.domain.model import Role
@@ -97,6 +97,45 @@ def test_what_was_answered_is_there_after_kill_9(start_hub):
     with MongoClient(_embedded_uri(hub.folder)) as client:
         events = client["trainhub"].events
         wait_for(lambda: events.count_documents({"run": RUN}) == 4)
+
+
+def with_offer(hub, **fields):
+    """A control room on a hub whose run has one open offer, S1-1 for person 10."""
+    control = Control(hub)
+    control.ask("/api/trains", chart(person(1), rac(10, 1), rac(11, 2), **fields))
+    control.ask("/api/trains/12345/start", {})
+    for pnr, mark in ((10, "board"), (11, "board"), (1, "no-show")):
+        control.ask(f"/api/trains/12345/passengers/45123456{pnr:02}/1/{mark}", {})
+    (offer,) = control.ask("/api/trains/12345/offers?state=OPEN")
+    assert offer["pnr"] == "4512345610"
+    return control, offer
+
+
+def test_an_open_offer_survives_kill_9(start_hub):
+    """After the crash it is open still, and can be accepted once."""
+    hub = start_hub()
+    _, offer = with_offer(hub)
+    hub.kill()
+    hub = start_hub(folder=hub.folder)
+    control = Control(hub)
+    assert control.ask("/api/trains/12345/offers?state=OPEN") == [offer]
+    result = control.ask(f"/api/offers/{offer['offerId']}/accept", {})
+    assert (result["coach"], result["berth"]) == ("S1", 1)
+    with MongoClient(_embedded_uri(hub.folder)) as client:
+        offers = client["trainhub"].offers
+        wait_for(lambda: offers.find_one({"_id": offer["offerId"], "state": "ACCEPTED"}))
+
+
+def test_an_offer_that_ran_out_while_the_hub_was_down_is_offered_on(start_hub):
+    """It expires at the start, and the next candidate is asked."""
+    hub = start_hub()
+    _, offer = with_offer(hub, offerSeconds=1)
+    hub.kill()
+    control = Control(start_hub(folder=hub.folder))
+    (first, *_) = wait_for(lambda: control.ask("/api/trains/12345/offers?state=EXPIRED"))
+    assert first["offerId"] == offer["offerId"]
+    asked = [each["pnr"] for each in control.ask("/api/trains/12345/offers")]
+    assert asked[:2] == ["4512345610", "4512345611"]
 
 
 def test_a_second_hub_on_the_folder_is_refused(start_hub):

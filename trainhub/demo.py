@@ -7,6 +7,7 @@ timetable, goes on with a seeded delay and seeded no-shows, and starts anew when
 import asyncio
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -18,7 +19,7 @@ from websockets.exceptions import WebSocketException
 
 from trainhub.domain import commands as c
 from trainhub.domain.chart import stop_times
-from trainhub.domain.errors import Conflict, Unavailable
+from trainhub.domain.errors import Conflict, OfferClosed, Unavailable
 from trainhub.domain.model import PersonState, Role, RunStatus, run_key
 from trainhub.domain.train import TrainState
 from trainhub.hub import Hub
@@ -146,6 +147,7 @@ class Demo:
         if not state.departed:
             here = state.stops[state.current]
             await self._mark(state, chance)
+            await self._answer(state, chance)
             await self._serve(c.Depart, state, here.station.code, here.scheduled_departure, late)
         elif coming is not None:
             await self._serve(c.Arrive, state, coming.station.code, coming.scheduled_arrival, late)
@@ -178,6 +180,16 @@ class Demo:
             absent = chance.random() < NO_SHOW_SHARE
             mark = c.MarkNoShow if absent else c.MarkBoarded
             await self._do(mark, state, pnr=booking.pnr, index=booking.index)
+
+    async def _answer(self, state: TrainState, chance: Random) -> None:
+        """Most of those who are offered a berth take it, some do not, some do not answer."""
+        for offer in list(state.open_by_berth.values()):
+            answer = chance.choices((c.AcceptOffer, c.DenyOffer, None), (6, 2, 2))[0]
+            if answer is not None:
+                with suppress(OfferClosed):  # its time may be over by now
+                    await self._hub.execute(
+                        read_command(answer, {"offerId": offer.id}), self._operator
+                    )
 
     async def _do(self, command: type[c.Command], state: TrainState, **fields: Any) -> None:
         named = {"trainNo": state.chart.train_no, "startDate": state.chart.start_date.isoformat()}

@@ -2,6 +2,7 @@
 
     runs        "12345/2026-11-23"                 the run as it is now
     passengers  "12345/2026-11-23/4512345678/1"    a person as they are now
+    offers      "12345.2026-11-23.17"              an offer of a berth, and how it ended
     events      "12345/2026-11-23/17"              one event of the run's log, for good
 
 Each document carries the log's `epoch` and the run's `seq` that it shows, so that an older write
@@ -14,19 +15,21 @@ from typing import Any
 
 from trainhub.domain.codec import dump
 from trainhub.domain.events import TYPES
-from trainhub.domain.model import PersonKey
-from trainhub.domain.train import Stop, TrainState
-from trainhub.domain.views import person_view
+from trainhub.domain.model import PersonKey, Role
+from trainhub.domain.run_state import Stop
+from trainhub.domain.train import TrainState
+from trainhub.domain.views import offer_view, person_view
 from trainhub.journal import Record
 from trainhub.protocol import run_fields
 from trainhub.write_buffer import Change, Document
 
-RUNS, PASSENGERS, EVENTS = "runs", "passengers", "events"
+RUNS, PASSENGERS, OFFERS, EVENTS = "runs", "passengers", "offers", "events"
 
 # Collection → keys of each index, beside the one on _id that MongoDB makes.
 INDEXES: dict[str, tuple[tuple[str, ...], ...]] = {
     RUNS: (("trainNo", "startDate"), ("status",)),
     PASSENGERS: (("run", "pnr"), ("irctcId",), ("run", "coach", "berth")),
+    OFFERS: (("run", "state"), ("irctcId",)),
     EVENTS: (("run", "seq"), ("type", "timestamp")),
 }
 
@@ -38,6 +41,8 @@ def changes(state: TrainState, record: Record, epoch: str) -> Iterator[Change]:
     yield Change(RUNS, run, partial(_run, state, epoch))
     for person in record.event.persons:
         yield Change(PASSENGERS, f"{run}/{person}", partial(_passenger, state, person, epoch))
+    for offer in record.event.offers:
+        yield Change(OFFERS, offer, partial(_offer, state, offer, epoch))
 
 
 def _event(record: Record, epoch: str) -> Document:
@@ -80,6 +85,8 @@ def _stop(stop: Stop) -> dict[str, Any]:
         "code": stop.station.code,
         "name": stop.station.name,
         "platform": stop.platform,
+        "platformConfirmed": stop.platform_confirmed,
+        "skipped": stop.skipped,
         "scheduledArrival": stop.scheduled_arrival,
         "scheduledDeparture": stop.scheduled_departure,
         "actualArrival": stop.arrived,
@@ -94,4 +101,18 @@ def _passenger(state: TrainState, person: PersonKey, epoch: str) -> Document:
         "seq": state.seq,
         "run": state.run,
         **person_view(state.passengers[person]),
+    }
+
+
+def _offer(state: TrainState, offer_id: str, epoch: str) -> Document:
+    offer = state.offers[offer_id]
+    return {
+        "_id": offer_id,
+        "epoch": epoch,
+        "seq": state.seq,
+        "run": state.run,
+        "irctcId": offer.made.user,
+        **offer_view(offer, Role.ADMIN),
+        "expiresAt": offer.made.expires_at,
+        "closedAt": offer.closed_at,
     }

@@ -5,22 +5,31 @@ there is no await, so commands on a run take effect one at a time, in the log's 
 is taken at once and handed out when the log has it: nobody sees what a crash could unsay.
 """
 
+import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any, TypeVar
 
 from trainhub.domain import commands as c
-from trainhub.domain.errors import AmbiguousRun, HubError, TooManyRooms, Unavailable, UnknownTrain
+from trainhub.domain.errors import (
+    AmbiguousRun,
+    Conflict,
+    HubError,
+    TooManyRooms,
+    Unavailable,
+    UnknownOffer,
+    UnknownTrain,
+)
 from trainhub.domain.events import Event, may_be_told
-from trainhub.domain.model import Role, RunKey, RunStatus, run_key
-from trainhub.domain.train import TrainState
+from trainhub.domain.model import Role, RunKey, RunStatus, person_key, run_key
+from trainhub.domain.train import TrainState, fold
 from trainhub.domain.views import figures, run_view
 from trainhub.history import History
-from trainhub.identity import Identity, Standing, require
+from trainhub.identity import Identity, Standing, require, require_own
 from trainhub.journal import Journal, JournalFailed, Log, Reader, Record
-from trainhub.protocol import Since, event_message, figure_message, run_fields
+from trainhub.protocol import Since, error_fields, event_message, figure_message, run_fields
 from trainhub.rooms import Listener, Rooms
 
 log = logging.getLogger("trainhub.hub")
@@ -54,6 +63,8 @@ class Hub:
         self._history = History()
         self._runs: dict[RunKey, TrainState] = {}
         self._by_train: dict[str, dict[RunKey, TrainState]] = {}
+        # Runs that were here and are in the log: their numbers are not given anew.
+        self._retired: set[RunKey] = set()
         self._figures_due: set[RunKey] = set()
         self.loaded = False
 
@@ -111,28 +122,66 @@ class Hub:
 
         Raises a HubError, also only once what it speaks of is durable; nothing is changed then.
         """
-        self.log.check()
+        self.check()
         try:
             state = self._run_of(command, identity)
-            events = state.decide(command, self._clock())
+            if isinstance(command, c.Batch):
+                return await self._batch(command, identity)
+            events, durable = self._carry_out(state, command)
         except HubError:
             await self.log.append()
             raise
-        first = state.seq + 1
-        self._adopt(state)
-        for event in events:
-            state.evolve(event)
         result = _result(command, state, events)
-        await self.log.append(state.run, first, events)
+        await durable
         return result
+
+    def _carry_out(
+        self, state: TrainState, command: c.Command
+    ) -> "tuple[list[Event], asyncio.Future[None]]":
+        """Decide, evolve and put the events in line; the future is done when they are durable."""
+        first = state.seq + 1
+        events = state.carry_out(command, self._clock())
+        self._adopt(state)
+        return events, self.log.append(state.run, first, events)
+
+    async def _batch(self, batch: c.Batch, identity: Identity) -> dict[str, Any]:
+        """Each mark is a command of its own; all go into the same commit."""
+        commands = [
+            c.MARKS[mark.mark](
+                train_no=batch.train_no,
+                start_date=batch.start_date,
+                pnr=mark.pnr,
+                index=mark.index,
+            )
+            for mark in batch.marks
+        ]
+        answers = (self.execute(command, identity) for command in commands)
+        results = await asyncio.gather(*answers, return_exceptions=True)
+        return {"marks": [_marked(*pair) for pair in zip(batch.marks, results, strict=True)]}
+
+    async def expire_offers(self) -> None:
+        """Close the offers whose time is over, on every run."""
+        now = self._clock()
+        for state in [s for s in self._runs.values() if s.open_by_berth]:
+            if min(o.made.expires_at for o in state.open_by_berth.values()) <= now:
+                self._carry_out(state, c.ExpireOffers(train_no=state.chart.train_no))
+        await self.log.append()
 
     def _run_of(self, command: c.Command, identity: Identity) -> TrainState:
         if isinstance(command, c.RegisterTrain):
             run = command.chart.run
             require(identity, type(command), run)
+            if run in self._retired:
+                raise Conflict(f"{run} was here and has ended: a run is registered once")
             return self._runs.get(run) or TrainState(run)
-        state = self.find(command.train_no, command.start_date, identity)
+        try:
+            state = self.find(command.train_no, command.start_date, identity)
+        except UnknownTrain:
+            if isinstance(command, c.OfferCommand):
+                raise UnknownOffer("there is no offer of that id") from None
+            raise
         require(identity, type(command), state.run)
+        require_own(identity, _owner(command, state))
         return state
 
     def _adopt(self, state: TrainState) -> None:
@@ -248,12 +297,13 @@ class Hub:
 
     def retire(self) -> None:
         """Forget the runs that ended long ago, once every reader has all of them."""
-        if any(reader.behind for reader in self.readers):
+        if self.log.busy or any(reader.behind for reader in self.readers):
             return
         before = self._clock() - KEEP_ENDED
         for state in [s for s in self._runs.values() if s.ended_at and s.ended_at < before]:
             train_no = run_fields(state.run)["trainNo"]
             del self._runs[state.run]
+            self._retired.add(state.run)
             del self._by_train[train_no][state.run]
             if not self._by_train[train_no]:
                 del self._by_train[train_no]
@@ -285,13 +335,12 @@ class Hub:
         state.evolve(record.event)
         self._history.add(record)
 
-    async def restore(self, run: RunKey, events: list[Event]) -> None:
-        """Take a run that another log has kept, event by event, into this one."""
-        state = TrainState(run)
-        for event in events:
-            state.evolve(event)
-        self._adopt(state)
-        await self.log.append(run, 1, events)
+    async def restore(self, runs: Mapping[RunKey, Sequence[Event]]) -> None:
+        """Take the runs that another log has kept, each with its events, into this one."""
+        for run, events in runs.items():
+            self._adopt(fold(run, events))
+            self.log.append(run, 1, events)
+        await self.log.append()
 
 
 def _told(records: Iterable[Record], standing: Standing) -> list[dict[str, Any]]:
@@ -300,6 +349,27 @@ def _told(records: Iterable[Record], standing: Standing) -> list[dict[str, Any]]
         for record in records
         if may_be_told(record.event.audience, standing.role, standing.user)
     ]
+
+
+def _owner(command: c.Command, state: TrainState) -> str | None:
+    """The user whose person a command is about, if it is about one that is known."""
+    if isinstance(command, c.OfferCommand):
+        offer = state.offers.get(command.offer_id)
+        return None if offer is None else offer.made.user
+    if isinstance(command, c.PersonCommand):
+        passenger = state.passengers.get(person_key(command.pnr, command.index))
+        return None if passenger is None else passenger.booking.irctc_id
+    return None
+
+
+def _marked(mark: c.Mark, result: dict[str, Any] | BaseException) -> dict[str, Any]:
+    """What one mark of a batch is answered."""
+    named = {"mark": mark.mark.value, "pnr": mark.pnr, "index": mark.index}
+    if isinstance(result, HubError) and not isinstance(result, Unavailable):
+        return {**named, "error": error_fields(result)}
+    if isinstance(result, BaseException):
+        raise result
+    return {**named, "result": result}
 
 
 def _result(command: c.Command, state: TrainState, events: list[Event]) -> dict[str, Any]:

@@ -25,16 +25,30 @@ _ALGORITHM = "HS256"
 _STAFF_AND_FEEDS = frozenset({Role.ADMIN, Role.SERVICE, Role.TTE})
 _STAFF = frozenset({Role.ADMIN, Role.TTE})
 
-# Which roles may give a command, on the runs that their token covers.
+_STAFF_AND_PASSENGER = _STAFF | {Role.PASSENGER}
+
+# Which roles may give a command, on the runs that their token covers. A passenger may speak only
+# for people of their own: `owner` tells whose person a command is about.
 MAY: dict[type[c.Command], frozenset[Role]] = {
     c.RegisterTrain: frozenset({Role.ADMIN, Role.SERVICE}),
     c.StartJourney: _STAFF,
+    c.CancelTrain: _STAFF,
     c.Arrive: _STAFF_AND_FEEDS,
     c.Depart: _STAFF_AND_FEEDS,
+    c.SkipStation: _STAFF_AND_FEEDS,
+    c.SetDelay: _STAFF_AND_FEEDS,
+    c.SetPlatform: _STAFF_AND_FEEDS,
     c.MarkBoarded: _STAFF,
     c.MarkNoShow: _STAFF,
     c.UndoNoShow: _STAFF,
+    c.CancelJourney: _STAFF_AND_PASSENGER,
+    c.ChangeBoarding: _STAFF_AND_PASSENGER,
+    c.AcceptOffer: _STAFF_AND_PASSENGER,
+    c.DenyOffer: _STAFF_AND_PASSENGER,
+    c.ApproveOffer: _STAFF,
+    c.WithdrawOffer: _STAFF,
     c.Announce: _STAFF_AND_FEEDS,
+    c.Batch: _STAFF,
 }
 
 
@@ -71,6 +85,12 @@ def require(identity: Identity, command: type[c.Command], run: RunKey) -> None:
     require_role(identity, MAY[command])
     if not identity.covers(run):
         raise Forbidden(f"the token does not cover {run}")
+
+
+def require_own(identity: Identity, owner: str | None) -> None:
+    """Raise Forbidden if a passenger speaks for somebody else, or for nobody."""
+    if identity.role is Role.PASSENGER and identity.user != owner:
+        raise Forbidden("a passenger may speak only for people booked by the same user")
 
 
 def require_role(identity: Identity, roles: frozenset[Role]) -> None:
@@ -143,6 +163,10 @@ def load_keys(path: Path) -> dict[str, str]:
             os.fsync(file.fileno())
     except ValueError:
         keys = None
-    if not isinstance(keys, dict) or not keys:
+    if not isinstance(keys, dict) or not keys or not all(map(_is_key, keys.values())):
         raise ValueError(f"{path} does not hold the hub's keys: restore it, or remove it for new")
     return keys
+
+
+def _is_key(value: object) -> bool:
+    return isinstance(value, str) and value != ""

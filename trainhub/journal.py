@@ -5,6 +5,7 @@ gets every record in order, from the commit itself while it keeps up and from th
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -13,8 +14,11 @@ from trainhub.domain.errors import Unavailable
 from trainhub.domain.events import Event
 from trainhub.domain.model import RunKey
 
-# How many records a reader that fell behind takes from the journal at once.
-CATCH_UP = 1_000
+log = logging.getLogger("trainhub.journal")
+
+# How many records a reader that fell behind takes from the journal at once. A chart's record alone
+# may make thousands of changes, and the loop waits while they are taken.
+CATCH_UP = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,11 @@ class Log:
         self._failed = False
         self.last_commit_seconds = 0.0
 
+    @property
+    def busy(self) -> bool:
+        """Whether something is on its way to the disk."""
+        return self._writer is not None
+
     def check(self) -> None:
         """Raise Unavailable if the journal has failed: nothing may be decided any more."""
         if self._failed:
@@ -115,34 +124,41 @@ class Log:
         return entry.done
 
     async def _write(self) -> None:
-        batch: list[_Entry] = []
         try:
             while self._waiting:
                 batch, self._waiting = self._waiting, []
-                records = [record for entry in batch for record in entry.records]
-                if records:
-                    await self._commit(records)
+                try:
+                    await self._commit([record for entry in batch for record in entry.records])
+                except Exception as error:
+                    self._fail(batch + self._waiting, error)
+                    return
                 self._settle(batch)
-        except Exception as error:
-            self._fail(batch + self._waiting, error)
         finally:
             self._writer = None
 
     async def _commit(self, records: list[Record]) -> None:
+        if not records:
+            return
         loop = asyncio.get_running_loop()
         start = loop.time()
         await self._journal.commit(records)
         self.last_commit_seconds = loop.time() - start
 
     def _settle(self, batch: list[_Entry]) -> None:
+        """Deliver in order. What is durable is answered so, even if telling it fails."""
         told: list[Record] = []
-        for entry in batch:
-            told += entry.records
-            if entry.then is not None:
-                self._tell(told)
-                told = []
-                entry.then()
-        self._tell(told)
+        try:
+            for entry in batch:
+                told += entry.records
+                if entry.then is not None:
+                    self._tell(told)
+                    told = []
+                    entry.then()
+            self._tell(told)
+        except Exception as error:
+            log.exception("what the journal has could not be delivered")
+            self._failed = True
+            self._on_failure(error)
         for entry in batch:
             if not entry.done.done():  # whoever waited may have gone
                 entry.done.set_result(None)

@@ -1,7 +1,7 @@
 """The JSON messages of protocol version 1, both ways."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
@@ -9,21 +9,24 @@ import ujson
 
 from trainhub.domain.chart import read_chart
 from trainhub.domain.codec import load
-from trainhub.domain.commands import COMMANDS, Command, RegisterTrain
+from trainhub.domain.commands import COMMANDS, Command, OfferCommand, RegisterTrain
 from trainhub.domain.errors import BadMessage, HubError, UnknownType
 from trainhub.domain.events import TYPES
 from trainhub.domain.model import RunKey, normal_train_no
+from trainhub.domain.offers import run_of_offer
 from trainhub.journal import Record
 
 VERSION = 1
 MOST_SOCKET_BYTES = 64 * 1024
 MOST_BODY_BYTES = 16 * 1024 * 1024
 LONGEST_ID = 64
+# A token that names a hundred runs is some 4 KB; HTTP's headers end at 16 KB.
+LONGEST_TOKEN = 12 * 1024
 
 
 @dataclass(frozen=True, kw_only=True)
 class Identify:
-    token: str
+    token: str = field(metadata={"longest": LONGEST_TOKEN})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,11 +66,18 @@ _MESSAGES: dict[str, type[Any]] = {
 
 
 def parse(text: str | bytes) -> Any:
-    """Text as JSON; BadMessage if it is not."""
+    """Text as JSON; BadMessage if it is not, or if it could not be sent on as JSON in UTF-8.
+
+    The parser takes NaN, numbers beyond all floats and halves of surrogate pairs. They are found by
+    writing the data anew, so that nothing comes in that would break whoever is told of it.
+    """
     try:
-        return ujson.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise BadMessage(f"this is not JSON: {str(error)[:100]}") from None
+        data = ujson.loads(text.decode() if isinstance(text, bytes) else text)
+        _to_json(data)
+    except (ValueError, OverflowError, RecursionError) as error:
+        reason = ascii(str(error))[1:-1][:100]
+        raise BadMessage(f"this is not JSON in UTF-8 that can be sent on: {reason}") from None
+    return data
 
 
 def read_message(data: Any) -> Message:
@@ -101,21 +111,34 @@ def read_command(cls: type[Command], fields: Mapping[str, Any]) -> Command:
         return RegisterTrain(
             train_no=chart.train_no, start_date=chart.start_date, chart=chart, rejected=rejected
         )
+    if issubclass(cls, OfferCommand):
+        return load(cls, _with_offers_run(fields))
     return load(cls, _with_train_no(fields))
+
+
+def _with_offers_run(fields: Mapping[str, Any]) -> Mapping[str, Any]:
+    """An offer's id names its run, so a message about an offer needs nothing else."""
+    found = fields.get("offerId")
+    if not isinstance(found, str):
+        return {"trainNo": "?", **fields}  # load says what is missing
+    train_no, start_date = run_of_offer(found)
+    return {**fields, "trainNo": train_no, "startDate": start_date}
 
 
 def _with_train_no(fields: Mapping[str, Any]) -> Mapping[str, Any]:
     """12345, "12345" and " 12345 " name the same train."""
-    if isinstance(fields.get("trainNo"), int | str):
-        return {**fields, "trainNo": normal_train_no(fields["trainNo"])}
-    return fields
+    return (
+        {**fields, "trainNo": normal_train_no(fields["trainNo"])} if "trainNo" in fields else fields
+    )
 
 
 def encode(message: Mapping[str, Any]) -> bytes:
     """A message as JSON in UTF-8. Raises on anything that is not JSON: NaN, dates, sets."""
-    text: str = ujson.dumps(
-        message, ensure_ascii=False, escape_forward_slashes=False, allow_nan=False
-    )
+    return _to_json(message)
+
+
+def _to_json(data: object) -> bytes:
+    text: str = ujson.dumps(data, ensure_ascii=False, escape_forward_slashes=False, allow_nan=False)
     return text.encode()
 
 

@@ -3,10 +3,11 @@
 import asyncio
 import json
 import logging
+import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,7 @@ from trainhub.adapters.outbox import Outbox
 from trainhub.adapters.sqlite_journal import SqliteJournal
 from trainhub.charts import load_charts
 from trainhub.documents import INDEXES, changes
+from trainhub.domain.errors import Unavailable
 from trainhub.domain.model import Role
 from trainhub.hub import Clock, Hub
 from trainhub.identity import ALL_TRAINS, Identity, Tokens, load_keys
@@ -47,7 +49,8 @@ log = logging.getLogger("trainhub.server")
 OK, BAD_START, JOURNAL_LOST = 0, 2, 3
 
 # Milliseconds between the calls of a timer.
-DRAIN_EVERY, FLUSH_EVERY, FIGURES_EVERY, RETIRE_EVERY = 200, 100, 1_000, 60_000
+DRAIN_EVERY, FLUSH_EVERY, FIGURES_EVERY = 200, 100, 1_000
+EXPIRE_EVERY, RETIRE_EVERY = 1_000, 60_000
 # Seconds at the end for what is still to be written; the rest waits in the journal.
 LAST_FLUSH = 1.5
 RETRY_AFTER_MS = 3_000
@@ -75,6 +78,7 @@ def main(arguments: list[str]) -> int:
         if isinstance(asked, TokenRequest):
             print(make_token(asked))
             return OK
+        os.umask(0o077)  # what the hub writes is its owner's
         _start_logging(asked.log_format)
         return asyncio.run(Server(asked).run())
     except JournalFailed as error:
@@ -150,11 +154,12 @@ class Server:
 
         await hub.load()
         if journal.head == 0:
-            await self._restore(store)
+            await self._restore(journal, store)
         hub.readers = [notified, written]
         for reader in hub.readers:
             await reader.open()
         hub.loaded = True
+        await hub.expire_offers()
         self._start_timers(stack, parts)
         if settings.charts is not None:
             await load_charts(hub, OPERATOR, settings.charts)
@@ -209,23 +214,25 @@ class Server:
         stack.callback(server.stop)
         stack.callback(self._dismiss)
 
-    async def _restore(self, store: MongoStore) -> None:
+    async def _restore(self, journal: SqliteJournal, store: MongoStore) -> None:
         """Take up the live runs that an earlier data folder has left in MongoDB."""
-        count = 0
         try:
-            async for run, events in store.live_runs():
-                await self.hub.restore(run, events)
-                count += 1
+            runs = {run: events async for run, events in store.live_runs()}
         except StoreAway as error:
             log.warning("MongoDB does not answer, so this new journal starts empty: %s", error)
-        if count:
-            log.info("%d runs taken from MongoDB into a new journal", count)
+            return
+        await self.hub.restore(runs)
+        # What they were notified of, they were by the hub that wrote it.
+        await journal.save_position("notifications", journal.head)
+        if runs:
+            log.info("%d runs taken from MongoDB into a new journal", len(runs))
 
     def _start_timers(self, stack: AsyncExitStack, parts: Parts) -> None:
         timers: list[tuple[Callable[[], Awaitable[None] | None], int]] = [
             (partial(self._work, parts.notified, parts.notifications.drain), DRAIN_EVERY),
             (partial(self._work, parts.written, parts.write_buffer.flush), FLUSH_EVERY),
             (self.hub.send_figures, FIGURES_EVERY),
+            (self.hub.expire_offers, EXPIRE_EVERY),
             (self.hub.retire, RETIRE_EVERY),
             (_beat, HEARTBEAT_SECONDS * 1000),
         ]
@@ -269,7 +276,8 @@ class Server:
         if self._failure is not None:
             return
         buffer, notify = parts.write_buffer, parts.notifications
-        await self.hub.log.append()
+        with suppress(Unavailable):
+            await self.hub.log.append()
         try:
             async with asyncio.timeout(LAST_FLUSH):
                 await asyncio.gather(buffer.flush_now(), notify.drain())

@@ -90,9 +90,13 @@ class Session:
         answer({"type": "DONE", "result": result})
 
     async def _identify(self, message: Identify, answer: Answer) -> None:
-        answer({"type": "IDENTIFIED", **self.identify(message.token)})
-        # In the rooms it is in already it is now somebody else, and sees the run anew.
-        for run in self._hub.rooms.rooms_of(self._listener):
+        identified = self.identify(message.token)
+        # In the rooms it is in already it is now somebody else: it leaves them, so that it hears
+        # nothing more as who it was, and comes in anew.
+        runs = self._hub.rooms.rooms_of(self._listener)
+        self._hub.rooms.leave_all(self._listener)
+        answer({"type": "IDENTIFIED", **identified})
+        for run in runs:
             state = self._hub.state(run)
             await self._hub.join(self._listener, self.identity, state, None, lambda _: None)
 

@@ -68,6 +68,12 @@ def _number(least: float, most: float) -> Any:
     return read
 
 
+def _text(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("a text that is not empty")
+    return text
+
+
 def _one_of(*words: str) -> Any:
     def read(text: str) -> str:
         if text in words:
@@ -83,11 +89,11 @@ def _switch(text: str) -> bool:
 
 # Option → how its text is read, and what it is for. The defaults stand in Settings.
 _OPTIONS: dict[str, tuple[Any, str]] = {
-    "address": (str, "address to listen on (127.0.0.1)"),
+    "address": (_text, "address to listen on (127.0.0.1)"),
     "port": (_whole(0, 65535), "port to listen on; 0 takes a free one (8888)"),
     "data_dir": (Path, "folder for the journal, keys and embedded database (./data)"),
     "mongodb_uri": (str, "MongoDB server to use in place of the embedded one"),
-    "database": (str, "database name in MongoDB (trainhub)"),
+    "database": (_text, "database name in MongoDB (trainhub)"),
     "charts": (Path, "folder of charts to load at start: NAME.json, with NAME.csv beside it"),
     "anonymous": (_switch, "on or off: may sockets without a token subscribe (on)"),
     "max_connections": (_whole(1, 1_000_000), "open sockets at the most (10000)"),
@@ -125,7 +131,10 @@ def read_settings(
 
 
 def _outside(environment: Mapping[str, str], env_file: Path) -> dict[str, str]:
-    found = dotenv_values(env_file) if env_file.is_file() else {}
+    try:
+        found = dotenv_values(env_file) if env_file.is_file() else {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadSettings(f"{env_file} cannot be read as text in UTF-8: {error}") from None
     return {name: text for name, text in found.items() if text} | dict(environment)
 
 

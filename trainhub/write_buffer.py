@@ -10,7 +10,7 @@ import logging
 import random
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Protocol
@@ -42,13 +42,25 @@ class StoreAway(Exception):
     """The store did not take the documents now; it may later. One line of reason."""
 
 
+class Refused(StoreAway):
+    """The store will never take some documents as they are; it took the others.
+
+    `reasons` maps the `_id` of each to why.
+    """
+
+    def __init__(self, reasons: Mapping[str, str]) -> None:
+        super().__init__("; ".join(f"{name}: {reason}" for name, reason in reasons.items()))
+        self.reasons = reasons
+
+
 class Store(Protocol):
     """Where documents are kept for good."""
 
     async def write(self, collection: str, documents: Sequence[Document]) -> None:
         """Upsert documents in one bulk, never an older seq over a newer one of the same epoch.
 
-        Returns when they are on the store's disk; raises StoreAway if any may not be.
+        Returns when they are on the store's disk; raises StoreAway if any may not be, and
+        Refused if all are but those that it names.
         """
 
 
@@ -89,6 +101,7 @@ class WriteBuffer:
         self._complained_at = -COMPLAIN_SECONDS
         self.failing: str | None = None
         self.flushed = 0
+        self.refused = 0
         self.last_flush: LastFlush | None = None
 
     @property
@@ -125,8 +138,12 @@ class WriteBuffer:
         async with self._busy:
             start, before = time.monotonic(), self.flushed
             try:
-                while self._next_generation():
-                    await self._write_bulk()
+                # What is left of an earlier flush, and what came since; not what comes meanwhile.
+                for _ in range(2):
+                    self._next_generation()
+                    while self._flushing:
+                        await self._write_bulk()
+                self._next_generation()
             except StoreAway as error:
                 self._back_off(str(error))
             else:
@@ -135,12 +152,11 @@ class WriteBuffer:
                 took = time.monotonic() - start
                 self.last_flush = LastFlush(time.time(), self.flushed - before, took)
 
-    def _next_generation(self) -> bool:
-        """Whether there is something to write, taking up the second generation if need be."""
+    def _next_generation(self) -> None:
+        """Take up what came since, once what was before it is written."""
         if not self._flushing:
             self._flushing, self._gathering = self._gathering, {}
             self._flushing_from, self._gathering_from = self._gathering_from, None
-        return bool(self._flushing)
 
     async def _write_bulk(self) -> None:
         """One bulk for each collection that the next changes name."""
@@ -150,10 +166,22 @@ class WriteBuffer:
             documents[collection].append(change.render())
         await self._settled()
         for collection, those in documents.items():
-            await self._store.write(collection, those)
+            try:
+                await self._store.write(collection, those)
+            except Refused as error:
+                self._give_up(collection, error)
         for key, _ in batch:
             del self._flushing[key]
         self.flushed += len(batch)
+
+    def _give_up(self, collection: str, error: Refused) -> None:
+        """One bad document holds up no other; the journal still has what it was made from."""
+        self.refused += len(error.reasons)
+        log.error(
+            "MongoDB refuses %d documents of %s for good: they are left out",
+            len(error.reasons),
+            collection,
+        )
 
     def _back_off(self, reason: str) -> None:
         self.failing = reason

@@ -59,18 +59,19 @@ TAKEN = {
     "leaves": [[], [{"sizeCm": 3}]],
     "leaf": [{"sizeCm": 3}, None],
 }
+NO_TEXT = [None, "", " \t\n", "a\0b", "\ud800", "a\udfffb", "x" * (LONGEST_TEXT + 1)]
+NO_INT = [None, True, False, 1.0, 1.5, float("nan"), float("inf")]
+NO_TIME = ["2026-11-23T15:50:00", "2026-11-23", "15:50", "", " ", "now", "\ud800", "\0"]
+ODD_TIME = ["2026-02-30T10:00:00Z", "2026-11-23T24:00:01Z", "2026-11-23T15:50:00+25:00"]
+ODD_YEAR = ["0001-01-01T00:00:00+05:30", "9999-12-31T23:59:59-05:30", "1969-07-20T20:17:00Z"]
+NO_DATE = ["2026-2-3", "2026-02-30", "2026-11-23T00:00:00Z", "20261123", "", "23-11-2026"]
+ODD_DATE = ["2026-W48-1", "\u0662\u0660\u0662\u0666-11-23", "\ud800" * 10]
 REFUSED = {
-    "name": [None, "", " \t\n", 1, True, 1.5, HUGE, [], {}, ["a"], "a\0b", "\ud800", "a\udfffb"]
-    + ["x" * (LONGEST_TEXT + 1)],
-    "age": [None, True, False, 1.0, 1.5, float("nan"), "1", "", [], {}]
-    + [LARGEST_INT + 1, -LARGEST_INT - 1, HUGE, -HUGE],
+    "name": [*NO_TEXT, 1, True, 1.5, HUGE, [], {}, ["a"]],
+    "age": [*NO_INT, *("1", "", [], {}), *(HUGE, -HUGE, 2**53, -(2**53))],
     "tall": [None, 0, 1, "true", "", [], {}],
-    "felledAt": ["2026-11-23T15:50:00", "2026-11-23", "15:50", "", " ", "now", "\ud800", "\0"]
-    + [0, 1.5, True, HUGE, [], {}, "2026-02-30T10:00:00Z", "2026-11-23T24:00:01Z"]
-    + ["0001-01-01T00:00:00+05:30", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59-05:30"]
-    + ["1969-07-20T20:17:00Z", "2026-11-23T15:50:00+25:00", "2026-11-23T15:50:00Z" * 1_000],
-    "plantedOn": ["2026-2-3", "2026-02-30", "2026-11-23T00:00:00Z", "20261123", "", "23-11-2026"]
-    + [20261123, True, HUGE, [], ["2026-11-23"] * 10, {}, "\ud800" * 10, "٢٠٢٦-١١-٢٣"],
+    "felledAt": [*NO_TIME, *ODD_TIME, *ODD_YEAR, 0, 1.5, True, HUGE, [], {}],
+    "plantedOn": [*NO_DATE, *ODD_DATE, 20261123, True, HUGE, ["2026-11-23"] * 10, [], {}],
     "colour": [None, "red", "BLUE", "", 0, True, [], {}, "\ud800", "R" * 5_000],
     "class": ["", 2, False, [], "\0"],
     "marks": [None, 1, "12", {}, [1, "2"], [None], [True], [[1]], {"0": 1}],
@@ -109,13 +110,13 @@ def test_what_does_not_fit_is_refused_by_its_path(field, value):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"age": "x"}, "age is a whole number, not 'x'"),
-        ({"marks": [1, True]}, "marks[1] is a whole number, not True"),
+        ({"age": "x"}, "age is a whole number, not a text"),
+        ({"marks": [1, True]}, "marks[1] is a whole number, not true or false"),
         ({"leaves": [{"sizeCm": 1}, {}]}, "leaves[1].sizeCm is missing"),
         ({"leaves": [{"sizeCm": []}]}, "leaves[0].sizeCm is a whole number, not a list"),
         ({"leaf": {"sizeCm": 1, "shape": "heart"}}, "leaf.shape is not a field here: use sizeCm"),
-        ({"leaf": 5}, "leaf is an object, not 5"),
-        ({"colour": "BLUE"}, "colour is one of RED, GREEN, not 'BLUE'"),
+        ({"leaf": 5}, "leaf is an object, not a number"),
+        ({"colour": "BLUE"}, "colour is one of RED, GREEN"),
         ({"name": None}, "name is a text that is not empty, not null"),
     ],
 )
@@ -129,13 +130,13 @@ def test_a_message_says_where_and_what(fields, message):
 @pytest.mark.parametrize("data", [None, [], "x", 1, True, [{"name": "oak"}]])
 def test_only_an_object_is_a_message(data):
     """What is no JSON object at all is refused in words."""
-    with pytest.raises(BadMessage, match="^the message is an object"):
+    with pytest.raises(BadMessage, match=r"^the message is an object"):
         load(Tree, data)
 
 
 def test_a_missing_field_is_named():
     """A field without a default must be there."""
-    with pytest.raises(BadMessage, match="^name is missing$"):
+    with pytest.raises(BadMessage, match=r"^name is missing$"):
         load(Tree, {"age": 1})
 
 
@@ -151,7 +152,8 @@ def test_an_unknown_field_is_named_so_that_it_can_be_sent(name):
     """An error is answered: its text is valid Unicode and short, whatever the client sent."""
     with pytest.raises(BadMessage) as raised:
         tree(**{name: 1})
-    assert len(raised.value.message.encode()) < 500
+    size = len(raised.value.message.encode())
+    assert size < 500
 
 
 def test_names_are_camel_outside_and_snake_inside():

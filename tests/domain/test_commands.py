@@ -13,14 +13,26 @@ from trainhub.domain.errors import BadMessage
 from trainhub.domain.model import Level
 
 PERSON = {"trainNo": "12345", "pnr": "4512345601", "index": 1}
+OFFER = {"trainNo": "12345", "offerId": "12345.2026-11-23.7"}
 # A message of each type with only what it needs; REGISTER_TRAIN is read by chart.py.
 SHORTEST = {
     "START_JOURNEY": {"trainNo": "12345"},
+    "CANCEL_TRAIN": {"trainNo": "12345"},
     "ARRIVE": {"trainNo": "12345", "stationCode": "BBB"},
     "DEPART": {"trainNo": "12345", "stationCode": "BBB"},
+    "SKIP_STATION": {"trainNo": "12345", "stationCode": "BBB"},
+    "SET_DELAY": {"trainNo": "12345", "delayMinutes": 5},
+    "SET_PLATFORM": {"trainNo": "12345", "stationCode": "BBB", "platform": "4A"},
     "MARK_BOARDED": PERSON,
     "MARK_NO_SHOW": PERSON,
     "UNDO_NO_SHOW": PERSON,
+    "CANCEL_JOURNEY": PERSON,
+    "CHANGE_BOARDING": {**PERSON, "stationCode": "BBB"},
+    "ACCEPT_OFFER": OFFER,
+    "DENY_OFFER": OFFER,
+    "APPROVE_OFFER": OFFER,
+    "WITHDRAW_OFFER": OFFER,
+    "BATCH": {"trainNo": "12345", "marks": [{"mark": "BOARDED", "pnr": "4512345601", "index": 1}]},
     "ANNOUNCE": {"trainNo": "12345", "text": "Tea is served"},
 }
 
@@ -32,8 +44,9 @@ def concrete(cls):
 
 
 def test_every_command_is_in_the_table_under_its_own_name():
-    """COMMANDS is the table of them by message type: StartJourney is START_JOURNEY."""
-    assert set(c.COMMANDS.values()) == concrete(c.Command)
+    """COMMANDS is the table by message type: StartJourney is START_JOURNEY; one is the hub's."""
+    assert {*c.COMMANDS.values(), c.ExpireOffers} == concrete(c.Command)
+    assert c.ExpireOffers not in c.COMMANDS.values()
     for name, cls in c.COMMANDS.items():
         assert name == re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).upper()
 
@@ -79,7 +92,7 @@ def test_an_announcement_is_for_everyone_unless_it_says_whom():
 @pytest.mark.parametrize("index", [True, "1", 1.0, None])
 def test_the_index_on_a_pnr_is_a_whole_number(index):
     """A person is the index-th on a PNR: nothing is coerced into a number."""
-    with pytest.raises(BadMessage, match="^index is a whole number"):
+    with pytest.raises(BadMessage, match=r"^index is a whole number"):
         load(c.MarkBoarded, {**PERSON, "index": index})
 
 
@@ -88,3 +101,32 @@ def test_a_command_cannot_be_changed():
     command = c.StartJourney(**TRAIN)
     with pytest.raises(dataclasses.FrozenInstanceError):
         command.train_no = "54321"
+
+
+def test_every_mark_is_a_command():
+    """BATCH takes many marks, each by itself: what a mark is called says which command it is."""
+    assert {kind.value: cls for kind, cls in c.MARKS.items()} == {
+        "BOARDED": c.MarkBoarded,
+        "NO_SHOW": c.MarkNoShow,
+        "UNDO_NO_SHOW": c.UndoNoShow,
+    }
+    batch = load(c.Batch, SHORTEST["BATCH"])
+    assert batch.marks == (c.Mark(mark=c.MarkKind.BOARDED, pnr="4512345601", index=1),)
+    odd = {**SHORTEST["BATCH"], "marks": [{"mark": "O", "pnr": "4512345601", "index": 1}]}
+    with pytest.raises(BadMessage, match=r"^marks\[0\]\.mark is one of BOARDED, NO_SHOW, UNDO"):
+        load(c.Batch, odd)
+
+
+def test_a_platform_is_confirmed_unless_it_says_not():
+    """A platform has a number and whether it is confirmed."""
+    message = SHORTEST["SET_PLATFORM"]
+    assert load(c.SetPlatform, message).confirmed
+    assert not load(c.SetPlatform, {**message, "confirmed": False}).confirmed
+
+
+@pytest.mark.parametrize("minutes", [5.0, "5", True, None])
+def test_a_delay_is_in_whole_minutes(minutes):
+    """Delay in whole minutes; it may be negative."""
+    with pytest.raises(BadMessage, match=r"^delayMinutes is a whole number"):
+        load(c.SetDelay, {**SHORTEST["SET_DELAY"], "delayMinutes": minutes})
+    assert load(c.SetDelay, {**SHORTEST["SET_DELAY"], "delayMinutes": -7}).delay_minutes == -7

@@ -45,7 +45,8 @@ def test_each_code_belongs_to_one_class():
     assert sorted(codes) == sorted(set(codes))
     assert set(codes) == {
         *("BAD_MESSAGE", "UNKNOWN_TYPE", "NOT_IDENTIFIED", "BAD_TOKEN", "FORBIDDEN", "CONFLICT"),
-        *("UNKNOWN_TRAIN", "UNKNOWN_STATION", "UNKNOWN_PASSENGER", "AMBIGUOUS_RUN"),
+        *("UNKNOWN_TRAIN", "UNKNOWN_STATION", "UNKNOWN_PASSENGER", "UNKNOWN_OFFER"),
+        *("AMBIGUOUS_RUN", "OFFER_CLOSED"),
         *("TOO_MANY_ROOMS", "UNAVAILABLE"),
     }
 

@@ -1,4 +1,4 @@
-"""A whole edge for the tests of web/: a hub in memory, behind the server that a hub listens with."""
+"""A whole edge for the tests of web/: a hub in memory, behind the server it listens with."""
 
 import asyncio
 import json
@@ -164,7 +164,7 @@ def call(site, http_client, base_url):
         )
         found = response.body or b""
         is_json = "json" in response.headers.get("Content-Type", "")
-        data = json.loads(found) if is_json else None
+        data = json.loads(found) if is_json and method != "HEAD" else None
         return Answer(response.code, response.headers, found, data)
 
     return send
@@ -216,8 +216,21 @@ class Client:
 
 
 @pytest.fixture
-def connect(io_loop, site, http_server, http_port, until):
-    """Opens sockets, as one of PEOPLE or as nobody; all are closed and gone at the end."""
+def no_trace(io_loop, site, http_server, until):
+    """When a test's sockets are closed, no table remembers them; the next test begins with none."""
+    yield
+    site.journal.gate.set()
+    try:
+        io_loop.run_sync(lambda: until(lambda: not TrainSocket.sockets), timeout=10)
+        io_loop.run_sync(lambda: until(lambda: not TrainSocket.rooms), timeout=10)
+    finally:
+        TrainSocket.sockets.clear()
+        TrainSocket.rooms.clear()
+
+
+@pytest.fixture
+def connect(io_loop, site, http_port, no_trace):
+    """Opens sockets, as one of PEOPLE or as nobody."""
     clients: list[Client] = []
 
     async def open_socket(who=None, headers=(), welcome=True, **options) -> Client:
@@ -230,14 +243,12 @@ def connect(io_loop, site, http_server, http_port, until):
             await client.ask("IDENTIFIED", "IDENTIFY", token=site.token(who))
         return client
 
-    async def finish() -> None:
+    async def close() -> None:
         for client in clients:
             client.connection.close()
-        await until(lambda: not TrainSocket.sockets)
-        await until(lambda: not TrainSocket.rooms)
 
     yield open_socket
-    io_loop.run_sync(finish, timeout=10)
+    io_loop.run_sync(close)
 
 
 @pytest.fixture(autouse=True)

@@ -5,6 +5,7 @@ For a station without a mail server or push service: another program takes the f
 
 import asyncio
 import os
+import re
 from email.message import EmailMessage
 from email.policy import SMTP
 from pathlib import Path
@@ -14,6 +15,8 @@ import ujson
 from trainhub.notifications import Channel, Job
 
 FROM = "trainhub <trainhub@localhost>"
+# A plain address and nothing else: whatever the email package might take for more is refused.
+_ADDRESS = re.compile(r"[A-Za-z0-9._%+'/-]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63}){0,8}")
 
 
 class Outbox:
@@ -40,13 +43,21 @@ class Outbox:
 
 
 def _email(job: Job) -> bytes:
+    """The message. Raises ValueError for an address that is not plainly one."""
+    if not _ADDRESS.fullmatch(job.to):
+        raise ValueError("the address is not one that an e-mail can go to")
     message = EmailMessage(policy=SMTP)
     message["From"] = FROM
     message["To"] = job.to
-    message["Subject"] = job.subject
+    message["Subject"] = _line(job.subject)
     message["Message-ID"] = f"<{job.id}@trainhub.localhost>"
     message.set_content(job.body)
     return message.as_bytes()
+
+
+def _line(text: str) -> str:
+    """A header's text: on one line, and without the mark that begins an encoded word."""
+    return " ".join(text.replace("=?", "= ?").split())
 
 
 def _push(job: Job) -> bytes:

@@ -106,8 +106,15 @@ class SqliteJournal:
             for r in records
         ]
         self._db.execute("BEGIN IMMEDIATE")
-        self._db.executemany("INSERT INTO records VALUES (?, ?, ?, ?, ?)", rows)
-        self._db.execute("COMMIT")
+        try:
+            self._db.executemany("INSERT INTO records VALUES (?, ?, ?, ?, ?)", rows)
+            self._db.execute("COMMIT")
+        except sqlite3.Error:
+            # So that nothing reads what was never committed. It is not tried again: after a failed
+            # fsync the pages may be gone though the next one succeeds.
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
 
     def _read(self, after: int, limit: int) -> list[Record]:
         rows = self._db.execute(

@@ -65,12 +65,25 @@ def segments(start: int, end: int) -> int:
     return ((1 << max(end - start, 0)) - 1) << start
 
 
+def stretches(mask: int) -> Iterator[int]:
+    """A mask's runs of neighbouring segments, each as a mask, the first one first."""
+    while mask:
+        low = mask & -mask
+        stretch = mask & ~(mask + low)
+        yield stretch
+        mask &= ~stretch
+
+
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """A person's part in a berth: which segments, and whether it is half a side lower (RAC)."""
+    """A person's part in a berth: the segments held whole, and those held half (RAC)."""
 
-    mask: int
-    half: bool
+    whole: int = 0
+    half: int = 0
+
+    @property
+    def mask(self) -> int:
+        return self.whole | self.half
 
 
 class Occupancy:
@@ -87,6 +100,14 @@ class Occupancy:
         }
         self._holds: dict[BerthKey, dict[PersonKey, Hold]] = {}
 
+    def holders(self, berth: BerthKey) -> Mapping[PersonKey, Hold]:
+        return self._holds.get(berth, {})
+
+    def at(self, berth: BerthKey, segment: int) -> list[PersonKey]:
+        """Who holds the berth on that segment: nobody, one, or two on RAC."""
+        bit = 1 << segment
+        return [person for person, hold in self.holders(berth).items() if hold.mask & bit]
+
     def held_at(self, segment: int) -> Iterator[BerthKey]:
         """The berths that somebody holds on that segment."""
         bit = 1 << segment
@@ -94,37 +115,52 @@ class Occupancy:
             if any(hold.mask & bit for hold in holds.values()):
                 yield berth
 
-    def holders(self, berth: BerthKey) -> Mapping[PersonKey, Hold]:
-        return self._holds.get(berth, {})
-
-    def at(self, berth: BerthKey, segment: int) -> Iterator[PersonKey]:
-        """Who holds the berth on that segment: nobody, one, or two on RAC."""
-        bit = 1 << segment
-        return (person for person, hold in self.holders(berth).items() if hold.mask & bit)
-
     def has_room(self, berth: BerthKey, mask: int, *, half: bool) -> bool:
         """Whether one more person (on half a side lower, if `half`) fits on all of `mask`."""
         if half and self.types[berth] is not BerthType.SIDE_LOWER:
             return False
         full = once = 0
         for hold in self.holders(berth).values():
-            if half and hold.half:
-                full |= once & hold.mask
-                once |= hold.mask
+            full |= hold.whole
+            if half:
+                full |= once & hold.half
+                once |= hold.half
             else:
-                full |= hold.mask
+                full |= hold.half
         return not full & mask
+
+    def free_until(
+        self, berth: BerthKey, start: int, end: int, but: PersonKey | None = None
+    ) -> int:
+        """The first segment from `start` on that somebody holds, `but` left out; `end` if none."""
+        held = 0
+        for person, hold in self.holders(berth).items():
+            if person != but:
+                held |= hold.mask
+        held >>= start
+        return end if not held else min(end, start + (held & -held).bit_length() - 1)
+
+    def half_free(self, berth: BerthKey, segment: int) -> bool:
+        """Whether one person on RAC, and nobody else, holds the berth on that segment."""
+        bit = 1 << segment
+        holds = [hold for hold in self.holders(berth).values() if hold.mask & bit]
+        return len(holds) == 1 and bool(holds[0].half & bit)
 
     def take(self, berth: BerthKey, person: PersonKey, mask: int, *, half: bool) -> None:
         """Give the berth to a person for `mask`; the caller has asked `has_room` before."""
-        self._holds.setdefault(berth, {})[person] = Hold(mask, half)
+        holds = self._holds.setdefault(berth, {})
+        old = holds.get(person, Hold())
+        if half:
+            holds[person] = Hold(old.whole, old.half | mask)
+        else:
+            holds[person] = Hold(old.whole | mask, old.half)
 
     def release(self, berth: BerthKey, person: PersonKey, mask: int) -> None:
         """Take `mask` from a person's hold; a hold that has nothing left goes."""
         holds = self._holds[berth]
-        left = holds[person].mask & ~mask
-        if left:
-            holds[person] = Hold(left, holds[person].half)
+        left = Hold(holds[person].whole & ~mask, holds[person].half & ~mask)
+        if left.mask:
+            holds[person] = left
         else:
             del holds[person]
             if not holds:

@@ -26,6 +26,7 @@ COACH = re.compile(r"[0-9A-Z]{1,6}")
 MOST_ON_A_PNR = 6
 MOST_STATIONS = 200
 MOST_BERTHS = 150
+MOST_COACHES = 40
 # Fields that arrive as text from CSV and are numbers in the chart.
 _NUMBERS = ("index", "number", "berth", "age")
 
@@ -38,7 +39,8 @@ def read_chart(data: Any) -> tuple[Chart, tuple[Rejected, ...]]:
     """
     if not isinstance(data, Mapping):
         raise BadMessage("a chart is an object with trainNo, trainName, startDate and stations")
-    rows = _rows(data.get("passengers") or [])
+    passengers = data.get("passengers")
+    rows = _rows([] if passengers is None else passengers)
     coaches = [_with_berths(coach) for coach in _list(data, "coaches")]
     head = {**data, "coaches": coaches, "passengers": []}
     if "trainNo" in head:
@@ -50,7 +52,9 @@ def read_chart(data: Any) -> tuple[Chart, tuple[Rejected, ...]]:
 
 
 def _list(data: Mapping[str, Any], name: str) -> list[Any]:
-    value = data.get(name) or []
+    value = data.get(name)
+    if value is None:
+        return []
     if not isinstance(value, list):
         raise BadMessage(f"{name} is a list")
     return value
@@ -80,7 +84,7 @@ def _rows(passengers: Any) -> Iterable[tuple[int, Any]]:
             raise BadMessage(f"the CSV header lacks {', '.join(sorted(missing))}")
         return [(reader.line_num, _from_csv(row)) for row in reader]
     except csv.Error as error:
-        raise BadMessage(f"the CSV breaks at line {reader.line_num}: {error}") from None
+        raise BadMessage(f"the CSV breaks at line {reader.line_num + 1}: {error}") from None
 
 
 def _is_needed(field: "dataclasses.Field[Any]") -> bool:
@@ -105,6 +109,8 @@ def _check_train(chart: Chart) -> None:
     except (KeyError, ValueError, OSError):
         raise BadMessage("timezone is a name like Asia/Kolkata") from None
     _check_stations(chart)
+    if len(chart.coaches) > MOST_COACHES:
+        raise BadMessage(f"a train has at most {MOST_COACHES} coaches")
     codes = [coach.code for coach in chart.coaches]
     for coach in chart.coaches:
         if not COACH.fullmatch(coach.code):
@@ -190,12 +196,17 @@ def _check_passengers(
                 raise BadMessage(f"person {booking.index} of the PNR is there twice")
             _seat(booking, places, classes, occupancy)
         except BadMessage as error:
-            pnr = str(row.get("pnr", "")) if isinstance(row, Mapping) else ""
-            rejected.append(Rejected(line=line, pnr=pnr[:20], reason=error.message))
+            rejected.append(Rejected(line=line, pnr=_pnr(row), reason=error.message))
         else:
             persons.add(booking.person)
             sound.append(booking)
     return sound, rejected
+
+
+def _pnr(row: Any) -> str:
+    """The line's PNR, if it is one as far as it goes; else an empty text."""
+    found = str(row.get("pnr", ""))[:20] if isinstance(row, Mapping) else ""
+    return found if found.isdecimal() and found.isascii() else ""
 
 
 def _booking(row: Any) -> Booking:
@@ -217,7 +228,7 @@ def _seat(
     """Check the journey and the berth, and take the berth."""
     for name, code in (("from", booking.from_), ("to", booking.to)):
         if code not in places:
-            raise BadMessage(f"{name}: the train has no station {code[:20]}")
+            raise BadMessage(f"{name}: the train has no {_code('station', code)}")
     start, end = places[booking.from_], places[booking.to]
     if end <= start:
         raise BadMessage("to does not come after from")
@@ -231,7 +242,9 @@ def _seat(
         raise BadMessage("a passenger on the waiting list has no berth")
     berth = berth_key(booking.coach, booking.berth)
     if berth not in occupancy.types:
-        raise BadMessage(f"there is no berth {berth[:20]} on this train")
+        raise BadMessage(
+            f"there is no {_code('coach', booking.coach)} with a berth {booking.berth}"
+        )
     if classes[booking.coach] != booking.class_:
         raise BadMessage(f"{booking.coach} is of class {classes[booking.coach]}")
     half, mask = booking.status is BookingStatus.RAC, segments(start, end)
@@ -240,3 +253,8 @@ def _seat(
     if not occupancy.has_room(berth, mask, half=half):
         raise BadMessage(f"berth {berth} is taken on that part of the way")
     occupancy.take(berth, booking.person, mask, half=half)
+
+
+def _code(kind: str, text: str) -> str:
+    """A code that a line gives, if it can be one: a reason ends in logs, and names do not."""
+    return f"{kind} {text}" if COACH.fullmatch(text) else f"such {kind}"

@@ -5,10 +5,11 @@ field by its path. A trailing underscore (`from_`, `class_`) is for Python only.
 """
 
 import dataclasses
+import re
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from enum import StrEnum
-from functools import cache
+from functools import cache, partial
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -20,6 +21,9 @@ Loader = Callable[[Any, str], Any]
 # JSON numbers above this are not whole in every client (IEEE 754 double).
 LARGEST_INT = 2**53 - 1
 LONGEST_TEXT = 1_000
+# Moments that any client and any zone can show: 1970 to 8999. Seconds since 1970, UTC.
+FIRST_MOMENT, LAST_MOMENT = 0, 221_845_392_000
+FIRST_YEAR, LAST_YEAR = 1971, 8998
 
 
 def camel(name: str) -> str:
@@ -53,7 +57,7 @@ def load(cls: type[T], data: Any, path: str = "") -> T:
     prefix = f"{path}." if path else ""
     for name in data:
         if name not in plan:
-            raise BadMessage(f"{prefix}{name} is not a field here: use {', '.join(plan)}")
+            raise BadMessage(f"{prefix}{_named(name)} is not a field here: use {', '.join(plan)}")
     values = {}
     for name, (attr, required, loader) in plan.items():
         if name in data:
@@ -70,9 +74,14 @@ def _names_of(cls: type) -> tuple[tuple[str, str], ...]:
 def _plan_of(cls: type) -> dict[str, tuple[str, bool, Loader]]:
     hints = get_type_hints(cls)
     return {
-        camel(field.name): (field.name, _required(field), _loader(hints[field.name]))
+        camel(field.name): (field.name, _required(field), _field_loader(field, hints[field.name]))
         for field in dataclasses.fields(cls)
     }
+
+
+def _field_loader(field: "dataclasses.Field[Any]", hint: Any) -> Loader:
+    longest = field.metadata.get("longest")
+    return _loader(hint) if longest is None else partial(_load_text, longest=longest)
 
 
 def _required(field: "dataclasses.Field[Any]") -> bool:
@@ -108,19 +117,19 @@ def _load_member(enum: type[StrEnum], value: Any, path: str) -> StrEnum:
         return enum(value)
     except ValueError:
         known = ", ".join(enum)
-        raise BadMessage(f"{path} is one of {known}, not {_shown(value)}") from None
+        raise BadMessage(f"{path} is one of {known}{_but(value)}") from None
 
 
-def _load_text(value: Any, path: str) -> str:
+def _load_text(value: Any, path: str, longest: int = LONGEST_TEXT) -> str:
     if not isinstance(value, str) or not value.strip():
-        raise BadMessage(f"{path} is a text that is not empty, not {_shown(value)}")
-    return clean_text(value, path)
+        raise BadMessage(f"{path} is a text that is not empty{_but(value)}")
+    return clean_text(value, path, longest)
 
 
-def clean_text(value: str, path: str) -> str:
+def clean_text(value: str, path: str, longest: int = LONGEST_TEXT) -> str:
     """The text, if every client and database can hold it; else BadMessage."""
-    if len(value) > LONGEST_TEXT:
-        raise BadMessage(f"{path} has {len(value)} characters; {LONGEST_TEXT} are the most")
+    if len(value) > longest:
+        raise BadMessage(f"{path} has {len(value)} characters; {longest} are the most")
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -131,11 +140,11 @@ def clean_text(value: str, path: str) -> str:
 
 
 def _load_int(value: Any, path: str) -> int:
-    if type(value) is not int:
+    if not isinstance(value, int) or isinstance(value, bool):
         raise BadMessage(f"{path} is a whole number, not {_shown(value)}")
     if abs(value) > LARGEST_INT:
         raise BadMessage(f"{path} is a number beyond {LARGEST_INT}")
-    return value
+    return int(value)  # a database's own kind of int becomes a plain one
 
 
 def _load_bool(value: Any, path: str) -> bool:
@@ -149,36 +158,55 @@ def _load_datetime(value: Any, path: str) -> datetime:
         moment = datetime.fromisoformat(value)
         if moment.utcoffset() is None:
             raise ValueError
-        # A year 1 or 9999 cannot be moved to another zone, so it is refused here already.
-        moment.timestamp()
+        in_range = FIRST_MOMENT <= moment.timestamp() < LAST_MOMENT
     except (TypeError, ValueError, OverflowError):
         raise BadMessage(
-            f"{path} is a time with its offset like 2026-11-23T15:50:00+05:30, not {_shown(value)}"
+            f"{path} is a time with its offset like 2026-11-23T15:50:00+05:30{_but(value)}"
         ) from None
-    if not 1970 < moment.year < 9000:
-        raise BadMessage(f"{path} has the year {moment.year}, which no train runs in")
+    if not in_range:
+        raise BadMessage(f"{path} is in a year that no train runs in")
     return moment
 
 
-def _load_date(value: Any, path: str) -> date:
+def read_date(value: Any, path: str) -> date:
+    """A date written like 2026-11-23; BadMessage for any other way, and for odd years."""
     try:
-        if len(value) != 10:
+        day = date.fromisoformat(value)
+        if day.isoformat() != value:  # 2026-W48-1 is ISO 8601 too
             raise ValueError
-        return date.fromisoformat(value)
     except (TypeError, ValueError):
-        raise BadMessage(f"{path} is a date like 2026-11-23, not {_shown(value)}") from None
+        raise BadMessage(f"{path} is a date like 2026-11-23{_but(value)}") from None
+    if not FIRST_YEAR <= day.year <= LAST_YEAR:
+        raise BadMessage(f"{path} is in a year that no train runs in")
+    return day
 
 
 def _shown(value: Any) -> str:
-    """A value as an error message may show it: short, and by its kind if it is large."""
-    if value is None:
-        return "null"
-    if isinstance(value, Mapping):
-        return "an object"
-    if isinstance(value, list):
-        return "a list"
-    text = ascii(value)
-    return text if len(text) <= 40 else f"{text[:37]}..."
+    """What kind of value it is. Not the value: it may be somebody's name, and end in a log."""
+    return _KINDS.get(type(value), "a number")
+
+
+def _but(value: Any) -> str:
+    """For a field that is given as text: what it is not, unless it is a text."""
+    return "" if isinstance(value, str) else f", not {_shown(value)}"
+
+
+_KINDS: dict[type, str] = {
+    type(None): "null",
+    bool: "true or false",
+    str: "a text",
+    float: "a fraction",
+    list: "a list",
+    dict: "an object",
+}
+
+
+def _named(name: object) -> str:
+    """A field's name, if it can be one; else not even that."""
+    return name if isinstance(name, str) and _NAME.fullmatch(name) else "what is named so"
+
+
+_NAME = re.compile("[a-z][A-Za-z]{0,30}")
 
 
 _PLAIN: dict[Any, Loader] = {
@@ -186,7 +214,7 @@ _PLAIN: dict[Any, Loader] = {
     int: _load_int,
     bool: _load_bool,
     datetime: _load_datetime,
-    date: _load_date,
+    date: read_date,
 }
 
 # What a class looks like is worked out once.

@@ -51,6 +51,29 @@ class Depart(Command):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SkipStation(Command):
+    station_code: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetDelay(Command):
+    delay_minutes: int
+    reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetPlatform(Command):
+    station_code: str
+    platform: str
+    confirmed: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class CancelTrain(Command):
+    reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class PersonCommand(Command):
     """A command on one person: the index-th on a PNR."""
 
@@ -71,6 +94,68 @@ class MarkNoShow(PersonCommand):
 @dataclass(frozen=True, kw_only=True)
 class UndoNoShow(PersonCommand):
     pass
+
+
+@dataclass(frozen=True, kw_only=True)
+class CancelJourney(PersonCommand):
+    pass
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChangeBoarding(PersonCommand):
+    station_code: str
+
+
+class MarkKind(StrEnum):
+    BOARDED = "BOARDED"
+    NO_SHOW = "NO_SHOW"
+    UNDO_NO_SHOW = "UNDO_NO_SHOW"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mark:
+    mark: MarkKind
+    pnr: str
+    index: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch(Command):
+    """Many marks in one message; each is taken, or refused, by itself."""
+
+    marks: tuple[Mark, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfferCommand(Command):
+    """A command on an offer, whose id names its run too."""
+
+    offer_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AcceptOffer(OfferCommand):
+    pass
+
+
+@dataclass(frozen=True, kw_only=True)
+class DenyOffer(OfferCommand):
+    pass
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApproveOffer(OfferCommand):
+    pass
+
+
+@dataclass(frozen=True, kw_only=True)
+class WithdrawOffer(OfferCommand):
+    pass
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExpireOffers(Command):
+    """Closes the offers whose time is over; the hub's own timer gives it, nobody else."""
 
 
 class To(StrEnum):
@@ -94,10 +179,26 @@ class Announce(Command):
 COMMANDS: dict[str, type[Command]] = {
     "REGISTER_TRAIN": RegisterTrain,
     "START_JOURNEY": StartJourney,
+    "CANCEL_TRAIN": CancelTrain,
     "ARRIVE": Arrive,
     "DEPART": Depart,
+    "SKIP_STATION": SkipStation,
+    "SET_DELAY": SetDelay,
+    "SET_PLATFORM": SetPlatform,
     "MARK_BOARDED": MarkBoarded,
     "MARK_NO_SHOW": MarkNoShow,
     "UNDO_NO_SHOW": UndoNoShow,
+    "CANCEL_JOURNEY": CancelJourney,
+    "CHANGE_BOARDING": ChangeBoarding,
+    "ACCEPT_OFFER": AcceptOffer,
+    "DENY_OFFER": DenyOffer,
+    "APPROVE_OFFER": ApproveOffer,
+    "WITHDRAW_OFFER": WithdrawOffer,
     "ANNOUNCE": Announce,
+    "BATCH": Batch,
+}
+MARKS: dict[MarkKind, type[PersonCommand]] = {
+    MarkKind.BOARDED: MarkBoarded,
+    MarkKind.NO_SHOW: MarkNoShow,
+    MarkKind.UNDO_NO_SHOW: UndoNoShow,
 }

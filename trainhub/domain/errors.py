@@ -9,9 +9,11 @@
     ├── Unknown             …                  it names something that the hub does not have
     │   ├── UnknownTrain    UNKNOWN_TRAIN
     │   ├── UnknownStation  UNKNOWN_STATION
-    │   └── UnknownPassenger UNKNOWN_PASSENGER
+    │   ├── UnknownPassenger UNKNOWN_PASSENGER
+    │   └── UnknownOffer    UNKNOWN_OFFER
     ├── Conflict            CONFLICT           well formed, but not as things stand
-    │   └── AmbiguousRun    AMBIGUOUS_RUN      two runs of that number are in service
+    │   ├── AmbiguousRun    AMBIGUOUS_RUN      two runs of that number are in service
+    │   └── OfferClosed     OFFER_CLOSED       the offer was answered, withdrawn, or ran out
     ├── TooManyRooms        TOO_MANY_ROOMS     leave a room before you join another
     └── Unavailable         UNAVAILABLE        the hub cannot take it now
 
@@ -71,12 +73,22 @@ class UnknownPassenger(Unknown):
     code = "UNKNOWN_PASSENGER"
 
 
+class UnknownOffer(Unknown):
+    code = "UNKNOWN_OFFER"
+
+
 class Conflict(HubError):
     code = "CONFLICT"
 
 
 class AmbiguousRun(Conflict):
     code = "AMBIGUOUS_RUN"
+
+
+class OfferClosed(Conflict):
+    """`details.outcome` says how the offer ended."""
+
+    code = "OFFER_CLOSED"
 
 
 class TooManyRooms(HubError):

@@ -6,11 +6,21 @@ An event holds all that `TrainState.evolve` needs; `told` is the part that its a
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, ClassVar, TypeAlias
 
 from trainhub.domain.codec import dump
 from trainhub.domain.commands import To
-from trainhub.domain.model import STAFF, Chart, Level, PersonKey, Role, person_key
+from trainhub.domain.model import (
+    STAFF,
+    BookingStatus,
+    Chart,
+    Level,
+    OfferState,
+    PersonKey,
+    Role,
+    person_key,
+)
 
 
 @dataclass(frozen=True)
@@ -76,6 +86,11 @@ class Event:
         return ()
 
     @property
+    def offers(self) -> Iterable[str]:
+        """The ids of the offers whose state this event changes."""
+        return ()
+
+    @property
     def told(self) -> dict[str, Any]:
         """The event's data as its audience reads it, JSON-ready."""
         return {name: value for name, value in dump(self).items() if name not in self.untold}
@@ -130,32 +145,70 @@ class StationDeparture(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class StationSkipped(Event):
+    station: Place
+    next: Ahead | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class JourneyCompleted(Event):
     station: Place
 
 
 @dataclass(frozen=True, kw_only=True)
-class PersonEvent(Event):
-    """Something that happened to one person; that person's user and the staff are told."""
+class TrainCancelled(Event):
+    station: Place
+    reason: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DelayUpdate(Event):
+    """The delay as it is now expected; the later stops' expected times move with it."""
+
+    delay_minutes: int
+    reason: str | None
+    next: Ahead | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlatformChange(Event):
+    station: Place
+    platform: str
+    confirmed: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class UserEvent(Event):
+    """Something that concerns one person, and that the person's user alone is told."""
 
     user: str
     pnr: str
     index: int
+
+    untold = frozenset({"at", "user"})
+
+    @property
+    def audience(self) -> Audience:
+        return (User(self.user),)
+
+    @property
+    def person(self) -> PersonKey:
+        return person_key(self.pnr, self.index)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PersonEvent(UserEvent):
+    """Something that happened to one person; that person's user and the staff are told."""
+
     name: str
     coach: str | None
     berth: int | None
     from_: str
     to: str
 
-    untold = frozenset({"at", "user"})
-
     @property
     def audience(self) -> Audience:
         return user_and_staff(self.user)
-
-    @property
-    def person(self) -> PersonKey:
-        return person_key(self.pnr, self.index)
 
     @property
     def persons(self) -> Iterable[PersonKey]:
@@ -183,6 +236,27 @@ class NoShowUndone(PersonEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
+class PassengerCancelled(PersonEvent):
+    pass
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoardingChanged(PersonEvent):
+    """`from_` is where the passenger boards now, `old_from` where they were to board."""
+
+    old_from: str
+
+
+class Cause(StrEnum):
+    """Why a berth is free."""
+
+    NO_SHOW = "NO_SHOW"
+    ALIGHTED = "ALIGHTED"
+    CANCELLED = "CANCELLED"
+    UPGRADED = "UPGRADED"
+
+
+@dataclass(frozen=True, kw_only=True)
 class BerthVacated(Event):
     """A berth, or half a side lower, is free from `from_` to `to`; `cause` says why."""
 
@@ -191,11 +265,115 @@ class BerthVacated(Event):
     class_: str
     from_: str
     to: str
-    cause: str
+    cause: Cause
 
     @property
     def audience(self) -> Audience:
         return TO_STAFF
+
+
+@dataclass(frozen=True, kw_only=True)
+class Considered:
+    """A passenger who was looked at for a berth, in order, and why it was not for them.
+
+    `outcome` is "chosen" for the last one.
+    """
+
+    pnr: str
+    index: int
+    status: BookingStatus
+    number: int | None
+    outcome: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpgradePending(Event):
+    """A berth is held for a passenger: the staff's side of an offer, with its reason."""
+
+    offer_id: str
+    user: str
+    pnr: str
+    index: int
+    name: str
+    status: BookingStatus
+    number: int | None
+    coach: str
+    berth: int
+    berth_type: str
+    old_coach: str | None
+    old_berth: int | None
+    from_: str
+    to: str
+    cause: Cause
+    expires_at: datetime
+    reason: tuple[Considered, ...]
+
+    @property
+    def audience(self) -> Audience:
+        return TO_STAFF
+
+    @property
+    def offers(self) -> tuple[str, ...]:
+        return (self.offer_id,)
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpgradeOffer(UserEvent):
+    """A berth is held for a passenger, who is asked: the passenger's side of an offer."""
+
+    offer_id: str
+    coach: str
+    berth: int
+    berth_type: str
+    to: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpgradeConfirmed(PersonEvent):
+    """A passenger on RAC or WL has a berth of their own: `coach` and `berth` are the new one.
+
+    It is theirs from `from_`, where the train is, or which it left last.
+    `offer_id` is None under policy AUTO. The reason names others, and is for the staff to read.
+    """
+
+    offer_id: str | None
+    status: BookingStatus
+    number: int | None
+    old_coach: str | None
+    old_berth: int | None
+    cause: Cause
+    reason: tuple[Considered, ...]
+
+    untold = frozenset({"at", "user", "reason"})
+
+    @property
+    def offers(self) -> tuple[str, ...]:
+        return () if self.offer_id is None else (self.offer_id,)
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpgradeClosed(UserEvent):
+    """An offer ended without an upgrade: DENIED, EXPIRED or WITHDRAWN."""
+
+    offer_id: str
+    outcome: OfferState
+
+    @property
+    def audience(self) -> Audience:
+        return user_and_staff(self.user)
+
+    @property
+    def offers(self) -> tuple[str, ...]:
+        return (self.offer_id,)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CoPassengerChanged(UserEvent):
+    """Whoever shared this passenger's side lower has moved: it is the passenger's alone."""
+
+    coach: str
+    berth: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,14 +395,25 @@ class Announcement(Event):
 EVENTS: dict[str, type[Event]] = {
     "TRAIN_REGISTERED": TrainRegistered,
     "JOURNEY_STARTED": JourneyStarted,
+    "JOURNEY_COMPLETED": JourneyCompleted,
+    "TRAIN_CANCELLED": TrainCancelled,
     "STATION_ARRIVAL": StationArrival,
     "STATION_DEPARTURE": StationDeparture,
-    "JOURNEY_COMPLETED": JourneyCompleted,
+    "STATION_SKIPPED": StationSkipped,
+    "DELAY_UPDATE": DelayUpdate,
+    "PLATFORM_CHANGE": PlatformChange,
     "PASSENGER_BOARDED": PassengerBoarded,
     "PASSENGER_ALIGHTED": PassengerAlighted,
+    "PASSENGER_CANCELLED": PassengerCancelled,
+    "BOARDING_CHANGED": BoardingChanged,
     "NO_SHOW": NoShow,
     "NO_SHOW_UNDONE": NoShowUndone,
     "BERTH_VACATED": BerthVacated,
+    "UPGRADE_PENDING": UpgradePending,
+    "UPGRADE_OFFER": UpgradeOffer,
+    "UPGRADE_CONFIRMED": UpgradeConfirmed,
+    "UPGRADE_CLOSED": UpgradeClosed,
+    "CO_PASSENGER_CHANGED": CoPassengerChanged,
     "ANNOUNCEMENT": Announcement,
 }
 TYPES: dict[type[Event], str] = {cls: name for name, cls in EVENTS.items()}

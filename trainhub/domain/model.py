@@ -53,6 +53,14 @@ class Policy(StrEnum):
     APPROVAL = "APPROVAL"
 
 
+class OfferState(StrEnum):
+    OPEN = "OPEN"
+    ACCEPTED = "ACCEPTED"
+    DENIED = "DENIED"
+    EXPIRED = "EXPIRED"
+    WITHDRAWN = "WITHDRAWN"
+
+
 class Boarding(StrEnum):
     """Whether those due are taken as boarded on departure, or wait for a TTE's mark."""
 
@@ -125,6 +133,7 @@ class Chart:
     policy: Policy = Policy.OFFER
     boarding: Boarding = Boarding.VERIFY
     min_upgrade_km: int = 70
+    offer_seconds: int = 300
     stations: tuple[Station, ...]
     coaches: tuple[Coach, ...] = ()
     passengers: tuple[Booking, ...] = ()
@@ -146,6 +155,8 @@ def berth_key(coach: str, berth: int) -> BerthKey:
     return BerthKey(f"{coach}-{berth}")
 
 
-def normal_train_no(value: object) -> str:
-    """12345, "12345" and " 12345 " are the same train: "12345"."""
-    return str(value).strip().upper()
+def normal_train_no(value: object) -> object:
+    """12345, "12345" and " 12345 " are the same train: "12345". Anything else stays as it is."""
+    if isinstance(value, str) or type(value) is int:
+        return str(value).strip().upper()
+    return value

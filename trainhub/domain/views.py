@@ -4,12 +4,23 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
+from trainhub.domain.berths import stretches
 from trainhub.domain.codec import dump
-from trainhub.domain.model import STAFF, PersonState, Role
-from trainhub.domain.train import Passenger, Stop, TrainState
+from trainhub.domain.model import (
+    STAFF,
+    BerthKey,
+    BookingStatus,
+    Coach,
+    PersonKey,
+    PersonState,
+    Role,
+    berth_key,
+)
+from trainhub.domain.offers import candidates
+from trainhub.domain.run_state import Offer, Passenger, RunState, Stop
 
 
-def summary(state: TrainState) -> dict[str, Any]:
+def summary(state: RunState) -> dict[str, Any]:
     """The run in a few fields, for everyone."""
     here, coming = state.stops[state.current], state.next_stop
     return {
@@ -32,7 +43,7 @@ def summary(state: TrainState) -> dict[str, Any]:
     }
 
 
-def run_view(state: TrainState, role: Role | None, user: str | None) -> dict[str, Any]:
+def run_view(state: RunState, role: Role | None, user: str | None) -> dict[str, Any]:
     """The run as it may be read: people only by the staff, and by passengers their own."""
     view = {
         **summary(state),
@@ -47,7 +58,7 @@ def run_view(state: TrainState, role: Role | None, user: str | None) -> dict[str
 
 
 def visible_people(
-    state: TrainState, role: Role | None, user: str | None
+    state: RunState, role: Role | None, user: str | None
 ) -> Iterable[Passenger] | None:
     """The people somebody may read of, or None for those who may read of nobody."""
     if role in STAFF:
@@ -65,10 +76,124 @@ def person_view(passenger: Passenger) -> dict[str, Any]:
         "state": passenger.state.value,
         "coach": passenger.coach,
         "berth": passenger.berth,
+        "from": passenger.from_,
+        "upgradedFrom": passenger.upgraded_from,
     }
 
 
-def _stop(state: TrainState, stop: Stop) -> dict[str, Any]:
+def offer_view(offer: Offer, role: Role | None) -> dict[str, Any]:
+    """An offer; the reason names others, so only the staff read it."""
+    made = offer.made
+    view = {
+        "offerId": offer.id,
+        "state": offer.state.value,
+        "pnr": made.pnr,
+        "index": made.index,
+        "coach": made.coach,
+        "berth": made.berth,
+        "berthType": made.berth_type,
+        "oldCoach": made.old_coach,
+        "oldBerth": made.old_berth,
+        "from": made.from_,
+        "to": made.to,
+        "expiresAt": dump(made.expires_at),
+        "closedAt": dump(offer.closed_at),
+    }
+    if role in STAFF:
+        view |= {"name": made.name, "cause": made.cause.value, "reason": dump(made.reason)}
+    return view
+
+
+def visible_offers(state: RunState, role: Role | None, user: str | None) -> Iterable[Offer]:
+    """All offers for the staff, their own for passengers."""
+    if role in STAFF:
+        return state.offers.values()
+    return (o for o in state.offers.values() if role is Role.PASSENGER and o.made.user == user)
+
+
+def rac_view(state: RunState) -> list[dict[str, Any]]:
+    """Those on RAC and then on WL, by class and in the order in which a berth is theirs."""
+    return [
+        {**person_view(passenger), "offerId": _open_offer(state, passenger)}
+        for class_ in sorted(state.waiting)
+        for passenger in candidates(state, class_)
+    ]
+
+
+def _open_offer(state: RunState, passenger: Passenger) -> str | None:
+    offer = state.open_by_person.get(passenger.person)
+    return None if offer is None else offer.id
+
+
+def vacancies_view(state: RunState) -> list[dict[str, Any]]:
+    """Each berth that is free on the coming leg: until where, since why, and whom it is held for.
+
+    `cause` is UNBOOKED where nobody ever had it on this leg; `half` is half a side lower.
+    """
+    last = len(state.stops) - 1
+    if state.current >= last:
+        return []
+    return [
+        _vacancy(state, key, state.current, last)
+        for coach in state.chart.coaches
+        for key in _berths(coach)
+        if state.is_vacant(key, state.current)
+    ]
+
+
+def _vacancy(state: RunState, key: BerthKey, start: int, last: int) -> dict[str, Any]:
+    coach, _, berth = key.rpartition("-")
+    half = state.occupancy.half_free(key, start)
+    until = last if half else state.occupancy.free_until(key, start, last)
+    vacancy, offer = state.vacancy(key), state.open_by_berth.get(key)
+    return {
+        "coach": coach,
+        "berth": int(berth),
+        "berthType": state.occupancy.types[key].value,
+        "half": half,
+        "from": state.stops[start].station.code,
+        "to": state.stops[until].station.code,
+        "cause": vacancy.cause.value if vacancy else "UNBOOKED",
+        "offerId": offer and offer.id,
+    }
+
+
+def berth_plan(state: RunState, coach: Coach) -> list[dict[str, Any]]:
+    """A coach's berths, each with its holders and the stations between which they have it."""
+    return [
+        {
+            "berth": place,
+            "berthType": state.occupancy.types[key].value,
+            "holders": [
+                _holder(state, person, mask, half)
+                for person, hold in state.occupancy.holders(key).items()
+                for half, whole in ((False, hold.whole), (True, hold.half))
+                for mask in stretches(whole)
+            ],
+        }
+        for place, key in enumerate(_berths(coach), start=1)
+    ]
+
+
+def _holder(state: RunState, person: PersonKey, mask: int, half: bool) -> dict[str, Any]:
+    passenger = state.passengers[person]
+    start, end = (mask & -mask).bit_length() - 1, mask.bit_length()
+    return {
+        "pnr": passenger.booking.pnr,
+        "index": passenger.booking.index,
+        "name": passenger.booking.name,
+        "state": passenger.state.value,
+        "half": half,
+        "from": state.stops[start].station.code,
+        "to": state.stops[end].station.code,
+    }
+
+
+def _berths(coach: Coach) -> Iterable[BerthKey]:
+    return (berth_key(coach.code, place) for place in range(1, coach.berths + 1))
+
+
+def _stop(state: RunState, stop: Stop) -> dict[str, Any]:
     came = stop.index <= state.current and stop.arrived is not None
     gone = stop.departed is not None
     return {
@@ -77,6 +202,8 @@ def _stop(state: TrainState, stop: Stop) -> dict[str, Any]:
         "index": stop.index,
         "distanceKm": stop.station.distance_km,
         "platform": stop.platform,
+        "platformConfirmed": stop.platform_confirmed,
+        "skipped": stop.skipped,
         "scheduledArrival": dump(stop.scheduled_arrival),
         "expectedArrival": dump(stop.arrived if came else state.expected(stop.scheduled_arrival)),
         "actualArrival": dump(stop.arrived),
@@ -88,10 +215,11 @@ def _stop(state: TrainState, stop: Stop) -> dict[str, Any]:
     }
 
 
-def figures(state: TrainState) -> dict[str, Any]:
-    """How many are booked, aboard and NT, and berths vacant on this leg, by class and coach.
+def figures(state: RunState) -> dict[str, Any]:
+    """How many are booked, aboard, due and NT, on RAC and upgraded, and berths vacant on this leg.
 
-    Derived from the state at each call; nobody is named.
+    By class and by coach, derived from the state at each call; nobody is named. `rac` are those
+    still waiting on RAC.
     """
     classes: dict[str, dict[str, int]] = {}
     coaches: dict[str, dict[str, int]] = {}
@@ -107,12 +235,20 @@ def figures(state: TrainState) -> dict[str, Any]:
         for row in rows:
             row["booked"] += 1
             row["aboard"] += passenger.state is PersonState.ABOARD
+            row["due"] += passenger.state is PersonState.DUE
             row["nt"] += passenger.state is PersonState.NT
+            row["rac"] += passenger.status is BookingStatus.RAC and passenger.state in _WAITING
+            row["upgraded"] += passenger.upgraded_from is not None
     return {
         "classes": [{"class": name, **row} for name, row in classes.items()],
         "coaches": [{"coach": code, **row} for code, row in coaches.items()],
     }
 
 
+_WAITING = (PersonState.DUE, PersonState.ABOARD)
+
+
 def _row(vacant: int = 0) -> dict[str, int]:
-    return {"booked": 0, "aboard": 0, "nt": 0, "vacant": vacant}
+    return {
+        "booked": 0, "aboard": 0, "due": 0, "nt": 0, "rac": 0, "upgraded": 0, "vacant": vacant,
+    }  # fmt: skip

@@ -6,9 +6,9 @@ from typing import Any
 import tornado.web
 from tornado.httpserver import HTTPServer
 
-from trainhub.protocol import MOST_BODY_BYTES, MOST_SOCKET_BYTES
+from trainhub.protocol import MOST_SOCKET_BYTES
 from trainhub.web import rest
-from trainhub.web.base import NoSuchPage, SafeHeaders, Web
+from trainhub.web.base import MOST_READ_BYTES, Edge, NoSuchPage, Web
 from trainhub.web.monitor import (
     HealthHandler,
     Monitor,
@@ -22,7 +22,13 @@ from trainhub.web.websocket import TrainSocket
 STATIC = Path(__file__).parents[2] / "static"
 
 
-class StaticFiles(SafeHeaders, tornado.web.StaticFileHandler):
+class StaticFiles(Edge, tornado.web.StaticFileHandler):
+    @classmethod
+    def get_absolute_path(cls, root: str, path: str) -> str:
+        if "\0" in path:
+            raise tornado.web.HTTPError(404, reason="there is nothing at this address")
+        return super().get_absolute_path(root, path)
+
     def set_extra_headers(self, path: str) -> None:
         self.set_header("Cache-Control", "no-cache")
 
@@ -49,11 +55,11 @@ def make_app(web: Web, monitor: Monitor) -> tornado.web.Application:
 
 
 def make_server(app: tornado.web.Application) -> HTTPServer:
-    # A body over the limit is refused by its handler; tornado's own limit, at which it drops the
-    # connection, stands further up so that most clients get to read that answer.
+    # A body over a handler's limit is refused by the handler. Tornado's own limit, at which it
+    # drops the connection, stands further up, so that most clients get to read that answer.
     return HTTPServer(
         app,
-        max_body_size=4 * MOST_BODY_BYTES,
+        max_body_size=MOST_READ_BYTES,
         max_header_size=16 * 1024,
         idle_connection_timeout=120,
         body_timeout=60,

@@ -2,16 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
 from http.client import responses
 from typing import Any
 
 import tornado.web
 
 from trainhub.domain import errors
+from trainhub.domain.codec import read_date
+from trainhub.domain.model import STAFF, normal_train_no
 from trainhub.domain.train import TrainState
 from trainhub.hub import Hub
-from trainhub.identity import ANONYMOUS, Identity, Tokens
+from trainhub.identity import ANONYMOUS, Identity, Tokens, require_role
 from trainhub.protocol import MOST_BODY_BYTES, MOST_SOCKET_BYTES, encode, error_fields, parse
 
 # The nearest class of an error decides its status.
@@ -27,6 +28,9 @@ STATUS: dict[type[errors.HubError], int] = {
 }
 # The protocol's code for what tornado itself refuses.
 CODES = {401: "NOT_IDENTIFIED", 403: "FORBIDDEN", 404: "UNKNOWN_TYPE", 503: "UNAVAILABLE"}
+RETRY_AFTER_SECONDS = "5"
+# A body too large is read to its end up to this, so that whoever sends it gets to the answer.
+MOST_READ_BYTES = 4 * MOST_BODY_BYTES
 
 HEADERS = {
     "Server": "trainhub",
@@ -47,41 +51,101 @@ class Web:
     max_connections: int
 
 
-class SafeHeaders(tornado.web.RequestHandler):
+class Edge(tornado.web.RequestHandler):
+    """Safe headers on every answer, and every error as the protocol's JSON."""
+
     def set_default_headers(self) -> None:
         for name, value in HEADERS.items():
             self.set_header(name, value)
 
+    @property
+    def allowed(self) -> list[str]:
+        """The methods that this address answers."""
+        own, none = type(self), tornado.web.RequestHandler
+        methods = self.SUPPORTED_METHODS
+        return [m for m in methods if getattr(own, m.lower()) is not getattr(none, m.lower())]
+
+    def send_json(self, body: Mapping[str, Any]) -> None:
+        self.set_header("Content-Type", "application/json; charset=utf-8")
+        self.set_header("Cache-Control", "no-store")
+        self.finish(encode(body))
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        error = kwargs.get("exc_info", (None, None))[1]
+        if isinstance(error, errors.HubError):
+            status_code = status_of(error)
+            self.set_status(status_code)
+            fields = error_fields(error)
+        else:
+            told = getattr(error, "reason", None) or responses[status_code]
+            code = CODES.get(status_code, "BAD_MESSAGE" if status_code < 500 else "UNAVAILABLE")
+            fields = {"code": code, "message": told}
+        if status_code == 401:
+            self.set_header("WWW-Authenticate", "Bearer")
+        if status_code == 405:
+            self.set_header("Allow", ", ".join(self.allowed))
+        if status_code == 503:
+            self.set_header("Retry-After", RETRY_AFTER_SECONDS)
+        self.send_json({"error": fields})
+
+    def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
+        if not isinstance(value, errors.HubError):  # those are answers, not faults
+            super().log_exception(typ, value, tb)
+
 
 @tornado.web.stream_request_body
-class Api(SafeHeaders):
-    """A JSON resource. The body is taken in parts so that one too large is refused at its head."""
+class Api(Edge):
+    """A JSON resource.
+
+    The body is taken in parts, so that no more of it is kept than may be. A refusal is said when
+    the body has been read: a client that sends before it listens gets to hear it.
+    """
 
     most_body_bytes = MOST_SOCKET_BYTES
 
     def initialize(self, web: Web) -> None:
         self.web = web
         self.hub = web.hub
+        self.identity = ANONYMOUS
         self._body = bytearray()
+        self._refused = False
 
     def prepare(self) -> None:
-        self.set_header("Cache-Control", "no-store")
+        announced = self.request.headers.get("Content-Length") or "0"
+        if announced.isdecimal() and int(announced) > MOST_READ_BYTES:
+            raise self._too_large()
+        try:
+            self.admit()
+        except (errors.HubError, tornado.web.HTTPError) as error:
+            self._refuse(error)
+
+    def admit(self) -> None:
+        """Raise if the request need not be looked at any further."""
         self.hub.check()
         self.identity = self._identify()
-        if int(self.request.headers.get("Content-Length") or 0) > self.most_body_bytes:
-            self._refuse_body()
 
     def data_received(self, chunk: bytes) -> None:
-        if self._finished:
-            return  # refused already: the rest is read so that the client gets to the answer
+        if self._refused:
+            return
         self._body += chunk
         if len(self._body) > self.most_body_bytes:
-            self._refuse_body()
+            self._refuse(self._too_large())
 
-    def _refuse_body(self) -> None:
+    def _too_large(self) -> tornado.web.HTTPError:
+        return tornado.web.HTTPError(
+            413, reason=f"a body here has at most {self.most_body_bytes} bytes"
+        )
+
+    def _refuse(self, error: Exception) -> None:
+        """Put the refusal in the place of the method that would have answered."""
+
+        self._refused = True
         self._body.clear()
-        self.set_header("Connection", "close")
-        self.send_error(413, reason=f"a body here has at most {self.most_body_bytes} bytes")
+
+        def say(*args: str, **kwargs: str) -> None:
+            raise error
+
+        setattr(self, (self.request.method or "get").lower(), say)
 
     def _identify(self) -> Identity:
         header = self.request.headers.get("Authorization")
@@ -106,48 +170,38 @@ class Api(SafeHeaders):
 
     def find(self, train_no: str) -> TrainState:
         """The run that the path and `?date=` name."""
+        self.check_anonymous()
         text = self.get_query_argument("date", None)
-        try:
-            day = None if text is None else date.fromisoformat(text)
-        except ValueError:
-            raise errors.BadMessage("date is like ?date=2026-11-23") from None
-        return self.hub.find(train_no.strip().upper(), day, self.identity)
+        day = None if text is None else read_date(text, "date")
+        return self.hub.find(str(normal_train_no(train_no)), day, self.identity)
+
+    def check_anonymous(self) -> None:
+        """Raise NotIdentified if this hub lets nobody read without a token."""
+        if not self.web.anonymous and self.identity.role is None:
+            raise errors.NotIdentified("this hub wants a token: send Authorization: Bearer")
+
+    def staffs_run(self, train_no: str) -> TrainState:
+        """The run, if the reader is of its staff; else NotIdentified or Forbidden."""
+        require_role(self.identity, STAFF)
+        state = self.find(train_no)
+        if not self.identity.covers(state.run):
+            raise errors.Forbidden(f"the token does not cover {state.run}")
+        return state
 
     def answer(self, result: object) -> None:
-        self._json({"result": result})
-
-    def _json(self, body: Mapping[str, Any]) -> None:
-        self.set_header("Content-Type", "application/json; charset=utf-8")
-        self.finish(encode(body))
-
-    def write_error(self, status_code: int, **kwargs: Any) -> None:
-        error = kwargs.get("exc_info", (None, None))[1]
-        if isinstance(error, errors.HubError):
-            self.set_status(status_of(error))
-            fields = error_fields(error)
-        else:
-            told = kwargs.get("reason") or getattr(error, "reason", None) or responses[status_code]
-            code = CODES.get(status_code, "BAD_MESSAGE" if status_code < 500 else "UNAVAILABLE")
-            fields = {"code": code, "message": told}
-        if self.get_status() == 401:
-            self.set_header("WWW-Authenticate", "Bearer")
-        self._json({"error": fields})
-
-    def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
-        if not isinstance(value, errors.HubError):  # those are answers, not faults
-            super().log_exception(typ, value, tb)
+        self.send_json({"result": result})
 
 
 class NoSuchPage(Api):
-    def prepare(self) -> None:
+    def admit(self) -> None:
         raise tornado.web.HTTPError(404, reason="there is nothing at this address")
-
-
-def status_of(error: errors.HubError) -> int:
-    return next(STATUS[cls] for cls in type(error).__mro__ if cls in STATUS)
 
 
 class Large:
     """Mixed into what takes a whole chart."""
 
     most_body_bytes = MOST_BODY_BYTES
+
+
+def status_of(error: errors.HubError) -> int:
+    return next(STATUS[cls] for cls in type(error).__mro__ if cls in STATUS)

@@ -13,7 +13,7 @@ from trainhub.domain.views import summary
 from trainhub.hub import Hub
 from trainhub.journal import Reader
 from trainhub.notifications import Notifications
-from trainhub.web.base import Api, SafeHeaders, Web
+from trainhub.web.base import Api, Edge, Web
 from trainhub.web.websocket import TrainSocket
 from trainhub.write_buffer import WriteBuffer
 
@@ -52,9 +52,13 @@ class Monitor:
         return self._report
 
     def degraded(self) -> list[str]:
-        """What does not work just now though the hub does, a sentence each."""
+        """What does not work just now though the hub does, a sentence each.
+
+        Why stands in the log: a driver's words may quote what it could not write.
+        """
+        waiting = self._parts.write_buffer.depth
         failing = self._parts.write_buffer.failing
-        return [f"MongoDB does not take writes: {failing}"] if failing else []
+        return [f"MongoDB does not take writes, {waiting} documents wait"] if failing else []
 
     def _make(self) -> dict[str, Any]:
         parts, hub = self._parts, self._parts.hub
@@ -101,7 +105,8 @@ class Monitor:
                 "documents": last.documents,
                 "millis": round(last.seconds * 1000, 1),
             },
-            "failing": buffer.failing,
+            "refused": buffer.refused,
+            "failing": next(iter(self.degraded()), None),
             "behind": self._parts.written.behind,
         }
 
@@ -142,32 +147,32 @@ class MonitorHandler(Api):
         self._monitor = monitor
 
     async def get(self) -> None:
-        self._json(await self.hub.read(self._monitor.report))
+        self.send_json(await self.hub.read(self._monitor.report))
 
 
 class ReadyHandler(MonitorHandler):
     """200 once the runs are loaded, with what is degraded; the hub listens only from then on."""
 
     async def get(self) -> None:
-        self._json({"ready": True, "degraded": self._monitor.degraded()})
+        self.send_json({"ready": True, "degraded": self._monitor.degraded()})
 
 
 class HealthHandler(Api):
     """200 as long as the process answers, whatever else."""
 
-    def prepare(self) -> None:
+    def admit(self) -> None:
         pass
 
     def get(self) -> None:
-        self._json({"ok": True})
+        self.send_json({"ok": True})
 
 
 class VersionHandler(HealthHandler):
     def get(self) -> None:
-        self._json({"version": __version__})
+        self.send_json({"version": __version__})
 
 
-class PageHandler(SafeHeaders):
+class PageHandler(Edge):
     """The monitor page itself."""
 
     def initialize(self, page: bytes) -> None:

@@ -1,5 +1,7 @@
 """The hub over HTTP: each command has an address, and what may be read has one too."""
 
+from collections.abc import Callable
+from dataclasses import astuple
 from typing import Any
 
 import tornado.web
@@ -7,34 +9,75 @@ import tornado.web
 from trainhub.domain import commands as c
 from trainhub.domain.errors import BadMessage, UnknownPassenger
 from trainhub.domain.model import Role
-from trainhub.domain.views import person_view, run_view, summary, visible_people
-from trainhub.identity import require_role
+from trainhub.domain.report import captaincy_report, report_csv
+from trainhub.domain.run_state import RunState
+from trainhub.domain.views import (
+    berth_plan,
+    offer_view,
+    person_view,
+    rac_view,
+    run_view,
+    summary,
+    vacancies_view,
+    visible_offers,
+    visible_people,
+)
+from trainhub.identity import MAY, require_role
 from trainhub.protocol import read_command
 from trainhub.web.base import Api, Large, Web
 
 _READERS = frozenset({Role.TTE, Role.ADMIN, Role.PASSENGER})
+
+View = Callable[[RunState], list[dict[str, Any]]]
+
 _TRAIN = r"/api/trains/(?P<trainNo>[^/]+)"
 _PERSON = _TRAIN + r"/passengers/(?P<pnr>[^/]+)/(?P<index>[^/]+)"
-# Address of each command that is given with POST.
-COMMANDS: dict[str, type[c.Command]] = {
-    _TRAIN + "/start": c.StartJourney,
-    _TRAIN + "/arrivals": c.Arrive,
-    _TRAIN + "/departures": c.Depart,
-    _TRAIN + "/announcements": c.Announce,
-    _PERSON + "/board": c.MarkBoarded,
-    _PERSON + "/no-show": c.MarkNoShow,
-    _PERSON + "/undo-no-show": c.UndoNoShow,
+_OFFER = r"/api/offers/(?P<offerId>[^/]+)"
+# Address and method of each command, beside REGISTER_TRAIN's.
+COMMANDS: dict[str, tuple[str, type[c.Command]]] = {
+    _TRAIN + "/start": ("POST", c.StartJourney),
+    _TRAIN + "/cancel": ("POST", c.CancelTrain),
+    _TRAIN + "/arrivals": ("POST", c.Arrive),
+    _TRAIN + "/departures": ("POST", c.Depart),
+    _TRAIN + "/skips": ("POST", c.SkipStation),
+    _TRAIN + "/delay": ("PUT", c.SetDelay),
+    _TRAIN + "/platform": ("PUT", c.SetPlatform),
+    _TRAIN + "/announcements": ("POST", c.Announce),
+    _TRAIN + "/marks": ("POST", c.Batch),
+    _PERSON + "/board": ("POST", c.MarkBoarded),
+    _PERSON + "/no-show": ("POST", c.MarkNoShow),
+    _PERSON + "/undo-no-show": ("POST", c.UndoNoShow),
+    _PERSON + "/cancel": ("POST", c.CancelJourney),
+    _PERSON + "/boarding-station": ("POST", c.ChangeBoarding),
+    _OFFER + "/accept": ("POST", c.AcceptOffer),
+    _OFFER + "/deny": ("POST", c.DenyOffer),
+    _OFFER + "/approve": ("POST", c.ApproveOffer),
+    _OFFER + "/withdraw": ("POST", c.WithdrawOffer),
 }
 
 
 class CommandHandler(Api):
     """One command: its fields come from the path, `?date=` and the body."""
 
-    def initialize(self, web: Web, command: type[c.Command]) -> None:  # type: ignore[override]
+    def initialize(  # type: ignore[override]
+        self, web: Web, command: type[c.Command], method: str = "POST"
+    ) -> None:
         super().initialize(web)
-        self._command = command
+        self._command, self._method = command, method
+
+    @property
+    def allowed(self) -> list[str]:
+        return [self._method]
 
     async def post(self, **path: str) -> None:
+        await self._give("POST", path)
+
+    async def put(self, **path: str) -> None:
+        await self._give("PUT", path)
+
+    async def _give(self, method: str, path: dict[str, str]) -> None:
+        if method != self._method:
+            raise tornado.web.HTTPError(405, reason=f"this is asked with {self._method}")
         fields: dict[str, Any] = {**self.read_body(), **path}
         if "index" in path:
             fields["index"] = _number(path["index"])
@@ -48,7 +91,17 @@ class CommandHandler(Api):
 class TrainsHandler(Large, CommandHandler):
     """The runs: a list to read, and the place where a chart is registered."""
 
+    def admit(self) -> None:
+        super().admit()
+        if self.request.method == "POST":  # before sixteen MB of JSON are read for nothing
+            require_role(self.identity, MAY[self._command])
+
+    @property
+    def allowed(self) -> list[str]:
+        return ["GET", *super().allowed]
+
     async def get(self) -> None:
+        self.check_anonymous()
         self.answer(await self.hub.read(lambda: [summary(state) for state in self.hub.runs()]))
 
 
@@ -103,6 +156,61 @@ class PnrHandler(Api):
         self.answer(await self.hub.read(view))
 
 
+class StaffHandler(Api):
+    """A list that only the run's staff may read, made by `view` of the run."""
+
+    def initialize(self, web: Web, view: View) -> None:  # type: ignore[override]
+        super().initialize(web)
+        self._view = view
+
+    async def get(self, trainNo: str) -> None:  # noqa: N803 (named by the path)
+        state = self.staffs_run(trainNo)
+        self.answer(await self.hub.read(lambda: self._view(state)))
+
+
+class OffersHandler(Api):
+    """The run's offers, narrowed by ?state=; passengers see their own."""
+
+    async def get(self, trainNo: str) -> None:  # noqa: N803 (named by the path)
+        require_role(self.identity, _READERS)
+        state = self.find(trainNo)
+        role, user = astuple(self.identity.standing(state.run))
+        wanted = self.get_query_argument("state", None)
+        views = [offer_view(each, role) for each in visible_offers(state, role, user)]
+        await self.hub.read(lambda: None)
+        self.answer([each for each in views if wanted in (None, each["state"])])
+
+
+class CoachHandler(Api):
+    """A coach's berth plan, by segment."""
+
+    async def get(self, trainNo: str, coach: str) -> None:  # noqa: N803 (named by the path)
+        state = self.staffs_run(trainNo)
+        found = next((each for each in state.chart.coaches if each.code == coach), None)
+        if found is None:
+            raise tornado.web.HTTPError(404, reason="the train has no such coach")
+        self.answer(await self.hub.read(lambda: berth_plan(state, found)))
+
+
+class ReportHandler(Api):
+    """The captaincy report, as JSON or with ?format=csv."""
+
+    async def get(self, trainNo: str) -> None:  # noqa: N803 (named by the path)
+        form = self.get_query_argument("format", "json")
+        if form not in ("json", "csv"):
+            raise BadMessage("format is json or csv")
+        state = self.staffs_run(trainNo)
+        report = await self.hub.read(lambda: captaincy_report(state))
+        if form == "json":
+            self.answer(report)
+            return
+        self.set_header("Content-Type", "text/csv; charset=utf-8")
+        self.set_header("Cache-Control", "no-store")
+        name = f"captaincy-{state.run.replace('/', '-')}.csv"
+        self.set_header("Content-Disposition", f'attachment; filename="{name}"')
+        self.finish(report_csv(report))
+
+
 class EventsHandler(Api):
     """The run's last events after `?after=`, those that the reader may be told."""
 
@@ -138,9 +246,14 @@ def routes(web: Web) -> list[tuple[str, type[Api], dict[str, Any]]]:
         (_TRAIN + "/passengers", PassengersHandler, {"web": web}),
         (_TRAIN + r"/passengers/(?P<pnr>[^/]+)", PnrHandler, {"web": web}),
         (_TRAIN + "/events", EventsHandler, {"web": web}),
+        (_TRAIN + "/offers", OffersHandler, {"web": web}),
+        (_TRAIN + "/rac", StaffHandler, {"web": web, "view": rac_view}),
+        (_TRAIN + "/vacancies", StaffHandler, {"web": web, "view": vacancies_view}),
+        (_TRAIN + r"/coaches/(?P<coach>[^/]+)", CoachHandler, {"web": web}),
+        (_TRAIN + "/report", ReportHandler, {"web": web}),
         (r"/api/me", MeHandler, {"web": web}),
         *(
-            (address, CommandHandler, {"web": web, "command": command})
-            for address, command in COMMANDS.items()
+            (address, CommandHandler, {"web": web, "command": command, "method": method})
+            for address, (method, command) in COMMANDS.items()
         ),
     ]

@@ -3,22 +3,24 @@
 import logging
 import secrets
 import struct
+from contextlib import suppress
 from typing import Any, ClassVar, cast
 
-from tornado.iostream import IOStream, StreamBufferFullError, StreamClosedError
+from tornado.iostream import IOStream, StreamClosedError
 from tornado.websocket import WebSocketHandler
 
-from trainhub.domain.errors import HubError
+from trainhub.domain.errors import HubError, Unavailable
 from trainhub.domain.model import RunKey
 from trainhub.protocol import encode, error_fields, goodbye, welcome
 from trainhub.rooms import Room
 from trainhub.session import Session
-from trainhub.web.base import Web
+from trainhub.web.base import Edge, Web
 
 log = logging.getLogger("trainhub.websocket")
 
 HEARTBEAT_SECONDS = 25
-# Bytes that may wait for a client that does not read. A full train's snapshot fits in.
+# Bytes that may wait for a client that does not read. What goes to a client that has read all
+# before may be more: the snapshot of a very full train.
 MOST_UNSENT_BYTES = 1024 * 1024
 SUBPROTOCOL = "trainhub.v1"
 BEARER = "bearer."
@@ -36,7 +38,7 @@ def text_frame(payload: bytes) -> bytes:
     return struct.pack("!BBQ", 0x81, 127, size) + payload
 
 
-class TrainSocket(WebSocketHandler):
+class TrainSocket(Edge, WebSocketHandler):
     """A client's socket. It registers into `rooms`, the table run → room of handlers."""
 
     rooms: ClassVar[dict[RunKey, Room]] = {}
@@ -50,8 +52,7 @@ class TrainSocket(WebSocketHandler):
     def prepare(self) -> None:
         self._web.hub.check()
         if len(self.sockets) >= self._web.max_connections:
-            self.set_header("Retry-After", "5")
-            self.send_error(503, reason="Too many sockets")
+            raise Unavailable("the hub has as many sockets as it may: try again later")
 
     def select_subprotocol(self, subprotocols: list[str]) -> str | None:
         self._token = next(
@@ -63,7 +64,6 @@ class TrainSocket(WebSocketHandler):
         assert self.ws_connection is not None
         self.set_nodelay(True)
         self._stream = cast(IOStream, self.ws_connection.stream)
-        self._stream.max_write_buffer_size = MOST_UNSENT_BYTES
         self.sockets.add(self)
         self._answer(welcome(secrets.token_hex(8), self._web.hub.now(), HEARTBEAT_SECONDS))
         token = getattr(self, "_token", None)
@@ -85,12 +85,12 @@ class TrainSocket(WebSocketHandler):
         """Write frames that are ready for the wire; a client that is too far behind is cut off."""
         if self.ws_connection is None or self.ws_connection.is_closing():
             return
-        try:
-            self._stream.write(frames)
-        except StreamBufferFullError:
+        waiting = len(self._stream._write_buffer or ())
+        if waiting and waiting + len(frames) > MOST_UNSENT_BYTES:
             self._cut_off()
-        except StreamClosedError:
-            pass  # on_close comes, and takes it out of its rooms
+            return
+        with suppress(StreamClosedError):  # on_close comes, and takes it out of its rooms
+            self._stream.write(frames)
 
     def beat(self) -> None:
         """Ping the client; one that has said nothing since the last beat but one is gone."""
@@ -98,10 +98,7 @@ class TrainSocket(WebSocketHandler):
             self._stream.close()
         elif self.ws_connection is not None and not self.ws_connection.is_closing():
             self._heard = False
-            try:
-                self.ping()
-            except StreamBufferFullError:
-                self._cut_off()
+            self.ping()
 
     def leave(self, code: int, reason: str, retry_after_ms: int) -> None:
         """Say goodbye and close: the hub is going."""

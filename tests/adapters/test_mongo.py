@@ -1,0 +1,502 @@
+"""trainhub/adapters/mongo.py against a real mongod: what is written, and what is read back."""
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import traceback
+from functools import partial
+from pathlib import Path
+
+import pytest
+from motor.motor_asyncio import AsyncIOMotorClient
+from pymongo.monitoring import CommandListener
+from railway import RUN, Driver, chart, person
+from voyage import voyages
+
+from trainhub.adapters import mongo
+from trainhub.adapters.embedded_mongod import find_mongod
+from trainhub.adapters.mongo import BadUri, MongoStore
+from trainhub.documents import INDEXES, changes
+from trainhub.domain import commands as c
+from trainhub.domain.chart import read_chart
+from trainhub.domain.model import RunKey
+from trainhub.domain.train import TrainState, fold
+from trainhub.journal import Record
+from trainhub.write_buffer import Change, Refused, StoreAway, WriteBuffer
+
+PASSWORD = "s3cret"
+
+
+@pytest.fixture
+def make_store(io_loop, database_name):
+    """Makes stores on the test's own database, and closes them."""
+    made = []
+
+    def make(uri, indexes=INDEXES):
+        store = MongoStore(uri, database_name, indexes)
+        made.append(store)
+        return store
+
+    yield make
+    for store in made:
+        store.close()
+
+
+@pytest.fixture
+def store(make_store, mongodb_uri):
+    return make_store(mongodb_uri)
+
+
+def run(seq, epoch="e1", name=RUN, **fields):
+    return {"_id": name, "epoch": epoch, "seq": seq, **fields}
+
+
+# --- what is written ------------------------------------------------------------------------
+
+
+@pytest.mark.gen_test
+async def test_a_document_is_made_and_then_replaced(store, database):
+    """Upsert: new ones are inserted; a later one takes the place of all that was there."""
+    await store.write("runs", [run(1, status="SCHEDULED", old=True), run(1, name="other")])
+    assert list(database.runs.find({"_id": RUN})) == [run(1, status="SCHEDULED", old=True)]
+    await store.write("runs", [run(2, status="RUNNING")])
+    assert list(database.runs.find({"_id": RUN})) == [run(2, status="RUNNING")]
+    assert database.runs.count_documents({}) == 2
+
+
+@pytest.mark.gen_test
+async def test_an_older_seq_never_replaces_a_newer(store, database):
+    """Out of order 5, 3, 7, 7: what is there only ever gets newer, and no write fails."""
+    expected = {5: 5, 3: 5, 7: 7}
+    for seq in (5, 3, 7, 7):
+        await store.write("runs", [run(seq, value=seq)])
+        assert database.runs.find_one({"_id": RUN}) == run(expected[seq], value=expected[seq])
+
+
+@pytest.mark.gen_test
+async def test_an_older_seq_holds_up_nothing_in_its_bulk(store, database):
+    """Stale and new documents in one bulk: the new ones are written, and it is a success."""
+    await store.write("runs", [run(5, name=f"r{n}") for n in range(3)])
+    bulk = [run(9 if n in (1, 4) else 3, name=f"r{n}") for n in range(5)]
+    await store.write("runs", bulk)
+    seqs = {each["_id"]: each["seq"] for each in database.runs.find()}
+    assert seqs == {"r0": 5, "r1": 9, "r2": 5, "r3": 3, "r4": 9}
+
+
+@pytest.mark.gen_test
+async def test_writing_all_of_it_again_is_a_success(store, database):
+    """After a restart the log is gone through again: exactly once in effect."""
+    driver = Driver()
+    driver.go_to("CCC")
+    await write_run(store, driver.state, driver.events)
+    before = {name: list(database[name].find().sort("_id")) for name in INDEXES}
+    await write_run(store, driver.state, driver.events)
+    assert {name: list(database[name].find().sort("_id")) for name in INDEXES} == before
+    assert len(before["events"]) == len(driver.events)
+
+
+@pytest.mark.gen_test
+async def test_another_log_s_documents_are_replaced(store, database):
+    """The epoch has changed: seqs of two logs cannot be compared, and the one that writes wins."""
+    await store.write("runs", [run(7, epoch="e1")])
+    await store.write("runs", [run(2, epoch="e2")])
+    assert database.runs.find_one({"_id": RUN}) == run(2, epoch="e2")
+    await store.write("runs", [run(1, epoch="e2")])
+    assert database.runs.find_one({"_id": RUN}) == run(2, epoch="e2")
+
+
+@pytest.mark.gen_test
+async def test_a_document_without_regard_to_its_words(store, database):
+    """Field values that look like MongoDB's own operators are taken as they are."""
+    odd = run(1, text="$status", other="$$ROOT", nested={"a": ["$b", None]})
+    await store.write("runs", [odd])
+    await store.write("runs", [{**odd, "seq": 2}])
+    assert database.runs.find_one({"_id": RUN}) == {**odd, "seq": 2}
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("options", ["", "?w=0&retryWrites=false", "?w=1&journal=false"])
+async def test_an_answer_means_on_the_disks_of_most(make_store, mongodb_uri, monkeypatch, options):
+    """Every bulk asks for majority and journal, whatever the URI says."""
+
+    class Spy(CommandListener):
+        concerns = ()
+
+        def started(self, event):
+            if event.command_name == "update":
+                self.concerns += (event.command["writeConcern"],)
+
+        def succeeded(self, event):
+            pass
+
+        def failed(self, event):
+            pass
+
+    spy = Spy()
+    with_spy = partial(AsyncIOMotorClient, event_listeners=[spy])
+    monkeypatch.setattr(mongo, "AsyncIOMotorClient", with_spy)
+    store = make_store(f"{mongodb_uri}/{options}")
+    await store.write("runs", [run(1)])
+    assert list(spy.concerns) == [{"w": "majority", "j": True}]
+
+
+@pytest.mark.gen_test
+async def test_the_indexes_are_there_after_the_first_write(store, database):
+    """Each index of documents.py, in its order of fields, and none beside it."""
+    await store.write("runs", [run(1)])
+    for collection, indexes in INDEXES.items():
+        found = [
+            tuple(field for field, _ in index["key"])
+            for index in database[collection].index_information().values()
+        ]
+        assert sorted(found) == sorted([("_id",), *indexes])
+
+
+# --- what is read back ----------------------------------------------------------------------
+
+
+async def write_run(store, state, events, epoch="e1"):
+    """Write a run's documents as the write buffer does, a bulk for each collection."""
+    bulks = {}
+    for seq, event in enumerate(events, start=1):
+        for change in changes(state, Record(seq, state.run, seq, event), epoch):
+            bulks.setdefault(change.collection, {})[change.id] = change
+    for collection, those in bulks.items():
+        await store.write(collection, [change.render() for change in those.values()])
+
+
+def registered(start_date, *people):
+    """A run of train 12345 on another day, and its one event."""
+    checked, _ = read_chart(chart(*people, startDate=start_date))
+    state = TrainState(checked.run)
+    (event,) = state.decide(c.RegisterTrain(train_no="12345", chart=checked), Driver().now)
+    state.evolve(event)
+    return state, [event]
+
+
+async def live_runs(store):
+    return {name: events async for name, events in store.live_runs()}
+
+
+@pytest.mark.gen_test
+async def test_live_runs_come_back_event_by_event(store):
+    """Those that are SCHEDULED and RUNNING, with just the events that they were made of."""
+    driver = Driver()
+    driver.start()
+    driver.board(2)
+    driver.no_show(1)
+    driver.undo(1)
+    driver.give(c.Announce(train_no="12345", text="गाड़ी", to=c.To.USER, user="IR_1"))
+    driver.go_to("DDD")
+    waiting, its_events = registered("2026-11-24")
+    await write_run(store, driver.state, driver.events)
+    await write_run(store, waiting, its_events)
+    found = await live_runs(store)
+    assert found == {RUN: driver.events, "12345/2026-11-24": its_events}
+    state = fold(RunKey(RUN), found[RUN])
+    assert (state.seq, state.passengers) == (driver.state.seq, driver.state.passengers)
+
+
+@pytest.mark.gen_test
+async def test_every_type_of_event_comes_back(store, database):
+    """Also those that end a run, should its own document not know of them yet."""
+    for epoch, driver in enumerate(voyages()):
+        await write_run(store, driver.state, driver.events, f"e{epoch}")
+        database.runs.update_one({"_id": RUN}, {"$set": {"status": "RUNNING"}})
+        assert await live_runs(store) == {RUN: driver.events}
+
+
+@pytest.mark.gen_test
+async def test_runs_that_have_ended_are_left_out(store, database):
+    """COMPLETED and CANCELLED runs are history: a new journal does not take them up."""
+    driver = Driver()
+    driver.go_to("EEE")
+    await write_run(store, driver.state, driver.events)
+    assert await live_runs(store) == {}
+    database.runs.update_one({"_id": RUN}, {"$set": {"status": "CANCELLED"}})
+    assert await live_runs(store) == {}
+
+
+@pytest.mark.gen_test
+async def test_a_run_comes_back_up_to_the_first_gap(store, database):
+    """An event that never reached MongoDB: what comes after it cannot be taken up."""
+    driver = Driver()
+    driver.go_to("CCC")
+    await write_run(store, driver.state, driver.events)
+    database.events.delete_one({"_id": f"{RUN}/4"})
+    assert await live_runs(store) == {RUN: driver.events[:3]}
+    database.events.delete_one({"_id": f"{RUN}/1"})
+    assert await live_runs(store) == {}
+
+
+@pytest.mark.gen_test
+async def test_events_of_another_log_are_left_out(store):
+    """The run's document names its epoch; a rest of an earlier log is not mixed in."""
+    driver = Driver()
+    driver.go_to("CCC")
+    await write_run(store, driver.state, driver.events, "e1")
+    again, its_events = registered("2026-11-23")
+    await write_run(store, again, its_events, "e2")
+    assert await live_runs(store) == {RUN: its_events}
+
+
+@pytest.mark.gen_test
+async def test_the_events_come_in_their_order(make_store, mongodb_uri, database):
+    """By their seq, not as they happen to lie on the disk or in an index, and 10 comes after 9."""
+    store = make_store(mongodb_uri, indexes={})
+    driver = Driver()
+    driver.start()
+    for _ in range(12):
+        driver.no_show(1)
+        driver.undo(1)
+    await write_run(store, driver.state, driver.events)
+    documents = list(database.events.find())
+    database.events.delete_many({})
+    database.events.insert_many(sorted(documents, key=lambda each: each["_id"], reverse=True))
+    assert await live_runs(store) == {RUN: driver.events}
+
+
+@pytest.mark.gen_test
+async def test_large_numbers_come_back(store):
+    """A number beyond 32 bits, which the codec lets in, does not keep a hub from starting."""
+    driver = Driver(person(1, age=2**40))
+    await write_run(store, driver.state, driver.events)
+    assert await live_runs(store) == {RUN: driver.events}
+
+
+@pytest.mark.gen_test
+async def test_an_empty_database_has_no_live_runs(store):
+    """A first start finds nothing, which is no error."""
+    assert await live_runs(store) == {}
+
+
+# --- refusals -------------------------------------------------------------------------------
+
+
+@pytest.mark.gen_test
+async def test_a_document_that_mongodb_refuses(store, database):
+    """Refused, with its name and the code alone: the server's words may quote it. The others are
+    written."""
+    database.create_collection("runs", validator={"value": {"$lt": 10}})
+    bulk = [run(1, name=f"r{n}", value=11 if n == 1 else n) for n in range(4)]
+    with pytest.raises(Refused) as caught:
+        await store.write("runs", bulk)
+    assert caught.value.reasons == {"r1": "error 121"}
+    assert str(caught.value) == "r1: error 121"
+    assert {each["_id"] for each in database.runs.find()} == {"r0", "r2", "r3"}
+
+
+@pytest.mark.gen_test
+async def test_a_refusal_among_stale_documents(store, database):
+    """Duplicate keys in the same bulk do not hide it."""
+    await store.write("runs", [run(5, name="stale", value=1)])
+    database.command("collMod", "runs", validator={"value": {"$lt": 10}})
+    with pytest.raises(Refused) as caught:
+        await store.write("runs", [run(3, name="stale", value=1), run(1, name="bad", value=11)])
+    assert caught.value.reasons == {"bad": "error 121"}
+
+
+@pytest.mark.gen_test
+async def test_a_duplicate_in_another_index_is_no_success(store, database):
+    """Only a duplicate `_id` means that what is there is as new; else the document is missing."""
+    database.runs.create_index("trainNo", unique=True)
+    await store.write("runs", [run(1, name="a", trainNo="1")])
+    with pytest.raises(Refused, match="11000"):
+        await store.write("runs", [run(1, name="b", trainNo="1")])
+    assert database.runs.find_one({"_id": "b"}) is None
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("value", [2**70, {1}, "\ud800", "x" * 17_000_000])
+async def test_a_value_that_bson_cannot_hold(store, database, value):
+    """The driver would refuse the whole bulk for it: it is Refused, and the others are written."""
+    with pytest.raises(Refused) as caught:
+        await store.write("runs", [run(1, name="bad", value=value), run(1, name="good")])
+    assert list(caught.value.reasons) == ["bad"]
+    assert [each["_id"] for each in database.runs.find()] == ["good"]
+
+
+@pytest.mark.gen_test
+async def test_a_document_that_is_never_taken_holds_up_no_other(store, database, monkeypatch):
+    """One of 1,500 is refused for ever: the other 1,499 reach MongoDB all the same."""
+    monkeypatch.setattr("trainhub.write_buffer.BACKOFF", (0.0, 0.0))
+    database.create_collection("runs", validator={"value": {"$ne": 7}})
+
+    async def settled():
+        pass
+
+    def one_each(record):
+        fields = run(1, name=f"r{record.position}", value=record.position)
+        return [Change("runs", fields["_id"], lambda: fields)]
+
+    buffer = WriteBuffer(store, one_each, settled)
+    event = Driver().events[0]
+    buffer.take([Record(n, RUN, n, event) for n in range(1, 1501)])
+    for _ in range(10):
+        await buffer.flush()
+    assert database.runs.count_documents({}) == 1499
+    assert (buffer.refused, buffer.failing, buffer.depth) == (1, None, 0)
+
+
+# --- a server that is away ------------------------------------------------------------------
+
+
+def closed_port():
+    """A port on which nobody listens."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return server.getsockname()[1]
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_a_server_that_is_not_there(make_store, monkeypatch):
+    """StoreAway within a few seconds, in one line without the password, write or read."""
+    monkeypatch.setattr(mongo, "ANSWER_SECONDS", 0.3)
+    store = make_store(f"mongodb://hub:{PASSWORD}@127.0.0.1:{closed_port()}")
+    start = time.monotonic()
+    for attempt in (lambda: store.write("runs", [run(1)]), lambda: live_runs(store)):
+        with pytest.raises(StoreAway, match="Connection refused") as caught:
+            await attempt()
+        assert "\n" not in str(caught.value)
+        assert PASSWORD not in "".join(traceback.format_exception(caught.value))
+    assert time.monotonic() - start < 4
+
+
+@pytest.fixture
+def own_mongod():
+    """A mongod that a test may stop and kill; starts it (again) when called, gives its process."""
+    with tempfile.TemporaryDirectory(dir="/tmp", ignore_cleanup_errors=True) as name:
+        place, processes = Path(name), []
+
+        def start():
+            (place / "m.sock").unlink(missing_ok=True)
+            command = [str(find_mongod()), "--dbpath", ".", "--bind_ip", "./m.sock"]
+            command += ["--nounixsocket", "--wiredTigerCacheSizeGB", "0.25"]
+            processes.append(subprocess.Popen(command, cwd=place, stdout=subprocess.DEVNULL))
+            return processes[-1]
+
+        start.uri = f"mongodb://{str(place / 'm.sock').replace('/', '%2F')}"
+        yield start
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+async def written(store, document):
+    """Write a document as soon as the server takes it; how many tries it was refused."""
+    deadline, refused = time.monotonic() + 20, 0
+    while True:
+        try:
+            await store.write("runs", [document])
+            return refused
+        except StoreAway:
+            assert time.monotonic() < deadline, "the server does not come back"
+            refused += 1
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_a_server_that_freezes_and_one_that_dies(own_mongod, make_store, monkeypatch):
+    """StoreAway in bounded time, and the same store writes again when the server is back."""
+    monkeypatch.setattr(mongo, "TIMEOUT_MS", 400)
+    monkeypatch.setattr(mongo, "ANSWER_SECONDS", 0.4)
+    mongod = own_mongod()
+    store = make_store(own_mongod.uri)
+    await written(store, run(1))
+
+    mongod.send_signal(signal.SIGSTOP)
+    start = time.monotonic()
+    with pytest.raises(StoreAway):
+        await store.write("runs", [run(2)])
+    assert time.monotonic() - start < 3
+    mongod.send_signal(signal.SIGCONT)
+    await written(store, run(3))
+
+    os.kill(mongod.pid, signal.SIGKILL)
+    mongod.wait()
+    start = time.monotonic()
+    with pytest.raises(StoreAway):
+        await store.write("runs", [run(4)])
+    assert time.monotonic() - start < 3
+    own_mongod()
+    await written(store, run(5))
+    await store.write("runs", [run(4)])
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_closing_does_not_wait_for_a_server_that_is_away(own_mongod, make_store):
+    """The hub has five seconds to stop, and the driver would look for the server for thirty."""
+    mongod = own_mongod()
+    store = make_store(f"{own_mongod.uri}/?serverSelectionTimeoutMS=4000")
+    await written(store, run(1))
+    mongod.kill()
+    mongod.wait()
+    start = time.monotonic()
+    store.close()
+    assert time.monotonic() - start < 3
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_the_loop_goes_on_while_the_server_is_away(make_store, monkeypatch):
+    """Looking for a server never holds the hub's other work up."""
+    monkeypatch.setattr(mongo, "ANSWER_SECONDS", 0.3)
+    store = make_store(f"mongodb://127.0.0.1:{closed_port()}")
+    write = asyncio.ensure_future(store.write("runs", [run(1)]))
+    turns = 0
+    while not write.done():
+        await asyncio.sleep(0.001)
+        turns += 1
+    with pytest.raises(StoreAway):
+        await write
+    assert turns > 50
+
+
+# --- the URI --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "",
+        "mongodb://",
+        f"http://hub:{PASSWORD}@db",
+        f"mongodb://hub:{PASSWORD}@@db",
+        f"mongodb://hub:{PASSWORD}/x@db",
+        f"mongodb://hub:{PASSWORD}%zz@db",
+        f"mongodb://hub:{PASSWORD}@db:99999",
+        f"mongodb://hub:{PASSWORD}@db:port",
+        f"mongodb://:{PASSWORD}@db",
+        f"mongodb://hub:{PASSWORD}@[::1",
+        f"mongodb://hub:{PASSWORD}@a,b/?directConnection=true",
+    ],
+)
+def test_a_uri_that_cannot_be_used(uri):
+    """Refused in one line that shows a good one; the password is not even in the traceback."""
+    with pytest.raises(BadUri) as caught:
+        MongoStore(uri, "trainhub", INDEXES)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert "a URI looks like mongodb://host:27017" in message
+    assert PASSWORD not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a.b", "a$b", "a/b"])
+def test_a_database_name_that_cannot_be_used(name):
+    """Refused at the start, in one line, and no client is left behind."""
+    with pytest.raises(BadUri) as caught:
+        MongoStore("mongodb://127.0.0.1:9", name, INDEXES)
+    assert "database name" in str(caught.value)
+    del caught
+    gc.collect()  # a client that was left open would complain here
+
+
+def test_the_driver_does_not_log_the_password(caplog, io_loop):
+    """Nothing of a URI's password reaches a log, on whatever level."""
+    caplog.set_level(logging.DEBUG)
+    MongoStore(f"mongodb://hub:{PASSWORD}@127.0.0.1:{closed_port()}", "trainhub", INDEXES).close()
+    assert PASSWORD not in caplog.text

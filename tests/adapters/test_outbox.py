@@ -1,0 +1,266 @@
+"""trainhub/adapters/outbox.py: messages as files, whole, that other programs can read."""
+
+import asyncio
+import contextlib
+import email
+import email.errors
+import json
+import stat
+import threading
+from email.policy import default
+
+import pytest
+from railway import RUN, TRAIN, Driver, person
+
+from trainhub.adapters import outbox as outbox_module
+from trainhub.adapters.outbox import FROM, Outbox
+from trainhub.domain import commands as c
+from trainhub.journal import Record
+from trainhub.notifications import Channel, Job, jobs
+
+HEADERS = {
+    "From",
+    "To",
+    "Subject",
+    "Message-ID",
+    "Content-Type",
+    "Content-Transfer-Encoding",
+    "MIME-Version",
+}
+
+
+def mail(name="run_1-email", to="person1@example.org", subject="A subject", body="A body."):
+    return Job(name, 1, Channel.EMAIL, to, subject, body)
+
+
+def push(name="run_1-push", to="IR_1", subject="A subject", body="A body."):
+    return Job(name, 1, Channel.PUSH, to, subject, body)
+
+
+def send(folder, *jobs):
+    async def story():
+        outbox = Outbox(folder)
+        for job in jobs:
+            await outbox.send(job)
+        await outbox.close()
+
+    asyncio.run(story())
+
+
+def parsed(file):
+    return email.message_from_bytes(file.read_bytes(), policy=default)
+
+
+def body_of(file):
+    """The text, with this system's line ends and without the last."""
+    return parsed(file).get_content().replace("\r\n", "\n").removesuffix("\n")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "data" / "outbox"
+
+
+def test_the_folder_is_for_its_owner_only(folder):
+    """It is made with mode 0700, for it holds names and addresses; one that is there is used."""
+    Outbox(folder)
+    Outbox(folder)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_an_e_mail_is_an_eml_file(folder):
+    """Named by the job's id, and whole for any program that reads mail."""
+    send(folder, mail(body="First line.\nSecond line."))
+    message = parsed(folder / "run_1-email.eml")
+    assert message.defects == []
+    assert message["From"] == FROM
+    assert message["To"] == "person1@example.org"
+    assert message["Subject"] == "A subject"
+    assert message["Message-ID"] == "<run_1-email@trainhub.localhost>"
+    assert body_of(folder / "run_1-email.eml") == "First line.\nSecond line."
+    assert set(message) == HEADERS
+
+
+def test_a_push_is_a_json_file(folder):
+    """With the job's id, the user, the title and the body."""
+    send(folder, push(subject='"Zug" / गाड़ी', body="über\n🚆"))
+    assert json.loads((folder / "run_1-push.json").read_text(encoding="utf-8")) == {
+        "id": "run_1-push",
+        "user": "IR_1",
+        "title": '"Zug" / गाड़ी',
+        "body": "über\n🚆",
+    }
+
+
+@pytest.mark.parametrize(
+    "text", ["Müller, Zug nach Köln", "गाड़ी संख्या 12345 समय पर है", "ट्रेन 🚆 " * 40, "x" * 900]
+)
+def test_every_script_survives(folder, text):
+    """Umlauts, Devanagari, emoji and long lines, in the subject and in the body."""
+    send(folder, mail(subject=text.strip(), body=f"{text}\n{text}"))
+    message = parsed(folder / "run_1-email.eml")
+    assert message.defects == []
+    assert message["Subject"] == text.strip()
+    assert body_of(folder / "run_1-email.eml") == f"{text}\n{text}"
+    head = (folder / "run_1-email.eml").read_bytes().partition(b"\r\n\r\n")[0]
+    assert head.isascii()
+
+
+def test_a_real_notification(folder):
+    """A person with an umlaut, marked as not turned up: both files, with the very words."""
+    driver = Driver(person(1, name="Jürgen प्रसाद"))
+    driver.start()
+    driver.no_show(1)
+    made = [
+        job
+        for seq, event in enumerate(driver.events, start=1)
+        for job in jobs(driver.state, Record(seq, RUN, seq, event))
+    ]
+    send(folder, *made)
+    assert body_of(folder / f"{made[0].id}.eml") == made[0].body
+    assert "Jürgen प्रसाद (berth S1-1)" in made[0].body
+    assert json.loads((folder / f"{made[1].id}.json").read_text())["body"] == made[1].body
+
+
+ENCODED = "=?utf-8?q?x=0D=0ABcc=3A_evil=40example.org?="
+SPLITTING = "=?utf-8?q?x=0D=0A=0D=0Aall_of_it?="
+
+
+@pytest.mark.parametrize("field", ["to", "subject"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a@example.org\r\nBcc: evil@example.org",
+        "a@example.org\nBcc: evil@example.org",
+        "a@example.org\rBcc: evil@example.org",
+        "a@example.org\x0bBcc: evil@example.org",
+        "a@example.org\x85Bcc: evil@example.org",
+        "a@example.org\u2028Bcc: evil@example.org",
+        "a@example.org\r\n\r\nall of it",
+        "a@example.org\r\n Bcc: evil@example.org",
+        f"{ENCODED} <a@example.org>",
+        f"a@{ENCODED}",
+        f"{ENCODED}: a@example.org;",
+        f"a@{SPLITTING}",
+    ],
+)
+def test_no_header_can_be_slipped_in(folder, field, text):
+    """Line ends in an address or a subject, plain or encoded: refused, or in the field itself."""
+    with contextlib.suppress(ValueError, email.errors.MessageError):
+        send(folder, mail(**{field: text}))
+    for file in folder.glob("*.eml"):
+        assert set(parsed(file)) == HEADERS
+        assert body_of(file) == "A body."
+
+
+def test_no_header_can_be_slipped_in_by_a_name(folder):
+    """A passenger's name stands in the body alone: header lines in it stay words."""
+    driver = Driver(person(1, name="A\r\nBcc: evil@example.org\r\n\r\nB"))
+    driver.start()
+    driver.no_show(1)
+    record = Record(3, RUN, 3, driver.events[2])
+    send(folder, *jobs(driver.state, record))
+    (file,) = folder.glob("*.eml")
+    assert set(parsed(file)) == HEADERS
+
+
+def test_an_announcement_makes_no_file(folder):
+    """What everyone reads on the socket is sent to nobody's phone."""
+    driver = Driver()
+    driver.give(c.Announce(**TRAIN, text="hello"))
+    send(folder, *jobs(driver.state, Record(2, RUN, 2, driver.events[1])))
+    assert list(folder.iterdir()) == []
+
+
+def test_a_job_that_is_sent_twice_is_one_file(folder):
+    """A job comes again after a crash: the same name, so the same file, and whole."""
+    send(folder, mail(), push(), mail(), push())
+    assert sorted(file.name for file in folder.iterdir()) == [
+        "run_1-email.eml",
+        "run_1-push.json",
+    ]
+    assert body_of(folder / "run_1-email.eml") == "A body."
+
+
+def test_a_file_is_seen_only_when_it_is_whole(folder, monkeypatch):
+    """Up to its renaming there is nothing but a hidden draft, which holds all of it already."""
+    seen = []
+
+    def spy(draft, target):
+        shown = [file.name for file in folder.iterdir() if not file.name.startswith(".")]
+        seen.append((shown, draft.name.startswith("."), draft.parent == target.parent))
+        whole.append(draft.read_bytes())
+        replace(draft, target)
+
+    whole, replace = [], outbox_module.os.replace
+    monkeypatch.setattr(outbox_module.os, "replace", spy)
+    send(folder, mail(), push())
+    assert seen == [([], True, True), (["run_1-email.eml"], True, True)]
+    assert whole[0] == (folder / "run_1-email.eml").read_bytes()
+    assert whole[1] == (folder / "run_1-push.json").read_bytes()
+
+
+def test_whoever_looks_all_the_time_sees_whole_files_only(folder):
+    """The program that takes files away may look at any moment."""
+    folder.mkdir(parents=True)
+    done, torn, looks = threading.Event(), [], []
+
+    def look():
+        while not done.is_set():
+            for file in folder.glob("[!.]*"):
+                if not file.read_bytes().endswith(b"end\r\n"):
+                    torn.append(file.name)
+            looks.append(len(torn))
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    body = "0123456789\n" * 20_000 + "end"
+    try:
+        send(folder, *(mail(f"run_{n % 3}-email", body=body) for n in range(30)))
+    finally:
+        done.set()
+        looking.join()
+    assert looks
+    assert torn == []
+
+
+def test_a_folder_that_is_gone_is_an_error(folder):
+    """The job is not taken for sent: it is tried again later."""
+    outbox = Outbox(folder)
+    folder.rmdir()
+    with pytest.raises(OSError, match="No such file"):
+        asyncio.run(outbox.send(mail()))
+
+
+def test_the_loop_does_not_write(folder, monkeypatch):
+    """The disk may be slow: files are written on another thread."""
+    threads, replace = set(), outbox_module.os.replace
+
+    def spy(draft, target):
+        threads.add(threading.get_ident())
+        replace(draft, target)
+
+    monkeypatch.setattr(outbox_module.os, "replace", spy)
+    send(folder, mail(), push())
+    assert threading.get_ident() not in threads
+    assert threads
+
+
+@pytest.mark.parametrize(
+    "user",
+    ["IR_1", "IR/1", "../../IR_1", "IR 1", "é", "<x@y>", "\u0917" * 100],
+    ids=["plain", "slash", "upwards", "space", "accent", "address", "long"],
+)
+def test_a_user_of_any_name_is_told(folder, user):
+    """A job's id names its user, and a chart may call users what it likes: both files come."""
+    driver = Driver(person(1, irctcId=user))
+    driver.start()
+    event = driver.no_show(1)[0]
+    send(folder, *jobs(driver.state, Record(3, RUN, 3, event)))
+    (mailed,), (pushed,) = folder.glob("*.eml"), folder.glob("*.json")
+    message = parsed(mailed)
+    assert message.defects == []
+    assert message["Message-ID"].defects == ()
+    assert message["To"] == "person1@example.org"
+    assert json.loads(pushed.read_text("utf-8"))["user"] == user
+    assert [each.parent for each in folder.parent.rglob("*.*")] == [folder] * 2

@@ -1,0 +1,443 @@
+"""trainhub/adapters/sqlite_journal.py: what was committed is there again, whatever happened."""
+
+import asyncio
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+import pytest
+from railway import MORNING, RUN, TRAIN
+from voyage import voyages
+
+from trainhub.adapters.sqlite_journal import SqliteJournal
+from trainhub.domain import commands as c
+from trainhub.domain import events as e
+from trainhub.domain.model import Level, RunKey
+from trainhub.domain.train import fold
+from trainhub.journal import JournalFailed, Record
+
+OTHER_RUN = RunKey("54321/2026-11-23")
+
+
+def announcement(text):
+    return e.Announcement(at=MORNING, text=text, level=Level.INFO, audience_=c.To.EVERYONE)
+
+
+def records(first, last, run=RUN):
+    return [
+        Record(position, run, position, announcement(f"number {position}"))
+        for position in range(first, last + 1)
+    ]
+
+
+def change(path, *statements):
+    """Do something to the file behind the journal's back."""
+    db = sqlite3.connect(path, isolation_level=None)
+    for statement in statements:
+        db.execute(statement)
+    db.close()
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "journal.db"
+
+
+async def contents(path):
+    """All that a journal holds, with its head."""
+    journal = await SqliteJournal.open(path)
+    try:
+        return await journal.read(0, 10**6), journal.head
+    finally:
+        await journal.close()
+
+
+async def refused(path):
+    """The message with which the journal is refused: one line, with the file's name."""
+    with pytest.raises(JournalFailed) as caught:
+        await contents(path)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert str(path) in message
+    return message
+
+
+# --- what is kept ---------------------------------------------------------------------------
+
+
+@pytest.mark.gen_test
+async def test_write_ahead_log_and_full_synchronous(path):
+    """WAL, and FULL (2): with NORMAL a power cut takes the last commits."""
+    journal = await SqliteJournal.open(path)
+    pragma = {
+        name: await journal._on_thread(
+            lambda name=name: journal._db.execute(f"PRAGMA {name}").fetchone()[0]
+        )
+        for name in ("journal_mode", "synchronous")
+    }
+    await journal.close()
+    assert pragma == {"journal_mode": "wal", "synchronous": 2}
+
+
+@pytest.mark.gen_test
+async def test_every_type_of_event_comes_back_as_it_was(path):
+    """All that a run may bring, with the state that it folds to; also the text of other scripts."""
+    other = RunKey("54321/2026-11-23")
+    at_the_end, cancelled = voyages()
+    for text in ('zwölf "Züge" \\ / \n', "गाड़ी संख्या 12345", "🚆", "<b>&amp;</b>"):
+        cancelled.give(c.Announce(**TRAIN, text=text))
+    cancelled.give(
+        c.Announce(**TRAIN, text="you", to=c.To.USER, user="IR_1", level=Level.EMERGENCY)
+    )
+    written = [
+        Record(position, run, seq, event)
+        for position, (run, seq, event) in enumerate(
+            (
+                (run, seq, event)
+                for run, driver in ((RUN, at_the_end), (other, cancelled))
+                for seq, event in enumerate(driver.events, start=1)
+            ),
+            start=1,
+        )
+    ]
+    journal = await SqliteJournal.open(path)
+    await journal.commit(written)
+    await journal.close()
+    found, _ = await contents(path)
+    assert found == written
+    for run, driver in ((RUN, at_the_end), (other, cancelled)):
+        state = fold(run, [record.event for record in found if record.run == run])
+        assert vars(state).keys() == vars(driver.state).keys()
+        for part in ("seq", "passengers", "offers", "freed", "upgrades", "waiting"):
+            assert getattr(state, part) == getattr(driver.state, part)
+
+
+@pytest.mark.gen_test
+async def test_read_gives_so_many_after_a_position_in_order(path):
+    """At most `limit` records above `after`; none past the head."""
+    journal = await SqliteJournal.open(path)
+    assert await journal.read(0, 10) == []
+    first, second = records(1, 5), records(6, 9, OTHER_RUN)
+    await journal.commit(first)
+    await journal.commit(second)
+    assert await journal.read(0, 100) == first + second
+    assert await journal.read(0, 3) == first[:3]
+    assert await journal.read(4, 3) == (first + second)[4:7]
+    assert await journal.read(9, 3) == []
+    await journal.close()
+
+
+@pytest.mark.gen_test
+async def test_the_head_is_the_last_position_on_disk(path):
+    """0 in a new journal, then that of the last commit, also after it was opened again."""
+    journal = await SqliteJournal.open(path)
+    assert journal.head == 0
+    await journal.commit(records(1, 3))
+    assert journal.head == 3
+    await journal.close()
+    journal = await SqliteJournal.open(path)
+    assert journal.head == 3
+    await journal.close()
+
+
+@pytest.mark.gen_test
+async def test_the_epoch_names_the_file(path, tmp_path):
+    """It is the same each time the file is opened, and another in another file."""
+    epochs = []
+    for file in (path, path, tmp_path / "other.db"):
+        journal = await SqliteJournal.open(file)
+        epochs.append(journal.epoch)
+        await journal.close()
+    assert epochs[0] == epochs[1] != epochs[2]
+    assert all(len(epoch) >= 16 for epoch in epochs)
+
+
+@pytest.mark.gen_test
+async def test_each_reader_has_its_place(path):
+    """0 at first, then what was last saved, each its own, also after it was opened again."""
+    journal = await SqliteJournal.open(path)
+    assert await journal.position("a") == 0
+    for reader, position in (("a", 5), ("b", 7), ("a", 6)):
+        await journal.save_position(reader, position)
+    await journal.close()
+    journal = await SqliteJournal.open(path)
+    assert await journal.position("a") == 6
+    assert await journal.position("b") == 7
+    await journal.close()
+
+
+@pytest.mark.gen_test
+async def test_a_commit_is_there_whole_or_not_at_all(path):
+    """One record of it cannot be written: none of the others is seen, now or later."""
+    journal = await SqliteJournal.open(path)
+    await journal.commit(records(1, 2))
+    with pytest.raises(JournalFailed):
+        await journal.commit([*records(3, 4), *records(2, 2)])
+    assert journal.head == 2
+    assert [record.position for record in await journal.read(0, 10)] == [1, 2]
+    await journal.close()
+    assert await contents(path) == (records(1, 2), 2)
+
+
+@pytest.mark.gen_test
+async def test_what_is_not_committed_is_seen_by_nobody_else(path):
+    """A commit is one transaction: another process sees all of it from one moment to the next."""
+    journal = await SqliteJournal.open(path)
+    seen = {0}
+    stop = threading.Event()
+
+    def look():
+        db = sqlite3.connect(path)
+        while not stop.is_set():
+            seen.add(db.execute("SELECT count(*) FROM records").fetchone()[0])
+        db.close()
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    try:
+        for first in range(1, 4001, 400):
+            await journal.commit(records(first, first + 399))
+    finally:
+        stop.set()
+        looking.join()
+        await journal.close()
+    assert all(count % 400 == 0 for count in seen)
+
+
+# --- the loop goes on -----------------------------------------------------------------------
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_a_commit_never_blocks_the_loop(path):
+    """A disk that takes its time: the loop turns on meanwhile, and the commit ends as it should."""
+    journal = await SqliteJournal.open(path)
+    blocker = sqlite3.connect(path, isolation_level=None)
+    blocker.execute("BEGIN IMMEDIATE")  # now a commit has to wait, within SQLite
+    commit = asyncio.ensure_future(journal.commit(records(1, 1)))
+    for _ in range(50):
+        await asyncio.sleep(0.001)
+    assert not commit.done()
+    assert journal.head == 0
+    blocker.execute("COMMIT")
+    blocker.close()
+    await commit
+    assert journal.head == 1
+    await journal.close()
+
+
+@pytest.mark.gen_test
+async def test_every_call_runs_on_the_journal_s_own_thread(path, monkeypatch):
+    """One thread, and not the loop's, for all that touches the file."""
+    threads = set()
+    for name in ("_open", "_commit", "_read", "_position", "_save_position"):
+        real = getattr(SqliteJournal, name)
+
+        def spy(self, *args, real=real):
+            threads.add(threading.get_ident())
+            return real(self, *args)
+
+        monkeypatch.setattr(SqliteJournal, name, spy)
+    journal = await SqliteJournal.open(path)
+    await journal.commit(records(1, 1))
+    await journal.read(0, 1)
+    await journal.save_position("a", 1)
+    await journal.position("a")
+    await journal.close()
+    assert len(threads) == 1
+    assert threading.get_ident() not in threads
+
+
+@pytest.mark.gen_test
+async def test_closing_leaves_no_thread(path):
+    """Neither does a journal that could not be opened."""
+    before = threading.active_count()
+    journal = await SqliteJournal.open(path)
+    await journal.close()
+    path.write_bytes(b"no database" * 1000)
+    await refused(path)
+    assert threading.active_count() == before
+
+
+# --- what cannot be used --------------------------------------------------------------------
+
+
+@pytest.mark.gen_test
+async def test_a_file_that_is_no_database(path):
+    """It is refused, and left as it was."""
+    path.write_bytes(b"this is a letter\n" * 500)
+    assert "file is not a database" in await refused(path)
+    assert path.read_bytes() == b"this is a letter\n" * 500
+
+
+@pytest.mark.gen_test
+async def test_a_format_of_a_newer_hub(path):
+    """It names both formats, and says which hub to use; the same hub opens it again after that."""
+    journal = await SqliteJournal.open(path)
+    await journal.close()
+    change(path, "UPDATE meta SET value = '2' WHERE name = 'format'")
+    message = await refused(path)
+    assert "has format 2, this hub reads 1" in message
+    assert "use the version of trainhub that wrote it" in message
+    change(path, "UPDATE meta SET value = '1' WHERE name = 'format'")
+    journal = await SqliteJournal.open(path)
+    await journal.close()
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "event = 'no JSON'",
+        "event = '[]'",
+        "event = '{}'",
+        "event = substr(event, 1, 20)",
+        "event = replace(event, 'INFO', 'GOSSIP')",
+        "type = 'NO_SUCH_EVENT'",
+        "event = CAST(x'80ff' AS TEXT)",
+    ],
+)
+async def test_a_record_that_is_damaged(path, damage):
+    """A record that cannot be read stops the hub, for what comes after it cannot be trusted."""
+    journal = await SqliteJournal.open(path)
+    await journal.commit(records(1, 3))
+    await journal.close()
+    change(path, f"UPDATE records SET {damage} WHERE position = 2")
+    message = await refused(path)
+    if "CAST" not in damage:  # SQLite's own words speak of that one
+        assert "record 2 of the journal" in message
+        assert "restore the data folder from a copy" in message
+
+
+@pytest.mark.gen_test
+async def test_a_page_that_is_damaged(path):
+    """Bytes that a disk lost are found as soon as they are read."""
+    journal = await SqliteJournal.open(path)
+    await journal.commit(records(1, 2000))
+    await journal.close()
+    with path.open("r+b") as file:
+        file.seek(4096 * 3)
+        file.write(b"\xff" * 4096 * 5)
+    await refused(path)
+
+
+@pytest.mark.gen_test
+async def test_a_folder_in_the_file_s_place(path):
+    """It cannot be opened, and says so."""
+    path.mkdir()
+    assert "unable to open" in await refused(path)
+
+
+@pytest.mark.gen_test
+async def test_a_folder_that_is_not_there(tmp_path):
+    """The journal makes its file, and no folder."""
+    assert "unable to open" in await refused(tmp_path / "missing" / "journal.db")
+
+
+NOBODY = """
+import asyncio, os, sys
+from pathlib import Path
+from trainhub.adapters.sqlite_journal import SqliteJournal
+
+async def main():
+    await SqliteJournal.open(Path(sys.argv[1]))
+    print("opened")
+
+if os.geteuid() == 0:  # whom no mode holds back
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+try:
+    asyncio.run(main())
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_a_folder_that_is_read_only(is_there):
+    """Neither a new journal nor one that is there can be opened where nothing can be written."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        folder = Path(name)
+        path = folder / "journal.db"
+        if is_there:
+            asyncio.run(_make(path))
+            path.chmod(0o444)
+        folder.chmod(0o555)
+        done = subprocess.run(
+            [sys.executable, "-c", NOBODY, str(path)], capture_output=True, text=True, check=True
+        )
+        folder.chmod(0o755)
+    (line,) = done.stdout.splitlines()
+    assert line.startswith(f"JournalFailed the journal {path} failed: ")
+
+
+async def _make(path):
+    journal = await SqliteJournal.open(path)
+    await journal.commit(records(1, 3))
+    await journal.close()
+
+
+@pytest.mark.gen_test
+async def test_a_disk_that_is_full(path):
+    """A commit that does not fit fails, and none of it is there afterwards."""
+    journal = await SqliteJournal.open(path)
+    await journal.commit(records(1, 3))
+    await journal._on_thread(lambda: journal._db.execute("PRAGMA max_page_count=10"))
+    with pytest.raises(JournalFailed, match="full") as caught:
+        await journal.commit(records(4, 3000))
+    assert "\n" not in str(caught.value)
+    assert journal.head == 3
+    assert len(await journal.read(0, 5000)) == 3
+    await journal.close()
+    assert await contents(path) == (records(1, 3), 3)
+
+
+# --- killed ---------------------------------------------------------------------------------
+
+WRITER = """
+import asyncio, sys
+from pathlib import Path
+from test_sqlite_journal import records
+from trainhub.adapters.sqlite_journal import SqliteJournal
+
+async def main():
+    journal = await SqliteJournal.open(Path(sys.argv[1]))
+    while True:
+        size = 1 + journal.head % 17
+        await journal.commit(records(journal.head + 1, journal.head + size))
+        print(journal.head, flush=True)
+
+asyncio.run(main())
+"""
+
+
+def killed_writer(path, least):
+    """The heads that a process reported before kill -9 hit it, at least so many."""
+    writer = subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(path)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    )
+    lines = [writer.stdout.readline() for _ in range(least)]
+    writer.send_signal(signal.SIGKILL)
+    lines += writer.stdout.readlines()
+    writer.wait()
+    writer.stdout.close()
+    return [int(line) for line in lines if line.endswith("\n")]
+
+
+def test_what_was_reported_survives_kill_9(path):
+    """Killed in the middle of commits, time and again: each that was reported is there, whole."""
+    head = 0
+    for least in (1, 60, 25):
+        reported = killed_writer(path, least)
+        assert reported[0] > head
+        found, head = asyncio.run(contents(path))
+        assert head >= reported[-1]
+        assert found == records(1, head)

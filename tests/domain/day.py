@@ -1,0 +1,59 @@
+"""The day of railway.py's run, for the tests of the rules: its times, its people, what happened."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+from railway import RUN, Driver, chart, person
+
+from trainhub.domain import events as e
+from trainhub.domain.codec import dump, load
+from trainhub.domain.train import fold
+
+SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
+
+
+def types(events):
+    return [e.TYPES[type(event)] for event in events]
+
+
+def pnr(number):
+    return f"45123456{number:02}"
+
+
+def state_of(run, number):
+    return run.state.passenger(pnr(number), 1).state
+
+
+def recovered(run):
+    """The run as another process reads it from the journal."""
+    loaded = [load(type(each), json.loads(json.dumps(dump(each)))) for each in run.events]
+    return fold(RUN, loaded)
+
+
+def at(hour, minute=0, second=0):
+    """That time on the day of the run, where it runs."""
+    return datetime(2026, 11, 23, hour, minute, second, tzinfo=UTC) - timedelta(hours=5.5)
+
+
+def departed(code="AAA"):
+    """A run that has left that station on time."""
+    run = Driver()
+    run.go_to(code)
+    run.now = run.state.stops[run.state.current].scheduled_departure
+    run.depart(code)
+    return run
+
+
+def london():
+    """A run through the night of 25 October 2026, when 02:00 becomes 01:00 at 01:00 UTC."""
+    ends = {"departure": "00:30", "arrival": "00:20"}, {"arrival": "03:30"}
+    stations = [{**each, **end} for each, end in zip(chart()["stations"][:2], ends, strict=True)]
+    people = [person(1, "AAA", "BBB")]
+    run = Driver(*people, stations=stations, timezone="Europe/London", startDate="2026-10-25")
+    run.now = datetime(2026, 10, 24, 23, 20, tzinfo=UTC)
+    run.start()
+    return run
+
+
+def utc(hour, minute):
+    return datetime(2026, 10, 25, hour, minute, tzinfo=UTC)

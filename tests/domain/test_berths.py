@@ -1,0 +1,194 @@
+"""trainhub/domain/berths.py: the layouts, and who holds which berth for which segments."""
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from trainhub.domain.berths import BERTHS, BerthType, Occupancy, layout, segments
+from trainhub.domain.errors import BadMessage
+from trainhub.domain.model import BerthKey, Coach, PersonKey
+
+S1 = Coach(code="S1", class_="SL", berths=72)
+LOWER, SIDE = BerthKey("S1-1"), BerthKey("S1-7")
+A, B, C = PersonKey("4512345678/1"), PersonKey("4512345678/2"), PersonKey("4512345678/3")
+
+BY_EIGHT = {
+    "LOWER": (1, 4),
+    "MIDDLE": (2, 5),
+    "UPPER": (3, 6),
+    "SIDE_LOWER": (7,),
+    "SIDE_UPPER": (8,),
+}
+BY_SIX = {"LOWER": (1, 3), "UPPER": (2, 4), "SIDE_LOWER": (5,), "SIDE_UPPER": (6,)}
+
+
+@pytest.mark.parametrize(
+    ("class_", "kind", "berths", "bay"),
+    [
+        ("SL", "ICF", 72, BY_EIGHT),
+        ("3A", "ICF", 64, BY_EIGHT),
+        ("2A", "ICF", 46, BY_SIX),
+        ("SL", "LHB", 80, BY_EIGHT),
+        ("3A", "LHB", 72, BY_EIGHT),
+        ("2A", "LHB", 52, BY_SIX),
+    ],
+)
+def test_layouts_are_those_of_the_rules(class_, kind, berths, bay):
+    """In SL and 3A berths repeat by 8, in 2A by 6; SL 72, 3A 64, 2A 46 (ICF); 80, 72, 52 (LHB)."""
+    assert BERTHS[class_, kind] == berths
+    types = layout(Coach(code="X1", class_=class_, berths=berths))
+    assert len(types) == berths
+    size = sum(len(numbers) for numbers in bay.values())
+    for number, found in enumerate(types, start=1):
+        assert (number - 1) % size + 1 in bay[found]
+
+
+def test_a_class_that_is_not_in_the_table_has_seats():
+    """A chair car has no berths to share."""
+    assert layout(Coach(code="C1", class_="CC", berths=3)) == (BerthType.SEAT,) * 3
+
+
+def test_a_chart_may_name_its_own_layout():
+    """A chart's own layout goes before that of the class."""
+    own = Coach(code="S1", class_="SL", berths=2, layout=("SIDE_LOWER", "LOWER"))
+    assert layout(own) == (BerthType.SIDE_LOWER, BerthType.LOWER)
+    assert Occupancy((own,)).types == {"S1-1": "SIDE_LOWER", "S1-2": "LOWER"}
+
+
+@pytest.mark.parametrize(
+    ("own", "message"),
+    [
+        (("LOWER",), "coach S1 has 2 berths and a layout of 1"),
+        ((), "coach S1 has 2 berths and a layout of 0"),
+        (("LOWER", "HAMMOCK"), "'HAMMOCK' is not a valid BerthType: use LOWER, SIDE_LOWER"),
+    ],
+)
+def test_an_odd_layout_is_refused(own, message):
+    """A layout names each berth once, with a type that there is."""
+    with pytest.raises(BadMessage, match=message):
+        layout(Coach(code="S1", class_="SL", berths=2, layout=own))
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "legs"),
+    [(0, 1, {0}), (0, 4, {0, 1, 2, 3}), (2, 4, {2, 3}), (3, 3, set()), (4, 2, set())],
+)
+def test_a_journey_is_half_open(start, end, legs):
+    """A journey [from, to) needs segments from..to-1, and nobody travels backwards."""
+    assert {leg for leg in range(10) if segments(start, end) >> leg & 1} == legs
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "room"),
+    [((0, 2), (2, 4), True), ((0, 3), (2, 4), False), ((2, 4), (0, 2), True)],
+)
+def test_journeys_that_meet_do_not_overlap(first, second, room):
+    """Journeys 0-2 and 2-4 do not overlap; 0-3 and 2-4 do."""
+    occupancy = Occupancy((S1,))
+    occupancy.take(LOWER, A, segments(*first), half=False)
+    assert occupancy.has_room(LOWER, segments(*second), half=False) is room
+
+
+def test_three_people_of_one_pnr_do_not_fit_one_side_lower():
+    """Occupancy is keyed by person, not by PNR: two RAC share a side lower, a third does not."""
+    occupancy, way = Occupancy((S1,)), segments(0, 4)
+    for person in (A, B):
+        assert occupancy.has_room(SIDE, way, half=True)
+        occupancy.take(SIDE, person, way, half=True)
+    assert not occupancy.has_room(SIDE, way, half=True)
+    assert not occupancy.has_room(SIDE, way, half=False)
+    assert set(occupancy.at(SIDE, 0)) == {A, B}
+
+
+def test_one_who_goes_leaves_the_others():
+    """One alighting leaves the others of the PNR, each with their own part."""
+    occupancy = Occupancy((S1,))
+    occupancy.take(SIDE, A, segments(0, 4), half=True)
+    occupancy.take(SIDE, B, segments(0, 4), half=True)
+    occupancy.release(SIDE, A, segments(2, 4))
+    assert set(occupancy.at(SIDE, 1)) == {A, B}
+    assert set(occupancy.at(SIDE, 2)) == {B}
+    assert occupancy.has_room(SIDE, segments(2, 4), half=True)
+    assert not occupancy.has_room(SIDE, segments(2, 4), half=False)
+    occupancy.release(SIDE, B, segments(0, 4))
+    assert occupancy.has_room(SIDE, segments(2, 4), half=False)
+
+
+@pytest.mark.parametrize("berth", ["S1-1", "S1-2", "S1-3", "S1-8"])
+def test_only_a_side_lower_is_shared(berth):
+    """RAC passengers share a side lower; no other berth has halves."""
+    assert not Occupancy((S1,)).has_room(BerthKey(berth), segments(0, 1), half=True)
+
+
+def test_a_confirmed_holder_does_not_share():
+    """A side lower holds one confirmed, or two RAC, never one of each."""
+    for first, second in ((True, False), (False, True)):
+        occupancy = Occupancy((S1,))
+        occupancy.take(SIDE, A, segments(1, 3), half=first)
+        assert not occupancy.has_room(SIDE, segments(0, 2), half=second)
+        assert occupancy.has_room(SIDE, segments(3, 4), half=second)
+
+
+class Notebook:
+    """What Occupancy should say, kept segment by segment without any masks."""
+
+    def __init__(self):
+        self.legs = {}
+
+    def room(self, berth, start, end, half):
+        for leg in range(start, end):
+            there = self.legs.get((berth, leg), {})
+            if half and (berth != SIDE or len(there) > 1 or not all(there.values())):
+                return False
+            if not half and there:
+                return False
+        return True
+
+    def take(self, berth, person, start, end, half):
+        for leg in range(start, end):
+            self.legs.setdefault((berth, leg), {})[person] = half
+
+    def release(self, berth, person, start, end):
+        for leg in range(start, end):
+            self.legs.get((berth, leg), {}).pop(person, None)
+
+
+MOVES = st.tuples(
+    st.sampled_from(["take", "take", "release"]),
+    st.sampled_from([LOWER, SIDE]),
+    st.integers(0, 5),
+    st.integers(0, 4),
+    st.integers(1, 5),
+    st.booleans(),
+)
+
+
+@given(st.lists(MOVES, max_size=25))
+@settings(
+    max_examples=150,
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],  # a busy machine is no fault
+)
+def test_masks_say_what_a_plain_notebook_says(moves):
+    """Whatever is taken and released: the same room, the same holders, leg by leg."""
+    occupancy, notebook = Occupancy((S1,)), Notebook()
+    for move, berth, who, start, length, half in moves:
+        end, person = start + length, PersonKey(f"4512345678/{who}")
+        held = person in occupancy.holders(berth)
+        room = notebook.room(berth, start, end, half)
+        assert occupancy.has_room(berth, segments(start, end), half=half) is room
+        if move == "take" and room and not held:
+            occupancy.take(berth, person, segments(start, end), half=half)
+            notebook.take(berth, person, start, end, half)
+        elif move == "release" and held:
+            occupancy.release(berth, person, segments(start, end))
+            notebook.release(berth, person, start, end)
+        for leg in range(10):
+            for each in (LOWER, SIDE):
+                assert set(occupancy.at(each, leg)) == set(notebook.legs.get((each, leg), ()))
+            held_at = {each for each in (LOWER, SIDE) if notebook.legs.get((each, leg))}
+            assert set(occupancy.held_at(leg)) == held_at
+            assert len(list(occupancy.held_at(leg))) == len(held_at)
+    for berth in (LOWER, SIDE):
+        assert all(hold.mask for hold in occupancy.holders(berth).values())

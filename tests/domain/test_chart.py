@@ -1,0 +1,585 @@
+"""trainhub/domain/chart.py: what is refused, what is left out with its reason, what loads."""
+
+import contextlib
+import csv
+import io
+from collections import Counter
+from datetime import date, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from railway import PEOPLE, RUN, STATIONS, chart, person, rac, station
+
+from trainhub.domain.chart import read_chart, stop_times
+from trainhub.domain.commands import RegisterTrain, Rejected
+from trainhub.domain.errors import BadMessage
+from trainhub.domain.model import Boarding, Policy
+from trainhub.domain.train import TrainState
+from trainhub.timetable import make_chart, read_timetable
+
+TIMETABLE = Path(__file__).resolve().parents[3] / "shared/data/indian-railways/timetable.json.gz"
+OFTEN = settings(
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],  # a busy machine is no fault
+)
+
+
+def without(row, *names):
+    return {name: value for name, value in row.items() if name not in names}
+
+
+def no_berth(who, **fields):
+    """A passenger on the waiting list, unless `fields` say otherwise."""
+    return person(who, **{"status": "WL", "number": 1, "coach": None, "berth": None, **fields})
+
+
+def registered(data):
+    """The run's state once the chart is registered."""
+    checked, _ = read_chart(data)
+    state = TrainState(checked.run)
+    command = RegisterTrain(train_no=checked.train_no, chart=checked)
+    now = datetime.fromisoformat("2026-11-23T08:00:00+05:30")
+    for event in state.decide(command, now):
+        state.evolve(event)
+    return state
+
+
+# --- one passenger's faults --------------------------------------------------------------------
+
+FAULTS = {
+    # name: (the line that has it, what the reason says)
+    "unknown from": (person(9, "ZZZ"), "from: the train has no station ZZZ"),
+    "unknown to": (person(9, "AAA", "ZZZ"), "to: the train has no station ZZZ"),
+    "other case": (person(9, "aaa"), "from: the train has no such station"),
+    "to is from": (person(9, "CCC", "CCC"), "to does not come after from"),
+    "to before from": (person(9, "DDD", "BBB"), "to does not come after from"),
+    "no such berth": (person(9, berth=73), "there is no coach S1 with a berth 73"),
+    "berth 0": (person(9, berth=0), "there is no coach S1 with a berth 0"),
+    "no such coach": (person(9, coach="S9"), "there is no coach S9 with a berth 9"),
+    "berth taken": (person(9, berth=1), "berth S1-1 is taken on that part of the way"),
+    "berth taken in part": (person(9, "DDD", berth=1), "berth S1-1 is taken"),
+    "side lower taken by two": (rac(9, 3), "berth S1-7 is taken"),
+    "confirmed on RAC's berth": (person(9, "DDD", "EEE", berth=7), "berth S1-7 is taken"),
+    "RAC on a confirmed's berth": (
+        {**rac(9, 3), "berth": 15},
+        "berth S1-15 is taken on that part of the way",
+    ),
+    "twice there": (person(1, berth=9), "person 1 of the PNR is there twice"),
+    "9 digits": (person(9, pnr="451234560"), "pnr is 10 to 12 digits"),
+    "13 digits": (person(9, pnr="4512345609123"), "pnr is 10 to 12 digits"),
+    "letters": (person(9, pnr="45123456O9"), "pnr is 10 to 12 digits"),
+    "other digits": (person(9, pnr="451234560\u0669"), "pnr is 10 to 12 digits"),
+    "blank beside it": (person(9, pnr="4512345609 "), "pnr is 10 to 12 digits"),
+    "a short number": (person(9, pnr=451234560), "pnr is 10 to 12 digits"),
+    "index 0": (person(9, index=0), "index counts the people on a PNR, from 1 to 6"),
+    "a seventh": (person(9, index=7), "index counts the people on a PNR, from 1 to 6"),
+    "CNF, no berth": (person(9, berth=None), "a confirmed passenger has a coach and a berth"),
+    "CNF, no coach": (person(9, coach=None), "a confirmed passenger has a coach and a berth"),
+    "RAC, no berth": ({**rac(9, 3), "berth": None}, "coach and berth go together"),
+    "RAC, no coach": ({**rac(9, 3), "coach": None}, "coach and berth go together"),
+    "WL, a coach": (no_berth(9, coach="S1"), "coach and berth go together"),
+    "WL, a berth": (no_berth(9, coach="S1", berth=9), "on the waiting list has no berth"),
+    "another class": (person(9, **{"class": "3A"}), "S1 is of class SL"),
+    "RAC on a lower": ({**rac(9, 3), "berth": 9}, "S1-9 is no side lower, which RAC passengers"),
+    "no object": ("4512345609", "the line does not have the header's fields"),
+    "null": (None, "the line does not have the header's fields"),
+    "a list": ([], "the line does not have the header's fields"),
+    "no name": (without(person(9), "name"), "name is missing"),
+    "no PNR": (without(person(9), "pnr"), "pnr is missing"),
+    "null PNR": (person(9, pnr=None), "pnr is a text that is not empty, not null"),
+    "half a surrogate": (person(9, pnr="\ud800"), "pnr holds half of a surrogate pair"),
+    "blank name": (person(9, name=" "), "name is a text that is not empty"),
+    "a field too many": (person(9, seat=4), "seat is not a field here"),
+    "no such status": (person(9, status="CONFIRMED"), "status is one of CNF, RAC, WL"),
+    "true for one": (person(9, index=True), "index is a whole number, not true or false"),
+    "a float": (person(9, age=34.0), "age is a whole number, not a fraction"),
+}
+SOUND = (person(1), rac(10, 1), person(15, berth=15), rac(11, 2), person(2))
+
+
+@pytest.mark.parametrize(("row", "reason"), FAULTS.values(), ids=FAULTS)
+def test_a_faulty_line_is_left_out_and_the_others_load(row, reason):
+    """Chart faults are reported per passenger with line and reason; the others load."""
+    checked, rejected = read_chart(chart(*SOUND[:4], row, *SOUND[4:]))
+    assert [booking.irctc_id for booking in checked.passengers] == [
+        each["irctcId"] for each in SOUND
+    ]
+    (fault,) = rejected
+    assert fault.line == 5
+    assert reason in fault.reason
+
+
+@pytest.mark.parametrize(
+    ("row", "shown"),
+    [
+        (person(1, "ZZZ"), "4512345601"),
+        (person(1, "ZZZ", pnr=4512345601), "4512345601"),
+        (person(1, pnr="1" * 30), "1" * 20),
+        (without(person(1), "pnr"), ""),
+        (person(1, pnr=None), ""),
+        (None, ""),
+    ],
+)
+def test_a_rejected_line_names_its_pnr_if_it_has_one(row, shown):
+    """REGISTER_TRAIN answers `rejected: [{line, pnr, reason}]`."""
+    _, (fault,) = read_chart(chart(row))
+    assert fault.pnr == shown
+
+
+def test_a_rejected_line_can_be_answered():
+    """The line, the PNR and the reason go into the answer, so each is valid Unicode."""
+    _, (fault,) = read_chart(chart(person(1, pnr="\ud800")))
+    fault.pnr.encode()
+    fault.reason.encode()
+
+
+def test_every_fault_is_counted():
+    """A chart that is wrong on every line is a train with nobody booked and all the reasons."""
+    rows = [row for row, _ in FAULTS.values() if row != FAULTS["twice there"][0]]
+    checked, rejected = read_chart(chart(person(1), *rows[:4], rows[5]))
+    assert len(checked.passengers) == 1
+    assert [fault.line for fault in rejected] == [2, 3, 4, 5, 6]
+
+
+def test_a_person_left_out_may_come_again():
+    """Only those who were loaded are twice there."""
+    checked, rejected = read_chart(chart(person(1, "ZZZ"), person(1)))
+    assert len(checked.passengers) == 1
+    assert [fault.line for fault in rejected] == [1]
+
+
+@pytest.mark.parametrize("pnr", ["4512345678", "45123456789", "451234567890", 4512345678])
+def test_a_pnr_has_ten_to_twelve_digits(pnr):
+    """A PNR is 10 to 12 digits; JSON may bring it as a number."""
+    checked, rejected = read_chart(chart(person(1, pnr=pnr)))
+    assert not rejected
+    assert checked.passengers[0].pnr == str(pnr)
+
+
+def test_six_people_may_be_on_a_pnr():
+    """Occupancy is keyed by PNR + index within the PNR, at most 6."""
+    people = [person(n, pnr="4512345678", index=n) for n in range(1, 7)]
+    checked, rejected = read_chart(chart(*people))
+    assert not rejected
+    assert len({booking.person for booking in checked.passengers}) == 6
+
+
+def test_two_on_rac_share_a_side_lower_and_a_third_is_refused():
+    """Three people on one PNR do not fit one side lower."""
+    people = [{**rac(n, n), "pnr": "4512345678", "index": n} for n in (1, 2, 3)]
+    checked, rejected = read_chart(chart(*people))
+    assert [booking.index for booking in checked.passengers] == [1, 2]
+    assert rejected == (
+        Rejected(line=3, pnr="4512345678", reason="berth S1-7 is taken on that part of the way"),
+    )
+
+
+def test_a_side_lower_is_shared_by_legs():
+    """Two RAC a segment: four may hold one side lower if two get off where two get on."""
+    people = [rac(1, 1, "AAA", "CCC"), rac(2, 2, "AAA", "BBB"), rac(3, 3, "BBB", "CCC")]
+    checked, rejected = read_chart(chart(*people, rac(4, 4, "CCC"), person(5, "CCC", berth=7)))
+    assert len(checked.passengers) == 4
+    assert [fault.line for fault in rejected] == [5]
+
+
+def test_a_berth_serves_journeys_that_meet():
+    """Journeys 0-2 and 2-4 do not overlap."""
+    checked, rejected = read_chart(chart(person(1, "AAA", "CCC"), person(2, "CCC", berth=1)))
+    assert len(checked.passengers) == 2
+    assert not rejected
+
+
+def test_rac_and_wl_may_be_without_a_berth():
+    """Only a confirmed passenger must have a berth."""
+    checked, rejected = read_chart(chart(no_berth(1), no_berth(2, status="RAC", number=2)))
+    assert [booking.berth for booking in checked.passengers] == [None, None]
+    assert not rejected
+
+
+LINES = st.lists(
+    st.tuples(
+        st.sampled_from(["CNF", "RAC", "RAC"]),
+        st.sampled_from([1, 7, 7, 15]),
+        st.integers(0, 4),
+        st.integers(0, 4),
+        st.integers(1, 3),
+    ),
+    max_size=12,
+)
+
+
+@given(LINES)
+@settings(OFTEN, max_examples=100)
+def test_whatever_the_lines_no_berth_is_overbooked(lines):
+    """Of lines that clash just those load for which there is still room, in the chart's order."""
+    people, loaded, legs, known = [], [], Counter(), set()
+    for number, (status, berth, start, end, index) in enumerate(lines, start=1):
+        stations = {"start": STATIONS[start], "end": STATIONS[end]}
+        fields = {"pnr": f"45123456{number // 2:02}", "index": index, "berth": berth}
+        people.append(person(number, **stations, **fields, status=status))
+        share = 1 if status == "RAC" else 2
+        fits = all(legs[berth, leg] + share <= 2 for leg in range(start, end))
+        right = end > start and (status == "CNF" or berth in (7, 15))
+        if fits and right and (number // 2, index) not in known:
+            known.add((number // 2, index))
+            legs.update({(berth, leg): share for leg in range(start, end)})
+            loaded.append(number)
+    checked, rejected = read_chart({**chart(), "passengers": people})
+    assert [int(booking.irctc_id[3:]) for booking in checked.passengers] == loaded
+    assert {fault.line for fault in rejected} == set(range(1, len(lines) + 1)) - set(loaded)
+
+
+# --- CSV ---------------------------------------------------------------------------------------
+
+HEADER = list(person(1))
+
+
+def table(*people, header=HEADER):
+    """The people as CSV text."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, header, extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows(people)
+    return out.getvalue()
+
+
+def with_csv(text):
+    return read_chart(chart(passengers=text))
+
+
+PLAIN_PEOPLE = (person(1, age=34), person(2, gender="F", phone="+91 00000 00001"))
+
+
+def test_csv_gives_what_the_list_gives():
+    """CSV for the passengers, with those names as its header, is taken too."""
+    header = [*HEADER, "number", "age", "gender", "phone"]
+    people = [*PEOPLE, person(30, age=34, gender="F", phone="+91 00000 00001")]
+    assert with_csv(table(*people, header=header)) == read_chart(chart(*people))
+
+
+def test_a_byte_order_mark_is_no_part_of_the_header():
+    """Spreadsheets put one before the text."""
+    assert with_csv("\ufeff" + table(*PLAIN_PEOPLE)) == with_csv(table(*PLAIN_PEOPLE))
+
+
+def test_blanks_and_the_order_of_columns_do_not_matter():
+    """Cells are stripped, an empty one is no value, and columns stand as they like."""
+    text = table(*PLAIN_PEOPLE, header=HEADER[::-1]).replace(",", " , ").replace("\r\n", "\n")
+    head, rest = text.split("\n", 1)
+    assert with_csv(f"{head.replace(' ', '')}\n{rest}") == with_csv(table(*PLAIN_PEOPLE))
+
+
+def test_a_quoted_cell_may_hold_commas_quotes_and_lines():
+    """A name with a comma, a quote or a line's end is one cell."""
+    name = 'Sen, "Bo"\nJr'
+    checked, rejected = with_csv(table(person(1, name=name)))
+    assert not rejected
+    assert checked.passengers[0].name == name
+
+
+def test_a_csv_fault_has_its_line_in_the_text():
+    """In CSV `line` is the line of the text, the header being 1."""
+    lines = table(person(1), person(2, "ZZZ"), person(3), person(4), person(5)).splitlines()
+    lines[3] = lines[3].rpartition(",")[0]
+    lines[4] += ",one,more"
+    checked, rejected = with_csv("\n".join(lines))
+    assert [booking.irctc_id for booking in checked.passengers] == ["IR_1", "IR_5"]
+    assert rejected == (
+        Rejected(line=3, pnr="4512345602", reason="from: the train has no station ZZZ"),
+        Rejected(line=4, pnr="", reason="the line does not have the header's fields"),
+        Rejected(line=5, pnr="", reason="the line does not have the header's fields"),
+    )
+
+
+def test_empty_lines_of_a_csv_are_counted_and_left_out():
+    """An empty line is nobody, and the lines after it keep their numbers."""
+    head, first, second = table(person(1), person(2, "ZZZ")).splitlines()
+    checked, rejected = with_csv("\n".join([head, "", first, "", "", second, ""]))
+    assert len(checked.passengers) == 1
+    assert [fault.line for fault in rejected] == [6]
+
+
+@pytest.mark.parametrize(
+    ("cell", "reason"),
+    [
+        ("-1", "index is a whole number, not a text"),
+        ("1.0", "index is a whole number, not a text"),
+        ("one", "index is a whole number, not a text"),
+        ("\u0661", "index is a whole number"),
+        ("", "index is missing"),
+        ("7", "from 1 to 6"),
+        ("9" * 5_000, "index is a number beyond"),
+    ],
+)
+def test_a_number_of_a_csv_is_digits(cell, reason):
+    """Text from CSV becomes a number only if it is one."""
+    _, (fault,) = with_csv(table(person(1, index=cell)))
+    assert fault.line == 2
+    assert reason in fault.reason
+
+
+def test_digits_stay_text_where_the_chart_has_text():
+    """A PNR, a name or a phone of digits is no number."""
+    checked, _ = with_csv(table(person(1, name="007", irctcId="12")))
+    assert (checked.passengers[0].name, checked.passengers[0].irctc_id) == ("007", "12")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (table(header=HEADER[1:]), "the CSV header lacks pnr"),
+        (table(header=without(person(1), "to", "from")), "the CSV header lacks from, to"),
+        ("\n", "the CSV header lacks class, from, index, irctcId, name, pnr, status, to"),
+        ("4512345678", "the CSV header lacks"),
+        (table(person(1)) + '"45"123', "the CSV breaks at line 3"),
+        (table(person(1)) + '"4512345678', "the CSV breaks at line 3"),
+        ('"pnr"x,index', "the CSV breaks at line 1"),
+        (table(person(1)) + "x" * 200_000, "the CSV breaks at line 3"),
+        (table(person(1)).replace("\r\n", "\r"), "the CSV breaks at line 1"),
+    ],
+    ids=["pnr", "two", "blank", "no header", "quote", "open", "header", "long cell", "old Mac"],
+)
+def test_a_broken_csv_refuses_the_chart(text, message):
+    """What cannot be read line by line is refused as a whole, with the line where it breaks."""
+    with pytest.raises(BadMessage, match=message):
+        with_csv(text)
+
+
+# --- faults of the train -----------------------------------------------------------------------
+
+
+def stations(place, **fields):
+    """The five stations, one of them changed."""
+    return [{**station(n), **(fields if n == place else {})} for n in range(5)]
+
+
+def coaches(*changed):
+    return [{"code": "S1", "class": "SL", "berths": 72, **fields} for fields in changed]
+
+
+HOURLY = [
+    {**station(1), "code": f"X{n}", "day": 1, "arrival": "10:00", "departure": "10:00"}
+    for n in range(201)
+]
+TRAIN_FAULTS = {
+    "trainNo blank inside": ({"trainNo": "12 345"}, "trainNo is 1 to 10 letters and digits"),
+    "trainNo empty": ({"trainNo": " "}, "trainNo is a text that is not empty"),
+    "trainNo too long": ({"trainNo": "12345678901"}, "trainNo is 1 to 10 letters and digits"),
+    "trainNo with a slash": ({"trainNo": "12345/6"}, "trainNo is 1 to 10 letters and digits"),
+    "trainNo a float": ({"trainNo": 12345.5}, "trainNo is"),
+    "trainNo a list": ({"trainNo": ["12345"]}, "trainNo is"),
+    "trainNo null": ({"trainNo": None}, "trainNo is"),
+    "trainNo true": ({"trainNo": True}, "trainNo is"),
+    "trainNo NaN": ({"trainNo": float("nan")}, "trainNo is"),
+    "trainName null": ({"trainName": None}, "trainName is a text"),
+    "startDate odd": ({"startDate": "23-11-2026"}, "startDate is a date like 2026-11-23"),
+    "startDate none": ({"startDate": "2026-02-30"}, "startDate is a date like 2026-11-23"),
+    "timezone": ({"timezone": "Mars/Base"}, "timezone is a name like Asia/Kolkata"),
+    "timezone a path": ({"timezone": "../../etc/passwd"}, "timezone is a name"),
+    "timezone absolute": ({"timezone": "/etc/localtime"}, "timezone is a name"),
+    "timezone a folder": ({"timezone": "Asia"}, "timezone is a name"),
+    "timezone long": ({"timezone": "a" * 900}, "timezone is a name"),
+    "policy": ({"policy": "LOTTERY"}, "policy is one of AUTO, OFFER, APPROVAL"),
+    "boarding": ({"boarding": "never"}, "boarding is one of auto, verify"),
+    "unknown field": ({"colour": "blue"}, "colour is not a field here"),
+    "no station": ({"stations": []}, "stations is a list of 2 to 200"),
+    "one station": ({"stations": [station(0)]}, "stations is a list of 2 to 200"),
+    "201 stations": ({"stations": HOURLY}, "stations is a list of 2 to 200"),
+    "stations no list": ({"stations": {}}, "stations is a list, not an object"),
+    "station no object": ({"stations": ["AAA", "BBB"]}, r"stations\[0\] is an object"),
+    "station twice": ({"stations": stations(2, code="AAA")}, "a station code is there twice"),
+    "no arrival": ({"stations": stations(2, arrival=None)}, r"stations\[2\].arrival is missing"),
+    "no last arrival": ({"stations": stations(4, arrival=None)}, r"stations\[4\].arrival is miss"),
+    "no departure": ({"stations": stations(0, departure=None)}, r"stations\[0\].departure is m"),
+    "time 9:00": ({"stations": stations(2, arrival="9:00")}, r"stations\[2\].arrival is a time"),
+    "time 24:00": ({"stations": stations(2, departure="24:00")}, r"\[2\].departure is a time"),
+    "time 10:60": ({"stations": stations(2, arrival="10:60")}, r"stations\[2\].arrival is a time"),
+    "time with seconds": ({"stations": stations(2, arrival="11:00:00")}, "is a time like 15:50"),
+    "time and a line": ({"stations": stations(2, arrival="11:00\n")}, "is a time like 15:50"),
+    "time before": ({"stations": stations(2, arrival="10:05")}, r"stations\[2\]: a time is before"),
+    "day 0": ({"stations": stations(0, day=0)}, r"stations\[0\].day is 1 on the day"),
+    "day 11": ({"stations": stations(4, day=11)}, r"stations\[4\].day is 1 on the day"),
+    "day back": (
+        {"stations": [{**each, "day": 2 - (n > 2)} for n, each in enumerate(stations(0))]},
+        r"stations\[3\]: a time is before that of the stop before it: mind the day",
+    ),
+    "distance back": ({"stations": stations(2, distanceKm=99)}, r"\[2\].distanceKm is less"),
+    "distance below 0": ({"stations": stations(0, distanceKm=-1)}, r"\[0\].distanceKm is less"),
+    "coach small letter": ({"coaches": coaches({"code": "s1"})}, "a coach's code is 1 to 6"),
+    "coach with a dash": ({"coaches": coaches({"code": "S-1"})}, "a coach's code is 1 to 6"),
+    "coach code long": ({"coaches": coaches({"code": "S123456"})}, "a coach's code is 1 to 6"),
+    "coach twice": ({"coaches": coaches({}, {})}, "coach S1 is there twice"),
+    "no berths": ({"coaches": coaches({"berths": 0})}, "coach S1 has 1 to 150 berths"),
+    "151 berths": ({"coaches": coaches({"berths": 151})}, "coach S1 has 1 to 150 berths"),
+    "odd type": ({"coaches": [{"code": "S1", "class": "SL", "type": "TGV"}]}, "berths is missing"),
+    "layout short": ({"coaches": coaches({"layout": ["LOWER"]})}, "72 berths and a layout of 1"),
+    "layout odd": ({"coaches": coaches({"berths": 1, "layout": ["BED"]})}, "'BED' is not a valid"),
+    "coach no object": ({"coaches": ["S1"]}, r"coaches\[0\] is an object"),
+    "coaches no list": ({"coaches": {"S1": "SL"}}, "coaches is a list"),
+    "coaches false": ({"coaches": False}, "coaches is a list"),
+    "passengers a number": ({"passengers": 5}, "passengers is a list of objects, or one text"),
+    "passengers an object": ({"passengers": {"a": 1}}, "passengers is a list of objects"),
+    "passengers no list": ({"passengers": {}}, "passengers is a list of objects"),
+    "passengers 0": ({"passengers": 0}, "passengers is a list of objects"),
+}
+
+
+@pytest.mark.parametrize(("fields", "message"), TRAIN_FAULTS.values(), ids=TRAIN_FAULTS)
+def test_a_fault_of_the_train_refuses_the_chart(fields, message):
+    """What is wrong with the train itself refuses the whole chart, and says what."""
+    with pytest.raises(BadMessage, match=message):
+        read_chart(chart(**fields))
+
+
+@pytest.mark.parametrize("name", ["trainNo", "trainName", "startDate", "stations"])
+def test_a_chart_needs_its_train(name):
+    """A chart without number, name, date or stations is none."""
+    with pytest.raises(BadMessage, match=f"^{name} is missing$"):
+        read_chart(without(chart(), name))
+
+
+@pytest.mark.parametrize("data", [None, [], "chart", 5, [chart()]])
+def test_a_chart_is_an_object(data):
+    """What is no object is refused in words."""
+    with pytest.raises(BadMessage, match=r"^a chart is an object"):
+        read_chart(data)
+
+
+@pytest.mark.parametrize("given", [12345, "12345", " 12345 "])
+def test_a_train_number_has_one_form(given):
+    """A train number given as 12345, "12345" or " 12345 " is the same train."""
+    checked, _ = read_chart(chart(trainNo=given))
+    assert checked.train_no == "12345"
+    assert checked.run == RUN
+
+
+def test_a_train_of_two_stations_and_nobody_is_a_train():
+    """Coaches, passengers and all that has a default may be left out, or be null."""
+    short = {**without(chart(), "coaches", "passengers"), "stations": [station(0), station(4)]}
+    checked, rejected = read_chart(short)
+    assert (checked.coaches, checked.passengers, rejected) == ((), (), ())
+    assert (checked.timezone, checked.policy) == ("Asia/Kolkata", Policy.OFFER)
+    assert checked.boarding is Boarding.VERIFY
+    assert checked.min_upgrade_km == 70
+    assert read_chart({**short, "coaches": None, "passengers": None}) == (checked, ())
+
+
+@pytest.mark.parametrize(("kind", "berths"), [("ICF", 72), ("LHB", 80)])
+def test_a_coach_may_name_its_type(kind, berths):
+    """A coach that names its type (ICF, LHB) has that type's berths, unless it says how many."""
+    coach = {"code": "S1", "class": "SL", "type": kind}
+    checked, _ = read_chart(chart(coaches=[coach]))
+    assert checked.coaches[0].berths == berths
+    checked, _ = read_chart(chart(coaches=[{**coach, "berths": 40}]))
+    assert checked.coaches[0].berths == 40
+
+
+# --- times -------------------------------------------------------------------------------------
+
+
+def hours(day, hour, minute=0):
+    return timedelta(days=day - 1, hours=hour, minutes=minute)
+
+
+@pytest.mark.parametrize(
+    ("arrival", "departure", "day", "times"),
+    [
+        ("09:00", "09:10", 1, (hours(1, 9), hours(1, 9, 10))),
+        ("23:55", "00:05", 1, (hours(1, 23, 55), hours(2, 0, 5))),
+        ("23:55", "00:05", 3, (hours(3, 23, 55), hours(4, 0, 5))),
+        ("00:00", "00:00", 2, (hours(2, 0), hours(2, 0))),
+        (None, "23:59", 1, (None, hours(1, 23, 59))),
+        ("00:10", None, 2, (hours(2, 0, 10), None)),
+    ],
+)
+def test_a_halt_over_midnight_departs_on_the_next_day(arrival, departure, day, times):
+    """`day` is the day of the arrival."""
+    assert stop_times(arrival, departure, day) == times
+
+
+def test_a_run_over_midnight_keeps_its_order():
+    """A halt from 23:55 to 00:05 is followed by stops of day 2."""
+    night = [
+        {**station(0), "departure": "22:00"},
+        {**station(1), "arrival": "23:55", "departure": "00:05"},
+        {**station(2), "arrival": "00:40", "departure": "00:45", "day": 2},
+        {**station(4), "arrival": "06:00", "day": 2},
+    ]
+    stops = registered(chart(person(1, "AAA", "CCC"), stations=night)).stops
+    assert [stop.scheduled_arrival and stop.scheduled_arrival.isoformat() for stop in stops] == [
+        None,
+        "2026-11-23T23:55:00+05:30",
+        "2026-11-24T00:40:00+05:30",
+        "2026-11-24T06:00:00+05:30",
+    ]
+    assert stops[1].scheduled_departure.isoformat() == "2026-11-24T00:05:00+05:30"
+    night[2]["day"] = 1
+    with pytest.raises(BadMessage, match=r"stations\[2\]: a time is before"):
+        read_chart(chart(stations=night))
+
+
+@pytest.mark.parametrize("day", ["0001-01-01", "1969-12-31", "9000-01-01", "9999-12-31"])
+def test_a_year_that_no_train_runs_in_is_refused(day):
+    """Times are read back from the journal only if a train may run then: so may a start date."""
+    with pytest.raises(BadMessage, match="startDate"):
+        read_chart(chart(startDate=day))
+
+
+# --- all the trains there are ------------------------------------------------------------------
+
+
+def test_every_train_of_the_timetable_makes_a_sound_chart():
+    """No passenger of a made-up chart is rejected, and every run's times rise along the line."""
+    if not TIMETABLE.exists():
+        pytest.skip(f"the data is not there: {TIMETABLE}")
+    trains = read_timetable(TIMETABLE)
+    assert len(trains) == 2_325
+    for train in trains:
+        data = make_chart(train, date(2026, 11, 23), seed=1, passengers=30)
+        checked, rejected = read_chart(data)
+        assert (train["trainNo"], rejected) == (checked.train_no, ())
+        assert len(checked.passengers) == 30
+    # The slower half of the test, on every eighth train: each stop comes after the one before.
+    for train in trains[::8]:
+        stops = registered(make_chart(train, date(2026, 11, 23), seed=1, passengers=0)).stops
+        times = [t for stop in stops for t in (stop.scheduled_arrival, stop.scheduled_departure)]
+        assert all(one <= two for one, two in pairwise(times[1:-1]))
+        assert times[0] is times[-1] is None
+
+
+# --- anything at all ---------------------------------------------------------------------------
+
+JUNK = [None, True, False, 0, -1, 7, 10**400, 1.5, float("nan"), "", " ", "x", "\0", "\ud800"]
+JUNK += ["25:00", "00:00", "12345", "x" * 1_001, [], [None], {}, {"code": "S1"}, [[]], "é", "AAA"]
+
+
+def paths(value, path=()):
+    """Where every value of a chart stands, the chart itself left out."""
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    for name, inner in items:
+        yield (*path, name)
+        if isinstance(inner, dict | list):
+            yield from paths(inner, (*path, name))
+
+
+def replaced(value, path, junk):
+    if not path:
+        return junk
+    copy = value.copy()
+    copy[path[0]] = replaced(value[path[0]], path[1:], junk)
+    return copy
+
+
+EVERYWHERE = [path for path in paths(chart()) if path != ("startDate",)]
+
+
+@given(st.sampled_from(EVERYWHERE), st.sampled_from(JUNK))
+@settings(OFTEN, max_examples=300)
+def test_a_chart_with_anything_anywhere_loads_or_is_refused(path, junk):
+    """Never a crash: a BadMessage, or a chart that a run can be loaded from."""
+    with contextlib.suppress(BadMessage):
+        assert registered(replaced(chart(), path, junk)).seq == 1

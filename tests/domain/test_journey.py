@@ -1,0 +1,459 @@
+"""trainhub/domain/journey.py: a run's start, its stations in order, delays, its end."""
+
+from datetime import datetime, timedelta
+
+import pytest
+from day import MINUTE, SECOND, at, departed, london, pnr, recovered, state_of, types, utc
+from railway import PEOPLE, STATIONS, TRAIN, Driver, person, rac, register
+
+from trainhub.domain import commands as c
+from trainhub.domain import events as e
+from trainhub.domain.errors import (
+    BadMessage,
+    Conflict,
+    HubError,
+    UnknownPassenger,
+    UnknownStation,
+)
+from trainhub.domain.journey import CLOCK_SKEW
+
+# --- a run begins ----------------------------------------------------------------------------
+
+
+def test_a_run_begins_with_its_chart():
+    """A run's first event is TRAIN_REGISTERED; then it is SCHEDULED, at its first station."""
+    run = Driver()
+    assert types(run.events) == ["TRAIN_REGISTERED"]
+    assert (run.state.seq, run.state.status) == (1, "SCHEDULED")
+    assert (run.state.current, run.state.departed, run.state.delay_minutes) == (0, False, 0)
+    assert len(run.state.passengers) == len(PEOPLE)
+
+
+def test_a_run_is_registered_once():
+    """A second chart of a run that there is already is a conflict."""
+    with pytest.raises(Conflict, match="registered already"):
+        Driver().give(register())
+
+
+def test_a_journey_starts_once():
+    """SCHEDULED → RUNNING: a second start is a conflict."""
+    run = Driver()
+    (event,) = run.start()
+    assert (event.station.code, event.next.code) == ("AAA", "BBB")
+    assert event.next.expected == at(10)
+    assert run.state.status == "RUNNING"
+    with pytest.raises(Conflict, match="is RUNNING already"):
+        run.start()
+
+
+# --- stations are taken in order -------------------------------------------------------------
+
+ORDER = [
+    # where the train is, what is asked, what comes next instead (None: it is done)
+    ("at AAA", c.Depart, "AAA", None),
+    ("at AAA", c.Arrive, "AAA", "AAA"),
+    ("at AAA", c.Arrive, "BBB", "AAA"),
+    ("at AAA", c.Depart, "BBB", "AAA"),
+    ("left AAA", c.Arrive, "BBB", None),
+    ("left AAA", c.Arrive, "CCC", "BBB"),
+    ("left AAA", c.Arrive, "EEE", "BBB"),
+    ("left AAA", c.Arrive, "AAA", "BBB"),
+    ("left AAA", c.Depart, "AAA", "BBB"),
+    ("left AAA", c.Depart, "BBB", "BBB"),
+    ("at BBB", c.Depart, "BBB", None),
+    ("at BBB", c.Arrive, "BBB", "BBB"),
+    ("at BBB", c.Arrive, "CCC", "BBB"),
+    ("at BBB", c.Depart, "AAA", "BBB"),
+    ("left DDD", c.Arrive, "EEE", None),
+    ("left DDD", c.Arrive, "AAA", "EEE"),
+]
+
+
+@pytest.mark.parametrize(("where", "kind", "code", "following"), ORDER)
+def test_stations_are_taken_in_order(where, kind, code, following):
+    """Asking for a station that is not next is a conflict that says which is next."""
+    place = where[-3:]
+    run = Driver()
+    run.go_to(place)
+    if where.startswith("left"):
+        run.depart(place)
+    command = kind(**TRAIN, station_code=code)
+    if following is None:
+        run.give(command)
+        assert run.state.current == STATIONS.index(code)
+        assert run.state.departed is (kind is c.Depart)
+        return
+    with pytest.raises(Conflict) as raised:
+        run.give(command)
+    assert raised.value.details == {"next": following}
+    assert following in raised.value.message
+
+
+@pytest.mark.parametrize("kind", [c.Arrive, c.Depart])
+def test_a_run_that_is_not_under_way_takes_no_station(kind):
+    """Neither before the journey starts nor after it is completed."""
+    run = Driver()
+    with pytest.raises(Conflict, match="is SCHEDULED, not RUNNING"):
+        run.give(kind(**TRAIN, station_code="AAA"))
+    run.go_to("EEE")
+    for code in ("AAA", "EEE"):
+        with pytest.raises(Conflict, match="is COMPLETED, not RUNNING"):
+            run.give(kind(**TRAIN, station_code=code))
+
+
+@pytest.mark.parametrize("kind", [c.Arrive, c.Depart])
+def test_a_station_that_the_train_does_not_serve_is_unknown(kind):
+    """It is an error that names the train's stations, never another station."""
+    run = Driver()
+    run.start()
+    for code in ("ZZZ", "aaa", "BBB "):
+        with pytest.raises(UnknownStation) as raised:
+            run.give(kind(**TRAIN, station_code=code))
+        assert raised.value.details == {"stations": list(STATIONS)}
+
+
+def test_of_many_who_ask_to_arrive_one_succeeds():
+    """k clients asking to arrive at one station: one success and k-1 conflicts."""
+    run = departed()
+    arrive = c.Arrive(**TRAIN, station_code="BBB")
+    assert types(run.give(arrive)) == ["STATION_ARRIVAL"]
+    for _ in range(9):
+        with pytest.raises(Conflict, match="BBB"):
+            run.give(arrive)
+    assert (run.state.current, run.state.seq) == (1, 4)
+
+
+# --- scheduled, expected, actual -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arrived", "delay"),
+    [
+        (at(10), 0),
+        (at(10, 12), 12),
+        (at(9, 53), -7),
+        (at(12, 30), 150),
+        (at(10, 0, 29), 0),
+        (at(10, 0, 31), 1),
+        (at(9, 59, 29), -1),
+    ],
+)
+def test_delay_is_in_whole_minutes_and_may_be_negative(arrived, delay):
+    """Three times are kept apart; the delay moves what is expected, never what is scheduled."""
+    run = departed()
+    run.now = arrived
+    (event,) = run.arrive("BBB")
+    assert (event.scheduled, event.expected, event.actual) == (at(10), at(10), arrived)
+    assert event.delay_minutes == run.state.delay_minutes == delay
+    assert event.next.expected == at(11) + delay * MINUTE
+    stop = run.state.stops[1]
+    assert (stop.scheduled_arrival, stop.arrived) == (at(10), arrived)
+    assert run.state.expected(stop.scheduled_departure) == at(10, 10) + delay * MINUTE
+
+
+def test_a_departure_has_its_own_delay():
+    """A late departure is expected to arrive as late; what it makes up counts on arrival."""
+    run = Driver()
+    run.start()
+    run.now = at(9, 25)
+    (event,) = run.depart("AAA")
+    assert (event.scheduled, event.actual, event.delay_minutes) == (at(9, 10), at(9, 25), 15)
+    assert (event.next.code, event.next.expected) == ("BBB", at(10, 15))
+    run.now = at(10, 5)
+    (event,) = run.arrive("BBB")
+    assert (event.scheduled, event.expected, event.delay_minutes) == (at(10), at(10, 15), 5)
+    assert run.state.delay_minutes == 5
+
+
+def test_times_are_told_where_the_run_runs():
+    """ISO 8601 with offset, in the run's own zone, whatever zone the station reports in."""
+    run = departed()
+    run.now = at(10, 5)
+    (event,) = run.give(c.Arrive(**TRAIN, station_code="BBB", at=at(10, 2)))
+    for time in (event.at, event.scheduled, event.expected, event.actual, event.next.expected):
+        assert time.utcoffset() == timedelta(hours=5.5)
+
+
+def test_a_station_may_report_late():
+    """`at` is when the train came, which may be before the report is given."""
+    run = departed()
+    run.now = at(10, 30)
+    (event,) = run.give(c.Arrive(**TRAIN, station_code="BBB", at=at(10, 4)))
+    assert (event.at, event.actual, event.delay_minutes) == (at(10, 30), at(10, 4), 4)
+
+
+@pytest.mark.parametrize("kind", [c.Arrive, c.Depart])
+def test_nothing_has_happened_in_the_future(kind):
+    """`at` may be ahead of the hub's clock by a minute, as clocks are, and by no more."""
+    run, code = (departed(), "BBB") if kind is c.Arrive else (Driver(), "AAA")
+    if kind is c.Depart:
+        run.start()
+    run.now = at(10)
+    late = run.now + CLOCK_SKEW
+    with pytest.raises(BadMessage, match="at lies in the future"):
+        run.give(kind(**TRAIN, station_code=code, at=late + SECOND))
+    event = run.give(kind(**TRAIN, station_code=code, at=late))[0]
+    assert event.actual == late
+    assert CLOCK_SKEW == MINUTE
+
+
+def test_no_report_is_before_the_last_one():
+    """A train does not arrive before it left, nor leave before it came."""
+    run = departed()
+    run.now = at(10, 30)
+    with pytest.raises(Conflict, match=r"before the train's last report, 2026-11-23T09:10:00\+05"):
+        run.give(c.Arrive(**TRAIN, station_code="BBB", at=at(9, 10) - SECOND))
+    run.give(c.Arrive(**TRAIN, station_code="BBB", at=at(10, 2)))
+    with pytest.raises(Conflict, match=r"before the train's last report, 2026-11-23T10:02:00\+05"):
+        run.give(c.Depart(**TRAIN, station_code="BBB", at=at(10, 1)))
+    run.give(c.Depart(**TRAIN, station_code="BBB", at=at(10, 2)))
+
+
+def test_a_report_without_a_time_is_not_before_the_last_one():
+    """A station whose clock runs ahead does not let the train arrive before it left."""
+    run = Driver()
+    run.start()
+    run.now = at(9, 12)
+    (left,) = run.give(c.Depart(**TRAIN, station_code="AAA", at=run.now + 50 * SECOND))
+    (came,) = run.arrive("BBB")
+    assert came.actual >= left.actual
+
+
+@pytest.mark.parametrize("first", ["1971-01-01T00:00:00+05:30", "1971-06-01T00:00:00Z"])
+def test_a_report_from_long_before_the_run_does_no_harm(first):
+    """It is refused, or its event can be read back from the journal: a hub must start again."""
+    run = Driver(timezone="UTC")
+    run.start()
+    depart = c.Depart(**TRAIN, station_code="AAA", at=datetime.fromisoformat(first))
+    try:
+        run.give(depart)
+    except HubError:
+        return
+    assert recovered(run).seq == run.state.seq
+
+
+def test_a_platform_is_the_one_reported_or_else_the_one_planned():
+    """A report may name the platform; it stays known for that stop."""
+    run = departed()
+    (event,) = run.give(c.Arrive(**TRAIN, station_code="BBB", platform="9A"))
+    assert (event.platform, run.state.stops[1].platform) == ("9A", "9A")
+    (event,) = run.depart("BBB")
+    assert event.platform == "9A"
+    assert run.arrive("CCC")[0].platform == "3"
+    (event,) = run.give(c.Depart(**TRAIN, station_code="CCC", platform="4"))
+    assert (event.platform, run.state.stops[2].platform) == ("4", "4")
+
+
+# --- when the clocks change ------------------------------------------------------------------
+
+
+def test_a_delay_is_real_time_when_the_clocks_change():
+    """Left at 00:30 (23:30 UTC) by the timetable and at 02:00 UTC in truth: 150 minutes late."""
+    run = london()
+    run.now = utc(2, 0)
+    (event,) = run.depart("AAA")
+    assert event.delay_minutes == 150
+    assert event.next.expected == utc(6, 0)
+
+
+# --- boarding and alighting ------------------------------------------------------------------
+
+
+def test_everyone_aboard_for_a_station_alights_there():
+    """On arrival at k everyone aboard with to == k alights, and nobody else."""
+    people = [person(n, "AAA", "CCC") for n in (1, 2, 3, 4)] + [person(5), person(6, "AAA", "DDD")]
+    run = Driver(*people)
+    run.start()
+    for number in (1, 2, 5):
+        run.board(number)
+    run.no_show(3)
+    run.go_to("BBB")
+    run.depart("BBB")
+    events = run.arrive("CCC")
+    assert types(events) == ["STATION_ARRIVAL", *["PASSENGER_ALIGHTED"] * 2, *["BERTH_VACATED"] * 2]
+    assert events[0].alighted == 2
+    assert [event.pnr for event in events[1:3]] == [pnr(1), pnr(2)]
+    assert [state_of(run, n) for n in range(1, 7)] == [
+        *("ALIGHTED", "ALIGHTED", "NT", "DUE", "ABOARD", "DUE")
+    ]
+
+
+def test_one_of_a_pnr_alights_and_the_others_stay():
+    """One alighting leaves the others: people are told apart by PNR and index."""
+    group = [
+        person(1, end=end, index=n, berth=n) for n, end in ((1, "BBB"), (2, "CCC"), (3, "EEE"))
+    ]
+    run = Driver(*group)
+    run.start()
+    for index in (1, 2, 3):
+        run.give(c.MarkBoarded(**TRAIN, pnr=pnr(1), index=index))
+    run.go_to("BBB")
+    assert [each.state for each in run.state.on_pnr(pnr(1))] == ["ALIGHTED", "ABOARD", "ABOARD"]
+    with pytest.raises(Conflict, match="ALIGHTED"):
+        run.give(c.MarkNoShow(**TRAIN, pnr=pnr(1), index=1))
+    assert [len(run.state.in_berth("S1", berth)) for berth in (1, 2, 3)] == [0, 1, 1]
+
+
+def test_at_the_terminus_all_alight_and_the_run_completes():
+    """The terminus is a station like the others; the run completes with nobody aboard."""
+    run = Driver()
+    run.start()
+    for number in (1, 10, 20):
+        run.board(number)
+    run.go_to("DDD")
+    run.depart("DDD")
+    run.now = at(13, 7)
+    events = run.arrive("EEE")
+    assert types(events) == ["STATION_ARRIVAL", *["PASSENGER_ALIGHTED"] * 3, "JOURNEY_COMPLETED"]
+    assert (events[0].next, events[0].delay_minutes) == (None, 7)
+    assert run.state.status == "COMPLETED"
+    assert run.state.ended_at == at(13, 7)
+    assert "ABOARD" not in {each.state for each in run.state.passengers.values()}
+    assert (state_of(run, 1), state_of(run, 11)) == ("ALIGHTED", "DUE")
+
+
+def test_boarding_verify_leaves_those_due_to_the_ttes():
+    """`boarding = verify` (default) leaves them on the TTEs' list until marked."""
+    run = Driver()
+    run.start()
+    assert types(run.depart("AAA")) == ["STATION_DEPARTURE"]
+    assert {each.state for each in run.state.passengers.values()} == {"DUE"}
+
+
+def test_boarding_auto_marks_those_due_on_departure():
+    """`boarding = auto` marks everyone due at k as O on departure, except those marked NT."""
+    people = [person(1), person(2), person(3), person(4, "BBB"), rac(10, 1)]
+    run = Driver(*people, person(20, status="WL", coach=None, berth=None), boarding="auto")
+    run.start()
+    run.board(1)
+    run.no_show(2)
+    events = run.depart("AAA")
+    assert types(events[:4]) == ["STATION_DEPARTURE", *["PASSENGER_BOARDED"] * 3]
+    assert types(events[4:]) == ["UPGRADE_PENDING", "UPGRADE_OFFER"]  # S1-2, for who is aboard now
+    assert [event.pnr for event in events[1:4]] == [pnr(3), pnr(10), pnr(20)]
+    assert [state_of(run, n) for n in (1, 2, 3, 4)] == ["ABOARD", "NT", "ABOARD", "DUE"]
+    run.arrive("BBB")
+    assert [event.pnr for event in run.depart("BBB")[1:]] == [pnr(4)]
+
+
+# --- announcements ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("to", "user", "audience"),
+    [
+        (c.To.EVERYONE, None, e.EVERYONE),
+        (c.To.STAFF, None, e.TO_STAFF),
+        (c.To.USER, "IR_1", (e.User("IR_1"),)),
+    ],
+)
+def test_an_announcement_goes_to_whom_it_is_for(to, user, audience):
+    """ANNOUNCEMENT: audience as asked; it changes nothing but the seq."""
+    run = Driver()
+    (event,) = run.give(c.Announce(**TRAIN, text="Tea is served", to=to, user=user))
+    assert event.audience == audience
+    assert (event.text, event.level) == ("Tea is served", "INFO")
+    assert (run.state.seq, run.state.status) == (2, "SCHEDULED")
+
+
+@pytest.mark.parametrize(
+    ("to", "user"), [(c.To.EVERYONE, "IR_1"), (c.To.STAFF, "IR_1"), (c.To.USER, None)]
+)
+def test_a_user_is_named_with_to_user_and_only_then(to, user):
+    """What is meant for one passenger never goes to all by a slip."""
+    with pytest.raises(BadMessage, match="user goes with to: USER"):
+        Driver().give(c.Announce(**TRAIN, text="x", to=to, user=user))
+
+
+def test_nobody_of_another_train_is_spoken_to():
+    """A user who has no booking on the run is unknown here."""
+    with pytest.raises(UnknownPassenger, match="has nobody of that user"):
+        Driver().give(c.Announce(**TRAIN, text="x", to=c.To.USER, user="IR_99"))
+
+
+# --- skipped stations, delays, platforms, cancelled runs ---------------------------------------
+
+
+def skip(run, code):
+    return run.give(c.SkipStation(**TRAIN, station_code=code))
+
+
+def test_a_skipped_station_is_not_served():
+    """ "per station SKIPPED": who was to alight there does so at the next, which comes next."""
+    run = departed()
+    run.board(2)
+    assert skip(run, "BBB")[0].next.code == "CCC"
+    assert skip(run, "CCC")[0].next.code == "DDD"
+    assert skip(run, "CCC") == []
+    with pytest.raises(Conflict) as raised:
+        run.arrive("BBB")
+    assert raised.value.details == {"next": "DDD"}
+    assert types(run.arrive("DDD"))[:2] == ["STATION_ARRIVAL", "PASSENGER_ALIGHTED"]
+    assert (run.state.current, state_of(run, 2)) == (3, "ALIGHTED")
+
+
+@pytest.mark.parametrize("code", ["AAA", "BBB", "EEE"])
+def test_a_station_is_skipped_before_the_train_is_there(code):
+    """Neither one that the train has reached nor the terminus."""
+    run = Driver()
+    run.go_to("BBB")
+    with pytest.raises(Conflict):
+        skip(run, code)
+
+
+def test_a_delay_moves_what_is_expected():
+    """ "Delay in whole minutes, may be negative"; the scheduled times stay."""
+    run = Driver()
+    (event,) = run.give(c.SetDelay(**TRAIN, delay_minutes=-7, reason="tail wind"))
+    assert (event.delay_minutes, event.reason) == (-7, "tail wind")
+    assert event.next.expected == at(10) - 7 * MINUTE
+    assert run.state.stops[1].scheduled_arrival == at(10)
+    assert run.give(c.SetDelay(**TRAIN, delay_minutes=-7)) == []
+    for minutes in (-121, 2881):
+        with pytest.raises(BadMessage, match="from -120 to 2880"):
+            run.give(c.SetDelay(**TRAIN, delay_minutes=minutes))
+
+
+def test_a_platform_has_a_number_and_whether_it_is_confirmed():
+    """A platform may be set for the stops that the train has not left."""
+    run = Driver()
+    run.go_to("BBB")
+    asked = {**TRAIN, "station_code": "CCC", "platform": "9"}
+    (event,) = run.give(c.SetPlatform(**asked, confirmed=False))
+    assert (event.station.code, event.platform, event.confirmed) == ("CCC", "9", False)
+    assert (run.state.stops[2].platform, run.state.stops[2].platform_confirmed) == ("9", False)
+    assert run.give(c.SetPlatform(**asked, confirmed=False)) == []
+    assert types(run.give(c.SetPlatform(**asked))) == ["PLATFORM_CHANGE"]
+    skip(run, "DDD")
+    for code in ("AAA", "DDD"):
+        with pytest.raises(Conflict):
+            run.give(c.SetPlatform(**TRAIN, station_code=code, platform="1"))
+
+
+def test_a_cancelled_run_ends_where_it_is():
+    """ "also CANCELLED": those aboard alight, and nothing more can be done but saying so again."""
+    run = Driver()
+    run.start()
+    run.board(1)
+    events = run.give(c.CancelTrain(**TRAIN, reason="flood"))
+    assert types(events) == ["TRAIN_CANCELLED", "PASSENGER_ALIGHTED"]
+    assert (run.state.status, run.state.ended_at) == ("CANCELLED", run.now)
+    assert run.give(c.CancelTrain(**TRAIN)) == []
+    for command in (
+        c.StartJourney(**TRAIN),
+        c.Depart(**TRAIN, station_code="AAA"),
+        c.SkipStation(**TRAIN, station_code="BBB"),
+        c.SetDelay(**TRAIN, delay_minutes=5),
+        c.SetPlatform(**TRAIN, station_code="BBB", platform="1"),
+        c.CancelJourney(**TRAIN, pnr=pnr(2), index=1),
+    ):
+        with pytest.raises(Conflict, match="is CANCELLED"):
+            run.give(command)
+
+
+def test_a_completed_run_is_not_cancelled():
+    """SCHEDULED → RUNNING → COMPLETED is the end."""
+    run = Driver()
+    run.go_to("EEE")
+    with pytest.raises(Conflict, match="COMPLETED already"):
+        run.give(c.CancelTrain(**TRAIN))

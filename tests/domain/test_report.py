@@ -1,0 +1,123 @@
+"""trainhub/domain/report.py: the captaincy report, as JSON and as CSV."""
+
+import csv
+import io
+import json
+
+import pytest
+from railway import TRAIN, Driver, person, rac
+
+from trainhub.domain import commands as c
+from trainhub.domain.report import COLUMNS, captaincy_report, report_csv
+
+SMALL = [{"code": "S1", "class": "SL", "berths": 8}]
+NONE = {"coach": None, "berth": None}
+
+
+def told(name="Person 1"):
+    """A run on which one did not turn up, one was upgraded, and one has no berth."""
+    people = person(1, name=name), person(2, "AAA", "CCC"), person(3, "BBB"), rac(11, 4)
+    run = Driver(*people, person(20, status="WL", number=1, **NONE), coaches=SMALL, policy="AUTO")
+    run.start()
+    for number in (2, 11):
+        run.board(number)
+    run.no_show(1)
+    run.no_show(20)
+    run.go_to("EEE")
+    return captaincy_report(run.state)
+
+
+def test_a_report_names_who_did_not_turn_up_by_coach():
+    """Per coach the NT passengers; those without a berth stand by themselves."""
+    report = told()
+    (coach,) = report["coaches"]
+    assert [each["pnr"] for each in coach["noShows"]] == ["4512345601"]
+    assert [each["pnr"] for each in report["notSeated"]] == ["4512345620"]
+    assert (report["trainNo"], report["status"]) == ("12345", "COMPLETED")
+
+
+def test_a_report_says_where_each_berth_was_vacant_and_why():
+    """Each stretch on which nobody held a berth, with its cause."""
+    (coach,) = told()["coaches"]
+    found = {(row["berth"], row["from"], row["to"], row["cause"]) for row in coach["vacant"]}
+    assert found == {
+        (2, "CCC", "EEE", "ALIGHTED"),
+        (3, "AAA", "BBB", "UNBOOKED"),
+        (7, "AAA", "EEE", "UPGRADED"),
+        *((berth, "AAA", "EEE", "UNBOOKED") for berth in (4, 5, 6, 8)),
+    }
+
+
+def test_a_report_has_each_upgrade_with_its_reason():
+    """ "Every upgrade keeps its reason"; the report is JSON and names no irctcId."""
+    report = told()
+    (upgrade,) = report["coaches"][0]["upgrades"]
+    assert (upgrade["berth"], upgrade["oldBerth"], upgrade["cause"]) == (1, 7, "NO_SHOW")
+    assert [each["outcome"] for each in upgrade["reason"]] == ["chosen"]
+    assert "IR_" not in json.dumps(report)
+
+
+def test_a_berth_that_fell_free_twice_has_two_stretches():
+    """A no-show undone further on leaves free what was passed; a later one is its own stretch."""
+    run = Driver(person(1), coaches=SMALL)
+    run.start()
+    run.no_show(1)
+    run.go_to("BBB")
+    run.now = run.state.passenger("4512345601", 1).marked_nt_at
+    run.undo(1)
+    run.give(c.CancelJourney(**TRAIN, pnr="4512345601", index=1))
+    rows = [row for row in captaincy_report(run.state)["coaches"][0]["vacant"] if row["berth"] == 1]
+    assert [(row["from"], row["to"], row["cause"]) for row in rows] == [
+        *(("AAA", "BBB", "NO_SHOW"), ("BBB", "EEE", "CANCELLED"))
+    ]
+
+
+def parse(text):
+    return list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
+
+
+def test_the_csv_has_what_the_report_has():
+    """CSV with a header, one line for each row, that parses back."""
+    report = told('Sen, "Bo"\nJr')
+    rows = parse(report_csv(report))
+    (coach,) = report["coaches"]
+    assert tuple(rows[0]) == COLUMNS
+    assert [row["kind"] for row in rows] == ["NT", *["VACANT"] * 7, "UPGRADE", "NT"]
+    assert rows[0]["name"] == 'Sen, "Bo"\nJr'
+    assert [rows[0][name] for name in ("coach", "berth", "pnr", "index")] == [
+        *("S1", "1", "4512345601", "1")
+    ]
+    assert [(row["berth"], row["from"], row["to"], row["detail"]) for row in rows[1:8]] == [
+        (str(row["berth"]), row["from"], row["to"], row["cause"]) for row in coach["vacant"]
+    ]
+    assert rows[8]["detail"] == "from RAC 4; 0 passed over; the berth was free by NO_SHOW"
+    assert (rows[9]["coach"], rows[9]["berth"]) == ("", "")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "=1+1",
+        "+1",
+        "-1",
+        "@SUM(A1)",
+        "\t=1",
+        "\r=1",
+        "\n=1",
+        " =1",
+        '=HYPERLINK("http://x")',
+        "=1,2",
+    ],
+)
+def test_no_cell_is_a_formula(name):
+    """A cell that a spreadsheet would run is made text, and stays readable."""
+    rows = parse(report_csv(told(name)))
+    assert rows[0]["name"] == f"'{name}"
+    for row in rows:
+        assert not any(value[:1] in tuple("=+-@\t\r\n") and value for value in row.values())
+
+
+@pytest.mark.parametrize("name", ["A=B", "O'Neil", "Anne-Marie", "संजय"])
+def test_other_cells_stay_as_they_are(name):
+    """Only the first character makes a formula."""
+    assert parse(report_csv(told(name)))[0]["name"] == name

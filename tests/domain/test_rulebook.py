@@ -1,0 +1,304 @@
+"""The rules of berths and upgrades as a table: who travels how, what is done, who has what then.
+
+A line reads: the rule; the people; what is done; what they have afterwards.
+
+    people   "9 RAC9 7 AAA-EEE"   person 9, number 9 on RAC, half of S1-7, from AAA to EEE
+             "1 CNF 1"            person 1, confirmed in S1-1, from AAA to EEE
+             "20 WL2"             person 20, number 2 on the waiting list, without a berth
+             "5 CNF B1-5"         person 5, confirmed in coach B1, which is of class 3A
+    done     "board 9 10; nt 1; to CCC; leave; accept 9; deny 9; wait 301; …"
+    have     "9=S1-1"             person 9 was upgraded to S1-1
+             "9?S1-1"             S1-1 is held for person 9, by an offer
+             "CONFLICT"           the last step is refused with that code, and changes nothing
+
+The train has five stations AAA to EEE, 100 km apart, coaches S1 (SL) and B1 (3A).
+"""
+
+import re
+from datetime import timedelta
+
+import pytest
+from railway import TRAIN, Driver, person
+
+from trainhub.domain import commands as c
+from trainhub.domain.errors import HubError
+from trainhub.domain.model import OfferState
+
+LONG = "20 WL1 AAA-EEE"
+
+# fmt: off
+AUTO = [
+    # Candidates and their order: "RAC number, as a number (9 before 10), missing last"
+    ("RAC 1 is served before RAC 2",
+     "1 CNF 1; 11 RAC1 7; 12 RAC2 7", "board 12 11; nt 1", "11=S1-1 12=S1-7"),
+    ("RAC 9 is served before RAC 10, for the number counts and not the text",
+     "1 CNF 1; 10 RAC10 7; 9 RAC9 15", "board 10 9; nt 1", "10=S1-15 9=S1-1"),
+    ("a RAC passenger without a number is served last",
+     "1 CNF 1; 10 RAC 7; 11 RAC99 15", "board 10 11; nt 1", "10=S1-15 11=S1-1"),
+    ("a lower number wins over a tighter fit",
+     "1 CNF 1 AAA-DDD; 2 CNF 1 DDD-EEE; 11 RAC1 7 AAA-CCC; 12 RAC2 15 AAA-DDD",
+     "board 11 12; nt 1", "11=S1-1 12=S1-7"),
+    ("a better number who does not fit is passed over",
+     "1 CNF 1 AAA-DDD; 2 CNF 1 DDD-EEE; 11 RAC1 7; 12 RAC2 15 AAA-DDD", "board 11 12; nt 1",
+     "11=S1-15 12=S1-1"),
+    ("candidates are aboard: who is only due is passed over",
+     "1 CNF 1; 11 RAC1 7; 12 RAC2 15", "board 12; nt 1", "12=S1-1"),
+    ("somebody on RAC who did not turn up is no candidate",
+     "1 CNF 1; 11 RAC1 7", "nt 11; nt 1", ""),
+    ("a confirmed passenger is no candidate",
+     "1 CNF 1; 2 CNF 2", "board 2; nt 1", ""),
+    ("RAC comes before WL, whatever the numbers",
+     "1 CNF 1; 20 WL1; 11 RAC90 7", "board 20 11; nt 1", "11=S1-1 20=S1-7"),
+    ("WL is served if no RAC passenger fits",
+     "1 CNF 1 AAA-DDD; 2 CNF 1 DDD-EEE; 11 RAC1 7; 12 RAC2 7; 20 WL1 - AAA-DDD",
+     "board 11 12 20; nt 1", "20=S1-1"),
+    ("WL 2 is served before WL 10",
+     "1 CNF 1; 20 WL10; 21 WL2", "board 20 21; nt 1", "21=S1-1"),
+    ("somebody on WL must be aboard too",
+     "1 CNF 1; 20 WL1; 21 WL2", "board 21; nt 1", "21=S1-1"),
+    # What fits
+    ("a berth of another class does not fit",
+     "5 CNF B1-5; 11 RAC1 7", "board 11; nt 5", ""),
+    ("a berth of the same class in another coach fits",
+     "5 CNF B1-5; 11 RAC1 B1-7", "board 11; nt 5", "11=B1-5"),
+    ("a berth that is taken before the destination does not fit",
+     "1 CNF 1 AAA-CCC; 2 CNF 1 CCC-EEE; 11 RAC1 7; 12 RAC2 7", "board 11 12; nt 1", ""),
+    ("a berth that is free to just the destination fits",
+     "1 CNF 1 AAA-CCC; 2 CNF 1 CCC-EEE; 11 RAC1 7 AAA-CCC", "board 11; nt 1", "11=S1-1"),
+    ("a berth is looked at from the current station on, not from the boarding station",
+     "3 CNF 1 AAA-BBB; 1 CNF 1 BBB-EEE; 11 RAC1 7", "board 3 11; to BBB; nt 1", "11=S1-1"),
+    ("a journey under the least distance does not fit",
+     "1 CNF 1; 11 RAC1 7 AAA-BBB; least 101", "board 11; nt 1", ""),
+    ("a journey of just the least distance fits",
+     "1 CNF 1; 11 RAC1 7 AAA-BBB; least 100", "board 11; nt 1", "11=S1-1"),
+    ("the journey is that of the ticket, however much of it is left",
+     "1 CNF 1; 11 RAC1 7; least 400", "board 11; to DDD; nt 1", "11=S1-1"),
+    ("with no segment left there is no upgrade",
+     "1 CNF 1; 11 RAC1 7 AAA-BBB", "board 11; to BBB; nt 1", ""),
+    # The berth for a passenger
+    ("the berth that is free for the shortest time beyond the destination is taken",
+     "1 CNF 1; 2 CNF 2 AAA-CCC; 3 CNF 2 DDD-EEE; 11 RAC1 7 AAA-CCC", "nt 1 2; board 11",
+     "11=S1-2"),
+    ("the shortest time counts more than the kind of berth",
+     "1 CNF 1; 8 CNF 8 AAA-CCC; 3 CNF 8 CCC-EEE; 11 RAC1 7 AAA-CCC", "nt 1 8; board 11",
+     "11=S1-8"),
+    ("lower is liked better than side lower",
+     "1 CNF 1; 15 CNF 15; 11 RAC1 7", "nt 15 1; board 11", "11=S1-1"),
+    ("side lower is liked better than middle",
+     "2 CNF 2; 15 CNF 15; 11 RAC1 7", "nt 2 15; board 11", "11=S1-15"),
+    ("middle is liked better than upper",
+     "3 CNF 3; 2 CNF 2; 11 RAC1 7", "nt 3 2; board 11", "11=S1-2"),
+    ("upper is liked better than side upper",
+     "8 CNF 8; 3 CNF 3; 11 RAC1 7", "nt 8 3; board 11", "11=S1-3"),
+    ("of two lower berths the one with the smaller number is taken",
+     "9 CNF 9; 4 CNF 4; 11 RAC1 7", "nt 9 4; board 11", "11=S1-4"),
+    # Side lowers
+    ("a side lower whose only remaining holder is the candidate is vacant for them",
+     "11 RAC1 7; 12 RAC2 7", "board 12; nt 11", "12=S1-7"),
+    ("half a side lower is vacant for nobody but its holder",
+     "11 RAC1 7; 12 RAC2 7; 13 RAC3 15; 14 RAC4 15", "board 13 14; nt 11", ""),
+    ("a side lower that both have left is vacant for anybody",
+     "11 RAC1 7; 12 RAC2 7; 13 RAC3 15; 14 RAC4 15", "board 13; nt 11 12", "13=S1-7"),
+    ("an upgrade frees half a side lower, and who shared it has it whole",
+     "1 CNF 1; 11 RAC1 7; 12 RAC2 7", "board 11 12; nt 1", "11=S1-1 12=S1-7"),
+    ("an upgrade of somebody who sat alone frees the whole side lower for the next",
+     "1 CNF 1; 11 RAC1 7; 13 RAC3 15; 14 RAC4 15", "board 11 13 14; nt 1",
+     "11=S1-1 13=S1-7 14=S1-15"),
+    ("the chain goes on to WL",
+     "1 CNF 1; 11 RAC1 7; 20 WL1", "board 11 20; nt 1", "11=S1-1 20=S1-7"),
+    # What a vacancy arises from
+    ("a berth is vacant when its passenger alights and nobody has it next",
+     "1 CNF 1 AAA-BBB; 11 RAC1 7", "board 1 11; to BBB", "11=S1-1"),
+    ("a berth is not vacant when somebody boards to it where its passenger alights",
+     "1 CNF 1 AAA-BBB; 2 CNF 1 BBB-EEE; 11 RAC1 7", "board 1 11; to BBB", ""),
+    ("a cancelled journey leaves a vacancy",
+     "1 CNF 1; 11 RAC1 7", "board 11; cancel 1", "11=S1-1"),
+    ("a berth that nobody ever booked is no vacancy",
+     "11 RAC1 7; 12 RAC2 7", "board 11 12", ""),
+    ("a no-show whose way lies ahead of another's leaves the rest of it",
+     "1 CNF 1; 11 RAC1 7", "board 11; to CCC; nt 1", "11=S1-1"),
+    ("who boards later finds the berth that waited",
+     "1 CNF 1; 11 RAC1 7 BBB-EEE", "nt 1; to BBB; board 11", "11=S1-1"),
+    ("no-show, then back in time: nothing was given away",
+     "1 CNF 1; 11 RAC1 7", "nt 1; undo 1; board 11", ""),
+    ("those due are taken as boarded on departure under boarding = auto, and are candidates then",
+     "1 CNF 1; 11 RAC1 7; auto", "nt 1; leave", "11=S1-1"),
+    ("a no-show cannot be undone once the berth was given to another",
+     "1 CNF 1; 11 RAC1 7", "board 11; nt 1; undo 1", "CONFLICT"),
+]
+
+OFFER = [
+    ("a vacancy is offered, and nothing changes before the answer",
+     "1 CNF 1; 11 RAC1 7", "board 11; nt 1", "11?S1-1"),
+    ("an offer that is accepted is an upgrade",
+     "1 CNF 1; 11 RAC1 7", "board 11; nt 1; accept 11", "11=S1-1"),
+    ("denied, it goes to the next candidate at once",
+     "1 CNF 1; 11 RAC1 7; 12 RAC2 15", "board 11 12; nt 1; deny 11", "12?S1-1"),
+    ("run out, it goes to the next candidate at once",
+     "1 CNF 1; 11 RAC1 7; 12 RAC2 15", "board 11 12; nt 1; wait 300; expire", "12?S1-1"),
+    ("withdrawn, it goes to the next candidate at once",
+     "1 CNF 1; 11 RAC1 7; 12 RAC2 15", "board 11 12; nt 1; withdraw 11", "12?S1-1"),
+    ("before its time it does not run out",
+     "1 CNF 1; 11 RAC1 7; 12 RAC2 15", "board 11 12; nt 1; wait 299; expire", "11?S1-1"),
+    ("whoever denied a vacancy is not offered it again",
+     "1 CNF 1; 11 RAC1 7", "board 11; nt 1; deny 11", ""),
+    ("whoever denied one vacancy is offered another",
+     "1 CNF 1; 2 CNF 2; 11 RAC1 7", "board 11; nt 1; deny 11; nt 2", "11?S1-2"),
+    ("a berth that falls vacant again is a new vacancy",
+     "1 CNF 1; 11 RAC1 7", "board 11; nt 1; deny 11; undo 1; nt 1", "11?S1-1"),
+    ("who has an open offer is passed over for the next berth",
+     "1 CNF 1; 2 CNF 2; 11 RAC1 7; 12 RAC2 15", "board 11 12; nt 1 2", "11?S1-1 12?S1-2"),
+    ("a berth on offer is offered to nobody else",
+     "1 CNF 1; 11 RAC1 7; 12 RAC2 15", "board 11 12; nt 1", "11?S1-1"),
+    ("an offer is answered once",
+     "1 CNF 1; 11 RAC1 7", "board 11; nt 1; accept 11; accept 11", "OFFER_CLOSED ACCEPTED"),
+    ("a denied offer cannot be accepted",
+     "1 CNF 1; 11 RAC1 7", "board 11; nt 1; deny 11; accept 11", "OFFER_CLOSED DENIED"),
+    ("an offer whose time is over cannot be accepted, timer or not",
+     "1 CNF 1; 11 RAC1 7", "board 11; nt 1; wait 300; accept 11", "OFFER_CLOSED EXPIRED"),
+    ("the no-show who comes back in time gets the berth, and the offer is withdrawn",
+     "1 CNF 1; 11 RAC1 7", "board 11; nt 1; undo 1; accept 11", "OFFER_CLOSED WITHDRAWN"),
+    ("an offer is withdrawn where the passenger's journey ends",
+     "1 CNF 1; 11 RAC1 7 AAA-BBB", "board 11; nt 1; to BBB; accept 11", "OFFER_CLOSED WITHDRAWN"),
+    ("an offer is withdrawn where the vacancy ends",
+     "1 CNF 1 AAA-BBB; 2 CNF 1 BBB-EEE; 11 RAC1 7 AAA-BBB", "board 11; nt 1; to BBB", ""),
+    ("an offer outlives a station on the way",
+     "1 CNF 1; 11 RAC1 7", "board 11; nt 1; to CCC", "11?S1-1"),
+    ("an offer is withdrawn when the train is cancelled",
+     "1 CNF 1; 11 RAC1 7", "board 11; nt 1; end; accept 11", "OFFER_CLOSED WITHDRAWN"),
+    ("an accepted offer frees half a side lower, which is offered on",
+     "1 CNF 1; 11 RAC1 7; 12 RAC2 7", "board 11 12; nt 1; accept 11", "11=S1-1 12?S1-7"),
+    ("on a run that offers nothing is approved",
+     "1 CNF 1; 11 RAC1 7", "board 11; nt 1; approve 11", "CONFLICT"),
+]
+
+APPROVAL = [
+    ("a TTE approves",
+     "1 CNF 1; 11 RAC1 7", "board 11; nt 1; approve 11", "11=S1-1"),
+    ("until then the berth is held",
+     "1 CNF 1; 11 RAC1 7; 12 RAC2 15", "board 11 12; nt 1", "11?S1-1"),
+    ("accepting is not approving",
+     "1 CNF 1; 11 RAC1 7", "board 11; nt 1; accept 11", "CONFLICT"),
+    ("a TTE who withdraws it asks the next",
+     "1 CNF 1; 11 RAC1 7; 12 RAC2 15", "board 11 12; nt 1; withdraw 11", "12?S1-1"),
+]
+# fmt: on
+
+
+def traveller(text):
+    """A person of the chart from "9 RAC9 7 AAA-EEE"."""
+    who, status, *rest = text.split()
+    place = rest.pop(0) if rest and re.fullmatch(r"-|(B1-)?[0-9]+", rest[0]) else "-"
+    start, _, end = (rest[0] if rest else "AAA-EEE").partition("-")
+    kind, number = re.fullmatch(r"(CNF|RAC|WL)(\d*)", status).groups()
+    coach, berth = (None, None) if place == "-" else ("S1", place)
+    if "-" in place[1:]:
+        coach, berth = place.split("-")
+    return person(
+        int(who),
+        start,
+        end,
+        status=kind,
+        number=int(number) if number else None,
+        coach=coach,
+        berth=berth and int(berth),
+        **{"class": "3A" if coach == "B1" else "SL"},
+    )
+
+
+class Story:
+    """A table's line being told."""
+
+    def __init__(self, policy, people):
+        fields = {"policy": policy}
+        travellers = []
+        for text in (part.strip() for part in people.split(";")):
+            if text.startswith("least "):
+                fields["minUpgradeKm"] = int(text.split()[1])
+            elif text == "auto":
+                fields["boarding"] = "auto"
+            else:
+                travellers.append(traveller(text))
+        coaches = [("S1", "SL", 72), ("B1", "3A", 64)]
+        fields["coaches"] = [
+            {"code": code, "class": kind, "berths": count} for code, kind, count in coaches
+        ]
+        self.run = Driver(*travellers, **fields)
+        self.run.go_to("AAA")
+        self.last_offer = {}
+
+    def do(self, step):
+        verb, *words = step.split()
+        run = self.run
+        if verb == "to":
+            run.go_to(words[0])
+        elif verb == "leave":
+            run.depart(run.state.here.station.code)
+        elif verb == "wait":
+            run.now += timedelta(seconds=int(words[0]))
+        elif verb == "expire":
+            run.give(c.ExpireOffers(**TRAIN))
+        elif verb == "end":
+            run.give(c.CancelTrain(**TRAIN))
+        elif verb in ANSWERS:
+            run.give(ANSWERS[verb](**TRAIN, offer_id=self.last_offer[int(words[0])]))
+        else:
+            for word in words:
+                run.give(ON_PERSON[verb](**TRAIN, pnr=f"45123456{int(word):02}", index=1))
+        for offer in run.state.offers.values():
+            if offer.state is OfferState.OPEN:
+                self.last_offer[self.who(offer.made.pnr)] = offer.id
+
+    @staticmethod
+    def who(pnr):
+        return int(pnr[-2:])
+
+    def outcome(self):
+        state = self.run.state
+        have = [f"{self.who(u.pnr)}={u.coach}-{u.berth}" for u in state.upgrades]
+        have += [f"{self.who(o.made.pnr)}?{o.key}" for o in state.open_by_berth.values()]
+        return " ".join(sorted(have))
+
+
+ON_PERSON = {
+    "board": c.MarkBoarded,
+    "nt": c.MarkNoShow,
+    "undo": c.UndoNoShow,
+    "cancel": c.CancelJourney,
+}
+ANSWERS = {
+    "accept": c.AcceptOffer,
+    "deny": c.DenyOffer,
+    "approve": c.ApproveOffer,
+    "withdraw": c.WithdrawOffer,
+}
+LINES = [
+    pytest.param(policy, *line[1:], id=f"{policy}: {line[0]}")
+    for policy, lines in (("AUTO", AUTO), ("OFFER", OFFER), ("APPROVAL", APPROVAL))
+    for line in lines
+]
+
+
+def test_the_table_is_as_long_as_the_rules_are_many():
+    """At least sixty lines, no two the same."""
+    assert len(LINES) == len({line.id for line in LINES}) >= 60
+
+
+@pytest.mark.parametrize(("policy", "people", "done", "have"), LINES)
+def test_rule(policy, people, done, have):
+    """Each line of the table holds."""
+    story = Story(policy, people)
+    *steps, last = (step.strip() for step in done.split(";"))
+    for step in steps:
+        story.do(step)
+    if not have.isupper() or "-" in have:
+        story.do(last)
+        assert story.outcome() == have
+        return
+    before = story.outcome(), story.run.state.seq
+    with pytest.raises(HubError) as raised:
+        story.do(last)
+    code, *outcome = have.split()
+    assert raised.value.code == code
+    assert [raised.value.details.get("outcome")] == outcome or not outcome
+    assert (story.outcome(), story.run.state.seq) == before

@@ -1,0 +1,852 @@
+"""trainhub/domain/train.py once more: random charts and commands, and what holds at every step.
+
+The rules are checked one by one in the other files; here whole journeys are made up, nonsense
+among them. A notebook is kept beside the state, with lists and without masks, from the chart and
+the events alone; the state is held against it, and against the fold of its own log.
+"""
+
+import dataclasses
+import json
+import pickle
+import re
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from zoneinfo import ZoneInfo
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from trainhub.domain import commands as c
+from trainhub.domain import events as e
+from trainhub.domain.berths import Occupancy
+from trainhub.domain.chart import read_chart
+from trainhub.domain.codec import dump, load
+from trainhub.domain.errors import HubError
+from trainhub.domain.train import TrainState, fold
+from trainhub.domain.views import figures
+
+# Together at least as many commands as the last test of this file asks for.
+EXAMPLES, STEPS_EACH, STEPS = 350, 50, 20_000
+START = datetime(2026, 11, 23, 2, 30, tzinfo=UTC)
+# Coach → class, berths, and what each berth of a bay is (railway rules, Berths).
+BAYS = {"SL": "LMULMUab", "2A": "LULUab"}
+COACHES = {"S1": ("SL", 16), "S2": ("SL", 8), "A1": ("2A", 6)}
+LIKED = "LaMUb"  # lower, side lower, middle, upper, side upper
+KIND = {
+    f"{coach}-{place}": BAYS[class_][(place - 1) % len(BAYS[class_])]
+    for coach, (class_, berths) in COACHES.items()
+    for place in range(1, berths + 1)
+}
+STATES = {"PASSENGER_BOARDED": "ABOARD", "PASSENGER_ALIGHTED": "ALIGHTED", "NO_SHOW": "NT"}
+STATES |= {"NO_SHOW_UNDONE": "DUE", "PASSENGER_CANCELLED": "CANCELLED"}
+# What happened in all the examples together: commands by outcome, events by type.
+SEEN = Counter()
+
+
+def picture(value):
+    """All that a state holds, as plain values that can be compared; instants in UTC."""
+    if value is None or isinstance(value, str | int):
+        return value
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat()
+    if isinstance(value, ZoneInfo):
+        return value.key
+    if isinstance(value, dict):
+        return [(picture(key), picture(inner)) for key, inner in value.items()]
+    if isinstance(value, list | tuple):
+        return [picture(inner) for inner in value]
+    if isinstance(value, set):
+        return sorted(value)
+    if dataclasses.is_dataclass(value):
+        if value.__dataclass_params__.frozen:
+            return value
+        names = [field.name for field in dataclasses.fields(value)]
+        return [(name, picture(getattr(value, name))) for name in names]
+    assert type(value) in (TrainState, Occupancy), f"what is {value!r} doing in a state?"
+    return [(name, picture(inner)) for name, inner in vars(value).items()]
+
+
+class Notebook:
+    """The run person by person and leg by leg, kept from the chart and the events alone."""
+
+    def __init__(self, data):
+        stations = data["stations"]
+        self.place = {row["code"]: number for number, row in enumerate(stations)}
+        self.km = [row["distanceKm"] for row in stations]
+        self.least = data["minUpgradeKm"]
+        self.last = len(stations) - 1
+        self.at, self.departed, self.status, self.skipped = 0, False, "SCHEDULED", set()
+        self.people, self.legs = {}, {}
+        # Berth → the stations from which on it fell vacant; those whose offer of it ended.
+        self.vacant, self.refused, self.asked = {}, {}, {}
+        self.ended = set()  # (person, berth) of every offer that ever ended without an upgrade
+        self.open = {}  # offer id → UPGRADE_PENDING
+        for row in data["passengers"]:
+            key = row["coach"] and f"{row['coach']}-{row['berth']}"
+            person = SimpleNamespace(
+                key=f"{row['pnr']}/{row['index']}",
+                user=row["irctcId"],
+                class_=row["class"],
+                status=row["status"],
+                number=row["number"],
+                start=self.place[row["from"]],
+                end=self.place[row["to"]],
+                berth=key,
+                state="DUE",
+                moved=False,
+            )
+            self.people[person.key] = person
+            self.take(person, person.start)
+
+    def take(self, person, start):
+        share = 1 if person.status == "RAC" else 2
+        for leg in range(start, person.end) if person.berth else ():
+            self.legs.setdefault((person.berth, leg), {})[person.key] = share
+
+    def leave(self, person, start, end):
+        for leg in range(start, end) if person.berth else ():
+            self.legs.get((person.berth, leg), {}).pop(person.key, None)
+
+    def is_full(self, berth):
+        """Whether nobody more fits on the leg that comes next."""
+        held = self.legs.get((berth, self.at), {})
+        return self.at >= self.last or sum(held.values()) > 1
+
+    def fell_vacant(self, berth, station):
+        if berth is None or (station == self.at and self.is_full(berth)):
+            return
+        if not self.is_vacant(berth):
+            self.refused[berth] = set()
+        self.asked[berth] = set()
+        self.vacant.setdefault(berth, set()).add(station)
+
+    def is_vacant(self, berth):
+        return any(since <= self.at for since in self.vacant.get(berth, ()))
+
+    def forget_full(self):
+        for berth, since in self.vacant.items():
+            if self.is_full(berth):
+                self.vacant[berth] = {station for station in since if station > self.at}
+
+    def order(self, class_):
+        """RAC by number, 9 before 10 and missing last, and then WL likewise."""
+        waiting = [p for p in self.people.values() if p.class_ == class_ and p.status != "CNF"]
+        return sorted(
+            waiting, key=lambda p: (p.status == "WL", p.number is None, p.number or 0, p.key)
+        )
+
+    def asked_already(self, person):
+        return any(f"{made.pnr}/{made.index}" == person.key for made in self.open.values())
+
+    def held(self):
+        return {f"{made.coach}-{made.berth}" for made in self.open.values()}
+
+    def is_able(self, person):
+        return (
+            person.state == "ABOARD"
+            and not self.asked_already(person)
+            and person.end > self.at
+            and self.km[person.end] - self.km[person.start] >= self.least
+        )
+
+    def taken_from(self, person, berth, end=None):
+        """The first station from which somebody else has the berth before `end`, or None."""
+        for leg in range(self.at, person.end if end is None else end):
+            if set(self.legs.get((berth, leg), ())) - {person.key}:
+                return leg
+        return None
+
+    def fits(self, person, berth):
+        same = COACHES[berth.partition("-")[0]][0] == person.class_
+        return same and self.taken_from(person, berth) is None
+
+    def rank(self, person, berth):
+        until = self.taken_from(person, berth, self.last)
+        coach, _, place = berth.partition("-")
+        beyond = (self.last if until is None else until) - person.end
+        return beyond, LIKED.index(KIND[berth]), coach, int(place)
+
+    def write(self, event):
+        """Take up an event, by its name and its data."""
+        name = e.TYPES[type(event)]
+        if name in STATES or name in ("BOARDING_CHANGED", "UPGRADE_CONFIRMED"):
+            self.write_person(name, event, self.people[f"{event.pnr}/{event.index}"])
+        elif name == "JOURNEY_STARTED":
+            self.status = "RUNNING"
+        elif name in ("JOURNEY_COMPLETED", "TRAIN_CANCELLED"):
+            self.status = name.split("_")[1]
+            self.vacant = {}
+        elif name == "STATION_ARRIVAL":
+            self.at, self.departed = event.station.index, False
+            self.forget_full()
+        elif name == "STATION_DEPARTURE":
+            self.departed = True
+        elif name == "STATION_SKIPPED":
+            self.skipped.add(event.station.index)
+        elif name == "UPGRADE_PENDING":
+            self.open[event.offer_id] = event
+        elif name == "UPGRADE_CLOSED":
+            made = self.open.pop(event.offer_id)
+            berth, person = f"{made.coach}-{made.berth}", f"{made.pnr}/{made.index}"
+            self.refused.setdefault(berth, set()).add(person)
+            self.asked.setdefault(berth, set()).add(person)
+            self.ended.add((person, berth))
+
+    def write_person(self, name, event, person):
+        ahead = max(person.start, self.at)
+        person.state = STATES.get(name, person.state)
+        if name in ("NO_SHOW", "PASSENGER_CANCELLED"):
+            self.leave(person, ahead, person.end)
+            self.fell_vacant(person.berth, ahead)
+        elif name == "NO_SHOW_UNDONE":
+            self.take(person, ahead)
+            self.forget_full()
+        elif name == "PASSENGER_ALIGHTED" and self.status == "RUNNING":
+            self.fell_vacant(person.berth, self.at)
+        elif name == "BOARDING_CHANGED":
+            start = self.place[event.from_]
+            self.leave(person, person.start, start)
+            person.start, person.moved = start, True
+        elif name == "UPGRADE_CONFIRMED":
+            self.open.pop(event.offer_id, None)
+            self.leave(person, ahead, person.end)
+            left, person.berth = person.berth, f"{event.coach}-{event.berth}"
+            person.status = "CNF"
+            self.take(person, ahead)
+            self.vacant[person.berth] = {s for s in self.vacant[person.berth] if s > self.at}
+            if left != person.berth:
+                self.fell_vacant(left, self.at)
+
+
+# --- charts, sound by construction -------------------------------------------------------------
+
+
+@st.composite
+def stations(draw):
+    """Two to six stops, minutes or hours apart, some of them over midnight."""
+    minute = draw(st.integers(0, 23 * 60))
+    stops = []
+    for place in range(draw(st.sampled_from([5, 6, 4, 3, 2]))):
+        arrival = minute + draw(st.integers(1, 400)) if place else minute
+        minute = arrival + draw(st.integers(0, 30))
+        stops.append((arrival, minute))
+    return [
+        {
+            "code": f"ST{place}",
+            "name": f"Station {place}",
+            "arrival": clock(arrival) if place else None,
+            "departure": clock(departure) if place < len(stops) - 1 else None,
+            "day": (arrival if place else departure) // 1440 + 1,
+            "distanceKm": 50 * place,
+        }
+        for place, (arrival, departure) in enumerate(stops)
+    ]
+
+
+def clock(minute):
+    return f"{minute // 60 % 24:02}:{minute % 60:02}"
+
+
+# RAC pairs and singles, WL, and confirmed passengers, some of whom have one berth in turn.
+STATUSES = st.sampled_from(["CNF", "RAC", "CNF", "RAC", "RAC", "WL"])
+PICKS = st.integers(0, 3)
+RANKS = st.sampled_from([1, 2, 9, 10, 11, None])
+
+
+@st.composite
+def charts(draw):
+    """A chart that has no fault: each berth is drawn from those that are free all the way."""
+    line = draw(stations())
+    last = len(line) - 1
+    held, people = {}, []
+    for number in range(draw(st.integers(3, 14))):
+        start = draw(st.sampled_from([0, 0, 0, *range(last)]))
+        end = draw(st.sampled_from([last, last, *range(start + 1, last + 1)]))
+        status, class_ = draw(STATUSES), draw(st.sampled_from(["SL", "SL", "SL", "2A"]))
+        share = 1 if status == "RAC" else 2
+        free = [
+            key
+            for key, kind in KIND.items()
+            if COACHES[key.partition("-")[0]][0] == class_
+            and (kind == "a" or status == "CNF")
+            and all(held.get((key, leg), 0) + share <= 2 for leg in range(start, end))
+        ]
+        key = free[draw(PICKS) % len(free)] if free and status != "WL" else None
+        if key is None and (status == "CNF" or draw(st.booleans())):
+            status = "WL"
+        for leg in range(start, end) if key else ():
+            held[key, leg] = held.get((key, leg), 0) + share
+        coach, _, berth = key.partition("-") if key else (None, None, None)
+        people.append(
+            {
+                "pnr": f"451234567{number % 4}",
+                "index": number // 4 + 1,
+                "irctcId": f"IR_{number % 3}",
+                "name": f"Person {number}",
+                "from": line[start]["code"],
+                "to": line[end]["code"],
+                "class": class_,
+                "status": status,
+                "number": draw(RANKS) if status != "CNF" else None,
+                "coach": coach,
+                "berth": berth and int(berth),
+            }
+        )
+    return {
+        "trainNo": "12345",
+        "trainName": "RANDOM EXP",
+        "startDate": "2026-11-23",
+        "timezone": draw(st.sampled_from(["Asia/Kolkata", "UTC", "America/St_Johns"])),
+        "boarding": draw(st.sampled_from(["verify", "auto"])),
+        "policy": draw(st.sampled_from(["OFFER", "AUTO", "APPROVAL"])),
+        "minUpgradeKm": draw(st.sampled_from([70, 50, 100, 0])),
+        "offerSeconds": draw(st.sampled_from([300, 60])),
+        "stations": line,
+        "coaches": [
+            {"code": code, "class": class_, "berths": berths}
+            for code, (class_, berths) in COACHES.items()
+        ],
+        "passengers": people,
+    }
+
+
+# --- commands ----------------------------------------------------------------------------------
+
+MARKS = st.sampled_from([c.MarkBoarded, c.MarkNoShow, c.UndoNoShow])
+NUMBERS = st.integers(0, 13)
+# Nobody, nowhere, and the first and last of what there is.
+CODES = st.sampled_from(["ST1", "ST0", "ST2", "ST3", "ST4", "ST5", "ST6", "st1", "X"])
+PNRS = st.sampled_from(["4512345670", "4512345673", "4512345679", "1"])
+INDEXES = st.integers(-1, 7)
+USERS = st.none() | st.sampled_from(["IR_0", "IR_1", "IR_9"])
+# How long before now a station says that the train came or went; below 0 it is ahead of the hub.
+AGO = st.none() | st.integers(-90, 40 * 60).map(lambda seconds: timedelta(seconds=seconds))
+PLATFORMS = st.none() | st.sampled_from(["1", "12A"])
+ANSWERS = {
+    "DENIED": c.DenyOffer,
+    "ACCEPTED": c.AcceptOffer,
+    "APPROVED": c.ApproveOffer,
+    "WITHDRAWN": c.WithdrawOffer,
+}
+YES = {"OFFER": "ACCEPTED", "APPROVAL": "APPROVED"}
+WAITS = st.sampled_from([0, 1, 60, 299, 300, 301, 1799, 1801, -60, 7200])
+
+
+NONSENSE = st.one_of(
+    st.tuples(
+        st.sampled_from([c.Arrive, c.Depart]),
+        st.fixed_dictionaries({"station_code": CODES, "at": AGO}),
+    ),
+    st.tuples(
+        st.sampled_from([c.MarkBoarded, c.MarkNoShow, c.UndoNoShow, c.CancelJourney]),
+        st.fixed_dictionaries({"pnr": PNRS, "index": INDEXES}),
+    ),
+    st.tuples(
+        st.sampled_from(list(ANSWERS.values())),
+        st.fixed_dictionaries(
+            {"offer_id": st.sampled_from(["", "1", "12345.2026-11-23.1", "12345.2026-11-23.99999"])}
+        ),
+    ),
+    st.tuples(
+        st.just(c.Announce),
+        st.fixed_dictionaries(
+            {"text": st.just("Tea is served"), "to": st.sampled_from(list(c.To)), "user": USERS}
+        ),
+    ),
+    st.tuples(
+        st.just(c.ChangeBoarding),
+        st.fixed_dictionaries({"pnr": PNRS, "index": INDEXES, "station_code": CODES}),
+    ),
+)
+
+
+def attempt(do, command, now):
+    """The events, or the error."""
+    try:
+        return do(command, now), None
+    except HubError as error:
+        return None, error
+
+
+class Journeys(RuleBasedStateMachine):
+    """One run after another, each with a chart, a clock, and whatever is asked of it."""
+
+    @initialize(data=charts(), started=st.sampled_from([True, True, True, False]))
+    def register(self, data, started):
+        chart, rejected = read_chart(data)
+        assert rejected == ()
+        self.chart = data
+        self.now = START
+        self.state = TrainState(chart.run)
+        self.log = []  # the events as the journal gives them back
+        self.again = TrainState(chart.run)  # and where they lead
+        self.notes = Notebook(data)
+        self.command = c.RegisterTrain(train_no="12345", chart=chart)
+        self.give(self.command)
+        assert self.state.seq == 1
+        if started:
+            assert self.ask(c.StartJourney) is None
+
+    def ask(self, kind, **fields):
+        return self.give(kind(train_no="12345", **fields))
+
+    def give(self, command):
+        """Carry out as the hub does; returns the error, or None if the command was taken."""
+        before = pickle.dumps(self.state)
+        name = type(command).__name__
+        decided, error = attempt(self.state.decide, command, self.now)
+        SEEN["steps"] += 1
+        if error is not None:
+            _, again = attempt(self.state.carry_out, command, self.now)
+            assert pickle.dumps(self.state) == before, "a failed command has changed the state"
+            assert (again.code, again.message) == (error.code, error.message)
+            answer = {"code": error.code, "message": error.message, "details": error.details}
+            json.dumps(answer, allow_nan=False, ensure_ascii=False).encode()
+            assert not any(row["pnr"] in error.message for row in self.chart["passengers"])
+            SEEN[f"{name}: {error.code}"] += 1
+            return error
+        assert pickle.dumps(self.state) == before, "decide has changed the state"
+        events = self.state.carry_out(command, self.now)
+        assert events[: len(decided)] == decided
+        for event in events:
+            written = json.dumps(dump(event), allow_nan=False, ensure_ascii=False).encode()
+            loaded = load(type(event), json.loads(written))
+            self.log.append(loaded)
+            self.again.evolve(loaded)
+            self.look_at(command, loaded)
+            self.notes.write(loaded)
+            SEEN[e.TYPES[type(event)]] += 1
+        SEEN[f"{name}: {'done' if events else 'nothing to do'}"] += 1
+        return None
+
+    # What is looked at as each event happens, before it is written down.
+
+    def look_at(self, command, event):
+        name = e.TYPES[type(event)]
+        if name == "UPGRADE_PENDING":
+            assert self.chart["policy"] != "AUTO"
+            assert event.expires_at == event.at + timedelta(seconds=self.chart["offerSeconds"])
+            self.is_justly_served(event)
+        elif name == "UPGRADE_CONFIRMED" and event.offer_id is None:
+            assert self.chart["policy"] == "AUTO"
+            self.is_justly_served(event)
+        elif name == "UPGRADE_CONFIRMED":
+            made = self.notes.open[event.offer_id]
+            assert type(command) is ANSWERS[YES[self.chart["policy"]]]
+            assert (made.coach, made.berth, made.pnr) == (event.coach, event.berth, event.pnr)
+            assert made.reason == event.reason
+            assert made.expires_at > self.now
+        elif name == "UPGRADE_CLOSED":
+            self.is_rightly_closed(command, event)
+        elif name == "CO_PASSENGER_CHANGED":
+            moved = self.log[-2 if type(self.log[-2]) is not type(event) else -3]
+            assert moved.cause == "UPGRADED"
+            assert (moved.coach, moved.berth) == (event.coach, event.berth)
+            assert f"{event.coach}-{event.berth}" == self.person_of(event).berth
+            assert event.user == self.person_of(event).user
+
+    def person_of(self, event):
+        return self.notes.people[f"{event.pnr}/{event.index}"]
+
+    def is_justly_served(self, event):
+        """Nobody is served before a better number who fits, and the reason says what is so."""
+        notes, chosen = self.notes, self.person_of(event)
+        berth = f"{event.coach}-{event.berth}"
+        assert notes.status == "RUNNING"
+        assert notes.is_able(chosen)
+        assert notes.fits(chosen, berth)
+        assert berth not in notes.held()
+        assert chosen.key not in notes.asked.get(berth, ()), "asked again for what they refused"
+        order = notes.order(chosen.class_)
+        better = order[: order.index(chosen)]
+        refused = notes.refused.get(berth, ())
+        for other in better:
+            just = not (notes.is_able(other) and notes.fits(other, berth)) or other.key in refused
+            assert just, f"{chosen.key} was served before {other.key}"
+        told = [f"{each.pnr}/{each.index}" for each in event.reason]
+        assert told == [each.key for each in (*better, chosen)]
+        for other, each in zip(better, event.reason, strict=False):
+            assert (each.status, each.number) == (other.status, other.number)
+            assert self.is_true(other, berth, each.outcome), each.outcome
+        assert event.reason[-1].outcome == "chosen"
+        for each in notes.vacant:
+            free = notes.is_vacant(each) and each not in notes.held()
+            if free and notes.fits(chosen, each) and chosen.key not in notes.refused[each]:
+                assert notes.rank(chosen, berth) <= notes.rank(chosen, each)
+
+    def is_true(self, person, berth, outcome):
+        """Whether what a reason says of somebody who was passed over is so."""
+        notes = self.notes
+        if found := re.fullmatch(r"is (\w+), not aboard", outcome):
+            return person.state == found[1] != "ABOARD"
+        if outcome == "has an open offer":
+            return notes.asked_already(person)
+        if found := re.fullmatch(r"the journey ends at (\w+)", outcome):
+            return person.end == notes.place[found[1]] <= notes.at
+        if found := re.fullmatch(r"the journey is under (\d+) km", outcome):
+            km = notes.km[person.end] - notes.km[person.start]
+            return km < int(found[1]) == self.chart["minUpgradeKm"]
+        if outcome == "had an offer of this berth before":
+            return (person.key, berth) in notes.ended
+        if found := re.fullmatch(r"the berth is taken from (\w+)", outcome):
+            return notes.taken_from(person, berth) == notes.place[found[1]]
+        return False
+
+    def is_rightly_closed(self, command, event):
+        """An offer is denied or withdrawn if somebody says so, expires, or has become void."""
+        made, person = self.notes.open[event.offer_id], self.person_of(event)
+        named = getattr(command, "offer_id", None) == event.offer_id
+        if event.outcome == "EXPIRED":
+            assert type(command) is c.ExpireOffers
+            assert made.expires_at <= self.now
+        elif event.outcome == "DENIED":
+            assert type(command) is c.DenyOffer
+            assert named
+        elif not (type(command) is c.WithdrawOffer and named):
+            assert event.outcome == "WITHDRAWN"
+            stands = self.notes.status == "RUNNING" and person.state == "ABOARD"
+            stands = stands and person.end > self.notes.at
+            stands = stands and self.notes.fits(person, f"{made.coach}-{made.berth}")
+            assert not stands, "an offer was withdrawn that stood"
+
+    # What a day brings.
+
+    def who(self, number):
+        row = self.chart["passengers"][number % len(self.chart["passengers"])]
+        return {"pnr": row["pnr"], "index": row["index"]}
+
+    def when(self, ago):
+        return None if ago is None else self.now - ago
+
+    @rule(minutes=st.integers(0, 100), ago=AGO, platform=PLATFORMS)
+    def go_on(self, minutes, ago, platform):
+        """What comes next: only a time that cannot be so may be refused."""
+        notes = self.notes
+        if notes.status != "RUNNING":
+            started = self.ask(c.StartJourney) is None
+            assert started is (notes.status == "RUNNING")
+            return
+        self.now += timedelta(minutes=minutes)
+        kind, place = c.Depart, notes.at
+        if notes.departed:
+            kind = c.Arrive
+            place = self.following()
+        code = self.chart["stations"][place]["code"]
+        at = self.when(ago)
+        error = self.ask(kind, station_code=code, at=at, platform=platform)
+        assert error is None or at is not None
+        assert (self.state.current, self.state.departed) == (notes.at, notes.departed)
+
+    @rule(numbers=st.lists(NUMBERS, min_size=1, max_size=5, unique=True), kind=MARKS)
+    def mark(self, numbers, kind):
+        for number in numbers:
+            self.ask(kind, **self.who(number))
+            self.check()
+
+    @rule(rest=st.integers(0, 3))
+    def board_those_who_wait(self, rest):
+        """Most of those on RAC and WL turn up, so there are candidates."""
+        for number, row in enumerate(self.chart["passengers"]):
+            if row["status"] != "CNF" and number % 4 != rest:
+                self.ask(c.MarkBoarded, **self.who(number))
+                self.check()
+
+    @rule(rest=st.integers(0, 3))
+    def miss_the_confirmed(self, rest):
+        """Some of the confirmed do not turn up, so there are vacancies."""
+        for number, row in enumerate(self.chart["passengers"]):
+            if row["status"] == "CNF" and number % 4 == rest:
+                self.ask(c.MarkNoShow, **self.who(number))
+                self.check()
+
+    @rule(kind=MARKS, number=NUMBERS)
+    def mark_twice(self, kind, number):
+        """A second identical mark changes nothing and succeeds."""
+        who = self.who(number)
+        if self.ask(kind, **who) is None:
+            seq = self.state.seq
+            assert self.ask(kind, **who) is None
+            assert self.state.seq == seq
+
+    @rule(second=MARKS, number=NUMBERS, minutes=st.sampled_from([0, 5, 29, 30, 31]))
+    def change_one_s_mind(self, second, number, minutes):
+        """An NT, and a while later another word on the same person."""
+        self.ask(c.MarkNoShow, **self.who(number))
+        self.now += timedelta(minutes=minutes)
+        self.ask(second, **self.who(number))
+
+    @rule(number=NUMBERS)
+    def cancel(self, number):
+        self.ask(c.CancelJourney, **self.who(number))
+
+    @rule(number=NUMBERS, on=st.integers(0, 4))
+    def change_boarding(self, number, on):
+        """Once, forward, to one of the next three stations, before the destination."""
+        notes, who = self.notes, self.who(number)
+        person = notes.people[f"{who['pnr']}/{who['index']}"]
+        place = min(person.start + on, notes.last)
+        ahead = place > notes.at or (place == notes.at and not notes.departed)
+        allowed = (
+            notes.status in ("SCHEDULED", "RUNNING")
+            and person.state == "DUE"
+            and person.end > notes.at
+            and (
+                place == person.start
+                or (
+                    not person.moved
+                    and place - person.start <= 3
+                    and place < person.end
+                    and ahead
+                    and place not in notes.skipped
+                )
+            )
+        )
+        code = self.chart["stations"][place]["code"]
+        error = self.ask(c.ChangeBoarding, **who, station_code=code)
+        assert (error is None) is allowed
+
+    @rule(seconds=WAITS, expire=st.sampled_from([True, True, False]))
+    def wait(self, seconds, expire):
+        """Time passes, or a clock is set back; the hub's timer may come or be late."""
+        self.now += timedelta(seconds=seconds)
+        if expire:
+            assert self.ask(c.ExpireOffers) is None
+            assert all(made.expires_at > self.now for made in self.notes.open.values())
+
+    @rule(
+        pick=st.integers(0, 40),
+        answer=st.sampled_from(list(ANSWERS)),
+        stale=st.sampled_from([False, False, True]),
+    )
+    def answer(self, pick, answer, stale):
+        """Exactly one answer wins; each later one is a conflict that names the outcome."""
+        offers = sorted(self.state.offers if stale else self.notes.open)
+        if not offers:
+            return
+        found = offers[pick % len(offers)]
+        offer = self.state.offers[found]
+        outcome = offer.state.value
+        if outcome == "OPEN" and offer.made.expires_at <= self.now:
+            outcome = "EXPIRED"
+        policy = self.chart["policy"]
+        error = self.ask(ANSWERS[answer], offer_id=found)
+        if outcome != "OPEN":
+            assert (error.code, error.details) == ("OFFER_CLOSED", {"outcome": outcome})
+        elif answer in ("ACCEPTED", "APPROVED") and answer != YES[policy]:
+            assert error.code == "CONFLICT"
+        else:
+            assert error is None
+            wanted = "ACCEPTED" if answer == "APPROVED" else answer
+            assert self.state.offers[found].state == wanted
+            assert found not in self.notes.open
+
+    @rule(pick=st.integers(0, 40))
+    def say_yes(self, pick):
+        """The right answer for the policy; too late it may be."""
+        if self.notes.open:
+            found = sorted(self.notes.open)[pick % len(self.notes.open)]
+            self.ask(ANSWERS[YES[self.chart["policy"]]], offer_id=found)
+
+    @rule(pick=st.integers(0, 40))
+    def say_no(self, pick):
+        if self.notes.open:
+            found = sorted(self.notes.open)[pick % len(self.notes.open)]
+            self.ask(c.DenyOffer, offer_id=found)
+
+    @rule(rest=st.integers(0, 3))
+    def leave(self, rest):
+        """On to the next station on time, most of the people marked: a plain day."""
+        self.board_most(rest)
+        if self.notes.status == "RUNNING" and not self.notes.departed:
+            self.go(c.Depart, self.notes.at)
+            self.check()
+            self.go(c.Arrive, self.following())
+
+    def following(self):
+        return min(set(range(self.notes.at + 1, self.notes.last + 1)) - self.notes.skipped)
+
+    def go(self, kind, place):
+        assert self.ask(kind, station_code=f"ST{place}") is None
+
+    def board_most(self, rest):
+        for number in range(len(self.chart["passengers"])):
+            if number % 4 != rest:
+                self.ask(c.MarkBoarded, **self.who(number))
+                self.check()
+
+    @rule(
+        code=CODES,
+        minutes=st.sampled_from([0, 5, -7, 90, -120, 2880, -121, 2881]),
+        platform=st.sampled_from([None, "1", "7A"]),
+        confirmed=st.booleans(),
+    )
+    def report(self, code, minutes, platform, confirmed):
+        """Control has news: of a delay, a platform, or a station that is not served."""
+        if platform is not None:
+            self.ask(c.SetPlatform, station_code=code, platform=platform, confirmed=confirmed)
+        elif confirmed:
+            self.ask(c.SetDelay, delay_minutes=minutes)
+        else:
+            self.ask(c.SkipStation, station_code=code)
+
+    @rule(really=st.sampled_from([False] * 19 + [True]))
+    def cancel_the_train(self, really):
+        if really:
+            self.ask(c.CancelTrain, reason="flood")
+
+    # What no day should bring.
+
+    @rule(nonsense=NONSENSE)
+    def nonsense(self, nonsense):
+        """Nobody, nowhere, at no time: it is refused, or changes as little as it says."""
+        before, (kind, fields) = self.notes.at, nonsense
+        fields = dict(fields)
+        if "at" in fields:
+            fields["at"] = self.when(fields["at"])
+        error = self.ask(kind, **fields)
+        # Wherever somebody says that the train is, it moves to the next station at most.
+        assert set(range(before + 1, self.state.current)) <= self.notes.skipped
+        if kind in ANSWERS.values():
+            assert error.code == "UNKNOWN_OFFER"
+        assert self.give(self.command).code == "CONFLICT"  # nor is the run registered again
+
+    # What holds at every step.
+
+    @invariant()
+    def check(self):
+        self.the_state_is_the_fold_of_its_log()
+        self.everybody_booked_is_in_one_state()
+        self.every_berth_is_held_as_the_notebook_has_it()
+        self.every_open_offer_stands()
+        self.matching_is_complete()
+        self.the_indexes_agree_with_a_scan()
+
+    def the_state_is_the_fold_of_its_log(self):
+        """Live, or read back from the journal by another process: the same in every part."""
+        assert picture(self.again) == picture(self.state)
+        assert self.state.seq == len(self.log)
+
+    def everybody_booked_is_in_one_state(self):
+        """Aboard, NT, due, alighted and cancelled add up to those booked."""
+        people, state = self.notes.people, self.state
+        assert len(people) == len(state.passengers) == len(self.chart["passengers"])
+        counts = Counter(person.state for person in people.values())
+        for person in people.values():
+            each = state.passengers[person.key]
+            assert (each.state, each.status) == (person.state, person.status)
+            assert (each.berth_key, state.by_station[each.from_]) == (person.berth, person.start)
+            if person.state == "ABOARD":
+                assert person.start <= self.notes.at < person.end
+                assert self.notes.status == "RUNNING"
+        assert (state.status, state.current) == (self.notes.status, self.notes.at)
+        shown = figures(state)
+        for name in ("aboard", "due", "nt"):
+            assert sum(row[name] for row in shown["classes"]) == counts[name.upper()]
+        assert sum(row["booked"] for row in shown["classes"]) == len(people)
+        moved = [event for event in self.log if type(event) is e.UpgradeConfirmed]
+        assert sum(row["upgraded"] for row in shown["classes"]) == len(moved)
+        assert [event.pnr for event in state.upgrades] == [event.pnr for event in moved]
+        for row in (*shown["classes"], *shown["coaches"]):
+            assert row["aboard"] + row["due"] + row["nt"] <= row["booked"]
+            assert row["rac"] + row["upgraded"] <= row["booked"]
+
+    def every_berth_is_held_as_the_notebook_has_it(self):
+        """One a segment, or two on RAC in a side lower; and nobody has two berths on one."""
+        held, vacant = self.notes.legs, Counter()
+        for leg in range(self.notes.last):
+            seen = []
+            for key, kind in KIND.items():
+                there = held.get((key, leg), {})
+                assert set(self.state.occupancy.at(key, leg)) == set(there)
+                assert sum(there.values()) <= 2
+                assert kind == "a" or 1 not in there.values()
+                seen += there
+                vacant[key.partition("-")[0]] += leg == self.notes.at and not there
+            assert len(seen) == len(set(seen))
+        if self.notes.at < self.notes.last:
+            assert {row["coach"]: row["vacant"] for row in figures(self.state)["coaches"]} == {
+                coach: vacant[coach] for coach in COACHES
+            }
+
+    def every_open_offer_stands(self):
+        """The vacancy is there, the berth is free to the destination, the passenger is aboard."""
+        state, notes = self.state, self.notes
+        opened = {found for found, offer in state.offers.items() if offer.state == "OPEN"}
+        assert opened == set(notes.open)
+        assert opened == {offer.id for offer in state.open_by_berth.values()}
+        assert opened == {offer.id for offer in state.open_by_person.values()}
+        assert len(opened) == len(state.open_by_berth) == len(state.open_by_person)
+        for found in opened:
+            offer, person = state.offers[found], self.person_of(notes.open[found])
+            assert state.open_by_berth[offer.key] is state.open_by_person[person.key] is offer
+            assert notes.is_vacant(offer.key)
+            assert notes.status == "RUNNING"
+            assert person.state == "ABOARD"
+            assert person.status != "CNF"
+            assert person.end > notes.at
+            assert notes.fits(person, offer.key)
+
+    def matching_is_complete(self):
+        """No vacancy that is not on offer fits a candidate who has not had an offer of it."""
+        notes = self.notes
+        if notes.status != "RUNNING":
+            return
+        free = [key for key in notes.vacant if notes.is_vacant(key) and key not in notes.held()]
+        able = [p for p in notes.people.values() if p.status != "CNF" and notes.is_able(p)]
+        for key in free:
+            for person in able:
+                idle = notes.fits(person, key) and person.key not in notes.refused[key]
+                assert not idle, f"{key} is vacant and fits {person.key}"
+
+    def the_indexes_agree_with_a_scan(self):
+        """Each index finds whom going through them all would find."""
+        state = self.state
+        pnrs, users, boarding, alighting, waiting = {}, {}, {}, {}, {}
+        for person, each in state.passengers.items():
+            assert person == each.person
+            pnrs.setdefault(each.booking.pnr, []).append(person)
+            users.setdefault(each.booking.irctc_id, []).append(person)
+            boarding.setdefault(state.by_station[each.from_], set()).add(person)
+            alighting.setdefault(state.by_station[each.booking.to], set()).add(person)
+        for class_ in ("SL", "2A"):
+            waiting[class_] = [person.key for person in self.notes.order(class_)]
+        assert (state.by_pnr, state.by_user) == (pnrs, users)
+        for index, scanned in (
+            (state.boarding_at, boarding),
+            (state.alighting_at, alighting),
+        ):
+            assert {place: set(there) for place, there in index.items() if there} == scanned
+        for class_, there in waiting.items():
+            assert list(state.waiting.get(class_, ())) == there
+        codes = [row["code"] for row in self.chart["stations"]]
+        assert list(state.by_station.items()) == [(code, n) for n, code in enumerate(codes)]
+        assert {stop.index for stop in state.stops if stop.skipped} == self.notes.skipped
+
+    def teardown(self):
+        """Once more at the end, all of the log at once."""
+        if hasattr(self, "log"):
+            assert picture(fold(self.state.run, self.log)) == picture(self.state)
+
+
+class TestJourneys(Journeys.TestCase):
+    """A run is the fold of its log, a failed command changes nothing, and no berth is wasted."""
+
+    settings = settings(
+        max_examples=EXAMPLES,
+        stateful_step_count=STEPS_EACH,
+        deadline=None,
+        print_blob=True,
+        suppress_health_check=[HealthCheck.too_slow],  # a busy machine is no fault
+    )
+
+    def runTest(self):  # noqa: N802 (unittest's name)
+        super().runTest()
+        print(*(f"{name:40}{count:7}" for name, count in sorted(SEEN.items())), sep="\n")
+        assert SEEN["steps"] >= STEPS
+        # Each answer, each end of an offer, and each event came up, or the rest says little.
+        for command in {*c.COMMANDS.values(), c.ExpireOffers} - {c.Batch}:
+            assert SEEN[f"{command.__name__}: done"], command
+        for name in e.EVENTS:
+            assert SEEN[name], name

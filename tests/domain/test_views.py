@@ -1,0 +1,267 @@
+"""trainhub/domain/views.py: what may be read of a run, and by whom."""
+
+import pytest
+from railway import Driver, chart, person, rac, station
+
+from trainhub.domain import commands as c
+from trainhub.domain.model import Role
+from trainhub.domain.views import (
+    berth_plan,
+    figures,
+    offer_view,
+    person_view,
+    rac_view,
+    run_view,
+    summary,
+    vacancies_view,
+    visible_offers,
+)
+
+NONE = {"coach": None, "berth": None}
+
+
+def at(day_time):
+    return f"2026-11-23T{day_time}:00+05:30"
+
+
+def test_a_summary_says_where_the_train_is():
+    """The run in a few fields, for everyone."""
+    run = Driver()
+    run.go_to("BBB")
+    assert summary(run.state) == {
+        "trainNo": "12345",
+        "trainName": "TEST EXP",
+        "startDate": "2026-11-23",
+        "status": "RUNNING",
+        "seq": 4,
+        "stations": 5,
+        "index": 1,
+        "departed": False,
+        "station": {"code": "BBB", "name": "STATION BBB"},
+        "next": {"code": "CCC", "name": "STATION CCC", "expected": at("11:00")},
+        "delayMinutes": 0,
+    }
+
+
+def test_a_summary_of_a_run_before_and_after():
+    """Before it starts a run is at its first station; at the terminus nothing is next."""
+    run = Driver()
+    before = summary(run.state)
+    assert (before["status"], before["index"], before["next"]["code"]) == ("SCHEDULED", 0, "BBB")
+    run.go_to("EEE")
+    after = summary(run.state)
+    assert (after["status"], after["station"]["code"], after["next"]) == ("COMPLETED", "EEE", None)
+
+
+def test_three_times_are_kept_apart_at_each_stop():
+    """Scheduled, expected and actual: what was is no longer expected to be otherwise."""
+    run = Driver()
+    run.start()
+    late = run.state.stops[0].scheduled_departure
+    run.now = late.replace(minute=25)
+    run.depart("AAA")
+    first, second = run_view(run.state, None, None)["stations"][:2]
+    assert first["scheduledDeparture"] == at("09:10")
+    assert first["expectedDeparture"] == first["actualDeparture"] == at("09:25")
+    assert second["scheduledArrival"] == at("10:00")
+    assert second["expectedArrival"] == at("10:15")
+    assert second["actualArrival"] is None
+    run.now = run.now.replace(hour=10, minute=4)
+    run.give(c.Arrive(train_no="12345", station_code="BBB", platform="9"))
+    first, second = run_view(run.state, None, None)["stations"][:2]
+    assert first["actualDeparture"] == at("09:25")
+    assert second["scheduledArrival"] == at("10:00")
+    assert second["expectedArrival"] == second["actualArrival"] == at("10:04")
+    assert second["expectedDeparture"] == at("10:14")
+    assert second["actualDeparture"] is None
+    assert (first["platform"], second["platform"]) == ("1", "9")
+
+
+def test_the_ends_of_a_run_have_one_time_each():
+    """Nobody arrives at the first station or departs from the last, whatever the chart says."""
+    ends = [station(n) for n in range(5)]
+    ends[0]["arrival"], ends[4]["departure"] = "08:50", "13:20"
+    stations = run_view(Driver(stations=ends).state, None, None)["stations"]
+    assert [stations[0][f"{kind}Arrival"] for kind in ("scheduled", "expected")] == [None, None]
+    assert [stations[4][f"{kind}Departure"] for kind in ("scheduled", "expected")] == [None, None]
+    assert [each["index"] for each in stations] == [0, 1, 2, 3, 4]
+    assert [each["distanceKm"] for each in stations] == [0, 100, 200, 300, 400]
+
+
+@pytest.mark.parametrize(
+    ("role", "user", "seen"),
+    [
+        (Role.TTE, "T1", ["IR_1", "IR_2", "IR_10"]),
+        (Role.ADMIN, "control", ["IR_1", "IR_2", "IR_10"]),
+        (Role.PASSENGER, "IR_2", ["IR_2"]),
+        (Role.PASSENGER, "IR_99", []),
+        (Role.PASSENGER, None, None),
+        (Role.SERVICE, "IR_2", None),
+        (None, None, None),
+    ],
+)
+def test_people_are_read_by_the_staff_and_by_themselves(role, user, seen):
+    """A passenger's data goes to that passenger and to the run's staff only."""
+    run = Driver(person(1), person(2), rac(10, 1))
+    people = run_view(run.state, role, user).get("passengers")
+    assert (people and [each["irctcId"] for each in people]) == seen
+
+
+def test_who_reads_nobody_reads_no_word_of_them():
+    """No name, PNR, irctcId or e-mail stands anywhere in what everyone may read."""
+    text = repr(run_view(Driver().state, None, None))
+    for row in chart()["passengers"]:
+        assert not any(row[field] in text for field in ("pnr", "irctcId", "name", "email"))
+
+
+def test_a_user_reads_all_whom_they_booked():
+    """A passenger's own are all those with that irctcId, on whichever PNR."""
+    run = Driver(person(1), person(1, index=2, berth=2), person(3, irctcId="IR_1"), person(4))
+    people = run_view(run.state, Role.PASSENGER, "IR_1")["passengers"]
+    assert [(each["pnr"], each["index"]) for each in people] == [
+        *(("4512345601", 1), ("4512345601", 2), ("4512345603", 1))
+    ]
+
+
+def test_a_person_is_the_chart_s_fields_and_how_things_stand():
+    """The chart's fields, with status, state, coach and berth as they are now."""
+    run = Driver(person(1), rac(10, 4))
+    run.start()
+    run.board(10)
+    view = person_view(run.state.passenger("4512345610", 1))
+    known = {name: value for name, value in view.items() if value is not None}
+    assert known == {**rac(10, 4), "state": "ABOARD"}
+    assert set(view) - set(known) == {"age", "gender", "phone", "upgradedFrom"}
+
+
+def row(booked, aboard, due, nt, rac, vacant, upgraded=0):
+    counts = {"booked": booked, "aboard": aboard, "due": due, "nt": nt, "rac": rac}
+    return {**counts, "upgraded": upgraded, "vacant": vacant}
+
+
+def test_figures_count_people_and_berths_by_class_and_coach():
+    """Booked, aboard, NT and the berths vacant on this leg; a shared side lower is one berth."""
+    coaches = [
+        {"code": "S1", "class": "SL", "berths": 72},
+        {"code": "S2", "class": "SL", "berths": 8},
+        {"code": "A1", "class": "2A", "berths": 46},
+    ]
+    people = [
+        *(person(1), person(2, "AAA", "CCC"), person(3, "BBB"), rac(10, 1), rac(11, 2)),
+        person(4, coach="S2"),
+        person(5, coach="A1", **{"class": "2A"}),
+        person(20, status="WL", number=1, coach=None, berth=None),
+        person(21, status="WL", number=1, coach=None, berth=None, **{"class": "1A"}),
+    ]
+    run = Driver(*people, coaches=coaches)
+    run.start()
+    for number in (1, 2, 10, 20):
+        run.board(number)
+    run.no_show(4)
+    assert figures(run.state) == {
+        "classes": [
+            {"class": "SL", **row(7, 4, 2, 1, 2, 77)},
+            {"class": "2A", **row(1, 0, 1, 0, 0, 45)},
+            {"class": "1A", **row(1, 0, 1, 0, 0, 0)},
+        ],
+        "coaches": [
+            {"coach": "S1", **row(5, 3, 2, 0, 2, 69)},
+            {"coach": "S2", **row(1, 0, 0, 1, 0, 8)},
+            {"coach": "A1", **row(1, 0, 1, 0, 0, 45)},
+        ],
+    }
+    run.go_to("BBB")  # berth 3 is held from here on
+    assert figures(run.state)["coaches"][0]["vacant"] == 68
+    run.go_to("CCC")  # and berth 2 no longer
+    first = figures(run.state)["coaches"][0]
+    assert first == {"coach": "S1", **row(5, 2, 2, 0, 2, 69)}
+    run.go_to("EEE")
+    assert [row["aboard"] for row in figures(run.state)["classes"]] == [0, 0, 0]
+    assert [row["vacant"] for row in figures(run.state)["coaches"]] == [72, 8, 46]
+
+
+def test_figures_are_made_anew_at_each_call():
+    """Derived from the state, never kept: whoever changes what they got changes nothing."""
+    run = Driver()
+    figures(run.state)["classes"].clear()
+    assert figures(run.state)["classes"]
+
+
+def test_figures_of_an_upgrade():
+    """RAC waiting and upgraded: who got a berth is no longer on RAC, and counted where they sit."""
+    coaches = [{"code": code, "class": "SL", "berths": 8} for code in ("S1", "S2")]
+    run = Driver(person(1, coach="S2"), rac(10, 1), coaches=coaches, policy="AUTO")
+    run.start()
+    run.board(10)
+    assert figures(run.state)["coaches"][0] == {"coach": "S1", **row(1, 1, 0, 0, 1, 7)}
+    run.no_show(1)
+    first, second = figures(run.state)["coaches"]
+    assert first == {"coach": "S1", **row(0, 0, 0, 0, 0, 8)}
+    assert second == {"coach": "S2", **row(2, 1, 0, 1, 0, 7, upgraded=1)}
+    assert person_view(run.state.passenger("4512345610", 1))["upgradedFrom"] == "RAC 1"
+    assert person_view(run.state.passenger("4512345610", 1))["status"] == "CNF"
+
+
+def test_an_offer_names_others_to_the_staff_only():
+    """The reason names others; a passenger reads their own offers, without it."""
+    run = Driver(person(1), rac(10, 1), rac(11, 2))
+    run.start()
+    run.board(11)
+    run.no_show(1)
+    (offer,) = run.state.offers.values()
+    assert [each["outcome"] for each in offer_view(offer, Role.TTE)["reason"]] == [
+        *("is DUE, not aboard", "chosen")
+    ]
+    assert list(visible_offers(run.state, Role.PASSENGER, "IR_11")) == [offer]
+    assert list(visible_offers(run.state, Role.TTE, "T1")) == [offer]
+    for role, user in ((Role.PASSENGER, "IR_10"), (Role.SERVICE, "IR_11"), (None, None)):
+        assert list(visible_offers(run.state, role, user)) == []
+    text = repr(offer_view(offer, Role.PASSENGER))
+    assert "4512345611" in text
+    assert "4512345610" not in text
+    assert "Person" not in text
+
+
+def test_those_who_wait_are_read_in_their_turn():
+    """RAC by number and then WL, with the offer that is open."""
+    run = Driver(person(1), rac(10, 10), rac(11, 9), person(20, status="WL", number=1, **NONE))
+    run.start()
+    run.board(11)
+    run.no_show(1)
+    assert [(row["pnr"][-2:], row["offerId"]) for row in rac_view(run.state)] == [
+        *(("11", "12345.2026-11-23.6"), ("10", None), ("20", None))
+    ]
+
+
+def test_a_vacancy_says_until_where_why_and_for_whom():
+    """Each berth that is free on the coming leg; UNBOOKED where nobody ever had it there."""
+    coaches = [{"code": "S1", "class": "SL", "berths": 8}]
+    people = person(1), person(2), person(3, "CCC"), person(4, "AAA", "BBB"), rac(10, 1)
+    run = Driver(*people, coaches=coaches)
+    run.start()
+    run.board(10)
+    run.no_show(1)
+    found = {row["berth"]: row for row in vacancies_view(run.state)}
+    assert sorted(found) == [1, 3, 5, 6, 7, 8]
+    assert (found[1]["cause"], found[1]["offerId"]) == ("NO_SHOW", "12345.2026-11-23.6")
+    assert (found[3]["cause"], found[3]["to"], found[3]["offerId"]) == ("UNBOOKED", "CCC", None)
+    assert (found[7]["half"], found[8]["half"]) == (True, False)
+    run.board(4)
+    run.go_to("BBB")
+    found = {row["berth"]: row for row in vacancies_view(run.state)}
+    assert (found[4]["cause"], found[4]["from"], found[4]["to"]) == ("ALIGHTED", "BBB", "EEE")
+    run.go_to("EEE")
+    assert vacancies_view(run.state) == []
+
+
+def test_a_coach_is_read_berth_by_berth():
+    """A coach's berths, each with its holders and the stations between which they have it."""
+    run = Driver(person(1, "AAA", "BBB"), person(3, "BBB", berth=1), rac(10, 1), rac(11, 2))
+    plan = {
+        row["berth"]: row["holders"] for row in berth_plan(run.state, run.state.chart.coaches[0])
+    }
+    assert [(h["name"], h["from"], h["to"], h["half"]) for h in plan[1]] == [
+        *(("Person 1", "AAA", "BBB", False), ("Person 3", "BBB", "EEE", False))
+    ]
+    assert [(h["name"], h["half"]) for h in plan[7]] == [("Person 10", True), ("Person 11", True)]
+    assert not plan[2]

@@ -1,0 +1,430 @@
+"""trainhub/notifications.py: who is told on the phone, and a queue that nobody waits for."""
+
+import asyncio
+import logging
+
+import pytest
+from fakes import MemoryJournal, Postbox
+from railway import MORNING, PEOPLE, RUN, TRAIN, Driver, person, register
+from voyage import to_its_end, voyages
+
+from trainhub import notifications
+from trainhub.domain import commands as c
+from trainhub.domain import events as e
+from trainhub.domain.model import Level, Role
+from trainhub.identity import Identity
+from trainhub.journal import CATCH_UP, Log, Reader, Record
+from trainhub.notifications import AT_ONCE, TRIES, Channel, Job, Notifications, jobs
+
+ADMIN = Identity("control", Role.ADMIN, frozenset({"*"}))
+
+
+def records(first, last):
+    event = e.Announcement(at=MORNING, text="x", level=Level.INFO, audience_=c.To.EVERYONE)
+    return [Record(position, RUN, position, event) for position in range(first, last + 1)]
+
+
+def job(position, channel=Channel.EMAIL):
+    return Job(f"j{position}", position, channel, "a@example.org", "subject", "body")
+
+
+def one_each(record):
+    """A job for each record."""
+    return [job(record.position)]
+
+
+def make_queue(sender, make=one_each, **limits):
+    return Notifications(sender, make, **limits)
+
+
+def jobs_of(driver):
+    """The jobs of each of a run's events, as (type, jobs)."""
+    return [
+        (type(event), list(jobs(driver.state, Record(100 + seq, RUN, seq, event))))
+        for seq, event in enumerate(driver.events, start=1)
+    ]
+
+
+class Choosy(Postbox):
+    """Refuses the jobs that are named; `tried` has the id of each that came."""
+
+    def __init__(self, *refused):
+        super().__init__()
+        self.refused = set(refused)
+        self.tried = []
+
+    async def send(self, job):
+        self.tried.append(job.id)
+        if job.id in self.refused:
+            raise OSError("not this one")
+        await super().send(job)
+
+
+class Hanging(Postbox):
+    """Brings nothing anywhere until `gate` is set; `inside` is how many jobs it has in hand."""
+
+    def __init__(self):
+        super().__init__()
+        self.inside = self.most = 0
+        self.gate = asyncio.Event()
+
+    async def send(self, job):
+        self.inside += 1
+        self.most = max(self.most, self.inside)
+        try:
+            await self.gate.wait()
+        finally:
+            self.inside -= 1
+        await super().send(job)
+
+
+async def turns(count=20):
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+# --- which records make which jobs ----------------------------------------------------------
+
+
+def test_what_is_told_by_mail_and_push():
+    """What a person must act on or plan by; nothing else makes a job."""
+    made = [each for driver in voyages() for each in jobs_of(driver)]
+    told = {e.NoShow, e.NoShowUndone, e.TrainCancelled, e.UpgradeOffer, e.UpgradeConfirmed}
+    assert {kind for kind, those in made if those} == told
+    assert {kind for kind, those in made if not those} == set(e.TYPES) - told
+
+
+def test_the_person_s_address_gets_the_mail_and_their_user_the_push():
+    """An event of one person makes jobs for nobody else, whoever holds a better claim."""
+    driver = to_its_end()
+    for event, (_, those) in zip(driver.events, jobs_of(driver), strict=True):
+        if those:
+            number = event.user.removeprefix("IR_")
+            assert [(each.channel, each.to) for each in those] == [
+                (Channel.EMAIL, f"person{number}@example.org"),
+                (Channel.PUSH, event.user),
+            ]
+
+
+def test_a_train_that_is_cancelled_is_told_to_each_user_once():
+    """Whoever booked three people gets one mail; those without an address get the push."""
+    driver = Driver(
+        *(person(who, irctcId="IR_1", pnr="4512345601", index=who) for who in (1, 2, 3)),
+        person(4, email=None),
+    )
+    driver.give(c.CancelTrain(**TRAIN, reason="a flood"))
+    ((_, those),) = [each for each in jobs_of(driver) if each[1]]
+    assert {(each.channel, each.to) for each in those} == {
+        (Channel.EMAIL, "person1@example.org"),
+        (Channel.PUSH, "IR_1"),
+        (Channel.PUSH, "IR_4"),
+    }
+    assert len(those) == 3
+    assert {each.body for each in those} == {"TEST EXP of 23 November 2026 is cancelled: a flood."}
+
+
+def test_an_offer_and_an_upgrade_name_the_berth():
+    """Which berth, to where, and until when by the clock of the train."""
+    driver = to_its_end()
+    mails = {kind: those[0] for kind, those in reversed(jobs_of(driver)) if those}
+    offer, upgrade = mails[e.UpgradeOffer], mails[e.UpgradeConfirmed]
+    assert offer.subject == "Train 12345: a berth of your own is free"
+    assert offer.body == (
+        "Berth S1-1 (lower) is held for you, to EEE. Answer in the app, or tell the ticket "
+        "examiner, before 08:05: after that the next passenger is asked."
+    )
+    assert upgrade.subject == "Train 12345: you have berth S1-1"
+    assert upgrade.body == "Person 11 now travels confirmed in berth S1-1, to EEE."
+
+
+def test_the_words_say_who_where_and_what_to_do():
+    """A no-show names the train, the person and the berth, and how long there is to object."""
+    driver = Driver()
+    driver.start()
+    driver.no_show(1)
+    driver.undo(1)
+    told = [those[0] for _, those in jobs_of(driver) if those]
+    assert told[0].subject == "Train 12345: you are marked as not turned up"
+    assert told[0].body == (
+        "The ticket examiner of TEST EXP did not find Person 1 (berth S1-1), AAA to EEE. "
+        "If you are on the train, speak to the examiner within 30 minutes: "
+        "after that the berth may go to another passenger."
+    )
+    assert told[1].subject == "Train 12345: you are expected on board again"
+    assert "'not turned up' for Person 1 (berth S1-1), AAA to EEE on TEST EXP" in told[1].body
+
+
+def test_who_has_no_berth_is_told_of_none():
+    """A person on the waiting list: no empty 'berth' in the words."""
+    driver = Driver()
+    driver.start()
+    driver.no_show(20)
+    bodies = [each.body for _, those in jobs_of(driver) for each in those]
+    assert len(bodies) == 2
+    assert all("find Person 20, AAA to EEE." in body for body in bodies)
+
+
+def test_who_has_no_address_gets_the_push_alone():
+    """An e-mail address is not asked of every passenger."""
+    driver = Driver(person(1, email=None), person(2))
+    driver.start()
+    driver.no_show(1)
+    made = [each for _, those in jobs_of(driver) for each in those]
+    assert [(each.channel, each.to) for each in made] == [(Channel.PUSH, "IR_1")]
+
+
+def test_the_same_record_makes_the_same_jobs():
+    """Ids and words hold over a restart, so that a job sent twice can be known; ids are unique."""
+    driver = Driver(*PEOPLE)
+    driver.start()
+    driver.no_show(1)
+    driver.undo(1)
+    driver.no_show(1)
+    first = [each for _, those in jobs_of(driver) for each in those]
+    driver.go_to("CCC")
+    again = [each for _, those in jobs_of(driver) for each in those]
+    assert again == first
+    assert len({each.id for each in first}) == len(first) == 6
+    assert first[0].id == "12345_2026-11-23_3-IR_1-email"
+    assert first[0].position == 103
+
+
+# --- the queue ------------------------------------------------------------------------------
+
+
+@pytest.mark.gen_test
+async def test_a_drain_sends_all_that_waits():
+    """Each job once; afterwards nothing is open."""
+    post = Postbox()
+    queue = make_queue(post)
+    queue.take(records(1, 50))
+    assert (queue.depth, queue.oldest) == (50, 1)
+    await queue.drain()
+    assert sorted(each.position for each in post.jobs) == list(range(1, 51))
+    assert (queue.depth, queue.oldest) == (0, None)
+    assert (queue.sent, queue.retried, queue.failed) == (50, 0, 0)
+    await queue.drain()
+    assert len(post.jobs) == 50
+
+
+@pytest.mark.gen_test
+async def test_a_sender_has_few_jobs_at_once():
+    """At most AT_ONCE: a thousand jobs are not a thousand connections."""
+    sender = Hanging()
+    queue = make_queue(sender)
+    queue.take(records(1, 3 * AT_ONCE + 1))
+    draining = asyncio.ensure_future(queue.drain())
+    await turns()
+    assert sender.inside == AT_ONCE
+    sender.gate.set()
+    await draining
+    assert sender.most == AT_ONCE
+    assert queue.sent == 3 * AT_ONCE + 1
+
+
+@pytest.mark.gen_test
+async def test_enqueueing_never_waits_for_a_sender_that_hangs(make_hub):
+    """A command is answered, and its job queued, while the sender brings nothing anywhere."""
+    journal, sender = MemoryJournal(), Hanging()
+    hub = make_hub(journal)
+    queue = make_queue(sender, lambda record: list(jobs(hub.state(record.run), record)))
+    reader = Reader("notifications", journal, queue)
+    await reader.open()
+    hub.readers = [reader]
+    await hub.execute(register(), ADMIN)
+    await hub.execute(c.StartJourney(**TRAIN), ADMIN)
+    await hub.execute(c.MarkNoShow(**TRAIN, pnr="4512345601", index=1), ADMIN)
+    draining = asyncio.ensure_future(queue.drain())
+    await turns()
+    assert sender.inside == 2
+    async with asyncio.timeout(2):
+        await hub.execute(c.MarkNoShow(**TRAIN, pnr="4512345602", index=1), ADMIN)
+        await queue.drain()
+    assert not draining.done()
+    assert queue.depth == 4
+    assert reader.done == 2  # what comes after it waits for the jobs of the third record
+    sender.gate.set()
+    await draining
+    await queue.drain()
+    assert queue.sent == 4
+    assert reader.done == journal.head
+
+
+@pytest.mark.gen_test
+async def test_a_send_that_hangs_is_broken_off(monkeypatch):
+    """After SEND_SECONDS it counts as a failed try like any other."""
+    monkeypatch.setattr(notifications, "SEND_SECONDS", 0.01)
+    sender = Hanging()
+    queue = make_queue(sender)
+    queue.take(records(1, 2))
+    await queue.drain()
+    assert sender.inside == 0
+    assert (queue.retried, queue.depth) == (2, 2)
+    sender.gate.set()
+    await queue.drain()
+    assert (queue.sent, queue.depth) == (2, 0)
+
+
+@pytest.mark.gen_test
+async def test_a_drain_while_a_drain_runs_does_nothing():
+    """The timer comes round again: no job is sent by two at once."""
+    sender = Hanging()
+    queue = make_queue(sender)
+    queue.take(records(1, 3))
+    first = asyncio.ensure_future(queue.drain())
+    await turns()
+    queue.take(records(4, 4))
+    async with asyncio.timeout(1):
+        await queue.drain()
+    assert sender.inside == 3
+    sender.gate.set()
+    await first
+    await queue.drain()
+    assert sorted(each.position for each in sender.jobs) == [1, 2, 3, 4]
+
+
+# --- tries ----------------------------------------------------------------------------------
+
+
+@pytest.mark.gen_test
+async def test_a_job_that_failed_waits_for_the_next_drain():
+    """One try for each drain: a sender that is down is not asked five times in a row."""
+    sender = Choosy("j2")
+    queue = make_queue(sender)
+    queue.take(records(1, 3))
+    await queue.drain()
+    assert sorted(sender.tried) == ["j1", "j2", "j3"]
+    assert (queue.sent, queue.retried, queue.failed, queue.depth) == (2, 1, 0, 1)
+    sender.refused.clear()
+    await queue.drain()
+    assert sender.tried[3:] == ["j2"]
+    assert (queue.sent, queue.retried, queue.failed, queue.depth) == (3, 1, 0, 0)
+
+
+@pytest.mark.gen_test
+async def test_a_job_is_given_up_after_five_tries(caplog):
+    """Counted as failed, told in the log by its id and nobody's address, and never tried again."""
+    assert TRIES == 5
+    sender = Choosy("j1")
+    queue = make_queue(sender)
+    queue.take(records(1, 2))
+    for tries in range(1, 5):
+        await queue.drain()
+        assert (queue.retried, queue.failed, queue.oldest) == (tries, 0, 1)
+    assert caplog.records == []
+    for _ in range(3):
+        await queue.drain()
+    assert sender.tried.count("j1") == 5
+    assert (queue.sent, queue.retried, queue.failed) == (1, 4, 1)
+    assert (queue.depth, queue.oldest) == (0, None)
+    (line,) = caplog.records
+    assert line.levelno == logging.ERROR
+    assert line.getMessage() == "job j1 is given up after 5 tries: OSError('not this one')"
+
+
+@pytest.mark.gen_test
+async def test_a_job_that_fails_holds_up_no_other():
+    """The others go out in the same drain, however many stand behind it."""
+    sender = Choosy("j1")
+    queue = make_queue(sender)
+    queue.take(records(1, 3 * AT_ONCE))
+    await queue.drain()
+    assert queue.sent == 3 * AT_ONCE - 1
+
+
+# --- limits and the place in the log --------------------------------------------------------
+
+
+@pytest.mark.gen_test
+async def test_the_queue_is_bounded():
+    """Full at its capacity, whether jobs wait or are being sent; the rest is in the journal."""
+    journal, sender = MemoryJournal(), Hanging()
+    queue = make_queue(sender, capacity=10)
+    reader = Reader("notifications", journal, queue)
+    await reader.open()
+    log = Log(journal, reader.offer, print)
+    for seq in range(1, 6):
+        await log.append(RUN, seq, [records(1, 1)[0].event])
+    assert not queue.full
+    draining = asyncio.ensure_future(queue.drain())
+    await turns()
+    for seq in range(6, 101):
+        await log.append(RUN, seq, [records(1, 1)[0].event])
+        await reader.catch_up()
+    assert queue.full
+    assert (queue.depth, reader.behind) == (10, 90)
+    sender.gate.set()
+    await draining
+    await queue.drain()
+    while reader.behind:
+        await reader.catch_up()
+        assert queue.depth < 10 + CATCH_UP
+        await queue.drain()
+    assert [each.position for each in sender.jobs] == list(range(1, 101))
+
+
+@pytest.mark.gen_test
+async def test_a_failed_job_still_counts_towards_the_capacity():
+    """A sender that is down for long cannot make the queue grow past it."""
+    sender = Choosy(*(f"j{n}" for n in range(1, 5)))
+    queue = make_queue(sender, capacity=4)
+    queue.take(records(1, 4))
+    for _ in range(TRIES - 1):
+        await queue.drain()
+        assert queue.full
+    await queue.drain()
+    assert not queue.full
+    assert queue.failed == 4
+
+
+@pytest.mark.gen_test
+async def test_oldest_is_the_first_that_is_not_done_with():
+    """A job that is tried again keeps its place, though later ones have gone out meanwhile."""
+    sender = Choosy("j3")
+    queue = make_queue(sender)
+    queue.take(records(1, 5))
+    await queue.drain()
+    assert queue.oldest == 3
+    queue.take(records(6, 6))
+    await queue.drain()
+    assert queue.oldest == 3
+    sender.refused.clear()
+    await queue.drain()
+    assert queue.oldest is None
+
+
+@pytest.mark.gen_test
+async def test_a_record_s_place_is_kept_until_all_its_jobs_are_done():
+    """The mail is out and the push is not: after a restart the record comes again."""
+    sender = Choosy("1-push")
+
+    def two_each(record):
+        for channel in Channel:
+            name = f"{record.position}-{channel.lower()}"
+            yield Job(name, record.position, channel, "x", "subject", "body")
+
+    journal = MemoryJournal()
+    queue = make_queue(sender, two_each)
+    reader = Reader("notifications", journal, queue)
+    await journal.commit(records(1, 2))
+    await reader.catch_up()
+    await queue.drain()
+    assert queue.sent == 3
+    assert reader.done == 0
+    sender.refused.clear()
+    await queue.drain()
+    assert reader.done == 2
+
+
+@pytest.mark.gen_test
+async def test_a_drain_that_is_broken_off_keeps_the_place():
+    """Cancelled at the hub's end: what the sender had in hand is not counted as done."""
+    sender = Hanging()
+    queue = make_queue(sender)
+    queue.take(records(1, 3))
+    draining = asyncio.ensure_future(queue.drain())
+    await turns()
+    draining.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await draining
+    assert (queue.sent, queue.oldest) == (0, 1)

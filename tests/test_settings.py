@@ -1,0 +1,222 @@
+"""trainhub/settings.py: where a setting comes from, and what a bad one is answered."""
+
+import contextlib
+import dataclasses
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trainhub import __version__
+from trainhub.settings import BadSettings, Settings, TokenRequest, read_settings
+
+# Every setting but --demo: three texts that are good for it, and what the last of them is read as.
+TEXTS = {
+    "address": ("0.0.0.0", "::1", "localhost", "localhost"),
+    "port": ("0", "65535", "9000", 9000),
+    "data_dir": ("/a", "b", "/c d/e", Path("/c d/e")),
+    "mongodb_uri": ("mongodb://a", "mongodb://b", "mongodb://u:p%2F@c", "mongodb://u:p%2F@c"),
+    "database": ("a", "b", "c", "c"),
+    "charts": ("a", "b", "c", Path("c")),
+    "anonymous": ("on", "on", "off", False),
+    "max_connections": ("1", "1000000", "7", 7),
+    "log_format": ("text", "text", "json", "json"),
+    "timetable": ("a.json", "b.json", "c.json.gz", Path("c.json.gz")),
+    "demo_speed": ("0.1", "10000", "2.5", 2.5),
+    "demo_seed": ("1", "2", "0", 0),
+}
+
+
+@pytest.fixture
+def read(tmp_path):
+    """Reads a command line, an environment and the lines of a .env."""
+
+    def read_all(*arguments, environment=None, lines=None):
+        path = tmp_path / ".env"
+        if lines is not None:
+            path.write_text("\n".join(lines), "utf-8")
+        return read_settings(list(arguments), environment or {}, path)
+
+    return read_all
+
+
+def flag(name):
+    return "--" + name.replace("_", "-")
+
+
+def variable(name):
+    return "TRAINHUB_" + name.upper()
+
+
+def test_every_setting_is_in_the_tests():
+    """A new option is one more line above."""
+    assert TEXTS.keys() | {"demo"} == {field.name for field in dataclasses.fields(Settings)}
+
+
+def test_without_anything_there_are_the_defaults(read):
+    """The hub starts with no options at all, for this machine only."""
+    assert read() == Settings()
+    assert (Settings().address, Settings().port) == ("127.0.0.1", 8888)
+    assert Settings().data_dir == Path("data")
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_command_line_before_environment_before_file_before_default(read, name):
+    """Each setting can be given in three places, and the nearest wins."""
+    first, second, third, value = TEXTS[name]
+    key, option = variable(name), flag(name)
+    default = getattr(Settings(), name)
+    in_file = read(lines=[f"{key}={third!r}"])
+    assert getattr(in_file, name) == value != default
+    assert dataclasses.replace(in_file, **{name: default}) == Settings()
+    in_environment = read(environment={key: third}, lines=[f"{key}={first}"])
+    assert getattr(in_environment, name) == value
+    given_both = read(option, third, environment={key: second}, lines=[f"{key}={first}"])
+    assert getattr(given_both, name) == value
+    assert getattr(read(f"{option}={third}", environment={key: second}), name) == value
+
+
+def test_a_default_on_the_command_line_is_a_choice(read):
+    """--port 8888 is asked for, though it is the default too: the environment does not undo it."""
+    assert read("--port", "8888", environment={"TRAINHUB_PORT": "1"}).port == 8888
+    assert read("--anonymous", "on", environment={"TRAINHUB_ANONYMOUS": "off"}).anonymous is True
+
+
+def test_demo(read):
+    """A switch on the command line; on or off elsewhere."""
+    assert read("--demo").demo is True
+    assert read(environment={"TRAINHUB_DEMO": "on"}).demo is True
+    assert read(environment={"TRAINHUB_DEMO": "off"}, lines=["TRAINHUB_DEMO=on"]).demo is False
+    assert read("--demo", environment={"TRAINHUB_DEMO": "off"}).demo is True
+
+
+def test_what_is_empty_is_not_given(read):
+    """TRAINHUB_PORT= in a .env or in a container's environment asks for the default."""
+    assert read(environment={"TRAINHUB_PORT": "", "TRAINHUB_DEMO": ""}) == Settings()
+    assert read(lines=["TRAINHUB_PORT=", "TRAINHUB_DEMO", "# TRAINHUB_PORT=1"]) == Settings()
+
+
+def test_what_is_not_ours_is_passed_over(read):
+    """The environment and .env are shared with others."""
+    assert read(environment={"PORT": "1", "PATH": "/"}, lines=["OTHER=x"]) == Settings()
+
+
+def test_a_missing_env_file_is_no_error(tmp_path):
+    """Most hubs have none."""
+    assert read_settings([], {}, tmp_path / "nowhere" / ".env") == Settings()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--port", "65536"], "argument --port: a whole number from 0 to 65535, not '65536'"),
+        (["--port", "-1"], "argument --port"),
+        (["--port", "http"], "not 'http'"),
+        (["--port", "80.0"], "not '80.0'"),
+        (["--port", "٨٠"], "a whole number"),
+        (["--port", ""], "not ''"),
+        (["--port"], "argument --port: expected one argument"),
+        (["--anonymous", "no"], "argument --anonymous: one of on, off, not 'no'"),
+        (["--anonymous", "OFF"], "one of on, off"),
+        (["--max-connections", "0"], "a whole number from 1 to 1000000"),
+        (["--log-format", "xml"], "argument --log-format: one of text, json, not 'xml'"),
+        (["--demo-speed", "0"], "a number from 0.1 to 10000, not '0'"),
+        (["--demo-speed", "nan"], "a number from 0.1"),
+        (["--demo-speed", "inf"], "a number from 0.1"),
+        (["--demo-speed", "fast"], "a number from 0.1"),
+        (["--demo-seed", "1.5"], "a whole number"),
+        (["--demo=on"], "argument --demo: ignored explicit argument 'on'"),
+        (["--prot", "1"], "unrecognized arguments: --prot 1"),
+        (["--po", "1"], "unrecognized arguments: --po 1"),
+        (["start"], "unrecognized arguments: start"),
+        (["--address", ""], "--address"),
+        (["token"], "the following arguments are required: --role, --user, --train"),
+        (["token", "--role", "BOSS", "--user", "x", "--train", "1"], "PASSENGER, TTE, ADMIN"),
+        (["token", "--role", "TTE", "--user", " ", "--train", "1"], "--user"),
+        (["token", "--role", "TTE", "--user", "x", "--train", " , "], "--train"),
+        (["token", "--role", "TTE", "--user", "x", "--train", "1", "--hours", "0"], "--hours"),
+        (["token", "--role", "TTE", "--user", "x", "--train", "1", "--hours", "x"], "--hours"),
+        (["token", "--role", "TTE", "--user", "x", "--train", "1", "--port", "1"], "--port"),
+    ],
+    ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else "",
+)
+def test_a_bad_option_is_one_clear_line(read, arguments, said):
+    """It names the option, says what would be right, and what was given."""
+    with pytest.raises(BadSettings) as raised:
+        read(*arguments)
+    assert said in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("name", [n for n in TEXTS if type(TEXTS[n][3]) in (int, bool, float)])
+@pytest.mark.parametrize("place", ["environment", "file"])
+def test_a_bad_variable_is_one_clear_line_with_its_name(read, name, place):
+    """Whoever mends it has to know where it stands."""
+    key = variable(name)
+    good = [f"{key}={TEXTS[name][0]}"]
+    places = {
+        "environment": {"environment": {key: "none"}, "lines": good},
+        "file": {"lines": [f"{key}=none"]},
+    }
+    with pytest.raises(BadSettings, match=rf"^{key} is (a|one) .*, not 'none'$"):
+        read(**places[place])
+
+
+def test_a_bad_variable_that_the_command_line_overrides_is_nobody_s_trouble(read):
+    """Only what is used is looked at."""
+    assert read("--port", "1", environment={"TRAINHUB_PORT": "x"}).port == 1
+
+
+def test_an_env_file_that_is_no_text_is_one_clear_line(tmp_path):
+    """It names the file, so that its owner can find it."""
+    path = tmp_path / ".env"
+    path.write_bytes(b"TRAINHUB_DATABASE=\xff\xfe\n")
+    with pytest.raises(BadSettings, match=r"\.env"):
+        read_settings([], {}, path)
+
+
+@pytest.mark.parametrize(("option", "said"), [("--help", "--max-connections"), ("--version", "")])
+def test_help_and_version_are_said_and_that_is_all(read, capsys, option, said):
+    """They go to stdout and end the program well."""
+    with pytest.raises(SystemExit) as raised:
+        read(option)
+    assert raised.value.code == 0
+    out = capsys.readouterr().out
+    assert said in out
+    if option == "--version":
+        assert out == f"trainhub {__version__}\n"
+    else:
+        assert all(flag(name) in out for name in TEXTS)
+
+
+def test_a_token_is_asked_for(read):
+    """run.py token --role TTE --user T17 --train 12345[,…] [--hours 12]."""
+    asked = ["token", "--role", "TTE", "--user", "T17"]
+    assert read(*asked, "--train", "12345") == TokenRequest(
+        role="TTE", user="T17", trains=("12345",), hours=12.0, data_dir=Path("data")
+    )
+    several = read(*asked, "--train", "12345, 54321/2026-11-23,", "--hours", "0.5")
+    assert several.trains == ("12345", "54321/2026-11-23")
+    assert several.hours == 0.5
+    assert read(*asked, "--train", "*").trains == ("*",)
+
+
+def test_a_token_s_folder_is_the_hub_s(read):
+    """A token is signed with the hub's key, wherever its data folder was named."""
+    asked = ["token", "--role", "TTE", "--user", "T17", "--train", "1"]
+    key = "TRAINHUB_DATA_DIR"
+    assert read(*asked, lines=[f"{key}=/f"]).data_dir == Path("/f")
+    assert read(*asked, environment={key: "/e"}, lines=[f"{key}=/f"]).data_dir == Path("/e")
+    both = read(*asked, "--data-dir", "/c", environment={key: "/e"})
+    assert both.data_dir == Path("/c")
+    # What concerns the hub alone is not looked at.
+    assert read(*asked, environment={"TRAINHUB_PORT": "x"}).role == "TTE"
+
+
+@given(st.lists(st.text(max_size=20), max_size=4))
+def test_any_command_line_is_settings_or_one_line(arguments):
+    """No option brings a traceback: it is settings, or a BadSettings."""
+    with contextlib.suppress(BadSettings):
+        asked = read_settings(arguments, {}, Path("/nowhere"))
+        assert isinstance(asked, Settings | TokenRequest)

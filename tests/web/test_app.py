@@ -1,0 +1,136 @@
+"""trainhub/web/app.py: what is at which address, and what is at none."""
+
+import asyncio
+import contextlib
+
+import pytest
+
+from trainhub.web.app import STATIC
+
+FILES = sorted(path.relative_to(STATIC).as_posix() for path in STATIC.rglob("*.*"))
+
+
+@pytest.mark.gen_test
+async def test_the_page(call):
+    """GET / is the monitor page, for everybody."""
+    answer = await call("GET", "/")
+    assert answer.status == 200
+    assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert answer.body == (STATIC / "monitor.html").read_bytes()
+
+
+@pytest.mark.gen_test
+async def test_the_page_keeps_to_its_security_policy(call):
+    """No script, style or frame of another site, none written into the page; it says so itself."""
+    answer = await call("GET", "/")
+    policy = dict(
+        rule.strip().split(" ", 1) for rule in answer.headers["Content-Security-Policy"].split(";")
+    )
+    assert policy["default-src"] == "'self'"
+    assert policy["frame-ancestors"] == "'none'"
+    assert policy["base-uri"] == "'none'"
+    assert "unsafe" not in str(policy)
+    text = answer.body.decode()
+    for forbidden in ("<style", " style=", " onclick=", " onload=", "javascript:", "http://"):
+        assert forbidden not in text
+    assert text.count("<script") == text.count('<script type="module" src="/static/')
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("name", FILES)
+async def test_static_files(call, name):
+    """Each file as it is on disk, with its type; a browser asks each time whether it is new."""
+    answer = await call("GET", f"/static/{name}")
+    assert answer.status == 200
+    assert answer.body == (STATIC / name).read_bytes()
+    assert answer.headers["Cache-Control"] == "no-cache"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    kinds = {".html": "text/html", ".css": "text/css", ".js": "javascript", ".svg": "image/svg"}
+    assert kinds[f".{name.rpartition('.')[2]}"] in answer.headers["Content-Type"]
+    again = await call("GET", f"/static/{name}", headers={"If-None-Match": answer.headers["ETag"]})
+    assert (again.status, again.body) == (304, b"")
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/nowhere", "/api", "/api/", "/api/trains/", "/api/trains//start", "/API/trains"),
+        *("/ws/", "//", "/api/nothing", "/metrics/x", "/.env", "/index.html", "/%00", "/static"),
+    ],
+)
+async def test_an_unknown_address_is_a_json_404(call, method, path):
+    """Whatever the method: the same 404 in JSON, which says so in words."""
+    answer = await call(method, path, b"{}" if method in ("POST", "PUT", "PATCH") else None)
+    assert answer.status == 404
+    assert answer.headers["Content-Type"] == "application/json; charset=utf-8"
+    if method != "HEAD":
+        assert answer.json["error"]["message"] == "there is nothing at this address"
+
+
+@pytest.mark.gen_test
+async def test_an_unknown_address_is_a_404_while_loading_too(call, site):
+    """It will not be there later either."""
+    site.hub.loaded = False
+    assert (await call("GET", "/nowhere")).status == 404
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("path", ["/static/", "/static/.", "/static/./", "/static/nothing.js"])
+async def test_folders_are_not_listed(call, path):
+    """No names of files, no path of this machine."""
+    answer = await call("GET", path)
+    assert answer.status in (403, 404)
+    for told in [*FILES, str(STATIC), "Traceback"]:
+        assert told.encode() not in answer.body
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/static/../run.py",
+        "/static/..%2frun.py",
+        "/static/%2e%2e/run.py",
+        "/static/%2e%2e%2frun.py",
+        "/static/..%5crun.py",
+        "/static/....//run.py",
+        "/static/monitor.js/../../run.py",
+        "/static//etc/passwd",
+        "/static/%2fetc/passwd",
+        "/static/../static_other/x",
+        "/static/monitor.js%00.png",
+        "/static/%00",
+        "/static/" + "../" * 12 + "etc/passwd",
+        "/../run.py",
+    ],
+)
+async def test_nothing_outside_the_folder_is_served(http_server, http_port, path):
+    """Asked for as it stands, without a client that tidies the path up."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", http_port)
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: hub\r\nConnection: close\r\n\r\n".encode())
+    answer = await asyncio.wait_for(reader.read(), 5)
+    writer.close()
+    await writer.wait_closed()
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.split()[1] in (b"400", b"403", b"404")
+    for told in (b"trainhub.server", b"root:", str(STATIC).encode(), b"Traceback"):
+        assert told not in body
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(
+    "request_line",
+    [b"", b"GET", b"GET / HTTP/9.9", b"\x16\x03\x01", b"GET / HTTP/1.1\r\nHost", b"x" * 70_000],
+    ids=lambda line: repr(line[:20]),
+)
+async def test_what_is_no_http_does_not_disturb(http_server, http_port, call, request_line):
+    """Its connection is closed, and the next one is served."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", http_port)
+    writer.write(request_line + b"\r\n\r\n")
+    writer.write_eof()
+    with contextlib.suppress(ConnectionError):
+        assert not (await asyncio.wait_for(reader.read(), 5)).startswith(b"HTTP/1.1 200")
+    writer.close()
+    assert (await call("GET", "/healthz")).status == 200

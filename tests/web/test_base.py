@@ -1,0 +1,342 @@
+"""trainhub/web/base.py: what every HTTP answer has in common."""
+
+import asyncio
+import base64
+import json
+from contextlib import closing
+from http.client import HTTPConnection
+
+import pytest
+from railway import RUN
+
+from trainhub.domain import errors
+from trainhub.protocol import MOST_BODY_BYTES, MOST_SOCKET_BYTES
+from trainhub.web.base import HEADERS, STATUS, status_of
+
+START = "/api/trains/12345/start"
+ANNOUNCE = "/api/trains/12345/announcements"
+
+
+def every_error(cls=errors.HubError):
+    for each in cls.__subclasses__():
+        yield each
+        yield from every_error(each)
+
+
+@pytest.fixture
+def running(io_loop, site):
+    """Train 12345 is registered, and has not started."""
+    io_loop.run_sync(site.register)
+
+
+def announcement_of(size):
+    """A body of so many bytes that announces something."""
+    body = json.dumps({"text": "hello"}).encode()
+    return body + b" " * (size - len(body))
+
+
+def in_parts(body):
+    """Options that send a body in chunks, without saying at its head how long it will be."""
+
+    async def produce(write):
+        for start in range(0, len(body), 8_192):
+            await write(body[start : start + 8_192])
+
+    return {"body_producer": produce, "headers": {"Content-Type": "application/json"}}
+
+
+@pytest.mark.parametrize("error", set(every_error()), ids=lambda each: each.__name__)
+def test_every_error_has_its_status(error):
+    """The nearest class in the table decides, so a new error under Conflict is a 409."""
+    expected = {
+        "BAD_MESSAGE": 400,
+        "UNKNOWN_TYPE": 400,
+        "NOT_IDENTIFIED": 401,
+        "BAD_TOKEN": 401,
+        "FORBIDDEN": 403,
+        "UNKNOWN_TRAIN": 404,
+        "UNKNOWN_STATION": 404,
+        "UNKNOWN_PASSENGER": 404,
+        "CONFLICT": 409,
+        "AMBIGUOUS_RUN": 409,
+        "TOO_MANY_ROOMS": 409,
+        "UNAVAILABLE": 503,
+    }
+    status = status_of(error("x"))
+    assert status == next(STATUS[cls] for cls in error.__mro__ if cls in STATUS)
+    assert status == expected.get(getattr(error, "code", None), status)
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/", 200),
+        ("GET", "/healthz", 200),
+        ("GET", "/api/trains", 200),
+        ("GET", "/api/trains/99999", 404),
+        ("GET", "/api/me", 401),
+        ("GET", "/nowhere", 404),
+        ("GET", "/static/nothing.js", 404),
+        ("GET", "/static/monitor.js", 200),
+        ("PUT", "/api/trains", 405),
+        ("GET", "/ws", 400),
+    ],
+)
+async def test_every_answer_has_the_safe_headers(call, method, path, status):
+    """Good or bad: no sniffing, no framing, no foreign script, and no server's version."""
+    answer = await call(method, path, {} if method == "PUT" else None)
+    assert answer.status == status
+    assert {name: answer.headers.get(name) for name in HEADERS} == HEADERS
+    assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
+    assert answer.headers["Server"] == "trainhub"
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("path", ["/api/trains", "/api/monitor", "/api/trains/99999", "/api/me"])
+async def test_an_answer_is_for_its_reader_only(call, path):
+    """What the API says is never kept by a cache on the way, and neither is that it says no."""
+    answer = await call("GET", path)
+    assert answer.headers["Content-Type"] == "application/json; charset=utf-8"
+    assert answer.headers.get("Cache-Control") == "no-store"
+
+
+# --- who asks -----------------------------------------------------------------------------------
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("scheme", ["Bearer ", "bearer ", "BEARER  "])
+async def test_a_token_comes_as_bearer(site, call, scheme):
+    """Authorization: Bearer, in any case."""
+    headers = {"Authorization": scheme + site.token("TTE")}
+    assert (await call("GET", "/api/me", headers=headers)).result["user"] == "T1"
+
+
+def deep_token():
+    head = b'{"a":' * 1_700 + b"1" + b"}" * 1_700
+    return base64.urlsafe_b64encode(head).decode().rstrip("=") + ".e30.x"
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(
+    "header",
+    [
+        *("", "Bearer", "Bearer ", "Bearer x", "Bearer a.b.c", "Basic dXNlcjpwYXNz"),
+        *("Bearer é.é.é", f"Bearer {deep_token()}", "Bearer " + "W1tb" * 3_000 + ".e30.x"),
+    ],
+    ids=lambda value: value[:20],
+)
+@pytest.mark.parametrize("path", ["/api/me", "/api/trains", "/api/monitor"])
+async def test_a_bad_token_is_a_401_everywhere(call, header, path):
+    """Whoever shows a token wants to be somebody: they are told that it is not taken."""
+    answer = await call("GET", path, headers={"Authorization": header})
+    assert (answer.status, answer.code) == (401, "BAD_TOKEN")
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
+
+
+@pytest.mark.gen_test
+async def test_a_token_in_the_address_is_nobody_s(site, call):
+    """Never in a URL, where logs and histories keep it."""
+    token = site.token("TTE")
+    for name in ("token", "access_token", "Authorization"):
+        answer = await call("GET", f"/api/me?{name}={token}")
+        assert (answer.status, answer.code) == (401, "NOT_IDENTIFIED")
+
+
+# --- what is sent -------------------------------------------------------------------------------
+
+
+@pytest.mark.gen_test
+async def test_an_empty_body_is_an_empty_object(call, site, running):
+    """A command without fields needs no body and no Content-Type."""
+    assert (await call("POST", START, b"", "TTE")).status == 200
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [
+        ("application/json", 200),
+        ("application/json; charset=utf-8", 200),
+        ("Application/JSON", 200),
+        ("text/plain", 415),
+        ("application/x-www-form-urlencoded", 415),
+        ("application/jsonp", 415),
+        ("", 415),
+    ],
+)
+async def test_a_body_is_json_and_says_so(call, running, kind, status):
+    """415 for anything else: a form of another site's page cannot give a command."""
+    body = b'{"text": "hello"}'
+    answer = await call("POST", ANNOUNCE, body, "TTE", headers={"Content-Type": kind})
+    assert answer.status == status
+    if status == 415:
+        assert answer.code == "BAD_MESSAGE"
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(b"{", b"[]", b"null", b'"text"', b"\xff", b"[" * 60_000, b" ", b"{} {}"),
+        *(b'{"text": NaN}', b'{"text": 1e999}', b'{"text": "\\ud800"}', b'{"\\ud800": 1}'),
+        b'{"text": "x", "more": 1}',
+    ],
+    ids=repr,
+)
+async def test_a_body_that_does_not_fit_is_a_400(call, site, running, body):
+    """The answer is JSON with the protocol's code, and nothing has happened."""
+    headers = {"Content-Type": "application/json"}
+    answer = await call("POST", ANNOUNCE, body, "TTE", headers=headers)
+    assert (answer.status, answer.code) == (400, "BAD_MESSAGE")
+    assert answer.json["error"]["message"]
+    assert site.hub.state(RUN).seq == 1
+
+
+@pytest.mark.gen_test
+async def test_a_body_may_have_64_kb(call, running):
+    """The limit itself passes, one byte more does not; said at the head or found on the way."""
+    headers = {"Content-Type": "application/json"}
+    fits, over = announcement_of(MOST_SOCKET_BYTES), announcement_of(MOST_SOCKET_BYTES + 1)
+    assert (await call("POST", ANNOUNCE, fits, "TTE", headers=headers)).status == 200
+    assert (await call("POST", ANNOUNCE, None, "TTE", **in_parts(fits))).status == 200
+    for answer in (
+        await call("POST", ANNOUNCE, over, "TTE", headers=headers),
+        await call("POST", ANNOUNCE, None, "TTE", **in_parts(over)),
+    ):
+        assert (answer.status, answer.code) == (413, "BAD_MESSAGE")
+    assert (await call("GET", "/healthz")).status == 200
+
+
+def post_with_the_standard_library(port, path, token, size):
+    """As most clients do it: the whole body first, then the answer."""
+    with closing(HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        connection.request("POST", path, b" " * size, headers)
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read())
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(
+    ("path", "size", "status"),
+    [
+        (ANNOUNCE, MOST_SOCKET_BYTES + 1, 413),
+        (ANNOUNCE, 5_000_000, 413),
+        ("/api/trains", MOST_BODY_BYTES + 1, 413),
+        ("/nowhere", 5_000_000, 404),
+    ],
+)
+async def test_a_refusal_reaches_a_client_that_sends_first(
+    site, http_server, http_port, call, path, size, status
+):
+    """A client that sends all of its body before it listens hears why it was refused."""
+    found, body = await asyncio.to_thread(
+        post_with_the_standard_library, http_port, path, site.token("ADMIN"), size
+    )
+    assert found == status
+    assert body["error"]["message"]
+    assert (await call("GET", "/healthz")).status == 200
+
+
+@pytest.mark.gen_test
+async def test_after_a_refused_body_the_connection_goes_on_or_says_that_it_ends(
+    site, http_server, http_port, running
+):
+    """A client that sends its next request on the same connection is answered, or knows not to."""
+
+    def post_and_get():
+        with closing(HTTPConnection("127.0.0.1", http_port, timeout=10)) as connection:
+            headers = {"Authorization": f"Bearer {site.token('TTE')}"}
+            connection.request("POST", ANNOUNCE, b" " * 70_000, headers)
+            answer = connection.getresponse()
+            answer.read()
+            if answer.headers.get("Connection") == "close":
+                return answer.status, None
+            connection.request("GET", "/healthz")
+            return answer.status, connection.getresponse().status
+
+    assert await asyncio.to_thread(post_and_get) in ((413, None), (413, 200))
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("size", [MOST_SOCKET_BYTES + 1, 10 * MOST_SOCKET_BYTES])
+async def test_a_command_whose_body_is_refused_does_not_happen(call, site, running, size):
+    """A failed command changes nothing, also if it needs no body and its body came in parts."""
+    answer = await call("POST", START, None, "TTE", **in_parts(b" " * size))
+    assert answer.status == 413
+    await call("GET", "/healthz")
+    assert site.hub.state(RUN).status == "SCHEDULED"
+    assert len(site.journal.records) == 1
+
+
+@pytest.mark.gen_test
+async def test_the_train_and_date_of_an_address(call, site):
+    """?date= names the run; a date that is none, or bytes that are no text, are a 400."""
+    for day in ("2026-11-23", "2026-11-24"):
+        await site.register(startDate=day)
+    ambiguous = await call("GET", "/api/trains/12345")
+    assert (ambiguous.status, ambiguous.code) == (409, "AMBIGUOUS_RUN")
+    assert ambiguous.json["error"]["details"]["startDates"] == ["2026-11-23", "2026-11-24"]
+    for day in ("2026-11-23", "2026-11-24"):
+        assert (await call("GET", f"/api/trains/12345?date={day}")).result["startDate"] == day
+    for bad in ("yesterday", "2026-02-30", "", "2026-11-23T00:00", "%FF", "%ED%A0%80", "%00"):
+        answer = await call("GET", f"/api/trains/12345?date={bad}")
+        assert (answer.status, answer.code) == (400, "BAD_MESSAGE"), bad
+    assert (await call("GET", "/api/trains/12345?date=2026-11-25")).status == 404
+    assert (await call("GET", "/api/trains/%FF")).status == 400
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("path", ["%2012345%20", "12345%2F2026-11-23", "%00", "*", "x" * 900])
+async def test_an_odd_train_number_is_just_another_train(call, site, running, path):
+    """12345 with blanks around it is 12345; whatever else is unknown, and no fault."""
+    answer = await call("GET", f"/api/trains/{path}")
+    assert answer.status == (200 if path == "%2012345%20" else 404)
+
+
+# --- when the hub cannot ------------------------------------------------------------------------
+
+
+@pytest.mark.gen_test
+async def test_while_the_runs_are_loaded_it_is_a_503(call, site):
+    """UNAVAILABLE for every reader and command, whoever asks."""
+    site.hub.loaded = False
+    for method, path in (("GET", "/api/trains"), ("GET", "/api/me"), ("POST", START)):
+        answer = await call(method, path, b"" if method == "POST" else None, "ADMIN")
+        assert (answer.status, answer.code) == (503, "UNAVAILABLE")
+
+
+@pytest.mark.gen_test
+async def test_when_the_journal_has_failed_it_is_a_503(call, site, running):
+    """The command that met the failure, and all that come after it."""
+    site.journal.broken = True
+    for _ in range(2):
+        answer = await call("POST", ANNOUNCE, {"text": "hello"}, "TTE")
+        assert (answer.status, answer.code) == (503, "UNAVAILABLE")
+    assert (await call("GET", "/api/trains")).status == 503
+
+
+@pytest.mark.gen_test
+async def test_a_fault_of_the_hub_is_a_500_that_says_nothing(call, site, monkeypatch, caplog):
+    """The traceback is for the log: the client gets JSON without a word of it."""
+    monkeypatch.setattr(site.hub, "runs", lambda: 1 / 0)
+    answer = await call("GET", "/api/trains")
+    assert (answer.status, answer.code) == (500, "UNAVAILABLE")
+    assert b"division" not in answer.body
+    assert b"Traceback" not in answer.body
+    assert "ZeroDivisionError" in caplog.text
+    caplog.clear()
+
+
+@pytest.mark.gen_test
+async def test_refusals_are_not_logged_as_faults(call, caplog, site, running):
+    """A client that is wrong all day long does not fill the log, nor bring a PNR into it."""
+    caplog.set_level("DEBUG")
+    await call("POST", "/api/trains/12345/passengers/4598765432/1/board", b"", "TTE")
+    await call("GET", "/api/trains/12345/passengers?q=Zarathustra", who="TTE")
+    await call("POST", ANNOUNCE, {"text": 5}, "TTE")
+    await call("POST", ANNOUNCE, b"x" * 70_000, "TTE")
+    assert site.token("TTE") not in caplog.text
+    assert "4598765432" not in caplog.text
+    assert "Zarathustra" not in caplog.text

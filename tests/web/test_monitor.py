@@ -1,0 +1,289 @@
+"""trainhub/web/monitor.py: figures for the page and the watchdogs, and nobody's name in them."""
+
+import json
+
+import pytest
+from railway import MORNING, RUN, person, rac
+
+from trainhub import __version__
+from trainhub.domain import commands as c
+from trainhub.domain.model import Role
+from trainhub.identity import Identity
+from trainhub.web import monitor
+from trainhub.write_buffer import Refused, StoreAway
+
+OPERATOR = Identity("operator", Role.ADMIN, frozenset({"*"}))
+HERE = {"trainNo": "12345", "startDate": "2026-11-23"}
+# Somebody whose every particular can be looked for in what is sent.
+MARKED = {
+    "pnr": "4598765432",
+    "irctcId": "IR_MARKED",
+    "name": "Zarathustra Quux",
+    "phone": "+919198765432",
+    "email": "quux@example.org",
+}
+
+
+@pytest.fixture(autouse=True)
+def always_fresh(monkeypatch):
+    """A report is made at each call, but for the test that is about that."""
+    monkeypatch.setattr(monitor, "FRESH_SECONDS", 0.0)
+
+
+@pytest.fixture
+def running(io_loop, site):
+    """Train 12345 with a marked person and two others stands at its first station."""
+
+    async def start():
+        await site.register(person(1, **MARKED), rac(10, 1), person(3, "BBB"))
+        await site.hub.execute(c.StartJourney(train_no="12345"), OPERATOR)
+
+    io_loop.run_sync(start)
+
+
+def mark(site, kind):
+    return site.hub.execute(kind(train_no="12345", pnr=MARKED["pnr"], index=1), OPERATOR)
+
+
+@pytest.mark.gen_test
+async def test_the_report_of_an_empty_hub(call, site):
+    """Every part is there from the first moment, all at nought."""
+    report = (await call("GET", "/api/monitor")).json
+    assert report.pop("serverTime").endswith("+00:00")
+    assert 0 <= report.pop("uptimeSeconds") < 60
+    assert report == {
+        "version": __version__,
+        "hubTime": MORNING.isoformat(timespec="seconds"),
+        "epoch": "e1",
+        "demo": False,
+        "sockets": 0,
+        "notifications": {
+            "depth": 0,
+            "capacity": 10_000,
+            "sent": 0,
+            "failed": 0,
+            "retried": 0,
+            "behind": 0,
+        },
+        "writeBuffer": {
+            "depth": 0,
+            "capacity": 50_000,
+            "flushed": 0,
+            "lastFlush": None,
+            "refused": 0,
+            "failing": None,
+            "behind": 0,
+        },
+        "journal": {"records": 0, "lastCommitMillis": 0.0},
+        "trains": [],
+    }
+
+
+@pytest.mark.gen_test
+async def test_the_report_of_a_run(call, site, running):
+    """Where it is, and how many are booked, aboard and NT."""
+    await site.hub.execute(c.Depart(train_no="12345", station_code="AAA"), OPERATOR)
+    (train,) = (await call("GET", "/api/monitor")).json["trains"]
+    assert train == {
+        "run": RUN,
+        **HERE,
+        "trainName": "TEST EXP",
+        "status": "RUNNING",
+        "seq": 3,
+        "stations": 5,
+        "index": 0,
+        "departed": True,
+        "station": {"code": "AAA", "name": "STATION AAA"},
+        "next": {
+            "code": "BBB",
+            "name": "STATION BBB",
+            "expected": train["next"]["expected"],
+        },
+        "delayMinutes": -70,
+        "booked": 3,
+        "aboard": 0,
+        "noShow": 0,
+        "sockets": {"total": 0, "passengers": 0, "ttes": 0, "admins": 0, "others": 0},
+    }
+
+
+@pytest.mark.gen_test
+async def test_people_are_counted_as_they_are_now(call, site, running):
+    """Each mark is in the next report."""
+
+    async def figures():
+        (train,) = (await call("GET", "/api/monitor")).json["trains"]
+        return train["booked"], train["aboard"], train["noShow"]
+
+    assert await figures() == (3, 0, 0)
+    await mark(site, c.MarkNoShow)
+    assert await figures() == (3, 0, 1)
+    await mark(site, c.MarkBoarded)
+    assert await figures() == (3, 1, 0)
+
+
+@pytest.mark.gen_test
+async def test_sockets_are_counted_by_role(call, connect, running, until):
+    """By what a socket is on that run: another train's TTE is one of the others."""
+    clients = {}
+    for who in ("ADMIN", "TTE", "OTHER_TTE", "PASSENGER", "SERVICE", None):
+        clients[who] = await connect(who)
+        await clients[who].ask("SUBSCRIBED", "SUBSCRIBE_TRAIN", **HERE)
+    await connect("PASSENGER")  # in no room
+    report = (await call("GET", "/api/monitor")).json
+    assert report["sockets"] == 7
+    assert report["trains"][0]["sockets"] == {
+        "total": 6,
+        "passengers": 1,
+        "ttes": 1,
+        "admins": 1,
+        "others": 3,
+    }
+    clients["TTE"].connection.close()
+    await clients[None].ask("UNSUBSCRIBED", "UNSUBSCRIBE_TRAIN", **HERE)
+    await until(lambda: len(monitor.TrainSocket.sockets) == 6)
+    report = (await call("GET", "/api/monitor")).json
+    assert report["sockets"] == 6
+    assert report["trains"][0]["sockets"]["total"] == 4
+    assert report["trains"][0]["sockets"]["ttes"] == 0
+
+
+@pytest.mark.gen_test
+async def test_queues_and_journal(call, site, running):
+    """What waits, what went, and how long the last commit took."""
+    await mark(site, c.MarkNoShow)
+    report = (await call("GET", "/api/monitor")).json
+    assert report["notifications"]["depth"] == 2
+    assert report["writeBuffer"]["depth"] == 4 + 1 + 3  # events, the run, its people
+    assert report["journal"]["records"] == 4
+    assert report["journal"]["lastCommitMillis"] >= 0
+    await site.parts.notifications.drain()
+    await site.parts.write_buffer.flush()
+    report = (await call("GET", "/api/monitor")).json
+    assert (report["notifications"]["depth"], report["notifications"]["sent"]) == (0, 2)
+    assert (report["writeBuffer"]["depth"], report["writeBuffer"]["flushed"]) == (0, 8)
+    assert report["writeBuffer"]["lastFlush"]["documents"] == 8
+    assert report["notifications"]["behind"] == report["writeBuffer"]["behind"] == 0
+
+
+@pytest.mark.gen_test
+async def test_a_report_is_made_once_for_many_who_ask(call, site, running, monkeypatch):
+    """A hundred open pages cost no more than one."""
+    monkeypatch.setattr(monitor, "FRESH_SECONDS", 60.0)
+    made = []
+    monkeypatch.setattr(site.monitor, "_make", lambda: made.append(1) or {"n": len(made)})
+    site.monitor._made_at = -60.0
+    assert [(await call("GET", "/api/monitor")).json for _ in range(5)] == [{"n": 1}] * 5
+
+
+@pytest.mark.gen_test
+async def test_a_run_that_is_gone_is_gone_from_the_report(call, site, running):
+    """What is kept of a run between two reports goes with the run."""
+    await call("GET", "/api/monitor")
+    site.hub._runs.clear()
+    assert (await call("GET", "/api/monitor")).json["trains"] == []
+    assert site.monitor._people == {}
+
+
+@pytest.mark.gen_test
+async def test_nobody_is_in_what_is_open_to_all(call, connect, site, running, caplog):
+    """Names, PNRs, users, phones and e-mails: in no page or report that needs no token."""
+    caplog.set_level("DEBUG")
+    store = site.parts.write_buffer._store
+    client = await connect()
+    await client.ask("SUBSCRIBED", "SUBSCRIBE_TRAIN", **HERE)
+    for kind in (c.MarkNoShow, c.UndoNoShow, c.MarkBoarded):
+        await mark(site, kind)
+    await site.hub.send_figures()
+    store.away = True
+    await site.parts.write_buffer.flush()
+    paths = ["/", "/api/monitor", "/healthz", "/readyz", "/version", "/api/trains"]
+    paths += ["/api/trains/12345", "/api/trains/12345/events"]
+    sent = {path: (await call("GET", path)).body for path in paths}
+    sent["/ws"] = json.dumps(await client.all_told()).encode()
+    for path, body in sent.items():
+        assert body, path
+        for value in (*MARKED.values(), "Person 3", "4512345603", "S1-1"):
+            assert value.encode() not in body, path
+    for value in MARKED.values():
+        assert value not in caplog.text
+    # The look itself finds what is there.
+    shown = await call("GET", "/api/trains/12345", who="TTE")
+    for value in MARKED.values():
+        assert value.encode() in shown.body
+
+
+@pytest.mark.gen_test
+async def test_what_the_store_says_is_not_told_to_all(call, site, running):
+    """A driver's words may quote a document: what is degraded is said without them."""
+    store = site.parts.write_buffer._store
+
+    async def refuse(collection, documents):
+        raise StoreAway(f"some documents were not written (121: {documents!r:.5000})")
+
+    store.write = refuse
+    await site.parts.write_buffer.flush()
+    degraded = await call("GET", "/readyz")
+    report = await call("GET", "/api/monitor")
+    assert degraded.json["degraded"] == [report.json["writeBuffer"]["failing"]]
+    for value in MARKED.values():
+        assert value.encode() not in degraded.body + report.body
+
+
+@pytest.mark.gen_test
+async def test_what_mongodb_refuses_for_good_is_counted(call, site, running, caplog):
+    """Each such document once, in the figures and in the log, which names no PNR; all else goes."""
+    store, refused = site.parts.write_buffer._store, f"{RUN}/{MARKED['pnr']}/1"
+
+    async def refuse(collection, documents):
+        if any(each["_id"] == refused for each in documents):
+            raise Refused({refused: "error 121"})
+
+    store.write = refuse
+    await site.parts.write_buffer.flush()
+    buffer = (await call("GET", "/api/monitor")).json["writeBuffer"]
+    assert (buffer["refused"], buffer["failing"], buffer["depth"]) == (1, None, 0)
+    assert (await call("GET", "/readyz")).json["degraded"] == []
+    told, lines = caplog.text, caplog.records[:]
+    caplog.clear()
+    assert [line.levelname for line in lines] == ["ERROR"]
+    assert MARKED["pnr"] not in told
+
+
+@pytest.mark.gen_test
+async def test_ready(call, site):
+    """200 once the runs are loaded, and what is degraded in words."""
+    assert (await call("GET", "/readyz")).json == {"ready": True, "degraded": []}
+    await site.register()
+    site.parts.write_buffer._store.away = True
+    await site.parts.write_buffer.flush()
+    answer = await call("GET", "/readyz")
+    assert answer.status == 200
+    assert answer.json["degraded"] == [
+        f"MongoDB does not take writes, {site.parts.write_buffer.depth} documents wait"
+    ]
+    site.parts.write_buffer._store.away = False
+    await site.parts.write_buffer.flush_now()
+    assert (await call("GET", "/readyz")).json["degraded"] == []
+
+
+@pytest.mark.gen_test
+async def test_while_the_runs_are_loaded(call, site):
+    """/readyz is 503, and /api/monitor too; the process is healthy and says its version."""
+    site.hub.loaded = False
+    for path in ("/readyz", "/api/monitor"):
+        answer = await call("GET", path)
+        assert (answer.status, answer.code) == (503, "UNAVAILABLE")
+    assert (await call("GET", "/healthz")).json == {"ok": True}
+    assert (await call("GET", "/version")).json == {"version": __version__}
+    assert (await call("GET", "/")).status == 200
+
+
+@pytest.mark.gen_test
+async def test_when_the_journal_has_failed(call, site, running):
+    """/readyz is 503: nothing may be sent here any more."""
+    site.journal.broken = True
+    refused = await call("POST", "/api/trains/12345/announcements", {"text": "x"}, "TTE")
+    assert refused.status == 503
+    assert (await call("GET", "/readyz")).status == 503
+    assert (await call("GET", "/healthz")).status == 200

@@ -1,0 +1,553 @@
+"""trainhub/web/rest.py: each command and each reading over HTTP, for each role."""
+
+import asyncio
+import json
+
+import pytest
+from railway import PEOPLE, RUN, chart, person, rac
+
+from trainhub.domain.codec import dump, load
+from trainhub.domain.commands import COMMANDS
+from trainhub.protocol import MOST_BODY_BYTES, encode, read_command
+from trainhub.web import rest
+
+ROLES = ("ADMIN", "SERVICE", "TTE", "OTHER_TTE", "PASSENGER", None)
+TRAIN = "/api/trains/12345"
+FIRST = TRAIN + "/passengers/4512345601/1"
+# Address → body that is good for it, on a run that stands at its first station.
+GOOD = {
+    TRAIN + "/departures": {"stationCode": "AAA"},
+    TRAIN + "/announcements": {"text": "hello"},
+    FIRST + "/board": {},
+    FIRST + "/no-show": {},
+    FIRST + "/undo-no-show": {},
+}
+
+
+@pytest.fixture
+def scheduled(io_loop, site):
+    io_loop.run_sync(site.register)
+
+
+@pytest.fixture
+def running(io_loop, call, scheduled):
+    """Train 12345 of 23 November stands at its first station."""
+    io_loop.run_sync(lambda: call("POST", TRAIN + "/start", b"", "ADMIN"))
+
+
+def status_for(who, may):
+    """What somebody gets who asks for what only `may` may do."""
+    if who is None:
+        return 401
+    return 200 if who in may else 403
+
+
+def seq(site):
+    return site.hub.state(RUN).seq
+
+
+# --- commands -----------------------------------------------------------------------------------
+
+
+def test_every_command_has_an_address():
+    """What can be said on a WebSocket can be posted."""
+    routes = {options["command"] for _, _, options in rest.routes(None) if options.get("command")}
+    assert routes == set(COMMANDS.values())
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("who", ROLES)
+async def test_register(call, site, who):
+    """POST /api/trains, a chart: for control and the feeds; answers what was left out."""
+    body = chart(person(1), person(2, to="ZZZ"))
+    answer = await call("POST", "/api/trains", body, who)
+    assert answer.status == status_for(who, {"ADMIN", "SERVICE"})
+    if answer.status == 200:
+        assert answer.result == {
+            "seq": 1,
+            "trainNo": "12345",
+            "startDate": "2026-11-23",
+            "stations": 5,
+            "passengers": 1,
+            "rejected": [
+                {
+                    "line": 2,
+                    "pnr": "4512345602",
+                    "reason": answer.result["rejected"][0]["reason"],
+                }
+            ],
+        }
+        again = await call("POST", "/api/trains", body, who)
+        assert (again.status, again.code) == (409, "CONFLICT")
+    else:
+        assert list(site.hub.runs()) == []
+
+
+@pytest.mark.gen_test
+async def test_register_with_a_table(call):
+    """CSV for the passengers, with the chart's names as its header, is taken too."""
+    table = (
+        "pnr,index,irctcId,name,from,to,class,status,coach,berth\r\n"
+        '4512345601,1,IR_1,"Doe, Jane",AAA,EEE,SL,CNF,S1,1\r\n'
+        "4512345602,1,IR_2,John,AAA,EEE,SL,WL,,\r\n"
+    )
+    answer = await call("POST", "/api/trains", chart(passengers=table), "SERVICE")
+    assert (answer.status, answer.result["passengers"]) == (200, 2)
+    people = await call("GET", TRAIN + "/passengers", who="TTE")
+    assert [each["name"] for each in people.result] == ["Doe, Jane", "John"]
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("who", ROLES)
+async def test_start(call, site, scheduled, who):
+    """POST /start: for control and the train's own TTE; a second time is a conflict."""
+    answer = await call("POST", TRAIN + "/start", b"", who)
+    assert answer.status == status_for(who, {"ADMIN", "TTE"})
+    if answer.status == 200:
+        assert answer.result["seq"] == 2
+        assert answer.result["next"]["code"] == "BBB"
+        again = await call("POST", TRAIN + "/start", b"", who)
+        assert (again.status, again.code) == (409, "CONFLICT")
+    else:
+        assert seq(site) == 1
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("who", ROLES)
+async def test_departures_and_arrivals(call, site, running, who):
+    """POST /departures and /arrivals {stationCode, at?, platform?}: in the stations' order."""
+    may = {"ADMIN", "SERVICE", "TTE"}
+    left = await call("POST", TRAIN + "/departures", {"stationCode": "AAA", "platform": "3"}, who)
+    came = await call("POST", TRAIN + "/arrivals", {"stationCode": "BBB"}, who)
+    assert left.status == came.status == status_for(who, may)
+    if left.status == 200:
+        assert left.result["platform"] == "3"
+        assert came.result["station"]["code"] == "BBB"
+        wrong = await call("POST", TRAIN + "/arrivals", {"stationCode": "DDD"}, who)
+        assert (wrong.status, wrong.code) == (409, "CONFLICT")
+        assert wrong.json["error"]["details"] == {"next": "BBB"}
+        unknown = await call("POST", TRAIN + "/arrivals", {"stationCode": "ZZZ"}, who)
+        assert (unknown.status, unknown.code) == (404, "UNKNOWN_STATION")
+    else:
+        assert seq(site) == 2
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("who", ROLES)
+async def test_marks(call, site, running, who):
+    """POST …/no-show, /undo-no-show, /board: for the run's staff; a repeat changes nothing."""
+    seqs = {"no-show": 4, "undo-no-show": 5, "board": 6}
+    for mark, number in seqs.items():
+        for repeat in (False, True):
+            answer = await call("POST", f"{FIRST}/{mark}", b"", who)
+            assert answer.status == status_for(who, {"ADMIN", "TTE"})
+            if answer.status == 200:
+                assert answer.result["seq"] == number
+                assert answer.result.get("unchanged", False) is repeat
+                assert ("name" in answer.result) is not repeat
+    if status_for(who, {"ADMIN", "TTE"}) != 200:
+        assert seq(site) == 2
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("who", ROLES)
+async def test_announcements(call, site, running, who):
+    """POST /announcements {text, level?, to?, user?}: for control, the feeds and the TTEs."""
+    body = {"text": "hello", "level": "WARNING", "to": "USER", "user": "IR_1"}
+    answer = await call("POST", TRAIN + "/announcements", body, who)
+    assert answer.status == status_for(who, {"ADMIN", "SERVICE", "TTE"})
+    if answer.status == 200:
+        assert answer.result["text"] == "hello"
+        body["user"] = "IR_9"
+        nobody = await call("POST", TRAIN + "/announcements", body, who)
+        assert (nobody.status, nobody.code) == (404, "UNKNOWN_PASSENGER")
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(
+    ("path", "body", "status", "code"),
+    [
+        ("/api/trains/99999/start", {}, 404, "UNKNOWN_TRAIN"),
+        (TRAIN + "/start?date=2026-11-24", {}, 404, "UNKNOWN_TRAIN"),
+        (TRAIN + "/start", {"startDate": "2026-11-24"}, 404, "UNKNOWN_TRAIN"),
+        (TRAIN + "/start?date=tomorrow", {}, 400, "BAD_MESSAGE"),
+        (TRAIN + "/start", {"more": 1}, 400, "BAD_MESSAGE"),
+        (TRAIN + "/start", [], 400, "BAD_MESSAGE"),
+        (TRAIN + "/arrivals", {}, 400, "BAD_MESSAGE"),
+        (TRAIN + "/arrivals", {"stationCode": 7}, 400, "BAD_MESSAGE"),
+        (TRAIN + "/arrivals", {"stationCode": "BBB"}, 409, "CONFLICT"),
+        (TRAIN + "/departures", {"stationCode": "AAA", "at": "now"}, 400, "BAD_MESSAGE"),
+        (
+            TRAIN + "/departures",
+            {"stationCode": "AAA", "at": "2026-11-23T23:59:00Z"},
+            400,
+            "BAD_MESSAGE",
+        ),
+        (TRAIN + "/announcements", {"text": "x", "to": "USER"}, 400, "BAD_MESSAGE"),
+        (TRAIN + "/announcements", {"text": "x" * 1_001}, 400, "BAD_MESSAGE"),
+        (TRAIN + "/passengers/4512345601/2/board", {}, 404, "UNKNOWN_PASSENGER"),
+        (TRAIN + "/passengers/9999999999/1/board", {}, 404, "UNKNOWN_PASSENGER"),
+        (TRAIN + "/passengers/4512345601/one/board", {}, 400, "BAD_MESSAGE"),
+        (TRAIN + "/passengers/4512345601/-1/board", {}, 400, "BAD_MESSAGE"),
+        (TRAIN + "/passengers/4512345601/%D9%A1/board", {}, 400, "BAD_MESSAGE"),
+        (TRAIN + "/passengers/4512345603/1/board", {}, 409, "CONFLICT"),
+        (TRAIN + "/passengers/4512345601/1/fly", {}, 404, "UNKNOWN_TYPE"),
+        ("/api/trains", {"trainNo": "1"}, 400, "BAD_MESSAGE"),
+        ("/api/trains", chart(stations=[]), 400, "BAD_MESSAGE"),
+        ("/api/trains", chart(passengers="pnr\n1"), 400, "BAD_MESSAGE"),
+        ("/api/trains", chart(trainNo=None), 400, "BAD_MESSAGE"),
+    ],
+)
+async def test_what_cannot_be_done(call, site, running, path, body, status, code):
+    """The status and the protocol's code; nothing is changed."""
+    answer = await call("POST", path, body, "ADMIN")
+    assert (answer.status, answer.code) == (status, code)
+    assert answer.json["error"]["message"]
+    assert seq(site) == 2
+    assert len(site.journal.records) == 2
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        *(("GET", path) for path in GOOD),
+        ("GET", TRAIN + "/start"),
+        ("POST", TRAIN),
+        ("POST", TRAIN + "/passengers"),
+        ("POST", TRAIN + "/events"),
+        ("POST", "/api/me"),
+        ("POST", "/api/monitor"),
+        ("DELETE", "/api/trains"),
+        ("DELETE", TRAIN),
+        ("PUT", TRAIN + "/start"),
+        ("PATCH", TRAIN),
+    ],
+)
+async def test_another_method_is_a_405(call, site, running, method, path):
+    """JSON like every other error, and nothing happens."""
+    answer = await call(method, path, b"" if method != "GET" else None, "ADMIN")
+    assert answer.status == 405
+    assert answer.json["error"]["message"]
+    assert seq(site) == 2
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("path", GOOD)
+async def test_a_command_s_body_is_json(call, running, path):
+    """415 for a body of another kind, on each address."""
+    answer = await call("POST", path, b"x=1", "ADMIN", headers={"Content-Type": "text/plain"})
+    assert answer.status == 415
+
+
+@pytest.mark.gen_test
+async def test_what_the_path_says_counts(call, site, running):
+    """A body cannot name another train or person than the address that was allowed."""
+    await site.register(trainNo="54321")
+    body = {"trainNo": "54321", "pnr": "4512345602", "index": 2}
+    answer = await call("POST", FIRST + "/no-show", body, "TTE")
+    assert (answer.status, answer.result["trainNo"]) == (200, "12345")
+    assert answer.result["pnr"] == "4512345601"
+
+
+@pytest.mark.gen_test
+async def test_the_date_names_the_run(call, site, running):
+    """?date= and startDate in the body both do."""
+    await site.register(startDate="2026-11-24")
+    for given in ({"path": "?date=2026-11-24"}, {"body": {"startDate": "2026-11-24"}}):
+        path = TRAIN + "/announcements" + given.get("path", "")
+        answer = await call("POST", path, {"text": "x", **given.get("body", {})}, "TTE")
+        assert answer.result["startDate"] == "2026-11-24"
+    without = await call("POST", TRAIN + "/announcements", {"text": "x"}, "TTE")
+    assert without.result["startDate"] == "2026-11-23"  # the one that runs
+
+
+@pytest.mark.gen_test(timeout=10)
+async def test_a_chart_may_have_16_mb(call, site):
+    """The limit itself passes, one byte more is a 413, and the server goes on."""
+    body = json.dumps(chart()).encode()
+    full = body + b" " * (MOST_BODY_BYTES - len(body))
+    headers = {"Content-Type": "application/json"}
+    options = {"headers": headers, "request_timeout": 10}
+    over = await call("POST", "/api/trains", full + b" ", "ADMIN", **options)
+    assert (over.status, over.code) == (413, "BAD_MESSAGE")
+    assert list(site.hub.runs()) == []
+    assert (await call("POST", "/api/trains", full, "ADMIN", **options)).status == 200
+    assert (await call("GET", TRAIN)).status == 200
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(("who", "status"), [(None, 401), ("PASSENGER", 403), ("TTE", 403)])
+async def test_who_may_not_register_has_no_chart_read(call, monkeypatch, who, status):
+    """Sixteen MB of JSON are work: they are read for those only who may register a train."""
+    read = []
+    monkeypatch.setattr(
+        rest, "read_command", lambda *asked: read.append(asked) or read_command(*asked)
+    )
+    answer = await call("POST", "/api/trains", chart(), who)
+    assert read == []
+    assert answer.status == status
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(
+    ("day", "last_day"),
+    [("9999-12-31", 2), ("0001-01-01", 1), ("1970-06-01", 1), ("9500-01-01", 1)],
+)
+async def test_a_chart_out_of_time_does_no_harm(call, site, scheduled, day, last_day):
+    """Whatever its date: the other runs can still be read, and the journal loads again."""
+    odd = chart(startDate=day, trainNo="777")
+    odd["stations"][4]["day"] = last_day
+    answer = await call("POST", "/api/trains", odd, "SERVICE")
+    await call("POST", "/api/trains/777/start", b"", "ADMIN")
+    for path in ("/api/trains", TRAIN, "/api/monitor"):
+        assert (await call("GET", path)).status == 200
+    assert_the_journal_loads(site.journal)
+    assert answer.status in (200, 400)
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(
+    "at",
+    ["1971-01-01T00:00:00+14:00", "1970-12-31T23:59:59+05:30", "2026-11-23T02:30:59Z"],
+)
+async def test_a_reported_time_does_no_harm(call, site, running, at):
+    """Any `at` that a station may report is one that the journal gives back."""
+    await call("POST", TRAIN + "/departures", {"stationCode": "AAA", "at": at}, "SERVICE")
+    await call("POST", TRAIN + "/arrivals", {"stationCode": "BBB", "at": at}, "SERVICE")
+    assert_the_journal_loads(site.journal)
+
+
+def assert_the_journal_loads(journal):
+    """What a restart does with each record: from JSON, as strictly as a client's message."""
+    for record in journal.records:
+        event = record.event
+        assert load(type(event), json.loads(encode(dump(event)))) == event
+
+
+# --- reading ------------------------------------------------------------------------------------
+
+
+@pytest.mark.gen_test
+async def test_the_list_of_trains_is_for_everyone(call, site, running):
+    """GET /api/trains: a line for each run, with nobody in it."""
+    await site.register(trainNo="54321")
+    for who in ROLES:
+        answer = await call("GET", "/api/trains", who=who)
+        assert answer.status == 200
+        assert [each["trainNo"] for each in answer.result] == ["12345", "54321"]
+        assert [each["status"] for each in answer.result] == ["RUNNING", "SCHEDULED"]
+        assert b"Person" not in answer.body
+        assert b"45123456" not in answer.body
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(
+    ("who", "seen"),
+    [("ADMIN", 6), ("TTE", 6), ("PASSENGER", 1), ("OTHER_TTE", 0), ("SERVICE", 0), (None, 0)],
+)
+async def test_a_train_is_shown_as_the_reader_may_see_it(call, running, who, seen):
+    """GET /api/trains/{no}: everybody sees the run, staff its people, a passenger their own."""
+    answer = await call("GET", TRAIN, who=who)
+    assert answer.status == 200
+    assert len(answer.result["stations"]) == 5
+    assert len(answer.result.get("passengers", ())) == seen
+    assert answer.body.count(b'"pnr"') == seen
+    if who == "PASSENGER":
+        assert [each["irctcId"] for each in answer.result["passengers"]] == ["IR_1"]
+    if not seen:
+        assert b"IR_" not in answer.body
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(
+    ("who", "status", "seen"),
+    [
+        ("ADMIN", 200, 6),
+        ("TTE", 200, 6),
+        ("PASSENGER", 200, 1),
+        ("OTHER_PASSENGER", 200, 1),
+        ("SERVICE", 403, None),
+        (None, 401, None),
+    ],
+)
+async def test_people(call, running, who, status, seen):
+    """GET …/passengers: staff see all, passengers their own, a feed and nobody are refused."""
+    answer = await call("GET", TRAIN + "/passengers", who=who)
+    assert answer.status == status
+    if status == 200:
+        assert len(answer.result) == seen
+        assert {each["irctcId"] for each in answer.result} == (
+            {"IR_1"} if who == "PASSENGER" else {"IR_2"} if seen == 1 else
+            {each["irctcId"] for each in PEOPLE}
+        )  # fmt: skip
+
+
+@pytest.mark.gen_test
+async def test_another_train_s_tte_sees_nobody(call, running):
+    """A TTE's people are those of the trains that the token covers."""
+    answer = await call("GET", TRAIN + "/passengers", who="OTHER_TTE")
+    assert answer.status == 403 or answer.result == []
+    answer = await call("GET", TRAIN + "/passengers/4512345601", who="OTHER_TTE")
+    assert answer.status in (403, 404)
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("", [1, 2, 3, 10, 11, 20]),
+        ("?status=RAC", [10, 11]),
+        ("?status=WL", [20]),
+        ("?status=CNF&coach=S1", [1, 2, 3]),
+        ("?coach=S1", [1, 2, 3, 10, 11]),
+        ("?coach=S2", []),
+        ("?status=LOST", []),
+        ("?state=NT", [1]),
+        ("?state=DUE&status=CNF", [2, 3]),
+        ("?q=person%202", [2, 20]),
+        ("?q=PERSON%201", [1, 10, 11]),
+        ("?q=4512345611", [11]),
+        ("?q=S1", []),
+        ("?q=.*", []),
+        ("?q=", [1, 2, 3, 10, 11, 20]),
+        ("?q=person&status=RAC&coach=S1&date=2026-11-23", [10, 11]),
+    ],
+)
+async def test_people_may_be_narrowed(call, running, query, found):
+    """?status=, ?state=, ?coach= and ?q= (of the name, or the PNR), all of them at once."""
+    await call("POST", FIRST + "/no-show", b"", "TTE")
+    answer = await call("GET", TRAIN + "/passengers" + query, who="TTE")
+    assert [each["name"] for each in answer.result] == [f"Person {who}" for who in found]
+
+
+@pytest.mark.gen_test
+async def test_a_filter_widens_nothing(call, running):
+    """A passenger who asks for others by name or PNR sees their own people still."""
+    for query in ("?q=4512345602", "?q=person%202", "?coach=S1", "?status=RAC"):
+        answer = await call("GET", TRAIN + "/passengers" + query, who="PASSENGER")
+        assert {each["irctcId"] for each in answer.result} <= {"IR_1"}
+
+
+@pytest.mark.gen_test
+async def test_a_person_is_shown_as_they_are_now(call, running):
+    """The chart's fields, with status, state, coach and berth of this moment."""
+    await call("POST", FIRST + "/no-show", b"", "TTE")
+    (found,) = (await call("GET", TRAIN + "/passengers/4512345601", who="TTE")).result
+    unknown = dict.fromkeys(("number", "age", "gender", "phone", "upgradedFrom"))
+    assert found == {**person(1), **unknown, "state": "NT"}
+
+
+@pytest.mark.gen_test
+async def test_a_pnr(call, site):
+    """GET …/passengers/{pnr}: its people, for the staff and for whoever booked it."""
+    together = {"pnr": "4512345601", "irctcId": "IR_1"}
+    await site.register(person(1), person(2, **together, index=2), person(3))
+    for who in ("ADMIN", "TTE", "PASSENGER"):
+        answer = await call("GET", TRAIN + "/passengers/4512345601", who=who)
+        assert [each["index"] for each in answer.result] == [1, 2]
+    assert (await call("GET", TRAIN + "/passengers/4512345601")).status == 401
+    assert (await call("GET", TRAIN + "/passengers/4512345601", who="SERVICE")).status == 403
+
+
+@pytest.mark.gen_test
+async def test_another_s_pnr_looks_like_one_that_is_not_there(call, running):
+    """Nobody learns from an answer whether a PNR is on the train."""
+    theirs = await call("GET", TRAIN + "/passengers/4512345602", who="PASSENGER")
+    nobody_s = await call("GET", TRAIN + "/passengers/9999999999", who="PASSENGER")
+    assert theirs.status == nobody_s.status == 404
+    assert theirs.body == nobody_s.body
+    assert theirs.code == "UNKNOWN_PASSENGER"
+
+
+@pytest.mark.gen_test
+async def test_a_pnr_of_two_users_shows_each_their_own(call, site):
+    """People who share a PNR may have booked by different accounts."""
+    await site.register(person(1), person(2, pnr="4512345601", index=2), rac(10, 1))
+    for who, index in (("PASSENGER", 1), ("OTHER_PASSENGER", 2)):
+        answer = await call("GET", TRAIN + "/passengers/4512345601", who=who)
+        assert [each["index"] for each in answer.result] == [index]
+
+
+@pytest.mark.gen_test
+async def test_events(call, running):
+    """GET …/events?after=: what happened since, as far as the reader may be told."""
+    await call("POST", FIRST + "/no-show", b"", "TTE")
+    await call("POST", TRAIN + "/announcements", {"text": "x", "to": "STAFF"}, "TTE")
+    both = ["TRAIN_REGISTERED", "JOURNEY_STARTED"]
+    expected = {
+        "TTE": [*both, "NO_SHOW", "BERTH_VACATED", "ANNOUNCEMENT"],
+        "ADMIN": [*both, "NO_SHOW", "BERTH_VACATED", "ANNOUNCEMENT"],
+        "PASSENGER": [*both, "NO_SHOW"],
+        "OTHER_PASSENGER": both,
+        "OTHER_TTE": both,
+        "SERVICE": both,
+        None: both,
+    }
+    for who, types in expected.items():
+        answer = await call("GET", TRAIN + "/events", who=who)
+        assert [each["type"] for each in answer.result] == types
+        later = await call("GET", TRAIN + "/events?after=2", who=who)
+        assert [each["type"] for each in later.result] == types[2:]
+        assert all(each["seq"] > 2 for each in later.result)
+    nothing = await call("GET", TRAIN + "/events?after=5", who="TTE")
+    assert nothing.result == []
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("after", ["-1", "x", "1.5", "", "%00", "9" * 20, "%D9%A1"])
+async def test_after_is_a_number(call, running, after):
+    """Anything else is a 400."""
+    answer = await call("GET", f"{TRAIN}/events?after={after}")
+    assert (answer.status, answer.code) == (400, "BAD_MESSAGE")
+
+
+@pytest.mark.gen_test
+async def test_events_that_are_not_held_are_gone(call, site, running):
+    """What is no longer held is said plainly, so that the client reads the run as it is now."""
+    for _ in range(60):
+        await call("POST", TRAIN + "/announcements", {"text": "x"}, "TTE")
+    site.hub._history._records[RUN].popleft()
+    assert (await call("GET", TRAIN + "/events?after=0")).status == 410
+    assert (await call("GET", TRAIN + "/events?after=1")).status == 200
+    assert (await call("GET", TRAIN + "/events?after=99")).status == 410
+
+
+@pytest.mark.gen_test
+async def test_me(call):
+    """GET /api/me: who the token says one is."""
+    assert (await call("GET", "/api/me", who="TTE")).result == {
+        "user": "T1",
+        "role": "TTE",
+        "trains": ["12345"],
+    }
+    nobody = await call("GET", "/api/me")
+    assert (nobody.status, nobody.code) == (401, "NOT_IDENTIFIED")
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("path", ["", "/passengers", "/passengers/4512345601", "/events"])
+async def test_a_train_that_is_not_there(call, running, path):
+    """404 UNKNOWN_TRAIN on each address, never another train."""
+    for train in ("99999", "1234", "123456"):
+        answer = await call("GET", f"/api/trains/{train}{path}", who="ADMIN")
+        assert (answer.status, answer.code) == (404, "UNKNOWN_TRAIN")
+    answer = await call("GET", f"{TRAIN}{path}?date=2026-11-24", who="ADMIN")
+    assert (answer.status, answer.code) == (404, "UNKNOWN_TRAIN")
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("path", ["", "/passengers", "/passengers/4512345601", "/events"])
+async def test_nothing_is_read_before_it_is_durable(call, site, running, until, path):
+    """A reading waits for the commit in flight: nobody sees what a crash could unsay."""
+    site.journal.gate.clear()
+    before = len(site.journal.records)
+    tasks = [asyncio.ensure_future(call("POST", FIRST + "/no-show", b"", "TTE"))]
+    await until(lambda: seq(site) == 4)
+    tasks.append(asyncio.ensure_future(call("GET", TRAIN + path, who="TTE")))
+    for _ in range(3):  # a round trip each
+        assert (await call("GET", "/healthz")).status == 200
+    assert not any(task.done() for task in tasks)
+    assert len(site.journal.records) == before
+    site.journal.gate.set()
+    assert [(await task).status for task in tasks] == [200, 200]

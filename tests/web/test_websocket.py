@@ -1,0 +1,572 @@
+"""trainhub/web/websocket.py: the frames of a socket, its limits, and that it leaves no trace."""
+
+import asyncio
+import base64
+import contextlib
+import json
+import struct
+
+import pytest
+from railway import RUN, person
+from tornado.httpclient import HTTPClientError
+from websockets.frames import Opcode
+from websockets.protocol import OPEN, Protocol, Side
+from websockets.utils import accept_key
+
+from trainhub.domain import commands as c
+from trainhub.domain.model import Role
+from trainhub.identity import Identity
+from trainhub.protocol import MOST_SOCKET_BYTES
+from trainhub.web.websocket import (
+    GOING_AWAY,
+    HEARTBEAT_SECONDS,
+    MOST_UNSENT_BYTES,
+    TrainSocket,
+    text_frame,
+)
+
+HERE = {"trainNo": "12345", "startDate": "2026-11-23"}
+OPERATOR = Identity("operator", Role.ADMIN, frozenset({"*"}))
+KEY = base64.b64encode(bytes(16)).decode()
+
+
+@pytest.fixture
+def running(io_loop, site):
+    """Trains 12345 and 54321 stand at their first stations."""
+
+    async def start():
+        for train_no in ("12345", "54321"):
+            await site.register(trainNo=train_no)
+            await site.hub.execute(c.StartJourney(train_no=train_no), OPERATOR)
+
+    io_loop.run_sync(start)
+
+
+def announce(site, text, train_no="12345", **fields):
+    return site.hub.execute(c.Announce(train_no=train_no, text=text, **fields), OPERATOR)
+
+
+def texts(client):
+    return [m["data"]["text"] for m in client.heard if m["type"] == "ANNOUNCEMENT"]
+
+
+class RawSocket:
+    """A client that does nothing of its own accord: it neither reads nor answers pings."""
+
+    def __init__(self, reader, writer):
+        self.reader, self.writer = reader, writer
+
+    def send(self, opcode, payload):
+        """A frame as a client sends it: whole and masked."""
+        size = len(payload)
+        head = bytes((0x80 | opcode,))
+        if size < 126:
+            head += bytes((0x80 | size,))
+        elif size < 1 << 16:
+            head += struct.pack("!BH", 0x80 | 126, size)
+        else:
+            head += struct.pack("!BQ", 0x80 | 127, size)
+        self.writer.write(head + bytes(4) + payload)  # a mask of zeros changes nothing
+
+    def say(self, kind, **fields):
+        self.send(Opcode.TEXT, json.dumps({"type": kind, **fields}).encode())
+
+    async def frames(self, count):
+        """The next so many frames."""
+        parser, found = Protocol(Side.CLIENT, state=OPEN), []
+        while len(found) < count:
+            async with asyncio.timeout(5):
+                data = await self.reader.read(65_536)
+            assert data, "the hub closed"
+            parser.receive_data(data)
+            found += parser.events_received()
+        return found
+
+    async def is_closed(self):
+        """Read on until the hub has closed."""
+        async with asyncio.timeout(5):
+            with contextlib.suppress(ConnectionError):
+                while await self.reader.read(65_536):
+                    pass
+        return True
+
+
+@pytest.fixture
+def raw(io_loop, http_port, no_trace):
+    """Opens raw sockets; returns one and the head of the answer to its handshake."""
+    writers = []
+
+    async def open_raw(*headers, path="/ws"):
+        reader, writer = await asyncio.open_connection("127.0.0.1", http_port)
+        writers.append(writer)
+        lines = [
+            f"GET {path} HTTP/1.1",
+            *("Host: hub", "Upgrade: websocket", "Connection: Upgrade"),
+            *(f"Sec-WebSocket-Key: {KEY}", "Sec-WebSocket-Version: 13", *headers),
+        ]
+        writer.write("\r\n".join([*lines, "", ""]).encode())
+        async with asyncio.timeout(5):
+            head = await reader.readuntil(b"\r\n\r\n")
+        return RawSocket(reader, writer), head.decode()
+
+    async def abort():
+        for writer in writers:
+            writer.transport.abort()
+
+    yield open_raw
+    io_loop.run_sync(abort)
+
+
+# --- frames -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("size", "head"),
+    [(0, 2), (1, 2), (125, 2), (126, 4), (127, 4), (65_535, 4), (65_536, 10), (1_000_000, 10)],
+)
+def test_a_frame_is_what_a_client_reads(size, head):
+    """Each of the three lengths of RFC 6455, 5.2, at its ends, by the parser of another library."""
+    payload = b"x" * size
+    parser = Protocol(Side.CLIENT, state=OPEN, max_size=None)
+    sent = text_frame(payload)
+    assert len(sent) == head + size  # the shortest form, as the RFC asks
+    parser.receive_data(sent)
+    (frame,) = parser.events_received()
+    assert (frame.opcode, frame.fin, frame.data) == (Opcode.TEXT, True, payload)
+    assert not any((frame.rsv1, frame.rsv2, frame.rsv3))
+
+
+def test_frames_in_one_write_are_read_one_by_one():
+    """What one commit brings goes in one write: several frames, one after the other."""
+    payloads = [b"", "naïve ☃".encode(), b"y" * 126, b"z" * 65_536, b"{}"]
+    parser = Protocol(Side.CLIENT, state=OPEN, max_size=None)
+    parser.receive_data(b"".join(map(text_frame, payloads)))
+    assert [frame.data for frame in parser.events_received()] == payloads
+
+
+# --- the handshake --------------------------------------------------------------------------------
+
+
+@pytest.mark.gen_test
+async def test_the_handshake(raw):
+    """101 with the key's answer, no extension, and WELCOME as the first frame."""
+    socket, head = await raw("Sec-WebSocket-Extensions: permessage-deflate")
+    assert head.startswith("HTTP/1.1 101 ")
+    assert f"Sec-Websocket-Accept: {accept_key(KEY)}\r\n".lower() in head.lower()
+    assert "extensions" not in head.lower()  # a compressor costs up to 316 KB a socket
+    assert "protocol:" not in head.lower()
+    (frame,) = await socket.frames(1)
+    welcome = json.loads(frame.data)
+    assert welcome["type"] == "WELCOME"
+    assert (welcome["protocol"], welcome["heartbeatSeconds"]) == (1, HEARTBEAT_SECONDS)
+    assert welcome["serverTime"] == "2026-11-23T02:30:00.000+00:00"
+
+
+@pytest.mark.gen_test
+async def test_every_client_has_its_own_id(connect):
+    """WELCOME's clientId, which nobody can guess from another's."""
+    ids = {(await connect()).heard[0]["clientId"] for _ in range(3)}
+    assert len(ids) == 3
+    assert all(len(each) >= 16 for each in ids)
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        (["Origin: http://elsewhere.example"], 403),
+        (["Origin: http://hub"], 101),
+        (["Origin: null"], 403),
+        ([], 101),
+    ],
+)
+async def test_a_page_of_another_site_cannot_open_a_socket(raw, headers, status):
+    """A browser says whose page it is; programs that are no browsers say nothing."""
+    _, head = await raw(*headers)
+    assert head.split()[1] == str(status)
+    assert len(TrainSocket.sockets) == (status == 101)
+
+
+@pytest.mark.gen_test
+async def test_what_is_no_handshake_is_refused(call):
+    """A GET or POST to /ws is a 4xx, and no socket."""
+    assert (await call("GET", "/ws")).status == 400
+    assert (await call("POST", "/ws", b"")).status in (403, 405)
+    assert not TrainSocket.sockets
+
+
+@pytest.mark.gen_test
+async def test_a_token_in_the_subprotocol(connect, site):
+    """trainhub.v1 and bearer.<token>: IDENTIFIED follows WELCOME, and the token is not repeated."""
+    offered = ["trainhub.v1", "bearer." + site.token("TTE")]
+    client = await connect(subprotocols=offered)
+    identified = await client.until("IDENTIFIED")
+    assert identified == {"type": "IDENTIFIED", "role": "TTE", "user": "T1", "trains": ["12345"]}
+    assert client.connection.selected_subprotocol == "trainhub.v1"
+    assert [message["type"] for message in client.heard] == ["WELCOME", "IDENTIFIED"]
+
+
+@pytest.mark.gen_test
+async def test_a_token_alone_in_the_subprotocols(raw, site):
+    """Without trainhub.v1 no subprotocol is chosen, least of all the token."""
+    token = site.token("PASSENGER")
+    socket, head = await raw(f"Sec-WebSocket-Protocol: bearer.{token}")
+    assert head.startswith("HTTP/1.1 101 ")
+    assert token not in head
+    _, identified = await socket.frames(2)
+    assert json.loads(identified.data)["user"] == "IR_1"
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("token", ["forged", "a.b.c", "", "W1tb" * 500 + ".e30.x"])
+async def test_a_bad_token_in_the_subprotocol(connect, site, running, token):
+    """ERROR BAD_TOKEN after WELCOME; the socket stays open, and is nobody's."""
+    client = await connect(subprotocols=["trainhub.v1", "bearer." + token])
+    assert (await client.until("ERROR"))["code"] == "BAD_TOKEN"
+    assert (await client.ask("ERROR", "START_JOURNEY", **HERE))["code"] == "NOT_IDENTIFIED"
+    await client.ask("SUBSCRIBED", "SUBSCRIBE_TRAIN", **HERE)
+
+
+@pytest.mark.gen_test
+async def test_another_subprotocol_is_not_chosen(connect):
+    """A client that wants something else is told by the missing answer."""
+    client = await connect(subprotocols=["chat", "trainhub.v2"])
+    assert client.connection.selected_subprotocol is None
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("why", ["not loaded", "journal failed"])
+async def test_while_the_hub_cannot_there_are_no_sockets(connect, site, running, why):
+    """503, as for HTTP: come back later."""
+    if why == "not loaded":
+        site.hub.loaded = False
+    else:
+        site.journal.broken = True
+        with contextlib.suppress(Exception):
+            await announce(site, "x")
+    with pytest.raises(HTTPClientError) as raised:
+        await connect()
+    assert raised.value.code == 503
+    assert not TrainSocket.sockets
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("settings_of_web", [{"max_connections": 2}])
+async def test_there_are_at_most_so_many_sockets(connect, call, until):
+    """503 and when to try again; a socket that goes makes room; HTTP is not shut out."""
+    first, _ = await connect(), await connect()
+    for _ in range(3):
+        with pytest.raises(HTTPClientError) as raised:
+            await connect()
+        assert raised.value.code == 503
+    assert len(TrainSocket.sockets) == 2
+    assert (await call("GET", "/healthz")).status == 200
+    first.connection.close()
+    await until(lambda: len(TrainSocket.sockets) == 1)
+    await (await connect()).all_told()
+    assert raised.value.response.headers.get("Retry-After") == "5"
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("settings_of_web", [{"anonymous": False}])
+async def test_anonymous_off(connect, running):
+    """Without a token no room; with one, at once or later, there is."""
+    client = await connect()
+    assert (await client.ask("ERROR", "SUBSCRIBE_TRAIN", **HERE))["code"] == "NOT_IDENTIFIED"
+    client = await connect("PASSENGER")
+    await client.ask("SUBSCRIBED", "SUBSCRIBE_TRAIN", **HERE)
+
+
+# --- who hears what -----------------------------------------------------------------------------
+
+
+@pytest.mark.gen_test
+async def test_two_clients_on_two_trains_hear_only_their_own(connect, site, running):
+    """An event of a run reaches the sockets of that run, and no other."""
+    one, two, none = await connect(), await connect(), await connect()
+    await one.ask("SUBSCRIBED", "SUBSCRIBE_TRAIN", trainNo="12345")
+    await two.ask("SUBSCRIBED", "SUBSCRIBE_TRAIN", trainNo="54321")
+    assert TrainSocket.rooms.keys() == {RUN, "54321/2026-11-23"}
+    for number in range(3):
+        await announce(site, f"one {number}", "12345")
+        await announce(site, f"two {number}", "54321")
+    for client in (one, two, none):
+        await client.all_told()
+    assert texts(one) == ["one 0", "one 1", "one 2"]
+    assert texts(two) == ["two 0", "two 1", "two 2"]
+    assert texts(none) == []
+
+
+@pytest.mark.gen_test
+async def test_staff_and_passenger_hear_what_is_theirs(connect, site, running):
+    """A passenger's mark goes to that passenger and the staff, and to nobody else's socket."""
+    clients = {}
+    for who in ("ADMIN", "TTE", "PASSENGER", "OTHER_PASSENGER", "OTHER_TTE", "SERVICE", None):
+        clients[who] = await connect(who)
+        await clients[who].ask("SUBSCRIBED", "SUBSCRIBE_TRAIN", **HERE)
+        await clients[who].all_told()
+        clients[who].heard.clear()
+    marked = await clients["TTE"].ask("DONE", "MARK_NO_SHOW", **HERE, pnr="4512345601", index=1)
+    assert marked["result"]["name"] == "Person 1"
+    heard = {who: [m["type"] for m in await clients[who].all_told()][:-1] for who in clients}
+    staff = ["NO_SHOW", "BERTH_VACATED"]
+    assert heard.pop("TTE") == [*staff, "DONE"]
+    assert heard.pop("ADMIN") == staff
+    assert heard.pop("PASSENGER") == ["NO_SHOW"]
+    assert set(map(tuple, heard.values())) == {()}
+
+
+@pytest.mark.gen_test
+async def test_a_client_comes_back_without_a_gap(connect, site, running):
+    """A new socket with `since` gets what it missed, each once and in order."""
+    client = await connect()
+    subscribed = await client.ask("SUBSCRIBED", "SUBSCRIBE_TRAIN", **HERE)
+    client.connection.close()
+    for number in range(5):
+        await announce(site, f"{number}")
+    again = await connect()
+    since = {"epoch": subscribed["epoch"], "seq": subscribed["seq"]}
+    recovered = await again.ask("SUBSCRIBED", "SUBSCRIBE_TRAIN", **HERE, since=since)
+    assert recovered["recovered"] is True
+    await announce(site, "5")
+    await again.all_told()
+    assert texts(again) == ["0", "1", "2", "3", "4", "5"]
+
+
+@pytest.mark.gen_test(timeout=10)
+async def test_a_run_that_was_taken_can_be_shown(connect, site, until):
+    """A chart that the hub takes is one whose snapshot reaches a TTE who reads."""
+    await site.register(*(person(who, berth=None, coach=None, status="WL", number=who,
+                                 pnr=f"{4_000_000_000 + who}", phone="+919876543210",
+                                 name="राजेश कुमार शर्मा") for who in range(5_000)))  # fmt: skip
+    client = await connect("TTE", max_message_size=1 << 30)
+    await client.say("SUBSCRIBE_TRAIN", **HERE)
+    snapshot = await client.until("SNAPSHOT")
+    assert len(snapshot["run"]["passengers"]) == 5_000
+
+
+# --- what a client may send ---------------------------------------------------------------------
+
+
+@pytest.mark.gen_test
+async def test_an_error_leaves_the_socket_open(connect):
+    """Whatever a message is, the next one is answered."""
+    client = await connect()
+    for said in ("", "{", "[]", '{"type": 5}', "\0", '{"type": "PING", "\\ud800": 1}', b"binary"):
+        await client.connection.write_message(said, binary=isinstance(said, bytes))
+        assert (await client.next())["code"] == "BAD_MESSAGE", said
+    await client.ask("PONG", "PING")
+
+
+@pytest.mark.gen_test
+async def test_a_message_may_have_64_kb(connect, site, running, until):
+    """The limit itself passes; one byte more closes with 1009, and the others go on."""
+    client, other = await connect(), await connect()
+    await other.ask("SUBSCRIBED", "SUBSCRIBE_TRAIN", **HERE)
+    ping = json.dumps({"type": "PING"})
+    await client.connection.write_message(ping + " " * (MOST_SOCKET_BYTES - len(ping)))
+    assert (await client.next())["type"] == "PONG"
+    await client.connection.write_message(ping + " " * (MOST_SOCKET_BYTES - len(ping) + 1))
+    assert (await client.closed())[0] == 1009
+    await until(lambda: len(TrainSocket.sockets) == 1)
+    await announce(site, "still here")
+    await other.all_told()
+    assert texts(other) == ["still here"]
+
+
+@pytest.mark.gen_test
+async def test_a_message_in_many_parts_has_the_same_limit(raw, connect, until):
+    """Fragments do not add up to more than a message may have."""
+    other = await connect()
+    socket, _ = await raw()
+    part = b"x" * 30_000
+    for first in (0x01, 0x00, 0x00):  # a text that goes on and on
+        size = struct.pack("!BBH", first, 0x80 | 126, len(part))
+        socket.writer.write(size + bytes(4) + part)
+    assert await socket.is_closed()
+    await until(lambda: len(TrainSocket.sockets) == 1)
+    await other.ask("PONG", "PING")
+
+
+@pytest.mark.gen_test
+async def test_text_that_is_no_utf_8_closes_that_socket_only(raw, connect, until):
+    """RFC 6455, 8.1."""
+    other = await connect()
+    socket, _ = await raw()
+    socket.send(Opcode.TEXT, b'{"type": "\xff"}')
+    assert await socket.is_closed()
+    await until(lambda: len(TrainSocket.sockets) == 1)
+    await other.ask("PONG", "PING")
+
+
+@pytest.mark.gen_test
+async def test_messages_are_answered_in_their_order(raw, site, running):
+    """A client may say the next thing before it has heard the answer to the last."""
+    socket, _ = await raw()
+    for number in range(20):
+        kind = "SUBSCRIBE_TRAIN" if number == 7 else "PING"
+        socket.say(kind, **(HERE if number == 7 else {}), id=number)
+    frames = await socket.frames(1 + 20 + 2)  # WELCOME, the answers, a SNAPSHOT and the figures
+    answers = [json.loads(frame.data) for frame in frames]
+    assert [each["id"] for each in answers if "id" in each] == list(range(20))
+
+
+# --- going --------------------------------------------------------------------------------------
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("how", ["close", "abort", "half closed", "unsubscribe first"])
+async def test_a_socket_that_goes_leaves_no_trace(raw, running, until, site, how):
+    """TrainSocket.rooms and .sockets, and every index of the rooms, are empty again."""
+    socket, _ = await raw()
+    socket.say("IDENTIFY", token=site.token("PASSENGER"))
+    for train_no in ("12345", "54321"):
+        socket.say("SUBSCRIBE_TRAIN", trainNo=train_no)
+    await until(lambda: len(TrainSocket.rooms) == 2)
+    if how == "unsubscribe first":
+        socket.say("UNSUBSCRIBE_TRAIN", trainNo="12345")
+        await until(lambda: len(TrainSocket.rooms) == 1)
+    if how in ("close", "unsubscribe first"):
+        socket.send(Opcode.CLOSE, struct.pack("!H", 1000))
+    elif how == "abort":
+        socket.writer.transport.abort()
+    else:
+        socket.writer.write_eof()
+    await until(lambda: not TrainSocket.sockets)
+    assert TrainSocket.rooms == {}
+    assert site.hub.rooms._rooms_of == {}
+    assert site.hub.rooms._outgoing == {}
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("how", ["of its own", "dropped by the beat"])
+async def test_a_socket_that_goes_while_it_is_put_into_a_room(raw, site, running, until, how):
+    """Its subscription waits for the commit in flight; when that is done, nobody is there."""
+    socket, _ = await raw()
+    (handler,) = TrainSocket.sockets
+    site.journal.gate.clear()
+    command = asyncio.ensure_future(announce(site, "x"))
+    await until(lambda: site.hub.state(RUN).seq == 3)
+    socket.say("SUBSCRIBE_TRAIN", **HERE)
+    await until(lambda: site.hub.log._waiting)
+    if how == "of its own":
+        socket.writer.transport.abort()
+    else:
+        handler.beat()
+        handler.beat()
+        assert await socket.is_closed()
+    site.journal.gate.set()
+    await command
+    await until(lambda: not TrainSocket.sockets)
+    await until(lambda: not site.hub.rooms._rooms_of)
+    assert TrainSocket.rooms == {}
+
+
+@pytest.mark.gen_test
+async def test_a_client_that_goes_at_once_leaves_no_trace(raw, until):
+    """Before its WELCOME is written, a hundred times."""
+    for _ in range(100):
+        socket, _ = await raw()
+        socket.writer.transport.abort()
+    await until(lambda: not TrainSocket.sockets)
+
+
+@pytest.mark.gen_test
+async def test_goodbye(connect, running):
+    """GOODBYE {reason, retryAfterMs} before a planned close, and the close says why too."""
+    client = await connect()
+    await client.ask("SUBSCRIBED", "SUBSCRIBE_TRAIN", **HERE)
+    for handler in list(TrainSocket.sockets):
+        handler.leave(GOING_AWAY, "the hub is stopping", 3_000)
+    goodbye = await client.until("GOODBYE")
+    assert goodbye == {
+        "type": "GOODBYE",
+        "reason": "the hub is stopping",
+        "retryAfterMs": 3_000,
+    }
+    assert await client.closed() == (1001, "the hub is stopping")
+
+
+# --- those who do not read or do not answer -----------------------------------------------------
+
+
+@pytest.mark.gen_test(timeout=15)
+async def test_a_client_that_does_not_read_is_cut_off(raw, connect, site, running, until):
+    """It holds no more than the limit, is taken out of its room, and delays nobody."""
+    reader = await connect()
+    await reader.ask("SUBSCRIBED", "SUBSCRIBE_TRAIN", **HERE)
+    before = set(TrainSocket.sockets)
+    slow, _ = await raw()
+    slow.say("SUBSCRIBE_TRAIN", **HERE)
+    await until(lambda: len(TrainSocket.rooms[RUN].listeners) == 2)
+    (handler,) = TrainSocket.sockets - before
+    sent, most_held = 0, 0
+    while handler in TrainSocket.sockets:
+        assert sent < 400, "20 MB later it is still there"
+        sent += 1
+        for _ in range(50):  # an announcement is 1 KB
+            site.hub.rooms.broadcast_to_train(
+                RUN, site.hub.rooms.frame({"type": "X", "number": sent, "text": "x" * 1_000})
+            )
+        site.hub.rooms.flush()
+        most_held = max(most_held, len(handler._stream._write_buffer or ()))
+        message = await reader.until("X")
+        assert message["number"] == sent
+        for _ in range(49):
+            await reader.next()
+    assert most_held <= MOST_UNSENT_BYTES
+    assert list(TrainSocket.rooms[RUN].listeners) == list(before)
+    await announce(site, "still here")
+    await reader.all_told()
+    assert texts(reader) == ["still here"]
+
+
+@pytest.mark.gen_test
+async def test_the_silent_are_dropped_at_the_second_beat(raw, connect, until):
+    """A ping at each beat; who has said nothing by the next one is gone, the others stay."""
+    alive = await connect()
+    (one,) = TrainSocket.sockets
+    silent, _ = await raw()
+    (two,) = TrainSocket.sockets - {one}
+    for handler in (one, two):
+        handler.beat()
+    reading = asyncio.ensure_future(alive.connection.read_message())  # and answering pings
+    await until(lambda: one._heard)
+    assert TrainSocket.sockets == {one, two}
+    for handler in (one, two):
+        handler.beat()
+    await until(lambda: TrainSocket.sockets == {one})
+    assert await silent.is_closed()
+    await alive.say("PING")
+    assert json.loads(await reading)["type"] == "PONG"
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("how", ["pong", "message", "error"])
+async def test_any_sign_of_life_counts(raw, until, how):
+    """A pong, or any message, good or bad: such a client is there for the next beat too."""
+    socket, _ = await raw()
+    (handler,) = TrainSocket.sockets
+    for _ in range(3):
+        handler.beat()
+        assert not handler._heard
+        if how == "pong":
+            socket.send(Opcode.PONG, b"")
+        elif how == "message":
+            socket.say("PING")
+        else:
+            socket.send(Opcode.TEXT, b"?")
+        await until(lambda: handler._heard)
+    handler.beat()
+    assert handler in TrainSocket.sockets
+    frames = await socket.frames(5)
+    assert Opcode.PING in [frame.opcode for frame in frames]
+
+
+@pytest.mark.gen_test
+async def test_a_client_s_ping_is_answered(raw):
+    """RFC 6455, 5.5.2: a pong with the same data."""
+    socket, _ = await raw()
+    socket.send(Opcode.PING, b"are you there")
+    _, pong = await socket.frames(2)
+    assert (pong.opcode, pong.data) == (Opcode.PONG, b"are you there")

@@ -1,0 +1,254 @@
+"""The rules of a run's journey: its start, its stations in order, delays, its end.
+
+Each function is one command's: given the state and the time, it returns the events or raises.
+"""
+
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from trainhub.domain import commands as c
+from trainhub.domain import events as e
+from trainhub.domain.errors import BadMessage, Conflict, UnknownPassenger
+from trainhub.domain.marks import person_event, vacated
+from trainhub.domain.model import Boarding, PersonState, RunStatus
+from trainhub.domain.run_state import Passenger, RunState, Stop, local
+
+# A station's clock may run ahead of the hub's by this much before its times are refused.
+CLOCK_SKEW = timedelta(minutes=1)
+# Minutes that a delay may be: from two hours early to two days late.
+DELAYS = range(-120, 2 * 24 * 60 + 1)
+
+Events = list[e.Event]
+
+
+def register(state: RunState, command: c.RegisterTrain, now: datetime) -> Events:
+    if state.seq:
+        raise Conflict(f"{state.run} is registered already", seq=state.seq)
+    now = local(now, ZoneInfo(command.chart.timezone))
+    return [e.TrainRegistered(at=now, chart=command.chart)]
+
+
+def start(state: RunState, command: c.StartJourney, now: datetime) -> Events:
+    if state.status is not RunStatus.SCHEDULED:
+        raise Conflict(f"{state.run} is {state.status} already", status=state.status)
+    coming = state.next_stop
+    assert coming is not None  # the terminus is never skipped
+    return [e.JourneyStarted(at=now, station=place(state.here), next=ahead(state, coming))]
+
+
+def cancel(state: RunState, command: c.CancelTrain, now: datetime) -> Events:
+    """The run ends where it is; those aboard alight there."""
+    if state.status is RunStatus.CANCELLED:
+        return []
+    if state.status is RunStatus.COMPLETED:
+        raise Conflict(f"{state.run} is COMPLETED already", status=state.status)
+    aboard = (p for p in state.passengers.values() if p.state is PersonState.ABOARD)
+    return [
+        e.TrainCancelled(at=now, station=place(state.here), reason=command.reason),
+        *(person_event(e.PassengerAlighted, now, passenger) for passenger in aboard),
+    ]
+
+
+def arrive(state: RunState, command: c.Arrive, now: datetime) -> Events:
+    stop = state.station(command.station_code)
+    coming = state.next_stop
+    check_running(state)
+    assert coming is not None  # a run that is RUNNING has stations left
+    if not state.departed:
+        code = state.here.station.code
+        raise Conflict(f"the train stands at {code}: DEPART {code} comes next", next=code)
+    if stop is not coming:
+        code = coming.station.code
+        raise Conflict(f"the next station is {code}, not {stop.station.code}", next=code)
+    at = _moment(state, command.at, now)
+    delay = _delay(at, stop.scheduled_arrival)
+    leaving = _leaving(state, stop.index)
+    beyond = state.after(stop.index)
+    events: Events = [
+        e.StationArrival(
+            at=now,
+            station=place(stop),
+            scheduled=_known(stop.scheduled_arrival),
+            expected=_known(state.expected(stop.scheduled_arrival)),
+            actual=at,
+            delay_minutes=delay,
+            platform=command.platform or stop.platform,
+            next=None if beyond is None else ahead(state, beyond, delay),
+            alighted=len(leaving),
+        )
+    ]
+    events += (person_event(e.PassengerAlighted, now, each) for each in leaving)
+    if beyond is None:
+        return [*events, e.JourneyCompleted(at=now, station=place(stop))]
+    for each in leaving:
+        events += vacated(state, each, stop.index, e.Cause.ALIGHTED, now)
+    return events
+
+
+def depart(state: RunState, command: c.Depart, now: datetime) -> Events:
+    stop, here = state.station(command.station_code), state.here
+    check_running(state)
+    coming = state.next_stop
+    assert coming is not None  # a run that is RUNNING has stations left
+    if state.departed:
+        code = coming.station.code
+        raise Conflict(
+            f"the train has left {here.station.code}: ARRIVE {code} comes next", next=code
+        )
+    if stop is not here:
+        code = here.station.code
+        raise Conflict(f"the train stands at {code}, not {stop.station.code}", next=code)
+    at = _moment(state, command.at, now)
+    delay = _delay(at, stop.scheduled_departure)
+    events: Events = [
+        e.StationDeparture(
+            at=now,
+            station=place(stop),
+            scheduled=_known(stop.scheduled_departure),
+            expected=_known(state.expected(stop.scheduled_departure)),
+            actual=at,
+            delay_minutes=delay,
+            platform=command.platform or stop.platform,
+            next=ahead(state, coming, delay),
+        )
+    ]
+    if state.chart.boarding is Boarding.AUTO:
+        due = (state.passengers[person] for person in state.boarding_at.get(stop.index, ()))
+        events += (
+            person_event(e.PassengerBoarded, now, each)
+            for each in due
+            if each.state is PersonState.DUE
+        )
+    return events
+
+
+def skip(state: RunState, command: c.SkipStation, now: datetime) -> Events:
+    """A station ahead is not served; who was to alight there does so at the next one."""
+    stop = state.station(command.station_code)
+    _check_live(state)
+    code = stop.station.code
+    if stop.skipped:
+        return []
+    if stop.index <= state.current:
+        raise Conflict(f"the train has reached {code}: a station is skipped before that")
+    if stop.index == len(state.stops) - 1:
+        raise Conflict("the terminus cannot be skipped: CANCEL_TRAIN ends a run early")
+    coming = state.next_stop
+    following = state.after(stop.index) if stop is coming else coming
+    return [
+        e.StationSkipped(
+            at=now,
+            station=place(stop),
+            next=None if following is None else ahead(state, following),
+        )
+    ]
+
+
+def set_delay(state: RunState, command: c.SetDelay, now: datetime) -> Events:
+    _check_live(state)
+    if command.delay_minutes not in DELAYS:
+        raise BadMessage(f"delayMinutes is from {DELAYS.start} to {DELAYS.stop - 1}")
+    if command.delay_minutes == state.delay_minutes:
+        return []
+    coming = state.next_stop
+    return [
+        e.DelayUpdate(
+            at=now,
+            delay_minutes=command.delay_minutes,
+            reason=command.reason,
+            next=None if coming is None else ahead(state, coming, command.delay_minutes),
+        )
+    ]
+
+
+def set_platform(state: RunState, command: c.SetPlatform, now: datetime) -> Events:
+    stop = state.station(command.station_code)
+    _check_live(state)
+    code = stop.station.code
+    if stop.index < state.current or (stop.index == state.current and state.departed):
+        raise Conflict(f"the train has left {code}")
+    if stop.skipped:
+        raise Conflict(f"{code} is skipped")
+    if (command.platform, command.confirmed) == (stop.platform, stop.platform_confirmed):
+        return []
+    return [
+        e.PlatformChange(
+            at=now, station=place(stop), platform=command.platform, confirmed=command.confirmed
+        )
+    ]
+
+
+def announce(state: RunState, command: c.Announce, now: datetime) -> Events:
+    if (command.to is c.To.USER) != (command.user is not None):
+        raise BadMessage("user goes with to: USER, and to: USER needs it")
+    if command.user is not None and command.user not in state.by_user:
+        raise UnknownPassenger(f"{state.run} has nobody of that user")
+    return [
+        e.Announcement(
+            at=now,
+            text=command.text,
+            level=command.level,
+            audience_=command.to,
+            user=command.user,
+        )
+    ]
+
+
+# --- what the rules ask -------------------------------------------------------------------------
+
+
+def check_running(state: RunState) -> None:
+    if not state.running:
+        raise Conflict(f"{state.run} is {state.status}, not RUNNING", status=state.status)
+
+
+def _check_live(state: RunState) -> None:
+    if state.status not in (RunStatus.SCHEDULED, RunStatus.RUNNING):
+        raise Conflict(f"{state.run} is {state.status}", status=state.status)
+
+
+def _moment(state: RunState, at: datetime | None, now: datetime) -> datetime:
+    """The time that a station reports, if it can be so; now if it reports none."""
+    last = state.here.departed or state.here.arrived
+    if at is None:
+        now = now.replace(microsecond=0)
+        return now if last is None else max(now, last)
+    if at > now + CLOCK_SKEW:
+        raise BadMessage("at lies in the future: it is when the train came or went")
+    if last is not None and at < last:
+        raise Conflict(f"at is before the train's last report, {last.isoformat()}")
+    return local(at, state.zone).replace(microsecond=0)
+
+
+def _delay(actual: datetime, scheduled: datetime | None) -> int:
+    return round((actual - _known(scheduled)).total_seconds() / 60)
+
+
+def _known(moment: datetime | None) -> datetime:
+    assert moment is not None  # only the ends of a run lack a time, and are never asked for it
+    return moment
+
+
+def _leaving(state: RunState, index: int) -> list[Passenger]:
+    """Those aboard whose journey ends here, or at a station skipped on the way."""
+    return [
+        state.passengers[person]
+        for at in range(state.current + 1, index + 1)
+        for person in state.alighting_at.get(at, ())
+        if state.passengers[person].state is PersonState.ABOARD
+    ]
+
+
+def place(stop: Stop) -> e.Place:
+    return e.Place(code=stop.station.code, name=stop.station.name, index=stop.index)
+
+
+def ahead(state: RunState, stop: Stop, delay: int | None = None) -> e.Ahead:
+    """A stop to come, expected with that delay, or with the train's own."""
+    minutes = state.delay_minutes if delay is None else delay
+    return e.Ahead(
+        code=stop.station.code,
+        name=stop.station.name,
+        index=stop.index,
+        expected=_known(stop.scheduled_arrival) + timedelta(minutes=minutes),
+    )

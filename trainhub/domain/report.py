@@ -1,0 +1,124 @@
+"""The captaincy report: what a run's staff hand in, coach by coach.
+
+Who did not turn up, which berths were vacant between which stations and why, and who was upgraded
+to what and for what reason. As rows, which JSON and CSV both show.
+"""
+
+import csv
+import io
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+from trainhub.domain.berths import segments, stretches
+from trainhub.domain.codec import dump
+from trainhub.domain.events import UpgradeConfirmed
+from trainhub.domain.model import Coach, PersonState, berth_key
+from trainhub.domain.run_state import Passenger, RunState
+
+COLUMNS = ("coach", "kind", "berth", "from", "to", "pnr", "index", "name", "detail")
+
+
+def captaincy_report(state: RunState) -> dict[str, Any]:
+    """Per coach: NT passengers, vacant berths and where, upgrades with their reasons."""
+    return {
+        "trainNo": state.chart.train_no,
+        "trainName": state.chart.train_name,
+        "startDate": state.chart.start_date.isoformat(),
+        "status": state.status.value,
+        "coaches": [
+            {
+                "coach": coach.code,
+                "class": coach.class_,
+                "noShows": [_no_show(p) for p in _no_shows(state, coach)],
+                "vacant": list(_vacant(state, coach)),
+                "upgrades": [_upgrade(u) for u in state.upgrades if u.coach == coach.code],
+            }
+            for coach in state.chart.coaches
+        ],
+        "notSeated": [_no_show(p) for p in _no_shows(state, None)],
+    }
+
+
+def report_csv(report: dict[str, Any]) -> str:
+    """The report as CSV with a header; a cell that a spreadsheet would run is made text."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, COLUMNS, extrasaction="ignore", restval="")
+    writer.writeheader()
+    for row in _rows(report):
+        writer.writerow({name: _cell(value) for name, value in row.items()})
+    return out.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    risky = value[:1] in ("\t", "\r", "\n") or value.lstrip().startswith(("=", "+", "-", "@"))
+    return f"'{value}" if risky else value
+
+
+def _rows(report: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for coach in report["coaches"]:
+        code = {"coach": coach["coach"]}
+        for person in coach["noShows"]:
+            yield {**code, "kind": "NT", **person}
+        for vacant in coach["vacant"]:
+            yield {**code, "kind": "VACANT", **vacant, "detail": vacant["cause"]}
+        for upgrade in coach["upgrades"]:
+            passed = len(upgrade["reason"]) - 1
+            came = (
+                upgrade["status"]
+                if upgrade["number"] is None
+                else (f"{upgrade['status']} {upgrade['number']}")
+            )
+            detail = f"from {came}; {passed} passed over; the berth was free by {upgrade['cause']}"
+            yield {**code, "kind": "UPGRADE", **upgrade, "detail": detail}
+    for person in report["notSeated"]:
+        yield {"coach": "", "kind": "NT", **person}
+
+
+def _no_shows(state: RunState, coach: Coach | None) -> Iterator[Passenger]:
+    code = coach and coach.code
+    return (
+        passenger
+        for passenger in state.passengers.values()
+        if passenger.state is PersonState.NT and passenger.coach == code
+    )
+
+
+def _no_show(passenger: Passenger) -> dict[str, Any]:
+    booking = passenger.booking
+    return {
+        "berth": passenger.berth,
+        "pnr": booking.pnr,
+        "index": booking.index,
+        "name": booking.name,
+        "from": passenger.from_,
+        "to": booking.to,
+    }
+
+
+def _upgrade(event: UpgradeConfirmed) -> dict[str, Any]:
+    view = dump(event)
+    return {name: value for name, value in view.items() if name != "user"}
+
+
+def _vacant(state: RunState, coach: Coach) -> Iterator[dict[str, Any]]:
+    """Each stretch on which nobody held a berth, with why it was so."""
+    whole = segments(0, len(state.stops) - 1)
+    for place in range(1, coach.berths + 1):
+        key = berth_key(coach.code, place)
+        held = 0
+        for hold in state.occupancy.holders(key).values():
+            held |= hold.mask
+        for free in stretches(whole & ~held):
+            start, end = (free & -free).bit_length() - 1, free.bit_length()
+            freed = state.freed.get(key, {})
+            cuts = [start, *(at for at in range(start + 1, end) if at in freed), end]
+            for since, until in pairwise(cuts):
+                yield {
+                    "berth": place,
+                    "from": state.stops[since].station.code,
+                    "to": state.stops[until].station.code,
+                    "cause": freed[since].cause.value if since in freed else "UNBOOKED",
+                }

@@ -1,0 +1,434 @@
+"""One run's state as the fold of its events: what is so, and how each event changes it.
+
+`evolve` needs nothing but the event. Every look-up is by dict: a person, a PNR, a user (irctcId),
+a berth, a station, an offer. The rules stand in journey.py, marks.py and offers.py.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from trainhub.domain import events as e
+from trainhub.domain.berths import Occupancy, segments
+from trainhub.domain.chart import stop_times
+from trainhub.domain.errors import UnknownOffer, UnknownPassenger, UnknownStation
+from trainhub.domain.model import (
+    BerthKey,
+    Booking,
+    BookingStatus,
+    Chart,
+    OfferState,
+    PersonKey,
+    PersonState,
+    RunKey,
+    RunStatus,
+    Station,
+    berth_key,
+    person_key,
+)
+
+
+@dataclass(slots=True)
+class Passenger:
+    """A person as they are now; `booking` is what the chart said of them.
+
+    `upgraded_from` is the RAC or WL number of somebody who got a berth of their own.
+    """
+
+    person: PersonKey
+    booking: Booking
+    from_: str
+    status: BookingStatus
+    coach: str | None
+    berth: int | None
+    state: PersonState = PersonState.DUE
+    marked_nt_at: datetime | None = None
+    boarding_changed: bool = False
+    upgraded_from: str | None = None
+
+    @property
+    def berth_key(self) -> BerthKey | None:
+        if self.coach is None or self.berth is None:
+            return None
+        return berth_key(self.coach, self.berth)
+
+
+@dataclass(slots=True)
+class Stop:
+    """A station of the run: when it was meant to be served, and when it was."""
+
+    station: Station
+    index: int
+    scheduled_arrival: datetime | None
+    scheduled_departure: datetime | None
+    arrived: datetime | None = None
+    departed: datetime | None = None
+    platform: str | None = None
+    platform_confirmed: bool = False
+    skipped: bool = False
+
+
+@dataclass(slots=True)
+class Vacancy:
+    """A berth, or half a side lower, that fell free from a station on; `id` is new each time.
+
+    `start` is that station's index, which may lie ahead. `passed` are those who had an offer of it
+    that ended without an upgrade.
+    """
+
+    id: int
+    key: BerthKey
+    coach: str
+    berth: int
+    class_: str
+    start: int
+    cause: e.Cause
+    passed: set[PersonKey] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class Offer:
+    """A berth held for a passenger until somebody answers, or `made.expires_at`."""
+
+    made: e.UpgradePending
+    vacancy: Vacancy
+    state: OfferState = OfferState.OPEN
+    closed_at: datetime | None = None
+
+    @property
+    def id(self) -> str:
+        return self.made.offer_id
+
+    @property
+    def person(self) -> PersonKey:
+        return person_key(self.made.pnr, self.made.index)
+
+    @property
+    def key(self) -> BerthKey:
+        return berth_key(self.made.coach, self.made.berth)
+
+
+class RunState:
+    """One run, from nothing (seq 0) to where its events have taken it."""
+
+    def __init__(self, run: RunKey) -> None:
+        self.run = run
+        self.seq = 0
+        self.status = RunStatus.SCHEDULED
+        # The last station reached, and whether the train has left it.
+        self.current = 0
+        self.departed = False
+        self.delay_minutes = 0
+        self.ended_at: datetime | None = None
+        self.stops: list[Stop] = []
+        self.passengers: dict[PersonKey, Passenger] = {}
+        self.by_pnr: dict[str, list[PersonKey]] = {}
+        self.by_user: dict[str, list[PersonKey]] = {}
+        self.by_station: dict[str, int] = {}
+        self.boarding_at: dict[int, dict[PersonKey, None]] = {}
+        self.alighting_at: dict[int, dict[PersonKey, None]] = {}
+        # Those on RAC or WL, by class and in their turn: the candidates for an upgrade.
+        self.waiting: dict[str, dict[PersonKey, None]] = {}
+        # What fell free, by berth and the index of the station from which on.
+        self.freed: dict[BerthKey, dict[int, Vacancy]] = {}
+        self.offers: dict[str, Offer] = {}
+        self.open_by_berth: dict[BerthKey, Offer] = {}
+        self.open_by_person: dict[PersonKey, Offer] = {}
+        self.upgrades: list[e.UpgradeConfirmed] = []
+
+    # --- look-ups ---------------------------------------------------------------------------
+
+    def station(self, code: str) -> Stop:
+        index = self.by_station.get(code)
+        if index is None:
+            raise UnknownStation(
+                f"{self.run} has no station {code[:20]}", stations=list(self.by_station)
+            )
+        return self.stops[index]
+
+    def passenger(self, pnr: str, index: int) -> Passenger:
+        found = self.passengers.get(person_key(pnr, index))
+        if found is None:
+            raise UnknownPassenger(f"{self.run} has no person {index} on that PNR")
+        return found
+
+    def on_pnr(self, pnr: str) -> list[Passenger]:
+        persons = self.by_pnr.get(pnr)
+        if not persons:
+            raise UnknownPassenger(f"{self.run} has nobody on that PNR")
+        return [self.passengers[person] for person in persons]
+
+    def of_user(self, user: str) -> list[Passenger]:
+        return [self.passengers[person] for person in self.by_user.get(user, ())]
+
+    def in_berth(self, coach: str, berth: int) -> list[Passenger]:
+        """Who holds the berth on the leg the train is on, or is about to start."""
+        key = berth_key(coach, berth)
+        return [self.passengers[person] for person in self.occupancy.at(key, self.current)]
+
+    def offer(self, offer_id: str) -> Offer:
+        found = self.offers.get(offer_id)
+        if found is None:
+            raise UnknownOffer(f"{self.run} has no offer of that id")
+        return found
+
+    @property
+    def running(self) -> bool:
+        return self.status is RunStatus.RUNNING
+
+    @property
+    def here(self) -> Stop:
+        return self.stops[self.current]
+
+    @property
+    def next_stop(self) -> Stop | None:
+        """The next station that the train serves."""
+        return self.after(self.current)
+
+    def after(self, index: int) -> Stop | None:
+        return next((stop for stop in self.stops[index + 1 :] if not stop.skipped), None)
+
+    def expected(self, scheduled: datetime | None) -> datetime | None:
+        """When a stop still to come should be served, as the train runs now."""
+        return scheduled and scheduled + timedelta(minutes=self.delay_minutes)
+
+    def boards(self, passenger: Passenger) -> int:
+        return self.by_station[passenger.from_]
+
+    def alights(self, passenger: Passenger) -> int:
+        return self.by_station[passenger.booking.to]
+
+    def remaining(self, passenger: Passenger) -> int:
+        """The segments of a journey that are still to be travelled, as a mask."""
+        return segments(max(self.boards(passenger), self.current), self.alights(passenger))
+
+    def is_vacant(self, key: BerthKey, segment: int) -> bool:
+        """Whether nobody holds the berth on that segment, or one person on RAC half of it."""
+        held = self.occupancy.at(key, segment)
+        return not held or self.occupancy.half_free(key, segment)
+
+    def vacancy(self, key: BerthKey) -> Vacancy | None:
+        """What fell free last on that berth, if it has been free since, up to the coming leg.
+
+        A berth that nobody ever booked is free, and no vacancy.
+        """
+        if not self.running or self.current >= len(self.stops) - 1:
+            return None
+        start = max((at for at in self.freed.get(key, ()) if at <= self.current), default=None)
+        if start is None:
+            return None
+        since = range(start, self.current + 1)
+        return self.freed[key][start] if all(self.is_vacant(key, i) for i in since) else None
+
+    # --- evolve -----------------------------------------------------------------------------
+
+    def evolve(self, event: e.Event) -> None:
+        """Take up the run's next event. The only code that changes a run."""
+        _EVOLVE[type(event)](self, event)
+        self.seq += 1
+
+    def _registered(self, event: e.TrainRegistered) -> None:
+        chart = event.chart
+        self.chart = chart
+        self.zone = ZoneInfo(chart.timezone)
+        self.stops = _stops(chart, self.zone)
+        self.by_station = {stop.station.code: stop.index for stop in self.stops}
+        self.occupancy = Occupancy(chart.coaches)
+        for booking in chart.passengers:
+            self._add(booking)
+        for booking in sorted(chart.passengers, key=_turn):
+            if booking.status is not BookingStatus.CNF:
+                self.waiting.setdefault(booking.class_, {})[booking.person] = None
+
+    def _add(self, booking: Booking) -> None:
+        person = booking.person
+        passenger = Passenger(
+            person, booking, booking.from_, booking.status, booking.coach, booking.berth
+        )
+        self.passengers[person] = passenger
+        self.by_pnr.setdefault(booking.pnr, []).append(person)
+        self.by_user.setdefault(booking.irctc_id, []).append(person)
+        self.boarding_at.setdefault(self.boards(passenger), {})[person] = None
+        self.alighting_at.setdefault(self.alights(passenger), {})[person] = None
+        self._take_berth(passenger)
+
+    def _started(self, event: e.JourneyStarted) -> None:
+        self.status = RunStatus.RUNNING
+
+    def _arrived(self, event: e.StationArrival) -> None:
+        self.current = event.station.index
+        self.departed = False
+        self.delay_minutes = event.delay_minutes
+        stop = self.here
+        stop.arrived, stop.platform, stop.platform_confirmed = event.actual, event.platform, True
+
+    def _has_departed(self, event: e.StationDeparture) -> None:
+        self.departed = True
+        self.delay_minutes = event.delay_minutes
+        self.here.departed, self.here.platform = event.actual, event.platform
+
+    def _skipped(self, event: e.StationSkipped) -> None:
+        self.stops[event.station.index].skipped = True
+
+    def _completed(self, event: e.JourneyCompleted) -> None:
+        self._end(RunStatus.COMPLETED, event.at)
+
+    def _cancelled(self, event: e.TrainCancelled) -> None:
+        self._end(RunStatus.CANCELLED, event.at)
+
+    def _end(self, status: RunStatus, at: datetime) -> None:
+        self.status = status
+        self.ended_at = at
+
+    def _delayed(self, event: e.DelayUpdate) -> None:
+        self.delay_minutes = event.delay_minutes
+
+    def _platform(self, event: e.PlatformChange) -> None:
+        stop = self.stops[event.station.index]
+        stop.platform, stop.platform_confirmed = event.platform, event.confirmed
+
+    def _boarded(self, event: e.PassengerBoarded) -> None:
+        self.passengers[event.person].state = PersonState.ABOARD
+
+    def _alighted(self, event: e.PassengerAlighted) -> None:
+        self.passengers[event.person].state = PersonState.ALIGHTED
+
+    def _person_cancelled(self, event: e.PassengerCancelled) -> None:
+        passenger = self.passengers[event.person]
+        passenger.state = PersonState.CANCELLED
+        self._leave_berth(passenger, self.remaining(passenger))
+
+    def _boarding_changed(self, event: e.BoardingChanged) -> None:
+        passenger = self.passengers[event.person]
+        before = self.boards(passenger)
+        passenger.from_, passenger.boarding_changed = event.from_, True
+        del self.boarding_at[before][event.person]
+        self.boarding_at.setdefault(self.boards(passenger), {})[event.person] = None
+        self._leave_berth(passenger, segments(before, self.boards(passenger)))
+
+    def _no_show(self, event: e.NoShow) -> None:
+        passenger = self.passengers[event.person]
+        passenger.state = PersonState.NT
+        passenger.marked_nt_at = event.at
+        self._leave_berth(passenger, self.remaining(passenger))
+
+    def _no_show_undone(self, event: e.NoShowUndone) -> None:
+        passenger = self.passengers[event.person]
+        passenger.state = PersonState.DUE
+        passenger.marked_nt_at = None
+        self._take_berth(passenger)
+
+    def _vacated(self, event: e.BerthVacated) -> None:
+        key = berth_key(event.coach, event.berth)
+        start = self.by_station[event.from_]
+        self.freed.setdefault(key, {})[start] = Vacancy(
+            self.seq + 1, key, event.coach, event.berth, event.class_, start, event.cause
+        )
+
+    def _offered(self, event: e.UpgradePending) -> None:
+        vacancy = self.vacancy(berth_key(event.coach, event.berth))
+        assert vacancy is not None
+        offer = Offer(event, vacancy)
+        self.offers[offer.id] = offer
+        self.open_by_berth[offer.key] = offer
+        self.open_by_person[offer.person] = offer
+
+    def _closed(self, event: e.UpgradeClosed) -> None:
+        offer = self._close(event.offer_id, event.outcome, event.at)
+        offer.vacancy.passed.add(offer.person)
+
+    def _close(self, offer_id: str, outcome: OfferState, at: datetime) -> Offer:
+        offer = self.offers[offer_id]
+        offer.state, offer.closed_at = outcome, at
+        del self.open_by_berth[offer.key]
+        del self.open_by_person[offer.person]
+        return offer
+
+    def _upgraded(self, event: e.UpgradeConfirmed) -> None:
+        if event.offer_id is not None:
+            self._close(event.offer_id, OfferState.ACCEPTED, event.at)
+        passenger = self.passengers[event.person]
+        self._leave_berth(passenger, self.remaining(passenger))
+        number = "" if event.number is None else f" {event.number}"
+        passenger.upgraded_from = f"{event.status}{number}"
+        passenger.status = BookingStatus.CNF
+        passenger.coach, passenger.berth = event.coach, event.berth
+        self._take_berth(passenger)
+        del self.waiting[passenger.booking.class_][event.person]
+        self.upgrades.append(event)
+
+    def _told_only(self, event: e.Event) -> None:
+        """Some events tell, and change nothing beside the seq."""
+
+    def _take_berth(self, passenger: Passenger) -> None:
+        if passenger.berth_key is not None:
+            half = passenger.status is BookingStatus.RAC
+            mask = self.remaining(passenger)
+            self.occupancy.take(passenger.berth_key, passenger.person, mask, half=half)
+
+    def _leave_berth(self, passenger: Passenger, mask: int) -> None:
+        if passenger.berth_key is not None and mask:
+            self.occupancy.release(passenger.berth_key, passenger.person, mask)
+
+
+def local(moment: datetime, zone: ZoneInfo) -> datetime:
+    """The moment with the zone's offset at that moment, fixed.
+
+    Two times of one zone are subtracted as the clock on the wall shows them, which is an hour off
+    when the clocks change in between; times with fixed offsets are not.
+    """
+    there = moment.astimezone(zone)
+    return there.replace(tzinfo=timezone(there.utcoffset() or timedelta()))
+
+
+def _turn(booking: Booking) -> tuple[bool, bool, int, PersonKey]:
+    """RAC by number, 9 before 10 and missing last; then WL likewise."""
+    on_wl = booking.status is BookingStatus.WL
+    return on_wl, booking.number is None, booking.number or 0, booking.person
+
+
+def _stops(chart: Chart, zone: ZoneInfo) -> list[Stop]:
+    midnight = datetime.combine(chart.start_date, datetime.min.time(), zone)
+    stops = []
+    for index, station in enumerate(chart.stations):
+        came, goes = stop_times(station.arrival, station.departure, station.day)
+        stops.append(
+            Stop(
+                station=station,
+                index=index,
+                scheduled_arrival=None if came is None else local(midnight + came, zone),
+                scheduled_departure=None if goes is None else local(midnight + goes, zone),
+                platform=station.platform,
+            )
+        )
+    stops[0].scheduled_arrival = None
+    stops[-1].scheduled_departure = None
+    return stops
+
+
+_EVOLVE: dict[type[e.Event], Callable[[RunState, Any], None]] = {
+    e.TrainRegistered: RunState._registered,
+    e.JourneyStarted: RunState._started,
+    e.JourneyCompleted: RunState._completed,
+    e.TrainCancelled: RunState._cancelled,
+    e.StationArrival: RunState._arrived,
+    e.StationDeparture: RunState._has_departed,
+    e.StationSkipped: RunState._skipped,
+    e.DelayUpdate: RunState._delayed,
+    e.PlatformChange: RunState._platform,
+    e.PassengerBoarded: RunState._boarded,
+    e.PassengerAlighted: RunState._alighted,
+    e.PassengerCancelled: RunState._person_cancelled,
+    e.BoardingChanged: RunState._boarding_changed,
+    e.NoShow: RunState._no_show,
+    e.NoShowUndone: RunState._no_show_undone,
+    e.BerthVacated: RunState._vacated,
+    e.UpgradePending: RunState._offered,
+    e.UpgradeOffer: RunState._told_only,
+    e.UpgradeConfirmed: RunState._upgraded,
+    e.UpgradeClosed: RunState._closed,
+    e.CoPassengerChanged: RunState._told_only,
+    e.Announcement: RunState._told_only,
+}
