@@ -261,6 +261,20 @@ def test_a_vacancy_ahead_outlives_a_holder_before_it():
     assert upgraded(run) == {11: "S1-1"}
 
 
+def test_a_half_that_ends_unmarked_makes_the_whole_berth_fit():
+    """Who shared it was never marked and would have alighted: from there on it is vacant whole."""
+    people = person(1), rac(11, 1), rac(12, 2, "BBB", "CCC"), rac(13, 3) | {"berth": 15}
+    run = begin(*people, rac(14, 4) | {"berth": 15}, policy="AUTO")
+    for number in (11, 13):
+        run.board(number)
+    run.no_show(1)
+    assert upgraded(run) == {11: "S1-1"}
+    run.go_to("BBB")
+    assert upgraded(run) == {11: "S1-1"}
+    run.go_to("CCC")
+    assert upgraded(run) == {11: "S1-1", 13: "S1-7"}
+
+
 def test_an_undone_no_show_does_not_end_a_vacancy_further_on():
     """The berth is the passenger's again up to their destination, and no further."""
     run = begin(person(1, "AAA", "BBB"), person(2, "BBB", berth=1), rac(11, 1), policy="AUTO")

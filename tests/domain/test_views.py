@@ -265,3 +265,16 @@ def test_a_coach_is_read_berth_by_berth():
     ]
     assert [(h["name"], h["half"]) for h in plan[7]] == [("Person 10", True), ("Person 11", True)]
     assert not plan[2]
+
+
+def test_the_waiting_list_has_those_who_still_wait():
+    """In their turn; who did not turn up, or has cancelled, waits no more."""
+    run = Driver(person(1), rac(12, 2), rac(11, 1), rac(13, 3) | {"berth": 15})
+    run.start()
+    run.board(12)
+    run.no_show(13)
+    assert [each["pnr"] for each in rac_view(run.state)] == ["4512345611", "4512345612"]
+    run.no_show(11)
+    waiting = rac_view(run.state)
+    assert [each["pnr"] for each in waiting] == ["4512345612"]
+    assert waiting[0]["offerId"] == next(iter(run.state.offers))

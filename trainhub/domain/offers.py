@@ -151,8 +151,8 @@ def to_match(state: RunState, event: e.Event) -> Iterator[BerthKey]:
     elif isinstance(event, e.BoardingChanged):
         yield from filter(None, (state.passengers[event.person].berth_key,))
     elif isinstance(event, e.StationArrival):
-        # What fell free ahead of the train begins where it is now.
-        yield from (key for key, starts in state.freed.items() if state.current in starts)
+        # What fell free ahead of the train begins, and what others held on the way ends.
+        yield from state.freed
     elif isinstance(event, e.PassengerBoarded | e.UpgradeClosed):
         passenger = state.passengers[event.person]
         if passenger.status is not BookingStatus.CNF:

@@ -262,7 +262,8 @@ class RunState:
         self.departed = False
         self.delay_minutes = event.delay_minutes
         stop = self.here
-        stop.arrived, stop.platform, stop.platform_confirmed = event.actual, event.platform, True
+        stop.arrived, stop.platform = event.actual, event.platform
+        stop.platform_confirmed = event.platform is not None
 
     def _has_departed(self, event: e.StationDeparture) -> None:
         self.departed = True

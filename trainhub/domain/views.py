@@ -117,6 +117,7 @@ def rac_view(state: RunState) -> list[dict[str, Any]]:
         {**person_view(passenger), "offerId": _open_offer(state, passenger)}
         for class_ in sorted(state.waiting)
         for passenger in candidates(state, class_)
+        if passenger.state in _WAITING
     ]
 
 
