@@ -5,7 +5,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from trainhub.journal import JournalFailed, Record
+from trainhub.journal import Answer, JournalFailed, Record
 from trainhub.notifications import Job
 from trainhub.write_buffer import Document, StoreAway
 
@@ -18,23 +18,31 @@ class MemoryJournal:
         self.head = 0
         self.records: list[Record] = []
         self.commits: list[int] = []
+        self.kept: list[Answer] = []
         self.positions: dict[str, int] = {}
         self.gate = asyncio.Event()
         self.gate.set()
         self.broken = False
 
-    async def commit(self, records: Sequence[Record]) -> None:
+    async def commit(self, records: Sequence[Record], answers: Sequence[Answer] = ()) -> None:
         await asyncio.sleep(0)
         await self.gate.wait()
         if self.broken:
             raise JournalFailed("no disk")
         self.records += records
+        self.kept += answers
         self.commits.append(len(records))
-        self.head = records[-1].position
+        self.head = self.records[-1].position
 
     async def read(self, after: int, limit: int) -> list[Record]:
         await asyncio.sleep(0)
         return [record for record in self.records if record.position > after][:limit]
+
+    async def answers(self) -> list[Answer]:
+        return self.kept
+
+    async def forget_answers(self, before: float) -> None:
+        self.kept = [answer for answer in self.kept if answer.at >= before]
 
     async def position(self, reader: str) -> int:
         return self.positions.get(reader, 0)

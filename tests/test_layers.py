@@ -16,7 +16,7 @@ LAYERS = (
     ("trainhub.web", "trainhub.adapters"),
     ("trainhub.demo", "trainhub.session", "trainhub.charts"),
     ("trainhub.hub",),
-    ("trainhub.rooms", "trainhub.documents"),
+    ("trainhub.rooms", "trainhub.documents", "trainhub.answers"),
     (
         "trainhub.protocol",
         "trainhub.history",

@@ -4,11 +4,16 @@ import json
 import os
 import signal
 import socket
+import sqlite3
+import subprocess
+import sys
 import time
 import urllib.request
+from contextlib import closing
 from datetime import timedelta
 
 import pytest
+from hub_process import ROOT
 from pymongo import MongoClient
 from railway import RUN, chart, person, rac
 
@@ -25,12 +30,14 @@ class Control:
         tokens = Tokens(load_keys(hub.folder / "keys.json"))
         self.token = tokens.issue("control", Role.ADMIN, ["*"], timedelta(hours=1))
 
-    def ask(self, path, body=None):
+    def ask(self, path, body=None, key=None):
         request = urllib.request.Request(
             self.url + path,
             None if body is None else json.dumps(body).encode(),
             {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"},
         )
+        if key is not None:
+            request.add_header("Idempotency-Key", key)
         with urllib.request.urlopen(request, timeout=30) as answer:
             content = json.load(answer)
         return content.get("result", content)
@@ -97,6 +104,56 @@ def test_what_was_answered_is_there_after_kill_9(start_hub):
     with MongoClient(_embedded_uri(hub.folder)) as client:
         events = client["trainhub"].events
         wait_for(lambda: events.count_documents({"run": RUN}) == 4)
+
+
+def test_a_command_sent_again_after_kill_9_happens_once(start_hub):
+    """Over HTTP and WebSocket alike a repeat under its key gets the first answer."""
+    from websockets.sync.client import connect
+
+    hub = start_hub()
+    control = Control(hub)
+    control.ask("/api/trains", chart())
+    address, body = "/api/trains/12345/announcements", {"text": "hello"}
+    first = control.ask(address, body, key="k-1")
+    hub.kill()
+    control = Control(start_hub(folder=hub.folder))
+    assert control.ask(address, body, key="k-1") == first
+    with connect(control.url.replace("http", "ws") + "/ws") as client:
+        client.recv()
+        client.send(json.dumps({"type": "IDENTIFY", "token": control.token}))
+        client.recv()
+        asked = {"type": "ANNOUNCE", "trainNo": "12345", "startDate": "2026-11-23", **body}
+        for key, seq in (("k-2", 3), ("k-2", 3), ("k-3", 4)):
+            client.send(json.dumps({**asked, "key": key}))
+            assert json.loads(client.recv())["result"]["seq"] == seq
+        client.send(json.dumps({**asked, "key": ""}))
+        assert json.loads(client.recv())["code"] == "BAD_MESSAGE"
+
+
+def test_check_says_whether_a_data_folder_is_sound(start_hub):
+    """`run.py check`: 0 and what is there, also beside a running hub; 3 and the faults."""
+    hub = start_hub()
+    control = Control(hub)
+    control.ask("/api/trains", chart())
+    control.ask("/api/trains/12345/start", {})
+    done = check(hub.folder)
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "sound")
+    assert "2 records of 1 runs" in done.stdout
+    assert hub.stop() == 0
+    with closing(sqlite3.connect(hub.folder / "journal.db")) as journal:
+        journal.execute("UPDATE records SET event = '{}' WHERE position = 2")
+        journal.commit()
+    done = check(hub.folder)
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (3, "not sound")
+    assert "FAULT: record 2 " in done.stdout
+    broken = start_hub(folder=hub.folder, wait=False)
+    assert broken.wait(30) == 3
+    assert any("record 2 " in line for line in broken.logged)
+
+
+def check(folder):
+    command = [sys.executable, str(ROOT / "run.py"), "check", str(folder)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def with_offer(hub, **fields):

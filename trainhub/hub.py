@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any, TypeVar
 
+from trainhub.answers import KEPT_SECONDS, Answers
 from trainhub.domain import commands as c
 from trainhub.domain.errors import (
     AmbiguousRun,
@@ -61,6 +62,7 @@ class Hub:
         self.log = Log(journal, self._committed, on_failure)
         self.readers: list[Reader] = []
         self._history = History()
+        self._answers = Answers()
         self._runs: dict[RunKey, TrainState] = {}
         self._by_train: dict[str, dict[RunKey, TrainState]] = {}
         # Runs that were here and are in the log: their numbers are not given anew.
@@ -117,35 +119,56 @@ class Hub:
 
     # --- commands ---------------------------------------------------------------------------
 
-    async def execute(self, command: c.Command, identity: Identity) -> dict[str, Any]:
+    async def execute(
+        self, command: c.Command, identity: Identity, key: str | None = None
+    ) -> dict[str, Any]:
         """Carry out a command; returns its result once its events are durable and delivered.
 
-        Raises a HubError, also only once what it speaks of is durable; nothing is changed then.
+        A command under a `key` that its user has given before is not carried out again, and gets
+        the first result. Raises a HubError, also only once what it speaks of is durable; nothing is
+        changed then.
         """
         self.check()
         try:
-            state = self._run_of(command, identity)
             if isinstance(command, c.Batch):
-                return await self._batch(command, identity)
-            events, durable = self._carry_out(state, command)
+                self._run_of(command, identity)
+                return await self._batch(command, identity, key)
+            signed = None if key is None or identity.user is None else (identity.user, key)
+            kept = signed and self._answers.find(*signed, command)
+            if kept:
+                result, durable = kept, self.log.append()
+            else:
+                state = self._run_of(command, identity)
+                result, durable = self._carry_out(state, command, signed)
         except HubError:
             await self.log.append()
             raise
-        result = _result(command, state, events)
         await durable
         return result
 
     def _carry_out(
-        self, state: TrainState, command: c.Command
-    ) -> "tuple[list[Event], asyncio.Future[None]]":
-        """Decide, evolve and put the events in line; the future is done when they are durable."""
-        first = state.seq + 1
-        events = state.carry_out(command, self._clock())
-        self._adopt(state)
-        return events, self.log.append(state.run, first, events)
+        self, state: TrainState, command: c.Command, signed: tuple[str, str] | None = None
+    ) -> "tuple[dict[str, Any], asyncio.Future[None]]":
+        """Decide, evolve and put the events in line; the future is done when they are durable.
 
-    async def _batch(self, batch: c.Batch, identity: Identity) -> dict[str, Any]:
-        """Each mark is a command of its own; all go into the same commit."""
+        `signed` are the user and the key under which the result is kept.
+        """
+        now = self._clock()
+        first = state.seq + 1
+        events = state.carry_out(command, now)
+        self._adopt(state)
+        result = _result(command, state, events)
+        answer = signed and self._answers.keep(*signed, command, result, now.timestamp())
+        return result, self.log.append(state.run, first, events, answer or None)
+
+    async def forget_answers(self) -> None:
+        """Let go of the answers that are over a day old."""
+        before = self._clock().timestamp() - KEPT_SECONDS
+        self._answers.forget(before)
+        await self._journal.forget_answers(before)
+
+    async def _batch(self, batch: c.Batch, identity: Identity, key: str | None) -> dict[str, Any]:
+        """Each mark is a command of its own, with its own key if the batch has one."""
         commands = [
             c.MARKS[mark.mark](
                 train_no=batch.train_no,
@@ -155,7 +178,11 @@ class Hub:
             )
             for mark in batch.marks
         ]
-        answers = (self.execute(command, identity) for command in commands)
+        keys = (None if key is None else f"{key}#{place}" for place in range(len(commands)))
+        answers = (
+            self.execute(command, identity, own)
+            for command, own in zip(commands, keys, strict=True)
+        )
         results = await asyncio.gather(*answers, return_exceptions=True)
         return {"marks": [_marked(*pair) for pair in zip(batch.marks, results, strict=True)]}
 
@@ -320,6 +347,7 @@ class Hub:
                 self._replay(record)
             position = records[-1].position
             count += len(records)
+        self._answers.load(await self._journal.answers())
         took = time.monotonic() - start
         log.info("%d runs from %d journal records in %.2f s", len(self._runs), count, took)
         return count

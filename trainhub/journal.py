@@ -31,6 +31,21 @@ class Record:
     event: Event
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a command that came with an idempotency key was answered.
+
+    `command` tells the command apart from another under the same key; `result` is JSON; `at` is in
+    seconds since 1970.
+    """
+
+    user: str
+    key: str
+    command: str
+    result: str
+    at: float
+
+
 class JournalFailed(Exception):
     """The journal cannot be opened, read or written; the message says what to do."""
 
@@ -41,11 +56,17 @@ class Journal(Protocol):
     epoch: str
     head: int
 
-    async def commit(self, records: Sequence[Record]) -> None:
-        """Return once all the records are on disk, or none of them."""
+    async def commit(self, records: Sequence[Record], answers: Sequence[Answer] = ()) -> None:
+        """Return once all the records and answers are on disk; fail with none of them there."""
 
     async def read(self, after: int, limit: int) -> list[Record]:
         """At most `limit` records with a position above `after`, in order."""
+
+    async def answers(self) -> list[Answer]:
+        """All answers that are kept, oldest first."""
+
+    async def forget_answers(self, before: float) -> None:
+        """Drop the answers given before that time."""
 
     async def position(self, reader: str) -> int:
         """How far a reader has got for good; 0 if it never has."""
@@ -58,6 +79,7 @@ class Journal(Protocol):
 @dataclass(slots=True)
 class _Entry:
     records: list[Record]
+    answer: Answer | None
     then: Callable[[], None] | None
     done: "asyncio.Future[None]" = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
@@ -100,9 +122,10 @@ class Log:
         run: RunKey | None = None,
         seq: int = 0,
         events: Iterable[Event] = (),
+        answer: Answer | None = None,
         then: Callable[[], None] | None = None,
     ) -> "asyncio.Future[None]":
-        """Put events, the first of them numbered `seq`, in line.
+        """Put events, the first of them numbered `seq`, and a command's answer in line.
 
         The future is done when they, and all that was put in line before them, are durable and
         handed to the readers. `then` is called at just that place in the line: after the events
@@ -114,8 +137,8 @@ class Log:
             self.last += 1
             assert run is not None
             records.append(Record(self.last, run, number, event))
-        entry = _Entry(records, then)
-        if not records and self._writer is None:
+        entry = _Entry(records, answer, then)
+        if not records and answer is None and self._writer is None:
             self._settle([entry])
         else:
             self._waiting.append(entry)
@@ -128,7 +151,7 @@ class Log:
             while self._waiting:
                 batch, self._waiting = self._waiting, []
                 try:
-                    await self._commit([record for entry in batch for record in entry.records])
+                    await self._commit(batch)
                 except Exception as error:
                     self._fail(batch + self._waiting, error)
                     return
@@ -136,12 +159,14 @@ class Log:
         finally:
             self._writer = None
 
-    async def _commit(self, records: list[Record]) -> None:
-        if not records:
+    async def _commit(self, batch: list[_Entry]) -> None:
+        records = [record for entry in batch for record in entry.records]
+        answers = [entry.answer for entry in batch if entry.answer is not None]
+        if not records and not answers:
             return
         loop = asyncio.get_running_loop()
         start = loop.time()
-        await self._journal.commit(records)
+        await self._journal.commit(records, answers)
         self.last_commit_seconds = loop.time() - start
 
     def _settle(self, batch: list[_Entry]) -> None:

@@ -84,7 +84,7 @@ def read_message(data: Any) -> Message:
     """A socket's message, from its JSON object; an `id` in it is the caller's matter."""
     if not isinstance(data, Mapping):
         raise BadMessage('a message is an object like {"type": "PING"}')
-    fields = {name: value for name, value in data.items() if name not in ("type", "id")}
+    fields = {name: value for name, value in data.items() if name not in ("type", "id", "key")}
     kind = data.get("type")
     if not isinstance(kind, str):
         raise BadMessage('a message has a type, like {"type": "PING"}')

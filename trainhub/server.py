@@ -18,6 +18,7 @@ from tornado.netutil import bind_sockets
 from trainhub import demo, notifications
 from trainhub.adapters.data_folder import BadDataFolder, DataFolder
 from trainhub.adapters.embedded_mongod import EmbeddedMongod, MongodFailed, MongodMissing
+from trainhub.adapters.journal_check import check_journal
 from trainhub.adapters.mongo import BadUri, MongoStore
 from trainhub.adapters.outbox import Outbox
 from trainhub.adapters.sqlite_journal import SqliteJournal
@@ -30,7 +31,13 @@ from trainhub.identity import ALL_TRAINS, Identity, Tokens, load_keys
 from trainhub.journal import JournalFailed, Reader, Record
 from trainhub.notifications import Job, Notifications
 from trainhub.rooms import Rooms
-from trainhub.settings import BadSettings, Settings, TokenRequest, read_settings
+from trainhub.settings import (
+    BadSettings,
+    CheckRequest,
+    Settings,
+    TokenRequest,
+    read_settings,
+)
 from trainhub.timetable import TimetableError
 from trainhub.web.app import make_app, make_server
 from trainhub.web.base import Web
@@ -50,7 +57,7 @@ OK, BAD_START, JOURNAL_LOST = 0, 2, 3
 
 # Milliseconds between the calls of a timer.
 DRAIN_EVERY, FLUSH_EVERY, FIGURES_EVERY = 200, 100, 1_000
-EXPIRE_EVERY, RETIRE_EVERY = 1_000, 60_000
+EXPIRE_EVERY, RETIRE_EVERY, FORGET_EVERY = 1_000, 60_000, 600_000
 # Seconds at the end for what is still to be written; the rest waits in the journal.
 LAST_FLUSH = 1.5
 RETRY_AFTER_MS = 3_000
@@ -78,6 +85,8 @@ def main(arguments: list[str]) -> int:
         if isinstance(asked, TokenRequest):
             print(make_token(asked))
             return OK
+        if isinstance(asked, CheckRequest):
+            return check(asked)
         os.umask(0o077)  # what the hub writes is its owner's
         _start_logging(asked.log_format)
         return asyncio.run(Server(asked).run())
@@ -95,6 +104,17 @@ def make_token(asked: TokenRequest) -> str:
     tokens = Tokens(load_keys(folder.path / "keys.json"))
     lasts = timedelta(hours=asked.hours)
     return tokens.issue(asked.user, Role(asked.role), asked.trains, lasts)
+
+
+def check(asked: CheckRequest) -> int:
+    """Print what a data folder holds; the exit code says whether it is sound."""
+    finding = check_journal(asked.data_dir.absolute() / "journal.db")
+    for line in finding.lines:
+        print(line)
+    for fault in finding.faults:
+        print(f"FAULT: {fault}")
+    print("not sound" if finding.faults else "sound")
+    return JOURNAL_LOST if finding.faults else OK
 
 
 class Server:
@@ -234,12 +254,19 @@ class Server:
             (self.hub.send_figures, FIGURES_EVERY),
             (self.hub.expire_offers, EXPIRE_EVERY),
             (self.hub.retire, RETIRE_EVERY),
+            (self._forget_answers, FORGET_EVERY),
             (_beat, HEARTBEAT_SECONDS * 1000),
         ]
         for call, every in timers:
             timer = PeriodicCallback(call, every)
             timer.start()
             stack.callback(timer.stop)
+
+    async def _forget_answers(self) -> None:
+        try:
+            await self.hub.forget_answers()
+        except JournalFailed as error:
+            self._journal_failed(error)
 
     async def _work(self, reader: Reader, work: Callable[[], Awaitable[None]]) -> None:
         """One turn of a reader: take what waits, do it, keep the place."""

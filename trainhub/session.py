@@ -8,6 +8,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from trainhub.answers import check_key
 from trainhub.domain.commands import Command
 from trainhub.domain.errors import BadMessage, HubError, NotIdentified, Unavailable
 from trainhub.hub import Hub
@@ -58,7 +59,8 @@ class Session:
             number = read_id(data)
             message = read_message(data)
             if isinstance(message, Command):
-                await self._command(message, answer)
+                key = check_key(data["key"]) if "key" in data else None
+                await self._command(message, key, answer)
             else:
                 await _ANSWERS[type(message)](self, message, answer)
         except HubError as error:
@@ -85,8 +87,8 @@ class Session:
         self._closed = True
         self._hub.rooms.leave_all(self._listener)
 
-    async def _command(self, command: Command, answer: Answer) -> None:
-        result = await self._hub.execute(command, self.identity)
+    async def _command(self, command: Command, key: str | None, answer: Answer) -> None:
+        result = await self._hub.execute(command, self.identity, key)
         answer({"type": "DONE", "result": result})
 
     async def _identify(self, message: Identify, answer: Answer) -> None:

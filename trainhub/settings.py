@@ -46,6 +46,13 @@ class TokenRequest:
     data_dir: Path
 
 
+@dataclass(frozen=True, kw_only=True)
+class CheckRequest:
+    """What `python run.py check` was asked for."""
+
+    data_dir: Path
+
+
 def _whole(least: int, most: int) -> Any:
     def read(text: str) -> int:
         if text.isascii() and text.isdecimal() and least <= int(text) <= most:
@@ -113,11 +120,13 @@ def read_settings(
     arguments: Sequence[str],
     environment: Mapping[str, str] = os.environ,
     env_file: Path = Path(".env"),
-) -> Settings | TokenRequest:
+) -> Settings | TokenRequest | CheckRequest:
     """What the command line asks for. Raises BadSettings; --help and --version exit."""
     outside = _outside(environment, env_file)
     if arguments[:1] == ["token"]:
         return _token_request(arguments[1:], outside)
+    if arguments[:1] == ["check"]:
+        return _check_request(arguments[1:])
     given = vars(_hub_parser().parse_args(arguments))
     values = {name: value for name, value in given.items() if value is not None}
     for name, (read, _) in _OPTIONS.items():
@@ -148,7 +157,8 @@ def _read(read: Any, text: str, name: str) -> Any:
 def _hub_parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="python run.py",
-        description="The real-time hub of a railway. `python run.py token --help` makes a token.",
+        description="The real-time hub of a railway. `python run.py token --help` makes a "
+        "token, `python run.py check DATA_DIR` looks into a data folder.",
         epilog="Each option is also a variable TRAINHUB_…, in the environment or in .env.",
         allow_abbrev=False,
     )
@@ -181,6 +191,16 @@ def _token_request(arguments: Sequence[str], outside: Mapping[str, str]) -> Toke
     return TokenRequest(
         role=given.role, user=given.user, trains=trains, hours=given.hours, data_dir=folder
     )
+
+
+def _check_request(arguments: Sequence[str]) -> CheckRequest:
+    parser = _Parser(
+        prog="python run.py check",
+        description="Say what a data folder holds, and whether it is sound. Changes nothing.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("data_dir", type=Path, help="a hub's data folder")
+    return CheckRequest(data_dir=parser.parse_args(arguments).data_dir)
 
 
 def _flag(name: str) -> str:

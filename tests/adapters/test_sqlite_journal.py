@@ -11,7 +11,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from railway import MORNING, RUN, TRAIN
+from railway import MORNING, RUN, TRAIN, Driver
 from voyage import voyages
 
 from trainhub.adapters.sqlite_journal import SqliteJournal
@@ -19,7 +19,7 @@ from trainhub.domain import commands as c
 from trainhub.domain import events as e
 from trainhub.domain.model import Level, RunKey
 from trainhub.domain.train import fold
-from trainhub.journal import JournalFailed, Record
+from trainhub.journal import Answer, JournalFailed, Record
 
 OTHER_RUN = RunKey("54321/2026-11-23")
 
@@ -279,11 +279,11 @@ async def test_a_format_of_a_newer_hub(path):
     """It names both formats, and says which hub to use; the same hub opens it again after that."""
     journal = await SqliteJournal.open(path)
     await journal.close()
-    change(path, "UPDATE meta SET value = '2' WHERE name = 'format'")
+    change(path, "UPDATE meta SET value = '3' WHERE name = 'format'")
     message = await refused(path)
-    assert "has format 2, this hub reads 1" in message
+    assert "has format 3, this hub reads 2" in message
     assert "use the version of trainhub that wrote it" in message
-    change(path, "UPDATE meta SET value = '1' WHERE name = 'format'")
+    change(path, "UPDATE meta SET value = '2' WHERE name = 'format'")
     journal = await SqliteJournal.open(path)
     await journal.close()
 
@@ -441,3 +441,35 @@ def test_what_was_reported_survives_kill_9(path):
         found, head = asyncio.run(contents(path))
         assert head >= reported[-1]
         assert found == records(1, head)
+
+
+# --- answers ------------------------------------------------------------------------------------
+
+
+@pytest.mark.gen_test
+async def test_an_answer_is_in_the_same_commit_as_its_events(path):
+    """One is never there without the other; answers come back oldest first."""
+    journal = await SqliteJournal.open(path)
+    answers = [Answer("u", f"k{n}", "c", '{"seq": 1}', float(n)) for n in (3, 1, 2)]
+    await journal.commit([Record(1, RUN, 1, Driver().events[0])], answers)
+    with pytest.raises(JournalFailed):  # position 1 is taken, so nothing of this is kept
+        await journal.commit(
+            [Record(1, RUN, 2, Driver().start()[0])], [Answer("u", "k9", "c", "{}", 9.0)]
+        )
+    await journal.close()
+    journal = await SqliteJournal.open(path)
+    assert [answer.key for answer in await journal.answers()] == ["k1", "k2", "k3"]
+    assert (await journal.answers())[0] == answers[1]
+    await journal.forget_answers(2.0)
+    assert [answer.key for answer in await journal.answers()] == ["k2", "k3"]
+    await journal.close()
+
+
+@pytest.mark.gen_test
+async def test_an_answer_alone_can_be_kept(path):
+    """A command that changed nothing has no events, and an answer all the same."""
+    journal = await SqliteJournal.open(path)
+    await journal.commit([], [Answer("u", "k", "c", "{}", 1.0)])
+    assert journal.head == 0
+    assert len(await journal.answers()) == 1
+    await journal.close()

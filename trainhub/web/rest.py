@@ -6,6 +6,7 @@ from typing import Any
 
 import tornado.web
 
+from trainhub.answers import check_key
 from trainhub.domain import commands as c
 from trainhub.domain.errors import BadMessage, UnknownPassenger
 from trainhub.domain.model import Role
@@ -85,7 +86,9 @@ class CommandHandler(Api):
         if day is not None:
             fields["startDate"] = day
         command = read_command(self._command, fields)
-        self.answer(await self.hub.execute(command, self.identity))
+        key = self.request.headers.get("Idempotency-Key")
+        checked = None if key is None else check_key(key)
+        self.answer(await self.hub.execute(command, self.identity, checked))
 
 
 class TrainsHandler(Large, CommandHandler):

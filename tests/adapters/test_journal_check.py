@@ -1,0 +1,108 @@
+"""trainhub/adapters/journal_check.py: what a data folder holds, and whether it can be believed."""
+
+import asyncio
+import sqlite3
+from contextlib import closing
+from random import Random
+
+import pytest
+from railway import RUN, Driver
+
+from trainhub.adapters.journal_check import check_journal
+from trainhub.adapters.sqlite_journal import SqliteJournal
+from trainhub.journal import Answer, JournalFailed, Record
+
+
+@pytest.fixture
+def path(tmp_path):
+    """A journal with one run of eight events, one answer and one reader's place."""
+    run = Driver()
+    run.go_to("DDD")
+    path = tmp_path / "journal.db"
+
+    async def write():
+        journal = await SqliteJournal.open(path)
+        records = [Record(n, RUN, n, event) for n, event in enumerate(run.events, start=1)]
+        await journal.commit(records, [Answer("u", "k", "c", "{}", 1.0)])
+        await journal.save_position("notifications", 2)
+        await journal.close()
+
+    asyncio.run(write())
+    return path
+
+
+def change(path, statement):
+    with closing(sqlite3.connect(path)) as db:
+        db.execute(statement)
+        db.commit()
+
+
+def test_a_sound_journal_is_said_to_be_so(path):
+    """How many records of how many runs, and how far each reader is."""
+    before = path.read_bytes()
+    finding = check_journal(path)
+    assert finding.faults == []
+    text = "\n".join(finding.lines)
+    assert "8 records of 1 runs" in text
+    assert "1 answers" in text
+    assert "notifications: done up to 2, 6 behind" in text
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("statement", "fault"),
+    [
+        ("UPDATE records SET event = replace(event, 'BBB', 'CCC') WHERE position = 4", "record 4"),
+        ("UPDATE records SET type = 'JOURNEY_COMPLETED' WHERE position = 2", "record 2"),
+        ("UPDATE records SET run = '12346/2026-11-23' WHERE position = 5", "record 5"),
+        ("UPDATE records SET seq = 7 WHERE position = 3", "record 3"),
+        ("DELETE FROM records WHERE position = 6", "has seq 7 after 5"),
+        ("DELETE FROM records WHERE position = 1", "has seq 2 after 0"),
+        ("UPDATE meta SET value = '99' WHERE name = 'format'", "format 99"),
+    ],
+)
+def test_each_fault_is_named(path, statement, fault):
+    """A record that was changed, moved or taken out is found, and which one it is."""
+    change(path, statement)
+    assert any(fault in each for each in check_journal(path).faults)
+
+
+def test_a_changed_record_stops_the_hub_from_starting(path):
+    """What cannot be believed is never taken up: the refusal names the record."""
+    change(path, "UPDATE records SET event = replace(event, 'BBB', 'CCC') WHERE position = 4")
+
+    async def read():
+        journal = await SqliteJournal.open(path)
+        try:
+            with pytest.raises(JournalFailed, match="record 4"):
+                await journal.read(0, 100)
+        finally:
+            await journal.close()
+
+    asyncio.run(read())
+
+
+def test_a_flipped_bit_in_a_record_is_never_believed(path):
+    """Any bit of any event's text: found by the checksum, or by SQLite itself."""
+    seed = Random().randrange(2**32)
+    print("seed", seed)
+    chance = Random(seed)
+    sound = path.read_bytes()
+    with closing(sqlite3.connect(path)) as db:
+        texts = [text.encode() for (text,) in db.execute("SELECT event FROM records")]
+    for _ in range(200):
+        text = chance.choice(texts)
+        start = sound.index(text[:200])
+        place = start + chance.randrange(min(len(text), 200))
+        broken = bytearray(sound)
+        broken[place] ^= 1 << chance.randrange(8)
+        path.write_bytes(broken)
+        assert check_journal(path).faults, place
+
+
+def test_no_journal_is_one_clear_line(tmp_path):
+    """A folder without one, and a file that is none."""
+    with pytest.raises(JournalFailed, match="no journal"):
+        check_journal(tmp_path / "journal.db")
+    (tmp_path / "journal.db").write_text("a letter to a friend, and no database")
+    assert "SQLite cannot read it" in check_journal(tmp_path / "journal.db").faults[0]
