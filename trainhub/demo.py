@@ -78,8 +78,11 @@ class Demo:
 
     def invitation(self, tokens: Tokens) -> str:
         """Ready tokens for one passenger, one TTE and one admin, as text to print."""
-        runs = sorted(self._hub.runs(), key=lambda state: state.status is not RunStatus.RUNNING)
-        state = runs[0]
+        now = self._clock()
+        # One that is under way, or about to be set off.
+        state = min(
+            self._hub.runs(), key=lambda each: (each.stops[0].scheduled_departure or now) > now
+        )
         passenger = next(iter(state.passengers.values())).booking
         train_no = state.chart.train_no
         those = {

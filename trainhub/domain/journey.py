@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from trainhub.domain import commands as c
 from trainhub.domain import events as e
 from trainhub.domain.errors import BadMessage, Conflict, UnknownPassenger
-from trainhub.domain.marks import person_event, vacated
+from trainhub.domain.marks import check_live, check_running, person_event, vacated
 from trainhub.domain.model import Boarding, PersonState, RunStatus
 from trainhub.domain.run_state import Passenger, RunState, Stop, local
 
@@ -125,7 +125,7 @@ def depart(state: RunState, command: c.Depart, now: datetime) -> Events:
 def skip(state: RunState, command: c.SkipStation, now: datetime) -> Events:
     """A station ahead is not served; who was to alight there does so at the next one."""
     stop = state.station(command.station_code)
-    _check_live(state)
+    check_live(state)
     code = stop.station.code
     if stop.skipped:
         return []
@@ -145,7 +145,7 @@ def skip(state: RunState, command: c.SkipStation, now: datetime) -> Events:
 
 
 def set_delay(state: RunState, command: c.SetDelay, now: datetime) -> Events:
-    _check_live(state)
+    check_live(state)
     if command.delay_minutes not in DELAYS:
         raise BadMessage(f"delayMinutes is from {DELAYS.start} to {DELAYS.stop - 1}")
     if command.delay_minutes == state.delay_minutes:
@@ -163,7 +163,7 @@ def set_delay(state: RunState, command: c.SetDelay, now: datetime) -> Events:
 
 def set_platform(state: RunState, command: c.SetPlatform, now: datetime) -> Events:
     stop = state.station(command.station_code)
-    _check_live(state)
+    check_live(state)
     code = stop.station.code
     if stop.index < state.current or (stop.index == state.current and state.departed):
         raise Conflict(f"the train has left {code}")
@@ -195,16 +195,6 @@ def announce(state: RunState, command: c.Announce, now: datetime) -> Events:
 
 
 # --- what the rules ask -------------------------------------------------------------------------
-
-
-def check_running(state: RunState) -> None:
-    if not state.running:
-        raise Conflict(f"{state.run} is {state.status}, not RUNNING", status=state.status)
-
-
-def _check_live(state: RunState) -> None:
-    if state.status not in (RunStatus.SCHEDULED, RunStatus.RUNNING):
-        raise Conflict(f"{state.run} is {state.status}", status=state.status)
 
 
 def _moment(state: RunState, at: datetime | None, now: datetime) -> datetime:

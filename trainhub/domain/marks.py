@@ -111,10 +111,19 @@ def change_boarding(state: RunState, command: c.ChangeBoarding, now: datetime) -
 # --- what the rules ask -------------------------------------------------------------------------
 
 
-def _check_markable(state: RunState, passenger: Passenger) -> None:
-    """O and NT are for those due to have boarded, on a run that is under way."""
+def check_running(state: RunState) -> None:
     if not state.running:
         raise Conflict(f"{state.run} is {state.status}, not RUNNING", status=state.status)
+
+
+def check_live(state: RunState) -> None:
+    if state.status not in (RunStatus.SCHEDULED, RunStatus.RUNNING):
+        raise Conflict(f"{state.run} is {state.status}", status=state.status)
+
+
+def _check_markable(state: RunState, passenger: Passenger) -> None:
+    """O and NT are for those due to have boarded, on a run that is under way."""
+    check_running(state)
     if passenger.state in (PersonState.ALIGHTED, PersonState.CANCELLED):
         raise Conflict(f"the passenger is {passenger.state}", state=passenger.state)
     if state.boards(passenger) > state.current:
@@ -127,8 +136,7 @@ def _check_markable(state: RunState, passenger: Passenger) -> None:
 
 def _check_due(state: RunState, passenger: Passenger) -> None:
     """Somebody who has not boarded yet, on a run that has not ended, with a way still to go."""
-    if state.status not in (RunStatus.SCHEDULED, RunStatus.RUNNING):
-        raise Conflict(f"{state.run} is {state.status}", status=state.status)
+    check_live(state)
     if passenger.state is not PersonState.DUE:
         raise Conflict(f"the passenger is {passenger.state}, not DUE", state=passenger.state)
     if state.alights(passenger) <= state.current:
