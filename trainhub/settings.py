@@ -102,7 +102,7 @@ _OPTIONS: dict[str, tuple[Any, str]] = {
     "mongodb_uri": (str, "MongoDB server to use in place of the embedded one"),
     "database": (_text, "database name in MongoDB (trainhub)"),
     "charts": (Path, "folder of charts to load at start: NAME.json, with NAME.csv beside it"),
-    "anonymous": (_switch, "on or off: may sockets without a token subscribe (on)"),
+    "anonymous": (_switch, "on or off: may those without a token subscribe and read runs (on)"),
     "max_connections": (_whole(1, 1_000_000), "open sockets at the most (10000)"),
     "log_format": (_one_of("text", "json"), "text or json, to stderr (text)"),
     "timetable": (Path, "timetable file (.json or .json.gz) for the demo's trains"),

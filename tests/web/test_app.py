@@ -134,3 +134,11 @@ async def test_what_is_no_http_does_not_disturb(http_server, http_port, call, re
         assert not (await asyncio.wait_for(reader.read(), 5)).startswith(b"HTTP/1.1 200")
     writer.close()
     assert (await call("GET", "/healthz")).status == 200
+
+
+@pytest.mark.gen_test
+async def test_the_page_can_be_asked_for_by_head(call):
+    """Whoever only wants to know that it is up gets the head, and no body."""
+    answer = await call("HEAD", "/")
+    assert (answer.status, answer.body) == (200, b"")
+    assert answer.headers["Content-Type"].startswith("text/html")

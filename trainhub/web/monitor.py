@@ -181,3 +181,6 @@ class PageHandler(Edge):
     def get(self) -> None:
         self.set_header("Content-Type", "text/html; charset=utf-8")
         self.finish(self._page)
+
+    # What watches whether a site is up often asks so.
+    head = get
