@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from contextlib import closing
 from datetime import timedelta
@@ -218,6 +219,55 @@ def test_stopping_tells_the_sockets_to_come_back(start_hub):
         with pytest.raises(Exception, match="1001"):
             client.recv(timeout=10)
     assert hub.wait() == 0
+
+
+@pytest.fixture
+def tiny_disk(tmp_path):
+    """A folder on a disk of 1.5 MB."""
+    folder = tmp_path / "tiny"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=1500k", "tmpfs", str(folder)]
+    try:
+        subprocess.run(command, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("only root may mount a small disk here")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def announce(control):
+    """Announce something long; returns the status of the answer."""
+    try:
+        control.ask("/api/trains/12345/announcements", {"text": "x" * 900})
+    except urllib.error.HTTPError as error:
+        error.close()
+        return error.code
+    return 200
+
+
+def test_a_full_disk_stops_the_hub_and_loses_nothing_answered(start_hub, tiny_disk, unused_port):
+    """503, sockets closed with 4503, exit code 3; every answered command is in the journal."""
+    from websockets.exceptions import ConnectionClosed
+    from websockets.sync.client import connect
+
+    away = f"mongodb://127.0.0.1:{unused_port}"  # so that only the journal is on the disk
+    hub = start_hub("--mongodb-uri", away, folder=tiny_disk / "data")
+    control = Control(hub)
+    control.ask("/api/trains", chart())
+    answered = 1
+    with connect(hub.url.replace("http", "ws") + "/ws") as client:
+        client.recv()
+        while (status := announce(control)) == 200:
+            answered += 1
+        assert status == 503
+        assert json.loads(client.recv(timeout=10))["type"] == "GOODBYE"
+        with pytest.raises(ConnectionClosed, match="4503"):
+            client.recv(timeout=10)
+    assert hub.wait() == 3
+    assert "Traceback" not in "".join(hub.logged)
+    done = check(hub.folder)
+    assert f"{answered} records of 1 runs" in done.stdout, done.stdout
+    assert done.returncode == 0
 
 
 # --- MongoDB ------------------------------------------------------------------------------------
