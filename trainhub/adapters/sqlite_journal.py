@@ -104,6 +104,13 @@ class SqliteJournal:
     def _open(self) -> None:
         # The statements below begin and end their transactions themselves.
         self._db = sqlite3.connect(self._path, isolation_level=None)
+        try:
+            self._prepare()
+        except BaseException:
+            self._db.close()
+            raise
+
+    def _prepare(self) -> None:
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=FULL")
         self._db.executescript(_SCHEMA)
