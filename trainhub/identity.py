@@ -150,8 +150,15 @@ def _identity(claims: dict[str, Any]) -> Identity:
     return Identity(claims["sub"], role, frozenset(names))
 
 
+class BadKeys(ValueError):
+    """The file of the signing keys cannot be used; the message says what to do."""
+
+
 def load_keys(path: Path) -> dict[str, str]:
-    """The hub's signing keys, {key id: secret}; made at the first start, readable by its owner."""
+    """The hub's signing keys, {key id: secret}; made at the first start, readable by its owner.
+
+    Raises BadKeys; what the file holds is never written over.
+    """
     try:
         keys = json.loads(path.read_text())
     except FileNotFoundError:
@@ -164,7 +171,7 @@ def load_keys(path: Path) -> dict[str, str]:
     except ValueError:
         keys = None
     if not isinstance(keys, dict) or not keys or not all(map(_is_key, keys.values())):
-        raise ValueError(f"{path} does not hold the hub's keys: restore it, or remove it for new")
+        raise BadKeys(f"{path} does not hold the hub's keys: restore it, or remove it for new")
     return keys
 
 

@@ -27,7 +27,7 @@ from trainhub.documents import INDEXES, changes
 from trainhub.domain.errors import Unavailable
 from trainhub.domain.model import Role
 from trainhub.hub import Clock, Hub
-from trainhub.identity import ALL_TRAINS, Identity, Tokens, load_keys
+from trainhub.identity import ALL_TRAINS, BadKeys, Identity, Tokens, load_keys
 from trainhub.journal import JournalFailed, Reader, Record
 from trainhub.notifications import Job, Notifications
 from trainhub.rooms import Rooms
@@ -73,8 +73,8 @@ BAD_STARTS = (
     MongodFailed,
     MongodMissing,
     TimetableError,
+    BadKeys,
     OSError,
-    ValueError,
 )
 
 

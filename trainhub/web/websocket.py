@@ -25,7 +25,7 @@ MOST_UNSENT_BYTES = 1024 * 1024
 SUBPROTOCOL = "trainhub.v1"
 BEARER = "bearer."
 
-GOING_AWAY, TOO_SLOW, JOURNAL_FAILED = 1001, 4408, 4503
+GOING_AWAY, JOURNAL_FAILED = 1001, 4503
 
 
 def text_frame(payload: bytes) -> bytes:
