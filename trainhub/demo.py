@@ -35,6 +35,7 @@ PEOPLE, PEOPLE_IN_ALL = 60, 40_000
 NO_SHOW_SHARE = 0.06
 # Trains that get listening sockets, and users with a socket on each.
 TRAINS_WITH_SOCKETS, PASSENGERS_LISTENING = 60, 3
+STOP_SECONDS = 1.0
 # How long before its first departure a train is registered.
 CHARTED_BEFORE = timedelta(hours=4)
 
@@ -74,7 +75,9 @@ class Demo:
     async def stop(self) -> None:
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._tasks:
+            # A socket's closing may wait for the other side; the hub does not.
+            await asyncio.wait(self._tasks, timeout=STOP_SECONDS)
 
     def invitation(self, tokens: Tokens) -> str:
         """Ready tokens for one passenger, one TTE and one admin, as text to print."""
@@ -218,7 +221,9 @@ class Demo:
 async def _listen(url: str, token: str, train_no: str) -> None:
     """A client that subscribes to a train and reads what comes, for as long as the hub is there."""
     try:
-        async with connect(url, compression=None, max_size=None) as socket:
+        async with connect(
+            url, compression=None, max_size=None, close_timeout=STOP_SECONDS
+        ) as socket:
             await socket.send(f'{{"type": "IDENTIFY", "token": "{token}"}}')
             await socket.send(f'{{"type": "SUBSCRIBE_TRAIN", "trainNo": "{train_no}"}}')
             async for _ in socket:
