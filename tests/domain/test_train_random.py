@@ -7,6 +7,7 @@ the events alone; the state is held against it, and against the fold of its own 
 
 import dataclasses
 import json
+import os
 import pickle
 import re
 from collections import Counter
@@ -838,6 +839,8 @@ class TestJourneys(Journeys.TestCase):
         stateful_step_count=STEPS_EACH,
         deadline=None,
         print_blob=True,
+        # The same walks each time, so that a change is judged by itself; RANDOM=1 takes new ones.
+        derandomize="RANDOM" not in os.environ,
         suppress_health_check=[HealthCheck.too_slow],  # a busy machine is no fault
     )
 
