@@ -15,7 +15,7 @@ from trainhub.domain import events as e
 from trainhub.domain.berths import BerthType
 from trainhub.domain.codec import read_date
 from trainhub.domain.errors import BadMessage, Conflict, OfferClosed, UnknownOffer
-from trainhub.domain.marks import person_event
+from trainhub.domain.marks import person_event, vacated
 from trainhub.domain.model import (
     BerthKey,
     BookingStatus,
@@ -395,17 +395,7 @@ def _confirm(
     old = passenger.berth_key
     if old is None or old == vacancy.key or passenger.coach is None or passenger.berth is None:
         return events
-    events.append(
-        e.BerthVacated(
-            at=now,
-            coach=passenger.coach,
-            berth=passenger.berth,
-            class_=passenger.booking.class_,
-            from_=state.here.station.code,
-            to=passenger.booking.to,
-            cause=e.Cause.UPGRADED,
-        )
-    )
+    events += vacated(state, passenger, state.current, e.Cause.UPGRADED, now)
     for person, hold in state.occupancy.holders(old).items():
         if person != passenger.person and hold.mask & state.remaining(passenger):
             booking = state.passengers[person].booking
