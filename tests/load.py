@@ -1,0 +1,287 @@
+"""Load for a real hub: clients that drive runs over sockets and keep account of what was answered.
+
+Each `Crew` is one TTE with one socket and one run of its own. It asks one command after the other,
+each under an idempotency key, and applies to its own model what was answered. When the socket
+breaks, the command in flight is asked again under the same key on the next one: so afterwards the
+model is exactly what the hub must hold. Nothing here uses the hub's rules.
+"""
+
+import asyncio
+import contextlib
+import json
+import sqlite3
+from collections import defaultdict
+from contextlib import closing
+from random import Random
+from urllib.request import Request, urlopen
+
+from railway import chart, person
+from websockets.asyncio.client import connect
+from websockets.exceptions import WebSocketException
+
+from trainhub.domain.model import Role
+from trainhub.identity import Tokens, load_keys
+
+DAY = "2026-11-23"
+PEOPLE = 60
+# Command → the event that it makes, and the state that the person is in then.
+MARKS = {
+    "MARK_BOARDED": ("PASSENGER_BOARDED", "ABOARD"),
+    "MARK_NO_SHOW": ("NO_SHOW", "NT"),
+    "UNDO_NO_SHOW": ("NO_SHOW_UNDONE", "DUE"),
+}
+FROM = {"DUE": ("MARK_BOARDED", "MARK_NO_SHOW"), "NT": ("UNDO_NO_SHOW",), "ABOARD": ()}
+
+
+class Refused(Exception):
+    """The hub answered with an ERROR; its code is the first argument."""
+
+
+class Crew:
+    """A TTE on a run: `answered` has (seq, event type, fields) of each answer, `told` the events.
+
+    A command is answered with the seq of its last event; a no-show's is that of BERTH_VACATED.
+    """
+
+    def __init__(self, number, seed, start_date=DAY):
+        self.train_no = str(30000 + number)
+        self.start_date = start_date
+        self.run = f"{self.train_no}/{start_date}"
+        self.chance = Random(f"{seed}/{number}")
+        self.states = {f"45123456{who:02}": "DUE" for who in range(1, PEOPLE + 1)}
+        self.delay = 0
+        self.answered = []
+        self.told = {}
+        self.refused = []
+        self._number = 0
+        self._pending = None
+
+    @property
+    def chart(self):
+        people = [person(who) for who in range(1, PEOPLE + 1)]
+        return chart(*people, trainNo=self.train_no, startDate=self.start_date)
+
+    async def drive(self, url, token, seconds=None, commands=None, goes_on=lambda: True):
+        """Ask until the socket breaks, or the time or the number of commands is over.
+
+        Returns why it ended: "broken", or "done".
+        """
+        clock = asyncio.get_running_loop().time
+        end = None if seconds is None else clock() + seconds
+        last = None if commands is None else len(self.answered) + commands
+        try:
+            async with connect(url, compression=None, max_size=None, ping_interval=None) as socket:
+                await self._enter(socket, token)
+                while goes_on():
+                    if end is not None and clock() >= end:
+                        break
+                    if last is not None and len(self.answered) >= last:
+                        break
+                    await self._command(socket)
+            return "done"
+        except (OSError, WebSocketException, TimeoutError):
+            return "broken"
+
+    async def _enter(self, socket, token):
+        await socket.send(json.dumps({"type": "IDENTIFY", "token": token}))
+        train = {"trainNo": self.train_no, "startDate": self.start_date}
+        await socket.send(json.dumps({"type": "SUBSCRIBE_TRAIN", **train}))
+
+    async def _command(self, socket):
+        if self._pending is None:
+            self._pending = self._next()
+        command, event, fields = self._pending
+        message = {**command, "id": command["key"]}
+        await socket.send(json.dumps(message))
+        while True:
+            heard = json.loads(await socket.recv())
+            if heard.get("id") == command["key"]:
+                break
+            if "seq" in heard and "data" in heard:
+                self.told[heard["seq"]] = heard["type"], heard["data"]
+        if heard["type"] == "ERROR":
+            if heard["code"] in ("UNAVAILABLE", "RATE_LIMITED"):
+                raise TimeoutError(heard["code"])  # it did not happen, and is asked again later
+            self._pending = None
+            self.refused.append((command, heard))
+            raise Refused(heard["code"], heard["message"])
+        self._pending = None
+        self.answered.append((heard["result"]["seq"], event, fields))
+        if command["type"] in MARKS:
+            self.states[command["pnr"]] = MARKS[command["type"]][1]
+        elif command["type"] == "SET_DELAY":
+            self.delay = command["delayMinutes"]
+
+    def _next(self):
+        """A command that the rules allow, as the model stands; its event and that one's fields."""
+        self._number += 1
+        head = {"trainNo": self.train_no, "startDate": self.start_date}
+        head["key"] = f"{self.run}#{self._number}"
+        kind = self.chance.random()
+        pnr = self.chance.choice(list(self.states))
+        if kind < 0.6 and FROM[self.states[pnr]]:
+            mark = self.chance.choice(FROM[self.states[pnr]])
+            fields = {"pnr": pnr, "index": 1}
+            return {"type": mark, **head, **fields}, MARKS[mark][0], fields
+        if kind < 0.8:
+            minutes = self._number
+            fields = {"delayMinutes": minutes}
+            return {"type": "SET_DELAY", **head, **fields}, "DELAY_UPDATE", fields
+        fields = {"text": f"number {self._number} of {self.run}"}
+        return {"type": "ANNOUNCE", **head, **fields}, "ANNOUNCEMENT", fields
+
+    def check(self, log, train, people):
+        """Hold what was answered and told against the run's log and the hub's state.
+
+        `log` maps seq to (type, data); `train` and `people` are what the API reads. Returns the
+        numbers of answered commands and of told events that were looked for.
+        """
+        assert sorted(log) == list(range(1, len(log) + 1)), f"{self.run}: the log has gaps"
+        missing = [
+            (seq, event, fields)
+            for seq, event, fields in self.answered
+            if not _is_in(log.get(seq - (event == "NO_SHOW")), event, fields)
+        ]
+        assert not missing, f"{self.run}: answered, and not in the log: {missing[:3]}"
+        untrue = [seq for seq, event in self.told.items() if not _is_in(log.get(seq), *event)]
+        assert not untrue, f"{self.run}: told, and not in the log: {untrue[:3]}"
+        seqs = [seq for seq, _, _ in self.answered]
+        assert len(set(seqs)) == len(seqs), f"{self.run}: one event answers two commands"
+        done = [event for event, _ in log.values() if event not in FIRST]
+        assert len(done) == len(self.answered) + self._vacated(log), f"{self.run}: done twice"
+        assert train["seq"] == len(log), self.run
+        assert train["delayMinutes"] == self.delay, self.run
+        assert {p["pnr"]: p["state"] for p in people} == self.states, self.run
+        return len(self.answered), len(self.told)
+
+    @staticmethod
+    def _vacated(log):
+        return sum(event == "BERTH_VACATED" for event, _ in log.values())
+
+
+FIRST = ("TRAIN_REGISTERED", "JOURNEY_STARTED")
+
+
+def _is_in(found, event, fields):
+    return found is not None and found[0] == event and fields.items() <= found[1].items()
+
+
+class Fleet:
+    """Crews on a hub process. `drive` goes on until all have ended, `check` proves the account."""
+
+    def __init__(self, size, seed, start_date=DAY):
+        print(f"load seed {seed}")
+        self.crews = [Crew(number, seed, start_date) for number in range(size)]
+
+    def begin(self, hub):
+        """Register and start each run; the hub is then driven by `drive`."""
+        ask = asker(hub)
+        for crew in self.crews:
+            ask("/api/trains", crew.chart)
+            ask(f"/api/trains/{crew.train_no}/start?date={crew.start_date}", {})
+
+    def drive(self, hub, meanwhile=None, **limits):
+        """Let all crews ask; `meanwhile(answered)` is a coroutine function that runs beside them.
+
+        `limits` are those of Crew.drive, for each crew. Returns how many ended with a broken socket.
+        """
+        url, token = f"ws://127.0.0.1:{hub.port}/ws", admin_token(hub)
+
+        async def all_of_them():
+            driving = [asyncio.create_task(crew.drive(url, token, **limits)) for crew in self.crews]
+            beside = None if meanwhile is None else asyncio.create_task(meanwhile(self.answered))
+            ends = await asyncio.gather(*driving)
+            if beside is not None:
+                await beside
+            return ends.count("broken")
+
+        return asyncio.run(all_of_them())
+
+    def finish(self, hub):
+        """Ask again what was in flight when a socket broke, so that the account is exact."""
+        assert self.drive(hub, commands=1) == 0
+
+    def answered(self):
+        return sum(len(crew.answered) for crew in self.crews)
+
+    def check(self, hub, database=None):
+        """Hold every crew's account against the log, the hub's state and, if given, MongoDB.
+
+        Returns the numbers of answered commands and told events that were looked for.
+        """
+        ask = asker(hub)
+        logs = logs_of(hub.folder, database)
+        answered = told = 0
+        for crew in self.crews:
+            path, day = f"/api/trains/{crew.train_no}", f"?date={crew.start_date}"
+            train, people = ask(f"{path}{day}"), ask(f"{path}/passengers{day}")
+            found = crew.check(logs[crew.run], train, people)
+            answered, told = answered + found[0], told + found[1]
+            if database is not None:
+                self._check_documents(crew, database, train, people)
+        return answered, told
+
+    @staticmethod
+    def _check_documents(crew, database, train, people):
+        """MongoDB shows the same, every event once, and nothing older than the hub."""
+        run = database.runs.find_one({"_id": crew.run})
+        assert (run["seq"], run["delayMinutes"]) == (train["seq"], train["delayMinutes"]), crew.run
+        found = {p["pnr"]: p["state"] for p in database.passengers.find({"run": crew.run})}
+        assert found == {p["pnr"]: p["state"] for p in people}, crew.run
+        seqs = sorted(event["seq"] for event in database.events.find({"run": crew.run}))
+        assert seqs == list(range(1, train["seq"] + 1)), crew.run
+
+
+def logs_of(folder, database=None):
+    """Each run's log, seq → (type, data): what the journal file holds, and MongoDB of older ones."""
+    logs = defaultdict(dict)
+    with closing(sqlite3.connect(f"file:{folder}/journal.db?mode=ro", uri=True)) as journal:
+        for run, seq, kind, text in journal.execute("SELECT run, seq, type, event FROM records"):
+            logs[run][seq] = kind, json.loads(text)
+    if database is not None:
+        for event in database.events.find():
+            of_run, seq = logs[event["run"]], event["seq"]
+            assert of_run.setdefault(seq, (event["type"], event["data"]))[0] == event["type"]
+    return logs
+
+
+def admin_token(hub):
+    tokens = Tokens(load_keys(hub.folder / "keys.json"))
+    return tokens.issue("control", Role.ADMIN, ["*"])
+
+
+def asker(hub):
+    """A function that asks the hub over HTTP as the control room, and gives the result."""
+    token = admin_token(hub)
+
+    def ask(path, body=None):
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        data = None if body is None else json.dumps(body).encode()
+        with urlopen(Request(hub.url + path, data, headers), timeout=60) as answer:
+            content = json.load(answer)
+        return content.get("result", content)
+
+    return ask
+
+
+async def settled(hub, seconds=60):
+    """Wait until MongoDB has all that the journal has."""
+    ask = asker(hub)
+    async with asyncio.timeout(seconds):
+        while True:
+            buffer = await asyncio.to_thread(ask, "/api/monitor")
+            buffer = buffer["writeBuffer"]
+            if not buffer["depth"] + buffer["behind"]:
+                return
+            await asyncio.sleep(0.1)
+
+
+def kill_later(hub, seconds):
+    """For `meanwhile`: kill -9 the hub after so many seconds."""
+
+    async def kill(answered):
+        with contextlib.suppress(ProcessLookupError):
+            await asyncio.sleep(seconds)
+            hub.process.kill()
+
+    return kill
