@@ -181,9 +181,9 @@ class Fleet:
             ask(f"/api/trains/{crew.train_no}/start?date={crew.start_date}", {})
 
     def drive(self, hub, meanwhile=None, **limits):
-        """Let all crews ask; `meanwhile(answered)` is a coroutine function that runs beside them.
+        """Let all crews ask; `meanwhile(answered)`, a coroutine function, runs beside them.
 
-        `limits` are those of Crew.drive, for each crew. Returns how many ended with a broken socket.
+        `limits` are those of Crew.drive, for each crew. Returns how many sockets broke.
         """
         url, token = f"ws://127.0.0.1:{hub.port}/ws", admin_token(hub)
 
@@ -233,7 +233,7 @@ class Fleet:
 
 
 def logs_of(folder, database=None):
-    """Each run's log, seq → (type, data): what the journal file holds, and MongoDB of older ones."""
+    """Each run's log, seq → (type, data): from the journal's file, and from MongoDB if given."""
     logs = defaultdict(dict)
     with closing(sqlite3.connect(f"file:{folder}/journal.db?mode=ro", uri=True)) as journal:
         for run, seq, kind, text in journal.execute("SELECT run, seq, type, event FROM records"):
