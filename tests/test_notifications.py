@@ -13,7 +13,8 @@ from trainhub.domain import commands as c
 from trainhub.domain import events as e
 from trainhub.domain.model import Level, Role
 from trainhub.identity import Identity
-from trainhub.journal import CATCH_UP, Log, Reader, Record
+from trainhub.journal import Batch, Record
+from trainhub.log import CATCH_UP, Log, Reader
 from trainhub.notifications import AT_ONCE, TRIES, Channel, Job, Notifications, jobs
 
 ADMIN = Identity("control", Role.ADMIN, frozenset({"*"}))
@@ -230,7 +231,7 @@ async def test_enqueueing_never_waits_for_a_sender_that_hangs(make_hub):
     queue = make_queue(sender, lambda record: list(jobs(hub.state(record.run), record)))
     reader = Reader("notifications", journal, queue)
     await reader.open()
-    hub.readers = [reader]
+    hub.follow(reader)
     await hub.execute(register(), ADMIN)
     await hub.execute(c.StartJourney(**TRAIN), ADMIN)
     await hub.execute(c.MarkNoShow(**TRAIN, pnr="4512345601", index=1), ADMIN)
@@ -406,7 +407,7 @@ async def test_a_record_s_place_is_kept_until_all_its_jobs_are_done():
     journal = MemoryJournal()
     queue = make_queue(sender, two_each)
     reader = Reader("notifications", journal, queue)
-    await journal.commit(records(1, 2))
+    await journal.commit(Batch(records(1, 2)))
     await reader.catch_up()
     await queue.drain()
     assert queue.sent == 3
