@@ -1,6 +1,7 @@
 """The composition root: builds the hub, starts its timers, and stops it all in order."""
 
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -176,7 +177,10 @@ class Server:
         stack.push_async_callback(self._finish, parts)
         self._listen(stack, tokens, Monitor(parts))
 
+        gc.disable()  # millions of objects are made now, and none is garbage
         await hub.load()
+        gc.freeze()  # nor is one looked through again: that would hold the loop for a second
+        gc.enable()
         if journal.head == 0:
             await self._restore(journal, store)
         notify.resume((await notified.open()).ahead)

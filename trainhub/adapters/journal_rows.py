@@ -11,8 +11,7 @@ from typing import Any
 
 import ujson
 
-from trainhub.domain.codec import dump, load
-from trainhub.domain.errors import HubError
+from trainhub.domain.codec import dump, reload
 from trainhub.domain.events import EVENTS, TYPES
 from trainhub.domain.model import RunKey
 from trainhub.domain.snapshot import Snapshot
@@ -119,8 +118,8 @@ def read_record(path: Path, row: Row) -> Record:
     position, run, seq, version, kind, text, _ = row
     _check_version(path, what, version)
     try:
-        event = load(EVENTS[kind], ujson.loads(text))
-    except (KeyError, TypeError, ValueError, HubError) as error:
+        event = reload(EVENTS[kind], ujson.loads(text))
+    except (KeyError, TypeError, ValueError) as error:
         raise unbelievable(path, what, error) from error
     return Record(position, RunKey(run), seq, event)
 
@@ -135,10 +134,10 @@ def read_snapshot(path: Path, row: Row) -> tuple[RunKey, Snapshot]:
     what = f"the snapshot of {_shown(run)}"
     _check_version(path, what, version)
     try:
-        snapshot = load(Snapshot, ujson.loads(text))
+        snapshot = reload(Snapshot, ujson.loads(text))
         if snapshot.seq != seq:
             raise ValueError(f"it says seq {snapshot.seq}, not {seq}")
-    except (TypeError, ValueError, HubError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise unbelievable(path, what, error) from error
     return RunKey(run), snapshot
 
