@@ -221,20 +221,6 @@ def test_stopping_tells_the_sockets_to_come_back(start_hub):
     assert hub.wait() == 0
 
 
-@pytest.fixture
-def tiny_disk(tmp_path):
-    """A folder on a disk of 1.5 MB."""
-    folder = tmp_path / "tiny"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=1500k", "tmpfs", str(folder)]
-    try:
-        subprocess.run(command, check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("only root may mount a small disk here")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
 def announce(control):
     """Announce something long; returns the status of the answer."""
     try:
@@ -245,13 +231,13 @@ def announce(control):
     return 200
 
 
-def test_a_full_disk_stops_the_hub_and_loses_nothing_answered(start_hub, tiny_disk, unused_port):
+def test_a_full_disk_stops_the_hub_and_loses_nothing_answered(tiny_disk, start_hub, unused_port):
     """503, sockets closed with 4503, exit code 3; every answered command is in the journal."""
     from websockets.exceptions import ConnectionClosed
     from websockets.sync.client import connect
 
     away = f"mongodb://127.0.0.1:{unused_port}"  # so that only the journal is on the disk
-    hub = start_hub("--mongodb-uri", away, folder=tiny_disk / "data")
+    hub = start_hub("--mongodb-uri", away, folder=tiny_disk.folder / "data")
     control = Control(hub)
     control.ask("/api/trains", chart())
     answered = 1
@@ -408,10 +394,3 @@ def _mongods(folder):
 def _embedded_uri(folder):
     name = str(folder / "mongodb" / "mongod.sock").replace("/", "%2F")
     return f"mongodb://{name}/?directConnection=true"
-
-
-@pytest.fixture
-def unused_port():
-    """A port that nothing listens on for now."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return taken.getsockname()[1]
