@@ -20,6 +20,8 @@ from trainhub.identity import Identity
 CREWS = 8
 # How long after the disk's failure a command may still be answered: those of the commit before.
 LAST_ANSWER_SECONDS = 1.0
+# Seconds for a failure to come, and for the hub to stop over it.
+PATIENCE = 30
 CONNECTION_LOST = ("ConnectionRefusedError", "ConnectionResetError", "RemoteDisconnected")
 # The disk may fail just when a reader keeps its place: then it is tried again.
 MOST_ROUNDS = 3
@@ -52,7 +54,8 @@ class Aside:
     def ask_until_refused(self):
         """Returns the status, or the name of the error if nothing listens any more."""
         path = f"/api/trains/{self._crew.train_no}/announcements?date={self._crew.start_date}"
-        while True:
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
             try:
                 self._ask(path, {"text": str(self.answered)})
             except HTTPError as error:
@@ -61,6 +64,7 @@ class Aside:
             except OSError as error:
                 return type(getattr(error, "reason", error)).__name__
             self.answered += 1
+        return "no refusal"
 
     def check(self, folder):
         """All that was answered is in the journal, once and in order."""
@@ -81,7 +85,7 @@ def drive_until_it_fails(fleet, hub):
     async def ask_aside(answered):
         refusals.append(await asyncio.to_thread(aside.ask_until_refused))
 
-    assert fleet.drive(hub, ask_aside) == CREWS
+    assert fleet.drive(hub, ask_aside, seconds=PATIENCE) == CREWS
     assert hub.wait() == 3
     assert "Traceback" not in "".join(hub.logged)
     assert {crew.closed for crew in fleet.crews} == {4503}
@@ -166,7 +170,7 @@ def test_a_disk_that_fills_up_under_load_stops_the_hub_and_with_space_it_goes_on
 @pytest.mark.xfail(
     strict=True, reason="SQLite's answer to PRAGMA journal_mode=WAL is not looked at"
 )
-@pytest.mark.parametrize("number", [1, 3, 4])
+@pytest.mark.parametrize("number", [1, 4])
 def test_a_disk_that_fails_while_the_journal_is_made_stops_the_start(
     start_hub, options, tmp_path, number
 ):

@@ -18,7 +18,7 @@ from load import Fleet, more_answers
 from trainhub.adapters.sqlite_journal import SqliteJournal
 from trainhub.identity import load_keys
 
-CUTS = int(os.environ.get("POWER_CUTS", "10"))
+CUTS = int(os.environ.get("POWER_CUTS", "8"))
 # Without fsync one cut shows a loss, unless the kernel happened to have written everything.
 MOST_CUTS_WITHOUT_FSYNC = 5
 
@@ -58,6 +58,7 @@ def test_a_power_cut_loses_nothing_answered(disks, start_hub, options, capsys):
     for _ in range(CUTS):
         disk = drive_and_cut(fleet, hub, disks, disk, chance.randrange(1, 600))
         hub = start_hub(*options, folder=disk.folder / "data")
+        assert fleet.missing(hub.folder) == 0
         fleet.finish(hub)
         answered, told = fleet.check(hub)
     with capsys.disabled():
