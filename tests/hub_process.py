@@ -82,15 +82,6 @@ class HubProcess:
         while any(_state(task) != "T" for task in tasks.iterdir()):
             assert time.monotonic() < deadline, "a thread does not stop"
 
-    def untrace(self, seconds: float = 10) -> None:
-        """Let go of the hub that was started under `strace`; it goes on by itself."""
-        status = Path(f"/proc/{self.process.pid}/status")
-        deadline = time.monotonic() + seconds
-        while tracer := int(re.search(r"TracerPid:\s*(\d+)", status.read_text())[1]):
-            os.kill(tracer, signal.SIGTERM)
-            assert time.monotonic() < deadline, "strace does not let go"
-            time.sleep(0.01)
-
     def kill(self) -> None:
         self.process.kill()
         self.wait(10)

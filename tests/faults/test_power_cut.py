@@ -31,7 +31,6 @@ def options(unused_port):
 
 def drive_and_cut(fleet, hub, disks, disk, answers):
     """Cut the power under load after so many answers; returns the disk as it is afterwards."""
-
     left = []
 
     async def cut(answered):
@@ -113,6 +112,16 @@ def test_a_power_cut_at_any_sync_of_the_first_start_is_survived(
         disk.remove()
         left.remove()
     assert cuts >= {"fsync": 1, "fdatasync": 5}[call]
+
+
+@pytest.mark.xfail(strict=True, reason="the keys are written into the file under its final name")
+def test_a_kill_while_the_keys_are_written_is_survived(start_hub, options, tmp_path):
+    """keys.json is there whole or not at all: a hub that was killed while it made it starts."""
+    folder = tmp_path / "data"
+    only = ("-P", str(folder / "keys.json"))
+    prefix = strace(tmp_path / "trace", "write", "signal=KILL:when=1", *only)
+    assert start_hub(*options, prefix=prefix, wait=False).wait() == -signal.SIGKILL
+    assert start_hub(*options, wait=False).listens()
 
 
 async def open_and_close(path):
