@@ -104,6 +104,7 @@ def start_hub(tmp_path):
     for hub in started:
         if hub.process.poll() is None:
             hub.kill()
+        hub.wait()
 
 
 @pytest.fixture

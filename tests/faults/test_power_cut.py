@@ -18,7 +18,7 @@ from load import Fleet, more_answers
 from trainhub.adapters.sqlite_journal import SqliteJournal
 from trainhub.identity import load_keys
 
-CUTS = int(os.environ.get("POWER_CUTS", "8"))
+CUTS = int(os.environ.get("POWER_CUTS", "6"))
 # Without fsync one cut shows a loss, unless the kernel happened to have written everything.
 MOST_CUTS_WITHOUT_FSYNC = 5
 
