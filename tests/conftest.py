@@ -1,12 +1,14 @@
 """Fixtures that many tests share: an event loop, a real mongod, hubs."""
 
 import asyncio
+import shutil
 import socket
 import subprocess
 import time
 import uuid
 
 import pytest
+from disks import Disks, TinyDisk
 from fakes import MemoryJournal, line
 from hub_process import HubProcess
 from pymongo import MongoClient
@@ -91,8 +93,10 @@ def start_hub(tmp_path):
     """Starts hubs as processes, each with its options, and leaves none running."""
     started = []
 
-    def start(*options, folder=tmp_path / "data", environment=None, wait=True):
-        hub = HubProcess(folder, *options, environment=environment)
+    def start(*options, folder=tmp_path / "data", environment=None, prefix=(), wait=True):
+        if prefix and shutil.which(prefix[0]) is None:
+            pytest.skip(f"{prefix[0]} is not installed here")
+        hub = HubProcess(folder, *options, environment=environment, prefix=prefix)
         started.append(hub)
         return hub.wait_until_listening() if wait else hub
 
@@ -100,6 +104,7 @@ def start_hub(tmp_path):
     for hub in started:
         if hub.process.poll() is None:
             hub.kill()
+        hub.wait()
 
 
 @pytest.fixture
@@ -107,3 +112,19 @@ def unused_port():
     """A port that nothing listens on for now."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         return taken.getsockname()[1]
+
+
+@pytest.fixture
+def tiny_disk(tmp_path):
+    """A disks.TinyDisk of 1.5 MB. To be asked for before `start_hub`, as `disks` too."""
+    disk = TinyDisk(tmp_path / "tiny", "1500k")
+    yield disk
+    disk.unmount()
+
+
+@pytest.fixture
+def disks(tmp_path):
+    """A disks.Disks: disks whose power can be cut."""
+    disks = Disks(tmp_path / "disks")
+    yield disks
+    disks.remove()

@@ -6,7 +6,10 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
+
+from trainhub.adapters.embedded_mongod import find_mongod
 
 ROOT = Path(__file__).parents[1]
 START_SECONDS = 90
@@ -15,14 +18,21 @@ START_SECONDS = 90
 class HubProcess:
     """A running hub. `url` is where it listens; `said` and `logged` are its lines so far."""
 
-    def __init__(self, folder: Path, *options: str, environment: dict[str, str] | None = None):
+    def __init__(
+        self,
+        folder: Path,
+        *options: str,
+        environment: dict[str, str] | None = None,
+        prefix: tuple[str, ...] = (),
+    ):
+        """`prefix` is a command that runs the hub's, and becomes its process: `strace -D …`."""
         self.folder = folder
         self.said: list[str] = []
         self.logged: list[str] = []
         outside = {k: v for k, v in os.environ.items() if not k.startswith("TRAINHUB_")}
         self.process = subprocess.Popen(
             [
-                *(sys.executable, "-u", str(ROOT / "run.py")),
+                *(*prefix, sys.executable, "-u", str(ROOT / "run.py")),
                 *("--data-dir", str(folder), "--port", "0", *options),
             ],
             stdout=subprocess.PIPE,
@@ -46,10 +56,14 @@ class HubProcess:
                 self._listening.set()
         self._listening.set()  # it has ended: nobody should wait on
 
-    def wait_until_listening(self) -> "HubProcess":
+    def listens(self) -> bool:
+        """Wait until it listens or has ended; whether it listens."""
         assert self._listening.wait(START_SECONDS), f"no hub after {START_SECONDS} s"
+        return any("listening on" in line for line in self.said)
+
+    def wait_until_listening(self) -> "HubProcess":
+        assert self.listens(), f"the hub did not start: {self.logged[-5:]}"
         found = [re.search(r"listening on (http://\S+)", line) for line in self.said]
-        assert any(found), f"the hub did not start: {self.logged[-5:]}"
         self.url = next(match[1] for match in found if match)
         self.port = int(self.url.rsplit(":", 1)[1])
         return self
@@ -59,6 +73,14 @@ class HubProcess:
         if self.process.poll() is None:
             self.process.send_signal(number)
         return self.wait(seconds)
+
+    def freeze(self, seconds: float = 10) -> None:
+        """Stop it where it is: on return none of its threads runs, and none is in a system call."""
+        self.process.send_signal(signal.SIGSTOP)
+        deadline = time.monotonic() + seconds
+        tasks = Path(f"/proc/{self.process.pid}/task")
+        while any(_state(task) != "T" for task in tasks.iterdir()):
+            assert time.monotonic() < deadline, "a thread does not stop"
 
     def kill(self) -> None:
         self.process.kill()
@@ -84,3 +106,38 @@ class HubProcess:
             check=True,
         )
         return done.stdout.strip()
+
+
+def strace(log: Path, calls: str, what: str, *options: str) -> tuple[str, ...]:
+    """A prefix that lets those of the hub's system calls fail; `log` is told when.
+
+    `what` is as in strace's manual: "error=EIO:when=7+" is each from the seventh of a thread on.
+    """
+    return (
+        *("strace", "-D", "-I", "2", "-f", "-y", "-ttt", "-o", str(log)),
+        *("-e", f"trace={calls}", "-e", f"inject={calls}:{what}", *options),
+    )
+
+
+def mongods(folder: Path) -> list[int]:
+    """The process ids of the mongods on a data folder."""
+    found = []
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            command = Path(f"/proc/{name}/cmdline").read_bytes()
+        except OSError:
+            continue
+        if command.startswith(str(find_mongod()).encode()) and str(folder).encode() in command:
+            found.append(int(name))
+    return found
+
+
+def embedded_uri(folder: Path) -> str:
+    """Where the mongod on a data folder listens."""
+    name = str(folder / "mongodb" / "mongod.sock").replace("/", "%2F")
+    return f"mongodb://{name}/?directConnection=true"
+
+
+def _state(task: Path) -> str:
+    """A thread's state as the kernel has it: one letter, after its name in brackets."""
+    return (task / "stat").read_text().rpartition(")")[2].split()[0]

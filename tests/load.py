@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 import sqlite3
+import time
 from collections import defaultdict
 from contextlib import closing
 from random import Random
@@ -17,7 +18,7 @@ from urllib.request import Request, urlopen
 
 from railway import chart, person
 from websockets.asyncio.client import connect
-from websockets.exceptions import WebSocketException
+from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from trainhub.domain.model import Role
 from trainhub.identity import Tokens, load_keys
@@ -41,6 +42,9 @@ class Crew:
     """A TTE on a run: `answered` has (seq, event type, fields) of each answer, `told` the events.
 
     A command is answered with the seq of its last event; a no-show's is that of BERTH_VACATED.
+    Of the last drive it keeps how the hub took its leave: `unavailable` says whether the command in
+    flight was refused so, `goodbye` is the GOODBYE, `closed` the close code; `answered_at` is when
+    the last answer came, in seconds since 1970.
     """
 
     def __init__(self, number, seed, start_date=DAY):
@@ -53,6 +57,8 @@ class Crew:
         self.answered = []
         self.told = {}
         self.refused = []
+        self.answered_at = 0.0
+        self._forget_the_leave()
         self._number = 0
         self._pending = None
 
@@ -66,6 +72,7 @@ class Crew:
 
         Returns why it ended: "broken", or "done".
         """
+        self._forget_the_leave()
         clock = asyncio.get_running_loop().time
         end = None if seconds is None else clock() + seconds
         last = None if commands is None else len(self.answered) + commands
@@ -79,8 +86,15 @@ class Crew:
                         break
                     await self._command(socket)
             return "done"
+        except ConnectionClosed as error:
+            self.closed = None if error.rcvd is None else error.rcvd.code
+            return "broken"
         except (OSError, WebSocketException, TimeoutError):
             return "broken"
+
+    def _forget_the_leave(self):
+        self.unavailable = False
+        self.goodbye = self.closed = None
 
     async def _enter(self, socket, token):
         await socket.send(json.dumps({"type": "IDENTIFY", "token": token}))
@@ -92,25 +106,40 @@ class Crew:
             self._pending = self._next()
         command, event, fields = self._pending
         message = {**command, "id": command["key"]}
-        await socket.send(json.dumps(message))
-        while True:
-            heard = json.loads(await socket.recv())
-            if heard.get("id") == command["key"]:
-                break
-            if "seq" in heard and "data" in heard:
-                self.told[heard["seq"]] = heard["type"], heard["data"]
+        with contextlib.suppress(ConnectionClosed):  # what came before is still to be heard
+            await socket.send(json.dumps(message))
+        while (heard := await self._hear(socket)).get("id") != command["key"]:
+            pass
         if heard["type"] == "ERROR":
+            if heard["code"] == "UNAVAILABLE":
+                self.unavailable = True
+                await self._hear_out(socket)
             if heard["code"] in ("UNAVAILABLE", "RATE_LIMITED"):
-                raise TimeoutError(heard["code"])  # it did not happen, and is asked again later
+                raise TimeoutError(heard["code"])  # it is asked again later
             self._pending = None
             self.refused.append((command, heard))
             raise Refused(heard["code"], heard["message"])
         self._pending = None
         self.answered.append((heard["result"]["seq"], event, fields))
+        self.answered_at = time.time()
         if command["type"] in MARKS:
             self.states[command["pnr"]] = MARKS[command["type"]][1]
         elif command["type"] == "SET_DELAY":
             self.delay = command["delayMinutes"]
+
+    async def _hear(self, socket):
+        heard = json.loads(await socket.recv())
+        if "seq" in heard and "data" in heard:
+            self.told[heard["seq"]] = heard["type"], heard["data"]
+        elif heard["type"] == "GOODBYE":
+            self.goodbye = heard
+        return heard
+
+    async def _hear_out(self, socket):
+        """Listen on until the hub closes the socket, as one that stops does at once."""
+        async with asyncio.timeout(10):
+            while True:
+                await self._hear(socket)
 
     def _next(self):
         """A command that the rules allow, as the model stands; its event and that one's fields."""
@@ -137,11 +166,7 @@ class Crew:
         numbers of answered commands and of told events that were looked for.
         """
         assert sorted(log) == list(range(1, len(log) + 1)), f"{self.run}: the log has gaps"
-        missing = [
-            (seq, event, fields)
-            for seq, event, fields in self.answered
-            if not _is_in(log.get(seq - (event == "NO_SHOW")), event, fields)
-        ]
+        missing = self.missing(log)
         assert not missing, f"{self.run}: answered, and not in the log: {missing[:3]}"
         untrue = [seq for seq, event in self.told.items() if not _is_in(log.get(seq), *event)]
         assert not untrue, f"{self.run}: told, and not in the log: {untrue[:3]}"
@@ -153,6 +178,14 @@ class Crew:
         assert train["delayMinutes"] == self.delay, self.run
         assert {p["pnr"]: p["state"] for p in people} == self.states, self.run
         return len(self.answered), len(self.told)
+
+    def missing(self, log):
+        """What was answered and is not in the run's log."""
+        return [
+            (seq, event, fields)
+            for seq, event, fields in self.answered
+            if not _is_in(log.get(seq - (event == "NO_SHOW")), event, fields)
+        ]
 
     @staticmethod
     def _vacated(log):
@@ -188,11 +221,9 @@ class Fleet:
         url, token = f"ws://127.0.0.1:{hub.port}/ws", admin_token(hub)
 
         async def all_of_them():
-            driving = [asyncio.create_task(crew.drive(url, token, **limits)) for crew in self.crews]
-            beside = None if meanwhile is None else asyncio.create_task(meanwhile(self.answered))
-            ends = await asyncio.gather(*driving)
-            if beside is not None:
-                await beside
+            beside = [] if meanwhile is None else [meanwhile(self.answered)]
+            driving = [crew.drive(url, token, **limits) for crew in self.crews]
+            ends = await asyncio.gather(*driving, *beside)
             return ends.count("broken")
 
         return asyncio.run(all_of_them())
@@ -203,6 +234,11 @@ class Fleet:
 
     def answered(self):
         return sum(len(crew.answered) for crew in self.crews)
+
+    def missing(self, folder):
+        """How many answered commands are not in the journal of a data folder."""
+        logs = logs_of(folder)
+        return sum(len(crew.missing(logs[crew.run])) for crew in self.crews)
 
     def check(self, hub, database=None):
         """Hold every crew's account against the log, the hub's state and, if given, MongoDB.
@@ -274,6 +310,14 @@ async def settled(hub, seconds=60):
             if not buffer["depth"] + buffer["behind"]:
                 return
             await asyncio.sleep(0.1)
+
+
+async def more_answers(answered, count, seconds=30):
+    """Wait until so many more commands were answered than now."""
+    enough = answered() + count
+    async with asyncio.timeout(seconds):
+        while answered() < enough:
+            await asyncio.sleep(0.001)
 
 
 def kill_later(hub, seconds):

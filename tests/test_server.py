@@ -15,11 +15,10 @@ from contextlib import closing
 from datetime import timedelta
 
 import pytest
-from hub_process import ROOT
+from hub_process import ROOT, embedded_uri, mongods
 from pymongo import MongoClient
 from railway import RUN, chart, person, rac
 
-from trainhub.adapters.embedded_mongod import find_mongod
 from trainhub.domain.model import Role
 from trainhub.identity import Tokens, load_keys
 
@@ -72,7 +71,7 @@ def test_it_starts_with_nothing_but_itself_and_leaves_only_its_folder(start_hub,
     hub = start_hub()
     control = Control(hub)
     assert control.ask("/api/trains", chart())["passengers"] == 6
-    mongod = next(iter(_mongods(hub.folder)))
+    mongod = next(iter(mongods(hub.folder)))
     start = time.monotonic()
     assert hub.stop(signal.SIGINT) == 0
     assert time.monotonic() - start < 5
@@ -86,7 +85,7 @@ def test_ctrl_c_while_it_starts_stops_it(start_hub):
     hub = start_hub(wait=False)
     wait_for(lambda: (hub.folder / "mongodb").exists())
     assert hub.stop(signal.SIGTERM) == 0
-    assert not _mongods(hub.folder)
+    assert not mongods(hub.folder)
 
 
 def test_what_was_answered_is_there_after_kill_9(start_hub):
@@ -103,7 +102,7 @@ def test_what_was_answered_is_there_after_kill_9(start_hub):
     assert person["pnr"] == "4512345601"
     outbox = hub.folder / "outbox"
     wait_for(lambda: len(list(outbox.glob("*.eml"))) == 1 and len(list(outbox.glob("*.json"))) == 1)
-    with MongoClient(_embedded_uri(hub.folder)) as client:
+    with MongoClient(embedded_uri(hub.folder)) as client:
         events = client["trainhub"].events
         wait_for(lambda: events.count_documents({"run": RUN}) == 4)
 
@@ -180,7 +179,7 @@ def test_an_open_offer_survives_kill_9(start_hub):
     assert control.ask("/api/trains/12345/offers?state=OPEN") == [offer]
     result = control.ask(f"/api/offers/{offer['offerId']}/accept", {})
     assert (result["coach"], result["berth"]) == ("S1", 1)
-    with MongoClient(_embedded_uri(hub.folder)) as client:
+    with MongoClient(embedded_uri(hub.folder)) as client:
         offers = client["trainhub"].offers
         wait_for(lambda: offers.find_one({"_id": offer["offerId"], "state": "ACCEPTED"}))
 
@@ -222,20 +221,6 @@ def test_stopping_tells_the_sockets_to_come_back(start_hub):
     assert hub.wait() == 0
 
 
-@pytest.fixture
-def tiny_disk(tmp_path):
-    """A folder on a disk of 1.5 MB."""
-    folder = tmp_path / "tiny"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=1500k", "tmpfs", str(folder)]
-    try:
-        subprocess.run(command, check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("only root may mount a small disk here")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
 def announce(control):
     """Announce something long; returns the status of the answer."""
     try:
@@ -246,13 +231,13 @@ def announce(control):
     return 200
 
 
-def test_a_full_disk_stops_the_hub_and_loses_nothing_answered(start_hub, tiny_disk, unused_port):
+def test_a_full_disk_stops_the_hub_and_loses_nothing_answered(tiny_disk, start_hub, unused_port):
     """503, sockets closed with 4503, exit code 3; every answered command is in the journal."""
     from websockets.exceptions import ConnectionClosed
     from websockets.sync.client import connect
 
     away = f"mongodb://127.0.0.1:{unused_port}"  # so that only the journal is on the disk
-    hub = start_hub("--mongodb-uri", away, folder=tiny_disk / "data")
+    hub = start_hub("--mongodb-uri", away, folder=tiny_disk.folder / "data")
     control = Control(hub)
     control.ask("/api/trains", chart())
     answered = 1
@@ -376,7 +361,7 @@ def test_a_taken_port_is_one_clear_line(start_hub, tmp_path):
         line = refused(start_hub, "--port", str(port))
     assert f"cannot listen on 127.0.0.1:{port}" in line
     assert "--port" in line
-    assert not _mongods(tmp_path / "data")
+    assert not mongods(tmp_path / "data")
 
 
 def test_a_folder_that_cannot_be_one_is_one_clear_line(start_hub, tmp_path):
@@ -431,22 +416,3 @@ def test_token_prints_a_token_that_the_hub_takes(start_hub):
     control = Control(hub)
     control.token = hub.token("TTE", "T17", "12345")
     assert control.ask("/api/me") == {"user": "T17", "role": "TTE", "trains": ["12345"]}
-
-
-def _mongods(folder):
-    """The process ids of the mongods on a data folder."""
-    found = []
-    for name in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{name}/cmdline", "rb") as file:
-                command = file.read()
-        except OSError:
-            continue
-        if command.startswith(str(find_mongod()).encode()) and str(folder).encode() in command:
-            found.append(int(name))
-    return found
-
-
-def _embedded_uri(folder):
-    name = str(folder / "mongodb" / "mongod.sock").replace("/", "%2F")
-    return f"mongodb://{name}/?directConnection=true"

@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -162,17 +163,34 @@ def load_keys(path: Path) -> dict[str, str]:
     try:
         keys = json.loads(path.read_text())
     except FileNotFoundError:
-        keys = {secrets.token_hex(4): secrets.token_urlsafe(48)}
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            json.dump(keys, file)
-            file.flush()
-            os.fsync(file.fileno())
+        _make_keys(path)
+        return load_keys(path)
     except ValueError:
         keys = None
     if not isinstance(keys, dict) or not keys or not all(map(_is_key, keys.values())):
         raise BadKeys(f"{path} does not hold the hub's keys: restore it, or remove it for new")
     return keys
+
+
+def _make_keys(path: Path) -> None:
+    """The file is there under its name whole or not at all; if another has just made it, that."""
+    keys = {secrets.token_hex(4): secrets.token_urlsafe(48)}
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            json.dump(keys, file)
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):
+            os.link(draft, path)
+    finally:
+        os.unlink(draft)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def _is_key(value: object) -> bool:

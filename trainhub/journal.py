@@ -98,7 +98,7 @@ class Journal(Protocol):
     size: int
 
     async def commit(self, batch: Batch) -> None:
-        """Return once all of it is on disk; fail with none of it there."""
+        """Return once all of it is on disk. If it fails, all of it may be there, or none."""
 
     async def read(self, after: int, limit: int) -> list[Record]:
         """At most `limit` records with a position above `after`, in order."""

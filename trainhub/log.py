@@ -130,7 +130,8 @@ class Log:
                 try:
                     await self._commit(entries)
                 except Exception as error:
-                    self._fail(entries + self._waiting, error)
+                    _refuse(entries, _NOT_KNOWN)
+                    self.fail(error)
                     return
                 self._settle(entries)
         finally:
@@ -171,8 +172,7 @@ class Log:
             self._tell(told)
         except Exception as error:
             log.exception("what the journal has could not be delivered")
-            self._failed = True
-            self._on_failure(error)
+            self.fail(error)
         for entry in entries:
             if not entry.done.done():  # whoever waited may have gone
                 entry.done.set_result(None)
@@ -181,16 +181,28 @@ class Log:
         if records:
             self._on_commit(records)
 
-    def _fail(self, entries: list[_Entry], error: BaseException) -> None:
-        self._failed = True
+    def fail(self, error: BaseException) -> None:
+        """The journal cannot be relied on any more: take nothing, and tell `on_failure`, once."""
+        _refuse(self._waiting, _DID_NOT_HAPPEN)
         self._waiting = []
-        for entry in entries:
-            if not entry.done.done():
-                entry.done.set_exception(
-                    Unavailable("the hub could not write its journal: the command did not happen")
-                )
-                entry.done.exception()  # nobody may be waiting any more
-        self._on_failure(error)
+        if not self._failed:
+            self._failed = True
+            self._on_failure(error)
+
+
+# What was in the commit that failed may be on disk all the same, so that the next start finds it.
+_NOT_KNOWN = (
+    "the hub's journal failed while it was writing this: whether it happened is not known; ask "
+    "again under the same idempotency key once the hub is back"
+)
+_DID_NOT_HAPPEN = "the hub could not write its journal: the command did not happen"
+
+
+def _refuse(entries: Iterable[_Entry], message: str) -> None:
+    for entry in entries:
+        if not entry.done.done():
+            entry.done.set_exception(Unavailable(message))
+            entry.done.exception()  # nobody may be waiting any more
 
 
 class Consumer(Protocol):

@@ -278,7 +278,7 @@ class Server:
             if waits is not None:
                 await waits
         except JournalFailed as error:
-            self._journal_failed(error)
+            self.hub.log.fail(error)
         except Unavailable:
             pass  # the journal has failed, and the hub is stopping
 

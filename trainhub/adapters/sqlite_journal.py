@@ -133,7 +133,14 @@ class SqliteJournal:
         return wal.torn
 
     def _prepare(self) -> None:
-        self._db.execute("PRAGMA journal_mode=WAL")
+        # SQLite says what it could do, and goes on: on a disk that fails, with another mode, which
+        # loses commits when the power is cut.
+        (mode,) = self._db.execute("PRAGMA journal_mode=WAL").fetchone()
+        if mode != "wal":
+            raise JournalFailed(
+                f"the journal {self._path} cannot have a write-ahead log: its disk fails, or "
+                "cannot do what SQLite needs; name a folder on another with --data-dir"
+            )
         self._db.execute("PRAGMA synchronous=FULL")
         for (line,) in self._db.execute("PRAGMA quick_check(1)"):
             if line != "ok":
