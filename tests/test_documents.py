@@ -7,7 +7,7 @@ import pytest
 from railway import MORNING, RUN, Driver, person
 from voyage import to_its_cancelling, to_its_end
 
-from trainhub.documents import EVENTS, INDEXES, OFFERS, PASSENGERS, RUNS, changes
+from trainhub.documents import EVENTS, INDEXES, OFFERS, PASSENGERS, RUNS, SCHEMA, changes
 from trainhub.domain import events as e
 from trainhub.domain.codec import load
 from trainhub.journal import Record
@@ -66,11 +66,13 @@ def test_a_document_s_id_is_the_one_it_is_filed_under(driver):
 
 
 def test_every_document_says_which_log_and_how_far(driver):
-    """`epoch` and `seq` guard each document against an older write: an event has its own seq."""
+    """`epoch` and `seq` guard each document against an older write: an event has its own seq. Its
+    form has a number, `schema`."""
     last = driver.state.seq
     for record in records(driver):
         for (collection, _), document in rendered(driver, record, "another").items():
             assert document["epoch"] == "another"
+            assert document["schema"] == SCHEMA
             assert document["seq"] == (record.seq if collection == EVENTS else last)
 
 
@@ -197,6 +199,7 @@ def test_an_offer_s_document():
         "_id": "12345.2026-11-23.7",
         "offerId": "12345.2026-11-23.7",
         "epoch": "e1",
+        "schema": SCHEMA,
         "seq": driver.state.seq,
         "run": RUN,
         "irctcId": "IR_10",

@@ -17,6 +17,7 @@ from tornado.netutil import bind_sockets
 
 from trainhub import demo, notifications
 from trainhub.adapters.data_folder import BadDataFolder, DataFolder
+from trainhub.adapters.dead_letters import DeadLetters
 from trainhub.adapters.embedded_mongod import EmbeddedMongod, MongodFailed, MongodMissing
 from trainhub.adapters.journal_check import check_journal
 from trainhub.adapters.mongo import BadUri, MongoStore
@@ -49,7 +50,7 @@ from trainhub.web.websocket import (
     TrainSocket,
     text_frame,
 )
-from trainhub.write_buffer import StoreAway, WriteBuffer
+from trainhub.write_buffer import StoreAway, TooNew, WriteBuffer
 
 log = logging.getLogger("trainhub.server")
 
@@ -70,6 +71,7 @@ BAD_STARTS = (
     BadSettings,
     BadDataFolder,
     BadUri,
+    TooNew,
     MongodFailed,
     MongodMissing,
     TimetableError,
@@ -167,7 +169,7 @@ class Server:
         self.hub = hub = Hub(journal, rooms, self._clock, self._journal_failed)
         notify, notified = self._notifications(journal, folder.path / "outbox")
         store = await self._store(stack, folder.path)
-        buffer, written = self._write_buffer(journal, store)
+        buffer, written = self._write_buffer(journal, store, folder.path)
         parts = Parts(hub, notify, buffer, notified, written, settings.demo)
         stack.push_async_callback(self._finish, parts)
         self._listen(stack, tokens, Monitor(parts))
@@ -175,6 +177,8 @@ class Server:
         await hub.load()
         if journal.head == 0:
             await self._restore(journal, store)
+        else:
+            await store.check()
         hub.readers = [notified, written]
         for reader in hub.readers:
             await reader.open()
@@ -206,13 +210,14 @@ class Server:
         return store
 
     def _write_buffer(
-        self, journal: SqliteJournal, store: MongoStore
+        self, journal: SqliteJournal, store: MongoStore, folder: Path
     ) -> tuple[WriteBuffer, Reader]:
         hub = self.hub
         buffer = WriteBuffer(
             store,
             lambda record: changes(hub.state(record.run), record, hub.epoch),
             lambda: hub.log.append(),
+            DeadLetters(folder / "dead_letters.jsonl", store),
         )
         return buffer, Reader("write buffer", journal, buffer)
 
@@ -238,6 +243,8 @@ class Server:
         """Take up the live runs that an earlier data folder has left in MongoDB."""
         try:
             runs = {run: events async for run, events in store.live_runs()}
+        except TooNew:
+            raise
         except StoreAway as error:
             log.warning("MongoDB does not answer, so this new journal starts empty: %s", error)
             return

@@ -53,6 +53,13 @@ class Refused(StoreAway):
         self.reasons = reasons
 
 
+class TooNew(StoreAway):
+    """The store has documents of a later form than this hub knows: it is let be.
+
+    The message says what to do, and quotes nothing that was to be written: all may read it.
+    """
+
+
 class Store(Protocol):
     """Where documents are kept for good."""
 
@@ -62,6 +69,22 @@ class Store(Protocol):
         Returns when they are on the store's disk; raises StoreAway if any may not be, and
         Refused if all are but those that it names.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A document that the store will never take, None if it could not even be made, and why."""
+
+    change: Change
+    document: Document | None
+    reason: str
+
+
+class DeadLetters(Protocol):
+    """Where those are kept for people to look at."""
+
+    async def keep(self, letters: Sequence[DeadLetter]) -> None:
+        """Never raises on account of what it is given, or of where it keeps them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +99,7 @@ class WriteBuffer:
 
     `changes` maps a record to its changes; `settled` waits until all that a document may show by
     now is in the journal, since a document is rendered later than the record that asked for it.
+    What the store refuses for good goes to `dead_letters`.
     """
 
     def __init__(
@@ -83,11 +107,13 @@ class WriteBuffer:
         store: Store,
         changes: Callable[[Record], Iterable[Change]],
         settled: Callable[[], Awaitable[None]],
+        dead_letters: DeadLetters,
         capacity: int = CAPACITY,
     ) -> None:
         self._store = store
         self._changes = changes
         self._settled = settled
+        self._dead_letters = dead_letters
         self.capacity = capacity
         # Two generations: what a flush is working off, and what came since. When the first is
         # empty, all records before the second's first are in MongoDB.
@@ -98,8 +124,11 @@ class WriteBuffer:
         self._busy = asyncio.Lock()
         self._failures = 0
         self._retry_at = 0.0
-        self._complained_at = -COMPLAIN_SECONDS
+        self._complained_at = 0.0
+        self._complained_of: type[StoreAway] | None = None
         self.failing: str | None = None
+        # The same, if it is fit for everybody to read.
+        self.failing_told: str | None = None
         self.flushed = 0
         self.refused = 0
         self.last_flush: LastFlush | None = None
@@ -145,7 +174,7 @@ class WriteBuffer:
                         await self._write_bulk()
                 self._next_generation()
             except StoreAway as error:
-                self._back_off(str(error))
+                self._back_off(error)
             else:
                 self._recovered()
             if self.flushed > before:
@@ -160,44 +189,65 @@ class WriteBuffer:
 
     async def _write_bulk(self) -> None:
         """One bulk for each collection that the next changes name."""
-        batch = list(islice(self._flushing.items(), BULK))
-        documents: dict[str, list[Document]] = defaultdict(list)
-        for (collection, _), change in batch:
-            documents[collection].append(change.render())
+        bulks: dict[str, list[Change]] = defaultdict(list)
+        for change in islice(self._flushing.values(), BULK):
+            bulks[change.collection].append(change)
+        rendered = {name: _render(bulk) for name, bulk in bulks.items()}
         await self._settled()
-        for collection, those in documents.items():
+        for collection, (documents, letters) in rendered.items():
             try:
-                await self._store.write(collection, those)
+                await self._store.write(collection, list(documents.values()))
             except Refused as error:
-                self._give_up(collection, error)
-        for key, _ in batch:
-            del self._flushing[key]
-        self.flushed += len(batch)
+                letters += [
+                    DeadLetter(change, documents[change.id], error.reasons[change.id])
+                    for change in bulks[collection]
+                    if change.id in error.reasons
+                ]
+            if letters:
+                await self._give_up(collection, letters)
+            for change in bulks[collection]:
+                del self._flushing[collection, change.id]
+            self.flushed += len(bulks[collection]) - len(letters)
 
-    def _give_up(self, collection: str, error: Refused) -> None:
+    async def _give_up(self, collection: str, letters: Sequence[DeadLetter]) -> None:
         """One bad document holds up no other; the journal still has what it was made from."""
-        self.refused += len(error.reasons)
+        await self._dead_letters.keep(letters)
+        self.refused += len(letters)
         log.error(
-            "MongoDB refuses %d documents of %s for good: they are left out",
-            len(error.reasons),
+            "MongoDB refuses %d documents of %s for good: they are in dead_letters",
+            len(letters),
             collection,
         )
 
-    def _back_off(self, reason: str) -> None:
-        self.failing = reason
+    def _back_off(self, error: StoreAway) -> None:
+        self.failing = str(error)
+        self.failing_told = self.failing if isinstance(error, TooNew) else None
         first, most = BACKOFF
         wait = min(first * 2**self._failures, most)
         self._failures = min(self._failures + 1, 10)
         now = time.monotonic()
         self._retry_at = now + wait * random.uniform(0.5, 1.0)
-        if now - self._complained_at >= COMPLAIN_SECONDS:
-            self._complained_at = now
-            log.warning("MongoDB does not take writes, %d documents wait: %s", self.depth, reason)
+        another = type(error) is not self._complained_of
+        if another or now - self._complained_at >= COMPLAIN_SECONDS:
+            self._complained_at, self._complained_of = now, type(error)
+            log.warning("MongoDB does not take writes, %d documents wait: %s", self.depth, error)
 
     def _recovered(self) -> None:
         if self.failing is not None:
             log.warning("MongoDB takes writes again")
-        self.failing = None
+        self.failing = self.failing_told = None
         self._failures = 0
         self._retry_at = 0.0
-        self._complained_at = -COMPLAIN_SECONDS
+        self._complained_of = None
+
+
+def _render(bulk: Iterable[Change]) -> tuple[dict[str, Document], list[DeadLetter]]:
+    """The documents by their ids, and a letter for each that could not be made."""
+    documents, letters = {}, []
+    for change in bulk:
+        try:
+            documents[change.id] = change.render()
+        except Exception as error:
+            log.exception("a document of %s cannot be made", change.collection)
+            letters.append(DeadLetter(change, None, type(error).__name__))
+    return documents, letters

@@ -3,12 +3,14 @@
 The only file that knows motor, so that PyMongo's own async client can take its place.
 """
 
+import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import bson
 import pymongo
+from bson.raw_bson import RawBSONDocument
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import ReplaceOne
 from pymongo.errors import (
@@ -20,6 +22,7 @@ from pymongo.errors import (
 )
 from pymongo.write_concern import WriteConcern
 
+from trainhub.adapters import schema
 from trainhub.domain.codec import load
 from trainhub.domain.errors import HubError
 from trainhub.domain.events import EVENTS, Event
@@ -34,13 +37,27 @@ ANSWER_SECONDS = 2.0
 CLOSE_SECONDS = 0.5
 # Errors of the connection, an election or a lock come inside a bulk too: those documents may be
 # written later. These codes, and a value that BSON cannot hold, are the document's own.
-FOR_GOOD = frozenset({2, 9, 40, 52, 57, 121, 10334, 17280})
+FOR_GOOD = frozenset({2, 9, 15, 40, 52, 57, 121, 10334, 17280})
+# Those of them that may make a whole call fail: too large, too deep. Of the others, it may be the
+# server's way of saying that it does not like the call, whatever documents are in it.
+WHOLE_FOR_GOOD = frozenset({15, 10334, 17280})
 DUPLICATE_KEY = 11000
 MOST_DOCUMENT_BYTES = 16 * 1024 * 1024
+# A bulk is cut at so many bytes: what waits in the driver and in the server stays small.
+BULK_BYTES = 4 * 1024 * 1024
 
 
 class BadUri(ValueError):
     """The MongoDB URI cannot be used; the message says what a good one looks like."""
+
+
+class Encoded(NamedTuple):
+    """A document as it goes over the wire, and what its guard is made of."""
+
+    id: str
+    epoch: str
+    seq: int
+    bson: bytes
 
 
 class MongoStore:
@@ -52,6 +69,7 @@ class MongoStore:
         """`indexes` maps a collection to the keys of each index; they are made before a write."""
         self._indexes = indexes
         self._met = False
+        self._meeting = asyncio.Lock()
         try:
             self._client: Any = AsyncIOMotorClient(uri, timeoutMS=TIMEOUT_MS, tz_aware=True)
             self._database = self._client.get_database(
@@ -66,30 +84,65 @@ class MongoStore:
             ) from None
 
     async def write(self, collection: str, documents: Sequence[Document]) -> None:
-        sound, reasons = _encodable(documents)
+        """Raises TooNew too: then nothing was written."""
+        sound, reasons = _encode(documents)
         try:
             await self._meet()
-            if sound:
-                operations = [_upsert(document) for document in sound]
-                await self._database[collection].bulk_write(operations, ordered=False)
-        except BulkWriteError as error:
-            reasons |= _refused(error, sound)
+            for bulk in _bulks(sound):
+                reasons |= await self._write(collection, bulk)
         except PyMongoError as error:
             self._met = False
             raise StoreAway(_reason(error)) from error
         if reasons:
             raise Refused(reasons)
 
+    async def _write(
+        self, collection: str, bulk: Sequence[Encoded], *, upsert: bool = True
+    ) -> dict[str, str]:
+        """Write a bulk; returns why not for those that MongoDB will never take."""
+        try:
+            operations = [_replace(document, upsert) for document in bulk]
+            await self._database[collection].bulk_write(operations, ordered=False)
+        except BulkWriteError as error:
+            reasons, there = _taken_apart(error, bulk)
+            if there:
+                reasons |= await self._write(collection, there, upsert=False)
+            return reasons
+        except (bson.errors.BSONError, OperationFailure) as error:
+            if isinstance(error, OperationFailure) and error.code not in WHOLE_FOR_GOOD:
+                raise
+            if len(bulk) == 1:
+                code = getattr(error, "code", None)
+                return {bulk[0].id: f"error {code}" if code else type(error).__name__}
+            # One of them made the whole call fail: the halves find out which.
+            half = len(bulk) // 2
+            found = await self._write(collection, bulk[:half], upsert=upsert)
+            return found | await self._write(collection, bulk[half:], upsert=upsert)
+        return {}
+
+    async def check(self) -> None:
+        """Raise TooNew if the database is of a later schema; if it is away, that shows later."""
+        try:
+            with pymongo.timeout(ANSWER_SECONDS):
+                await schema.check(self._database)
+        except PyMongoError as error:
+            log.warning("MongoDB does not answer at the start: %s", _reason(error))
+
     async def _meet(self) -> None:
-        """See that the server answers, and make the indexes; again after each failure."""
-        if self._met:
-            return
-        with pymongo.timeout(ANSWER_SECONDS):
-            await self._database.command("ping")
-        for collection, those in self._indexes.items():
-            for keys in those:
-                await self._create_index(collection, keys)
-        self._met = True
+        """See that the server answers, its schema is ours, the indexes are there.
+
+        Again after each failure. Raises TooNew.
+        """
+        async with self._meeting:
+            if self._met:
+                return
+            with pymongo.timeout(ANSWER_SECONDS):
+                await schema.check(self._database)
+            await schema.migrate(self._database)
+            for collection, those in self._indexes.items():
+                for keys in those:
+                    await self._create_index(collection, keys)
+            self._met = True
 
     async def _create_index(self, collection: str, keys: Sequence[str]) -> None:
         try:
@@ -131,47 +184,68 @@ class MongoStore:
             self._client.close()
 
 
-def _upsert(document: Document) -> ReplaceOne[Document]:
-    """Write unless the same log has a later seq there; then the insert fails as a duplicate."""
-    older = [{"epoch": {"$ne": document["epoch"]}}, {"seq": {"$lt": document["seq"]}}]
-    return ReplaceOne({"_id": document["_id"], "$or": older}, document, upsert=True)
+def _replace(document: Encoded, upsert: bool) -> ReplaceOne[RawBSONDocument]:
+    """Write unless the same log has a later seq there; then an upsert fails as a duplicate."""
+    older = [{"epoch": {"$ne": document.epoch}}, {"seq": {"$lt": document.seq}}]
+    whole = RawBSONDocument(document.bson)
+    return ReplaceOne({"_id": document.id, "$or": older}, whole, upsert=upsert)
 
 
-def _encodable(documents: Sequence[Document]) -> tuple[list[Document], dict[str, str]]:
+def _encode(documents: Sequence[Document]) -> tuple[list[Encoded], dict[str, str]]:
     """Those that BSON can hold, and why not for each of the others.
 
     The driver refuses a whole bulk for one of them, before it sends any.
     """
     sound, reasons = [], {}
     for document in documents:
+        name = document["_id"]
         try:
-            size = len(bson.encode(document))
-        except (bson.errors.BSONError, OverflowError, UnicodeError) as error:
-            reasons[document["_id"]] = type(error).__name__
+            encoded = bson.encode(document)
+        except (bson.errors.BSONError, OverflowError, UnicodeError, RecursionError) as error:
+            reasons[name] = type(error).__name__
             continue
-        if size > MOST_DOCUMENT_BYTES:
-            reasons[document["_id"]] = f"it has {size} bytes"
+        if len(encoded) > MOST_DOCUMENT_BYTES:
+            reasons[name] = f"it has {len(encoded)} bytes"
         else:
-            sound.append(document)
+            sound.append(Encoded(name, document["epoch"], document["seq"], encoded))
     return sound, reasons
 
 
-def _refused(error: BulkWriteError, documents: Sequence[Document]) -> dict[str, str]:
-    """The documents that MongoDB will never take; StoreAway if others may still be taken.
+def _bulks(documents: Sequence[Encoded]) -> Iterator[Sequence[Encoded]]:
+    """The documents in their order, cut where a bulk would have more than BULK_BYTES."""
+    start = size = 0
+    for place, document in enumerate(documents):
+        size += len(document.bson)
+        if size > BULK_BYTES and place > start:
+            yield documents[start:place]
+            start, size = place, len(document.bson)
+    if start < len(documents):
+        yield documents[start:]
 
-    A duplicate `_id` means that what is there is as new: that one is done.
+
+def _taken_apart(
+    error: BulkWriteError, documents: Sequence[Encoded]
+) -> tuple[dict[str, str], list[Encoded]]:
+    """Why not, for the documents that MongoDB will never take; and those whose `_id` was there.
+
+    What was there is as new, or it came just now by another call and may be older: a call that
+    timed out may still be at work. So those are to be written again, where they are. Raises
+    StoreAway if any other may still be taken.
     """
     details = error.details or {}
-    reasons, later = {}, [str(each.get("code")) for each in details.get("writeConcernErrors", ())]
+    later = [str(each.get("code")) for each in details.get("writeConcernErrors", ())]
+    reasons, there = {}, []
     for failed in details.get("writeErrors", ()):
-        code, name = failed["code"], documents[failed["index"]]["_id"]
-        if code in FOR_GOOD or (code == DUPLICATE_KEY and not _same_id(failed)):
-            reasons[name] = f"error {code}"
-        elif code != DUPLICATE_KEY:
+        code, document = failed["code"], documents[failed["index"]]
+        if code == DUPLICATE_KEY and _same_id(failed):
+            there.append(document)
+        elif code == DUPLICATE_KEY or code in FOR_GOOD:
+            reasons[document.id] = f"error {code}"
+        else:
             later.append(str(code))
     if later:
         raise StoreAway(f"errors {', '.join(sorted(set(later)))} of a bulk write") from error
-    return reasons
+    return reasons, there
 
 
 def _same_id(failed: Mapping[str, Any]) -> bool:

@@ -54,11 +54,13 @@ class Monitor:
     def degraded(self) -> list[str]:
         """What does not work just now though the hub does, a sentence each.
 
-        Why stands in the log: a driver's words may quote what it could not write.
+        Why stands in the log, as a driver's words may quote what it could not write; here it
+        stands if it may be read by all.
         """
-        waiting = self._parts.write_buffer.depth
-        failing = self._parts.write_buffer.failing
-        return [f"MongoDB does not take writes, {waiting} documents wait"] if failing else []
+        buffer = self._parts.write_buffer
+        why = f": {buffer.failing_told}" if buffer.failing_told else ""
+        told = f"MongoDB does not take writes, {buffer.depth} documents wait{why}"
+        return [told] if buffer.failing else []
 
     def _make(self) -> dict[str, Any]:
         parts, hub = self._parts, self._parts.hub
