@@ -155,6 +155,58 @@ async def test_a_bulk_has_a_limit(monkeypatch):
 
 
 @pytest.mark.gen_test
+async def test_a_flush_starts_early_when_much_waits(monkeypatch, clock):
+    """So many documents do not wait for the timer; fewer do, and a store that is away is not
+    asked more often for it."""
+    monkeypatch.setattr(write_buffer, "EARLY", 10)
+    store = AwayStore()
+    store.away = False
+    buffer = make_buffer(store)
+    buffer.take(records(1, 9))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert store.calls == []
+    buffer.take(records(10, 12))
+    await until(lambda: buffer.depth == 0)
+    assert len(store.documents) == 12
+    store.away = True
+    for n in range(20, 60, 10):
+        buffer.take(records(n, n + 9))
+        for _ in range(20):
+            await asyncio.sleep(0)
+    assert len(store.calls) == 2
+    assert (buffer.depth, buffer.failing) == (40, "no store")
+
+
+@pytest.mark.gen_test
+async def test_an_early_flush_that_the_journal_fails_leaves_all_there(monkeypatch):
+    """Whoever asked for the change is told by the journal; the flush says nothing more."""
+    monkeypatch.setattr(write_buffer, "EARLY", 2)
+
+    async def failed():
+        raise Unavailable("no journal")
+
+    store = MemoryStore()
+    buffer = make_buffer(store, settled=failed)
+    buffer.take(records(1, 3))
+    await until(lambda: buffer._early is None)
+    assert (store.bulks, buffer.depth) == ([], 3)
+
+
+@pytest.mark.gen_test
+async def test_a_large_flush_lets_the_loop_have_its_turns(monkeypatch):
+    """While thousands of documents are rendered, other coroutines go on."""
+    monkeypatch.setattr(write_buffer, "TURN", -1)
+    buffer, turns = make_buffer(MemoryStore()), 0
+    buffer.take(records(1, 500))
+    flush = asyncio.ensure_future(buffer.flush())
+    while not flush.done():
+        turns += 1
+        await asyncio.sleep(0)
+    assert turns >= 500
+
+
+@pytest.mark.gen_test
 async def test_what_changes_while_it_is_written_is_written_again():
     """A change during the write of the same document is not taken for written."""
     store, state = SlowStore(), {"_id": "run", "value": 1}

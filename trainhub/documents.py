@@ -29,6 +29,9 @@ RUNS, PASSENGERS, OFFERS, EVENTS = "runs", "passengers", "offers", "events"
 # The form of the documents below. Whoever changes it gives it the next number, and
 # adapters/schema.py a migration to it: a database has years of the documents that were.
 SCHEMA = 2
+# Those whose documents never change once they are there.
+LASTING = frozenset({EVENTS})
+
 # Collection → keys of each index, beside the one on _id that MongoDB makes.
 INDEXES: dict[str, tuple[tuple[str, ...], ...]] = {
     RUNS: (("trainNo", "startDate"), ("status",)),

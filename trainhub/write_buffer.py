@@ -12,17 +12,21 @@ import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, Protocol
 
+from trainhub.domain.errors import Unavailable
 from trainhub.journal import Record
 
 log = logging.getLogger("trainhub.write_buffer")
 
 Document = dict[str, Any]
 
-# A bulk of 1,000 is near the best rate, and encoding it holds the loop for some 2 ms.
+# A bulk of 1,000 is near the best rate.
 BULK = 1_000
+# When so many documents wait, a flush does not wait for the timer.
+EARLY = 2 * BULK
+# Seconds of rendering and encoding after which all else that the loop has to do comes first.
+TURN = 0.0005
 CAPACITY = 50_000
 # Seconds between tries while MongoDB is away: from, to. Spread by chance.
 BACKOFF = (0.1, 5.0)
@@ -122,6 +126,7 @@ class WriteBuffer:
         self._flushing_from: int | None = None
         self._gathering_from: int | None = None
         self._busy = asyncio.Lock()
+        self._early: asyncio.Task[None] | None = None
         self._failures = 0
         self._retry_at = 0.0
         self._complained_at = 0.0
@@ -152,6 +157,16 @@ class WriteBuffer:
         for record in records:
             for change in self._changes(record):
                 self._gathering[change.collection, change.id] = change
+        if len(self._gathering) >= EARLY and not self._busy.locked() and self._early is None:
+            self._early = asyncio.get_running_loop().create_task(self._flush_early())
+
+    async def _flush_early(self) -> None:
+        try:
+            await self.flush()
+        except Unavailable:
+            pass  # the journal has failed, and the hub is stopping
+        finally:
+            self._early = None
 
     async def flush(self) -> None:
         """Write all that is waiting; what could not be written is kept for the next call.
@@ -170,8 +185,7 @@ class WriteBuffer:
                 # What is left of an earlier flush, and what came since; not what comes meanwhile.
                 for _ in range(2):
                     self._next_generation()
-                    while self._flushing:
-                        await self._write_bulk()
+                    await self._write_generation()
                 self._next_generation()
             except StoreAway as error:
                 self._back_off(error)
@@ -187,27 +201,37 @@ class WriteBuffer:
             self._flushing, self._gathering = self._gathering, {}
             self._flushing_from, self._gathering_from = self._gathering_from, None
 
-    async def _write_bulk(self) -> None:
-        """One bulk for each collection that the next changes name."""
-        bulks: dict[str, list[Change]] = defaultdict(list)
-        for change in islice(self._flushing.values(), BULK):
-            bulks[change.collection].append(change)
-        rendered = {name: _render(bulk) for name, bulk in bulks.items()}
-        await self._settled()
-        for collection, (documents, letters) in rendered.items():
+    async def _write_generation(self) -> None:
+        """Each collection's changes in bulks, the oldest first; the collections beside each other.
+
+        Raises StoreAway if any is left: it waits, with those that came after it.
+        """
+        collections: dict[str, list[Change]] = defaultdict(list)
+        for change in self._flushing.values():
+            collections[change.collection].append(change)
+        writing = (self._write_collection(*each) for each in collections.items())
+        outcomes = await asyncio.gather(*writing, return_exceptions=True)
+        for failed in filter(None, outcomes):
+            raise failed
+
+    async def _write_collection(self, collection: str, waiting: list[Change]) -> None:
+        for start in range(0, len(waiting), BULK):
+            bulk = waiting[start : start + BULK]
+            documents, letters = await _render(bulk)
+            await self._settled()
             try:
                 await self._store.write(collection, list(documents.values()))
             except Refused as error:
                 letters += [
                     DeadLetter(change, documents[change.id], error.reasons[change.id])
-                    for change in bulks[collection]
+                    for change in bulk
                     if change.id in error.reasons
                 ]
             if letters:
                 await self._give_up(collection, letters)
-            for change in bulks[collection]:
+            for change in bulk:
                 del self._flushing[collection, change.id]
-            self.flushed += len(bulks[collection]) - len(letters)
+            self.flushed += len(bulk) - len(letters)
 
     async def _give_up(self, collection: str, letters: Sequence[DeadLetter]) -> None:
         """One bad document holds up no other; the journal still has what it was made from."""
@@ -241,10 +265,13 @@ class WriteBuffer:
         self._complained_of = None
 
 
-def _render(bulk: Iterable[Change]) -> tuple[dict[str, Document], list[DeadLetter]]:
+async def _render(bulk: Iterable[Change]) -> tuple[dict[str, Document], list[DeadLetter]]:
     """The documents by their ids, and a letter for each that could not be made."""
-    documents, letters = {}, []
+    documents, letters, turn = {}, [], time.monotonic()
     for change in bulk:
+        if time.monotonic() - turn > TURN:
+            await asyncio.sleep(0)
+            turn = time.monotonic()
         try:
             documents[change.id] = change.render()
         except Exception as error:

@@ -14,16 +14,16 @@ from random import Random
 import bson
 import pytest
 from fakes import Letters
-from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection
+from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorDatabase
 from poison import POISON
-from pymongo.errors import BulkWriteError, OperationFailure
+from pymongo.errors import OperationFailure
 from pymongo.monitoring import CommandListener
 from railway import RUN, Driver, chart, person
 from voyage import voyages
 
 from trainhub.adapters import mongo
 from trainhub.adapters.mongo import BadUri, MongoStore
-from trainhub.documents import INDEXES, changes
+from trainhub.documents import INDEXES, LASTING, changes
 from trainhub.domain import commands as c
 from trainhub.domain.chart import read_chart
 from trainhub.domain.model import RunKey
@@ -40,7 +40,7 @@ def make_store(io_loop, database_name):
     made = []
 
     def make(uri, indexes=INDEXES):
-        store = MongoStore(uri, database_name, indexes)
+        store = MongoStore(uri, database_name, indexes, LASTING)
         made.append(store)
         return store
 
@@ -139,7 +139,7 @@ async def test_an_answer_means_on_the_disks_of_most(make_store, mongodb_uri, mon
         concerns = ()
 
         def started(self, event):
-            if event.command_name == "update":
+            if event.command_name in ("insert", "update"):
                 self.concerns += (event.command["writeConcern"],)
 
         def succeeded(self, event):
@@ -351,56 +351,71 @@ async def test_a_bulk_is_cut_at_its_bytes(store, database, monkeypatch):
     bulks = []
 
     class Spy(MongoStore):
-        async def _write(self, collection, bulk):
+        async def _write(self, collection, bulk, inserts):
             bulks.append([len(each.bson) for each in bulk])
-            return await super()._write(collection, bulk)
+            return await super()._write(collection, bulk, inserts)
 
     store.__class__ = Spy
-    sizes = (200, 300, 400, 200, 5_000, 900, 10, 10)
-    await store.write("runs", [run(1, name=f"r{n}", v="x" * size) for n, size in enumerate(sizes)])
-    assert [len(each) for each in bulks] == [2, 2, 1, 1, 2]
+    sizes = (200, 400, 400, 200, 5_000, 750, 10, 10)
+    await store.write(
+        "events", [run(1, name=f"r{n}", v="x" * size) for n, size in enumerate(sizes)]
+    )
+    assert [len(each) for each in bulks] == [2, 2, 1, 3]
     assert all(sum(each) <= 1_000 or len(each) == 1 for each in bulks)
-    assert database.runs.count_documents({}) == len(sizes)
+    assert database.events.count_documents({}) == len(sizes)
 
 
 @pytest.mark.gen_test
 async def test_a_failure_of_the_whole_call_is_no_refusal(store, database, monkeypatch):
     """What the server says of the call itself makes no dead letters: the documents wait."""
     await store.write("runs", [run(1)])
+    answer = AsyncIOMotorDatabase.command
     for code in (2, 9, 13, 11600):
 
-        async def fail(*args, code=code, **named):
-            raise OperationFailure("no", code)
+        async def fail(database, command, *args, code=code):
+            if "update" in command:
+                raise OperationFailure("no", code)
+            return await answer(database, command, *args)
 
         with monkeypatch.context() as patch:
-            patch.setattr(AsyncIOMotorCollection, "bulk_write", fail)
+            patch.setattr(AsyncIOMotorDatabase, "command", fail)
             with pytest.raises(StoreAway) as caught:
                 await store.write("runs", [run(2)])
         assert not isinstance(caught.value, Refused)
 
 
 @pytest.mark.gen_test
-async def test_an_older_document_that_comes_at_the_same_moment(store, database, monkeypatch):
-    """Two calls insert it at once and the newer one fails as a duplicate: it is written again, for
-    what is there is not as new."""
-    await store.write("runs", [run(1, name="other")])
-    bulk_write = AsyncIOMotorCollection.bulk_write
+async def test_two_calls_that_insert_a_document_at_once(store, database, monkeypatch):
+    """The one that fails as a duplicate may be the newer: it is no success, and comes again."""
+    await store.write("runs", [run(3)])
 
-    async def too_late(collection, operations, **named):
+    async def too_late(database, command, *args):
         monkeypatch.undo()
-        database.runs.insert_one(run(3, name="r1"))
-        await bulk_write(collection, [operations[0], operations[2]], **named)
-        failed = {"index": 1, "code": 11000, "keyPattern": {"_id": 1}}
-        raise BulkWriteError({"writeErrors": [failed], "writeConcernErrors": []})
+        return {"ok": 1, "writeErrors": [{"index": 0, "code": 11000, "keyPattern": {"_id": 1}}]}
 
-    monkeypatch.setattr(AsyncIOMotorCollection, "bulk_write", too_late)
-    await store.write("runs", [run(5, name=f"r{n}") for n in range(3)])
-    seqs = {each["_id"]: each["seq"] for each in database.runs.find()}
-    assert seqs == {"other": 1, "r0": 5, "r1": 5, "r2": 5}
+    monkeypatch.setattr(AsyncIOMotorDatabase, "command", too_late)
+    with pytest.raises(StoreAway, match="11000"):
+        await store.write("runs", [run(5)])
+    await store.write("runs", [run(5)])
+    assert database.runs.find_one()["seq"] == 5
+
+
+@pytest.mark.gen_test
+async def test_documents_that_last_are_inserted(store, database):
+    """Found there, they are written as the others are: a newer one, or another log's, replaces."""
+    await store.write("events", [run(1, name=f"e{n}", value=1) for n in range(4)])
+    again = [run(1, value=2, name="e0"), run(2, value=2, name="e1")]
+    again += [run(1, value=2, name="e2", epoch="e2"), run(1, value=2, name="e9")]
+    await store.write("events", again)
+    found = {each["_id"]: each["value"] for each in database.events.find()}
+    assert found == {"e0": 1, "e1": 2, "e2": 2, "e3": 1, "e9": 2}
 
 
 @pytest.mark.gen_test(timeout=60)
-async def test_flushes_in_any_order_end_with_the_newest(make_store, mongodb_uri, database):
+@pytest.mark.parametrize("collection", ["runs", "events"])
+async def test_flushes_in_any_order_end_with_the_newest(
+    make_store, mongodb_uri, database, collection
+):
     """Each version of 40 documents twice, shuffled over four stores that write at the same time:
     what a document holds only ever gets newer, and at the end it is the newest."""
     seed = int(os.environ.get("SEED", Random().randrange(2**32)))
@@ -415,14 +430,14 @@ async def test_flushes_in_any_order_end_with_the_newest(make_store, mongodb_uri,
     async def flush(store, those):
         while those:
             most = chance.randint(1, 60)
-            await store.write("runs", those[:most])
+            await store.write(collection, those[:most])
             del those[:most]
 
     seen, done = {}, asyncio.Event()
 
     async def watch():
         while not done.is_set():
-            for each in database.runs.find():
+            for each in database[collection].find():
                 assert each["value"] == each["seq"] >= seen.get(each["_id"], 0)
                 seen[each["_id"]] = each["seq"]
             await asyncio.sleep(0)
@@ -431,7 +446,7 @@ async def test_flushes_in_any_order_end_with_the_newest(make_store, mongodb_uri,
     await asyncio.gather(*(flush(s, versions[n::4]) for n, s in enumerate(stores)))
     done.set()
     await watching
-    assert {each["_id"]: each["value"] for each in database.runs.find()} == newest
+    assert {each["_id"]: each["value"] for each in database[collection].find()} == newest
 
 
 @pytest.mark.gen_test
