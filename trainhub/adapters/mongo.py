@@ -30,9 +30,12 @@ from trainhub.write_buffer import TURN, Document, Refused, StoreAway
 
 log = logging.getLogger("trainhub.mongo")
 
-# Without a limit a frozen server holds a call for ever; one that is away shows it sooner.
-TIMEOUT_MS = 10_000
+# Without a limit a frozen server holds a call for ever, and the process's end waits for a call that
+# is under way; one that is away shows it sooner. A bulk takes some 30 ms.
+TIMEOUT_MS = 3_000
 ANSWER_SECONDS = 2.0
+# What an index on a large collection may take.
+INDEX_SECONDS = 10.0
 CLOSE_SECONDS = 0.5
 # Errors of the connection, an election or a lock come inside a bulk too: those documents may be
 # written later. These codes, and a value that BSON cannot hold, are the document's own.
@@ -161,7 +164,8 @@ class MongoStore:
 
     async def _create_index(self, collection: str, keys: Sequence[str]) -> None:
         try:
-            await self._database[collection].create_index([(key, 1) for key in keys])
+            with pymongo.timeout(INDEX_SECONDS):
+                await self._database[collection].create_index([(key, 1) for key in keys])
         except OperationFailure as error:  # it is slower without, and works
             log.warning("no index on %s %s: %s", collection, keys, _reason(error))
 
