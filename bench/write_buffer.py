@@ -209,6 +209,7 @@ async def fed(uri: str, chart: Chart, taken: bool = True) -> dict[str, float]:
                 await asyncio.sleep(FEED_EVERY)
         took = time.perf_counter() - start
         rate, depth = buffer.flushed / took, buffer.depth
+        await buffer.flush_now()
         timer.cancel()
         await asyncio.gather(timer, return_exceptions=True)
         p50, p99, most = ticker.figures()

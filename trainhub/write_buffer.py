@@ -25,8 +25,9 @@ Document = dict[str, Any]
 BULK = 1_000
 # When so many documents wait, a flush does not wait for the timer.
 EARLY = 2 * BULK
-# Seconds of rendering and encoding after which all else that the loop has to do comes first.
-TURN = 0.0005
+# Seconds of rendering or encoding after which all else that the loop has to do comes first. Several
+# collections are at it in one turn of the loop.
+TURN = 0.0002
 CAPACITY = 50_000
 # Seconds between tries while MongoDB is away: from, to. Spread by chance.
 BACKOFF = (0.1, 5.0)
