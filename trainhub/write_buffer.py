@@ -12,6 +12,7 @@ import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from trainhub.domain.errors import Unavailable
@@ -106,6 +107,9 @@ class WriteBuffer:
     now is in the journal, since a document is rendered later than the record that asked for it.
     What the store refuses for good goes to `dead_letters`.
     """
+
+    # A document that is written twice is the same document.
+    ahead: Mapping[str, int] = MappingProxyType({})
 
     def __init__(
         self,
@@ -235,7 +239,7 @@ class WriteBuffer:
             self.flushed += len(bulk) - len(letters)
 
     async def _give_up(self, collection: str, letters: Sequence[DeadLetter]) -> None:
-        """One bad document holds up no other; the journal still has what it was made from."""
+        """One bad document holds up no other."""
         await self._dead_letters.keep(letters)
         self.refused += len(letters)
         log.error(

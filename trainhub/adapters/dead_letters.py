@@ -2,8 +2,7 @@
 
 The file `dead_letters.jsonl` has one letter a line, in the order of the refusals; once it is large
 it becomes `dead_letters.jsonl.1` in place of the one before. The collection `dead_letters` has the
-newest letter of each document, cut. Neither has to be there for the hub to go on: the
-journal keeps what the documents were made from.
+newest letter of each document, cut. Neither has to be there for the hub to go on.
 """
 
 import asyncio

@@ -11,7 +11,7 @@ from trainhub.domain.model import PersonState, Role, RunKey
 from trainhub.domain.train import TrainState
 from trainhub.domain.views import summary
 from trainhub.hub import Hub
-from trainhub.journal import Reader
+from trainhub.log import Reader
 from trainhub.notifications import Notifications
 from trainhub.web.base import Api, Edge, Web
 from trainhub.web.websocket import TrainSocket
@@ -57,10 +57,18 @@ class Monitor:
         Why stands in the log, as a driver's words may quote what it could not write; here it
         stands if it may be read by all.
         """
+        failing, log = self._failing(), self._parts.hub.log
+        found = [] if failing is None else [failing]
+        if log.filling:
+            size, limit = log.size >> 20, log.limit >> 20
+            found.append(f"the journal has {size} of {limit} MB, at which commands are refused")
+        return found
+
+    def _failing(self) -> str | None:
         buffer = self._parts.write_buffer
         why = f": {buffer.failing_told}" if buffer.failing_told else ""
         told = f"MongoDB does not take writes, {buffer.depth} documents wait{why}"
-        return [told] if buffer.failing else []
+        return told if buffer.failing else None
 
     def _make(self) -> dict[str, Any]:
         parts, hub = self._parts, self._parts.hub
@@ -78,6 +86,8 @@ class Monitor:
             "writeBuffer": self._write_buffer(),
             "journal": {
                 "records": hub.log.last,
+                "bytes": hub.log.size,
+                "limit": hub.log.limit,
                 "lastCommitMillis": round(hub.log.last_commit_seconds * 1000, 2),
             },
             "trains": trains,
@@ -108,7 +118,7 @@ class Monitor:
                 "millis": round(last.seconds * 1000, 1),
             },
             "refused": buffer.refused,
-            "failing": next(iter(self.degraded()), None),
+            "failing": self._failing(),
             "behind": self._parts.written.behind,
         }
 
