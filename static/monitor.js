@@ -165,7 +165,7 @@ function showTiles() {
     rooms: `following ${count(trains.filter((train) => train.sockets.total).length, 'train')}`,
     queueNote: join(amount(queue.sent, 'sent'), amount(queue.failed, 'failed'), amount(queue.retried, 'retried'),
       behind(queue.behind)),
-    bufferNote: join(flushWords(buffer), behind(buffer.behind)),
+    bufferNote: join(flushWords(buffer), behind(buffer.behind), buffer.refused && amount(buffer.refused, 'refused')),
     records: number(journal.records),
     commit: `last commit ${amount(journal.lastCommitMillis, 'ms')}`,
     warning: `Writing to the database fails: ${buffer.failing}`,

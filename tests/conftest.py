@@ -4,8 +4,10 @@ import asyncio
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 import uuid
+from pathlib import Path
 
 import pytest
 from disks import Disks, TinyDisk
@@ -57,6 +59,26 @@ def mongodb_uri(tmp_path_factory):
     yield uri
     process.terminate()
     process.wait(30)
+
+
+@pytest.fixture
+def own_mongod():
+    """A mongod that a test may stop and kill; starts it (again) when called, gives its process."""
+    with tempfile.TemporaryDirectory(dir="/tmp", ignore_cleanup_errors=True) as name:
+        place, processes = Path(name), []
+
+        def start():
+            (place / "m.sock").unlink(missing_ok=True)
+            command = [str(find_mongod()), "--dbpath", ".", "--bind_ip", "./m.sock"]
+            command += ["--nounixsocket", "--wiredTigerCacheSizeGB", "0.25"]
+            processes.append(subprocess.Popen(command, cwd=place, stdout=subprocess.DEVNULL))
+            return processes[-1]
+
+        start.uri = f"mongodb://{str(place / 'm.sock').replace('/', '%2F')}"
+        yield start
+        for process in processes:
+            process.kill()
+            process.wait()
 
 
 @pytest.fixture

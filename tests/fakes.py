@@ -10,7 +10,7 @@ from trainhub.domain.snapshot import Snapshot
 from trainhub.journal import Answer, Batch, JournalFailed, Place, Record
 from trainhub.log import Reader
 from trainhub.notifications import Job
-from trainhub.write_buffer import Document, StoreAway
+from trainhub.write_buffer import DeadLetter, Document, StoreAway
 
 
 class MemoryJournal:
@@ -127,6 +127,17 @@ class MemoryStore:
         self.bulks.append((collection, len(documents)))
         for document in documents:
             self.documents[collection, document["_id"]] = document
+
+
+class Letters:
+    """A write_buffer.DeadLetters that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.kept: list[DeadLetter] = []
+
+    async def keep(self, letters: Sequence[DeadLetter]) -> None:
+        await asyncio.sleep(0)
+        self.kept += letters
 
 
 class Postbox:

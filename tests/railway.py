@@ -1,11 +1,19 @@
 """A small railway for tests: one train of five stations and a handful of passengers."""
 
 from datetime import UTC, datetime
+from itertools import product
 from typing import Any
 
 from trainhub.domain import commands as c
 from trainhub.domain import events as e
-from trainhub.domain.chart import read_chart
+from trainhub.domain.chart import (
+    MOST_BERTHS,
+    MOST_COACHES,
+    MOST_PASSENGERS,
+    MOST_STATIONS,
+    MOST_TEXT_BYTES,
+    read_chart,
+)
 from trainhub.domain.model import RunKey
 from trainhub.domain.train import TrainState
 
@@ -75,9 +83,55 @@ def chart(*people: dict[str, Any], **fields: Any) -> dict[str, Any]:
     }
 
 
+def largest_chart(more: int = 0) -> dict[str, Any]:
+    """The largest that the door takes: as many of all as may be, in texts as long as they may be.
+
+    `more` bytes of text than that may be negative.
+    """
+    codes = [f"S{place:03}" for place in range(MOST_STATIONS)]
+    stations = [
+        {**station(0), "code": code, "arrival": "09:00", "departure": "09:00", "day": 10}
+        | {"name": "न" * 1_000, "distanceKm": 2**53 - 1, "platform": "न" * 1_000}
+        for code in codes
+    ]
+    coaches = [
+        {"code": f"C{place}", "class": "SL", "berths": MOST_BERTHS}
+        | {"layout": ["SIDE_LOWER"] * MOST_BERTHS}
+        for place in range(MOST_COACHES)
+    ]
+    numbers = {"number": 2**53 - 1, "age": 2**53 - 1, "coach": None, "berth": None}
+    people = [
+        person(1, codes[0], codes[1], status="WL", **numbers)
+        | {"pnr": f"{who:012}", "irctcId": "i", "name": "n", "email": "e", "gender": "g"}
+        | {"phone": "p"}
+        for who in range(MOST_PASSENGERS)
+    ]
+    defaults = {"timezone": "Asia/Kolkata", "policy": "OFFER", "boarding": "verify"}
+    whole = chart(*people, stations=stations, coaches=coaches, **defaults)
+    left = MOST_TEXT_BYTES + more - text_bytes({**whole, "startDate": None})  # a date is no text
+    for passenger, name in product(people, ("name", "email", "gender", "phone")):
+        passenger[name] = "x" * (1 + min(left, 999))
+        left -= min(left, 999)
+    assert left == 0
+    return whole
+
+
+def text_bytes(value: Any) -> int:
+    """What all texts of a chart have in UTF-8, without the names of its fields."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        return sum(map(text_bytes, value))
+    return len(value.encode()) if isinstance(value, str) else 0
+
+
 def register(**fields: Any) -> c.RegisterTrain:
     """The command that registers `chart(**fields)`."""
-    checked, rejected = read_chart(chart(**fields))
+    return register_chart(chart(**fields))
+
+
+def register_chart(whole: dict[str, Any]) -> c.RegisterTrain:
+    checked, rejected = read_chart(whole)
     return c.RegisterTrain(
         train_no=checked.train_no,
         start_date=checked.start_date,

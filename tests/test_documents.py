@@ -4,12 +4,14 @@ from datetime import datetime, timedelta
 
 import bson
 import pytest
-from railway import MORNING, RUN, Driver, person
+from railway import MORNING, RUN, Driver, largest_chart, person, register_chart
 from voyage import to_its_cancelling, to_its_end
 
-from trainhub.documents import EVENTS, INDEXES, OFFERS, PASSENGERS, RUNS, changes
+from trainhub.documents import EVENTS, INDEXES, OFFERS, PASSENGERS, RUNS, SCHEMA, changes
 from trainhub.domain import events as e
+from trainhub.domain.chart import MOST_PASSENGERS, MOST_TEXT_BYTES
 from trainhub.domain.codec import load
+from trainhub.domain.train import TrainState
 from trainhub.journal import Record
 
 SLEEPER = "12345/2026-11-23/4512345601/1"
@@ -66,11 +68,13 @@ def test_a_document_s_id_is_the_one_it_is_filed_under(driver):
 
 
 def test_every_document_says_which_log_and_how_far(driver):
-    """`epoch` and `seq` guard each document against an older write: an event has its own seq."""
+    """`epoch` and `seq` guard each document against an older write: an event has its own seq. Its
+    form has a number, `schema`."""
     last = driver.state.seq
     for record in records(driver):
         for (collection, _), document in rendered(driver, record, "another").items():
             assert document["epoch"] == "another"
+            assert document["schema"] == SCHEMA
             assert document["seq"] == (record.seq if collection == EVENTS else last)
 
 
@@ -80,6 +84,21 @@ def test_every_document_can_be_stored(driver):
     for record in records(driver):
         for document in rendered(driver, record).values():
             assert bson.decode(bson.encode(document), options) == document
+
+
+def test_the_largest_chart_can_be_stored():
+    """None that the door takes makes a document over 16 MB, and what is near it is far from real:
+    texts of 8 MB, 10,000 people."""
+    command = register_chart(largest_chart())
+    state = TrainState(command.chart.run)
+    (event,) = state.carry_out(command, MORNING)
+    sizes = {
+        (change.collection, change.id): len(bson.encode(change.render()))
+        for change in changes(state, Record(1, state.run, 1, event), "e1")
+    }
+    assert len(sizes) == 2 + MOST_PASSENGERS
+    whole = sizes[EVENTS, f"{state.run}/1"]
+    assert MOST_TEXT_BYTES < whole == max(sizes.values()) < 13 * 1024 * 1024
 
 
 def test_every_index_is_on_a_field_that_is_there():
@@ -197,6 +216,7 @@ def test_an_offer_s_document():
         "_id": "12345.2026-11-23.7",
         "offerId": "12345.2026-11-23.7",
         "epoch": "e1",
+        "schema": SCHEMA,
         "seq": driver.state.seq,
         "run": RUN,
         "irctcId": "IR_10",

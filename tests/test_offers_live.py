@@ -4,7 +4,7 @@ import asyncio
 from datetime import timedelta
 
 import pytest
-from fakes import Ear, MemoryJournal, MemoryStore
+from fakes import Ear, Letters, MemoryJournal, MemoryStore
 from railway import MORNING, PEOPLE, RUN, TRAIN, rac, register
 
 from trainhub.adapters.mongo import MongoStore
@@ -456,6 +456,7 @@ def writing(hub, journal, store):
         store,
         lambda record: changes(hub.state(record.run), record, hub.epoch),
         lambda: hub.log.append(),
+        Letters(),
     )
     reader = Reader("write buffer", journal, buffer)
     hub.follow(reader)

@@ -8,7 +8,7 @@ from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
-from fakes import MemoryJournal, MemoryStore, save
+from fakes import Letters, MemoryJournal, MemoryStore, save
 from railway import MORNING, RUN, TRAIN, register
 
 from trainhub import write_buffer
@@ -20,7 +20,7 @@ from trainhub.domain.model import Level, Role
 from trainhub.identity import Identity
 from trainhub.journal import Record
 from trainhub.log import Log, Reader
-from trainhub.write_buffer import BACKOFF, Change, StoreAway, WriteBuffer
+from trainhub.write_buffer import BACKOFF, Change, Refused, StoreAway, TooNew, WriteBuffer
 
 ADMIN = Identity("control", Role.ADMIN, frozenset({"*"}))
 
@@ -47,8 +47,8 @@ async def at_once():
     """What `settled` is where nothing is on its way to the journal."""
 
 
-def make_buffer(store, changes=one_each, settled=at_once, **limits):
-    return WriteBuffer(store, changes, settled, **limits)
+def make_buffer(store, changes=one_each, settled=at_once, letters=None, **limits):
+    return WriteBuffer(store, changes, settled, letters or Letters(), **limits)
 
 
 async def until(condition, seconds=5):
@@ -153,6 +153,58 @@ async def test_a_bulk_has_a_limit(monkeypatch):
     await buffer.flush()
     assert store.bulks == [("docs", 10), ("docs", 10), ("docs", 5)]
     assert len(store.documents) == 25
+
+
+@pytest.mark.gen_test
+async def test_a_flush_starts_early_when_much_waits(monkeypatch, clock):
+    """So many documents do not wait for the timer; fewer do, and a store that is away is not
+    asked more often for it."""
+    monkeypatch.setattr(write_buffer, "EARLY", 10)
+    store = AwayStore()
+    store.away = False
+    buffer = make_buffer(store)
+    buffer.take(records(1, 9))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert store.calls == []
+    buffer.take(records(10, 12))
+    await until(lambda: buffer.depth == 0)
+    assert len(store.documents) == 12
+    store.away = True
+    for n in range(20, 60, 10):
+        buffer.take(records(n, n + 9))
+        for _ in range(20):
+            await asyncio.sleep(0)
+    assert len(store.calls) == 2
+    assert (buffer.depth, buffer.failing) == (40, "no store")
+
+
+@pytest.mark.gen_test
+async def test_an_early_flush_that_the_journal_fails_leaves_all_there(monkeypatch):
+    """Whoever asked for the change is told by the journal; the flush says nothing more."""
+    monkeypatch.setattr(write_buffer, "EARLY", 2)
+
+    async def failed():
+        raise Unavailable("no journal")
+
+    store = MemoryStore()
+    buffer = make_buffer(store, settled=failed)
+    buffer.take(records(1, 3))
+    await until(lambda: buffer._early is None)
+    assert (store.bulks, buffer.depth) == ([], 3)
+
+
+@pytest.mark.gen_test
+async def test_a_large_flush_lets_the_loop_have_its_turns(monkeypatch):
+    """While thousands of documents are rendered, other coroutines go on."""
+    monkeypatch.setattr(write_buffer, "TURN", -1)
+    buffer, turns = make_buffer(MemoryStore()), 0
+    buffer.take(records(1, 500))
+    flush = asyncio.ensure_future(buffer.flush())
+    while not flush.done():
+        turns += 1
+        await asyncio.sleep(0)
+    assert turns >= 500
 
 
 @pytest.mark.gen_test
@@ -360,11 +412,12 @@ async def test_what_cannot_be_written_is_kept_and_written_later(clock):
 
 @pytest.mark.gen_test
 async def test_a_bulk_that_fails_half_way_is_written_again(clock):
-    """One collection took its part and the next did not: none of it counts as written."""
+    """One collection took its part and the next did not: only that one's is written again, and
+    the place stays before both."""
 
     class HalfAway(MemoryStore):
         async def write(self, collection, documents):
-            if self.away and collection == "passengers":
+            if self.half_away and collection == "passengers":
                 raise StoreAway("no passengers")
             await super().write(collection, documents)
 
@@ -372,13 +425,13 @@ async def test_a_bulk_that_fails_half_way_is_written_again(clock):
     both = [document("1", "events"), document("1", "passengers")]
     buffer = make_buffer(store, lambda _: both)
     buffer.take(records(1, 1))
-    store.away = True
+    store.half_away = True
     await buffer.flush()
-    assert (buffer.oldest, buffer.depth, buffer.flushed) == (1, 2, 0)
-    store.away = False
+    assert (buffer.oldest, buffer.depth, buffer.flushed) == (1, 1, 1)
+    store.half_away = False
     clock.now += 10
     await buffer.flush()
-    assert sorted(store.documents) == [("events", "1"), ("passengers", "1")]
+    assert store.bulks == [("events", 1), ("passengers", 1)]
     assert buffer.oldest is None
 
 
@@ -472,6 +525,123 @@ async def test_one_line_a_minute_while_it_is_away(clock, caplog):
     await buffer.flush()
     await buffer.flush()
     assert said(caplog)[3:] == ["MongoDB takes writes again"]
+
+
+# --- what is never taken ----------------------------------------------------------------------
+
+
+class Refusing(MemoryStore):
+    """A store that takes no document whose id is among `bad`, and all others."""
+
+    def __init__(self, *bad):
+        super().__init__()
+        self.bad = set(bad)
+
+    async def write(self, collection, documents):
+        await super().write(collection, [d for d in documents if d["_id"] not in self.bad])
+        reasons = {d["_id"]: "error 121" for d in documents if d["_id"] in self.bad}
+        if reasons:
+            raise Refused(reasons)
+
+
+@pytest.mark.gen_test
+async def test_what_is_refused_becomes_a_dead_letter():
+    """With its change, the document as it was to be written, and the reason; the others go."""
+    store, letters = Refusing("d2", "d4"), Letters()
+    buffer = make_buffer(store, letters=letters)
+    buffer.take(records(1, 5))
+    await buffer.flush()
+    assert [(each.change.id, each.document, each.reason) for each in letters.kept] == [
+        (name, {"_id": name}, "error 121") for name in ("d2", "d4")
+    ]
+    assert {name for _, name in store.documents} == {"d1", "d3", "d5"}
+    assert (buffer.refused, buffer.flushed, buffer.depth, buffer.oldest) == (2, 3, 0, None)
+    assert buffer.failing is None
+
+
+@pytest.mark.gen_test
+async def test_a_document_that_cannot_be_made_becomes_a_dead_letter(caplog):
+    """A fault of ours in one document holds up no other; its traceback is in the log."""
+    store, letters = MemoryStore(), Letters()
+    broken = Change("docs", "broken", lambda: {}["missing"])
+    buffer = make_buffer(store, lambda record: [*one_each(record), broken], letters=letters)
+    buffer.take(records(1, 3))
+    await buffer.flush()
+    (letter,) = letters.kept
+    assert (letter.change, letter.document, letter.reason) == (broken, None, "KeyError")
+    assert len(store.documents) == 3
+    assert (buffer.refused, buffer.flushed, buffer.depth) == (1, 3, 0)
+    assert any(each.exc_info for each in caplog.records)
+
+
+@pytest.mark.gen_test
+async def test_a_dead_letter_is_kept_before_the_place_moves_on():
+    """Killed while the letter is being written, the next start makes it again."""
+    kept = asyncio.Event()
+
+    class Slow(Letters):
+        async def keep(self, letters):
+            await kept.wait()
+            await super().keep(letters)
+
+    buffer = make_buffer(Refusing("d2"), letters=Slow())
+    buffer.take(records(1, 3))
+    flush = asyncio.ensure_future(buffer.flush())
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert (buffer.oldest, buffer.depth, buffer.refused) == (1, 3, 0)
+    kept.set()
+    await flush
+    assert (buffer.oldest, buffer.depth, buffer.refused) == (None, 0, 1)
+
+
+@pytest.mark.gen_test
+async def test_a_refusal_is_counted_once_though_the_store_goes_away(clock):
+    """One collection refused its document and the next was away: only the next is asked again."""
+
+    class HalfAway(Refusing):
+        async def write(self, collection, documents):
+            if self.half_away and collection == "passengers":
+                raise StoreAway("no passengers")
+            await super().write(collection, documents)
+
+    store, letters = HalfAway("1"), Letters()
+    buffer = make_buffer(
+        store, lambda _: [document("1", "events"), document("2", "passengers")], letters=letters
+    )
+    buffer.take(records(1, 1))
+    store.half_away = True
+    await buffer.flush()
+    clock.now += 10
+    store.half_away = False
+    await buffer.flush()
+    assert (buffer.refused, len(letters.kept), buffer.depth) == (1, 1, 0)
+
+
+@pytest.mark.gen_test
+async def test_a_store_that_is_too_new_is_said_at_once_and_to_all(clock, caplog):
+    """Its reason may be read by everybody, another's may not; in the log it does not wait for the
+    minute to be over."""
+    store = AwayStore()
+    buffer = make_buffer(store)
+    buffer.take(records(1, 1))
+    await buffer.flush()
+    assert (buffer.failing, buffer.failing_told) == ("no store", None)
+
+    async def write(collection, documents):
+        raise TooNew("run a newer trainhub")
+
+    store.write = write
+    for _ in range(1_000):  # 100 s
+        clock.now += 0.1
+        await buffer.flush()
+    assert buffer.failing == buffer.failing_told == "run a newer trainhub"
+    waiting = "MongoDB does not take writes, 1 documents wait"
+    assert said(caplog) == [f"{waiting}: no store", *[f"{waiting}: run a newer trainhub"] * 2]
+    del store.write
+    store.away = False
+    await buffer.flush_now()
+    assert (buffer.failing, buffer.failing_told) == (None, None)
 
 
 # --- limits ---------------------------------------------------------------------------------

@@ -6,7 +6,8 @@
     events      "12345/2026-11-23/17"              one event of the run's log, for good
 
 Each document carries the log's `epoch` and the run's `seq` that it shows, so that an older write
-never lands on a newer one. Fields are those of the protocol; docs/mongodb.md lists them.
+never lands on a newer one, and the number of its form. Fields are those of the protocol;
+docs/mongodb.md lists them.
 """
 
 from collections.abc import Iterator
@@ -24,6 +25,12 @@ from trainhub.protocol import run_fields
 from trainhub.write_buffer import Change, Document
 
 RUNS, PASSENGERS, OFFERS, EVENTS = "runs", "passengers", "offers", "events"
+
+# The form of the documents below. Whoever changes it gives it the next number, and
+# adapters/schema.py a migration to it: a database has years of the documents that were.
+SCHEMA = 2
+# Those whose documents never change once they are there.
+LASTING = frozenset({EVENTS})
 
 # Collection → keys of each index, beside the one on _id that MongoDB makes.
 INDEXES: dict[str, tuple[tuple[str, ...], ...]] = {
@@ -49,6 +56,7 @@ def _event(record: Record, epoch: str) -> Document:
     return {
         "_id": f"{record.run}/{record.seq}",
         "epoch": epoch,
+        "schema": SCHEMA,
         "seq": record.seq,
         "run": record.run,
         **run_fields(record.run),
@@ -63,6 +71,7 @@ def _run(state: TrainState, epoch: str) -> Document:
     return {
         "_id": state.run,
         "epoch": epoch,
+        "schema": SCHEMA,
         "seq": state.seq,
         "trainNo": chart.train_no,
         "trainName": chart.train_name,
@@ -98,6 +107,7 @@ def _passenger(state: TrainState, person: PersonKey, epoch: str) -> Document:
     return {
         "_id": f"{state.run}/{person}",
         "epoch": epoch,
+        "schema": SCHEMA,
         "seq": state.seq,
         "run": state.run,
         **person_view(state.passengers[person]),
@@ -109,6 +119,7 @@ def _offer(state: TrainState, offer_id: str, epoch: str) -> Document:
     return {
         "_id": offer_id,
         "epoch": epoch,
+        "schema": SCHEMA,
         "seq": state.seq,
         "run": state.run,
         "irctcId": offer.made.user,

@@ -18,13 +18,14 @@ from tornado.netutil import bind_sockets
 
 from trainhub import demo, notifications
 from trainhub.adapters.data_folder import BadDataFolder, DataFolder
+from trainhub.adapters.dead_letters import DeadLetters
 from trainhub.adapters.embedded_mongod import EmbeddedMongod, MongodFailed, MongodMissing
 from trainhub.adapters.journal_check import check_journal
 from trainhub.adapters.mongo import BadUri, MongoStore
 from trainhub.adapters.outbox import Outbox
 from trainhub.adapters.sqlite_journal import SqliteJournal
 from trainhub.charts import load_charts
-from trainhub.documents import INDEXES, changes
+from trainhub.documents import INDEXES, LASTING, changes
 from trainhub.domain.errors import Unavailable
 from trainhub.domain.model import Role
 from trainhub.hub import Clock, Hub
@@ -51,7 +52,7 @@ from trainhub.web.websocket import (
     TrainSocket,
     text_frame,
 )
-from trainhub.write_buffer import StoreAway, WriteBuffer
+from trainhub.write_buffer import StoreAway, TooNew, WriteBuffer
 
 log = logging.getLogger("trainhub.server")
 
@@ -74,6 +75,7 @@ BAD_STARTS = (
     BadSettings,
     BadDataFolder,
     BadUri,
+    TooNew,
     MongodFailed,
     MongodMissing,
     TimetableError,
@@ -172,17 +174,19 @@ class Server:
         self.hub = hub = Hub(journal, rooms, self._clock, self._journal_failed, limit)
         notify, notified = self._notifications(journal, folder.path / "outbox")
         store = await self._store(stack, folder.path)
-        buffer, written = self._write_buffer(journal, store)
+        buffer, written = self._write_buffer(journal, store, folder.path)
         parts = Parts(hub, notify, buffer, notified, written, settings.demo)
         stack.push_async_callback(self._finish, parts)
         self._listen(stack, tokens, Monitor(parts))
 
         gc.disable()  # millions of objects are made now, and none is garbage
         await hub.load()
-        gc.freeze()  # nor is one looked through again: that would hold the loop for a second
+        spare_the_loop()
         gc.enable()
         if journal.head == 0:
             await self._restore(journal, store)
+        else:
+            await store.check()
         notify.resume((await notified.open()).ahead)
         await written.open()
         hub.follow(notified, written)
@@ -209,18 +213,19 @@ class Server:
             await mongod.start()
             stack.push_async_callback(mongod.stop, 2.0)
             uri = mongod.uri
-        store = MongoStore(uri, self._settings.database, INDEXES)
+        store = MongoStore(uri, self._settings.database, INDEXES, LASTING)
         stack.callback(store.close)
         return store
 
     def _write_buffer(
-        self, journal: SqliteJournal, store: MongoStore
+        self, journal: SqliteJournal, store: MongoStore, folder: Path
     ) -> tuple[WriteBuffer, Reader]:
         hub = self.hub
         buffer = WriteBuffer(
             store,
             lambda record: changes(hub.state(record.run), record, hub.epoch),
             lambda: hub.log.append(),
+            DeadLetters(folder / "dead_letters.jsonl", store),
         )
         return buffer, Reader(FLUSHED, journal, buffer)
 
@@ -246,6 +251,8 @@ class Server:
         """Take up the live runs that an earlier data folder has left in MongoDB."""
         try:
             runs = {run: events async for run, events in store.live_runs()}
+        except TooNew:
+            raise
         except StoreAway as error:
             log.warning("MongoDB does not answer, so this new journal starts empty: %s", error)
             return
@@ -324,6 +331,16 @@ class Server:
         with suppress(Unavailable):
             await self.hub.save_places()
         log.info("stopped; %d documents and %d jobs wait", buffer.depth, notify.depth)
+
+
+def spare_the_loop() -> None:
+    """Have the garbage collector leave alone what is there, and come round seldom.
+
+    A railway in memory is millions of objects: to look through them all holds the loop for up to a
+    second. Almost nothing here is garbage that only the collector finds.
+    """
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 def _beat() -> None:

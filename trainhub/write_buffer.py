@@ -12,18 +12,23 @@ import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from types import MappingProxyType
 from typing import Any, Protocol
 
+from trainhub.domain.errors import Unavailable
 from trainhub.journal import Record
 
 log = logging.getLogger("trainhub.write_buffer")
 
 Document = dict[str, Any]
 
-# A bulk of 1,000 is near the best rate, and encoding it holds the loop for some 2 ms.
+# A bulk of 1,000 is near the best rate.
 BULK = 1_000
+# When so many documents wait, a flush does not wait for the timer.
+EARLY = 2 * BULK
+# Seconds of rendering or encoding after which all else that the loop has to do comes first. Several
+# collections are at it in one turn of the loop.
+TURN = 0.0002
 CAPACITY = 50_000
 # Seconds between tries while MongoDB is away: from, to. Spread by chance.
 BACKOFF = (0.1, 5.0)
@@ -54,6 +59,13 @@ class Refused(StoreAway):
         self.reasons = reasons
 
 
+class TooNew(StoreAway):
+    """The store has documents of a later form than this hub knows: it is let be.
+
+    The message says what to do, and quotes nothing that was to be written: all may read it.
+    """
+
+
 class Store(Protocol):
     """Where documents are kept for good."""
 
@@ -63,6 +75,22 @@ class Store(Protocol):
         Returns when they are on the store's disk; raises StoreAway if any may not be, and
         Refused if all are but those that it names.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A document that the store will never take, None if it could not even be made, and why."""
+
+    change: Change
+    document: Document | None
+    reason: str
+
+
+class DeadLetters(Protocol):
+    """Where those are kept for people to look at."""
+
+    async def keep(self, letters: Sequence[DeadLetter]) -> None:
+        """Never raises on account of what it is given, or of where it keeps them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +105,7 @@ class WriteBuffer:
 
     `changes` maps a record to its changes; `settled` waits until all that a document may show by
     now is in the journal, since a document is rendered later than the record that asked for it.
+    What the store refuses for good goes to `dead_letters`.
     """
 
     # A document that is written twice is the same document.
@@ -87,11 +116,13 @@ class WriteBuffer:
         store: Store,
         changes: Callable[[Record], Iterable[Change]],
         settled: Callable[[], Awaitable[None]],
+        dead_letters: DeadLetters,
         capacity: int = CAPACITY,
     ) -> None:
         self._store = store
         self._changes = changes
         self._settled = settled
+        self._dead_letters = dead_letters
         self.capacity = capacity
         # Two generations: what a flush is working off, and what came since. When the first is
         # empty, all records before the second's first are in MongoDB.
@@ -100,10 +131,14 @@ class WriteBuffer:
         self._flushing_from: int | None = None
         self._gathering_from: int | None = None
         self._busy = asyncio.Lock()
+        self._early: asyncio.Task[None] | None = None
         self._failures = 0
         self._retry_at = 0.0
-        self._complained_at = -COMPLAIN_SECONDS
+        self._complained_at = 0.0
+        self._complained_of: type[StoreAway] | None = None
         self.failing: str | None = None
+        # The same, if it is fit for everybody to read.
+        self.failing_told: str | None = None
         self.flushed = 0
         self.refused = 0
         self.last_flush: LastFlush | None = None
@@ -127,6 +162,16 @@ class WriteBuffer:
         for record in records:
             for change in self._changes(record):
                 self._gathering[change.collection, change.id] = change
+        if len(self._gathering) >= EARLY and not self._busy.locked() and self._early is None:
+            self._early = asyncio.get_running_loop().create_task(self._flush_early())
+
+    async def _flush_early(self) -> None:
+        try:
+            await self.flush()
+        except Unavailable:
+            pass  # the journal has failed, and the hub is stopping
+        finally:
+            self._early = None
 
     async def flush(self) -> None:
         """Write all that is waiting; what could not be written is kept for the next call.
@@ -145,11 +190,10 @@ class WriteBuffer:
                 # What is left of an earlier flush, and what came since; not what comes meanwhile.
                 for _ in range(2):
                     self._next_generation()
-                    while self._flushing:
-                        await self._write_bulk()
+                    await self._write_generation()
                 self._next_generation()
             except StoreAway as error:
-                self._back_off(str(error))
+                self._back_off(error)
             else:
                 self._recovered()
             if self.flushed > before:
@@ -162,46 +206,80 @@ class WriteBuffer:
             self._flushing, self._gathering = self._gathering, {}
             self._flushing_from, self._gathering_from = self._gathering_from, None
 
-    async def _write_bulk(self) -> None:
-        """One bulk for each collection that the next changes name."""
-        batch = list(islice(self._flushing.items(), BULK))
-        documents: dict[str, list[Document]] = defaultdict(list)
-        for (collection, _), change in batch:
-            documents[collection].append(change.render())
-        await self._settled()
-        for collection, those in documents.items():
-            try:
-                await self._store.write(collection, those)
-            except Refused as error:
-                self._give_up(collection, error)
-        for key, _ in batch:
-            del self._flushing[key]
-        self.flushed += len(batch)
+    async def _write_generation(self) -> None:
+        """Each collection's changes in bulks, the oldest first; the collections beside each other.
 
-    def _give_up(self, collection: str, error: Refused) -> None:
-        """One bad document holds up no other; the journal still has what it was made from."""
-        self.refused += len(error.reasons)
+        Raises StoreAway if any is left: it waits, with those that came after it.
+        """
+        collections: dict[str, list[Change]] = defaultdict(list)
+        for change in self._flushing.values():
+            collections[change.collection].append(change)
+        writing = (self._write_collection(*each) for each in collections.items())
+        outcomes = await asyncio.gather(*writing, return_exceptions=True)
+        for failed in filter(None, outcomes):
+            raise failed
+
+    async def _write_collection(self, collection: str, waiting: list[Change]) -> None:
+        for start in range(0, len(waiting), BULK):
+            bulk = waiting[start : start + BULK]
+            documents, letters = await _render(bulk)
+            await self._settled()
+            try:
+                await self._store.write(collection, list(documents.values()))
+            except Refused as error:
+                letters += [
+                    DeadLetter(change, documents[change.id], error.reasons[change.id])
+                    for change in bulk
+                    if change.id in error.reasons
+                ]
+            if letters:
+                await self._give_up(collection, letters)
+            for change in bulk:
+                del self._flushing[collection, change.id]
+            self.flushed += len(bulk) - len(letters)
+
+    async def _give_up(self, collection: str, letters: Sequence[DeadLetter]) -> None:
+        """One bad document holds up no other."""
+        await self._dead_letters.keep(letters)
+        self.refused += len(letters)
         log.error(
-            "MongoDB refuses %d documents of %s for good: they are left out",
-            len(error.reasons),
+            "MongoDB refuses %d documents of %s for good: they are in dead_letters",
+            len(letters),
             collection,
         )
 
-    def _back_off(self, reason: str) -> None:
-        self.failing = reason
+    def _back_off(self, error: StoreAway) -> None:
+        self.failing = str(error)
+        self.failing_told = self.failing if isinstance(error, TooNew) else None
         first, most = BACKOFF
         wait = min(first * 2**self._failures, most)
         self._failures = min(self._failures + 1, 10)
         now = time.monotonic()
         self._retry_at = now + wait * random.uniform(0.5, 1.0)
-        if now - self._complained_at >= COMPLAIN_SECONDS:
-            self._complained_at = now
-            log.warning("MongoDB does not take writes, %d documents wait: %s", self.depth, reason)
+        another = type(error) is not self._complained_of
+        if another or now - self._complained_at >= COMPLAIN_SECONDS:
+            self._complained_at, self._complained_of = now, type(error)
+            log.warning("MongoDB does not take writes, %d documents wait: %s", self.depth, error)
 
     def _recovered(self) -> None:
         if self.failing is not None:
             log.warning("MongoDB takes writes again")
-        self.failing = None
+        self.failing = self.failing_told = None
         self._failures = 0
         self._retry_at = 0.0
-        self._complained_at = -COMPLAIN_SECONDS
+        self._complained_of = None
+
+
+async def _render(bulk: Iterable[Change]) -> tuple[dict[str, Document], list[DeadLetter]]:
+    """The documents by their ids, and a letter for each that could not be made."""
+    documents, letters, turn = {}, [], time.monotonic()
+    for change in bulk:
+        if time.monotonic() - turn > TURN:
+            await asyncio.sleep(0)
+            turn = time.monotonic()
+        try:
+            documents[change.id] = change.render()
+        except Exception as error:
+            log.exception("a document of %s cannot be made", change.collection)
+            letters.append(DeadLetter(change, None, type(error).__name__))
+    return documents, letters

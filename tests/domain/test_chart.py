@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from railway import PEOPLE, RUN, STATIONS, chart, person, rac, station
+from railway import PEOPLE, RUN, STATIONS, chart, largest_chart, person, rac, station
 
-from trainhub.domain.chart import read_chart, stop_times
+from trainhub.domain.chart import MOST_PASSENGERS, read_chart, stop_times
 from trainhub.domain.commands import RegisterTrain, Rejected
 from trainhub.domain.errors import BadMessage
 from trainhub.domain.model import Boarding, Policy
@@ -549,6 +549,35 @@ def test_every_train_of_the_timetable_makes_a_sound_chart():
         times = [t for stop in stops for t in (stop.scheduled_arrival, stop.scheduled_departure)]
         assert all(one <= two for one, two in pairwise(times[1:-1]))
         assert times[0] is times[-1] is None
+
+
+# --- limits ------------------------------------------------------------------------------------
+
+
+def test_a_chart_of_just_the_most_text():
+    """So much loads, and a byte more is refused, however it is spread over the chart."""
+    checked, rejected = read_chart(largest_chart())
+    assert (len(checked.passengers), rejected) == (MOST_PASSENGERS, ())
+    with pytest.raises(BadMessage, match="texts have over 8388608 bytes"):
+        read_chart(largest_chart(1))
+
+
+@pytest.mark.parametrize("table", [False, True])
+def test_a_chart_of_too_many_passengers(table):
+    """A list or CSV of more than any train could carry is refused before its lines are read."""
+    people = [{}] * (MOST_PASSENGERS + 1)
+    if table:
+        header = "pnr,index,irctcId,name,from,to,class,status"
+        people = "\n".join([header, *["x"] * (MOST_PASSENGERS + 1)])
+    with pytest.raises(BadMessage, match="at most 10000 passengers, not 10001"):
+        read_chart({**chart(), "passengers": people})
+
+
+@pytest.mark.parametrize("seconds", [0, -1, 86_401, 2**53 - 1])
+def test_an_offer_is_open_for_a_time_that_there_is(seconds):
+    """From a second to a day: beyond the year 9999 no time can be told, and no offer made."""
+    with pytest.raises(BadMessage, match="offerSeconds is from 1 to 86400"):
+        read_chart(chart(offerSeconds=seconds))
 
 
 # --- anything at all ---------------------------------------------------------------------------

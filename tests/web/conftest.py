@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
-from fakes import MemoryJournal, MemoryStore, Postbox
+from fakes import Letters, MemoryJournal, MemoryStore, Postbox
 from railway import MORNING, chart
 from tornado.httpclient import HTTPRequest
 from tornado.websocket import websocket_connect
@@ -69,6 +69,7 @@ def make_parts(hub: Hub, journal: MemoryJournal) -> Parts:
         MemoryStore(),
         lambda record: changes(hub.state(record.run), record, hub.epoch),
         lambda: hub.log.append(),
+        Letters(),
     )
     notified = Reader("notifications", journal, notify)
     written = Reader("write buffer", journal, buffer)

@@ -10,7 +10,7 @@ from trainhub.domain import commands as c
 from trainhub.domain.model import Role
 from trainhub.identity import Identity
 from trainhub.web import monitor
-from trainhub.write_buffer import Refused, StoreAway
+from trainhub.write_buffer import Refused, StoreAway, TooNew
 
 OPERATOR = Identity("operator", Role.ADMIN, frozenset({"*"}))
 HERE = {"trainNo": "12345", "startDate": "2026-11-23"}
@@ -265,6 +265,20 @@ async def test_ready(call, site):
     site.parts.write_buffer._store.away = False
     await site.parts.write_buffer.flush_now()
     assert (await call("GET", "/readyz")).json["degraded"] == []
+
+
+@pytest.mark.gen_test
+async def test_a_database_that_is_too_new_is_told_with_its_reason(call, site):
+    """That reason quotes nobody, and whoever reads it can mend it."""
+
+    async def write(collection, documents):
+        raise TooNew("run a newer trainhub")
+
+    await site.register()
+    site.parts.write_buffer._store.write = write
+    await site.parts.write_buffer.flush()
+    (told,) = (await call("GET", "/readyz")).json["degraded"]
+    assert told.endswith("documents wait: run a newer trainhub")
 
 
 @pytest.mark.gen_test

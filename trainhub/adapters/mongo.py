@@ -3,16 +3,17 @@
 The only file that knows motor, so that PyMongo's own async client can take its place.
 """
 
+import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any
+import time
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import bson
 import pymongo
+from bson.raw_bson import RawBSONDocument
 from motor.motor_asyncio import AsyncIOMotorClient
-from pymongo import ReplaceOne
 from pymongo.errors import (
-    BulkWriteError,
     ConfigurationError,
     InvalidURI,
     OperationFailure,
@@ -20,43 +21,68 @@ from pymongo.errors import (
 )
 from pymongo.write_concern import WriteConcern
 
+from trainhub.adapters import schema
 from trainhub.domain.codec import load
 from trainhub.domain.errors import HubError
 from trainhub.domain.events import EVENTS, Event
 from trainhub.domain.model import RunKey, RunStatus
-from trainhub.write_buffer import Document, Refused, StoreAway
+from trainhub.write_buffer import TURN, Document, Refused, StoreAway
 
 log = logging.getLogger("trainhub.mongo")
 
-# Without a limit a frozen server holds a call for ever; one that is away shows it sooner.
-TIMEOUT_MS = 10_000
+# Without a limit a frozen server holds a call for ever, and the process's end waits for a call that
+# is under way; one that is away shows it sooner. A bulk takes some 30 ms.
+TIMEOUT_MS = 3_000
 ANSWER_SECONDS = 2.0
+# What an index on a large collection may take.
+INDEX_SECONDS = 10.0
 CLOSE_SECONDS = 0.5
 # Errors of the connection, an election or a lock come inside a bulk too: those documents may be
 # written later. These codes, and a value that BSON cannot hold, are the document's own.
-FOR_GOOD = frozenset({2, 9, 40, 52, 57, 121, 10334, 17280})
+FOR_GOOD = frozenset({2, 9, 15, 40, 52, 57, 121, 10334, 17280})
+# Those of them that may make a whole call fail: too large, too deep. Of the others, it may be the
+# server's way of saying that it does not like the call, whatever documents are in it.
+WHOLE_FOR_GOOD = frozenset({15, 10334, 17280})
 DUPLICATE_KEY = 11000
+CONCERN = WriteConcern(w="majority", j=True)
 MOST_DOCUMENT_BYTES = 16 * 1024 * 1024
+# A bulk is cut at so many bytes: what waits in the driver and in the server stays small.
+BULK_BYTES = 4 * 1024 * 1024
 
 
 class BadUri(ValueError):
     """The MongoDB URI cannot be used; the message says what a good one looks like."""
 
 
+class Operation(NamedTuple):
+    """A document's write as it goes over the wire, encoded once."""
+
+    document: Document
+    bson: bytes
+
+
 class MongoStore:
     """A write_buffer.Store on one database; also reads back the runs of an earlier log."""
 
     def __init__(
-        self, uri: str, database: str, indexes: Mapping[str, Sequence[Sequence[str]]]
+        self,
+        uri: str,
+        database: str,
+        indexes: Mapping[str, Sequence[Sequence[str]]],
+        lasting: Collection[str] = (),
     ) -> None:
-        """`indexes` maps a collection to the keys of each index; they are made before a write."""
+        """`indexes` maps a collection to the keys of each index; they are made before a write.
+
+        `lasting` are the collections whose documents never change: those are inserted, which
+        costs the server a quarter of an update.
+        """
         self._indexes = indexes
+        self._lasting = lasting
         self._met = False
+        self._meeting = asyncio.Lock()
         try:
             self._client: Any = AsyncIOMotorClient(uri, timeoutMS=TIMEOUT_MS, tz_aware=True)
-            self._database = self._client.get_database(
-                database, write_concern=WriteConcern(w="majority", j=True)
-            )
+            self._database = self._client.get_database(database, write_concern=CONCERN)
         except (InvalidURI, ConfigurationError, ValueError, PyMongoError) as error:
             # The driver's words may quote the URI, and with it a password.
             kind = type(error).__name__
@@ -66,34 +92,80 @@ class MongoStore:
             ) from None
 
     async def write(self, collection: str, documents: Sequence[Document]) -> None:
-        sound, reasons = _encodable(documents)
+        """Raises TooNew too: then nothing was written."""
+        inserts = collection in self._lasting
+        operations, reasons = await _encode(documents, inserts)
         try:
             await self._meet()
-            if sound:
-                operations = [_upsert(document) for document in sound]
-                await self._database[collection].bulk_write(operations, ordered=False)
-        except BulkWriteError as error:
-            reasons |= _refused(error, sound)
+            for bulk in _bulks(operations):
+                reasons |= await self._write(collection, bulk, inserts)
         except PyMongoError as error:
             self._met = False
             raise StoreAway(_reason(error)) from error
         if reasons:
             raise Refused(reasons)
 
+    async def _write(
+        self, collection: str, bulk: Sequence[Operation], inserts: bool
+    ) -> dict[str, str]:
+        """Write a bulk; returns why not for those that MongoDB will never take.
+
+        By the server's own commands: the driver's bulk_write would take each operation apart and
+        put it together again, which costs three times as much and holds the loop up.
+        """
+        command = {
+            ("insert" if inserts else "update"): collection,
+            "ordered": False,
+            "writeConcern": CONCERN.document,
+            ("documents" if inserts else "updates"): [RawBSONDocument(each.bson) for each in bulk],
+        }
+        try:
+            reply = await self._database.command(command)
+        except (bson.errors.BSONError, OperationFailure) as error:
+            if isinstance(error, OperationFailure) and error.code not in WHOLE_FOR_GOOD:
+                raise
+            if len(bulk) == 1:
+                code = getattr(error, "code", None)
+                why = f"error {code}" if code else type(error).__name__
+                return {bulk[0].document["_id"]: why}
+            # One of them made the whole call fail: the halves find out which.
+            half = len(bulk) // 2
+            found = await self._write(collection, bulk[:half], inserts)
+            return found | await self._write(collection, bulk[half:], inserts)
+        reasons, there = _taken_apart(reply, bulk, inserts)
+        if there:
+            updates, _ = await _encode(there, inserts=False)
+            reasons |= await self._write(collection, updates, inserts=False)
+        return reasons
+
+    async def check(self) -> None:
+        """Raise TooNew if the database is of a later schema; if it is away, that shows later."""
+        try:
+            with pymongo.timeout(ANSWER_SECONDS):
+                await schema.check(self._database)
+        except PyMongoError as error:
+            log.warning("MongoDB does not answer at the start: %s", _reason(error))
+
     async def _meet(self) -> None:
-        """See that the server answers, and make the indexes; again after each failure."""
-        if self._met:
-            return
-        with pymongo.timeout(ANSWER_SECONDS):
-            await self._database.command("ping")
-        for collection, those in self._indexes.items():
-            for keys in those:
-                await self._create_index(collection, keys)
-        self._met = True
+        """See that the server answers, its schema is ours, the indexes are there.
+
+        Again after each failure. Raises TooNew.
+        """
+        async with self._meeting:
+            if self._met:
+                return
+            with pymongo.timeout(ANSWER_SECONDS):
+                await schema.check(self._database)
+            await schema.migrate(self._database)
+            for collection, those in self._indexes.items():
+                for keys in those:
+                    await self._create_index(collection, keys)
+            self._met = True
 
     async def _create_index(self, collection: str, keys: Sequence[str]) -> None:
         try:
-            await self._database[collection].create_index([(key, 1) for key in keys])
+            with pymongo.timeout(INDEX_SECONDS):
+                await self._database[collection].create_index([(key, 1) for key in keys])
         except OperationFailure as error:  # it is slower without, and works
             log.warning("no index on %s %s: %s", collection, keys, _reason(error))
 
@@ -131,47 +203,81 @@ class MongoStore:
             self._client.close()
 
 
-def _upsert(document: Document) -> ReplaceOne[Document]:
-    """Write unless the same log has a later seq there; then the insert fails as a duplicate."""
-    older = [{"epoch": {"$ne": document["epoch"]}}, {"seq": {"$lt": document["seq"]}}]
-    return ReplaceOne({"_id": document["_id"], "$or": older}, document, upsert=True)
+async def _encode(
+    documents: Sequence[Document], inserts: bool
+) -> tuple[list[Operation], dict[str, str]]:
+    """What writes those that BSON can hold, and why not for each of the others.
 
-
-def _encodable(documents: Sequence[Document]) -> tuple[list[Document], dict[str, str]]:
-    """Those that BSON can hold, and why not for each of the others.
-
-    The driver refuses a whole bulk for one of them, before it sends any.
+    The driver would refuse a whole bulk for one of them, before it sends any.
     """
-    sound, reasons = [], {}
+    operations, reasons, turn = [], {}, 0.0
     for document in documents:
+        if time.monotonic() - turn > TURN:
+            await asyncio.sleep(0)
+            turn = time.monotonic()
         try:
-            size = len(bson.encode(document))
-        except (bson.errors.BSONError, OverflowError, UnicodeError) as error:
+            encoded = bson.encode(document if inserts else _update(document))
+        except (bson.errors.BSONError, OverflowError, UnicodeError, RecursionError) as error:
             reasons[document["_id"]] = type(error).__name__
             continue
-        if size > MOST_DOCUMENT_BYTES:
+        if len(encoded) > MOST_DOCUMENT_BYTES and (size := len(bson.encode(document))) > (
+            MOST_DOCUMENT_BYTES
+        ):
             reasons[document["_id"]] = f"it has {size} bytes"
         else:
-            sound.append(document)
-    return sound, reasons
+            operations.append(Operation(document, encoded))
+    return operations, reasons
 
 
-def _refused(error: BulkWriteError, documents: Sequence[Document]) -> dict[str, str]:
-    """The documents that MongoDB will never take; StoreAway if others may still be taken.
+def _update(document: Document) -> dict[str, Any]:
+    """Put the document there unless the same log has one there that is as new.
 
-    A duplicate `_id` means that what is there is as new: that one is done.
+    A pipeline, as it finds the document by its `_id` alone: the server is quicker at that than at
+    a filter with the guard in it, and sees by itself when two calls insert at the same moment.
     """
-    details = error.details or {}
-    reasons, later = {}, [str(each.get("code")) for each in details.get("writeConcernErrors", ())]
-    for failed in details.get("writeErrors", ()):
-        code, name = failed["code"], documents[failed["index"]]["_id"]
-        if code in FOR_GOOD or (code == DUPLICATE_KEY and not _same_id(failed)):
-            reasons[name] = f"error {code}"
-        elif code != DUPLICATE_KEY:
-            later.append(str(code))
+    same_log = {"$eq": ["$epoch", {"$literal": document["epoch"]}]}
+    as_new = {"$gte": ["$seq", {"$literal": document["seq"]}]}
+    newer = {"$cond": [{"$and": [same_log, as_new]}, "$$ROOT", {"$literal": document}]}
+    return {"q": {"_id": document["_id"]}, "u": [{"$replaceWith": newer}], "upsert": True}
+
+
+def _bulks(operations: Sequence[Operation]) -> Iterator[Sequence[Operation]]:
+    """The operations in their order, cut where a bulk would have more than BULK_BYTES."""
+    start = size = 0
+    for place, operation in enumerate(operations):
+        size += len(operation.bson)
+        if size > BULK_BYTES and place > start:
+            yield operations[start:place]
+            start, size = place, len(operation.bson)
+    if start < len(operations):
+        yield operations[start:]
+
+
+def _taken_apart(
+    reply: Mapping[str, Any], bulk: Sequence[Operation], inserts: bool
+) -> tuple[dict[str, str], list[Document]]:
+    """Why not, for the documents that MongoDB will never take; and those an insert found there.
+
+    What is there may be of another log, or older: those are to be written as updates. Raises
+    StoreAway if any other may still be taken.
+    """
+    concern = reply.get("writeConcernError")
+    later = set() if concern is None else {str(concern.get("code"))}
+    reasons, there = {}, []
+    for failed in reply.get("writeErrors", ()):
+        code, document = failed["code"], bulk[failed["index"]].document
+        if code == DUPLICATE_KEY and _same_id(failed):
+            if inserts:
+                there.append(document)
+            else:  # two calls inserted it at the same moment; this one may be the newer
+                later.add(str(code))
+        elif code == DUPLICATE_KEY or code in FOR_GOOD:
+            reasons[document["_id"]] = f"error {code}"
+        else:
+            later.add(str(code))
     if later:
-        raise StoreAway(f"errors {', '.join(sorted(set(later)))} of a bulk write") from error
-    return reasons
+        raise StoreAway(f"errors {', '.join(sorted(later))} of a bulk write")
+    return reasons, there
 
 
 def _same_id(failed: Mapping[str, Any]) -> bool:

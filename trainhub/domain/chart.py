@@ -8,7 +8,7 @@ import csv
 import dataclasses
 import io
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -27,6 +27,13 @@ MOST_ON_A_PNR = 6
 MOST_STATIONS = 200
 MOST_BERTHS = 150
 MOST_COACHES = 40
+# A chart is one event, and that one document of MongoDB, which ends at 16 MB. A passenger's fields
+# without their texts take up to 400 bytes there and all texts together no more than this: so the
+# largest chart has some 12 MB. A train of 24 coaches has 1,700 people, in well under 1 MB.
+MOST_PASSENGERS = 10_000
+MOST_TEXT_BYTES = 8 * 1024 * 1024
+# An offer is answered within a journey; and any number has to be a time from now.
+OFFER_SECONDS = range(1, 86_401)
 # Fields that arrive as text from CSV and are numbers in the chart.
 _NUMBERS = ("index", "number", "berth", "age")
 
@@ -41,6 +48,8 @@ def read_chart(data: Any) -> tuple[Chart, tuple[Rejected, ...]]:
         raise BadMessage("a chart is an object with trainNo, trainName, startDate and stations")
     passengers = data.get("passengers")
     rows = _rows([] if passengers is None else passengers)
+    if len(rows) > MOST_PASSENGERS:
+        raise BadMessage(f"a chart has at most {MOST_PASSENGERS} passengers, not {len(rows)}")
     coaches = [_with_berths(coach) for coach in _list(data, "coaches")]
     head = {**data, "coaches": coaches, "passengers": []}
     if "trainNo" in head:
@@ -48,7 +57,21 @@ def read_chart(data: Any) -> tuple[Chart, tuple[Rejected, ...]]:
     chart = load(Chart, head)
     _check_train(chart)
     passengers, rejected = _check_passengers(chart, rows)
-    return dataclasses.replace(chart, passengers=tuple(passengers)), tuple(rejected)
+    chart = dataclasses.replace(chart, passengers=tuple(passengers))
+    if _text_bytes(chart) > MOST_TEXT_BYTES:
+        raise BadMessage(f"the chart's texts have over {MOST_TEXT_BYTES} bytes together")
+    return chart, tuple(rejected)
+
+
+def _text_bytes(value: Any) -> int:
+    """How long all texts of a chart, or of a part of it, are in UTF-8."""
+    if isinstance(value, str):
+        return len(value) if value.isascii() else len(value.encode())
+    if isinstance(value, tuple):
+        return sum(map(_text_bytes, value))
+    if dataclasses.is_dataclass(value):
+        return sum(_text_bytes(getattr(value, each.name)) for each in dataclasses.fields(value))
+    return 0
 
 
 def _list(data: Mapping[str, Any], name: str) -> list[Any]:
@@ -71,9 +94,9 @@ def _with_berths(coach: Any) -> Any:
     return rest
 
 
-def _rows(passengers: Any) -> Iterable[tuple[int, Any]]:
+def _rows(passengers: Any) -> Sequence[tuple[int, Any]]:
     if isinstance(passengers, list):
-        return enumerate(passengers, start=1)
+        return list(enumerate(passengers, start=1))
     if not isinstance(passengers, str):
         raise BadMessage("passengers is a list of objects, or one text in CSV with a header")
     reader = csv.DictReader(io.StringIO(passengers.removeprefix("\ufeff")), strict=True)
@@ -109,6 +132,8 @@ def _check_train(chart: Chart) -> None:
     except (KeyError, ValueError, OSError):
         raise BadMessage("timezone is a name like Asia/Kolkata") from None
     _check_stations(chart)
+    if chart.offer_seconds not in OFFER_SECONDS:
+        raise BadMessage(f"offerSeconds is from 1 to {OFFER_SECONDS[-1]}")
     if len(chart.coaches) > MOST_COACHES:
         raise BadMessage(f"a train has at most {MOST_COACHES} coaches")
     codes = [coach.code for coach in chart.coaches]

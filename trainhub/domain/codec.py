@@ -35,10 +35,15 @@ def camel(name: str) -> str:
 
 def dump(value: Any) -> Any:
     """A JSON-ready copy of a dataclass, or of any value that a dataclass may hold here."""
-    if value is None or type(value) in (str, int, float, bool):
+    if type(value) in _AS_IT_IS:
         return value
     if dataclasses.is_dataclass(value):
-        return {name: dump(getattr(value, attr)) for attr, name in _names(type(value))}
+        fields = {}
+        for attr, name in _names(type(value)):
+            field = getattr(value, attr)
+            # Most need no call: every document and message is made of these.
+            fields[name] = field if type(field) in _AS_IT_IS else dump(field)
+        return fields
     if isinstance(value, StrEnum):
         return value.value
     if isinstance(value, datetime | date):
@@ -246,6 +251,8 @@ def _named(name: object) -> str:
     """A field's name, if it can be one; else not even that."""
     return name if isinstance(name, str) and _NAME.fullmatch(name) else "what is named so"
 
+
+_AS_IT_IS = frozenset({NoneType, str, int, float, bool})
 
 _NAME = re.compile("[a-z][A-Za-z]{0,30}")
 

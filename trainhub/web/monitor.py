@@ -54,16 +54,21 @@ class Monitor:
     def degraded(self) -> list[str]:
         """What does not work just now though the hub does, a sentence each.
 
-        Why stands in the log: a driver's words may quote what it could not write.
+        Why stands in the log, as a driver's words may quote what it could not write; here it
+        stands if it may be read by all.
         """
-        waiting = self._parts.write_buffer.depth
-        failing = self._parts.write_buffer.failing
-        found = [f"MongoDB does not take writes, {waiting} documents wait"] if failing else []
-        log = self._parts.hub.log
+        failing, log = self._failing(), self._parts.hub.log
+        found = [] if failing is None else [failing]
         if log.filling:
             size, limit = log.size >> 20, log.limit >> 20
             found.append(f"the journal has {size} of {limit} MB, at which commands are refused")
         return found
+
+    def _failing(self) -> str | None:
+        buffer = self._parts.write_buffer
+        why = f": {buffer.failing_told}" if buffer.failing_told else ""
+        told = f"MongoDB does not take writes, {buffer.depth} documents wait{why}"
+        return told if buffer.failing else None
 
     def _make(self) -> dict[str, Any]:
         parts, hub = self._parts, self._parts.hub
@@ -113,7 +118,7 @@ class Monitor:
                 "millis": round(last.seconds * 1000, 1),
             },
             "refused": buffer.refused,
-            "failing": next(iter(self.degraded()), None),
+            "failing": self._failing(),
             "behind": self._parts.written.behind,
         }
 

@@ -1,0 +1,250 @@
+"""trainhub/adapters/dead_letters.py: what MongoDB will never take is kept, and holds up nobody."""
+
+import asyncio
+import json
+from datetime import UTC, datetime
+from random import Random
+
+import pytest
+from fakes import MemoryStore
+from poison import POISON
+from railway import RUN
+
+from trainhub.adapters import dead_letters
+from trainhub.adapters.dead_letters import COLLECTION, DeadLetters, as_text
+from trainhub.adapters.mongo import MongoStore
+from trainhub.documents import INDEXES, SCHEMA
+from trainhub.write_buffer import Change, DeadLetter, Refused
+
+WHO = f"{RUN}/4512345601/1"
+
+
+def letter(value="x", seq=5, name=WHO, **fields):
+    document = {"_id": name, "epoch": "e1", "seq": seq, "value": value, **fields}
+    return DeadLetter(Change("passengers", name, lambda: document), document, "error 121")
+
+
+def lines(path):
+    return [json.loads(line) for line in path.read_bytes().splitlines()]
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "dead_letters.jsonl"
+
+
+@pytest.fixture
+def store(io_loop, mongodb_uri, database_name):
+    store = MongoStore(mongodb_uri, database_name, INDEXES)
+    yield store
+    store.close()
+
+
+# --- what is kept ---------------------------------------------------------------------------
+
+
+@pytest.mark.gen_test
+async def test_a_letter_is_in_the_file_and_in_the_collection(store, path, database):
+    """With its reason, when, collection, id, epoch, seq and the document, in both alike."""
+    before = datetime.now(UTC)
+    await DeadLetters(path, store).keep([letter(2**70)])
+    (line,) = lines(path)
+    (found,) = database[COLLECTION].find()
+    assert before <= datetime.fromisoformat(line["at"]).replace(microsecond=999999)
+    assert abs((found.pop("at") - datetime.fromisoformat(line.pop("at"))).total_seconds()) < 0.01
+    assert found == line
+    assert json.loads(line.pop("document")) == letter(2**70).document
+    assert line.pop("characters") > 50
+    assert line == {
+        "_id": f"passengers/{WHO}",
+        "epoch": "e1",
+        "seq": 5,
+        "schema": SCHEMA,
+        "collection": "passengers",
+        "documentId": WHO,
+        "reason": "error 121",
+    }
+
+
+@pytest.mark.gen_test
+async def test_the_collection_has_the_newest_letter_of_a_document(store, path, database):
+    """However often it is refused it is one there, so it cannot grow for ever; the file has all."""
+    letters = DeadLetters(path, store)
+    for seq in (5, 9, 7, 9):
+        await letters.keep([letter(seq=seq)])
+    assert [each["seq"] for each in database[COLLECTION].find()] == [9]
+    assert [each["seq"] for each in lines(path)] == [5, 9, 7, 9]
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("value", POISON.values(), ids=POISON)
+@pytest.mark.parametrize("field", ["value", "seq", "epoch"])
+async def test_every_poison_makes_a_letter(store, path, database, value, field):
+    """Whatever BSON cannot hold and wherever it stands, the letter can be stored in both."""
+    await DeadLetters(path, store).keep([letter(**{field: value}), letter(name="next")])
+    for found in (lines(path), list(database[COLLECTION].find())):
+        assert sorted(each["documentId"] for each in found) == sorted([WHO, "next"])
+
+
+@pytest.mark.gen_test
+async def test_ids_that_cannot_be_stored(store, path, database):
+    """Half of a surrogate pair and a very long text become something that can."""
+    names = ["half \ud800", "long " * 1_000, "NUL \0"]
+    await DeadLetters(path, store).keep([letter(name=name) for name in names])
+    found = [each["documentId"] for each in lines(path)]
+    assert found == ["half ?", ("long " * 1_000)[:1_000], "NUL \0"]
+    assert {each["documentId"] for each in database[COLLECTION].find()} == set(found)
+
+
+@pytest.mark.gen_test
+async def test_a_document_that_could_not_be_made(store, path, database):
+    """There is nothing to show but which it was; a letter with more takes its place."""
+    change = Change("runs", RUN, dict)
+    await DeadLetters(path, store).keep([DeadLetter(change, None, "KeyError")])
+    (found,) = database[COLLECTION].find()
+    assert (found["collection"], found["documentId"], found["reason"]) == ("runs", RUN, "KeyError")
+    assert found["document"] == "null"
+
+
+def test_text_of_what_json_can_hold_is_that_json():
+    """Nothing is lost of numbers of any size, NUL and halves of surrogate pairs; all is ASCII."""
+    document = {"a": 2**200, "b": "\ud800 NUL \0 गाड़ी", "c": [None, True, 1.5, {"d\0": {}}]}
+    assert json.loads(as_text(document)) == document
+    assert as_text(document).isascii()
+
+
+def test_text_of_what_json_cannot_hold():
+    """A date as in JSON, the rest as Python shows it, or its type; the other fields are whole."""
+    day = datetime(2026, 11, 23, tzinfo=UTC)
+    assert json.loads(as_text({"at": day, "set": {1}}))["at"] == day.isoformat()
+    found = json.loads(as_text({"a": 10**5_000, (1, 2): POISON["endless"], "\ud800": "whole"}))
+    assert found == {"a": "<int>", "[1, 2]": "<dict>", "?": "whole"}
+    assert json.loads(as_text(POISON["endless"])) == {"itself": "<dict>"}
+
+
+def test_text_of_anything_is_json():
+    """Random documents out of poison: none makes it fail."""
+    seed = Random().randrange(2**32)
+    print(f"seed {seed}")
+    chance, values = Random(seed), [each for each in POISON.values() if each != POISON["17 MB"]]
+
+    def value(levels):
+        kind = chance.random()
+        if kind < 0.3 and levels:
+            return [value(levels - 1) for _ in range(3)]
+        if kind < 0.6 and levels:
+            return {key(): value(levels - 1) for _ in range(3)}
+        return chance.choice(values)
+
+    def key():
+        return chance.choice(["a", "\ud800", "b\0", 7, None, (1, 2)])
+
+    for _ in range(500):
+        json.loads(as_text(value(4)))
+
+
+# --- limits ---------------------------------------------------------------------------------
+
+
+@pytest.mark.gen_test
+async def test_the_file_is_turned_over(path, monkeypatch):
+    """Once it is large it becomes the one older file, and a letter is never split between two."""
+    monkeypatch.setattr(dead_letters, "MOST_FILE_BYTES", 2_000)
+    letters, older = DeadLetters(path, MemoryStore()), path.with_name("dead_letters.jsonl.1")
+    for seq in range(30):
+        await letters.keep([letter(seq=seq)])
+        assert path.stat().st_size <= 2_000
+    assert sorted(each.name for each in path.parent.iterdir()) == [path.name, older.name]
+    kept = [each["seq"] for each in lines(older) + lines(path)]
+    assert kept == list(range(30 - len(kept), 30))
+    assert older.stat().st_size + path.stat().st_size > 2_000
+
+
+@pytest.mark.gen_test
+async def test_what_is_large_is_cut(store, path, database, monkeypatch):
+    """The collection has the beginning of a document, the file all of it, up to a limit too."""
+    await DeadLetters(path, store).keep([letter("x" * 17_000_000)])
+    (found,), (line,) = database[COLLECTION].find(), lines(path)
+    assert len(found["document"]) == dead_letters.MOST_IN_COLLECTION
+    assert len(line["document"]) == line["characters"] == found["characters"] > 17_000_000
+    assert line["document"].startswith(found["document"])
+    path.unlink()
+    monkeypatch.setattr(dead_letters, "MOST_IN_FILE", 1_000)
+    await DeadLetters(path, store).keep([letter("x" * 17_000_000)])
+    (line,) = lines(path)
+    assert (len(line["document"]), line["characters"]) == (1_000, found["characters"])
+
+
+@pytest.mark.gen_test
+async def test_only_the_owner_reads_it(path, monkeypatch):
+    """Whatever the umask: there are names and PNRs in it. Also when it is turned over."""
+    monkeypatch.setattr(dead_letters, "MOST_FILE_BYTES", 500)
+    letters = DeadLetters(path, MemoryStore())
+    for _ in range(3):
+        await letters.keep([letter()])
+    for each in path.parent.iterdir():
+        assert each.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.gen_test
+async def test_a_line_that_a_crash_cut_short_spoils_no_other(path):
+    """The next letter begins on a line of its own."""
+    path.write_bytes(b'{"at": "2026-11-23T')
+    await DeadLetters(path, MemoryStore()).keep([letter()])
+    cut, whole = path.read_bytes().splitlines()
+    assert json.loads(whole)["documentId"] == WHO
+    assert cut == b'{"at": "2026-11-23T'
+
+
+# --- where it cannot be kept ------------------------------------------------------------------
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("how", ["away", "refuses"])
+async def test_without_mongodb_the_file_has_it(path, caplog, how):
+    """MongoDB is away, or refuses the letter itself: the file has it, a line says so."""
+
+    class Store(MemoryStore):
+        async def write(self, collection, documents):
+            if how == "refuses":
+                raise Refused({documents[0]["_id"]: "error 121"})
+            await super().write(collection, documents)
+
+    store = Store()
+    store.away = True
+    await DeadLetters(path, store).keep([letter()])
+    assert [each["documentId"] for each in lines(path)] == [WHO]
+    (said,) = caplog.records
+    assert said.getMessage().startswith("1 letters are in dead_letters.jsonl and not in MongoDB")
+    assert "4512345601" not in caplog.text
+
+
+@pytest.mark.gen_test
+async def test_without_a_disk_mongodb_has_it(tmp_path, caplog):
+    """The file cannot be written: a line says why, and the collection has the letter."""
+    store = MemoryStore()
+    await DeadLetters(tmp_path / "nowhere" / "file", store).keep([letter()])
+    assert list(store.documents) == [(COLLECTION, f"passengers/{WHO}")]
+    assert "No such file" in caplog.text
+
+
+@pytest.mark.gen_test
+async def test_a_slow_disk_does_not_hold_the_loop(path, monkeypatch):
+    """The loop goes on while the file is written."""
+    letters, turns, going = DeadLetters(path, MemoryStore()), 0, asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def slow(file):
+        loop.call_soon_threadsafe(going.set)
+        asyncio.run_coroutine_threadsafe(passes.wait(), loop).result(5)
+
+    passes = asyncio.Event()
+    monkeypatch.setattr(dead_letters.os, "fsync", slow)
+    keeping = asyncio.ensure_future(letters.keep([letter()]))
+    await going.wait()
+    while turns < 10:
+        await asyncio.sleep(0)
+        turns += 1
+    assert not keeping.done()
+    passes.set()
+    await keeping

@@ -1,0 +1,227 @@
+"""trainhub/adapters/schema.py: the form of the documents, and how an old database gets to it."""
+
+import asyncio
+import time
+
+import pytest
+from load import asker
+from motor.motor_asyncio import AsyncIOMotorClient
+from pymongo import MongoClient
+from railway import RUN, chart
+
+from trainhub.adapters import schema
+from trainhub.adapters.mongo import MongoStore
+from trainhub.documents import INDEXES, SCHEMA
+from trainhub.write_buffer import TooNew
+
+OURS = ("runs", "passengers", "offers", "events")
+
+
+def meta(database):
+    found = database.meta.find_one({"_id": "schema"})
+    return found and found["version"]
+
+
+def old(database, count=5):
+    """Fill a database with documents as version 1 wrote them, beside somebody else's."""
+    for name in OURS:
+        documents = [{"_id": f"{RUN}/{n}", "epoch": "e1", "seq": n} for n in range(count)]
+        database[name].insert_many(documents)
+    database.theirs.insert_one({"_id": 1})
+
+
+def schemas(database):
+    """All values of `schema` of each collection, None where there is none."""
+    return {name: {each.get("schema") for each in database[name].find()} for name in OURS}
+
+
+ALL_NEW = {name: {SCHEMA} for name in OURS}
+
+
+@pytest.fixture
+def motor(io_loop, mongodb_uri, database_name):
+    client = AsyncIOMotorClient(mongodb_uri, tz_aware=True)
+    yield client[database_name]
+    client.close()
+
+
+@pytest.fixture
+def store(io_loop, mongodb_uri, database_name):
+    store = MongoStore(mongodb_uri, database_name, INDEXES)
+    yield store
+    store.close()
+
+
+def document(seq=1):
+    return {"_id": RUN, "epoch": "e1", "seq": seq, "schema": SCHEMA}
+
+
+# --- migrations -----------------------------------------------------------------------------
+
+
+def test_what_is_written_is_what_migrations_lead_to():
+    """A new form of the documents comes with a migration to it, and none is left out."""
+    assert schema.VERSION == SCHEMA
+    assert list(schema.MIGRATIONS) == list(range(2, SCHEMA + 1))
+
+
+@pytest.mark.gen_test
+async def test_a_new_database_has_the_newest_version(store, database):
+    """It is kept in `meta` before the first document is there."""
+    await store.write("runs", [document()])
+    assert meta(database) == SCHEMA
+    assert set(database.list_collection_names()) == {*OURS, "meta"}
+
+
+@pytest.mark.gen_test
+async def test_an_old_database_is_migrated_before_the_first_write(store, database, monkeypatch):
+    """Version 1 to 2: each document gets its number, whatever else is in it stays."""
+    monkeypatch.setattr(schema, "BATCH", 2)
+    old(database)
+    before = list(database.events.find())
+    await store.write("runs", [])
+    assert schemas(database) == ALL_NEW
+    assert meta(database) == SCHEMA
+    assert list(database.events.find()) == [{**each, "schema": SCHEMA} for each in before]
+    assert database.theirs.find_one() == {"_id": 1}
+
+
+@pytest.mark.gen_test
+async def test_a_migration_may_be_taken_twice(motor, database):
+    """The second time it changes nothing, so that a crash before `meta` has it does no harm."""
+    old(database)
+    await schema.MIGRATIONS[2](motor)
+    once = {name: list(database[name].find().sort("_id")) for name in OURS}
+    await schema.MIGRATIONS[2](motor)
+    assert {name: list(database[name].find().sort("_id")) for name in OURS} == once
+
+
+@pytest.mark.gen_test
+async def test_a_migration_that_is_broken_off_goes_on(motor, database, monkeypatch):
+    """Cut off after each of its calls in turn: `meta` says nothing until all is done."""
+    monkeypatch.setattr(schema, "BATCH", 2)
+    old(database)
+    update_many, calls = type(motor.runs).update_many, 0
+
+    async def cut(collection, *args):
+        nonlocal calls
+        calls += 1
+        if calls > most:
+            raise ConnectionError
+        return await update_many(collection, *args)
+
+    monkeypatch.setattr(type(motor.runs), "update_many", cut)
+    for most in range(12):  # noqa: B007 (`cut` looks at it)
+        calls = 0
+        with pytest.raises(ConnectionError):
+            await schema.migrate(motor)
+        assert meta(database) is None
+    calls, most = 0, 100
+    await schema.migrate(motor)
+    assert calls == 12
+    assert schemas(database) == ALL_NEW
+    assert meta(database) == SCHEMA
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_a_hub_that_is_killed_while_it_migrates(start_hub, mongodb_uri, database):
+    """The next start finishes it: every document has its number, and the hub writes."""
+    old(database, 60_000)
+    options = ("--mongodb-uri", mongodb_uri, "--database", database.name)
+    hub = await asyncio.to_thread(start_hub, *options, wait=False)
+    deadline = time.monotonic() + 30
+    while not database.runs.count_documents({"schema": SCHEMA}, limit=1):
+        assert time.monotonic() < deadline
+    hub.kill()
+    assert meta(database) is None
+    assert schemas(database) != ALL_NEW
+    hub = await asyncio.to_thread(start_hub, *options, folder=hub.folder)
+    while meta(database) != SCHEMA:
+        assert time.monotonic() < deadline
+    assert schemas(database) == ALL_NEW
+
+
+# --- a database of a newer schema -------------------------------------------------------------
+
+
+def make_newer(database, version=SCHEMA + 1):
+    database.meta.replace_one({"_id": "schema"}, {"_id": "schema", "version": version}, upsert=True)
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("version", [SCHEMA + 1, 1_000, "3", None, 2.5])
+async def test_a_newer_database_is_let_be(store, database, version):
+    """Nothing is read or written, not even an index; the line says what is there and what to do."""
+    make_newer(database, version)
+    for attempt in (
+        lambda: store.write("runs", [document()]),
+        store.check,
+        lambda: anext(store.live_runs()),
+    ):
+        with pytest.raises(TooNew) as caught:
+            await attempt()
+        for part in (f"schema {version!r}", f"up to {SCHEMA}", "newer trainhub", "--database"):
+            assert part in str(caught.value)
+    assert database.list_collection_names() == ["meta"]
+
+
+@pytest.mark.gen_test
+async def test_it_is_looked_at_again_after_a_failure(store, database):
+    """Somebody migrates the database while it is away: the hub notices when it is back."""
+    await store.write("runs", [document(1)])
+    make_newer(database)
+    store._met = False  # as after any failure
+    with pytest.raises(TooNew):
+        await store.write("runs", [document(2)])
+    assert database.runs.find_one()["seq"] == 1
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+def test_a_hub_does_not_start_on_a_newer_database(start_hub, mongodb_uri, database, fresh):
+    """One line, exit code 2; with a journal of its own as with an empty folder."""
+    options = ("--mongodb-uri", mongodb_uri, "--database", database.name)
+    hub = start_hub(*options)
+    if not fresh:
+        asker(hub)("/api/trains", chart())
+    assert hub.stop() == 0
+    make_newer(database)
+    count = database.command("dbstats")["objects"]
+    hub = start_hub(*options, folder=hub.folder, wait=False)
+    assert hub.wait(60) == 2
+    (line,) = (line for line in hub.logged if line.startswith("trainhub: "))
+    assert f"schema {SCHEMA + 1}, and this hub knows up to {SCHEMA}" in line
+    assert not any("Traceback" in line for line in hub.logged)
+    assert database.command("dbstats")["objects"] == count
+
+
+def test_a_newer_database_that_comes_later(start_hub, own_mongod):
+    """It was away at the start: the start waits no longer than 2 s for it, the hub works on and
+    writes nothing there, and says so in its log and in what is degraded."""
+    mongod = own_mongod()
+    with MongoClient(own_mongod.uri) as client:
+        make_newer(client["trainhub"])
+    mongod.terminate()
+    mongod.wait()
+    began = time.monotonic()
+    hub = start_hub("--mongodb-uri", own_mongod.uri)
+    assert time.monotonic() - began < 10  # 2 s and the process's own start, on a busy machine
+    ask = asker(hub)
+    ask("/api/trains", chart())
+    own_mongod()
+    with MongoClient(own_mongod.uri) as client:
+        database = client["trainhub"]
+        deadline = time.monotonic() + 30
+        while "schema" not in str(degraded := ask("/readyz")["degraded"]):
+            assert time.monotonic() < deadline, degraded
+            time.sleep(0.05)
+        assert f"schema {SCHEMA + 1}, and this hub knows up to {SCHEMA}" in degraded[0]
+        ask("/api/trains/12345/start", {})
+        assert database.list_collection_names() == ["meta"]
+        said = [line for line in hub.logged if "schema" in line]
+        make_newer(database, SCHEMA)
+        while ask("/readyz")["degraded"]:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        while database.events.count_documents({}) != 2:
+            assert time.monotonic() < deadline
+    assert len(said) == 1

@@ -1,0 +1,136 @@
+"""Dead letters: the documents that MongoDB will never take, in a file and in a collection.
+
+The file `dead_letters.jsonl` has one letter a line, in the order of the refusals; once it is large
+it becomes `dead_letters.jsonl.1` in place of the one before. The collection `dead_letters` has the
+newest letter of each document, cut. Neither has to be there for the hub to go on.
+"""
+
+import asyncio
+import json
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+from trainhub.adapters.schema import VERSION
+from trainhub.write_buffer import DeadLetter, Document, Store, StoreAway
+
+log = logging.getLogger("trainhub.dead_letters")
+
+COLLECTION = "dead_letters"
+# Both files together are at most twice this and one letter more.
+MOST_FILE_BYTES = 64 * 1024 * 1024
+# Characters of a document's text. The file's is enough for all that a body over HTTP can bring;
+# the collection's is for looking, and thousands of them are no burden.
+MOST_IN_FILE, MOST_IN_COLLECTION = 20_000_000, 32_768
+LONGEST_ID = 1_000
+BSON_INTS = range(-(2**63), 2**63)
+
+
+class DeadLetters:
+    """A write_buffer.DeadLetters: first the file, then the collection of `store`."""
+
+    def __init__(self, path: Path, store: Store) -> None:
+        self._path = path
+        self._store = store
+        # Two flushes never run at once; whoever calls besides them waits here.
+        self._busy = asyncio.Lock()
+
+    async def keep(self, letters: Sequence[DeadLetter]) -> None:
+        at = datetime.now(UTC)
+        async with self._busy:
+            # In a thread: the text of a large document and a slow disk both take their time.
+            kept = await asyncio.to_thread(self._to_file, letters, at)
+            try:
+                await self._store.write(COLLECTION, kept)
+            except StoreAway as error:
+                log.warning(
+                    "%d letters are in %s and not in MongoDB (%s)",
+                    *(len(kept), self._path.name, type(error).__name__),
+                )
+
+    def _to_file(self, letters: Sequence[DeadLetter], at: datetime) -> list[Document]:
+        """Append the letters to the file; returns those for the collection."""
+        whole = [_letter(each, at) for each in letters]
+        try:
+            for letter in whole:
+                self._append(_line(letter))
+        except OSError as error:
+            log.error("%s cannot be written: %s", self._path, error.strerror)
+        return [{**each, "document": each["document"][:MOST_IN_COLLECTION]} for each in whole]
+
+    def _append(self, line: bytes) -> None:
+        """Returns when the line is on disk."""
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT
+        file = os.open(self._path, flags, 0o600)
+        try:
+            size = os.fstat(file).st_size
+            if size and size + len(line) > MOST_FILE_BYTES:
+                os.replace(self._path, self._path.with_name(f"{self._path.name}.1"))
+                os.close(file)
+                file, size = os.open(self._path, flags, 0o600), 0
+            if size and os.pread(file, 1, size - 1) != b"\n":
+                line = b"\n" + line  # a crash cut the last one short
+            while line:
+                line = line[os.write(file, line) :]
+            os.fsync(file)
+        finally:
+            os.close(file)
+
+
+def _letter(letter: DeadLetter, at: datetime) -> Document:
+    """What is kept of a letter. All of it can be stored, whatever the document is."""
+    document, collection = letter.document or {}, letter.change.collection
+    name, seq = _plain(letter.change.id), document.get("seq")
+    text = as_text(letter.document)
+    return {
+        "_id": f"{collection}/{name}",
+        "epoch": _plain(document.get("epoch")),
+        # Of a document whose own is no number, the letter gives way to any other.
+        "seq": seq if type(seq) is int and seq in BSON_INTS else -1,
+        "schema": VERSION,
+        "at": at,
+        "collection": collection,
+        "documentId": name,
+        "reason": letter.reason,
+        "characters": len(text),
+        "document": text[:MOST_IN_FILE],
+    }
+
+
+def _line(letter: Document) -> bytes:
+    fields = {**letter, "at": letter["at"].isoformat(timespec="milliseconds")}
+    return json.dumps(fields).encode() + b"\n"
+
+
+def _plain(value: Any) -> str:
+    """The value as a text that UTF-8 can hold, and not a long one."""
+    text = value if isinstance(value, str) else _part(value)
+    return text[:LONGEST_ID].encode("utf-8", "replace").decode()
+
+
+def as_text(document: Any) -> str:
+    """A document as JSON in ASCII; what JSON cannot hold is shown as Python does, or by its type.
+
+    Half of a surrogate pair, NUL and a number of any size come through as they are.
+    """
+    try:
+        return json.dumps(document, default=_shown)
+    except Exception:  # whatever it is, there is a letter
+        if isinstance(document, Mapping):
+            fields = (f"{as_text(_plain(key))}: {_part(value)}" for key, value in document.items())
+            return "{" + ", ".join(fields) + "}"
+        return _part(document)
+
+
+def _part(value: Any) -> str:
+    try:
+        return json.dumps(value, default=_shown)
+    except Exception:
+        return json.dumps(f"<{type(value).__name__}>")
+
+
+def _shown(value: Any) -> str:
+    return value.isoformat() if isinstance(value, date) else ascii(value)
