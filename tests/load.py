@@ -31,6 +31,9 @@ MARKS = {
     "UNDO_NO_SHOW": ("NO_SHOW_UNDONE", "DUE"),
 }
 FROM = {"DUE": ("MARK_BOARDED", "MARK_NO_SHOW"), "NT": ("UNDO_NO_SHOW",), "ABOARD": ()}
+# Who never boards is marked for as long as the load goes on.
+NEVER_BOARD = range(1, PEOPLE + 1, 2)
+MOST_DELAY = 2_880
 
 
 class Refused(Exception):
@@ -119,13 +122,15 @@ class Crew:
         head["key"] = f"{self.run}#{self._number}"
         kind = self.chance.random()
         pnr = self.chance.choice(list(self.states))
-        if kind < 0.6 and FROM[self.states[pnr]]:
-            mark = self.chance.choice(FROM[self.states[pnr]])
+        marks = FROM[self.states[pnr]]
+        if int(pnr[-2:]) in NEVER_BOARD:
+            marks = [mark for mark in marks if mark != "MARK_BOARDED"]
+        if kind < 0.6 and marks:
+            mark = self.chance.choice(marks)
             fields = {"pnr": pnr, "index": 1}
             return {"type": mark, **head, **fields}, MARKS[mark][0], fields
         if kind < 0.8:
-            minutes = self._number
-            fields = {"delayMinutes": minutes}
+            fields = {"delayMinutes": self._number % MOST_DELAY}
             return {"type": "SET_DELAY", **head, **fields}, "DELAY_UPDATE", fields
         fields = {"text": f"number {self._number} of {self.run}"}
         return {"type": "ANNOUNCE", **head, **fields}, "ANNOUNCEMENT", fields
