@@ -202,6 +202,22 @@ class Fleet:
 
         return asyncio.run(all_of_them())
 
+    def drive_while(self, hub, fault):
+        """Let all crews ask for as long as `fault()` takes, a function, on a thread of its own.
+
+        No socket may break meanwhile, and no command be refused.
+        """
+        over = False
+
+        async def meanwhile(_):
+            nonlocal over
+            try:
+                await asyncio.to_thread(fault)
+            finally:
+                over = True
+
+        assert self.drive(hub, meanwhile, goes_on=lambda: not over) == 0
+
     def finish(self, hub):
         """Ask again what was in flight when a socket broke, so that the account is exact."""
         assert self.drive(hub, commands=1) == 0
@@ -231,8 +247,9 @@ class Fleet:
         """MongoDB shows the same, every event once, and nothing older than the hub."""
         run = database.runs.find_one({"_id": crew.run})
         assert (run["seq"], run["delayMinutes"]) == (train["seq"], train["delayMinutes"]), crew.run
-        found = {p["pnr"]: p["state"] for p in database.passengers.find({"run": crew.run})}
-        assert found == {p["pnr"]: p["state"] for p in people}, crew.run
+        found = {p["pnr"]: p for p in database.passengers.find({"run": crew.run})}
+        shown = {pnr: {field: p[field] for field in people[0]} for pnr, p in found.items()}
+        assert shown == {p["pnr"]: p for p in people}, crew.run
         seqs = sorted(event["seq"] for event in database.events.find({"run": crew.run}))
         assert seqs == list(range(1, train["seq"] + 1)), crew.run
 
@@ -240,7 +257,7 @@ class Fleet:
 def logs_of(folder, database=None):
     """Each run's log, seq → (type, data): from the journal's file, and from MongoDB if given."""
     logs = defaultdict(dict)
-    with closing(sqlite3.connect(f"file:{folder}/journal.db?mode=ro", uri=True)) as journal:
+    with opened(folder) as journal:
         for run, seq, kind, text in journal.execute("SELECT run, seq, type, event FROM records"):
             logs[run][seq] = kind, json.loads(text)
     if database is not None:
@@ -269,16 +286,33 @@ def asker(hub):
     return ask
 
 
+@contextlib.contextmanager
+def opened(folder):
+    """A hub's journal, to read beside it."""
+    path = f"file:{folder}/journal.db?mode=ro"
+    with closing(sqlite3.connect(path, uri=True)) as journal:
+        yield journal
+
+
+def saved_place(folder):
+    """Up to which position MongoDB has everything, as the hub has noted it."""
+    with opened(folder) as journal:
+        found = journal.execute("SELECT position FROM readers WHERE name = 'write buffer'")
+        return next(found, (0,))[0]
+
+
+def behind(folder):
+    """How many records MongoDB is not known to have."""
+    with opened(folder) as journal:
+        (head,) = journal.execute("SELECT coalesce(max(position), 0) FROM records").fetchone()
+    return head - saved_place(folder)
+
+
 async def settled(hub, seconds=60):
-    """Wait until MongoDB has all that the journal has."""
-    ask = asker(hub)
+    """Wait until the hub has noted that MongoDB has all that the journal has."""
     async with asyncio.timeout(seconds):
-        while True:
-            buffer = await asyncio.to_thread(ask, "/api/monitor")
-            buffer = buffer["writeBuffer"]
-            if not buffer["depth"] + buffer["behind"]:
-                return
-            await asyncio.sleep(0.1)
+        while behind(hub.folder):
+            await asyncio.sleep(0.02)
 
 
 def kill_later(hub, seconds):
