@@ -9,7 +9,9 @@ model is exactly what the hub must hold. Nothing here uses the hub's rules.
 import asyncio
 import contextlib
 import json
+import os
 import sqlite3
+import time
 from collections import defaultdict
 from contextlib import closing
 from random import Random
@@ -178,10 +180,10 @@ class Fleet:
         print(f"load seed {seed}")
         self.crews = [Crew(number, seed, start_date) for number in range(size)]
 
-    def begin(self, hub):
-        """Register and start each run; the hub is then driven by `drive`."""
+    def begin(self, hub, crews=None):
+        """Register and start each run, or those of some crews; `drive` then drives them."""
         ask = asker(hub)
-        for crew in self.crews:
+        for crew in self.crews if crews is None else crews:
             ask("/api/trains", crew.chart)
             ask(f"/api/trains/{crew.train_no}/start?date={crew.start_date}", {})
 
@@ -205,18 +207,19 @@ class Fleet:
     def drive_while(self, hub, fault):
         """Let all crews ask for as long as `fault()` takes, a function, on a thread of its own.
 
-        No socket may break meanwhile, and no command be refused.
+        No socket may break meanwhile, and no command be refused. Returns what `fault` gave.
         """
-        over = False
+        over, given = False, None
 
         async def meanwhile(_):
-            nonlocal over
+            nonlocal over, given
             try:
-                await asyncio.to_thread(fault)
+                given = await asyncio.to_thread(fault)
             finally:
                 over = True
 
         assert self.drive(hub, meanwhile, goes_on=lambda: not over) == 0
+        return given
 
     def finish(self, hub):
         """Ask again what was in flight when a socket broke, so that the account is exact."""
@@ -313,6 +316,26 @@ async def settled(hub, seconds=60):
     async with asyncio.timeout(seconds):
         while behind(hub.folder):
             await asyncio.sleep(0.02)
+
+
+def wait_for_a_write(hub):
+    """Until the hub has noted anew how much MongoDB holds."""
+    before = saved_place(hub.folder)
+    wait_for(lambda: saved_place(hub.folder) > before)
+
+
+def wait_for(condition, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "it did not come about in time"
+        time.sleep(0.01)
+    return found
+
+
+def seeded():
+    """A seed, from the environment or new, and the chance that it makes."""
+    seed = int(os.environ.get("SEED", Random().randrange(2**32)))
+    return seed, Random(seed)
 
 
 def kill_later(hub, seconds):

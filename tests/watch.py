@@ -5,10 +5,11 @@
   that stands alone may forget at its death what it had shown and not yet answered.
 """
 
+import asyncio
 import json
 import threading
 
-from load import MARKS, opened, saved_place
+from load import MARKS, opened, saved_place, settled
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 from pymongo.read_concern import ReadConcern
@@ -123,3 +124,13 @@ class Watch:
                     person = json.loads(text)
                     self._promised[f"{run}/{person['pnr']}/{person['index']}"] = seq
         self._place = max(self._place, place)
+
+
+def proven(hub, fleet, watch, database):
+    """Hold all accounts, once MongoDB has everything; returns the answered commands' number."""
+    fleet.finish(hub)
+    asyncio.run(settled(hub))
+    answered, _ = fleet.check(hub, database)
+    watch.check()
+    assert not [line for line in hub.logged if " ERROR " in line or "Traceback" in line]
+    return answered

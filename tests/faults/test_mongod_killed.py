@@ -1,15 +1,13 @@
 """kill -9 of mongod under load: the hub works on, and MongoDB comes to hold all of it, once."""
 
-import asyncio
 import os
 import signal
 import time
-from random import Random
 
-from load import Fleet, saved_place, settled
+from load import Fleet, seeded, wait_for, wait_for_a_write
 from mongods import embedded, embedded_uri
 from pymongo import MongoClient
-from watch import Watch
+from watch import Watch, proven
 
 # The hub waits before it starts its own mongod again, longer each time: these take the longer.
 EMBEDDED_KILLS = int(os.environ.get("MONGOD_KILLS", "5"))
@@ -67,32 +65,3 @@ def test_a_mongod_of_ones_own_is_killed(start_hub, start_mongod, capsys):
     with capsys.disabled():
         print(f"\n{OWN_KILLS} times kill -9 of a mongod of one's own, seed {seed}:")
         print(f"{answered} answered commands: 0 missing, 0 twice, 0 older in MongoDB; {watch}")
-
-
-def seeded():
-    seed = int(os.environ.get("SEED", Random().randrange(2**32)))
-    return seed, Random(seed)
-
-
-def proven(hub, fleet, watch, database):
-    """Hold all accounts, once MongoDB has everything; returns the answered commands' number."""
-    fleet.finish(hub)
-    asyncio.run(settled(hub))
-    answered, _ = fleet.check(hub, database)
-    watch.check()
-    assert not [line for line in hub.logged if " ERROR " in line or "Traceback" in line]
-    return answered
-
-
-def wait_for_a_write(hub):
-    """Until the hub has noted anew how much MongoDB holds."""
-    before = saved_place(hub.folder)
-    wait_for(lambda: saved_place(hub.folder) > before)
-
-
-def wait_for(condition, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "it did not come about in time"
-        time.sleep(0.01)
-    return found
