@@ -80,14 +80,6 @@ class Mongod:
     def thaw(self) -> None:
         self.process.send_signal(signal.SIGCONT)
 
-    @contextlib.contextmanager
-    def frozen(self):
-        self.freeze()
-        try:
-            yield
-        finally:
-            self.thaw()
-
     def last_words(self) -> list[str]:
         return (self.folder / "log").read_text(errors="replace").splitlines()[-3:]
 

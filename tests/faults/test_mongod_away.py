@@ -45,7 +45,8 @@ def test_commands_are_answered_while_mongod_is_away(how, start_hub, start_mongod
         records, size = journal_size(hub)
         with Probe(hub) as meanwhile:
             answered, took = fleet.drive_while(hub, away)
-        grown = [now - before for now, before in zip(journal_size(hub), (records, size))]
+        records_now, size_now = journal_size(hub)
+        each = (size_now - size) / (records_now - records)
         waiting, memory = behind(hub.folder), resident(hub)
         (mongod.thaw if how == "frozen" else mongod.start)()
         back = time.monotonic()
@@ -56,7 +57,7 @@ def test_commands_are_answered_while_mongod_is_away(how, start_hub, start_mongod
         everything = proven(hub, fleet, watch, client["trainhub"])
     with capsys.disabled():
         print(f"\nmongod {how} for {took:.1f} s, seed {seed}: {answered} commands answered")
-        print(f"{waiting} records waited, {grown[1] / grown[0]:.0f} bytes of journal an event,")
+        print(f"{waiting} records waited, {each:.0f} bytes of journal an event,")
         print(f"the hub has {memory:.0f} MB; MongoDB had caught up after {caught_up:.1f} s")
         print(f"mongod there: {usual}")
         print(f"mongod {how}: {meanwhile}")
