@@ -4,7 +4,8 @@ import os
 import time
 
 import pytest
-from load import Fleet, asker, behind, opened, seeded, wait_for
+from late_network import LateNetwork
+from load import Fleet, asker, behind, opened, seeded, wait_for, wait_for_a_write
 from probe import Probe
 from pymongo import MongoClient
 from watch import Watch, proven
@@ -115,6 +116,34 @@ def test_mongod_freezes_while_runs_are_new(start_hub, start_mongod, capsys):
         answered = proven(hub, fleet, watch, client["trainhub"])
     with capsys.disabled():
         print(f"\nfrozen while runs are new, seed {seed}: of {answered} answered commands")
+        print(f"0 missing, 0 twice, 0 older in MongoDB; {watch}")
+
+
+def test_a_write_arrives_long_after_it_was_given_up(start_hub, start_mongod, capsys):
+    """Newer states were written meanwhile on another connection, and stay."""
+    seed, _ = seeded()
+    fleet = Fleet(8, seed)
+    mongod = start_mongod()
+    with LateNetwork(mongod) as network:
+        hub = start_hub("--mongodb-uri", network.uri)
+        fleet.begin(hub)
+        with Watch(hub.folder, mongod.uri, "trainhub") as watch:
+
+            def held_and_given_up():
+                wait_for_a_write(hub)
+                network.hold_next_write("passengers")
+                wait_for(lambda: network.holds)
+                wait_for_a_write(hub)  # of a flush that was on its way
+                wait_for_a_write(hub)
+
+            fleet.drive_while(hub, held_and_given_up)
+            wait_for(lambda: not behind(hub.folder))
+            network.deliver()
+        with MongoClient(mongod.uri) as client:
+            answered = proven(hub, fleet, watch, client["trainhub"])
+        hub.stop()
+    with capsys.disabled():
+        print(f"\na write that came late, seed {seed}: of {answered} answered commands")
         print(f"0 missing, 0 twice, 0 older in MongoDB; {watch}")
 
 
