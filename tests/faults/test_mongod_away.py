@@ -1,4 +1,7 @@
-"""mongod frozen or gone for long under load: the hub answers all the same, and catches up."""
+"""mongod frozen or gone for long under load: the hub answers all the same, and catches up.
+
+AWAY_SECONDS=60 AWAY_COMMANDS=100000 is the long form; it takes some five minutes.
+"""
 
 import os
 import time
@@ -28,7 +31,7 @@ def test_commands_are_answered_while_mongod_is_away(how, start_hub, start_mongod
 
     def there():
         before = fleet.answered()
-        wait_for(lambda: fleet.answered() > before + COMMANDS / 2)
+        wait_for(lambda: fleet.answered() > before + min(COMMANDS / 2, 10_000))
 
     def away():
         before, start = fleet.answered(), time.monotonic()

@@ -1,4 +1,7 @@
-"""kill -9 of mongod under load: the hub works on, and MongoDB comes to hold all of it, once."""
+"""kill -9 of mongod under load: the hub works on, and MongoDB comes to hold all of it, once.
+
+MONGOD_KILLS=20 kills each as often; it takes some three minutes.
+"""
 
 import os
 import signal
