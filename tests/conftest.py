@@ -1,6 +1,7 @@
 """Fixtures that many tests share: an event loop, a real mongod, hubs."""
 
 import asyncio
+import socket
 import subprocess
 import time
 import uuid
@@ -114,3 +115,10 @@ def start_hub(tmp_path):
     for hub in started:
         if hub.process.poll() is None:
             hub.kill()
+
+
+@pytest.fixture
+def unused_port():
+    """A port that nothing listens on for now."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return taken.getsockname()[1]

@@ -5,53 +5,88 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from trainhub.journal import Answer, JournalFailed, Record
+from trainhub.domain.model import RunKey
+from trainhub.domain.snapshot import Snapshot
+from trainhub.journal import Answer, Batch, JournalFailed, Place, Record
+from trainhub.log import Reader
 from trainhub.notifications import Job
 from trainhub.write_buffer import Document, StoreAway
 
 
 class MemoryJournal:
-    """A journal.Journal without a disk. `gate`, once cleared, holds commits until it is set."""
+    """A journal.Journal without a disk. `gate`, once cleared, holds records until it is set."""
 
     def __init__(self) -> None:
         self.epoch = "e1"
         self.head = 0
+        self.size = 0
         self.records: list[Record] = []
         self.commits: list[int] = []
         self.kept: list[Answer] = []
-        self.positions: dict[str, int] = {}
+        self.snapshot_of: dict[RunKey, Snapshot] = {}
+        self.places: dict[str, Place] = {}
+        self.over: dict[RunKey, float] = {}
+        self.trimmed = 0
         self.gate = asyncio.Event()
         self.gate.set()
         self.broken = False
 
-    async def commit(self, records: Sequence[Record], answers: Sequence[Answer] = ()) -> None:
+    async def commit(self, batch: Batch) -> None:
         await asyncio.sleep(0)
-        await self.gate.wait()
+        if batch.records:
+            await self.gate.wait()
         if self.broken:
             raise JournalFailed("no disk")
-        self.records += records
-        self.kept += answers
-        self.commits.append(len(records))
-        self.head = self.records[-1].position
+        self.records += batch.records
+        self.kept += batch.answers
+        self.snapshot_of |= batch.snapshots
+        self.places |= {place.reader: self._with_ahead(place) for place in batch.places}
+        self.over |= {retired.run: retired.at for retired in batch.retired}
+        if batch.records:
+            self.commits.append(len(batch.records))
+            self.head = batch.records[-1].position
+
+    def _with_ahead(self, place: Place) -> Place:
+        before = self.places[place.reader].ahead if place.reader in self.places else {}
+        ahead = {**before, **place.ahead}.items()
+        beyond = {name: at for name, at in ahead if at > place.position}
+        return Place(place.reader, place.position, beyond)
 
     async def read(self, after: int, limit: int) -> list[Record]:
         await asyncio.sleep(0)
         return [record for record in self.records if record.position > after][:limit]
 
+    async def unfolded(self, after: int, limit: int, kept: int) -> list[Record]:
+        return [record for record in await self.read(after, limit) if record.run not in self.over]
+
+    async def snapshots(self) -> dict[RunKey, Snapshot]:
+        return self.snapshot_of
+
+    async def retired(self) -> dict[RunKey, float]:
+        return self.over
+
     async def answers(self) -> list[Answer]:
         return self.kept
 
-    async def forget_answers(self, before: float) -> None:
-        self.kept = [answer for answer in self.kept if answer.at >= before]
+    async def place(self, reader: str) -> Place:
+        return self.places.get(reader, Place(reader, 0, {}))
 
-    async def position(self, reader: str) -> int:
-        return self.positions.get(reader, 0)
+    async def trim(self, up_to: int) -> None:
+        self.trimmed = max(self.trimmed, up_to)
 
-    async def save_position(self, reader: str, position: int) -> None:
-        self.positions[reader] = position
+    async def forget(self, answers_before: float, retired_before: float) -> None:
+        self.kept = [answer for answer in self.kept if answer.at >= answers_before]
 
     async def close(self) -> None:
         pass
+
+
+async def save(journal: MemoryJournal, reader: Reader) -> None:
+    """Keep a reader's place, as the hub does on its timer."""
+    place = reader.place()
+    if place is not None:
+        await journal.commit(Batch(places=[place]))
+        reader.has_saved(place)
 
 
 class Ear:

@@ -137,10 +137,10 @@ async def test_answers_are_kept_for_a_day(make_hub):
     hub = await started(make_hub(journal, lambda: now))
     await hub.execute(HELLO, ADMIN, "k")
     now += timedelta(seconds=KEPT_SECONDS)
-    await hub.forget_answers()
+    await hub.forget()
     assert len(journal.kept) == 1
     now += timedelta(seconds=1)
-    await hub.forget_answers()
+    await hub.forget()
     assert journal.kept == []
     seq = hub.state(RUN).seq
     assert (await hub.execute(HELLO, ADMIN, "k"))["seq"] == seq + 1

@@ -16,7 +16,7 @@ LAYERS = (
     ("trainhub.web", "trainhub.adapters"),
     ("trainhub.demo", "trainhub.session", "trainhub.charts"),
     ("trainhub.hub",),
-    ("trainhub.rooms", "trainhub.documents", "trainhub.answers"),
+    ("trainhub.rooms", "trainhub.documents", "trainhub.answers", "trainhub.retention"),
     (
         "trainhub.protocol",
         "trainhub.history",
@@ -24,6 +24,7 @@ LAYERS = (
         "trainhub.write_buffer",
         "trainhub.notifications",
     ),
+    ("trainhub.log",),
     ("trainhub.journal",),
     ("trainhub.settings", "trainhub.timetable"),
     ("trainhub.domain",),

@@ -4,7 +4,7 @@ import asyncio
 import logging
 
 import pytest
-from fakes import MemoryJournal, Postbox
+from fakes import MemoryJournal, Postbox, save
 from railway import MORNING, PEOPLE, RUN, TRAIN, Driver, person, register
 from voyage import to_its_end, voyages
 
@@ -13,7 +13,8 @@ from trainhub.domain import commands as c
 from trainhub.domain import events as e
 from trainhub.domain.model import Level, Role
 from trainhub.identity import Identity
-from trainhub.journal import CATCH_UP, Log, Reader, Record
+from trainhub.journal import Batch, Place, Record
+from trainhub.log import CATCH_UP, Log, Reader
 from trainhub.notifications import AT_ONCE, TRIES, Channel, Job, Notifications, jobs
 
 ADMIN = Identity("control", Role.ADMIN, frozenset({"*"}))
@@ -230,7 +231,7 @@ async def test_enqueueing_never_waits_for_a_sender_that_hangs(make_hub):
     queue = make_queue(sender, lambda record: list(jobs(hub.state(record.run), record)))
     reader = Reader("notifications", journal, queue)
     await reader.open()
-    hub.readers = [reader]
+    hub.follow(reader)
     await hub.execute(register(), ADMIN)
     await hub.execute(c.StartJourney(**TRAIN), ADMIN)
     await hub.execute(c.MarkNoShow(**TRAIN, pnr="4512345601", index=1), ADMIN)
@@ -406,7 +407,7 @@ async def test_a_record_s_place_is_kept_until_all_its_jobs_are_done():
     journal = MemoryJournal()
     queue = make_queue(sender, two_each)
     reader = Reader("notifications", journal, queue)
-    await journal.commit(records(1, 2))
+    await journal.commit(Batch(records(1, 2)))
     await reader.catch_up()
     await queue.drain()
     assert queue.sent == 3
@@ -414,6 +415,46 @@ async def test_a_record_s_place_is_kept_until_all_its_jobs_are_done():
     sender.refused.clear()
     await queue.drain()
     assert reader.done == 2
+
+
+@pytest.mark.gen_test
+async def test_a_job_whose_success_was_recorded_is_not_sent_again():
+    """An older one holds the place back; after a crash it comes again, and the younger do not."""
+    journal, sender = MemoryJournal(), Choosy("j2")
+    await journal.commit(Batch(records(1, 5)))
+    queue, reader = await notifying(journal, sender)
+    await queue.drain()
+    assert queue.sent == 4
+    await save(journal, reader)
+    assert await journal.place("notified") == Place("notified", 1, {"j3": 3, "j4": 4, "j5": 5})
+    sender = Choosy()
+    queue, reader = await notifying(journal, sender)
+    await queue.drain()
+    assert [job.id for job in sender.jobs] == ["j2"]
+    assert queue.ahead == {}
+    await save(journal, reader)
+    assert await journal.place("notified") == Place("notified", 5, {})
+
+
+@pytest.mark.gen_test
+async def test_a_job_is_sent_again_if_the_crash_came_before_its_success_was_recorded():
+    """At least once: what the disk does not say was done is done."""
+    journal, sender = MemoryJournal(), Choosy()
+    await journal.commit(Batch(records(1, 3)))
+    queue, _ = await notifying(journal, sender)
+    await queue.drain()
+    queue, _ = await notifying(journal, sender)
+    await queue.drain()
+    assert [job.id for job in sender.jobs] == ["j1", "j2", "j3"] * 2
+
+
+async def notifying(journal, sender):
+    """A queue as a hub starts it, with the reader that feeds it."""
+    queue = make_queue(sender)
+    reader = Reader("notified", journal, queue)
+    queue.resume((await reader.open()).ahead)
+    await reader.catch_up()
+    return queue, reader
 
 
 @pytest.mark.gen_test

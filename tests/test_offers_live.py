@@ -20,7 +20,7 @@ from trainhub.domain.errors import (
 )
 from trainhub.domain.model import OfferState, Role
 from trainhub.identity import ANONYMOUS, Identity
-from trainhub.journal import Reader
+from trainhub.log import Reader
 from trainhub.write_buffer import WriteBuffer
 
 HERE = frozenset({"12345"})
@@ -458,7 +458,7 @@ def writing(hub, journal, store):
         lambda: hub.log.append(),
     )
     reader = Reader("write buffer", journal, buffer)
-    hub.readers = [reader]
+    hub.follow(reader)
     return buffer, reader
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import sqlite3
@@ -324,6 +325,47 @@ def test_an_empty_folder_takes_its_live_runs_from_mongodb(
     wait_for(lambda: database.runs.find_one({"_id": RUN, "departed": True, "seq": 4}))
 
 
+def test_a_journal_at_its_limit_takes_no_commands_until_mongodb_is_back(
+    start_hub, unused_port, mongodb_uri, database
+):
+    """A warning at half, then 503 and no loss; the hub lives on, and so it does after a restart."""
+    small = ("--journal-limit", "1")
+    hub = start_hub("--mongodb-uri", f"mongodb://127.0.0.1:{unused_port}", *small)
+    control = Control(hub)
+    control.ask("/api/trains", chart())
+    said = 0
+    while announce(control) == 200:
+        said += 1
+    assert said > 500
+    assert any("of 1 MB, as MongoDB" in line for line in hub.logged)
+    assert any("the journal has" in line for line in control.ask("/readyz")["degraded"])
+    assert control.ask("/api/trains/12345")["seq"] == 1 + said
+    assert hub.stop() == 0
+    options = ("--mongodb-uri", mongodb_uri, "--database", database.name)
+    hub = start_hub(*options, *small, folder=hub.folder)
+    control = Control(hub)
+    wait_for(lambda: announce(control) == 200)
+    wait_for(lambda: database.events.count_documents({"run": RUN}) == 2 + said)
+    wait_for(lambda: control.ask("/readyz")["degraded"] == [])
+
+
+def test_a_start_says_from_what_and_how_fast(start_hub, mongodb_uri, database):
+    """From a snapshot and what came after it, with MongoDB or not: one line in the log."""
+    options = ("--mongodb-uri", mongodb_uri, "--database", database.name)
+    hub = start_hub(*options)
+    control = Control(hub)
+    control.ask("/api/trains", chart())
+    for _ in range(250):
+        announce(control)
+    wait_for(lambda: "1 snapshots" in check(hub.folder).stdout)
+    before = control.ask("/api/trains/12345")
+    hub.kill()
+    hub = start_hub(*options, folder=hub.folder)
+    assert Control(hub).ask("/api/trains/12345") == before
+    (line,) = [line for line in hub.logged if "1 runs from 1 snapshots" in line]
+    assert re.search(r"251 journal records in \d+\.\d+ s", line)
+
+
 # --- what it refuses ----------------------------------------------------------------------------
 
 
@@ -408,10 +450,3 @@ def _mongods(folder):
 def _embedded_uri(folder):
     name = str(folder / "mongodb" / "mongod.sock").replace("/", "%2F")
     return f"mongodb://{name}/?directConnection=true"
-
-
-@pytest.fixture
-def unused_port():
-    """A port that nothing listens on for now."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return taken.getsockname()[1]

@@ -21,6 +21,7 @@ TEXTS = {
     "charts": ("a", "b", "c", Path("c")),
     "anonymous": ("on", "on", "off", False),
     "max_connections": ("1", "1000000", "7", 7),
+    "journal_limit": ("1", "2", "300", 300),
     "log_format": ("text", "text", "json", "json"),
     "timetable": ("a.json", "b.json", "c.json.gz", Path("c.json.gz")),
     "demo_speed": ("0.1", "10000", "2.5", 2.5),

@@ -8,7 +8,7 @@ from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
-from fakes import MemoryJournal, MemoryStore
+from fakes import MemoryJournal, MemoryStore, save
 from railway import MORNING, RUN, TRAIN, register
 
 from trainhub import write_buffer
@@ -18,7 +18,8 @@ from trainhub.domain.errors import Unavailable
 from trainhub.domain.events import Announcement
 from trainhub.domain.model import Level, Role
 from trainhub.identity import Identity
-from trainhub.journal import Log, Reader, Record
+from trainhub.journal import Record
+from trainhub.log import Log, Reader
 from trainhub.write_buffer import BACKOFF, Change, StoreAway, WriteBuffer
 
 ADMIN = Identity("control", Role.ADMIN, frozenset({"*"}))
@@ -254,15 +255,15 @@ async def test_a_saved_place_is_never_ahead_of_the_store():
         for seq in range(4, 10):
             await until(lambda: len(store.calls) > len(store.bulks))
             await log.append(RUN, seq, [record(1).event])
-            await reader.save()
-            saved = await journal.position("write buffer")
+            await save(journal, reader)
+            saved = (await journal.place("write buffer")).position
             assert {f"d{n}" for n in range(1, saved + 1)} <= {name for _, name in store.documents}
             await store.let_one_through()
         assert saved > 3
         store.let_all_through()
         await until(lambda: buffer.oldest is None)
-    await reader.save()
-    assert await journal.position("write buffer") == 9
+    await save(journal, reader)
+    assert (await journal.place("write buffer")).position == 9
 
 
 # --- nothing before the journal has it ------------------------------------------------------
@@ -297,7 +298,7 @@ async def test_nothing_is_written_that_is_not_in_the_journal(make_hub):
     )
     reader = Reader("write buffer", journal, buffer)
     await reader.open()
-    hub.readers = [reader]
+    hub.follow(reader)
     await hub.execute(register(), ADMIN)
     journal.gate.clear()
     starting = asyncio.ensure_future(hub.execute(c.StartJourney(**TRAIN), ADMIN))
@@ -512,9 +513,9 @@ async def test_what_does_not_fit_stays_in_the_journal(clock):
     for _ in range(20):
         await buffer.flush()
         await reader.catch_up()
-    await reader.save()
+    await save(journal, reader)
     assert len(store.documents) == 100
-    assert await journal.position("write buffer") == 100
+    assert (await journal.place("write buffer")).position == 100
 
 
 @pytest.mark.gen_test

@@ -62,13 +62,18 @@ class Answers:
         while len(self._answers) > self._most:
             del self._answers[next(iter(self._answers))]
 
-    def forget(self, before: float) -> None:
-        """Let go of the answers given before that time; they stand in the order of their times."""
+    def forget(self, before: float) -> float:
+        """Let go of the answers given before that time; they stand in the order of their times.
+
+        Returns the time before which none is held any more, which is later if there were too many.
+        """
         while self._answers:
             name = next(iter(self._answers))
-            if self._answers[name].at >= before:
-                return
+            oldest = self._answers[name].at
+            if oldest >= before:
+                return oldest if len(self._answers) >= self._most else before
             del self._answers[name]
+        return before
 
 
 def _mark_of(command: Command) -> str:

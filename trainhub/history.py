@@ -19,9 +19,12 @@ class History:
         self._records: dict[RunKey, deque[Record]] = {}
 
     def add(self, record: Record) -> None:
+        """Keep the run's next record; after a gap, what is before it is of no use."""
         records = self._records.get(record.run)
         if records is None:
             records = self._records[record.run] = deque(maxlen=self._kept)
+        elif records[-1].seq + 1 != record.seq:
+            records.clear()
         records.append(record)
 
     def since(self, run: RunKey, seq: int) -> Sequence[Record] | None:

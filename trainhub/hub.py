@@ -23,14 +23,17 @@ from trainhub.domain.errors import (
     UnknownOffer,
     UnknownTrain,
 )
-from trainhub.domain.events import Event, may_be_told
+from trainhub.domain.events import Event, TrainRegistered, may_be_told
 from trainhub.domain.model import Role, RunKey, RunStatus, person_key, run_key
+from trainhub.domain.snapshot import Snapshot, resume, take
 from trainhub.domain.train import TrainState, fold
 from trainhub.domain.views import figures, run_view
 from trainhub.history import History
 from trainhub.identity import Identity, Standing, require, require_own
-from trainhub.journal import Journal, JournalFailed, Log, Reader, Record
+from trainhub.journal import Batch, Journal, JournalFailed, Record, Retired
+from trainhub.log import LIMIT, Log, Reader
 from trainhub.protocol import Since, error_fields, event_message, figure_message, run_fields
+from trainhub.retention import KEPT, Retention
 from trainhub.rooms import Listener, Rooms
 
 log = logging.getLogger("trainhub.hub")
@@ -40,8 +43,14 @@ Clock = Callable[[], datetime]
 
 # Rooms one socket may be in (protocol.md); whoever has no token counts as a passenger.
 PASSENGER_ROOMS, STAFF_ROOMS = 4, 64
+# The first reader of the log: what the rooms were told.
+DELIVERED = "delivered"
 # How long a run that has ended can still be read.
 KEEP_ENDED = timedelta(hours=6)
+# For how many days the name of a run that has left the hub is not given anew.
+KEEP_RETIRED_DAYS = 100
+# How many records are taken from the journal at once while the runs are loaded.
+LOAD = 5_000
 # What is in service, the surest sign first, for a train that is named without its date.
 _IN_SERVICE = (RunStatus.RUNNING, RunStatus.SCHEDULED, RunStatus.COMPLETED, RunStatus.CANCELLED)
 
@@ -55,18 +64,22 @@ class Hub:
         rooms: Rooms,
         clock: Clock,
         on_failure: Callable[[BaseException], None],
+        journal_limit: int = LIMIT,
     ) -> None:
         self._journal = journal
         self._clock = clock
         self.rooms = rooms
-        self.log = Log(journal, self._committed, on_failure)
-        self.readers: list[Reader] = []
+        self.log = Log(journal, self._committed, on_failure, journal_limit)
+        told = Reader(DELIVERED, journal, rooms)
+        told.skip()  # nobody is there yet who could be told of what is in the log
+        self.readers = [told]
         self._history = History()
+        self._retention = Retention()
         self._answers = Answers()
         self._runs: dict[RunKey, TrainState] = {}
         self._by_train: dict[str, dict[RunKey, TrainState]] = {}
-        # Runs that were here and are in the log: their numbers are not given anew.
-        self._retired: set[RunKey] = set()
+        # Runs that were here, and since when they are over (seconds since 1970).
+        self._retired: dict[RunKey, float] = {}
         self._figures_due: set[RunKey] = set()
         self.loaded = False
 
@@ -82,6 +95,10 @@ class Hub:
         if not self.loaded:
             raise Unavailable("the hub is starting and loads its runs: try again in a moment")
         self.log.check()
+
+    def follow(self, *readers: Reader) -> None:
+        """Let these read the log too, after the rooms."""
+        self.readers += readers
 
     # --- finding a run ----------------------------------------------------------------------
 
@@ -153,6 +170,7 @@ class Hub:
 
         `signed` are the user and the key under which the result is kept.
         """
+        self.log.check_room()
         now = self._clock()
         first = state.seq + 1
         events = state.carry_out(command, now)
@@ -160,12 +178,6 @@ class Hub:
         result = _result(command, state, events)
         answer = signed and self._answers.keep(*signed, command, result, now.timestamp())
         return result, self.log.append(state.run, first, events, answer or None)
-
-    async def forget_answers(self) -> None:
-        """Let go of the answers that are over a day old."""
-        before = self._clock().timestamp() - KEPT_SECONDS
-        self._answers.forget(before)
-        await self._journal.forget_answers(before)
 
     async def _batch(self, batch: c.Batch, identity: Identity, key: str | None) -> dict[str, Any]:
         """Each mark is a command of its own, with its own key if the batch has one."""
@@ -187,7 +199,9 @@ class Hub:
         return {"marks": [_marked(*pair) for pair in zip(batch.marks, results, strict=True)]}
 
     async def expire_offers(self) -> None:
-        """Close the offers whose time is over, on every run."""
+        """Close the offers whose time is over, on every run; later, while the log is full."""
+        if self.log.full:
+            return
         now = self._clock()
         for state in [s for s in self._runs.values() if s.open_by_berth]:
             if min(o.made.expires_at for o in state.open_by_berth.values()) <= now:
@@ -220,8 +234,8 @@ class Hub:
     def _committed(self, records: list[Record]) -> None:
         for record in records:
             self._history.add(record)
+            self._retention.add(record)
             self._figures_due.add(record.run)
-        self.rooms.deliver(records)
         for reader in self.readers:
             reader.offer(records)
 
@@ -322,46 +336,91 @@ class Hub:
             self.rooms.broadcast_to_train(run, self.rooms.frame(message))
         self.rooms.flush()
 
-    def retire(self) -> None:
+    async def save_places(self) -> None:
+        """Keep how far each reader has got."""
+        moved = [(r, place) for r in self.readers if (place := r.place()) is not None]
+        if moved:
+            await self.log.keep(Batch(places=[place for _, place in moved]))
+        for reader, place in moved:
+            reader.has_saved(place)
+
+    async def tidy(self) -> None:
+        """Take the snapshots that are due, and trim from the journal what nobody needs."""
+        kept = 0 if self.log.filling else KEPT
+        for state in list(self._runs.values()):
+            if self._retention.due(state, self.log.last, kept):
+                self._retention.saved(state.run, state.seq)
+                await self.log.keep(Batch(snapshots={state.run: take(state)}))
+        done = min(reader.saved for reader in self.readers)
+        await self._journal.trim(self._retention.trimmable(self._journal.head, done, kept))
+
+    async def retire(self) -> None:
         """Forget the runs that ended long ago, once every reader has all of them."""
-        if self.log.busy or any(reader.behind for reader in self.readers):
-            return
-        before = self._clock() - KEEP_ENDED
-        for state in [s for s in self._runs.values() if s.ended_at and s.ended_at < before]:
-            train_no = run_fields(state.run)["trainNo"]
-            del self._runs[state.run]
-            self._retired.add(state.run)
-            del self._by_train[train_no][state.run]
-            if not self._by_train[train_no]:
-                del self._by_train[train_no]
-            self._history.forget(state.run)
-            self.rooms.close(state.run)
+        now = self._clock()
+        done = min(reader.saved for reader in self.readers)
+        for state in [
+            s for s in self._runs.values() if s.ended_at and s.ended_at < now - KEEP_ENDED
+        ]:
+            if self._retention.is_done(state, done):
+                await self._retire(state, now.timestamp())
+
+    async def _retire(self, state: TrainState, now: float) -> None:
+        run, train_no = state.run, run_fields(state.run)["trainNo"]
+        registered = self._retention.registered(run)
+        self._retired[run] = now
+        del self._runs[run]
+        del self._by_train[train_no][run]
+        if not self._by_train[train_no]:
+            del self._by_train[train_no]
+        self._history.forget(run)
+        self._retention.forget(run)
+        self.rooms.close(run)
+        await self.log.keep(Batch(retired=[Retired(run, registered, now)]))
+
+    async def forget(self) -> None:
+        """Let go of the answers that are over a day old, and of runs that are long over."""
+        now = self._clock().timestamp()
+        answers = self._answers.forget(now - KEPT_SECONDS)
+        retired = now - KEEP_RETIRED_DAYS * 24 * 3600
+        for run in [run for run, at in self._retired.items() if at < retired]:
+            del self._retired[run]
+        await self._journal.forget(answers, retired)
 
     # --- starting ---------------------------------------------------------------------------
 
     async def load(self) -> int:
-        """Fold the journal into the runs, before anything is asked; returns its records' number."""
+        """Take up the runs from their snapshots and the records since; returns these' number."""
         start, count, position = time.monotonic(), 0, 0
-        while records := await self._journal.read(position, 5_000):
+        snapshots = await self._journal.snapshots()
+        self._retired = await self._journal.retired()
+        while records := await self._journal.unfolded(position, LOAD, KEPT):
             for record in records:
-                self._replay(record)
+                self._replay(record, snapshots)
             position = records[-1].position
             count += len(records)
         self._answers.load(await self._journal.answers())
         took = time.monotonic() - start
-        log.info("%d runs from %d journal records in %.2f s", len(self._runs), count, took)
+        log.info(
+            "%d runs from %d snapshots and %d journal records in %.2f s",
+            *(len(self._runs), len(snapshots), count, took),
+        )
         return count
 
-    def _replay(self, record: Record) -> None:
-        state = self._runs.get(record.run) or TrainState(record.run)
-        if record.seq != state.seq + 1:
-            raise JournalFailed(
-                f"{record.run} has seq {record.seq} after {state.seq} in the journal: "
-                "restore the data folder from a copy, or start with an empty one"
-            )
-        self._adopt(state)
-        state.evolve(record.event)
+    def _replay(self, record: Record, snapshots: Mapping[RunKey, Snapshot]) -> None:
+        run, event = record.run, record.event
+        state, snapshot = self._runs.get(run), snapshots.get(run)
+        if state is None and snapshot is not None and isinstance(event, TrainRegistered):
+            self._adopt(_resumed(run, event, snapshot))
+        elif state is None or record.seq > state.seq:
+            state = state or TrainState(run)
+            if record.seq != state.seq + 1:
+                raise _unbelievable(f"{run} has seq {record.seq} after {state.seq}")
+            self._adopt(state)
+            state.evolve(event)
         self._history.add(record)
+        self._retention.add(record)
+        if snapshot is not None and record.seq == 1:
+            self._retention.saved(run, snapshot.seq)
 
     async def restore(self, runs: Mapping[RunKey, Sequence[Event]]) -> None:
         """Take the runs that another log has kept, each with its events, into this one."""
@@ -369,6 +428,19 @@ class Hub:
             self._adopt(fold(run, events))
             self.log.append(run, 1, events)
         await self.log.append()
+
+
+def _resumed(run: RunKey, registered: TrainRegistered, snapshot: Snapshot) -> TrainState:
+    try:
+        return resume(run, registered, snapshot)
+    except ValueError as error:
+        raise _unbelievable(str(error)) from error
+
+
+def _unbelievable(what: str) -> JournalFailed:
+    return JournalFailed(
+        f"{what} in the journal: restore the data folder from a copy, or start with an empty one"
+    )
 
 
 def _told(records: Iterable[Record], standing: Standing) -> list[dict[str, Any]]:

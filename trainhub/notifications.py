@@ -9,7 +9,7 @@ import hashlib
 import logging
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
@@ -160,6 +160,10 @@ class Notifications:
         self._queue: deque[Job] = deque()
         # Tries of each job not yet done with, in the order in which they came.
         self._tries: dict[Job, int] = {}
+        # Jobs done with though an older one is not: id → position. And those of them that were so
+        # before the hub was last stopped, until their records have come by again.
+        self.ahead: dict[str, int] = {}
+        self._sent_before: set[str] = set()
         self._busy = asyncio.Lock()
         self.sent = self.failed = self.retried = 0
 
@@ -176,11 +180,19 @@ class Notifications:
         first = next(iter(self._tries), None)
         return None if first is None else first.position
 
+    def resume(self, ahead: Mapping[str, int]) -> None:
+        """Know again, before any record is taken, which jobs are done with already."""
+        self.ahead |= ahead
+        self._sent_before |= ahead.keys()
+
     def take(self, records: Sequence[Record]) -> None:
         for record in records:
             for job in self._make(record):
-                self._queue.append(job)
-                self._tries[job] = 0
+                if job.id in self._sent_before:
+                    self._sent_before.discard(job.id)
+                else:
+                    self._queue.append(job)
+                    self._tries[job] = 0
 
     async def drain(self) -> None:
         """Give the sender each job that waits now; those that fail wait for the next drain."""
@@ -201,7 +213,17 @@ class Notifications:
             self._failed(job, error)
         else:
             self.sent += 1
-            del self._tries[job]
+            self._done(job)
+
+    def _done(self, job: Job) -> None:
+        first = self.oldest
+        del self._tries[job]
+        self.ahead[job.id] = job.position
+        oldest = self.oldest
+        if oldest != first:
+            self.ahead = {
+                name: at for name, at in self.ahead.items() if oldest is not None and at >= oldest
+            }
 
     def _failed(self, job: Job, error: Exception) -> None:
         self._tries[job] += 1
@@ -210,5 +232,5 @@ class Notifications:
             self._queue.append(job)
             return
         self.failed += 1
-        del self._tries[job]
+        self._done(job)
         log.error("job %s is given up after %d tries: %r", job.id, TRIES, error)

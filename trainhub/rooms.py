@@ -3,8 +3,9 @@
 A room is the sockets subscribed to one run. There is no call that reaches all trains.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Protocol
 
 from trainhub.domain.events import Audience, Everyone, User
@@ -35,7 +36,12 @@ class Rooms:
 
     Sends gather until `flush`, so that a socket gets all that one commit brings it in one write.
     `frame` turns JSON into what goes on the wire: an event is encoded once, whoever hears it.
+    As a reader of the log they have told what they have taken, and are never full.
     """
+
+    full = False
+    oldest = None
+    ahead: Mapping[str, int] = MappingProxyType({})
 
     def __init__(self, table: dict[RunKey, Room], frame: Callable[[bytes], bytes]) -> None:
         self._table = table
@@ -122,7 +128,7 @@ class Rooms:
             else:
                 self.send_to_ttes(run, frame)
 
-    def deliver(self, records: Iterable[Record]) -> None:
+    def take(self, records: Iterable[Record]) -> None:
         """Tell each record to those in its run's room who may hear it, and flush."""
         for record in records:
             if record.run in self._table:

@@ -1,6 +1,7 @@
 """The composition root: builds the hub, starts its timers, and stops it all in order."""
 
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -28,7 +29,8 @@ from trainhub.domain.errors import Unavailable
 from trainhub.domain.model import Role
 from trainhub.hub import Clock, Hub
 from trainhub.identity import ALL_TRAINS, BadKeys, Identity, Tokens, load_keys
-from trainhub.journal import JournalFailed, Reader, Record
+from trainhub.journal import Batch, JournalFailed, Place, Record
+from trainhub.log import Reader
 from trainhub.notifications import Job, Notifications
 from trainhub.rooms import Rooms
 from trainhub.settings import (
@@ -56,8 +58,10 @@ log = logging.getLogger("trainhub.server")
 OK, BAD_START, JOURNAL_LOST = 0, 2, 3
 
 # Milliseconds between the calls of a timer.
-DRAIN_EVERY, FLUSH_EVERY, FIGURES_EVERY = 200, 100, 1_000
-EXPIRE_EVERY, RETIRE_EVERY, FORGET_EVERY = 1_000, 60_000, 600_000
+DRAIN_EVERY, FLUSH_EVERY, SAVE_EVERY, FIGURES_EVERY = 200, 100, 200, 1_000
+EXPIRE_EVERY, TIDY_EVERY, RETIRE_EVERY, FORGET_EVERY = 1_000, 1_000, 60_000, 600_000
+# The log's readers beside the rooms, by the names under which the journal keeps their places.
+NOTIFIED, FLUSHED = "notified", "flushed"
 # Seconds at the end for what is still to be written; the rest waits in the journal.
 LAST_FLUSH = 1.5
 RETRY_AFTER_MS = 3_000
@@ -164,7 +168,8 @@ class Server:
             fast = demo.Clock(await _last_moment(journal), settings.demo_speed)
             self._clock = fast
         rooms = Rooms(TrainSocket.rooms, text_frame)
-        self.hub = hub = Hub(journal, rooms, self._clock, self._journal_failed)
+        limit = settings.journal_limit << 20
+        self.hub = hub = Hub(journal, rooms, self._clock, self._journal_failed, limit)
         notify, notified = self._notifications(journal, folder.path / "outbox")
         store = await self._store(stack, folder.path)
         buffer, written = self._write_buffer(journal, store)
@@ -172,12 +177,15 @@ class Server:
         stack.push_async_callback(self._finish, parts)
         self._listen(stack, tokens, Monitor(parts))
 
+        gc.disable()  # millions of objects are made now, and none is garbage
         await hub.load()
+        gc.freeze()  # nor is one looked through again: that would hold the loop for a second
+        gc.enable()
         if journal.head == 0:
             await self._restore(journal, store)
-        hub.readers = [notified, written]
-        for reader in hub.readers:
-            await reader.open()
+        notify.resume((await notified.open()).ahead)
+        await written.open()
+        hub.follow(notified, written)
         hub.loaded = True
         await hub.expire_offers()
         self._start_timers(stack, parts)
@@ -192,7 +200,7 @@ class Server:
             return list(notifications.jobs(self.hub.state(record.run), record))
 
         notify = Notifications(Outbox(outbox), jobs)
-        return notify, Reader("notifications", journal, notify)
+        return notify, Reader(NOTIFIED, journal, notify)
 
     async def _store(self, stack: AsyncExitStack, folder: Path) -> MongoStore:
         uri = self._settings.mongodb_uri
@@ -214,7 +222,7 @@ class Server:
             lambda record: changes(hub.state(record.run), record, hub.epoch),
             lambda: hub.log.append(),
         )
-        return buffer, Reader("write buffer", journal, buffer)
+        return buffer, Reader(FLUSHED, journal, buffer)
 
     def _listen(self, stack: AsyncExitStack, tokens: Tokens, monitor: Monitor) -> None:
         settings = self._settings
@@ -243,7 +251,7 @@ class Server:
             return
         await self.hub.restore(runs)
         # What they were notified of, they were by the hub that wrote it.
-        await journal.save_position("notifications", journal.head)
+        await self.hub.log.keep(Batch(places=[Place(NOTIFIED, journal.head, {})]))
         if runs:
             log.info("%d runs taken from MongoDB into a new journal", len(runs))
 
@@ -251,31 +259,34 @@ class Server:
         timers: list[tuple[Callable[[], Awaitable[None] | None], int]] = [
             (partial(self._work, parts.notified, parts.notifications.drain), DRAIN_EVERY),
             (partial(self._work, parts.written, parts.write_buffer.flush), FLUSH_EVERY),
+            (self.hub.save_places, SAVE_EVERY),
             (self.hub.send_figures, FIGURES_EVERY),
             (self.hub.expire_offers, EXPIRE_EVERY),
+            (self.hub.tidy, TIDY_EVERY),
             (self.hub.retire, RETIRE_EVERY),
-            (self._forget_answers, FORGET_EVERY),
+            (self.hub.forget, FORGET_EVERY),
             (_beat, HEARTBEAT_SECONDS * 1000),
         ]
         for call, every in timers:
-            timer = PeriodicCallback(call, every)
+            timer = PeriodicCallback(partial(self._on_timer, call), every)
             timer.start()
             stack.callback(timer.stop)
 
-    async def _forget_answers(self) -> None:
+    async def _on_timer(self, call: Callable[[], Awaitable[None] | None]) -> None:
         try:
-            await self.hub.forget_answers()
+            waits = call()
+            if waits is not None:
+                await waits
         except JournalFailed as error:
             self._journal_failed(error)
+        except Unavailable:
+            pass  # the journal has failed, and the hub is stopping
 
-    async def _work(self, reader: Reader, work: Callable[[], Awaitable[None]]) -> None:
-        """One turn of a reader: take what waits, do it, keep the place."""
-        try:
-            await reader.catch_up()
-            await work()
-            await reader.save()
-        except JournalFailed as error:
-            self._journal_failed(error)
+    @staticmethod
+    async def _work(reader: Reader, work: Callable[[], Awaitable[None]]) -> None:
+        """One turn of a reader: take what waits, and do it."""
+        await reader.catch_up()
+        await work()
 
     async def _start_demo(self, stack: AsyncExitStack, clock: demo.Clock, tokens: Tokens) -> None:
         settings = self._settings
@@ -310,8 +321,8 @@ class Server:
                 await asyncio.gather(buffer.flush_now(), notify.drain())
         except TimeoutError:
             log.warning("stopped before all was written: the next start goes on from the journal")
-        for reader in self.hub.readers:
-            await reader.save()
+        with suppress(Unavailable):
+            await self.hub.save_places()
         log.info("stopped; %d documents and %d jobs wait", buffer.depth, notify.depth)
 
 

@@ -28,6 +28,7 @@ class Settings:
     charts: Path | None = None
     anonymous: bool = True
     max_connections: int = 10_000
+    journal_limit: int = 4096
     log_format: str = "text"
     demo: bool = False
     timetable: Path | None = None
@@ -104,6 +105,7 @@ _OPTIONS: dict[str, tuple[Any, str]] = {
     "charts": (Path, "folder of charts to load at start: NAME.json, with NAME.csv beside it"),
     "anonymous": (_switch, "on or off: may those without a token subscribe and read runs (on)"),
     "max_connections": (_whole(1, 1_000_000), "open sockets at the most (10000)"),
+    "journal_limit": (_whole(1, 1_000_000), "MB of journal at which commands are refused (4096)"),
     "log_format": (_one_of("text", "json"), "text or json, to stderr (text)"),
     "timetable": (Path, "timetable file (.json or .json.gz) for the demo's trains"),
     "demo_speed": (_number(0.1, 10_000), "seconds of the demo's clock in one real second (60)"),

@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from trainhub.journal import Record
@@ -77,6 +78,9 @@ class WriteBuffer:
     `changes` maps a record to its changes; `settled` waits until all that a document may show by
     now is in the journal, since a document is rendered later than the record that asked for it.
     """
+
+    # A document that is written twice is the same document.
+    ahead: Mapping[str, int] = MappingProxyType({})
 
     def __init__(
         self,

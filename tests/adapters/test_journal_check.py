@@ -10,7 +10,7 @@ from railway import RUN, Driver
 
 from trainhub.adapters.journal_check import check_journal
 from trainhub.adapters.sqlite_journal import SqliteJournal
-from trainhub.journal import Answer, JournalFailed, Record
+from trainhub.journal import Answer, Batch, JournalFailed, Place, Record
 
 
 @pytest.fixture
@@ -23,8 +23,8 @@ def path(tmp_path):
     async def write():
         journal = await SqliteJournal.open(path)
         records = [Record(n, RUN, n, event) for n, event in enumerate(run.events, start=1)]
-        await journal.commit(records, [Answer("u", "k", "c", "{}", 1.0)])
-        await journal.save_position("notifications", 2)
+        await journal.commit(Batch(records, [Answer("u", "k", "c", "{}", 1.0)]))
+        await journal.commit(Batch(places=[Place("notified", 2, {"job": 5})]))
         await journal.close()
 
     asyncio.run(write())
@@ -45,7 +45,7 @@ def test_a_sound_journal_is_said_to_be_so(path):
     text = "\n".join(finding.lines)
     assert "8 records of 1 runs" in text
     assert "1 answers" in text
-    assert "notifications: done up to 2, 6 behind" in text
+    assert "notified up to 2, and 1 beyond, 6 behind" in text
     assert path.read_bytes() == before
 
 

@@ -25,6 +25,7 @@ from trainhub.domain.berths import Occupancy
 from trainhub.domain.chart import read_chart
 from trainhub.domain.codec import dump, load
 from trainhub.domain.errors import HubError
+from trainhub.domain.snapshot import Snapshot, resume, take
 from trainhub.domain.train import TrainState, fold
 from trainhub.domain.views import figures
 
@@ -713,6 +714,16 @@ class Journeys(RuleBasedStateMachine):
             assert error.code == "UNKNOWN_OFFER"
         assert self.give(self.command).code == "CONFLICT"  # nor is the run registered again
 
+    @rule()
+    def restart(self):
+        """Another process goes on from a snapshot, with the first event for its chart."""
+        SEEN["restarts"] += 1
+        vacancies = [each for starts in self.state.freed.values() for each in starts.values()]
+        SEEN["restarts after a denial"] += any(each.passed for each in vacancies)
+        written = json.dumps(dump(take(self.state)), allow_nan=False, ensure_ascii=False)
+        snapshot = load(Snapshot, json.loads(written))
+        self.again = resume(self.state.run, self.log[0], snapshot)
+
     # What holds at every step.
 
     @invariant()
@@ -725,7 +736,7 @@ class Journeys(RuleBasedStateMachine):
         self.the_indexes_agree_with_a_scan()
 
     def the_state_is_the_fold_of_its_log(self):
-        """Live, or read back from the journal by another process: the same in every part."""
+        """Live, read back from the journal, or gone on from a snapshot: the same in every part."""
         assert picture(self.again) == picture(self.state)
         assert self.state.seq == len(self.log)
 
@@ -848,6 +859,8 @@ class TestJourneys(Journeys.TestCase):
         super().runTest()
         print(*(f"{name:40}{count:7}" for name, count in sorted(SEEN.items())), sep="\n")
         assert SEEN["steps"] >= STEPS
+        assert SEEN["restarts"] >= EXAMPLES
+        assert SEEN["restarts after a denial"]
         # Nearly every command and event came up, or the rest says little. Chance may miss a few.
         commands = {*c.COMMANDS.values(), c.ExpireOffers} - {c.Batch}
         names = [*(f"{command.__name__}: done" for command in commands), *e.EVENTS]

@@ -19,7 +19,7 @@ from trainhub.domain.commands import RegisterTrain
 from trainhub.domain.model import Role
 from trainhub.hub import Hub
 from trainhub.identity import Identity, Tokens
-from trainhub.journal import Reader
+from trainhub.log import Reader
 from trainhub.notifications import Notifications
 from trainhub.protocol import read_command
 from trainhub.rooms import Rooms
@@ -72,7 +72,7 @@ def make_parts(hub: Hub, journal: MemoryJournal) -> Parts:
     )
     notified = Reader("notifications", journal, notify)
     written = Reader("write buffer", journal, buffer)
-    hub.readers = [notified, written]
+    hub.follow(notified, written)
     return Parts(hub, notify, buffer, notified, written, demo=False)
 
 

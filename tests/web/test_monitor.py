@@ -74,7 +74,7 @@ async def test_the_report_of_an_empty_hub(call, site):
             "failing": None,
             "behind": 0,
         },
-        "journal": {"records": 0, "lastCommitMillis": 0.0},
+        "journal": {"records": 0, "bytes": 0, "limit": 4 << 30, "lastCommitMillis": 0.0},
         "trains": [],
     }
 

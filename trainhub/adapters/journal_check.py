@@ -4,13 +4,28 @@ It only reads, and may run beside a hub.
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
-from trainhub.adapters.sqlite_journal import FORMAT, read_record
-from trainhub.journal import JournalFailed
+from trainhub.adapters.journal_formats import read_format
+from trainhub.adapters.journal_rows import (
+    FORMAT,
+    Row,
+    as_text,
+    read_record,
+    read_snapshot,
+    unseal,
+)
+from trainhub.adapters.wal import Wal, inspect
+from trainhub.domain.events import TrainRegistered
+from trainhub.domain.model import RunKey
+from trainhub.domain.snapshot import Snapshot, resume
+from trainhub.journal import JournalFailed, Record
+
+T = TypeVar("T")
 
 # Faults are named up to this many; a file that is torn has very many.
 MOST_NAMED = 20
@@ -23,56 +38,121 @@ class Finding:
     lines: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
 
+    def fault(self, text: str) -> None:
+        if len(self.faults) < MOST_NAMED:
+            self.faults.append(text)
+
 
 def check_journal(path: Path) -> Finding:
     """Read all of a journal. Raises JournalFailed if it is no journal at all."""
     if not path.is_file():
         raise JournalFailed(f"there is no journal {path}: name a hub's data folder")
     finding = Finding()
+    wal = _write_ahead_log(path)
+    if wal.damage is not None:
+        finding.fault(f"the write-ahead log: {wal.damage}")
+    if wal.torn:
+        finding.lines.append(
+            f"{wal.torn} bytes at the end are no whole commit: being written, or torn by a crash; "
+            "the next start drops them"
+        )
     try:
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as db:
-            _check(db, path, finding)
+            db.text_factory = as_text
+            _Check(db, path, finding).all()
     except sqlite3.Error as error:
-        finding.faults.append(f"SQLite cannot read it: {error}")
+        finding.fault(f"SQLite cannot read it: {error}")
     return finding
 
 
-def _check(db: sqlite3.Connection, path: Path, finding: Finding) -> None:
-    for (line,) in db.execute(f"PRAGMA integrity_check({MOST_NAMED})"):
-        if line != "ok":
-            finding.faults.append(f"SQLite finds: {line}")
-    meta = dict(db.execute("SELECT name, value FROM meta"))
-    if meta.get("format") != FORMAT:
-        finding.faults.append(f"it has format {meta.get('format')}, this trainhub reads {FORMAT}")
-        return
-    finding.lines.append(f"format {FORMAT}, epoch {meta.get('epoch')}")
-    seqs: dict[str, int] = {}
-    count = last = 0
-    for fault, position, run, seq in _records(db, path):
-        count, last = count + 1, position
-        if fault is None and seq != seqs.get(run, 0) + 1:
-            fault = f"record {position}: {run} has seq {seq} after {seqs.get(run, 0)}"
-        seqs[run] = seq
-        if fault is not None and len(finding.faults) < MOST_NAMED:
-            finding.faults.append(fault)
-    if last != count:
-        finding.faults.append(f"{count} records go up to position {last}: some are missing")
-    finding.lines.append(f"{count} records of {len(seqs)} runs, {path.stat().st_size} bytes")
-    (answers,) = db.execute("SELECT count(*) FROM answers").fetchone()
-    finding.lines.append(f"{answers} answers kept for idempotency keys")
-    for name, position in db.execute("SELECT name, position FROM readers ORDER BY name"):
-        finding.lines.append(f"{name}: done up to {position}, {last - position} behind")
+def _write_ahead_log(path: Path) -> Wal:
+    """Looked at again if it seems damaged: a hub may have been writing it just then."""
+    for _ in range(3):
+        wal = inspect(path.with_name(path.name + "-wal"))
+        if wal.damage is None:
+            break
+    return wal
 
 
-def _records(db: sqlite3.Connection, path: Path) -> Iterator[tuple[str | None, int, str, int]]:
-    """Each record's fault, if it has one, with its position, run and seq."""
-    rows = db.execute(
-        "SELECT position, run, seq, type, event, checksum FROM records ORDER BY position"
-    )
-    for row in rows:
-        try:
-            read_record(path, *row)
-        except JournalFailed as error:
-            yield str(error), row[0], row[1], row[2]
-        else:
-            yield None, row[0], row[1], row[2]
+class _Check:
+    """One look through all the tables of a journal."""
+
+    def __init__(self, db: sqlite3.Connection, path: Path, finding: Finding) -> None:
+        self._db = db
+        self._path = path
+        self._finding = finding
+        self._say = finding.lines.append
+
+    def all(self) -> None:
+        for (line,) in self._db.execute(f"PRAGMA integrity_check({MOST_NAMED})"):
+            if line != "ok":
+                self._finding.fault(f"SQLite finds: {line}")
+        found = read_format(self._db)
+        if found != FORMAT:
+            self._finding.fault(f"it has format {found}, this trainhub reads {FORMAT}")
+            return
+        meta: dict[str, str] = dict(self._sealed("meta", "name, value"))
+        self._say(f"format {FORMAT}, epoch {meta.get('epoch')}")
+        head = self._log(int(meta.get("trimmed", 0)))
+        answers = sum(1 for _ in self._sealed("answers", "user, key, command, result, at"))
+        self._say(f"{answers} answers kept for idempotency keys")
+        ahead = [row[0] for row in self._sealed("ahead", "reader, id, position")]
+        for reader, position in self._sealed("places", "reader, position"):
+            beyond = f", and {ahead.count(reader)} beyond" if reader in ahead else ""
+            self._say(f"{reader} up to {position}{beyond}, {head - position} behind")
+            if position > head:
+                self._finding.fault(f"the log ends at {head}, before what was {reader}")
+
+    def _log(self, trimmed: int) -> int:
+        """The records and the snapshots that stand for some; returns the head."""
+        rows = self._rows("snapshots", "run, seq, version, state")
+        snapshots: dict[RunKey, Snapshot] = dict(self._read(read_snapshot, rows))
+        retired = {row[0] for row in self._sealed("retired", "run, at")}
+        seqs: dict[RunKey, int] = {}
+        count, behind, head = 0, 0, trimmed
+        rows = self._rows("records", "position, run, seq, version, type, event")
+        for record in self._read(read_record, rows):
+            count += 1
+            behind += record.position > trimmed
+            head = max(head, record.position)
+            if record.run not in retired:
+                self._fits(record, seqs.get(record.run, 0), snapshots.get(record.run))
+            seqs[record.run] = record.seq
+        if behind != head - trimmed and not self._finding.faults:
+            self._finding.fault(f"{behind} records follow {trimmed} up to {head}: some are missing")
+        for run in snapshots.keys() - seqs.keys():
+            self._finding.fault(f"{run} has a snapshot and no record")
+        size = self._path.stat().st_size
+        self._say(f"{count} records of {len(seqs.keys() - retired)} runs, {size} bytes")
+        self._say(
+            f"trimmed up to {trimmed}; {len(snapshots)} snapshots, {len(retired)} retired runs"
+        )
+        return head
+
+    def _fits(self, record: Record, before: int, snapshot: Snapshot | None) -> None:
+        """Whether a record is the next one of its run, or what comes after its first."""
+        trimmed = before == 1 and snapshot is not None and record.seq <= snapshot.seq + 1
+        if record.seq != before + 1 and not trimmed:
+            at = f"record {record.position}"
+            self._finding.fault(f"{at}: {record.run} has seq {record.seq} after {before}")
+        if before == 0 and snapshot is not None:
+            try:
+                assert isinstance(record.event, TrainRegistered)
+                resume(record.run, record.event, snapshot)
+            except (AssertionError, ValueError) as error:
+                self._finding.fault(f"the snapshot of {record.run}: {error}")
+
+    def _sealed(self, table: str, columns: str) -> Iterator[Row]:
+        return self._read(lambda path, row: unseal(path, table, row), self._rows(table, columns))
+
+    def _rows(self, table: str, columns: str) -> sqlite3.Cursor:
+        order = " ORDER BY position" if table == "records" else ""
+        return self._db.execute(f"SELECT {columns}, checksum FROM {table}{order}")
+
+    def _read(self, read: Callable[[Path, Row], T], rows: sqlite3.Cursor) -> Iterator[T]:
+        """What can be believed of the rows; each of the others is a fault."""
+        for row in rows:
+            try:
+                yield read(self._path, row)
+            except JournalFailed as error:
+                self._finding.fault(str(error))

@@ -4,50 +4,42 @@ FULL is what makes a commit outlive a power cut: NORMAL loses the last ones.
 """
 
 import asyncio
+import logging
 import secrets
 import sqlite3
-import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import astuple
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-import ujson
-
-from trainhub.domain.codec import dump, load
-from trainhub.domain.errors import HubError
-from trainhub.domain.events import EVENTS, TYPES
+from trainhub.adapters.journal_formats import bring_up_to_date
+from trainhub.adapters.journal_rows import (
+    Row,
+    answer_row,
+    as_text,
+    read_record,
+    read_snapshot,
+    record_row,
+    retired_row,
+    seal,
+    snapshot_row,
+    unbelievable,
+    unseal,
+)
+from trainhub.adapters.wal import inspect
 from trainhub.domain.model import RunKey
-from trainhub.journal import Answer, JournalFailed, Record
+from trainhub.domain.snapshot import Snapshot
+from trainhub.journal import Answer, Batch, JournalFailed, Place, Record
+
+log = logging.getLogger("trainhub.journal")
 
 T = TypeVar("T")
 
-FORMAT = "2"
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS records (
-    position INTEGER PRIMARY KEY,
-    run      TEXT NOT NULL,
-    seq      INTEGER NOT NULL,
-    type     TEXT NOT NULL,
-    event    TEXT NOT NULL,
-    checksum INTEGER NOT NULL
-);
-CREATE TABLE IF NOT EXISTS answers (
-    user    TEXT NOT NULL,
-    key     TEXT NOT NULL,
-    command TEXT NOT NULL,
-    result  TEXT NOT NULL,
-    at      REAL NOT NULL,
-    PRIMARY KEY (user, key)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS readers (
-    name     TEXT PRIMARY KEY,
-    position INTEGER NOT NULL
-) WITHOUT ROWID;
-"""
+# Positions that are trimmed in one transaction: commits wait for it.
+TRIM = 2_000
+_RECORDS = "SELECT position, run, seq, version, type, event, checksum FROM records"
 
 
 class SqliteJournal:
@@ -57,12 +49,15 @@ class SqliteJournal:
         self._path = path
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._db: sqlite3.Connection
+        self._trimmed = 0
+        self._page = 0
         self.epoch = ""
         self.head = 0
+        self.size = 0
 
     @classmethod
     async def open(cls, path: Path) -> "SqliteJournal":
-        """Open the file, or make it. Raises JournalFailed if it cannot be used."""
+        """Open the file, or make it. Raises JournalFailed if it cannot be used or believed."""
         journal = cls(path)
         try:
             await journal._on_thread(journal._open)
@@ -71,25 +66,35 @@ class SqliteJournal:
             raise
         return journal
 
-    async def commit(self, records: Sequence[Record], answers: Sequence[Answer] = ()) -> None:
-        await self._on_thread(partial(self._commit, records, answers))
-        if records:
-            self.head = records[-1].position
+    async def commit(self, batch: Batch) -> None:
+        await self._on_thread(partial(self._commit, batch))
+        if batch.records:
+            self.head = batch.records[-1].position
 
     async def read(self, after: int, limit: int) -> list[Record]:
         return await self._on_thread(partial(self._read, after, limit))
 
+    async def unfolded(self, after: int, limit: int, kept: int) -> list[Record]:
+        return await self._on_thread(partial(self._unfolded, after, limit, kept))
+
+    async def snapshots(self) -> dict[RunKey, Snapshot]:
+        return await self._on_thread(self._snapshots)
+
+    async def retired(self) -> dict[RunKey, float]:
+        return await self._on_thread(self._retired)
+
     async def answers(self) -> list[Answer]:
         return await self._on_thread(self._answers)
 
-    async def forget_answers(self, before: float) -> None:
-        await self._on_thread(partial(self._forget_answers, before))
+    async def place(self, reader: str) -> Place:
+        return await self._on_thread(partial(self._place, reader))
 
-    async def position(self, reader: str) -> int:
-        return await self._on_thread(partial(self._position, reader))
+    async def trim(self, up_to: int) -> None:
+        while self._trimmed < up_to:
+            await self._on_thread(partial(self._trim, min(up_to, self._trimmed + TRIM)))
 
-    async def save_position(self, reader: str, position: int) -> None:
-        await self._on_thread(partial(self._save_position, reader, position))
+    async def forget(self, answers_before: float, retired_before: float) -> None:
+        await self._on_thread(partial(self._forget, answers_before, retired_before))
 
     async def close(self) -> None:
         await self._on_thread(self._db.close)
@@ -101,99 +106,168 @@ class SqliteJournal:
         except sqlite3.Error as error:
             raise JournalFailed(f"the journal {self._path} failed: {error}") from error
 
+    # --- opening ----------------------------------------------------------------------------
+
     def _open(self) -> None:
+        torn = self._look_at_tail()
         # The statements below begin and end their transactions themselves.
         self._db = sqlite3.connect(self._path, isolation_level=None)
+        self._db.text_factory = as_text
         try:
             self._prepare()
         except BaseException:
             self._db.close()
             raise
+        if torn:
+            log.warning(
+                "the journal's last %d bytes were no whole commit and are dropped: "
+                "nobody had been answered for them",
+                torn,
+            )
+
+    def _look_at_tail(self) -> int:
+        """The bytes that SQLite will drop; JournalFailed if they hold more than one commit."""
+        wal = inspect(self._path.with_name(self._path.name + "-wal"))
+        if wal.damage is not None:
+            raise unbelievable(self._path, "the write-ahead log", wal.damage)
+        return wal.torn
 
     def _prepare(self) -> None:
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=FULL")
-        self._db.executescript(_SCHEMA)
-        meta = dict(self._db.execute("SELECT name, value FROM meta"))
-        if meta.setdefault("format", FORMAT) != FORMAT:
-            raise JournalFailed(
-                f"the journal {self._path} has format {meta['format']}, this hub reads {FORMAT}: "
-                "use the version of trainhub that wrote it"
-            )
-        meta.setdefault("epoch", secrets.token_hex(8))
-        self._db.executemany("INSERT OR IGNORE INTO meta VALUES (?, ?)", meta.items())
+        for (line,) in self._db.execute("PRAGMA quick_check(1)"):
+            if line != "ok":
+                raise unbelievable(self._path, "the structure", line)
+        bring_up_to_date(self._db, self._path)
+        rows = self._db.execute("SELECT name, value, checksum FROM meta")
+        meta = dict(unseal(self._path, "meta", row) for row in rows)
+        if "epoch" not in meta:
+            meta["epoch"] = secrets.token_hex(8)
+            self._put("meta", seal("meta", "epoch", meta["epoch"]))
         self.epoch = meta["epoch"]
-        (self.head,) = self._db.execute("SELECT coalesce(max(position), 0) FROM records").fetchone()
+        self._trimmed = int(meta.get("trimmed", 0))
+        (self._page,) = self._db.execute("PRAGMA page_size").fetchone()
+        self._check_positions()
+        # So that a torn tail is gone for good, and a log left by a crash is not read again.
+        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._measure()
 
-    def _commit(self, records: Sequence[Record], answers: Sequence[Answer]) -> None:
-        rows = [_row(record) for record in records]
-        given = [astuple(answer) for answer in answers]
+    def _check_positions(self) -> None:
+        """Find the head. Raises JournalFailed if a record is missing up to it."""
+        count, last = self._db.execute(
+            "SELECT count(*), max(position) FROM records WHERE position > ?", (self._trimmed,)
+        ).fetchone()
+        self.head = last or self._trimmed
+        if self.head - self._trimmed != count:
+            raise unbelievable(self._path, "the log", "records are missing from it")
+        for (reader,) in self._db.execute("SELECT reader FROM places").fetchall():
+            if self._place(reader).position > self.head:
+                raise unbelievable(self._path, "the log", f"it ends before what was {reader}")
+
+    def _measure(self) -> None:
+        (pages,) = self._db.execute("PRAGMA page_count").fetchone()
+        (free,) = self._db.execute("PRAGMA freelist_count").fetchone()
+        self.size = (pages - free) * self._page
+
+    # --- writing ----------------------------------------------------------------------------
+
+    def _commit(self, batch: Batch) -> None:
+        # Encoding comes first, so that the file is locked for the writing alone.
+        records = [record_row(record) for record in batch.records]
+        answers = [answer_row(answer) for answer in batch.answers]
+        snapshots = [snapshot_row(*each) for each in batch.snapshots.items()]
+        with self._transaction():
+            self._put("records", *records, verb="INSERT")
+            self._put("answers", *answers)
+            self._put("snapshots", *snapshots)
+            for place in batch.places:
+                self._keep_place(place)
+            for retired in batch.retired:
+                self._put("retired", retired_row(retired))
+                self._db.execute("DELETE FROM snapshots WHERE run = ?", (retired.run,))
+                if retired.registered <= self._trimmed:
+                    sql = "DELETE FROM records WHERE position = ?"
+                    self._db.execute(sql, (retired.registered,))
+        self._measure()
+
+    def _keep_place(self, place: Place) -> None:
+        self._put("places", seal("places", place.reader, place.position))
+        self._db.execute(
+            "DELETE FROM ahead WHERE reader = ? AND position <= ?", (place.reader, place.position)
+        )
+        ahead = place.ahead.items()
+        self._put("ahead", *(seal("ahead", place.reader, name, at) for name, at in ahead))
+
+    def _put(self, table: str, *rows: Row, verb: str = "INSERT OR REPLACE") -> None:
+        if rows:
+            marks = ", ".join("?" * len(rows[0]))
+            self._db.executemany(f"{verb} INTO {table} VALUES ({marks})", rows)
+
+    def _trim(self, up_to: int) -> None:
+        with self._transaction():
+            self._db.execute(
+                "DELETE FROM records WHERE position > ? AND position <= ?"
+                " AND (seq > 1 OR run IN (SELECT run FROM retired))",
+                (self._trimmed, up_to),
+            )
+            self._put("meta", seal("meta", "trimmed", str(up_to)))
+        self._trimmed = up_to
+        self._measure()
+
+    def _forget(self, answers_before: float, retired_before: float) -> None:
+        with self._transaction():
+            self._db.execute("DELETE FROM answers WHERE at < ?", (answers_before,))
+            self._db.execute("DELETE FROM retired WHERE at < ?", (retired_before,))
+        self._measure()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
         self._db.execute("BEGIN IMMEDIATE")
         try:
-            self._db.executemany("INSERT INTO records VALUES (?, ?, ?, ?, ?, ?)", rows)
-            self._db.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?)", given)
+            yield
             self._db.execute("COMMIT")
-        except sqlite3.Error:
+        except BaseException:
             # So that nothing reads what was never committed. It is not tried again: after a failed
             # fsync the pages may be gone though the next one succeeds.
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise
 
-    def _read(self, after: int, limit: int) -> list[Record]:
-        rows = self._db.execute(
-            "SELECT position, run, seq, type, event, checksum FROM records"
-            " WHERE position > ? ORDER BY position LIMIT ?",
-            (after, limit),
-        )
-        return [read_record(self._path, *row) for row in rows]
+    # --- reading ----------------------------------------------------------------------------
 
-    def _forget_answers(self, before: float) -> None:
-        self._db.execute("DELETE FROM answers WHERE at < ?", (before,))
+    def _read(self, after: int, limit: int) -> list[Record]:
+        sql = f"{_RECORDS} WHERE position > ? ORDER BY position LIMIT ?"
+        return [read_record(self._path, row) for row in self._db.execute(sql, (after, limit))]
+
+    def _unfolded(self, after: int, limit: int, kept: int) -> list[Record]:
+        sql = (
+            f"{_RECORDS} WHERE position > ? AND run NOT IN (SELECT run FROM retired)"
+            " AND (position > ? OR seq = 1 OR"
+            " seq > coalesce((SELECT s.seq FROM snapshots s WHERE s.run = records.run), 0))"
+            " ORDER BY position LIMIT ?"
+        )
+        rows = self._db.execute(sql, (after, self.head - kept, limit))
+        return [read_record(self._path, row) for row in rows]
+
+    def _snapshots(self) -> dict[RunKey, Snapshot]:
+        rows = self._db.execute("SELECT run, seq, version, state, checksum FROM snapshots")
+        return dict(read_snapshot(self._path, row) for row in rows)
+
+    def _retired(self) -> dict[RunKey, float]:
+        rows = self._db.execute("SELECT run, at, checksum FROM retired")
+        return dict(unseal(self._path, "retired", row) for row in rows)
 
     def _answers(self) -> list[Answer]:
-        rows = self._db.execute("SELECT user, key, command, result, at FROM answers ORDER BY at")
-        return [Answer(*row) for row in rows]
-
-    def _position(self, reader: str) -> int:
-        row = self._db.execute("SELECT position FROM readers WHERE name = ?", (reader,)).fetchone()
-        return int(row[0]) if row else 0
-
-    def _save_position(self, reader: str, position: int) -> None:
-        self._db.execute(
-            "INSERT INTO readers VALUES (?, ?)"
-            " ON CONFLICT (name) DO UPDATE SET position = excluded.position",
-            (reader, position),
+        rows = self._db.execute(
+            "SELECT user, key, command, result, at, checksum FROM answers ORDER BY at"
         )
+        return [Answer(*unseal(self._path, "answers", row)) for row in rows]
 
-
-def _to_text(data: object) -> str:
-    text: str = ujson.dumps(data, ensure_ascii=False, escape_forward_slashes=False)
-    return text
-
-
-def read_record(
-    path: Path, position: int, run: str, seq: int, kind: str, text: str, checksum: int
-) -> Record:
-    """A row of the journal `path` as a record; JournalFailed if it cannot be believed."""
-    try:
-        if checksum != _checksum(position, run, seq, kind, text):
-            raise ValueError("its checksum is wrong")
-        event = load(EVENTS[kind], ujson.loads(text))
-    except (KeyError, TypeError, ValueError, HubError) as error:
-        raise JournalFailed(
-            f"record {position} of the journal {path} cannot be believed ({error}): "
-            "restore the data folder from a copy"
-        ) from error
-    return Record(position, RunKey(run), seq, event)
-
-
-def _row(record: Record) -> tuple[int, str, int, str, str, int]:
-    kind, text = TYPES[type(record.event)], _to_text(dump(record.event))
-    fields = (record.position, record.run, record.seq, kind, text)
-    return *fields, _checksum(*fields)
-
-
-def _checksum(position: int, run: str, seq: int, kind: str, text: str) -> int:
-    """Of all that a record says, so that no part of it can be silently another's."""
-    return zlib.crc32(f"{position}\n{run}\n{seq}\n{kind}\n{text}".encode())
+    def _place(self, reader: str) -> Place:
+        sql = "SELECT reader, position, checksum FROM places WHERE reader = ?"
+        row = self._db.execute(sql, (reader,)).fetchone()
+        position = 0 if row is None else int(unseal(self._path, "places", row)[1])
+        sql = "SELECT reader, id, position, checksum FROM ahead WHERE reader = ?"
+        rows = self._db.execute(sql, (reader,))
+        ahead = {name: at for _, name, at in (unseal(self._path, "ahead", row) for row in rows)}
+        return Place(reader, position, ahead)

@@ -4,7 +4,7 @@ Segment i is the leg from station i to station i+1. A journey [from, to) is a bi
 bits from..to-1 set, so that "is it free from here to there" is one AND.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -102,6 +102,18 @@ class Occupancy:
 
     def holders(self, berth: BerthKey) -> Mapping[PersonKey, Hold]:
         return self._holds.get(berth, {})
+
+    def all(self) -> Iterator[tuple[BerthKey, PersonKey, Hold]]:
+        """Every hold there is, berth by berth."""
+        for berth, holds in self._holds.items():
+            for person, hold in holds.items():
+                yield berth, person, hold
+
+    def put(self, holds: Iterable[tuple[BerthKey, PersonKey, Hold]]) -> None:
+        """Let these holds, in the order of `all`, be all that there are."""
+        self._holds = {}
+        for berth, person, hold in holds:
+            self._holds.setdefault(berth, {})[person] = hold
 
     def at(self, berth: BerthKey, segment: int) -> list[PersonKey]:
         """Who holds the berth on that segment: nobody, one, or two on RAC."""

@@ -17,6 +17,7 @@ from trainhub.domain.errors import BadMessage
 
 T = TypeVar("T")
 Loader = Callable[[Any, str], Any]
+Reader = Callable[[Any], Any]
 
 # JSON numbers above this are not whole in every client (IEEE 754 double).
 LARGEST_INT = 2**53 - 1
@@ -67,6 +68,25 @@ def load(cls: type[T], data: Any, path: str = "") -> T:
     return cls(**values)
 
 
+def reload(cls: type[T], data: Mapping[str, Any]) -> T:
+    """Make a `cls` again of what `dump` made of one, several times as fast as `load`.
+
+    For what the hub itself wrote, and knows to be as it was written: nothing is checked.
+    """
+    plan = _reload_plan(cls)
+    try:
+        values = {
+            attr: data[name] if read is None else read(data[name]) for attr, name, read in plan
+        }
+    except KeyError:  # a field that has come since, with a default
+        values = {
+            attr: data[name] if read is None else read(data[name])
+            for attr, name, read in plan
+            if name in data
+        }
+    return cls(**values)
+
+
 def _names_of(cls: type) -> tuple[tuple[str, str], ...]:
     return tuple((field.name, camel(field.name)) for field in dataclasses.fields(cls))
 
@@ -104,6 +124,27 @@ def _loader(hint: Any) -> Loader:
     if dataclasses.is_dataclass(hint):
         return lambda value, path: load(hint, value, path)  # type: ignore[arg-type]
     raise TypeError(f"no loader for {hint}")
+
+
+def _reload_plan_of(cls: type) -> tuple[tuple[str, str, Reader | None], ...]:
+    hints = get_type_hints(cls)
+    return tuple((attr, name, _reader(hints[attr])) for attr, name in _names(cls))
+
+
+def _reader(hint: Any) -> Reader | None:
+    """What makes a value of its JSON form; None if they are the same."""
+    if hint in _READERS:
+        return _READERS[hint]
+    origin, args = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        (inner,) = (_reader(arg) for arg in args if arg is not NoneType)
+        return inner and (lambda value: None if value is None else inner(value))
+    if origin is tuple:
+        item = _reader(args[0])
+        return tuple if item is None else lambda value: tuple(map(item, value))
+    if issubclass(hint, StrEnum):
+        return {member.value: member for member in hint}.__getitem__
+    return partial(reload, hint)
 
 
 def _load_items(item: Loader, value: Any, path: str) -> tuple[Any, ...]:
@@ -217,6 +258,15 @@ _PLAIN: dict[Any, Loader] = {
     date: read_date,
 }
 
+_READERS: dict[Any, Reader | None] = {
+    str: None,
+    int: None,
+    bool: None,
+    datetime: datetime.fromisoformat,
+    date: date.fromisoformat,
+}
+
 # What a class looks like is worked out once.
 _names: Callable[[type], tuple[tuple[str, str], ...]] = cache(_names_of)
 _plan: Callable[[type], dict[str, tuple[str, bool, Loader]]] = cache(_plan_of)
+_reload_plan: Callable[[type], tuple[tuple[str, str, Reader | None], ...]] = cache(_reload_plan_of)

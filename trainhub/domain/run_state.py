@@ -304,10 +304,14 @@ class RunState:
     def _boarding_changed(self, event: e.BoardingChanged) -> None:
         passenger = self.passengers[event.person]
         before = self.boards(passenger)
-        passenger.from_, passenger.boarding_changed = event.from_, True
-        del self.boarding_at[before][event.person]
-        self.boarding_at.setdefault(self.boards(passenger), {})[event.person] = None
+        self.board_at(passenger, event.from_)
         self._leave_berth(passenger, segments(before, self.boards(passenger)))
+
+    def board_at(self, passenger: Passenger, code: str) -> None:
+        """Let the passenger board at another station; part of evolving."""
+        del self.boarding_at[self.boards(passenger)][passenger.person]
+        passenger.from_, passenger.boarding_changed = code, True
+        self.boarding_at.setdefault(self.boards(passenger), {})[passenger.person] = None
 
     def _no_show(self, event: e.NoShow) -> None:
         passenger = self.passengers[event.person]

@@ -11,7 +11,7 @@ from trainhub.domain.model import PersonState, Role, RunKey
 from trainhub.domain.train import TrainState
 from trainhub.domain.views import summary
 from trainhub.hub import Hub
-from trainhub.journal import Reader
+from trainhub.log import Reader
 from trainhub.notifications import Notifications
 from trainhub.web.base import Api, Edge, Web
 from trainhub.web.websocket import TrainSocket
@@ -58,7 +58,12 @@ class Monitor:
         """
         waiting = self._parts.write_buffer.depth
         failing = self._parts.write_buffer.failing
-        return [f"MongoDB does not take writes, {waiting} documents wait"] if failing else []
+        found = [f"MongoDB does not take writes, {waiting} documents wait"] if failing else []
+        log = self._parts.hub.log
+        if log.filling:
+            size, limit = log.size >> 20, log.limit >> 20
+            found.append(f"the journal has {size} of {limit} MB, at which commands are refused")
+        return found
 
     def _make(self) -> dict[str, Any]:
         parts, hub = self._parts, self._parts.hub
@@ -76,6 +81,8 @@ class Monitor:
             "writeBuffer": self._write_buffer(),
             "journal": {
                 "records": hub.log.last,
+                "bytes": hub.log.size,
+                "limit": hub.log.limit,
                 "lastCommitMillis": round(hub.log.last_commit_seconds * 1000, 2),
             },
             "trains": trains,

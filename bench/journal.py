@@ -1,0 +1,148 @@
+"""What the journal costs: bytes an event, snapshots, commits, and how fast a hub starts from it.
+
+Run it as `python bench/journal.py` from the checkout. Times are of this machine; ratios say more.
+"""
+
+import asyncio
+import gc
+import statistics
+import sys
+import tempfile
+import time
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from trainhub.adapters.sqlite_journal import SqliteJournal
+from trainhub.domain import commands as c
+from trainhub.domain.chart import read_chart
+from trainhub.domain.codec import dump
+from trainhub.domain.snapshot import take
+from trainhub.domain.train import TrainState
+from trainhub.hub import Hub
+from trainhub.journal import Batch, Record
+from trainhub.rooms import Rooms
+from trainhub.timetable import DEMO_TIMETABLE, make_chart, read_timetable
+
+TRAINS, PEOPLE = 1_000, 200
+NOW = datetime.now(UTC)
+
+
+def runs():
+    """A thousand runs with two hundred passengers each, at their first station."""
+    trains = read_timetable(DEMO_TIMETABLE)
+    for number in range(TRAINS):
+        train = trains[number % len(trains)]
+        made = make_chart(train, date.today(), seed=number, passengers=PEOPLE)
+        chart, _ = read_chart({**made, "trainNo": str(10_000 + number)})
+        state = TrainState(chart.run)
+        events = state.carry_out(c.RegisterTrain(train_no=chart.train_no, chart=chart), NOW)
+        events += state.carry_out(c.StartJourney(train_no=chart.train_no), NOW)
+        yield state, events
+
+
+def marked(state):
+    """Marks of everybody who boards at the first station, and announcements up to 200 events."""
+    events = []
+    train = {"train_no": state.chart.train_no}
+    for number, person in enumerate(list(state.boarding_at[0])):
+        booking = state.passengers[person].booking
+        who = {**train, "pnr": booking.pnr, "index": booking.index}
+        kind = c.MarkNoShow if number % 10 == 9 else c.MarkBoarded
+        events += state.carry_out(kind(**who), NOW)
+    while len(events) < 200:
+        events += state.carry_out(c.Announce(**train, text="We are running a little late."), NOW)
+    return events
+
+
+async def write(folder):
+    """A journal of all that, without snapshots; then with a snapshot of each run after it."""
+    journal = await SqliteJournal.open(folder / "journal.db")
+    states, marks, bytes_before = [], 0, 0
+    for state, events in runs():
+        await commit(journal, state, events)
+        states.append(state)
+    bytes_before = journal.size
+    for state in states:
+        events = marked(state)
+        marks += len(events)
+        await commit(journal, state, events)
+    each = (journal.size - bytes_before) / marks
+    print(f"{marks} events of {TRAINS} runs: {each:.0f} bytes an event in the journal")
+    print(f"a chart of {PEOPLE} passengers: {bytes_before / TRAINS / 1024:.1f} KB")
+    return journal, states
+
+
+async def commit(journal, state, events):
+    first, seq = journal.head + 1, state.seq - len(events)
+    records = [Record(first + n, state.run, seq + n + 1, e) for n, e in enumerate(events)]
+    await journal.commit(Batch(records))
+
+
+async def start(folder, what):
+    """A start as the hub does it."""
+    journal = await SqliteJournal.open(folder / "journal.db")
+    hub = Hub(journal, Rooms({}, bytes), lambda: NOW, print)
+    gc.collect()
+    gc.disable()
+    begin = time.perf_counter()
+    count = await hub.load()
+    print(f"start {what}: {len(list(hub.runs()))} runs, {count} records, "
+          f"{time.perf_counter() - begin:.2f} s")  # fmt: skip
+    gc.enable()
+    await journal.close()
+
+
+async def commits(folder):
+    """Commits of so many records each: their time, medians."""
+    journal = await SqliteJournal.open(folder / "commits.db")
+    state, _ = next(runs())
+    event = state.carry_out(c.Announce(train_no=state.chart.train_no, text="x" * 30), NOW)[0]
+    for count in (1, 10, 100, 1_000):
+        times = []
+        for _ in range(100):
+            first = journal.head + 1
+            records = [Record(first + n, state.run, first + n, event) for n in range(count)]
+            begin = time.perf_counter()
+            await journal.commit(Batch(records))
+            times.append((time.perf_counter() - begin) * 1e3)
+        times.sort()
+        print(f"commit of {count:5} records: median {statistics.median(times):6.2f} ms, "
+              f"p99 {times[98]:6.2f} ms")  # fmt: skip
+    await journal.close()
+
+
+def snapshots(states):
+    """What the loop does for a snapshot, and what the journal's thread does."""
+    for name, function in (("taken", take), ("taken and dumped", lambda s: dump(take(s)))):
+        times = []
+        for state in states[:200]:
+            begin = time.perf_counter()
+            function(state)
+            times.append((time.perf_counter() - begin) * 1e3)
+        print(f"snapshot {name}: median {statistics.median(times):.2f} ms, max {max(times):.2f}")
+
+
+async def main():
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        journal, states = await write(folder)
+        await journal.close()
+        snapshots(states)
+        await start(folder, "folding all")
+        journal = await SqliteJournal.open(folder / "journal.db")
+        before = journal.size
+        for state in states:
+            await journal.commit(Batch(snapshots={state.run: take(state)}))
+        print(f"a snapshot: {(journal.size - before) / TRAINS / 1024:.1f} KB")
+        await journal.trim(journal.head - 20_000)
+        print(f"trimmed: {before / 2**20:.0f} MB before, {journal.size / 2**20:.0f} MB after")
+        await journal.close()
+        await start(folder, "from snapshots")
+        await commits(folder)
+
+
+if __name__ == "__main__":
+    print(f"{TRAINS} trains of {PEOPLE} passengers, Python {sys.version[:6]}")
+    asyncio.run(main())

@@ -1,0 +1,111 @@
+"""trainhub/adapters/journal_formats.py: an older journal is brought up to date, a newer refused."""
+
+import asyncio
+import json
+import sqlite3
+import zlib
+from contextlib import closing
+
+import pytest
+from railway import RUN, Driver
+
+from trainhub.adapters import journal_formats
+from trainhub.adapters.journal_check import check_journal
+from trainhub.adapters.sqlite_journal import SqliteJournal
+from trainhub.domain.codec import dump
+from trainhub.domain.events import TYPES
+from trainhub.journal import Answer, JournalFailed, Place, Record
+
+# As the first hubs wrote it.
+FORMAT_2 = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE records (position INTEGER PRIMARY KEY, run TEXT NOT NULL, seq INTEGER NOT NULL,
+    type TEXT NOT NULL, event TEXT NOT NULL, checksum INTEGER NOT NULL);
+CREATE TABLE answers (user TEXT NOT NULL, key TEXT NOT NULL, command TEXT NOT NULL,
+    result TEXT NOT NULL, at REAL NOT NULL, PRIMARY KEY (user, key)) WITHOUT ROWID;
+CREATE TABLE readers (name TEXT PRIMARY KEY, position INTEGER NOT NULL) WITHOUT ROWID;
+INSERT INTO meta VALUES ('format', '2'), ('epoch', 'abc');
+INSERT INTO answers VALUES ('u', 'k', 'c', '{}', 5.5);
+INSERT INTO readers VALUES ('notifications', 2), ('write buffer', 3);
+"""
+
+
+@pytest.fixture
+def old(tmp_path):
+    """A journal of format 2 with a run of some events, and that run."""
+    path, driver = tmp_path / "journal.db", Driver()
+    driver.go_to("BBB")
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA journal_mode=WAL")
+        db.executescript(FORMAT_2)
+        for number, event in enumerate(driver.events, start=1):
+            kind, text = TYPES[type(event)], json.dumps(dump(event), ensure_ascii=False)
+            checksum = zlib.crc32(f"{number}\n{RUN}\n{number}\n{kind}\n{text}".encode())
+            row = (number, RUN, number, kind, text, checksum)
+            db.execute("INSERT INTO records VALUES (?, ?, ?, ?, ?, ?)", row)
+        db.commit()
+    return path, driver
+
+
+async def opened(path):
+    journal = await SqliteJournal.open(path)
+    await journal.close()
+
+
+def formats(path):
+    with closing(sqlite3.connect(path)) as db:
+        return db.execute("SELECT value FROM meta WHERE name = 'format'").fetchone()[0]
+
+
+def test_format_2_comes_up_to_date_with_all_that_is_in_it(old):
+    """Records, epoch, answers and places are what they were, and `check` finds it sound."""
+    path, driver = old
+
+    async def read():
+        journal = await SqliteJournal.open(path)
+        assert journal.epoch == "abc"
+        events = [Record(n, RUN, n, event) for n, event in enumerate(driver.events, start=1)]
+        assert await journal.read(0, 100) == events
+        assert await journal.answers() == [Answer("u", "k", "c", "{}", 5.5)]
+        assert await journal.place("notified") == Place("notified", 2, {})
+        assert await journal.place("flushed") == Place("flushed", 3, {})
+        await journal.close()
+
+    asyncio.run(read())
+    assert check_journal(path).faults == []
+    asyncio.run(opened(path))
+
+
+def test_a_crash_on_the_way_leaves_the_old_format(old, monkeypatch):
+    """It is one transaction: the next start does it again."""
+    path, _ = old
+
+    def and_crash(db, path):
+        journal_formats._to_3(db, path)
+        raise MemoryError
+
+    with monkeypatch.context() as patched:
+        patched.setitem(journal_formats._STEPS, "2", and_crash)
+        with pytest.raises(MemoryError):
+            asyncio.run(opened(path))
+    assert formats(path) == "2"
+    asyncio.run(opened(path))
+    assert formats(path) == "3"
+
+
+def test_a_damaged_record_is_not_brought_along(old):
+    """It is refused by its number, and the file is left as it is."""
+    path, _ = old
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("UPDATE records SET event = '{}' WHERE position = 2")
+        db.commit()
+    with pytest.raises(JournalFailed, match="record 2"):
+        asyncio.run(opened(path))
+    assert formats(path) == "2"
+
+
+def test_check_reads_no_older_format(old):
+    """It changes nothing, so it can only say so."""
+    path, _ = old
+    assert check_journal(path).faults == ["it has format 2, this trainhub reads 3"]
+    assert formats(path) == "2"

@@ -1,0 +1,75 @@
+"""trainhub/adapters/journal_rows.py: a row is what was written, or it is refused by its name."""
+
+from pathlib import Path
+
+import pytest
+from railway import RUN, Driver
+
+from trainhub.adapters.journal_rows import (
+    VERSION,
+    read_record,
+    read_snapshot,
+    record_row,
+    seal,
+    snapshot_row,
+    unseal,
+)
+from trainhub.domain.snapshot import take
+from trainhub.journal import JournalFailed, Record
+
+PATH = Path("/srv/data/journal.db")
+
+
+def resealed(table, row, **changes):
+    """The row with other values, and a checksum that fits them."""
+    return seal(table, *(changes.get(str(place), each) for place, each in enumerate(row[:-1])))
+
+
+def test_a_row_is_its_table_s_and_no_other_s():
+    """The same values under another table's name, or in another order, are not believed."""
+    assert unseal(PATH, "places", seal("places", "flushed", 7)) == ("flushed", 7)
+    for row in (seal("ahead", "flushed", 7), seal("places", 7, "flushed")):
+        with pytest.raises(JournalFailed, match="places"):
+            unseal(PATH, "places", ("flushed", 7, row[-1]))
+
+
+def test_any_changed_value_is_found():
+    """The message names the row, the file, and what to do."""
+    row = seal("places", "flushed", 7)
+    for changed in (("flushed", 8, row[-1]), ("flushes", 7, row[-1]), (*row[:-1], row[-1] ^ 1)):
+        with pytest.raises(JournalFailed) as caught:
+            unseal(PATH, "places", changed)
+        assert f"of the journal {PATH} cannot be believed" in str(caught.value)
+        assert "restore the data folder from a copy" in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def test_records_and_snapshots_come_back():
+    """What was written is what is read."""
+    driver = Driver()
+    driver.start()
+    record = Record(7, RUN, 2, driver.events[1])
+    assert read_record(PATH, record_row(record)) == record
+    snapshot = take(driver.state)
+    assert read_snapshot(PATH, snapshot_row(RUN, snapshot)) == (RUN, snapshot)
+
+
+def test_what_a_newer_hub_wrote_is_refused():
+    """It may mean more than this one knows: the version that wrote it is needed."""
+    driver = Driver()
+    row = record_row(Record(7, RUN, 1, driver.events[0]))
+    with pytest.raises(JournalFailed, match=f"record 7 .* has version 2, this hub reads {VERSION}"):
+        read_record(PATH, resealed("records", row, **{"3": 2}))
+    row = snapshot_row(RUN, take(driver.state))
+    with pytest.raises(JournalFailed, match="has version 9"):
+        read_snapshot(PATH, resealed("snapshots", row, **{"2": 9}))
+
+
+def test_a_row_that_is_sealed_and_makes_no_sense():
+    """A fault of the hub's own: refused by its number all the same."""
+    row = record_row(Record(7, RUN, 1, Driver().events[0]))
+    with pytest.raises(JournalFailed, match="record 7"):
+        read_record(PATH, resealed("records", row, **{"4": "GOSSIP"}))
+    row = snapshot_row(RUN, take(Driver().state))
+    with pytest.raises(JournalFailed, match="it says seq 1, not 2"):
+        read_snapshot(PATH, resealed("snapshots", row, **{"1": 2}))

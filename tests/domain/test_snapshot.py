@@ -1,0 +1,77 @@
+"""trainhub/domain/snapshot.py: a run goes on from a snapshot as if it had never stopped.
+
+The random walks of test_train_random.py restart from snapshots at any moment.
+"""
+
+import copy
+import json
+
+import pytest
+from railway import RUN, Driver, person
+from voyage import to_its_end, voyages
+
+from trainhub.domain import commands as c
+from trainhub.domain.codec import dump, load
+from trainhub.domain.snapshot import Snapshot, resume, take
+from trainhub.domain.train import fold
+
+
+def written(snapshot):
+    """As another process reads it."""
+    return load(Snapshot, json.loads(json.dumps(dump(snapshot))))
+
+
+def test_every_moment_of_a_run_can_be_gone_on_from():
+    """Snapshot after each event, and the rest folded on top: always the same end."""
+    for driver in voyages():
+        state, first = fold(RUN, driver.events[:1]), driver.events[0]
+        for place, event in enumerate(driver.events[1:], start=1):
+            again = resume(RUN, first, written(take(state)))
+            for later in driver.events[place:]:
+                again.evolve(later)
+            assert again.seq == driver.state.seq
+            for part in ("passengers", "offers", "freed", "upgrades", "waiting", "boarding_at"):
+                assert getattr(again, part) == getattr(driver.state, part), (place, part)
+            state.evolve(event)
+
+
+def test_a_snapshot_stays_as_it_was_taken():
+    """It is written later, while the run goes on."""
+    driver = Driver()
+    driver.start()
+    snapshot = take(driver.state)
+    before = copy.deepcopy(snapshot)
+    driver.no_show(1)
+    driver.go_to("EEE")
+    assert snapshot == before
+
+
+def test_only_those_whom_events_have_changed_are_in_it():
+    """The others are as the chart has them."""
+    driver = Driver()
+    driver.start()
+    assert take(driver.state).passengers == ()
+    driver.board(2)
+    assert [each.person for each in take(driver.state).passengers] == ["4512345602/1"]
+
+
+def test_an_offer_and_its_vacancy_are_one_thing_again():
+    """Whoever denies it passes up the very vacancy that is matched next."""
+    driver = Driver()
+    driver.start()
+    for number in (10, 11):
+        driver.board(number)
+    driver.no_show(1)
+    again = resume(RUN, driver.events[0], written(take(driver.state)))
+    (offer,) = again.open_by_berth.values()
+    assert again.freed[offer.key][0] is offer.vacancy
+    again.carry_out(c.DenyOffer(train_no="12345", offer_id=offer.id), driver.now)
+    (offer,) = again.open_by_berth.values()
+    assert offer.made.pnr == "4512345611"
+
+
+def test_a_snapshot_of_another_chart_is_refused():
+    """It speaks of somebody, or of a stop, that the chart does not have."""
+    snapshot = take(to_its_end().state)
+    with pytest.raises(ValueError, match="does not fit the chart"):
+        resume(RUN, Driver(person(30)).events[0], snapshot)

@@ -1,0 +1,195 @@
+"""Damaged journals, cut anywhere or with any bit flipped: what is there is true, or it is said."""
+
+import asyncio
+import os
+import re
+import shutil
+import tempfile
+from collections import Counter
+from pathlib import Path
+from random import Random
+
+import pytest
+from load import Fleet, kill_later
+from railway import MORNING, RUN, TRAIN, Driver
+
+from trainhub.adapters.journal_check import check_journal
+from trainhub.adapters.sqlite_journal import SqliteJournal
+from trainhub.domain import commands as c
+from trainhub.domain.snapshot import take
+from trainhub.journal import Answer, Batch, JournalFailed, Place, Record, Retired
+
+FLIPS = int(os.environ.get("FLIPS", "1000"))
+KIND = re.compile(r"record|the (write-ahead log|structure|log|snapshot)|\w+")
+NAMES = ("journal.db", "journal.db-wal")
+
+
+async def contents(path):
+    """All that a hub would believe of a journal."""
+    journal = await SqliteJournal.open(path)
+    try:
+        return (
+            *(journal.epoch, journal.head, await journal.read(0, 10**6)),
+            *(await journal.snapshots(), await journal.retired(), await journal.answers()),
+            *[await journal.place(reader) for reader in ("delivered", "notified", "flushed")],
+        )
+    finally:
+        await journal.close()
+
+
+@pytest.fixture
+def copy():
+    """A folder for copies, in memory where there is one: no fsync is in question here."""
+    memory = "/dev/shm" if os.path.isdir("/dev/shm") else None
+    with tempfile.TemporaryDirectory(dir=memory) as folder:
+        yield Path(folder)
+
+
+def lay(folder, files):
+    """Put the files into a folder, and nothing else; returns the journal's path."""
+    for old in folder.iterdir():
+        old.unlink()
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    return folder / "journal.db"
+
+
+def attempt(path):
+    """The contents, or the message with which they are refused."""
+    try:
+        return asyncio.run(contents(path)), None
+    except JournalFailed as error:
+        return None, str(error)
+
+
+def torn(caplog):
+    return [r.getMessage() for r in caplog.records if "no whole commit" in r.getMessage()]
+
+
+@pytest.fixture
+def growing(tmp_path):
+    """A journal's two files after a crash, and the log's length and the head after each commit."""
+
+    async def grow():
+        path, driver = tmp_path / "grown" / "journal.db", Driver()
+        path.parent.mkdir()
+        journal = await SqliteJournal.open(path)
+        driver.start()
+        log, ends = path.with_name(NAMES[1]), []
+        for commit in range(12):
+            events = driver.events[journal.head :] + [
+                event
+                for number in range(1 + commit % 4)
+                for event in driver.give(c.Announce(**TRAIN, text=f"{commit} " + "x" * 99 * number))
+            ]
+            first = journal.head + 1
+            await journal.commit(
+                Batch([Record(n, RUN, n, event) for n, event in enumerate(events, start=first)])
+            )
+            ends.append((log.stat().st_size, journal.head))
+        files = {name: path.with_name(name).read_bytes() for name in NAMES}
+        await journal.close()
+        return files, ends
+
+    return asyncio.run(grow())
+
+
+def test_a_journal_cut_at_every_byte_of_its_end(growing, copy, caplog, capsys):
+    """Every commit that is whole before the cut is there, and what was dropped is said."""
+    files, ends = growing
+    whole = files[NAMES[1]]
+    cuts = {*range(len(whole) - 4096, len(whole)), *range(len(whole) - 65536, len(whole), 61)}
+    said = 0
+    for cut in sorted(cut for cut in cuts if cut >= ends[0][0]):
+        caplog.clear()
+        path = lay(copy, {**files, NAMES[1]: whole[:cut]})
+        found = asyncio.run(contents(path))
+        end, head = max(each for each in ends if each[0] <= cut)
+        assert found[1] == head, cut
+        assert [record.position for record in found[2]] == list(range(1, head + 1)), cut
+        assert [f"last {cut - end} bytes" in line for line in torn(caplog)] == [True] * (cut > end)
+        said += cut > end
+    with capsys.disabled():
+        print(f"\ncut at {len(cuts)} places: no whole commit missing, {said} torn tails said")
+
+
+def test_a_file_that_lost_its_last_pages_is_refused(growing, copy):
+    """What the write-ahead log has handed over is in the database's file; a cut there loses it."""
+    path = lay(copy, growing[0])
+    asyncio.run(contents(path))  # hands it over
+    whole = path.read_bytes()
+    for cut in range(len(whole) - 4096, len(whole), 17):
+        path = lay(copy, {NAMES[0]: whole[:cut]})
+        assert check_journal(path).faults, cut
+        with pytest.raises(JournalFailed):
+            asyncio.run(contents(path))
+
+
+@pytest.fixture
+def left_by_a_crash(start_hub, unused_port, tmp_path):
+    """The two files of a journal that a killed hub left, with something in every table."""
+    seed = Random().randrange(2**32)
+    fleet = Fleet(4, seed)
+    hub = start_hub("--mongodb-uri", f"mongodb://127.0.0.1:{unused_port}")
+    fleet.begin(hub)
+    fleet.drive(hub, kill_later(hub, 0.3))
+    hub.wait()
+    path = hub.folder / NAMES[0]
+
+    async def fill():
+        """What a hub of a few seconds does not have yet; the last commits stay in the log."""
+        journal = await SqliteJournal.open(path)
+        driver = Driver()
+        driver.start()
+        records = [
+            Record(journal.head + n, RUN, n, event) for n, event in enumerate(driver.events, 1)
+        ]
+        await journal.commit(Batch(records, snapshots={RUN: take(driver.state)}))
+        place = Place("notified", 5, {"a-job": 7, "another": 8})
+        await journal.commit(Batch(places=[place], retired=[Retired("30003/2026-11-23", 4, 1.0)]))
+        await journal.trim(3)
+        for number in range(3):
+            answer = Answer("u", f"k{number}", "c", "{}", MORNING.timestamp())
+            await journal.commit(Batch(answers=[answer]))
+        kept = tmp_path / "kept"
+        kept.mkdir()
+        for name in NAMES:
+            shutil.copy(path.with_name(name), kept)
+        await journal.close()
+        return {name: (kept / name).read_bytes() for name in NAMES}
+
+    return asyncio.run(fill())
+
+
+def test_a_flipped_bit_is_never_believed(left_by_a_crash, copy, caplog, capsys):
+    """A thousand bits are noticed, by the start and by `check`; the others were in no use."""
+    seed = int(os.environ.get("SEED", Random().randrange(2**32)))
+    chance, files = Random(seed), left_by_a_crash
+    sound = asyncio.run(contents(lay(copy, files)))
+    assert all(sound[2:]), "every table has something to damage"
+    kinds, harmless = Counter(), 0
+    while kinds.total() < FLIPS:
+        place = chance.randrange(sum(map(len, files.values())))
+        name = NAMES[place >= len(files[NAMES[0]])]
+        place -= len(files[NAMES[0]]) * (name == NAMES[1])
+        broken = bytearray(files[name])
+        broken[place] ^= 1 << chance.randrange(8)
+        path = lay(copy, {**files, name: bytes(broken)})
+        finding, where = check_journal(path), (seed, name, place)
+        caplog.clear()
+        found, refusal = attempt(path)
+        if refusal is not None:
+            assert finding.faults, where
+            assert f"the journal {path}" in refusal, where
+            assert "\n" not in refusal, where
+            kinds[KIND.match(refusal)[0]] += 1
+        elif torn(caplog):
+            assert any("no whole commit" in line for line in finding.lines), where
+            kinds["torn tail"] += 1
+        else:
+            assert found == sound, where
+            harmless += 1
+    noticed = kinds.total()
+    with capsys.disabled():
+        print(f"\n{noticed} flipped bits noticed, seed {seed}: {dict(kinds)};")
+        print(f"{harmless} more were in bytes that hold nothing; believed: 0")

@@ -1,0 +1,230 @@
+"""A hub on a real journal: what it keeps, what it lets go, and that a restart cannot tell."""
+
+import asyncio
+import dataclasses
+from datetime import timedelta
+
+import pytest
+from fakes import Ear, MemoryStore, line
+from railway import MORNING, RUN, TRAIN, register
+from test_hub import ADMIN, TTE, join, running
+
+from trainhub.adapters.sqlite_journal import SqliteJournal
+from trainhub.documents import changes
+from trainhub.domain import commands as c
+from trainhub.domain.errors import Conflict, Unavailable, UnknownTrain
+from trainhub.domain.snapshot import take
+from trainhub.hub import KEEP_ENDED, KEEP_RETIRED_DAYS, Hub
+from trainhub.journal import Batch, JournalFailed
+from trainhub.log import Reader
+from trainhub.protocol import Since
+from trainhub.retention import LEAST
+from trainhub.rooms import Rooms
+from trainhub.write_buffer import WriteBuffer
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Starts hubs, one after the other, on one journal; `hub.now_is` moves the clock."""
+
+    async def begin(store=None, **options):
+        journal = await SqliteJournal.open(tmp_path / "journal.db")
+        now = [MORNING]
+        hub = Hub(journal, Rooms({}, line), lambda: now[0], print, **options)
+        buffer = WriteBuffer(
+            store or MemoryStore(),
+            lambda record: changes(hub.state(record.run), record, hub.epoch),
+            hub.log.append,
+        )
+        reader = Reader("flushed", journal, buffer)
+        await hub.load()
+        await reader.open()
+        hub.follow(reader)
+        hub.loaded = True
+
+        async def flush():
+            await reader.catch_up()
+            await buffer.flush_now()
+            await hub.save_places()
+
+        hub.flush, hub.stop, hub.journal = flush, journal.close, journal
+        hub.now_is = lambda moment: now.__setitem__(0, moment)
+        return hub
+
+    return begin
+
+
+async def say(hub, count):
+    for number in range(count):
+        await hub.execute(c.Announce(**TRAIN, text=f"number {number}"), ADMIN)
+
+
+async def say_and_tidy(hub, count):
+    for _ in range(count):
+        await say(hub, 1)
+        await hub.flush()
+        await hub.tidy()
+
+
+async def positions(hub):
+    return [record.position for record in await hub.journal.read(0, 10**6)]
+
+
+@pytest.mark.gen_test
+async def test_a_restart_folds_what_came_after_the_snapshot(start, monkeypatch):
+    """The state, and what clients can catch up with, is what it was; little is read for it."""
+    monkeypatch.setattr("trainhub.hub.KEPT", 50)
+    hub = await start()
+    await running(hub)
+    await say(hub, LEAST)
+    await hub.execute(c.MarkNoShow(**TRAIN, pnr="4512345601", index=1), TTE)
+    await hub.flush()
+    await hub.tidy()
+    await say(hub, 3)
+    before, seq = take(hub.state(RUN)), hub.state(RUN).seq
+    await hub.stop()
+    again = await start()
+    assert take(again.state(RUN)) == before
+    assert again.log.last == hub.log.last
+    ear = Ear()
+    answer = await join(again, ear, ADMIN, Since(epoch=again.epoch, seq=seq - 5))
+    assert answer["recovered"]
+    assert ear.seqs == list(range(seq - 4, seq + 1))
+    await say(again, 1)
+    assert again.state(RUN).seq == seq + 1
+    assert len(await again.journal.unfolded(0, 10**6, 0)) == 1 + 3 + 1
+    await again.stop()
+
+
+@pytest.mark.gen_test
+async def test_the_journal_is_trimmed_behind_its_slowest_reader(start, monkeypatch):
+    """Nothing goes that MongoDB does not have; then all but the last records and the first."""
+    monkeypatch.setattr("trainhub.hub.KEPT", 50)
+    store = MemoryStore()
+    hub = await start(store)
+    await running(hub)
+    store.away = True
+    await say(hub, LEAST)
+    await hub.flush()
+    await hub.tidy()
+    assert await positions(hub) == list(range(1, LEAST + 3))
+    store.away = False
+    await hub.flush()
+    await hub.tidy()
+    assert await positions(hub) == [1, *range(LEAST + 2 - 50 + 1, LEAST + 3)]
+    await hub.stop()
+
+
+@pytest.mark.gen_test
+async def test_a_full_journal_takes_no_commands_until_it_is_trimmed(start, caplog):
+    """A warning at half; then 503 for changes, while reading and repeats go on; nothing is lost."""
+    store = MemoryStore()
+    hub = await start(store, journal_limit=200_000)
+    await running(hub)
+    store.away = True
+    first = await hub.execute(c.Announce(**TRAIN, text="first"), ADMIN, "k")
+    with pytest.raises(Unavailable, match="limit"):
+        await say_and_tidy(hub, 10_000)
+    said = hub.state(RUN).seq - 3
+    assert said > 100
+    assert [r.message for r in caplog.records if "MB, as MongoDB" in r.message]
+    assert await hub.execute(c.Announce(**TRAIN, text="first"), ADMIN, "k") == first
+    await join(hub, Ear(), ADMIN)
+    await hub.expire_offers()
+    store.away = False
+    await hub.flush()
+    await hub.tidy()
+    await say(hub, 1)
+    assert hub.log.size < hub.log.limit / 2
+    assert not hub.log.filling
+    assert {name for collection, name in store.documents if collection == "events"} == {
+        f"{RUN}/{seq}" for seq in range(1, 4 + said)
+    }
+    await hub.stop()
+
+
+@pytest.mark.gen_test
+async def test_a_run_that_ended_leaves_and_does_not_come_back(start):
+    """Six hours after its end, once MongoDB has it; also after a restart; nor is it registered."""
+    store = MemoryStore()
+    hub = await start(store)
+    await running(hub)
+    await hub.execute(c.CancelTrain(**TRAIN), ADMIN)
+    hub.now_is(MORNING + KEEP_ENDED)
+    await hub.flush()
+    await hub.retire()
+    assert hub.state(RUN)
+    hub.now_is(MORNING + KEEP_ENDED + timedelta(seconds=1))
+    store.away = True
+    await hub.execute(c.Announce(**TRAIN, text="the last word"), ADMIN)
+    await hub.flush()
+    await hub.retire()
+    assert hub.state(RUN)
+    store.away = False
+    await hub.flush()
+    await hub.retire()
+    for each in (hub, await reopened(hub, start)):
+        with pytest.raises(UnknownTrain):
+            each.state(RUN)
+        with pytest.raises(Conflict, match="has ended"):
+            await each.execute(register(), ADMIN)
+    await each.stop()
+
+
+async def reopened(hub, start):
+    await hub.stop()
+    return await start()
+
+
+@pytest.mark.gen_test
+async def test_a_run_is_not_retired_with_a_command_on_its_way(start):
+    """What is in line for the disk still has to find it."""
+    hub = await start()
+    await running(hub)
+    await hub.execute(c.CancelTrain(**TRAIN), ADMIN)
+    await hub.flush()
+    hub.now_is(MORNING + KEEP_ENDED + timedelta(seconds=1))
+    last = asyncio.ensure_future(hub.execute(c.Announce(**TRAIN, text="the last word"), ADMIN))
+    await asyncio.sleep(0)
+    await hub.retire()
+    assert (await last)["seq"] == hub.state(RUN).seq
+    await hub.stop()
+
+
+@pytest.mark.gen_test
+async def test_the_names_of_retired_runs_are_forgotten_in_the_end(start):
+    """No index grows without bound."""
+    hub = await start()
+    await running(hub)
+    await hub.execute(c.CancelTrain(**TRAIN), ADMIN)
+    await hub.flush()
+    hub.now_is(later := MORNING + timedelta(days=1))
+    await hub.retire()
+    hub.now_is(later + timedelta(days=KEEP_RETIRED_DAYS, seconds=1))
+    await hub.forget()
+    assert await hub.journal.retired() == {}
+    assert (await hub.execute(register(), ADMIN))["seq"] == 1
+    await hub.stop()
+
+
+@pytest.mark.gen_test
+async def test_what_the_rooms_were_told_is_kept_too(start):
+    """The journal says how far each of the three readers has got."""
+    hub = await start()
+    await running(hub)
+    assert (await hub.journal.place("delivered")).position == 0
+    await hub.save_places()
+    assert (await hub.journal.place("delivered")).position == 2
+    await hub.stop()
+
+
+@pytest.mark.gen_test
+async def test_a_snapshot_that_does_not_fit_stops_the_start(start):
+    """It is not passed over: what it stands for may be gone."""
+    hub = await start()
+    await running(hub)
+    wrong = dataclasses.replace(take(hub.state(RUN)), stops=())
+    await hub.log.keep(Batch(snapshots={RUN: wrong}))
+    await hub.stop()
+    with pytest.raises(JournalFailed, match="does not fit the chart"):
+        await start()

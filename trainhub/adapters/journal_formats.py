@@ -1,0 +1,76 @@
+"""The journal's format: told from the file, brought up to date, or refused if it is newer.
+
+A step of `_STEPS` turns one format into the next, in a transaction: a crash leaves it the old one.
+"""
+
+import logging
+import sqlite3
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+from trainhub.adapters.journal_rows import FORMAT, SCHEMA, seal, unbelievable
+from trainhub.journal import JournalFailed
+
+log = logging.getLogger("trainhub.journal")
+
+
+def bring_up_to_date(db: sqlite3.Connection, path: Path) -> None:
+    """Leave the file in this hub's format. Raises JournalFailed if it is of a later one."""
+    found = read_format(db)
+    if found is None:
+        db.executescript(SCHEMA)
+        db.execute("INSERT INTO meta VALUES (?, ?, ?)", seal("meta", "format", FORMAT))
+        return
+    while found != FORMAT:
+        step = _STEPS.get(str(found))
+        if step is None:
+            raise JournalFailed(
+                f"the journal {path} has format {found}, this hub reads {FORMAT} and older: "
+                "use the version of trainhub that wrote it"
+            )
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            step(db, path)
+            db.execute("COMMIT")
+        except BaseException:
+            db.execute("ROLLBACK")
+            raise
+        log.info("the journal was brought from format %s up to %s", found, read_format(db))
+        found = read_format(db)
+
+
+def read_format(db: sqlite3.Connection) -> str | None:
+    """The format that the file says it has; None if nothing is in it yet."""
+    if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
+        return None
+    row = db.execute("SELECT value FROM meta WHERE name = 'format'").fetchone()
+    return None if row is None else str(row[0])
+
+
+def _to_3(db: sqlite3.Connection, path: Path) -> None:
+    """Records have a version, every row a checksum; readers' places have other names."""
+    for table in ("meta", "records", "answers"):
+        db.execute(f"ALTER TABLE {table} RENAME TO old_{table}")
+    for statement in filter(str.strip, SCHEMA.split(";")):
+        db.execute(statement)
+    for name, value in db.execute("SELECT name, value FROM old_meta").fetchall():
+        value = "3" if name == "format" else value
+        db.execute("INSERT INTO meta VALUES (?, ?, ?)", seal("meta", name, value))
+    for row in db.execute("SELECT position, run, seq, type, event, checksum FROM old_records"):
+        position, run, seq, kind, text, checksum = row
+        if checksum != zlib.crc32(f"{position}\n{run}\n{seq}\n{kind}\n{text}".encode()):
+            raise unbelievable(path, f"record {position}", "its checksum is wrong")
+        sealed = seal("records", position, run, seq, 1, kind, text)
+        db.execute("INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?)", sealed)
+    for answer in db.execute("SELECT user, key, command, result, at FROM old_answers"):
+        db.execute("INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?)", seal("answers", *answer))
+    for was, now in (("notifications", "notified"), ("write buffer", "flushed")):
+        found = db.execute("SELECT position FROM readers WHERE name = ?", (was,)).fetchone()
+        if found is not None:
+            db.execute("INSERT INTO places VALUES (?, ?, ?)", seal("places", now, *found))
+    for table in ("old_meta", "old_records", "old_answers", "readers"):
+        db.execute(f"DROP TABLE {table}")
+
+
+_STEPS: dict[str, Callable[[sqlite3.Connection, Path], None]] = {"2": _to_3}

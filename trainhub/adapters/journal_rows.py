@@ -1,0 +1,168 @@
+"""What stands in the journal's tables, and the checksum by which each row can be believed.
+
+The last column of every row is the checksum of its table's name and all its other columns, so that
+no part of it can silently be another's. What cannot be believed is a JournalFailed with its name.
+"""
+
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import ujson
+
+from trainhub.domain.codec import dump, reload
+from trainhub.domain.events import EVENTS, TYPES
+from trainhub.domain.model import RunKey
+from trainhub.domain.snapshot import Snapshot
+from trainhub.journal import Answer, JournalFailed, Record, Retired
+
+FORMAT = "3"
+# How events and snapshots are written as JSON; stands in each record and snapshot.
+VERSION = 1
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS meta (
+    name     TEXT PRIMARY KEY,
+    value    TEXT NOT NULL,
+    checksum INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS records (
+    position INTEGER PRIMARY KEY,
+    run      TEXT NOT NULL,
+    seq      INTEGER NOT NULL,
+    version  INTEGER NOT NULL,
+    type     TEXT NOT NULL,
+    event    TEXT NOT NULL,
+    checksum INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS snapshots (
+    run      TEXT PRIMARY KEY,
+    seq      INTEGER NOT NULL,
+    version  INTEGER NOT NULL,
+    state    TEXT NOT NULL,
+    checksum INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS answers (
+    user     TEXT NOT NULL,
+    key      TEXT NOT NULL,
+    command  TEXT NOT NULL,
+    result   TEXT NOT NULL,
+    at       REAL NOT NULL,
+    checksum INTEGER NOT NULL,
+    PRIMARY KEY (user, key)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS places (
+    reader   TEXT PRIMARY KEY,
+    position INTEGER NOT NULL,
+    checksum INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS ahead (
+    reader   TEXT NOT NULL,
+    id       TEXT NOT NULL,
+    position INTEGER NOT NULL,
+    checksum INTEGER NOT NULL,
+    PRIMARY KEY (reader, id)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS retired (
+    run      TEXT PRIMARY KEY,
+    at       REAL NOT NULL,
+    checksum INTEGER NOT NULL
+) WITHOUT ROWID;
+"""
+
+Row = tuple[Any, ...]
+
+
+def seal(table: str, *values: Any) -> Row:
+    """The row, with its checksum as the last column."""
+    return *values, _checksum(table, values)
+
+
+def unseal(path: Path, table: str, row: Row) -> Row:
+    """The row without its checksum. Raises JournalFailed if it cannot be believed."""
+    values = row[:-1]
+    if row[-1] != _checksum(table, values):
+        raise unbelievable(path, f"{table} {_shown(values[0])}", "its checksum is wrong")
+    return values
+
+
+def _checksum(table: str, values: Iterable[Any]) -> int:
+    text = "\n".join((table, *map(str, values)))
+    return zlib.crc32(text.encode(errors="surrogateescape"))
+
+
+def unbelievable(path: Path, what: str, why: object) -> JournalFailed:
+    reason = " ".join(str(why).split())[:200]
+    return JournalFailed(
+        f"{what} of the journal {path} cannot be believed ({reason}): "
+        "restore the data folder from a copy"
+    )
+
+
+def _shown(name: object) -> str:
+    """A row's name in a message: damage may have made anything of it."""
+    return ascii(name)[:60] if isinstance(name, str) else str(name)[:60]
+
+
+def record_row(record: Record) -> Row:
+    kind, text = TYPES[type(record.event)], to_text(dump(record.event))
+    return seal("records", record.position, record.run, record.seq, VERSION, kind, text)
+
+
+def read_record(path: Path, row: Row) -> Record:
+    """A row of `records`. Raises JournalFailed if it cannot be believed."""
+    what = f"record {_shown(row[0])}"
+    if row[-1] != _checksum("records", row[:-1]):
+        raise unbelievable(path, what, "its checksum is wrong")
+    position, run, seq, version, kind, text, _ = row
+    _check_version(path, what, version)
+    try:
+        event = reload(EVENTS[kind], ujson.loads(text))
+    except (KeyError, TypeError, ValueError) as error:
+        raise unbelievable(path, what, error) from error
+    return Record(position, RunKey(run), seq, event)
+
+
+def snapshot_row(run: RunKey, snapshot: Snapshot) -> Row:
+    return seal("snapshots", run, snapshot.seq, VERSION, to_text(dump(snapshot)))
+
+
+def read_snapshot(path: Path, row: Row) -> tuple[RunKey, Snapshot]:
+    """A row of `snapshots`. Raises JournalFailed if it cannot be believed."""
+    run, seq, version, text = unseal(path, "snapshots", row)
+    what = f"the snapshot of {_shown(run)}"
+    _check_version(path, what, version)
+    try:
+        snapshot = reload(Snapshot, ujson.loads(text))
+        if snapshot.seq != seq:
+            raise ValueError(f"it says seq {snapshot.seq}, not {seq}")
+    except (KeyError, TypeError, ValueError) as error:
+        raise unbelievable(path, what, error) from error
+    return RunKey(run), snapshot
+
+
+def answer_row(answer: Answer) -> Row:
+    return seal("answers", answer.user, answer.key, answer.command, answer.result, float(answer.at))
+
+
+def retired_row(retired: Retired) -> Row:
+    return seal("retired", retired.run, float(retired.at))
+
+
+def to_text(data: object) -> str:
+    text: str = ujson.dumps(data, ensure_ascii=False, escape_forward_slashes=False)
+    return text
+
+
+def as_text(stored: bytes) -> str:
+    """For sqlite3's text_factory: damage shows as a wrong checksum, not as SQLite's own error."""
+    return stored.decode(errors="surrogateescape")
+
+
+def _check_version(path: Path, what: str, version: int) -> None:
+    if version > VERSION:
+        raise JournalFailed(
+            f"{what} of the journal {path} has version {version}, this hub reads {VERSION}: "
+            "use the version of trainhub that wrote it"
+        )

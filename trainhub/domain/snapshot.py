@@ -1,0 +1,248 @@
+"""A run's state at one seq, as a value beside its chart: what a start need not fold again.
+
+`take` copies what events have changed; `resume` puts it back over the run's first event, which
+has the chart. Both together lead to the very state that folding all the events does.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from trainhub.domain.berths import Hold
+from trainhub.domain.events import Cause, TrainRegistered, UpgradeConfirmed, UpgradePending
+from trainhub.domain.model import (
+    BerthKey,
+    BookingStatus,
+    OfferState,
+    PersonKey,
+    PersonState,
+    RunKey,
+    RunStatus,
+    berth_key,
+)
+from trainhub.domain.run_state import Offer, Passenger, RunState, Vacancy
+from trainhub.domain.train import TrainState
+
+
+@dataclass(frozen=True, kw_only=True)
+class StopThen:
+    arrived: datetime | None
+    departed: datetime | None
+    platform: str | None
+    platform_confirmed: bool
+    skipped: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class PassengerThen:
+    person: str
+    from_: str
+    status: BookingStatus
+    coach: str | None
+    berth: int | None
+    state: PersonState
+    marked_nt_at: datetime | None
+    boarding_changed: bool
+    upgraded_from: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class HoldThen:
+    """A person's part in a berth; the masks are hexadecimal, as they may have 200 bits."""
+
+    berth: str
+    person: str
+    whole: str
+    half: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class VacancyThen:
+    id: int
+    coach: str
+    berth: int
+    class_: str
+    start: int
+    cause: Cause
+    passed: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfferThen:
+    """An offer; `vacancy` is the id of what it is for."""
+
+    made: UpgradePending
+    vacancy: int
+    state: OfferState
+    closed_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """What a run's events have made of its chart, up to `seq`.
+
+    `passengers` has only those who are no longer as the chart has them; `replaced` are vacancies
+    that offers speak of and that a newer one has taken the place of.
+    """
+
+    seq: int
+    status: RunStatus
+    current: int
+    departed: bool
+    delay_minutes: int
+    ended_at: datetime | None
+    stops: tuple[StopThen, ...]
+    passengers: tuple[PassengerThen, ...]
+    holds: tuple[HoldThen, ...]
+    vacancies: tuple[VacancyThen, ...]
+    replaced: tuple[VacancyThen, ...]
+    offers: tuple[OfferThen, ...]
+    upgrades: tuple[UpgradeConfirmed, ...]
+
+
+def take(state: RunState) -> Snapshot:
+    """The state as it is now; later changes do not reach into it."""
+    vacancies = [each for starts in state.freed.values() for each in starts.values()]
+    standing = {each.id for each in vacancies}
+    replaced = {
+        offer.vacancy.id: offer.vacancy
+        for offer in state.offers.values()
+        if offer.vacancy.id not in standing
+    }
+    return Snapshot(
+        seq=state.seq,
+        status=state.status,
+        current=state.current,
+        departed=state.departed,
+        delay_minutes=state.delay_minutes,
+        ended_at=state.ended_at,
+        stops=tuple(
+            StopThen(
+                arrived=stop.arrived,
+                departed=stop.departed,
+                platform=stop.platform,
+                platform_confirmed=stop.platform_confirmed,
+                skipped=stop.skipped,
+            )
+            for stop in state.stops
+        ),
+        passengers=tuple(_passenger_then(each) for each in _changed(state)),
+        holds=tuple(
+            HoldThen(berth=berth, person=person, whole=f"{hold.whole:x}", half=f"{hold.half:x}")
+            for berth, person, hold in state.occupancy.all()
+        ),
+        vacancies=tuple(map(_vacancy_then, vacancies)),
+        replaced=tuple(map(_vacancy_then, replaced.values())),
+        offers=tuple(
+            OfferThen(
+                made=offer.made,
+                vacancy=offer.vacancy.id,
+                state=offer.state,
+                closed_at=offer.closed_at,
+            )
+            for offer in state.offers.values()
+        ),
+        upgrades=tuple(state.upgrades),
+    )
+
+
+def resume(run: RunKey, registered: TrainRegistered, snapshot: Snapshot) -> TrainState:
+    """The run as it was when the snapshot was taken. Raises ValueError if the two do not match."""
+    state = TrainState(run)
+    state.evolve(registered)
+    try:
+        _put_back(state, snapshot)
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"the snapshot does not fit the chart of {run}: {error!r}") from error
+    return state
+
+
+def _put_back(state: TrainState, snapshot: Snapshot) -> None:
+    state.seq = snapshot.seq
+    state.status = snapshot.status
+    state.current, state.departed = snapshot.current, snapshot.departed
+    state.delay_minutes = snapshot.delay_minutes
+    state.ended_at = snapshot.ended_at
+    for stop, was in zip(state.stops, snapshot.stops, strict=True):
+        stop.arrived, stop.departed, stop.skipped = was.arrived, was.departed, was.skipped
+        stop.platform, stop.platform_confirmed = was.platform, was.platform_confirmed
+    for each in snapshot.passengers:
+        _put_passenger(state, each)
+    state.occupancy.put(
+        (
+            BerthKey(each.berth),
+            PersonKey(each.person),
+            Hold(int(each.whole, 16), int(each.half, 16)),
+        )
+        for each in snapshot.holds
+    )
+    vacancies = {}
+    for then in snapshot.vacancies:
+        vacancy = vacancies[then.id] = _vacancy(then)
+        state.freed.setdefault(vacancy.key, {})[vacancy.start] = vacancy
+    vacancies |= {then.id: _vacancy(then) for then in snapshot.replaced}
+    for made in snapshot.offers:
+        offer = Offer(made.made, vacancies[made.vacancy], made.state, made.closed_at)
+        state.offers[offer.id] = offer
+        if offer.state is OfferState.OPEN:
+            state.open_by_berth[offer.key] = offer
+            state.open_by_person[offer.person] = offer
+    state.upgrades = list(snapshot.upgrades)
+
+
+def _changed(state: RunState) -> Iterator[Passenger]:
+    """Those whom events have changed, each place's boarders in their order there."""
+    for persons in state.boarding_at.values():
+        for person in persons:
+            passenger = state.passengers[person]
+            booking = passenger.booking
+            if passenger != Passenger(
+                person, booking, booking.from_, booking.status, booking.coach, booking.berth
+            ):
+                yield passenger
+
+
+def _passenger_then(passenger: Passenger) -> PassengerThen:
+    return PassengerThen(
+        person=passenger.person,
+        from_=passenger.from_,
+        status=passenger.status,
+        coach=passenger.coach,
+        berth=passenger.berth,
+        state=passenger.state,
+        marked_nt_at=passenger.marked_nt_at,
+        boarding_changed=passenger.boarding_changed,
+        upgraded_from=passenger.upgraded_from,
+    )
+
+
+def _put_passenger(state: TrainState, then: PassengerThen) -> None:
+    passenger = state.passengers[PersonKey(then.person)]
+    if then.boarding_changed:
+        state.board_at(passenger, then.from_)
+    if then.status is not passenger.status:
+        del state.waiting[passenger.booking.class_][passenger.person]
+    passenger.status, passenger.state = then.status, then.state
+    passenger.coach, passenger.berth = then.coach, then.berth
+    passenger.marked_nt_at = then.marked_nt_at
+    passenger.upgraded_from = then.upgraded_from
+
+
+def _vacancy_then(vacancy: Vacancy) -> VacancyThen:
+    return VacancyThen(
+        id=vacancy.id,
+        coach=vacancy.coach,
+        berth=vacancy.berth,
+        class_=vacancy.class_,
+        start=vacancy.start,
+        cause=vacancy.cause,
+        passed=tuple(sorted(vacancy.passed)),
+    )
+
+
+def _vacancy(then: VacancyThen) -> Vacancy:
+    key = berth_key(then.coach, then.berth)
+    passed = {PersonKey(person) for person in then.passed}
+    return Vacancy(
+        then.id, key, then.coach, then.berth, then.class_, then.start, then.cause, passed
+    )

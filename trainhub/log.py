@@ -1,0 +1,287 @@
+"""The log: group commit into the journal, and the readers that follow it.
+
+Nothing is told, sent, stored or answered before `Log` has its events on disk; each `Reader` then
+gets every record in order, from the commit itself while it keeps up and from the journal when not.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from trainhub.domain.errors import Unavailable
+from trainhub.domain.events import Event
+from trainhub.domain.model import RunKey
+from trainhub.journal import Answer, Batch, Journal, Place, Record
+
+log = logging.getLogger("trainhub.log")
+
+# How many records a reader that fell behind takes from the journal at once. A chart's record alone
+# may make thousands of changes, and the loop waits while they are taken.
+CATCH_UP = 50
+# Bytes that a log may take up, and the part of them at which somebody is told.
+LIMIT = 4 << 30
+WARN_AT = 0.5
+
+
+@dataclass(slots=True)
+class _Entry:
+    batch: Batch
+    then: Callable[[], None] | None
+    done: "asyncio.Future[None]" = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
+
+
+class Log:
+    """Group commit: while one commit is in flight the next entries gather for the next one.
+
+    `on_commit` gets what one commit made durable, in order; `on_failure` is called once. At `limit`
+    bytes the log takes no more commands, until it has been trimmed.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        on_commit: Callable[[list[Record]], None],
+        on_failure: Callable[[BaseException], None],
+        limit: int = LIMIT,
+    ) -> None:
+        self._journal = journal
+        self._on_commit = on_commit
+        self._on_failure = on_failure
+        self._waiting: list[_Entry] = []
+        self._writer: asyncio.Task[None] | None = None
+        self.last = journal.head
+        self._failed = False
+        self._warned = False
+        self.limit = limit
+        self.last_commit_seconds = 0.0
+
+    @property
+    def size(self) -> int:
+        """The bytes that the log takes up on its disk."""
+        return self._journal.size
+
+    @property
+    def filling(self) -> bool:
+        """Whether it has come so near to its limit that somebody should know."""
+        return self.size >= self.limit * WARN_AT
+
+    @property
+    def full(self) -> bool:
+        return self.size >= self.limit
+
+    def check(self) -> None:
+        """Raise Unavailable if the journal has failed: nothing may be decided any more."""
+        if self._failed:
+            raise Unavailable("the hub cannot write its journal and is stopping: try another hub")
+
+    def check_room(self) -> None:
+        """Raise Unavailable if the log is full: reading goes on, changes have to wait."""
+        if self.full:
+            raise Unavailable(
+                "the hub's journal has reached its limit, as MongoDB or the mail has been away for "
+                "long: nothing was changed, try again when it is back"
+            )
+
+    def append(
+        self,
+        run: RunKey | None = None,
+        seq: int = 0,
+        events: Iterable[Event] = (),
+        answer: Answer | None = None,
+        then: Callable[[], None] | None = None,
+    ) -> "asyncio.Future[None]":
+        """Put events, the first of them numbered `seq`, and a command's answer in line.
+
+        The future is done when they, and all that was put in line before them, are durable and
+        handed to the readers. `then` is called at just that place in the line: after the events
+        before it were delivered, and before any that come later.
+        """
+        self.check()
+        batch = Batch(answers=[] if answer is None else [answer])
+        for number, event in enumerate(events, start=seq):
+            self.last += 1
+            assert run is not None
+            batch.records.append(Record(self.last, run, number, event))
+        return self._put(_Entry(batch, then))
+
+    def keep(self, batch: Batch) -> "asyncio.Future[None]":
+        """Put in line what stands beside the records: snapshots, places, retired runs."""
+        assert not batch.records
+        self.check()
+        return self._put(_Entry(batch, None))
+
+    def _put(self, entry: _Entry) -> "asyncio.Future[None]":
+        if not entry.batch and self._writer is None:
+            self._settle([entry])
+        else:
+            self._waiting.append(entry)
+            if self._writer is None:
+                self._writer = asyncio.get_running_loop().create_task(self._write())
+        return entry.done
+
+    async def _write(self) -> None:
+        try:
+            while self._waiting:
+                entries, self._waiting = self._waiting, []
+                try:
+                    await self._commit(entries)
+                except Exception as error:
+                    self._fail(entries + self._waiting, error)
+                    return
+                self._settle(entries)
+        finally:
+            self._writer = None
+
+    async def _commit(self, entries: list[_Entry]) -> None:
+        batch = Batch()
+        for entry in entries:
+            batch.add(entry.batch)
+        if not batch:
+            return
+        loop = asyncio.get_running_loop()
+        start = loop.time()
+        await self._journal.commit(batch)
+        self.last_commit_seconds = loop.time() - start
+        self._watch_size()
+
+    def _watch_size(self) -> None:
+        if self.filling and not self._warned:
+            log.warning(
+                "the journal has %d of %d MB, as MongoDB or the mail does not keep up: "
+                "at the limit commands are refused",
+                self.size >> 20,
+                self.limit >> 20,
+            )
+        self._warned = self.filling
+
+    def _settle(self, entries: list[_Entry]) -> None:
+        """Deliver in order. What is durable is answered so, even if telling it fails."""
+        told: list[Record] = []
+        try:
+            for entry in entries:
+                told += entry.batch.records
+                if entry.then is not None:
+                    self._tell(told)
+                    told = []
+                    entry.then()
+            self._tell(told)
+        except Exception as error:
+            log.exception("what the journal has could not be delivered")
+            self._failed = True
+            self._on_failure(error)
+        for entry in entries:
+            if not entry.done.done():  # whoever waited may have gone
+                entry.done.set_result(None)
+
+    def _tell(self, records: list[Record]) -> None:
+        if records:
+            self._on_commit(records)
+
+    def _fail(self, entries: list[_Entry], error: BaseException) -> None:
+        self._failed = True
+        self._waiting = []
+        for entry in entries:
+            if not entry.done.done():
+                entry.done.set_exception(
+                    Unavailable("the hub could not write its journal: the command did not happen")
+                )
+                entry.done.exception()  # nobody may be waiting any more
+        self._on_failure(error)
+
+
+class Consumer(Protocol):
+    """What stands behind a reader: takes records and works through them in its own time."""
+
+    @property
+    def full(self) -> bool:
+        """Whether it wants no more records now."""
+
+    @property
+    def oldest(self) -> int | None:
+        """The position of the oldest record that it has taken and not yet dealt with for good."""
+
+    @property
+    def ahead(self) -> Mapping[str, int]:
+        """What it is done with though something older is not: ids, with their records' positions.
+
+        Nothing, if doing it twice does no harm.
+        """
+
+    def take(self, records: Sequence[Record]) -> None: ...
+
+
+class Reader:
+    """One reader of the log, with its place in it.
+
+    It is fed by each commit while its consumer keeps up. If the consumer is full, or the hub was
+    stopped, it stays where it is and catches up from the journal: so nothing waits for it, nothing
+    it holds grows without bound, and nothing is lost.
+    """
+
+    def __init__(self, name: str, journal: Journal, consumer: Consumer) -> None:
+        self.name = name
+        self._journal = journal
+        self._consumer = consumer
+        self._position = 0
+        self.saved = 0
+        self._saved_ahead: frozenset[str] = frozenset()
+
+    async def open(self) -> Place:
+        """Go to where this reader had got before the hub was last stopped; returns that place."""
+        place = await self._journal.place(self.name)
+        self._position = self.saved = place.position
+        self._saved_ahead = frozenset(place.ahead)
+        return place
+
+    def skip(self) -> None:
+        """Go to the log's head: nobody wants what is waiting."""
+        self._position = self._journal.head
+
+    @property
+    def behind(self) -> int:
+        """How many records wait in the journal for this reader."""
+        return self._journal.head - self._position
+
+    @property
+    def done(self) -> int:
+        """Up to which position everything has been dealt with for good."""
+        oldest = self._consumer.oldest
+        return self._position if oldest is None else oldest - 1
+
+    def offer(self, records: Sequence[Record]) -> None:
+        """Take what a commit brought, unless older records are still to come."""
+        if records[0].position == self._position + 1 and not self._consumer.full:
+            self._take(records)
+
+    async def catch_up(self) -> None:
+        """Take what is waiting in the journal, until the consumer is full."""
+        while self.behind and not self._consumer.full:
+            position = self._position
+            records = await self._journal.read(position, CATCH_UP)
+            if not records or self._position != position:
+                return
+            self._take(records)
+
+    def place(self) -> Place | None:
+        """Where a restart should go on from, if that is elsewhere than what was last saved."""
+        done, ahead = self.done, self._consumer.ahead
+        fresh = {name: at for name, at in ahead.items() if name not in self._saved_ahead}
+        if done <= self.saved and not fresh:
+            return None
+        return Place(self.name, max(done, self.saved), fresh)
+
+    def has_saved(self, place: Place) -> None:
+        """Take note that a place is on disk."""
+        self.saved = place.position
+        still = self._consumer.ahead.keys()
+        self._saved_ahead = frozenset(
+            name for name in (*self._saved_ahead, *place.ahead) if name in still
+        )
+
+    def _take(self, records: Sequence[Record]) -> None:
+        self._consumer.take(records)
+        self._position = records[-1].position
