@@ -237,7 +237,7 @@ class Bench:
             "cpu": grown["cpu"] / len(millis) * 1e6,
             "hub": (at_end - before["cpu"]) / took * 100,
             "load": result["busy"] * 100,
-            "journal": grown["journal"] / grown["records"],
+            "journal": self._row_bytes(),
             "written": grown["written"] / len(millis),
             "caught up": caught_up,
         }
@@ -272,12 +272,20 @@ class Bench:
 
     def _read(self) -> dict[str, float]:
         io = Path(f"/proc/{self._hub.process.pid}/io").read_text().split()
+        return {"cpu": self._cpu(), "written": int(io[io.index("write_bytes:") + 1])}
+
+    def _row_bytes(self) -> float:
+        """What the journal's newest marks take up each, with the answers kept under their keys."""
         with opened(self._hub.folder) as journal:
-            (records,) = journal.execute("SELECT count(*) FROM records").fetchone()
-            (pages,) = journal.execute("PRAGMA page_count").fetchone()
-            (size,) = journal.execute("PRAGMA page_size").fetchone()
-        written = int(io[io.index("write_bytes:") + 1])
-        return {"cpu": self._cpu(), "records": records, "journal": pages * size, "written": written}
+            (record,) = journal.execute(
+                "SELECT avg(length(run) + length(type) + length(event) + 20) FROM records"
+                " WHERE type = 'PASSENGER_BOARDED'"
+            ).fetchone()
+            (answer,) = journal.execute(
+                "SELECT avg(length(user) + length(key) + length(command) + length(result) + 20)"
+                " FROM answers"
+            ).fetchone()
+        return record + (answer or 0)
 
 
 def _at(values: list[float], share: float) -> float:

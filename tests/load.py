@@ -300,14 +300,23 @@ def opened(folder):
 def saved_place(folder):
     """Up to which position MongoDB has everything, as the hub has noted it."""
     with opened(folder) as journal:
-        found = journal.execute("SELECT position FROM readers WHERE name = 'write buffer'")
+        found = journal.execute("SELECT position FROM places WHERE reader = 'flushed'")
         return next(found, (0,))[0]
+
+
+def journal_size(folder):
+    """How many records there ever were, and the bytes of the pages that are in use."""
+    with opened(folder) as journal:
+        (head,) = journal.execute("SELECT coalesce(max(position), 0) FROM records").fetchone()
+        (pages,) = journal.execute("PRAGMA page_count").fetchone()
+        (free,) = journal.execute("PRAGMA freelist_count").fetchone()
+        (size,) = journal.execute("PRAGMA page_size").fetchone()
+    return head, (pages - free) * size
 
 
 def behind(folder):
     """How many records MongoDB is not known to have."""
-    with opened(folder) as journal:
-        (head,) = journal.execute("SELECT coalesce(max(position), 0) FROM records").fetchone()
+    head, _ = journal_size(folder)
     return head - saved_place(folder)
 
 

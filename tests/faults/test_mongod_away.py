@@ -8,7 +8,7 @@ import time
 
 import pytest
 from late_network import LateNetwork
-from load import Fleet, asker, behind, opened, seeded, wait_for, wait_for_a_write
+from load import Fleet, asker, behind, journal_size, seeded, wait_for, wait_for_a_write
 from probe import Probe
 from pymongo import MongoClient
 from watch import Watch, proven
@@ -46,10 +46,10 @@ def test_commands_are_answered_while_mongod_is_away(how, start_hub, start_mongod
         with Probe(hub) as usual:
             fleet.drive_while(hub, there)
         wait_for(lambda: not behind(hub.folder))
-        records, size = journal_size(hub)
+        records, size = journal_size(hub.folder)
         with Probe(hub) as meanwhile:
             answered, took = fleet.drive_while(hub, away)
-        records_now, size_now = journal_size(hub)
+        records_now, size_now = journal_size(hub.folder)
         each = (size_now - size) / (records_now - records)
         waiting, memory = behind(hub.folder), resident(hub)
         (mongod.thaw if how == "frozen" else mongod.start)()
@@ -148,15 +148,6 @@ def test_a_write_arrives_long_after_it_was_given_up(start_hub, start_mongod, cap
     with capsys.disabled():
         print(f"\na write that came late, seed {seed}: of {answered} answered commands")
         print(f"0 missing, 0 twice, 0 older in MongoDB; {watch}")
-
-
-def journal_size(hub):
-    """How many records the journal has, and how many bytes its file with all of the WAL in it."""
-    with opened(hub.folder) as journal:
-        (records,) = journal.execute("SELECT count(*) FROM records").fetchone()
-        (pages,) = journal.execute("PRAGMA page_count").fetchone()
-        (size,) = journal.execute("PRAGMA page_size").fetchone()
-    return records, pages * size
 
 
 def resident(hub):
