@@ -13,6 +13,7 @@ import pytest
 from disks import Disks, TinyDisk
 from fakes import MemoryJournal, line
 from hub_process import HubProcess
+from mongods import Mongod
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 from railway import MORNING
@@ -95,6 +96,20 @@ def database(mongodb_uri, database_name):
     """That database, to look into."""
     with MongoClient(mongodb_uri, tz_aware=True) as client:
         yield client[database_name]
+
+
+@pytest.fixture
+def start_mongod():
+    """Starts mongods that the test may kill, each with its options, and leaves nothing of them."""
+    started = []
+
+    def start(*options):
+        started.append(Mongod(*options))
+        return started[-1].start()
+
+    yield start
+    for mongod in started:
+        mongod.remove()
 
 
 @pytest.fixture

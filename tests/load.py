@@ -9,6 +9,7 @@ model is exactly what the hub must hold. Nothing here uses the hub's rules.
 import asyncio
 import contextlib
 import json
+import os
 import sqlite3
 import time
 from collections import defaultdict
@@ -32,6 +33,9 @@ MARKS = {
     "UNDO_NO_SHOW": ("NO_SHOW_UNDONE", "DUE"),
 }
 FROM = {"DUE": ("MARK_BOARDED", "MARK_NO_SHOW"), "NT": ("UNDO_NO_SHOW",), "ABOARD": ()}
+# Who never boards is marked for as long as the load goes on.
+NEVER_BOARD = range(1, PEOPLE + 1, 2)
+MOST_DELAY = 2_880
 
 
 class Refused(Exception):
@@ -148,13 +152,15 @@ class Crew:
         head["key"] = f"{self.run}#{self._number}"
         kind = self.chance.random()
         pnr = self.chance.choice(list(self.states))
-        if kind < 0.6 and FROM[self.states[pnr]]:
-            mark = self.chance.choice(FROM[self.states[pnr]])
+        marks = FROM[self.states[pnr]]
+        if int(pnr[-2:]) in NEVER_BOARD:
+            marks = [mark for mark in marks if mark != "MARK_BOARDED"]
+        if kind < 0.6 and marks:
+            mark = self.chance.choice(marks)
             fields = {"pnr": pnr, "index": 1}
             return {"type": mark, **head, **fields}, MARKS[mark][0], fields
         if kind < 0.8:
-            minutes = self._number
-            fields = {"delayMinutes": minutes}
+            fields = {"delayMinutes": self._number % MOST_DELAY}
             return {"type": "SET_DELAY", **head, **fields}, "DELAY_UPDATE", fields
         fields = {"text": f"number {self._number} of {self.run}"}
         return {"type": "ANNOUNCE", **head, **fields}, "ANNOUNCEMENT", fields
@@ -206,10 +212,10 @@ class Fleet:
         print(f"load seed {seed}")
         self.crews = [Crew(number, seed, start_date) for number in range(size)]
 
-    def begin(self, hub):
-        """Register and start each run; the hub is then driven by `drive`."""
+    def begin(self, hub, crews=None):
+        """Register and start each run, or those of some crews; `drive` then drives them."""
         ask = asker(hub)
-        for crew in self.crews:
+        for crew in self.crews if crews is None else crews:
             ask("/api/trains", crew.chart)
             ask(f"/api/trains/{crew.train_no}/start?date={crew.start_date}", {})
 
@@ -227,6 +233,23 @@ class Fleet:
             return ends.count("broken")
 
         return asyncio.run(all_of_them())
+
+    def drive_while(self, hub, fault):
+        """Let all crews ask for as long as `fault()` takes, a function, on a thread of its own.
+
+        No socket may break meanwhile, and no command be refused. Returns what `fault` gave.
+        """
+        over, given = False, None
+
+        async def meanwhile(_):
+            nonlocal over, given
+            try:
+                given = await asyncio.to_thread(fault)
+            finally:
+                over = True
+
+        assert self.drive(hub, meanwhile, goes_on=lambda: not over) == 0
+        return given
 
     def finish(self, hub):
         """Ask again what was in flight when a socket broke, so that the account is exact."""
@@ -262,8 +285,9 @@ class Fleet:
         """MongoDB shows the same, every event once, and nothing older than the hub."""
         run = database.runs.find_one({"_id": crew.run})
         assert (run["seq"], run["delayMinutes"]) == (train["seq"], train["delayMinutes"]), crew.run
-        found = {p["pnr"]: p["state"] for p in database.passengers.find({"run": crew.run})}
-        assert found == {p["pnr"]: p["state"] for p in people}, crew.run
+        found = {p["pnr"]: p for p in database.passengers.find({"run": crew.run})}
+        shown = {pnr: {field: p[field] for field in people[0]} for pnr, p in found.items()}
+        assert shown == {p["pnr"]: p for p in people}, crew.run
         seqs = sorted(event["seq"] for event in database.events.find({"run": crew.run}))
         assert seqs == list(range(1, train["seq"] + 1)), crew.run
 
@@ -271,7 +295,7 @@ class Fleet:
 def logs_of(folder, database=None):
     """Each run's log, seq → (type, data): from the journal's file, and from MongoDB if given."""
     logs = defaultdict(dict)
-    with closing(sqlite3.connect(f"file:{folder}/journal.db?mode=ro", uri=True)) as journal:
+    with opened(folder) as journal:
         for run, seq, kind, text in journal.execute("SELECT run, seq, type, event FROM records"):
             logs[run][seq] = kind, json.loads(text)
     if database is not None:
@@ -300,16 +324,62 @@ def asker(hub):
     return ask
 
 
+@contextlib.contextmanager
+def opened(folder):
+    """A hub's journal, to read beside it."""
+    path = f"file:{folder}/journal.db?mode=ro"
+    with closing(sqlite3.connect(path, uri=True)) as journal:
+        yield journal
+
+
+def saved_place(folder):
+    """Up to which position MongoDB has everything, as the hub has noted it."""
+    with opened(folder) as journal:
+        found = journal.execute("SELECT position FROM places WHERE reader = 'flushed'")
+        return next(found, (0,))[0]
+
+
+def journal_size(folder):
+    """How many records there ever were, and the bytes of the pages that are in use."""
+    with opened(folder) as journal:
+        (head,) = journal.execute("SELECT coalesce(max(position), 0) FROM records").fetchone()
+        (pages,) = journal.execute("PRAGMA page_count").fetchone()
+        (free,) = journal.execute("PRAGMA freelist_count").fetchone()
+        (size,) = journal.execute("PRAGMA page_size").fetchone()
+    return head, (pages - free) * size
+
+
+def behind(folder):
+    """How many records MongoDB is not known to have."""
+    head, _ = journal_size(folder)
+    return head - saved_place(folder)
+
+
 async def settled(hub, seconds=60):
-    """Wait until MongoDB has all that the journal has."""
-    ask = asker(hub)
+    """Wait until the hub has noted that MongoDB has all that the journal has."""
     async with asyncio.timeout(seconds):
-        while True:
-            buffer = await asyncio.to_thread(ask, "/api/monitor")
-            buffer = buffer["writeBuffer"]
-            if not buffer["depth"] + buffer["behind"]:
-                return
-            await asyncio.sleep(0.1)
+        while behind(hub.folder):
+            await asyncio.sleep(0.02)
+
+
+def wait_for_a_write(hub):
+    """Until the hub has noted anew how much MongoDB holds."""
+    before = saved_place(hub.folder)
+    wait_for(lambda: saved_place(hub.folder) > before)
+
+
+def wait_for(condition, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "it did not come about in time"
+        time.sleep(0.01)
+    return found
+
+
+def seeded():
+    """A seed, from the environment or new, and the chance that it makes."""
+    seed = int(os.environ.get("SEED", Random().randrange(2**32)))
+    return seed, Random(seed)
 
 
 async def more_answers(answered, count, seconds=30):

@@ -1,0 +1,156 @@
+"""mongod frozen or gone for long under load: the hub answers all the same, and catches up.
+
+AWAY_SECONDS=60 AWAY_COMMANDS=100000 is the long form; it takes some five minutes.
+"""
+
+import os
+import time
+
+import pytest
+from late_network import LateNetwork
+from load import Fleet, asker, behind, journal_size, seeded, wait_for, wait_for_a_write
+from probe import Probe
+from pymongo import MongoClient
+from watch import Watch, proven
+
+COMMANDS = int(os.environ.get("AWAY_COMMANDS", "5000"))
+SECONDS = float(os.environ.get("AWAY_SECONDS", "8"))
+CREWS = 64
+
+
+@pytest.mark.parametrize("how", ["frozen", "gone"])
+def test_commands_are_answered_while_mongod_is_away(how, start_hub, start_mongod, capsys):
+    """All of them, and light GETs too; /readyz says what is degraded; then MongoDB catches up."""
+    seed, _ = seeded()
+    fleet = Fleet(CREWS, seed)
+    mongod = start_mongod()
+    hub = start_hub("--mongodb-uri", mongod.uri)
+    ask = asker(hub)
+    fleet.begin(hub)
+    wait_for(lambda: not behind(hub.folder))
+
+    def there():
+        before = fleet.answered()
+        wait_for(lambda: fleet.answered() > before + min(COMMANDS / 2, 10_000))
+
+    def away():
+        before, start = fleet.answered(), time.monotonic()
+        (mongod.freeze if how == "frozen" else mongod.kill)()
+        wait_for(lambda: ask("/readyz")["degraded"])
+        wait_for(lambda: time.monotonic() > start + SECONDS)
+        wait_for(lambda: fleet.answered() >= before + COMMANDS, seconds=600)
+        assert ask("/readyz")["ready"]
+        return fleet.answered() - before, time.monotonic() - start
+
+    with Watch(hub.folder, mongod.uri, "trainhub") as watch:
+        with Probe(hub) as usual:
+            fleet.drive_while(hub, there)
+        wait_for(lambda: not behind(hub.folder))
+        records, size = journal_size(hub.folder)
+        with Probe(hub) as meanwhile:
+            answered, took = fleet.drive_while(hub, away)
+        records_now, size_now = journal_size(hub.folder)
+        each = (size_now - size) / (records_now - records)
+        waiting, memory = behind(hub.folder), resident(hub)
+        (mongod.thaw if how == "frozen" else mongod.start)()
+        back = time.monotonic()
+        wait_for(lambda: not behind(hub.folder), seconds=300)
+        caught_up = time.monotonic() - back
+    wait_for(lambda: not ask("/readyz")["degraded"])
+    with MongoClient(mongod.uri) as client:
+        everything = proven(hub, fleet, watch, client["trainhub"])
+    with capsys.disabled():
+        print(f"\nmongod {how} for {took:.1f} s, seed {seed}: {answered} commands answered")
+        print(f"{waiting} records waited, {each:.0f} bytes of journal an event,")
+        print(f"the hub has {memory:.0f} MB; MongoDB had caught up after {caught_up:.1f} s")
+        print(f"mongod there: {usual}")
+        print(f"mongod {how}: {meanwhile}")
+        print(f"of {everything} answered commands 0 missing, 0 twice, 0 older; {watch}")
+
+
+def test_the_hub_is_killed_while_mongod_is_gone(start_hub, start_mongod, capsys):
+    """It starts without MongoDB, goes on answering, and MongoDB gets what both lives made."""
+    seed, _ = seeded()
+    fleet = Fleet(8, seed)
+    mongod = start_mongod()
+    hub = start_hub("--mongodb-uri", mongod.uri)
+    fleet.begin(hub)
+    with Watch(hub.folder, mongod.uri, "trainhub") as watch:
+        assert fleet.drive(hub, commands=100) == 0
+        mongod.kill()
+        assert fleet.drive(hub, commands=100) == 0
+        hub.kill()
+        hub = start_hub("--mongodb-uri", mongod.uri, folder=hub.folder)
+        assert fleet.drive(hub, commands=100) == 0
+        assert behind(hub.folder) >= 1600
+        mongod.start()
+        wait_for(lambda: not behind(hub.folder))
+    with MongoClient(mongod.uri) as client:
+        answered = proven(hub, fleet, watch, client["trainhub"])
+    with capsys.disabled():
+        print(
+            f"\nboth killed -9, seed {seed}: of {answered} answered commands 0 missing in MongoDB"
+        )
+
+
+def test_mongod_freezes_while_runs_are_new(start_hub, start_mongod, capsys):
+    """A first write that was given up may still be at work when the next one comes: the newer
+    stays."""
+    seed, chance = seeded()
+    fleet = Fleet(CREWS, seed)
+    mongod = start_mongod()
+    hub = start_hub("--mongodb-uri", mongod.uri)
+    ask = asker(hub)
+    with Watch(hub.folder, mongod.uri, "trainhub") as watch:
+        first = chance.randrange(1, CREWS)
+        fleet.begin(hub, fleet.crews[:first])
+        mongod.freeze()
+        fleet.begin(hub, fleet.crews[first:])
+
+        def given_up():
+            wait_for(lambda: ask("/readyz")["degraded"])
+            before = fleet.answered()
+            wait_for(lambda: fleet.answered() > before + 1000)
+            mongod.thaw()
+
+        fleet.drive_while(hub, given_up)
+        wait_for(lambda: not behind(hub.folder))
+    with MongoClient(mongod.uri) as client:
+        answered = proven(hub, fleet, watch, client["trainhub"])
+    with capsys.disabled():
+        print(f"\nfrozen while runs are new, seed {seed}: of {answered} answered commands")
+        print(f"0 missing, 0 twice, 0 older in MongoDB; {watch}")
+
+
+def test_a_write_arrives_long_after_it_was_given_up(start_hub, start_mongod, capsys):
+    """Newer states were written meanwhile on another connection, and stay."""
+    seed, _ = seeded()
+    fleet = Fleet(8, seed)
+    mongod = start_mongod()
+    with LateNetwork(mongod) as network:
+        hub = start_hub("--mongodb-uri", network.uri)
+        fleet.begin(hub)
+        with Watch(hub.folder, mongod.uri, "trainhub") as watch:
+
+            def held_and_given_up():
+                wait_for_a_write(hub)
+                network.hold_next_write("passengers")
+                wait_for(lambda: network.holds)
+                wait_for_a_write(hub)  # of a flush that was on its way
+                wait_for_a_write(hub)
+
+            fleet.drive_while(hub, held_and_given_up)
+            wait_for(lambda: not behind(hub.folder))
+            network.deliver()
+        with MongoClient(mongod.uri) as client:
+            answered = proven(hub, fleet, watch, client["trainhub"])
+        hub.stop()
+    with capsys.disabled():
+        print(f"\na write that came late, seed {seed}: of {answered} answered commands")
+        print(f"0 missing, 0 twice, 0 older in MongoDB; {watch}")
+
+
+def resident(hub):
+    """The megabytes of memory that the hub has."""
+    with open(f"/proc/{hub.process.pid}/statm") as file:
+        return int(file.read().split()[1]) * 4096 / 1e6
