@@ -3,11 +3,7 @@
 import asyncio
 import shutil
 import socket
-import subprocess
-import tempfile
-import time
 import uuid
-from pathlib import Path
 
 import pytest
 from disks import Disks, TinyDisk
@@ -15,11 +11,9 @@ from fakes import MemoryJournal, line
 from hub_process import HubProcess
 from mongods import Mongod
 from pymongo import MongoClient
-from pymongo.errors import PyMongoError
 from railway import MORNING
 from tornado.platform.asyncio import AsyncIOMainLoop
 
-from trainhub.adapters.embedded_mongod import find_mongod
 from trainhub.hub import Hub
 from trainhub.rooms import Rooms
 
@@ -35,51 +29,11 @@ def io_loop():
 
 
 @pytest.fixture(scope="session")
-def mongodb_uri(tmp_path_factory):
+def mongodb_uri():
     """A real mongod for the whole session, on a unix socket of its own."""
-    folder = tmp_path_factory.mktemp("mongod")
-    process = subprocess.Popen(
-        [
-            *(str(find_mongod()), "--dbpath", ".", "--bind_ip", "./m.sock", "--nounixsocket"),
-            *("--wiredTigerCacheSizeGB", "0.25"),
-        ],
-        cwd=folder,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.STDOUT,
-    )
-    uri = f"mongodb://{str(folder / 'm.sock').replace('/', '%2F')}"
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            with MongoClient(uri, serverSelectionTimeoutMS=500) as client:
-                client.admin.command("ping")
-            break
-        except PyMongoError:
-            assert process.poll() is None, "mongod has ended"
-            assert time.monotonic() < deadline, "mongod does not answer"
-    yield uri
-    process.terminate()
-    process.wait(30)
-
-
-@pytest.fixture
-def own_mongod():
-    """A mongod that a test may stop and kill; starts it (again) when called, gives its process."""
-    with tempfile.TemporaryDirectory(dir="/tmp", ignore_cleanup_errors=True) as name:
-        place, processes = Path(name), []
-
-        def start():
-            (place / "m.sock").unlink(missing_ok=True)
-            command = [str(find_mongod()), "--dbpath", ".", "--bind_ip", "./m.sock"]
-            command += ["--nounixsocket", "--wiredTigerCacheSizeGB", "0.25"]
-            processes.append(subprocess.Popen(command, cwd=place, stdout=subprocess.DEVNULL))
-            return processes[-1]
-
-        start.uri = f"mongodb://{str(place / 'm.sock').replace('/', '%2F')}"
-        yield start
-        for process in processes:
-            process.kill()
-            process.wait()
+    mongod = Mongod().start()
+    yield mongod.uri
+    mongod.remove()
 
 
 @pytest.fixture

@@ -9,8 +9,6 @@ import threading
 import time
 from pathlib import Path
 
-from trainhub.adapters.embedded_mongod import find_mongod
-
 ROOT = Path(__file__).parents[1]
 START_SECONDS = 90
 
@@ -117,25 +115,6 @@ def strace(log: Path, calls: str, what: str, *options: str) -> tuple[str, ...]:
         *("strace", "-D", "-I", "2", "-f", "-y", "-ttt", "-o", str(log)),
         *("-e", f"trace={calls}", "-e", f"inject={calls}:{what}", *options),
     )
-
-
-def mongods(folder: Path) -> list[int]:
-    """The process ids of the mongods on a data folder."""
-    found = []
-    for name in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            command = Path(f"/proc/{name}/cmdline").read_bytes()
-        except OSError:
-            continue
-        if command.startswith(str(find_mongod()).encode()) and str(folder).encode() in command:
-            found.append(int(name))
-    return found
-
-
-def embedded_uri(folder: Path) -> str:
-    """Where the mongod on a data folder listens."""
-    name = str(folder / "mongodb" / "mongod.sock").replace("/", "%2F")
-    return f"mongodb://{name}/?directConnection=true"
 
 
 def _state(task: Path) -> str:

@@ -15,7 +15,8 @@ from contextlib import closing
 from datetime import timedelta
 
 import pytest
-from hub_process import ROOT, embedded_uri, mongods
+from hub_process import ROOT
+from mongods import embedded, embedded_uri
 from pymongo import MongoClient
 from railway import RUN, chart, person, rac
 
@@ -71,7 +72,7 @@ def test_it_starts_with_nothing_but_itself_and_leaves_only_its_folder(start_hub,
     hub = start_hub()
     control = Control(hub)
     assert control.ask("/api/trains", chart())["passengers"] == 6
-    mongod = next(iter(mongods(hub.folder)))
+    mongod = embedded(hub.folder)
     start = time.monotonic()
     assert hub.stop(signal.SIGINT) == 0
     assert time.monotonic() - start < 5
@@ -85,7 +86,7 @@ def test_ctrl_c_while_it_starts_stops_it(start_hub):
     hub = start_hub(wait=False)
     wait_for(lambda: (hub.folder / "mongodb").exists())
     assert hub.stop(signal.SIGTERM) == 0
-    assert not mongods(hub.folder)
+    assert embedded(hub.folder) is None
 
 
 def test_what_was_answered_is_there_after_kill_9(start_hub):
@@ -361,7 +362,7 @@ def test_a_taken_port_is_one_clear_line(start_hub, tmp_path):
         line = refused(start_hub, "--port", str(port))
     assert f"cannot listen on 127.0.0.1:{port}" in line
     assert "--port" in line
-    assert not mongods(tmp_path / "data")
+    assert embedded(tmp_path / "data") is None
 
 
 def test_a_folder_that_cannot_be_one_is_one_clear_line(start_hub, tmp_path):

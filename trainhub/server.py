@@ -181,8 +181,6 @@ class Server:
 
         gc.disable()  # millions of objects are made now, and none is garbage
         await hub.load()
-        spare_the_loop()
-        gc.enable()
         if journal.head == 0:
             await self._restore(journal, store)
         else:
@@ -195,6 +193,7 @@ class Server:
         self._start_timers(stack, parts)
         if settings.charts is not None:
             await load_charts(hub, OPERATOR, settings.charts)
+        spare_the_loop()
         print(f"trainhub listening on http://{settings.address}:{self.port}", flush=True)
         if settings.demo:
             await self._start_demo(stack, fast, tokens)
@@ -341,6 +340,7 @@ def spare_the_loop() -> None:
     """
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
+    gc.enable()
 
 
 def _beat() -> None:

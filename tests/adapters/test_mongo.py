@@ -4,7 +4,6 @@ import asyncio
 import gc
 import logging
 import os
-import signal
 import socket
 import time
 import traceback
@@ -131,7 +130,7 @@ async def test_a_document_without_regard_to_its_words(store, database):
 
 
 @pytest.mark.gen_test
-@pytest.mark.parametrize("options", ["", "?w=0&retryWrites=false", "?w=1&journal=false"])
+@pytest.mark.parametrize("options", ["", "&w=0&retryWrites=false", "&w=1&journal=false"])
 async def test_an_answer_means_on_the_disks_of_most(make_store, mongodb_uri, monkeypatch, options):
     """Every write asks for majority and journal, whatever the URI says."""
 
@@ -151,7 +150,7 @@ async def test_an_answer_means_on_the_disks_of_most(make_store, mongodb_uri, mon
     spy = Spy()
     with_spy = partial(AsyncIOMotorClient, event_listeners=[spy])
     monkeypatch.setattr(mongo, "AsyncIOMotorClient", with_spy)
-    store = make_store(f"{mongodb_uri}/{options}")
+    store = make_store(f"{mongodb_uri}{options}")
     await store.write("runs", [run(1)])
     assert list(spy.concerns) == [{"w": "majority", "j": True}] * len(spy.concerns) != []
 
@@ -508,41 +507,39 @@ async def written(store, document):
 
 
 @pytest.mark.gen_test(timeout=30)
-async def test_a_server_that_freezes_and_one_that_dies(own_mongod, make_store, monkeypatch):
+async def test_a_server_that_freezes_and_one_that_dies(start_mongod, make_store, monkeypatch):
     """StoreAway in bounded time, and the same store writes again when the server is back."""
     monkeypatch.setattr(mongo, "TIMEOUT_MS", 400)
     monkeypatch.setattr(mongo, "ANSWER_SECONDS", 0.4)
-    mongod = own_mongod()
-    store = make_store(own_mongod.uri)
+    mongod = start_mongod()
+    store = make_store(mongod.uri)
     await written(store, run(1))
 
-    mongod.send_signal(signal.SIGSTOP)
+    mongod.freeze()
     start = time.monotonic()
     with pytest.raises(StoreAway):
         await store.write("runs", [run(2)])
     assert time.monotonic() - start < 3
-    mongod.send_signal(signal.SIGCONT)
+    mongod.thaw()
     await written(store, run(3))
 
-    os.kill(mongod.pid, signal.SIGKILL)
-    mongod.wait()
+    mongod.kill()
     start = time.monotonic()
     with pytest.raises(StoreAway):
         await store.write("runs", [run(4)])
     assert time.monotonic() - start < 3
-    own_mongod()
+    mongod.start()
     await written(store, run(5))
     await store.write("runs", [run(4)])
 
 
 @pytest.mark.gen_test(timeout=30)
-async def test_closing_does_not_wait_for_a_server_that_is_away(own_mongod, make_store):
+async def test_closing_does_not_wait_for_a_server_that_is_away(start_mongod, make_store):
     """The hub has five seconds to stop, and the driver would look for the server for thirty."""
-    mongod = own_mongod()
-    store = make_store(f"{own_mongod.uri}/?serverSelectionTimeoutMS=4000")
+    mongod = start_mongod()
+    store = make_store(f"{mongod.uri}&serverSelectionTimeoutMS=4000")
     await written(store, run(1))
     mongod.kill()
-    mongod.wait()
     start = time.monotonic()
     store.close()
     assert time.monotonic() - start < 3

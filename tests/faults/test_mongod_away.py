@@ -11,6 +11,7 @@ from late_network import LateNetwork
 from load import Fleet, asker, behind, journal_size, seeded, wait_for, wait_for_a_write
 from probe import Probe
 from pymongo import MongoClient
+from railway import chart
 from watch import Watch, proven
 
 COMMANDS = int(os.environ.get("AWAY_COMMANDS", "5000"))
@@ -154,3 +155,15 @@ def resident(hub):
     """The megabytes of memory that the hub has."""
     with open(f"/proc/{hub.process.pid}/statm") as file:
         return int(file.read().split()[1]) * 4096 / 1e6
+
+
+def test_a_start_does_not_wait_for_a_frozen_mongod(start_hub, start_mongod):
+    """The start goes on after some two seconds, and the hub works."""
+    mongod = start_mongod()
+    mongod.freeze()
+    hub = start_hub("--mongodb-uri", mongod.uri)
+    ask = asker(hub)
+    assert ask("/api/trains", chart())["passengers"] == 6
+    assert any("MongoDB does not answer" in line for line in hub.logged)
+    mongod.thaw()
+    wait_for(lambda: ask("/api/monitor")["writeBuffer"]["flushed"] >= 8)

@@ -81,9 +81,6 @@ def test_the_hub_has_a_wrong_password(start_hub, guarded):
     discreet(hub, [ask("/readyz"), ask("/api/monitor")])
 
 
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="a connection that is open is never let go of for it"
-)
 def test_the_user_is_made_anew(start_hub, guarded):
     """Dropped and made again, as when users are restored: the hub comes to write without a restart,
     though the connections that it has open are not the new user's."""
@@ -97,11 +94,6 @@ def test_the_user_is_made_anew(start_hub, guarded):
     wait_for(lambda: not behind(hub.folder), seconds=15)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="each try complains of each index that it may not make",
-)
 def test_a_right_that_is_missing_does_not_fill_the_log(start_hub, guarded):
     """What is wrong is said once a minute, and of each index once, however often it is tried."""
     hub, fleet, ask = begun(start_hub, guarded)

@@ -5,17 +5,14 @@ import os
 import re
 import signal
 import socket
-import subprocess
 import time
 from contextlib import closing
 from random import Random
 
 import pytest
-from hub_process import embedded_uri, mongods
 from load import Fleet, more_answers, settled
+from mongods import embedded, embedded_uri
 from pymongo import MongoClient
-
-from trainhub.adapters.embedded_mongod import find_mongod
 
 STOPS = int(os.environ.get("STOPS", "10"))
 CREWS = 8
@@ -29,17 +26,6 @@ PATIENCE = 30
 @pytest.fixture
 def seed():
     return int(os.environ.get("SEED", Random().randrange(2**32)))
-
-
-@pytest.fixture
-def own_mongod(tmp_path_factory):
-    """A mongod that only this test uses, so that it may be frozen: its process and its URI."""
-    folder = tmp_path_factory.mktemp("own")
-    command = [str(find_mongod()), "--dbpath", ".", "--bind_ip", "./m.sock", "--nounixsocket"]
-    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
-    yield process, f"mongodb://{str(folder / 'm.sock').replace('/', '%2F')}"
-    process.kill()
-    process.wait()
 
 
 def stop_under_load(fleet, hub, answers):
@@ -99,29 +85,26 @@ def test_sigterm_under_load(start_hub, mongodb_uri, database, capsys, seed):
     assert max(took) < DEADLINE
 
 
-@pytest.mark.xfail(
-    strict=True, reason="Python waits at its end for the driver's thread, and that 10 s for MongoDB"
-)
 def test_sigterm_under_load_while_mongodb_is_frozen(
-    start_hub, own_mongod, database_name, capsys, seed
+    start_hub, start_mongod, database_name, capsys, seed
 ):
     """It does not wait for MongoDB; what that did not take arrives after the next start."""
-    mongod, uri = own_mongod
+    mongod = start_mongod()
     chance = Random(seed)
     fleet = Fleet(CREWS, seed)
-    options = ("--mongodb-uri", uri, "--database", database_name)
+    options = ("--mongodb-uri", mongod.uri, "--database", database_name)
     hub = start_hub(*options)
     fleet.begin(hub)
     asyncio.run(settled(hub))
-    mongod.send_signal(signal.SIGSTOP)
+    mongod.freeze()
     took = stop_under_load(fleet, hub, chance.randrange(100, 400))
     unwritten = waiting(hub)
     assert unwritten
-    mongod.send_signal(signal.SIGCONT)
+    mongod.thaw()
     hub = start_hub(*options, folder=hub.folder)
     fleet.finish(hub)
     asyncio.run(settled(hub))
-    with MongoClient(uri, tz_aware=True) as client:
+    with MongoClient(mongod.uri, tz_aware=True) as client:
         answered, _ = fleet.check(hub, client[database_name])
     with capsys.disabled():
         print(f"\nSIGTERM, MongoDB frozen, seed {seed}: {took:.2f} s; {unwritten} documents left")
@@ -136,12 +119,12 @@ def test_sigterm_under_load_while_the_embedded_mongod_is_frozen(start_hub, capsy
     hub = start_hub()
     fleet.begin(hub)
     asyncio.run(settled(hub))
-    (mongod,) = mongods(hub.folder)
+    mongod = embedded(hub.folder)
     os.kill(mongod, signal.SIGSTOP)
     took = stop_under_load(fleet, hub, chance.randrange(100, 400))
     unwritten = waiting(hub)
     assert unwritten
-    assert not mongods(hub.folder)
+    assert embedded(hub.folder) is None
     hub = start_hub(folder=hub.folder)
     fleet.finish(hub)
     asyncio.run(settled(hub))

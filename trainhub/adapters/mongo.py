@@ -43,7 +43,7 @@ FOR_GOOD = frozenset({2, 9, 15, 40, 52, 57, 121, 10334, 17280})
 # Those of them that may make a whole call fail: too large, too deep. Of the others, it may be the
 # server's way of saying that it does not like the call, whatever documents are in it.
 WHOLE_FOR_GOOD = frozenset({15, 10334, 17280})
-DUPLICATE_KEY = 11000
+DUPLICATE_KEY, UNAUTHORIZED = 11000, 13
 CONCERN = WriteConcern(w="majority", j=True)
 MOST_DOCUMENT_BYTES = 16 * 1024 * 1024
 # A bulk is cut at so many bytes: what waits in the driver and in the server stays small.
@@ -80,9 +80,9 @@ class MongoStore:
         self._lasting = lasting
         self._met = False
         self._meeting = asyncio.Lock()
+        self._uri, self._name = uri, database
         try:
-            self._client: Any = AsyncIOMotorClient(uri, timeoutMS=TIMEOUT_MS, tz_aware=True)
-            self._database = self._client.get_database(database, write_concern=CONCERN)
+            self._connect()
         except (InvalidURI, ConfigurationError, ValueError, PyMongoError) as error:
             # The driver's words may quote the URI, and with it a password.
             kind = type(error).__name__
@@ -90,6 +90,10 @@ class MongoStore:
                 f"the MongoDB URI or database name cannot be used ({kind}): "
                 "a URI looks like mongodb://host:27017"
             ) from None
+
+    def _connect(self) -> None:
+        self._client: Any = AsyncIOMotorClient(self._uri, timeoutMS=TIMEOUT_MS, tz_aware=True)
+        self._database = self._client.get_database(self._name, write_concern=CONCERN)
 
     async def write(self, collection: str, documents: Sequence[Document]) -> None:
         """Raises TooNew too: then nothing was written."""
@@ -101,6 +105,11 @@ class MongoStore:
                 reasons |= await self._write(collection, bulk, inserts)
         except PyMongoError as error:
             self._met = False
+            if isinstance(error, OperationFailure) and error.code == UNAUTHORIZED:
+                # The connections may be a user's that was dropped and made anew: the driver would
+                # keep them for ever, and the server does not take them for the new one's.
+                self.close()
+                self._connect()
             raise StoreAway(_reason(error)) from error
         if reasons:
             raise Refused(reasons)
