@@ -5,7 +5,7 @@ import dataclasses
 from datetime import timedelta
 
 import pytest
-from fakes import Ear, MemoryStore, line
+from fakes import Ear, Letters, MemoryStore, line
 from railway import MORNING, RUN, TRAIN, register
 from test_hub import ADMIN, TTE, join, running
 
@@ -35,6 +35,7 @@ def start(tmp_path):
             store or MemoryStore(),
             lambda record: changes(hub.state(record.run), record, hub.epoch),
             hub.log.append,
+            Letters(),
         )
         reader = Reader("flushed", journal, buffer)
         await hub.load()

@@ -141,7 +141,13 @@ def test_check_says_whether_a_data_folder_is_sound(start_hub):
     done = check(hub.folder)
     assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "sound")
     assert "2 records of 1 runs" in done.stdout
+    assert "0 dead letters" in done.stdout
+    assert "embedded database: " in done.stdout
     assert hub.stop() == 0
+    keys = (hub.folder / "keys.json").read_text()
+    (hub.folder / "keys.json").write_text("no keys")
+    assert "FAULT: keys.json" in check(hub.folder).stdout
+    (hub.folder / "keys.json").write_text(keys)
     with closing(sqlite3.connect(hub.folder / "journal.db")) as journal:
         journal.execute("UPDATE records SET event = '{}' WHERE position = 2")
         journal.commit()

@@ -172,6 +172,14 @@ def load_keys(path: Path) -> dict[str, str]:
     return keys
 
 
+def has_keys(path: Path) -> bool:
+    """Whether the file holds keys; it is never made here."""
+    try:
+        return path.is_file() and bool(load_keys(path))
+    except (BadKeys, OSError):
+        return False
+
+
 def _make_keys(path: Path) -> None:
     """The file is there under its name whole or not at all; if another has just made it, that."""
     keys = {secrets.token_hex(4): secrets.token_urlsafe(48)}

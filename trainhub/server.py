@@ -29,7 +29,7 @@ from trainhub.documents import INDEXES, LASTING, changes
 from trainhub.domain.errors import Unavailable
 from trainhub.domain.model import Role
 from trainhub.hub import Clock, Hub
-from trainhub.identity import ALL_TRAINS, BadKeys, Identity, Tokens, load_keys
+from trainhub.identity import ALL_TRAINS, BadKeys, Identity, Tokens, has_keys, load_keys
 from trainhub.journal import Batch, JournalFailed, Place, Record
 from trainhub.log import Reader
 from trainhub.notifications import Job, Notifications
@@ -114,8 +114,11 @@ def make_token(asked: TokenRequest) -> str:
 
 def check(asked: CheckRequest) -> int:
     """Print what a data folder holds; the exit code says whether it is sound."""
-    finding = check_journal(asked.data_dir.absolute() / "journal.db")
-    for line in finding.lines:
+    folder = DataFolder(asked.data_dir)
+    finding = check_journal(folder.path / "journal.db")
+    if not has_keys(folder.path / "keys.json"):
+        finding.fault("keys.json does not hold the hub's keys")
+    for line in (*finding.lines, *folder.contents()):
         print(line)
     for fault in finding.faults:
         print(f"FAULT: {fault}")

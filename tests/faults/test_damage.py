@@ -7,10 +7,9 @@ import shutil
 import tempfile
 from collections import Counter
 from pathlib import Path
-from random import Random
 
 import pytest
-from load import Fleet, kill_later
+from load import Fleet, kill_later, seeded
 from railway import MORNING, RUN, TRAIN, Driver
 
 from trainhub.adapters.journal_check import check_journal
@@ -128,8 +127,7 @@ def test_a_file_that_lost_its_last_pages_is_refused(growing, copy):
 @pytest.fixture
 def left_by_a_crash(start_hub, unused_port, tmp_path):
     """The two files of a journal that a killed hub left, with something in every table."""
-    seed = Random().randrange(2**32)
-    fleet = Fleet(4, seed)
+    fleet = Fleet(4, seeded()[0])
     hub = start_hub("--mongodb-uri", f"mongodb://127.0.0.1:{unused_port}")
     fleet.begin(hub)
     fleet.drive(hub, kill_later(hub, 0.3))
@@ -163,8 +161,7 @@ def left_by_a_crash(start_hub, unused_port, tmp_path):
 
 def test_a_flipped_bit_is_never_believed(left_by_a_crash, copy, caplog, capsys):
     """A thousand bits are noticed, by the start and by `check`; the others were in no use."""
-    seed = int(os.environ.get("SEED", Random().randrange(2**32)))
-    chance, files = Random(seed), left_by_a_crash
+    (seed, chance), files = seeded(), left_by_a_crash
     sound = asyncio.run(contents(lay(copy, files)))
     assert all(sound[2:]), "every table has something to damage"
     kinds, harmless = Counter(), 0

@@ -1,7 +1,6 @@
 """The disk fails, is full or is slow under load: the hub stops, and had answered nothing untrue."""
 
 import asyncio
-import os
 import re
 import sqlite3
 import time
@@ -10,7 +9,7 @@ from urllib.error import HTTPError
 
 import pytest
 from hub_process import strace
-from load import Fleet, asker, logs_of
+from load import Fleet, asker, logs_of, seeded
 from railway import register
 
 from trainhub.adapters.sqlite_journal import SqliteJournal
@@ -41,7 +40,7 @@ def options(unused_port):
 
 @pytest.fixture
 def seed():
-    return int(os.environ.get("SEED", Random().randrange(2**32)))
+    return seeded()[0]
 
 
 class Aside:

@@ -2,17 +2,15 @@
 
 import asyncio
 import os
-from random import Random
 
-from load import Fleet, kill_later, settled
+from load import Fleet, kill_later, seeded, settled
 
 CYCLES = int(os.environ.get("KILL_CYCLES", "50"))
 
 
 def test_kill_9_under_load(start_hub, mongodb_uri, database, capsys):
     """Time and again: no answered command is missing, no told event untrue, the state is right."""
-    seed = int(os.environ.get("SEED", Random().randrange(2**32)))
-    chance = Random(seed)
+    seed, chance = seeded()
     fleet = Fleet(8, seed)
     options = ("--mongodb-uri", mongodb_uri, "--database", database.name)
     hub = start_hub(*options)

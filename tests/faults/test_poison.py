@@ -6,10 +6,9 @@ import os
 from collections import Counter
 from http.client import HTTPConnection
 from itertools import cycle
-from random import Random
 
 import pytest
-from load import DAY, Fleet, admin_token, asker, settled
+from load import DAY, Fleet, admin_token, asker, seeded, settled
 from poison import POISON
 from railway import MORNING, RUN, chart, largest_chart
 from websockets.asyncio.client import connect
@@ -26,13 +25,6 @@ from trainhub.write_buffer import Change, WriteBuffer
 
 ONE_IN = 100
 OWN = "49999"  # the run of those poisons that the door lets in
-
-
-def seeded():
-    """A random generator whose seed is printed, or given as SEED."""
-    seed = int(os.environ.get("SEED", Random().randrange(2**32)))
-    print(f"seed {seed}")
-    return Random(seed)
 
 
 # --- a hub, its clients and its MongoDB -------------------------------------------------------
@@ -145,7 +137,8 @@ def test_poison_under_load(start_hub, mongodb_uri, database, capsys, commands):
     is wedged and nothing is degraded."""
     # A rule of the operator's own makes some of what the hub accepts a poison for MongoDB.
     database.create_collection("events", validator={"data.text": {"$not": {"$regex": "^poison"}}})
-    chance = seeded()
+    seed, chance = seeded()
+    print(f"seed {seed}")
     fleet = Fleet(8, chance.random())
     hub = start_hub("--mongodb-uri", mongodb_uri, "--database", database.name)
     ask = asker(hub)
@@ -189,7 +182,8 @@ async def test_poison_in_the_write_buffer(
     all there, whether they are inserted or updated."""
     # Eight of 17 MB are more than the two files would keep.
     monkeypatch.setattr(dead_letters, "MOST_FILE_BYTES", 2**30)
-    chance, count = seeded(), 10_000
+    (seed, chance), count = seeded(), 10_000
+    print(f"seed {seed}")
     kinds = cycle(chance.sample(list(POISON), len(POISON)))
     poisons = {n: next(kinds) for n in range(0, count, ONE_IN)}
     event = Announcement(at=MORNING, text="x", level=Level.INFO, audience_=To.EVERYONE)

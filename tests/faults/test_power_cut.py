@@ -9,11 +9,10 @@ import asyncio
 import os
 import signal
 import sqlite3
-from random import Random
 
 import pytest
 from hub_process import strace
-from load import Fleet, more_answers
+from load import Fleet, more_answers, seeded
 
 from trainhub.adapters.sqlite_journal import SqliteJournal
 from trainhub.identity import load_keys
@@ -48,8 +47,7 @@ def drive_and_cut(fleet, hub, disks, disk, answers):
 
 def test_a_power_cut_loses_nothing_answered(disks, start_hub, options, capsys):
     """Time and again, from the first start on: no answered command is missing after the cut."""
-    seed = int(os.environ.get("SEED", Random().randrange(2**32)))
-    chance = Random(seed)
+    seed, chance = seeded()
     fleet = Fleet(8, seed)
     disk = disks.new()
     hub = start_hub(*options, folder=disk.folder / "data")
@@ -67,8 +65,7 @@ def test_a_power_cut_loses_nothing_answered(disks, start_hub, options, capsys):
 
 def test_without_fsync_a_power_cut_is_seen_to_lose(disks, start_hub, options, capsys):
     """The same cut, on a hub whose fsync does nothing, loses what was answered: it can be seen."""
-    seed = int(os.environ.get("SEED", Random().randrange(2**32)))
-    chance = Random(seed)
+    seed, chance = seeded()
     for cuts in range(1, MOST_CUTS_WITHOUT_FSYNC + 1):
         fleet = Fleet(8, f"{seed}/{cuts}")
         disk = disks.new()

@@ -10,7 +10,7 @@ from contextlib import closing
 from random import Random
 
 import pytest
-from load import Fleet, more_answers, settled
+from load import Fleet, more_answers, seeded, settled
 from mongods import embedded, embedded_uri
 from pymongo import MongoClient
 
@@ -25,7 +25,7 @@ PATIENCE = 30
 
 @pytest.fixture
 def seed():
-    return int(os.environ.get("SEED", Random().randrange(2**32)))
+    return seeded()[0]
 
 
 def stop_under_load(fleet, hub, answers):
