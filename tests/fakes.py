@@ -98,6 +98,9 @@ class Ear:
     def send(self, frames: bytes) -> None:
         self.writes.append([json.loads(line) for line in frames.splitlines()])
 
+    def show(self, figure: str, frame: bytes) -> None:
+        self.send(frame)
+
     @property
     def heard(self) -> list[dict[str, Any]]:
         return [message for write in self.writes for message in write]

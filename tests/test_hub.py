@@ -17,9 +17,10 @@ from trainhub.domain.errors import (
     UnknownTrain,
 )
 from trainhub.domain.model import Role
-from trainhub.hub import PASSENGER_ROOMS
+from trainhub.domain.views import run_view
 from trainhub.identity import ANONYMOUS, Identity
 from trainhub.protocol import Since
+from trainhub.subscriptions import PASSENGER_ROOMS
 
 ADMIN = Identity("control", Role.ADMIN, frozenset({"*"}))
 TTE = Identity("T1", Role.TTE, frozenset({"12345"}))
@@ -35,7 +36,7 @@ async def running(hub):
 
 async def join(hub, ear, identity, since=None):
     answers = []
-    await hub.join(ear, identity, hub.state(RUN), since, answers.append)
+    await hub.subscriptions.join(ear, identity, hub.state(RUN), since, answers.append)
     return answers[0]
 
 
@@ -168,7 +169,7 @@ async def test_joining_waits_for_the_commit_in_flight(make_hub):
     assert ear.writes == []
     journal.gate.set()
     await asyncio.gather(before, joining, after)
-    snapshot, _figures, told = ear.heard
+    snapshot, _presence, _boarding, told = ear.heard
     assert snapshot["type"] == "SNAPSHOT"
     assert snapshot["seq"] == 3
     assert (told["seq"], told["data"]["text"]) == (4, "after")
@@ -192,7 +193,8 @@ async def test_who_comes_back_gets_what_was_missed(make_hub):
         ear = Ear()
         answer = await join(hub, ear, identity, since)
         assert answer["recovered"] is True
-        assert [message["type"] for message in ear.heard] == [*types, "BOARDING_UPDATE"]
+        figures = ["PRESENCE"] * (identity is TTE) + ["BOARDING_UPDATE"]
+        assert [message["type"] for message in ear.heard] == [*types, *figures]
 
 
 @pytest.mark.gen_test
@@ -254,11 +256,13 @@ async def test_a_passenger_may_be_in_four_rooms(make_hub):
         await hub.execute(register(startDate=f"2026-11-0{day}"), ADMIN)
     states = list(hub.runs())
     for state in states[:PASSENGER_ROOMS]:
-        await hub.join(ear, PASSENGER, state, None, lambda _: None)
+        await hub.subscriptions.join(ear, PASSENGER, state, None, lambda _: None)
     with pytest.raises(TooManyRooms):
-        await hub.join(ear, PASSENGER, states[-1], None, lambda _: None)
-    await hub.join(ear, PASSENGER, states[0], None, lambda _: None)  # one it is in already
-    await hub.join(ear, TTE, states[-1], None, lambda _: None)
+        await hub.subscriptions.join(ear, PASSENGER, states[-1], None, lambda _: None)
+    await hub.subscriptions.join(
+        ear, PASSENGER, states[0], None, lambda _: None
+    )  # one it is in already
+    await hub.subscriptions.join(ear, TTE, states[-1], None, lambda _: None)
 
 
 @pytest.mark.gen_test
@@ -332,7 +336,7 @@ async def test_a_new_hub_on_the_same_journal_has_the_same_state(make_hub):
     old, new = hub.state(RUN), again.state(RUN)
     assert new.seq == old.seq == 4
     assert new.passengers == old.passengers
-    assert hub.snapshot(old, TTE.standing(RUN)) == again.snapshot(new, TTE.standing(RUN))
+    assert run_view(old, Role.TTE, "T1") == run_view(new, Role.TTE, "T1")
     ear = Ear()
     answer = await join(again, ear, TTE, Since(epoch="e1", seq=2))
     assert answer["recovered"] is True

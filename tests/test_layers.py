@@ -16,7 +16,9 @@ LAYERS = (
     ("trainhub.web", "trainhub.adapters"),
     ("trainhub.demo", "trainhub.session", "trainhub.charts"),
     ("trainhub.hub",),
+    ("trainhub.subscriptions", "trainhub.deliveries"),
     ("trainhub.rooms", "trainhub.documents", "trainhub.answers", "trainhub.retention"),
+    ("trainhub.presence",),
     (
         "trainhub.protocol",
         "trainhub.history",

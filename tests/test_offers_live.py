@@ -241,7 +241,7 @@ async def test_a_batch_is_told_in_the_order_of_its_marks(make_hub):
     await hub.execute(register(), ADMIN)
     await hub.execute(c.StartJourney(**TRAIN), ADMIN)
     ear = Ear()
-    await hub.join(ear, TTE, hub.state(RUN), None, lambda _: None)
+    await hub.subscriptions.join(ear, TTE, hub.state(RUN), None, lambda _: None)
     ear.writes.clear()
     await hub.execute(c.Batch(**TRAIN, marks=MANY_MARKS), TTE)
     (told,) = ear.writes
@@ -295,7 +295,7 @@ async def test_what_runs_out_goes_to_the_next(make_hub):
     state = await offering(hub)
     ears = {who: Ear() for who in (TTE, FIRST, SECOND, SEATED)}
     for who, ear in ears.items():
-        await hub.join(ear, who, state, None, lambda _: None)
+        await hub.subscriptions.join(ear, who, state, None, lambda _: None)
         ear.writes.clear()
     clock.now += OFFER_SECONDS - timedelta(milliseconds=1)
     await hub.expire_offers()
@@ -428,7 +428,7 @@ async def test_an_offer_that_the_journal_lost_was_never_told(make_hub):
     await hub.execute(c.StartJourney(**TRAIN), ADMIN)
     await hub.execute(c.MarkBoarded(**TRAIN, pnr="4512345610", index=1), TTE)
     ear = Ear()
-    await hub.join(ear, FIRST, hub.state(RUN), None, lambda _: None)
+    await hub.subscriptions.join(ear, FIRST, hub.state(RUN), None, lambda _: None)
     ear.writes.clear()
     journal.gate.clear()
     marking = asyncio.ensure_future(

@@ -12,11 +12,13 @@ from railway import MORNING, RUN, chart, person, register
 
 from trainhub.domain import commands as c
 from trainhub.domain.model import Role
-from trainhub.hub import PASSENGER_ROOMS, Hub
+from trainhub.domain.views import run_view
+from trainhub.hub import Hub
 from trainhub.identity import ANONYMOUS, Identity, Tokens
 from trainhub.protocol import MOST_SOCKET_BYTES, encode
 from trainhub.rooms import Rooms
 from trainhub.session import Session
+from trainhub.subscriptions import PASSENGER_ROOMS
 
 OPERATOR = Identity("operator", Role.ADMIN, frozenset({"*"}))
 TOKENS = Tokens({"k1": "a secret of tests, long enough for HMAC with SHA-256"})
@@ -423,7 +425,8 @@ async def test_identifying_in_a_room_shows_the_run_anew(make_hub, talk):
     seen = {"PASSENGER": 1, "TTE": 6, "OTHER_TTE": None, "ADMIN": 6, "SERVICE": None}
     for who, count in seen.items():
         heard = await client.say("IDENTIFY", token=TOKEN[who])
-        assert types(heard) == ["IDENTIFIED", *["SNAPSHOT", "BOARDING_UPDATE"] * 2]
+        presence = ["PRESENCE"] * (who in ("TTE", "ADMIN"))
+        assert types(heard) == ["IDENTIFIED", *["SNAPSHOT", *presence, "BOARDING_UPDATE"] * 2]
         snapshots = [each for each in heard if each["type"] == "SNAPSHOT"]
         assert [each["startDate"] for each in snapshots] == ["2026-11-23", "2026-11-24"]
         for snapshot in snapshots:
@@ -588,7 +591,7 @@ def test_whatever_a_client_sends_is_answered(said):
             assert "UNAVAILABLE" not in codes, "the hub failed at a client's message"
         assert types(await client.say("PING")) == ["PONG"]
         for state in hub.runs():
-            assert hub.snapshot(state, OPERATOR.standing(state.run))
+            assert run_view(state, OPERATOR.role, OPERATOR.user)
         client.session.close()
         assert nothing_left(hub)
 

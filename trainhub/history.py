@@ -37,5 +37,10 @@ class History:
             return None
         return list(islice(records, seq - first + 1, None))
 
+    def first(self, run: RunKey) -> int | None:
+        """The seq of the oldest record that is held of a run."""
+        records = self._records.get(run)
+        return records[0].seq if records else None
+
     def forget(self, run: RunKey) -> None:
         self._records.pop(run, None)

@@ -13,36 +13,34 @@ from datetime import date, datetime, timedelta
 from typing import Any, TypeVar
 
 from trainhub.answers import KEPT_SECONDS, Answers
+from trainhub.deliveries import Deliveries
 from trainhub.domain import commands as c
 from trainhub.domain.errors import (
     AmbiguousRun,
     Conflict,
     HubError,
-    TooManyRooms,
     Unavailable,
     UnknownOffer,
     UnknownTrain,
 )
-from trainhub.domain.events import Event, TrainRegistered, may_be_told
-from trainhub.domain.model import Role, RunKey, RunStatus, person_key, run_key
+from trainhub.domain.events import Event, TrainRegistered
+from trainhub.domain.model import RunKey, RunStatus, person_key, run_key
 from trainhub.domain.snapshot import Snapshot, resume, take
 from trainhub.domain.train import TrainState, fold
-from trainhub.domain.views import figures, run_view
 from trainhub.history import History
-from trainhub.identity import Identity, Standing, require, require_own
+from trainhub.identity import Identity, require, require_own
 from trainhub.journal import Batch, Journal, JournalFailed, Record, Retired
 from trainhub.log import LIMIT, Log, Reader
-from trainhub.protocol import Since, error_fields, event_message, figure_message, run_fields
+from trainhub.protocol import error_fields, run_fields
 from trainhub.retention import KEPT, Retention
-from trainhub.rooms import Listener, Rooms
+from trainhub.rooms import Rooms
+from trainhub.subscriptions import Archive, NoArchive, Subscriptions
 
 log = logging.getLogger("trainhub.hub")
 
 T = TypeVar("T")
 Clock = Callable[[], datetime]
 
-# Rooms one socket may be in (protocol.md); whoever has no token counts as a passenger.
-PASSENGER_ROOMS, STAFF_ROOMS = 4, 64
 # The first reader of the log: what the rooms were told.
 DELIVERED = "delivered"
 # How long a run that has ended can still be read.
@@ -65,6 +63,7 @@ class Hub:
         clock: Clock,
         on_failure: Callable[[BaseException], None],
         journal_limit: int = LIMIT,
+        archive: Archive | None = None,
     ) -> None:
         self._journal = journal
         self._clock = clock
@@ -74,6 +73,10 @@ class Hub:
         told.skip()  # nobody is there yet who could be told of what is in the log
         self.readers = [told]
         self._history = History()
+        self.subscriptions = Subscriptions(
+            journal.epoch, self.log, rooms, self._history, archive or NoArchive()
+        )
+        self.deliveries = Deliveries()
         self._retention = Retention()
         self._answers = Answers()
         self._runs: dict[RunKey, TrainState] = {}
@@ -236,6 +239,7 @@ class Hub:
             self._history.add(record)
             self._retention.add(record)
             self._figures_due.add(record.run)
+        self.deliveries.forget(records)
         for reader in self.readers:
             reader.offer(records)
 
@@ -247,94 +251,12 @@ class Hub:
         await self.log.append()
         return seen
 
-    async def join(
-        self,
-        listener: Listener,
-        identity: Identity,
-        state: TrainState,
-        since: Since | None,
-        answer: Callable[[dict[str, Any]], None],
-    ) -> None:
-        """Put a listener into a run's room, and bring it up to date without a gap.
-
-        `answer` is given SUBSCRIBED's fields, and then come the missed events or a SNAPSHOT; all
-        later events follow from the room. Raises TooManyRooms.
-        """
-        rooms = self.rooms.rooms_of(listener)
-        most = PASSENGER_ROOMS if identity.role in (None, Role.PASSENGER) else STAFF_ROOMS
-        if state.run not in rooms and len(rooms) >= most:
-            raise TooManyRooms(f"a socket of yours may be in {most} rooms: leave one first")
-        standing, seq = identity.standing(state.run), state.seq
-        recovered = self._holds(state, since)
-        messages = [] if recovered else [self.snapshot(state, standing)]
-        boarding = self._figures(state)
-        evicted = False
-
-        def enter() -> None:
-            # Here the log stands at `seq`: what is before it is history, what comes later follows.
-            nonlocal evicted
-            if recovered and since is not None:
-                records = self._history.since(state.run, since.seq)
-                evicted = records is None
-                messages.extend(_told(records or (), standing))
-            if evicted:
-                return
-            self.rooms.join(state.run, listener, standing)
-            answer(
-                {
-                    **run_fields(state.run),
-                    "epoch": self.epoch,
-                    "seq": seq,
-                    "recovered": recovered,
-                }
-            )
-            frames = [self.rooms.frame(message) for message in (*messages, boarding)]
-            listener.send(b"".join(frames))
-
-        await self.log.append(then=enter)
-        if evicted:  # by a commit of very many events that was in flight
-            await self.join(listener, identity, state, None, answer)
-
-    def _holds(self, state: TrainState, since: Since | None) -> bool:
-        """Whether what came after `since` is still held."""
-        if since is None or since.epoch != self.epoch:
-            return False
-        return self._history.since(state.run, since.seq) is not None
-
-    def leave(self, listener: Listener, state: TrainState) -> None:
-        self.rooms.leave(state.run, listener)
-
-    def snapshot(self, state: TrainState, standing: Standing) -> dict[str, Any]:
-        """The SNAPSHOT message: the run as it may be read at its seq."""
-        return {
-            "type": "SNAPSHOT",
-            **run_fields(state.run),
-            "epoch": self.epoch,
-            "seq": state.seq,
-            "run": run_view(state, standing.role, standing.user),
-        }
-
-    def missed(
-        self, state: TrainState, seq: int, standing: Standing
-    ) -> list[dict[str, Any]] | None:
-        """The events after `seq` that may be told, or None if some are no longer held."""
-        records = self._history.since(state.run, seq)
-        return None if records is None else _told(records, standing)
-
-    def _figures(self, state: TrainState) -> dict[str, Any]:
-        return figure_message("BOARDING_UPDATE", state.run, figures(state))
-
     # --- on timers --------------------------------------------------------------------------
 
     async def send_figures(self) -> None:
-        """BOARDING_UPDATE to each room whose run has changed since the last call."""
+        """The figures of each run that has changed since the last call."""
         due, self._figures_due = self._figures_due, set()
-        live = [self._runs[run] for run in due if run in self._runs and self.rooms.is_open(run)]
-        messages = [(state.run, self._figures(state)) for state in live]
-        await self.log.append()
-        for run, message in messages:
-            self.rooms.broadcast_to_train(run, self.rooms.frame(message))
-        self.rooms.flush()
+        await self.subscriptions.send_figures([self._runs[run] for run in due if run in self._runs])
 
     async def save_places(self) -> None:
         """Keep how far each reader has got."""
@@ -441,14 +363,6 @@ def _unbelievable(what: str) -> JournalFailed:
     return JournalFailed(
         f"{what} in the journal: restore the data folder from a copy, or start with an empty one"
     )
-
-
-def _told(records: Iterable[Record], standing: Standing) -> list[dict[str, Any]]:
-    return [
-        event_message(record)
-        for record in records
-        if may_be_told(record.event.audience, standing.role, standing.user)
-    ]
 
 
 def _owner(command: c.Command, state: TrainState) -> str | None:

@@ -56,12 +56,22 @@ class Ping:
     pass
 
 
-Message = Identify | SubscribeTrain | UnsubscribeTrain | Ping | Command
+@dataclass(frozen=True, kw_only=True)
+class Ack:
+    """The UPGRADE_OFFER numbered `seq` has arrived on this device."""
+
+    train_no: str
+    start_date: date | None = None
+    seq: int
+
+
+Message = Identify | SubscribeTrain | UnsubscribeTrain | Ping | Ack | Command
 _MESSAGES: dict[str, type[Any]] = {
     "IDENTIFY": Identify,
     "SUBSCRIBE_TRAIN": SubscribeTrain,
     "UNSUBSCRIBE_TRAIN": UnsubscribeTrain,
     "PING": Ping,
+    "ACK": Ack,
     **COMMANDS,
 }
 

@@ -12,6 +12,7 @@ from trainhub.domain.events import Audience, Everyone, User
 from trainhub.domain.model import STAFF, Role, RunKey
 from trainhub.identity import Standing
 from trainhub.journal import Record
+from trainhub.presence import Presence
 from trainhub.protocol import encode, event_message
 
 
@@ -20,6 +21,9 @@ class Listener(Protocol):
 
     def send(self, frames: bytes) -> None:
         """Take frames that are ready for the wire. Never waits and never raises."""
+
+    def show(self, figure: str, frame: bytes) -> None:
+        """Take a figure: it replaces one of that name that is waiting for a client still behind."""
 
 
 @dataclass(slots=True)
@@ -47,6 +51,7 @@ class Rooms:
         self._table = table
         self._frame = frame
         self._rooms_of: dict[Listener, dict[RunKey, None]] = {}
+        self.presence = Presence()
         self._outgoing: dict[Listener, list[bytes]] = {}
 
     # --- who listens ------------------------------------------------------------------------
@@ -61,13 +66,19 @@ class Rooms:
         elif standing.role is Role.PASSENGER and standing.user is not None:
             room.users.setdefault(standing.user, {})[listener] = None
         self._rooms_of.setdefault(listener, {})[run] = None
+        self.presence.came(run, standing)
 
-    def leave(self, run: RunKey, listener: Listener) -> None:
-        """Take a listener out of every index of one run. The only routine that does."""
+    def leave(self, run: RunKey, listener: Listener, *, lost: bool = False) -> None:
+        """Take a listener out of every index of one run. The only routine that does.
+
+        `lost` says that its connection broke: it may be back in a moment.
+        """
         room = self._table.get(run)
         if room is None or listener not in room.listeners:
             return
-        user = room.listeners.pop(listener).user
+        standing = room.listeners.pop(listener)
+        self.presence.went(run, standing, lost=lost)
+        user = standing.user
         room.staff.pop(listener, None)
         if user is not None and user in room.users:
             room.users[user].pop(listener, None)
@@ -80,9 +91,9 @@ class Rooms:
         if not runs:
             del self._rooms_of[listener]
 
-    def leave_all(self, listener: Listener) -> None:
+    def leave_all(self, listener: Listener, *, lost: bool = False) -> None:
         for run in self.rooms_of(listener):
-            self.leave(run, listener)
+            self.leave(run, listener, lost=lost)
         self._outgoing.pop(listener, None)
 
     def close(self, run: RunKey) -> None:
@@ -90,6 +101,7 @@ class Rooms:
         room = self._table.get(run)
         for listener in list(room.listeners if room else ()):
             self.leave(run, listener)
+        self.presence.close(run)
 
     def rooms_of(self, listener: Listener) -> list[RunKey]:
         return list(self._rooms_of.get(listener, ()))
@@ -135,8 +147,24 @@ class Rooms:
                 self.tell(record.run, record.event.audience, self.frame(event_message(record)))
         self.flush()
 
+    def show_train(self, run: RunKey, figure: str, frame: bytes) -> None:
+        """A figure, to every socket in the run's room."""
+        room = self._table.get(run)
+        for listener in list(room.listeners if room else ()):
+            listener.show(figure, frame)
+
+    def show_staff(self, run: RunKey, figure: str, frame: bytes) -> None:
+        """A figure, to the run's staff in the room."""
+        room = self._table.get(run)
+        for listener in list(room.staff if room else ()):
+            listener.show(figure, frame)
+
     def frame(self, message: dict[str, object]) -> bytes:
-        return self._frame(encode(message))
+        return self.wrap(encode(message))
+
+    def wrap(self, payload: bytes) -> bytes:
+        """JSON as it goes on the wire."""
+        return self._frame(payload)
 
     def flush(self) -> None:
         """One write to each socket that something was put for."""

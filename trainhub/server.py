@@ -174,9 +174,11 @@ class Server:
             self._clock = fast
         rooms = Rooms(TrainSocket.rooms, text_frame)
         limit = settings.journal_limit << 20
-        self.hub = hub = Hub(journal, rooms, self._clock, self._journal_failed, limit)
-        notify, notified = self._notifications(journal, folder.path / "outbox")
         store = await self._store(stack, folder.path)
+        self.hub = hub = Hub(
+            journal, rooms, self._clock, self._journal_failed, journal_limit=limit, archive=store
+        )
+        notify, notified = self._notifications(journal, folder.path / "outbox")
         buffer, written = self._write_buffer(journal, store, folder.path)
         parts = Parts(hub, notify, buffer, notified, written, settings.demo)
         stack.push_async_callback(self._finish, parts)

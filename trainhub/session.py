@@ -14,6 +14,7 @@ from trainhub.domain.errors import BadMessage, HubError, NotIdentified, Unavaila
 from trainhub.hub import Hub
 from trainhub.identity import ANONYMOUS, Identity, Tokens
 from trainhub.protocol import (
+    Ack,
     Identify,
     Ping,
     SubscribeTrain,
@@ -85,7 +86,7 @@ class Session:
     def close(self) -> None:
         """The client has gone: take it out of every room."""
         self._closed = True
-        self._hub.rooms.leave_all(self._listener)
+        self._hub.rooms.leave_all(self._listener, lost=True)
 
     async def _command(self, command: Command, key: str | None, answer: Answer) -> None:
         result = await self._hub.execute(command, self.identity, key)
@@ -100,13 +101,15 @@ class Session:
         answer({"type": "IDENTIFIED", **identified})
         for run in runs:
             state = self._hub.state(run)
-            await self._hub.join(self._listener, self.identity, state, None, lambda _: None)
+            await self._hub.subscriptions.join(
+                self._listener, self.identity, state, None, lambda _: None
+            )
 
     async def _subscribe(self, message: SubscribeTrain, answer: Answer) -> None:
         if self.identity.role is None and not self._anonymous:
             raise NotIdentified("this hub wants a token before you subscribe: IDENTIFY first")
         state = self._hub.find(message.train_no, message.start_date, self.identity)
-        await self._hub.join(
+        await self._hub.subscriptions.join(
             self._listener,
             self.identity,
             state,
@@ -116,8 +119,14 @@ class Session:
 
     async def _unsubscribe(self, message: UnsubscribeTrain, answer: Answer) -> None:
         state = self._hub.find(message.train_no, message.start_date, self.identity)
-        self._hub.leave(self._listener, state)
+        self._hub.rooms.leave(state.run, self._listener)
         answer({"type": "UNSUBSCRIBED", **run_fields(state.run)})
+
+    async def _ack(self, message: Ack, answer: Answer) -> None:
+        state = self._hub.find(message.train_no, message.start_date, self.identity)
+        self._hub.deliveries.acknowledge(
+            state, message.seq, self.identity.standing(state.run), self._listener
+        )
 
     async def _ping(self, message: Ping, answer: Answer) -> None:
         answer({"type": "PONG", "serverTime": self._hub.now().isoformat(timespec="milliseconds")})
@@ -128,4 +137,5 @@ _ANSWERS: dict[type[Any], Callable[[Session, Any, Answer], Awaitable[None]]] = {
     SubscribeTrain: Session._subscribe,
     UnsubscribeTrain: Session._unsubscribe,
     Ping: Session._ping,
+    Ack: Session._ack,
 }

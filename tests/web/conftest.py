@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +17,7 @@ from tornado.websocket import websocket_connect
 from trainhub import notifications
 from trainhub.documents import changes
 from trainhub.domain.commands import RegisterTrain
+from trainhub.domain.errors import Unavailable
 from trainhub.domain.model import Role
 from trainhub.hub import Hub
 from trainhub.identity import Identity, Tokens
@@ -93,7 +95,11 @@ def site(io_loop, settings_of_web):
     tokens = Tokens({"k1": "a secret of tests, long enough for HMAC with SHA-256"})
     web = replace(Web(hub, tokens, anonymous=True, max_connections=100), **settings_of_web)
     parts = make_parts(hub, journal)
-    return Site(hub, journal, tokens, web, parts, Monitor(parts))
+    yield Site(hub, journal, tokens, web, parts, Monitor(parts))
+    # Nothing of it is left under way: a flush may have begun by itself.
+    journal.gate.set()
+    with suppress(Unavailable):
+        io_loop.run_sync(parts.write_buffer.flush_now, timeout=5)
 
 
 @pytest.fixture

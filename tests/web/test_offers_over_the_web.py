@@ -213,7 +213,7 @@ async def test_offers_as_the_reader_may_see_them(call, site, offered):
         "chosen",
     ]
     own = await call("GET", TRAIN + "/offers", who="OTHER_PASSENGER")
-    assert own.result[0].keys() == staff[1].keys() - {"reason", "cause", "name"}
+    assert own.result[0].keys() == staff[1].keys() - {"reason", "cause", "name", "delivered"}
     for value in (b"4512345610", b"4512345601", b"Person 1", b"IR_", b"reason"):
         assert value not in own.body
 

@@ -193,11 +193,21 @@ class MongoStore:
         except PyMongoError as error:
             raise StoreAway(_reason(error)) from error
 
-    async def _events(self, run: str, epoch: str) -> list[Event]:
+    async def events(self, run: RunKey, epoch: str, after: int, most: int) -> list[Event]:
+        """A subscriptions.Archive: what a run's clients have missed. None of it while away."""
+        try:
+            with pymongo.timeout(ANSWER_SECONDS):
+                return await self._events(run, epoch, after, most)
+        except PyMongoError as error:
+            log.info("what was missed cannot be read: %s", _reason(error))
+            return []
+
+    async def _events(self, run: str, epoch: str, after: int = 0, most: int = 0) -> list[Event]:
+        """Those from seq `after` + 1 on, up to a gap, at most so many; all if `most` is 0."""
         events: list[Event] = []
-        found = self._database["events"].find({"run": run, "epoch": epoch}).sort("seq", 1)
-        async for document in found:
-            if document["seq"] != len(events) + 1:
+        query = {"run": run, "epoch": epoch, "seq": {"$gt": after}}
+        async for document in self._database["events"].find(query).sort("seq", 1).limit(most):
+            if document["seq"] != after + len(events) + 1:
                 break
             try:
                 events.append(load(EVENTS[document["type"]], document["data"]))

@@ -11,6 +11,7 @@ from trainhub.domain.model import (
     BerthKey,
     BookingStatus,
     Coach,
+    OfferState,
     PersonKey,
     PersonState,
     Role,
@@ -45,16 +46,29 @@ def summary(state: RunState) -> dict[str, Any]:
 
 def run_view(state: RunState, role: Role | None, user: str | None) -> dict[str, Any]:
     """The run as it may be read: people only by the staff, and by passengers their own."""
-    view = {
+    return {**public_view(state), **private_view(state, role, user)}
+
+
+def public_view(state: RunState) -> dict[str, Any]:
+    """The run as everybody may read it."""
+    return {
         **summary(state),
         "timezone": state.chart.timezone,
         "stations": [_stop(state, stop) for stop in state.stops],
         "figures": figures(state),
     }
+
+
+def private_view(state: RunState, role: Role | None, user: str | None) -> dict[str, Any]:
+    """What those who may read of people read besides: the people, and the offers that are open."""
     people = visible_people(state, role, user)
-    if people is not None:
-        view["passengers"] = [person_view(passenger) for passenger in people]
-    return view
+    if people is None:
+        return {}
+    offers = visible_offers(state, role, user)
+    return {
+        "passengers": [person_view(passenger) for passenger in people],
+        "offers": [offer_view(each, role) for each in offers if each.state is OfferState.OPEN],
+    }
 
 
 def visible_people(

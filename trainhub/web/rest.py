@@ -9,9 +9,9 @@ import tornado.web
 from trainhub.answers import check_key
 from trainhub.domain import commands as c
 from trainhub.domain.errors import BadMessage, UnknownPassenger
-from trainhub.domain.model import Role
+from trainhub.domain.model import STAFF, Role
 from trainhub.domain.report import captaincy_report, report_csv
-from trainhub.domain.run_state import RunState
+from trainhub.domain.run_state import Offer, RunState
 from trainhub.domain.views import (
     berth_plan,
     offer_view,
@@ -179,9 +179,14 @@ class OffersHandler(Api):
         state = self.find(trainNo)
         role, user = astuple(self.identity.standing(state.run))
         wanted = self.get_query_argument("state", None)
-        views = [offer_view(each, role) for each in visible_offers(state, role, user)]
+        offers = visible_offers(state, role, user)
+        views = [{**offer_view(each, role), **self._delivered(each, role)} for each in offers]
         await self.hub.read(lambda: None)
         self.answer([each for each in views if wanted in (None, each["state"])])
+
+    def _delivered(self, offer: Offer, role: Role | None) -> dict[str, int]:
+        """For the staff: on how many of the passenger's devices an open offer has arrived."""
+        return {"delivered": self.hub.deliveries.count(offer.id)} if role in STAFF else {}
 
 
 class CoachHandler(Api):
@@ -215,13 +220,14 @@ class ReportHandler(Api):
 
 
 class EventsHandler(Api):
-    """The run's last events after `?after=`, those that the reader may be told."""
+    """The run's events after `?after=`, those that the reader may be told."""
 
     async def get(self, trainNo: str) -> None:  # noqa: N803 (named by the path)
         state = self.find(trainNo)
         after = _number(self.get_query_argument("after", "0"))
         standing = self.identity.standing(state.run)
-        events = await self.hub.read(lambda: self.hub.missed(state, after, standing))
+        await self.hub.read(lambda: None)
+        events = await self.hub.subscriptions.missed(state, after, standing)
         if events is None:
             raise tornado.web.HTTPError(
                 410, reason="events that old are not held: read the train as it is now"

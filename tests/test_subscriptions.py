@@ -1,0 +1,242 @@
+"""trainhub/subscriptions.py: whoever comes into a room misses nothing and hears nothing twice."""
+
+import asyncio
+import os
+from random import Random
+
+import pytest
+from fakes import Ear, MemoryJournal
+from railway import RUN, TRAIN
+from test_hub import ADMIN, PASSENGER, TTE, join, running
+
+from trainhub import subscriptions
+from trainhub.domain import commands as c
+from trainhub.domain.views import run_view
+from trainhub.history import KEPT
+from trainhub.identity import ANONYMOUS
+from trainhub.protocol import Since
+
+
+class Books:
+    """A subscriptions.Archive that has a journal's events, up to `has`; looked up so often."""
+
+    def __init__(self, journal):
+        self._journal = journal
+        self.has = 10**9
+        self.asked = []
+        self.open = asyncio.Event()
+        self.open.set()
+
+    async def events(self, run, epoch, after, most):
+        self.asked.append((after, most))
+        await self.open.wait()
+        found = [r for r in self._journal.records if r.run == run and after < r.seq <= self.has]
+        return [record.event for record in found[:most]]
+
+
+async def say(hub, count):
+    for number in range(count):
+        await hub.execute(c.Announce(**TRAIN, text=f"number {number}"), ADMIN)
+
+
+async def long_run(make_hub):
+    """A hub whose run has more events than memory holds, and its archive."""
+    journal = MemoryJournal()
+    hub = make_hub(journal)
+    hub.subscriptions.archive = books = Books(journal)
+    await running(hub)
+    await say(hub, KEPT + 50)
+    return hub, books
+
+
+def since(hub, seq):
+    return Since(epoch=hub.epoch, seq=seq)
+
+
+# --- what was missed ----------------------------------------------------------------------------
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_what_memory_no_longer_holds_comes_from_the_archive(make_hub):
+    """The older from there, the newer from memory, each once and in order."""
+    hub, books = await long_run(make_hub)
+    last = hub.state(RUN).seq
+    ear = Ear()
+    assert (await join(hub, ear, ADMIN, since(hub, 2)))["recovered"]
+    assert ear.seqs == list(range(3, last + 1))
+    assert books.asked == [(2, last - KEPT - 2)]
+    messages = await hub.subscriptions.missed(hub.state(RUN), 2, ADMIN.standing(RUN))
+    assert [message["seq"] for message in messages] == ear.seqs
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_what_memory_holds_is_not_looked_up(make_hub):
+    """MongoDB has other work."""
+    hub, books = await long_run(make_hub)
+    ear, last = Ear(), hub.state(RUN).seq
+    assert (await join(hub, ear, ADMIN, since(hub, last - KEPT)))["recovered"]
+    assert len(ear.seqs) == KEPT
+    assert (await join(hub, Ear(), ADMIN, since(hub, last)))["recovered"]
+    assert books.asked == []
+
+
+@pytest.mark.gen_test(timeout=20)
+@pytest.mark.parametrize("has", [0, 5, 48])
+async def test_an_archive_that_has_a_gap_or_is_away(make_hub, has):
+    """It is said plainly, and a snapshot follows."""
+    hub, books = await long_run(make_hub)
+    books.has = has
+    ear = Ear()
+    assert not (await join(hub, ear, ADMIN, since(hub, 2)))["recovered"]
+    assert [m["type"] for m in ear.heard] == ["SNAPSHOT", "PRESENCE", "BOARDING_UPDATE"]
+    assert await hub.subscriptions.missed(hub.state(RUN), 2, ADMIN.standing(RUN)) is None
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_very_much_that_was_missed_is_not_looked_up(make_hub, monkeypatch):
+    """A snapshot is the shorter way."""
+    hub, books = await long_run(make_hub)
+    monkeypatch.setattr(subscriptions, "MOST_MISSED", 20)
+    assert not (await join(hub, Ear(), ADMIN, since(hub, 2)))["recovered"]
+    assert books.asked == []
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_many_who_ask_for_the_same_are_one_look_up(make_hub):
+    """A whole train comes out of a tunnel."""
+    hub, books = await long_run(make_hub)
+    books.open.clear()
+    ears = [Ear() for _ in range(50)]
+    joining = [asyncio.ensure_future(join(hub, ear, ADMIN, since(hub, 2))) for ear in ears]
+    await asyncio.sleep(0)
+    books.open.set()
+    await asyncio.gather(*joining)
+    assert len(books.asked) == 1
+    assert all(ear.seqs == ears[0].seqs for ear in ears)
+    assert hub.subscriptions._fetching == {}
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_what_happens_while_the_archive_is_asked_is_not_missed(make_hub):
+    """It comes from memory, after what was looked up."""
+    hub, books = await long_run(make_hub)
+    books.open.clear()
+    ear = Ear()
+    joining = asyncio.ensure_future(join(hub, ear, ADMIN, since(hub, 40)))
+    await asyncio.sleep(0)
+    await say(hub, 3)
+    books.open.set()
+    assert (await joining)["recovered"]
+    await say(hub, 1)
+    assert ear.seqs == list(range(41, hub.state(RUN).seq + 1))
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_by_chance_nobody_misses_an_event_or_hears_one_twice(make_hub):
+    """Listeners that come and go while commits are held up: each hears one row without a gap.
+
+    Set SEED to see one failure again.
+    """
+    seed = int(os.environ.get("SEED", Random().randrange(2**32)))
+    print(f"SEED={seed}")
+    chance, journal = Random(seed), MemoryJournal()
+    hub = make_hub(journal)
+    hub.subscriptions.archive = Books(journal)
+    hub.subscriptions._history._kept = 30
+    await running(hub)
+    ears, under_way = {Ear(): 1 for _ in range(6)}, []
+    for ear in ears:
+        await join(hub, ear, ADMIN, since(hub, 1))
+    for _ in range(3_000):
+        ear = chance.choice(list(ears))
+        what = chance.random()
+        if what < 0.4:
+            under_way.append(asyncio.ensure_future(say(hub, chance.randrange(1, 4))))
+        elif what < 0.6 and hub.rooms.rooms_of(ear):
+            hub.rooms.leave_all(ear, lost=True)
+            ears[ear] = max(ear.seqs, default=1)
+        elif what < 0.8 and not hub.rooms.rooms_of(ear) and not getattr(ear, "joining", False):
+            ear.joining = True
+            under_way.append(asyncio.ensure_future(come_back(hub, ear, ears[ear])))
+        elif what < 0.9:
+            chance.choice([journal.gate.set, journal.gate.clear])()
+        for _ in range(chance.randrange(6)):
+            await asyncio.sleep(0)
+    journal.gate.set()
+    await asyncio.gather(*under_way)
+    await hub.log.append()
+    for ear in ears:
+        if not hub.rooms.rooms_of(ear):
+            await come_back(hub, ear, max(ear.seqs, default=1))
+    for ear in ears:
+        skipped = getattr(ear, "skipped", set())
+        assert len(skipped) < hub.state(RUN).seq / 2
+        assert ear.seqs == [n for n in range(2, hub.state(RUN).seq + 1) if n not in skipped]
+
+
+async def come_back(hub, ear, seq):
+    """A snapshot stands for what is skipped, where a burst was more than memory holds."""
+    answer = await join(hub, ear, ADMIN, since(hub, seq))
+    if not answer["recovered"]:
+        ear.skipped = getattr(ear, "skipped", set()) | set(range(seq + 1, answer["seq"] + 1))
+    ear.joining = False
+
+
+# --- what many are told alike -------------------------------------------------------------------
+
+
+@pytest.mark.gen_test
+async def test_a_snapshot_is_the_run_as_its_reader_may_see_it(make_hub):
+    """Put together from parts that all share, it is what the view gives."""
+    hub = make_hub()
+    state = await running(hub)
+    for identity in (ANONYMOUS, PASSENGER, TTE, ADMIN, PASSENGER, ANONYMOUS, TTE):
+        ear = Ear()
+        await join(hub, ear, identity)
+        standing = identity.standing(RUN)
+        snapshot = ear.heard[0]
+        assert snapshot["type"] == "SNAPSHOT"
+        assert snapshot["run"] == run_view(state, standing.role, standing.user)
+        assert (snapshot["seq"], snapshot["epoch"]) == (state.seq, hub.epoch)
+
+
+@pytest.mark.gen_test
+async def test_a_snapshot_is_made_once_for_a_storm_of_joiners(make_hub, monkeypatch):
+    """Once for each seq; and anew after an event."""
+    hub = make_hub()
+    await running(hub)
+    made = []
+    real = subscriptions.public_view
+    monkeypatch.setattr(subscriptions, "public_view", lambda s: made.append(s.seq) or real(s))
+    for identity in (ANONYMOUS, TTE, PASSENGER) * 20:
+        await join(hub, Ear(), identity)
+    assert made == [2]
+    await say(hub, 1)
+    await join(hub, Ear(), TTE)
+    assert made == [2, 3]
+    await hub.send_figures()
+    assert hub.subscriptions._shared == {}
+
+
+# --- figures ------------------------------------------------------------------------------------
+
+
+@pytest.mark.gen_test
+async def test_presence_is_for_the_staff(make_hub):
+    """On subscribing, and when somebody has come or gone; nobody else hears of it."""
+    hub = make_hub()
+    await running(hub)
+    tte, passenger = Ear(), Ear()
+    await join(hub, tte, TTE)
+    await join(hub, passenger, PASSENGER)
+    await hub.send_figures()
+    presence = [m["data"] for m in tte.heard if m["type"] == "PRESENCE"]
+    assert [each["sockets"]["total"] for each in presence] == [1, 2]
+    assert presence[1] == {
+        "ttes": 1,
+        "sockets": {"total": 2, "passengers": 1, "ttes": 1, "admins": 0, "others": 0},
+    }
+    assert "PRESENCE" not in [message["type"] for message in passenger.heard]
+    hub.rooms.leave_all(passenger, lost=True)
+    await hub.send_figures()
+    assert len([m for m in tte.heard if m["type"] == "PRESENCE"]) == 2
