@@ -193,7 +193,8 @@ class Server:
         notify.resume((await notified.open()).ahead)
         await written.open()
         hub.follow(notified, written)
-        await hub.tidy()  # so that a hub that dies young, time and again, starts no slower each time
+        # So that a hub that dies young, time and again, starts no slower each time.
+        await hub.tidy()
         hub.loaded = True
         await hub.expire_offers()
         self._start_timers(stack, parts)
