@@ -13,6 +13,7 @@ from load import MARKS, opened, saved_place, settled
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 from pymongo.read_concern import ReadConcern
+from pymongo.write_concern import WriteConcern
 
 MARK_EVENTS = {event for event, _ in MARKS.values()}
 # Seconds between two looks; and for one call, so that a frozen server is given up soon.
@@ -81,6 +82,8 @@ class Watch:
     def _look(self, client, database, session):
         self._read_promises()
         promised = dict(self._promised)
+        if self._replicated:
+            self._pass_by(client, session)
         life = self._life_of(client)
         found = {
             each["_id"]: each["seq"]
@@ -99,6 +102,15 @@ class Watch:
         self._seen = found
         self.looks += 1
         self.compared += len(found)
+
+    def _pass_by(self, client, session):
+        """Write something that most take, so that what is read next is no older than it.
+
+        A primary that is new does not know at once how much of what it has most had taken, and
+        shows less meanwhile, though nothing of it is lost.
+        """
+        marks = client["watch"].get_collection("marks", write_concern=WriteConcern(w="majority"))
+        marks.update_one({"_id": "mark"}, {"$inc": {"n": 1}}, upsert=True, session=session)
 
     def _hold(self, name, seq, least, why):
         if seq < least:
