@@ -1,8 +1,10 @@
 """trainhub/web/websocket.py: the frames of a socket, its limits, and that it leaves no trace."""
 
 import asyncio
+import base64
 import contextlib
 import json
+import socket
 import struct
 
 import pytest
@@ -22,6 +24,8 @@ from trainhub.web.websocket import GOING_AWAY, TOO_SLOW, TrainSocket, text_frame
 
 HERE = {"trainNo": "12345", "startDate": "2026-11-23"}
 OPERATOR = Identity("operator", Role.ADMIN, frozenset({"*"}))
+
+KEY = base64.b64encode(bytes(16)).decode()
 
 
 @pytest.fixture
@@ -500,6 +504,35 @@ async def test_a_client_that_reads_nothing_at_all_is_reset(slow, until, monkeypa
 
 
 @pytest.mark.gen_test
+async def test_frames_come_after_what_the_stream_still_holds(http_port, no_trace):
+    """Also if the socket would take some by now: a frame is never put into another one."""
+    loop, parser = asyncio.get_running_loop(), Protocol(Side.CLIENT, state=OPEN, max_size=None)
+    with socket.create_connection(("127.0.0.1", http_port)) as client:
+        client.setblocking(False)
+        lines = ["GET /ws HTTP/1.1", "Host: hub", "Upgrade: websocket", "Connection: Upgrade"]
+        lines += [f"Sec-WebSocket-Key: {KEY}", "Sec-WebSocket-Version: 13", "", ""]
+        await loop.sock_sendall(client, "\r\n".join(lines).encode())
+        heard, count = b"", 0
+        while b"WELCOME" not in heard:
+            heard += await loop.sock_recv(client, 65_536)
+        heard = heard.partition(b"\r\n\r\n")[2]
+        (handler,) = TrainSocket.sockets
+        while not handler._stream.writing():
+            handler._stream.write(text_frame(b"x" * 60_000))  # as a pong or a close is written
+            count += 1
+        with contextlib.suppress(BlockingIOError):
+            while True:  # without a turn of the loop, in which the stream could go on
+                heard += client.recv(1 << 20)
+        assert handler._stream.writing()
+        handler.send(text_frame(b"LAST"))
+        while not heard.endswith(b"LAST"):
+            heard += await loop.sock_recv(client, 65_536)
+    parser.receive_data(heard)
+    sizes = [len(frame.data) for frame in parser.events_received()][1:]
+    assert sizes == [60_000] * count + [4]
+
+
+@pytest.mark.gen_test
 async def test_the_newest_figure_waits_for_a_slow_client(slow, connect, site):
     """Of a thousand that came while it did not read it gets the last; who reads gets each."""
     client, handler = await slow()
@@ -553,6 +586,31 @@ async def test_ten_that_do_not_read_among_a_hundred(raw, connect, slow, site):
     assert most <= 10 * Limits().max_unsent_bytes
     assert len(TrainSocket.rooms[RUN].listeners) == 90
     assert sum(handler.unsent for _, handler in stalled) <= 10 * 2 * 60_000
+
+
+@pytest.mark.gen_test
+async def test_who_still_reads_what_waits_is_not_dropped_for_its_silence(slow):
+    """A phone on a bad line has no pong for a ping that it has not got yet."""
+    client, handler = await slow()
+    handler.send(text_frame(b'{"type": "LAST"}'))
+    for _ in range(3):
+        handler.beat()
+    client.writer.transport.resume_reading()
+    heard = []
+    while not heard or b"LAST" not in heard[-1].data:
+        heard += await client.frames(1)
+    assert handler in TrainSocket.sockets
+
+
+@pytest.mark.gen_test(timeout=10)
+@pytest.mark.parametrize("settings_of_web", [{"limits": Limits(heartbeat_seconds=1)}])
+async def test_who_takes_nothing_of_what_waits_is_dropped_within_two_beats(slow, until):
+    """The kernel watches that, as no ping gets there."""
+    _client, handler = await slow()
+    for _ in range(3):
+        handler.beat()
+    assert handler in TrainSocket.sockets
+    await until(lambda: handler not in TrainSocket.sockets)
 
 
 @pytest.mark.gen_test

@@ -3,6 +3,7 @@
 import logging
 import math
 import resource
+import time
 from contextlib import suppress
 from typing import Any
 
@@ -15,6 +16,8 @@ log = logging.getLogger("trainhub.door")
 
 # Files kept back from clients: the journal's, the database driver's hundred, the outbox's.
 KEPT_BACK = 160
+# A crowd that is refused is one line in so many seconds.
+LOG_SECONDS = 60
 
 _FULL = (
     "HTTP/1.1 503 Service Unavailable\r\n"
@@ -32,15 +35,18 @@ class Door(HTTPServer):
 
     most_files: float = math.inf  # that the process may have open
     refused = 0
+    _silent_until = 0.0
 
     def handle_stream(self, stream: IOStream, address: tuple[Any, ...]) -> None:
         # The kernel gives out the lowest number that is free: it says how many are in use.
         if stream.socket.fileno() < self.most_files - KEPT_BACK:
             super().handle_stream(stream, address)
             return
-        if not self.refused:
-            log.warning("no more files for clients: connections are refused until some go")
         self.refused += 1
+        now = time.monotonic()
+        if now >= self._silent_until:
+            self._silent_until = now + LOG_SECONDS
+            log.warning("no more files for clients: %d connections refused so far", self.refused)
         with suppress(OSError):
             stream.socket.recv(64 * 1024)  # closing on what was not read would take back the answer
         with suppress(OSError):
