@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -44,10 +45,12 @@ from trainhub.settings import (
 from trainhub.timetable import TimetableError
 from trainhub.web.app import make_app, make_server
 from trainhub.web.base import Web
+from trainhub.web.door import raise_file_limit
+from trainhub.web.drain import Drain
+from trainhub.web.limits import Limits
 from trainhub.web.monitor import Monitor, Parts
 from trainhub.web.websocket import (
     GOING_AWAY,
-    HEARTBEAT_SECONDS,
     JOURNAL_FAILED,
     TrainSocket,
     text_frame,
@@ -61,11 +64,11 @@ OK, BAD_START, JOURNAL_LOST = 0, 2, 3
 # Milliseconds between the calls of a timer.
 DRAIN_EVERY, FLUSH_EVERY, SAVE_EVERY, FIGURES_EVERY = 200, 100, 200, 1_000
 EXPIRE_EVERY, TIDY_EVERY, RETIRE_EVERY, FORGET_EVERY = 1_000, 1_000, 60_000, 600_000
+IDLERS_EVERY = 500
 # The log's readers beside the rooms, by the names under which the journal keeps their places.
 NOTIFIED, FLUSHED = "notified", "flushed"
 # Seconds at the end for what is still to be written; the rest waits in the journal.
 LAST_FLUSH = 1.5
-RETRY_AFTER_MS = 3_000
 
 # The hub's own hand: charts at the start, and the demo.
 OPERATOR = Identity("operator", Role.ADMIN, frozenset({ALL_TRAINS}))
@@ -246,12 +249,13 @@ class Server:
                 "choose another with --port or --address"
             ) from error
         self.port = sockets[0].getsockname()[1]
-        web = Web(self.hub, tokens, settings.anonymous, settings.max_connections)
-        server = make_server(make_app(web, monitor))
+        web = Web(self.hub, tokens, settings.anonymous, settings.max_connections, _limits(settings))
+        files = raise_file_limit(settings.max_connections)
+        server = make_server(make_app(web, monitor), files)
         server.add_sockets(sockets)
         stack.push_async_callback(server.close_all_connections)
         stack.callback(server.stop)
-        stack.callback(self._dismiss)
+        stack.push_async_callback(self._dismiss, web.drain)
 
     async def _restore(self, journal: SqliteJournal, store: MongoStore) -> None:
         """Take up the live runs that an earlier data folder has left in MongoDB."""
@@ -278,7 +282,8 @@ class Server:
             (self.hub.tidy, TIDY_EVERY),
             (self.hub.retire, RETIRE_EVERY),
             (self.hub.forget, FORGET_EVERY),
-            (_beat, HEARTBEAT_SECONDS * 1000),
+            (TrainSocket.dismiss_idlers, IDLERS_EVERY),
+            (TrainSocket.beat_all, self._settings.heartbeat_seconds * 1000),
         ]
         for call, every in timers:
             timer = PeriodicCallback(partial(self._on_timer, call), every)
@@ -315,12 +320,11 @@ class Server:
         self._failure = error
         self._stopping.set()
 
-    def _dismiss(self) -> None:
+    async def _dismiss(self, drain: Drain) -> None:
         """Tell every socket that the hub goes, and whether it will be back."""
         code = GOING_AWAY if self._failure is None else JOURNAL_FAILED
         reason = "the hub is stopping" if self._failure is None else "the journal failed"
-        for each in list(TrainSocket.sockets):
-            each.leave(code, reason, RETRY_AFTER_MS)
+        await drain.run(TrainSocket.sockets, code, reason)
 
     async def _finish(self, parts: Parts) -> None:
         """Write what is left, for a short while; what stays waits in the journal."""
@@ -350,9 +354,9 @@ def spare_the_loop() -> None:
     gc.enable()
 
 
-def _beat() -> None:
-    for each in list(TrainSocket.sockets):
-        each.beat()
+def _limits(settings: Settings) -> Limits:
+    """The edge's limits: each is the setting of its name."""
+    return Limits(**{each.name: getattr(settings, each.name) for each in fields(Limits)})
 
 
 async def _last_moment(journal: SqliteJournal) -> datetime:

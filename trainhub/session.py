@@ -5,12 +5,14 @@ the conversation goes on.
 """
 
 import logging
+import math
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 from trainhub.answers import check_key
 from trainhub.domain.commands import Command
-from trainhub.domain.errors import BadMessage, HubError, NotIdentified, Unavailable
+from trainhub.domain.errors import BadMessage, HubError, NotIdentified, RateLimited, Unavailable
 from trainhub.hub import Hub
 from trainhub.identity import ANONYMOUS, Identity, Tokens
 from trainhub.protocol import (
@@ -44,7 +46,13 @@ class Session:
         self._send = send
         self._anonymous = anonymous
         self.identity: Identity = ANONYMOUS
+        self.bad = 0  # messages so far that were not well formed
         self._closed = False
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the client has neither identified nor is in a room."""
+        return self.identity.role is None and not self._hub.rooms.rooms_of(self._listener)
 
     async def receive(self, text: str | bytes) -> None:
         """Take one message and answer it. Never raises."""
@@ -65,6 +73,7 @@ class Session:
             else:
                 await _ANSWERS[type(message)](self, message, answer)
         except HubError as error:
+            self.bad += isinstance(error, BadMessage)
             answer({"type": "ERROR", **error_fields(error)})
         except Exception:
             log.exception("a message could not be answered")
@@ -73,6 +82,16 @@ class Session:
         finally:
             if self._closed:  # it went while it was being put into a room
                 self.close()
+
+    def rate_limited(self, text: str | bytes, seconds: float) -> None:
+        """Answer a message that is not looked at, under its `id` if it can be read."""
+        error = RateLimited("you say more than you may: wait before the next message")
+        number = None
+        with suppress(BadMessage):
+            number = read_id(parse(text))
+        wait = math.ceil(seconds * 1000)
+        fields = {"type": "ERROR", **error_fields(error), "retryAfterMs": wait}
+        self._send(fields if number is None else {**fields, "id": number})
 
     def identify(self, token: str) -> dict[str, Any]:
         """Become whom the token names; the fields of IDENTIFIED. Raises BadToken."""

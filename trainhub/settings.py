@@ -28,6 +28,12 @@ class Settings:
     charts: Path | None = None
     anonymous: bool = True
     max_connections: int = 10_000
+    max_connections_per_address: int = 1_000
+    max_unsent_bytes: int = 1 << 20
+    message_rate: int = 20
+    staff_message_rate: int = 2_000
+    identify_seconds: int = 10
+    heartbeat_seconds: int = 25
     journal_limit: int = 4096
     log_format: str = "text"
     demo: bool = False
@@ -105,6 +111,27 @@ _OPTIONS: dict[str, tuple[Any, str]] = {
     "charts": (Path, "folder of charts to load at start: NAME.json, with NAME.csv beside it"),
     "anonymous": (_switch, "on or off: may those without a token subscribe and read runs (on)"),
     "max_connections": (_whole(1, 1_000_000), "open sockets at the most (10000)"),
+    "max_connections_per_address": (
+        _whole(1, 1_000_000),
+        "open sockets from one address at the most, but for this machine's own (1000)",
+    ),
+    "max_unsent_bytes": (
+        _whole(1024, 1 << 30),
+        "bytes that may wait for a client that reads too slowly (1048576)",
+    ),
+    "message_rate": (
+        _whole(1, 1_000_000),
+        "messages a second from a passenger's socket, or one without a token (20)",
+    ),
+    "staff_message_rate": (_whole(1, 1_000_000), "messages a second from others' sockets (2000)"),
+    "identify_seconds": (
+        _whole(1, 3600),
+        "seconds that a new socket has to identify or subscribe (10)",
+    ),
+    "heartbeat_seconds": (
+        _whole(1, 3600),
+        "seconds from ping to ping; who is silent for two is dropped (25)",
+    ),
     "journal_limit": (_whole(1, 1_000_000), "MB of journal at which commands are refused (4096)"),
     "log_format": (_one_of("text", "json"), "text or json, to stderr (text)"),
     "timetable": (Path, "timetable file (.json or .json.gz) for the demo's trains"),

@@ -47,7 +47,7 @@ def test_each_code_belongs_to_one_class():
         *("BAD_MESSAGE", "UNKNOWN_TYPE", "NOT_IDENTIFIED", "BAD_TOKEN", "FORBIDDEN", "CONFLICT"),
         *("UNKNOWN_TRAIN", "UNKNOWN_STATION", "UNKNOWN_PASSENGER", "UNKNOWN_OFFER"),
         *("AMBIGUOUS_RUN", "OFFER_CLOSED"),
-        *("TOO_MANY_ROOMS", "UNAVAILABLE"),
+        *("TOO_MANY_ROOMS", "RATE_LIMITED", "UNAVAILABLE"),
     }
 
 

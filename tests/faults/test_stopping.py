@@ -15,7 +15,7 @@ from mongods import embedded, embedded_uri
 from pymongo import MongoClient
 
 STOPS = int(os.environ.get("STOPS", "10"))
-CREWS = 8
+CREWS, CROWD = 8, 1_000
 # Seconds: 1.5 for what is still to be written, 2 for the embedded mongod before it is killed, and
 # the rest for all else.
 DEADLINE = 5
@@ -83,6 +83,28 @@ def test_sigterm_under_load(start_hub, mongodb_uri, database, capsys, seed):
         print(f"documents left for the next start; of {answered} answered commands 0 missing,")
         print(f"of {told} told events 0 not in the log; MongoDB has the same")
     assert max(took) < DEADLINE
+
+
+def test_a_crowd_is_sent_away_in_time(start_hub, mongodb_uri, database, capsys):
+    """Each of a thousand is told when to come back, not all at the same time, and closed."""
+    hub = start_hub("--mongodb-uri", mongodb_uri, "--database", database.name)
+    crowd = [mute_client(hub) for _ in range(CROWD)]
+    start = time.monotonic()
+    assert hub.stop(signal.SIGTERM, PATIENCE) == 0
+    took = time.monotonic() - start
+    waits, codes = [], []
+    for client in crowd:
+        with closing(client), client.makefile("rb") as file:
+            heard = file.read()
+        waits += map(int, re.findall(rb'"GOODBYE".*"retryAfterMs":(\d+)', heard))
+        codes.append((1001).to_bytes(2, "big") in heard)
+    assert all(codes)
+    assert len(waits) == CROWD
+    assert max(map(waits.count, waits)) < 20
+    assert max(waits) - min(waits) > 2 * CROWD
+    with capsys.disabled():
+        print(f"\nSIGTERM with {CROWD} sockets: {took:.2f} s")
+    assert took < DEADLINE
 
 
 def test_sigterm_under_load_while_mongodb_is_frozen(

@@ -1,7 +1,10 @@
 """A whole edge for the tests of web/: a hub in memory, behind the server it listens with."""
 
 import asyncio
+import base64
+import contextlib
 import json
+import struct
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,6 +16,8 @@ from fakes import Letters, MemoryJournal, MemoryStore, Postbox
 from railway import MORNING, chart
 from tornado.httpclient import HTTPRequest
 from tornado.websocket import websocket_connect
+from websockets.frames import Opcode
+from websockets.protocol import OPEN, Protocol, Side
 
 from trainhub import notifications
 from trainhub.documents import changes
@@ -32,6 +37,7 @@ from trainhub.web.websocket import TrainSocket, text_frame
 from trainhub.write_buffer import WriteBuffer
 
 OPERATOR = Identity("operator", Role.ADMIN, frozenset({"*"}))
+KEY = base64.b64encode(bytes(16)).decode()
 # Who the tests speak as: role, user, trains.
 PEOPLE = {
     "ADMIN": (Role.ADMIN, "control", ["*"]),
@@ -230,6 +236,8 @@ def no_trace(io_loop, site, http_server, until):
     try:
         io_loop.run_sync(lambda: until(lambda: not TrainSocket.sockets), timeout=10)
         io_loop.run_sync(lambda: until(lambda: not TrainSocket.rooms), timeout=10)
+        early = site.parts.write_buffer
+        io_loop.run_sync(lambda: until(lambda: early._early is None), timeout=10)
     finally:
         TrainSocket.sockets.clear()
         TrainSocket.rooms.clear()
@@ -256,6 +264,87 @@ def connect(io_loop, site, http_port, no_trace):
 
     yield open_socket
     io_loop.run_sync(close)
+
+
+class RawSocket:
+    """A client that does nothing of its own accord: it neither reads nor answers pings."""
+
+    key = KEY
+
+    def __init__(self, reader, writer):
+        self.reader, self.writer = reader, writer
+        self._parser = Protocol(Side.CLIENT, state=OPEN, max_size=None)
+
+    def send(self, opcode, payload):
+        """A frame as a client sends it: whole and masked."""
+        size = len(payload)
+        head = bytes((0x80 | opcode,))
+        if size < 126:
+            head += bytes((0x80 | size,))
+        elif size < 1 << 16:
+            head += struct.pack("!BH", 0x80 | 126, size)
+        else:
+            head += struct.pack("!BQ", 0x80 | 127, size)
+        self.writer.write(head + bytes(4) + payload)  # a mask of zeros changes nothing
+
+    def send_unmasked(self, opcode, payload):
+        """A short frame as no client may send it."""
+        self.writer.write(bytes((0x80 | opcode, len(payload))) + payload)
+
+    def say(self, kind, **fields):
+        self.send(Opcode.TEXT, json.dumps({"type": kind, **fields}).encode())
+
+    async def frames(self, count):
+        """The next so many frames."""
+        found = []
+        while len(found) < count:
+            async with asyncio.timeout(5):
+                data = await self.reader.read(65_536)
+            assert data, "the hub closed"
+            self._parser.receive_data(data)
+            found += self._parser.events_received()
+        return found
+
+    async def close_code(self):
+        """Read on to the close frame; its code."""
+        while True:
+            for frame in await self.frames(1):
+                if frame.opcode is Opcode.CLOSE:
+                    return struct.unpack("!H", frame.data[:2])[0]
+
+    async def is_closed(self):
+        """Read on until the hub has closed."""
+        async with asyncio.timeout(5):
+            with contextlib.suppress(ConnectionError):
+                while await self.reader.read(65_536):
+                    pass
+        return True
+
+
+@pytest.fixture
+def raw(io_loop, http_port, no_trace):
+    """Opens raw sockets; returns one and the head of the answer to its handshake."""
+    writers = []
+
+    async def open_raw(*headers, path="/ws"):
+        reader, writer = await asyncio.open_connection("127.0.0.1", http_port)
+        writers.append(writer)
+        lines = [
+            f"GET {path} HTTP/1.1",
+            *("Host: hub", "Upgrade: websocket", "Connection: Upgrade"),
+            *(f"Sec-WebSocket-Key: {KEY}", "Sec-WebSocket-Version: 13", *headers),
+        ]
+        writer.write("\r\n".join([*lines, "", ""]).encode())
+        async with asyncio.timeout(5):
+            head = await reader.readuntil(b"\r\n\r\n")
+        return RawSocket(reader, writer), head.decode()
+
+    async def abort():
+        for writer in writers:
+            writer.transport.abort()
+
+    yield open_raw
+    io_loop.run_sync(abort)
 
 
 @pytest.fixture(autouse=True)

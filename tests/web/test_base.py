@@ -60,6 +60,7 @@ def test_every_error_has_its_status(error):
         "CONFLICT": 409,
         "AMBIGUOUS_RUN": 409,
         "TOO_MANY_ROOMS": 409,
+        "RATE_LIMITED": 429,
         "UNAVAILABLE": 503,
     }
     status = status_of(error("x"))

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import contextlib
 import json
+import socket
 import struct
 
 import pytest
@@ -17,16 +18,13 @@ from trainhub.domain import commands as c
 from trainhub.domain.model import Role
 from trainhub.identity import Identity
 from trainhub.protocol import MOST_SOCKET_BYTES
-from trainhub.web.websocket import (
-    GOING_AWAY,
-    HEARTBEAT_SECONDS,
-    MOST_UNSENT_BYTES,
-    TrainSocket,
-    text_frame,
-)
+from trainhub.rooms import Room
+from trainhub.web.limits import Limits
+from trainhub.web.websocket import GOING_AWAY, TOO_SLOW, TrainSocket, text_frame
 
 HERE = {"trainNo": "12345", "startDate": "2026-11-23"}
 OPERATOR = Identity("operator", Role.ADMIN, frozenset({"*"}))
+
 KEY = base64.b64encode(bytes(16)).decode()
 
 
@@ -48,73 +46,6 @@ def announce(site, text, train_no="12345", **fields):
 
 def texts(client):
     return [m["data"]["text"] for m in client.heard if m["type"] == "ANNOUNCEMENT"]
-
-
-class RawSocket:
-    """A client that does nothing of its own accord: it neither reads nor answers pings."""
-
-    def __init__(self, reader, writer):
-        self.reader, self.writer = reader, writer
-
-    def send(self, opcode, payload):
-        """A frame as a client sends it: whole and masked."""
-        size = len(payload)
-        head = bytes((0x80 | opcode,))
-        if size < 126:
-            head += bytes((0x80 | size,))
-        elif size < 1 << 16:
-            head += struct.pack("!BH", 0x80 | 126, size)
-        else:
-            head += struct.pack("!BQ", 0x80 | 127, size)
-        self.writer.write(head + bytes(4) + payload)  # a mask of zeros changes nothing
-
-    def say(self, kind, **fields):
-        self.send(Opcode.TEXT, json.dumps({"type": kind, **fields}).encode())
-
-    async def frames(self, count):
-        """The next so many frames."""
-        parser, found = Protocol(Side.CLIENT, state=OPEN), []
-        while len(found) < count:
-            async with asyncio.timeout(5):
-                data = await self.reader.read(65_536)
-            assert data, "the hub closed"
-            parser.receive_data(data)
-            found += parser.events_received()
-        return found
-
-    async def is_closed(self):
-        """Read on until the hub has closed."""
-        async with asyncio.timeout(5):
-            with contextlib.suppress(ConnectionError):
-                while await self.reader.read(65_536):
-                    pass
-        return True
-
-
-@pytest.fixture
-def raw(io_loop, http_port, no_trace):
-    """Opens raw sockets; returns one and the head of the answer to its handshake."""
-    writers = []
-
-    async def open_raw(*headers, path="/ws"):
-        reader, writer = await asyncio.open_connection("127.0.0.1", http_port)
-        writers.append(writer)
-        lines = [
-            f"GET {path} HTTP/1.1",
-            *("Host: hub", "Upgrade: websocket", "Connection: Upgrade"),
-            *(f"Sec-WebSocket-Key: {KEY}", "Sec-WebSocket-Version: 13", *headers),
-        ]
-        writer.write("\r\n".join([*lines, "", ""]).encode())
-        async with asyncio.timeout(5):
-            head = await reader.readuntil(b"\r\n\r\n")
-        return RawSocket(reader, writer), head.decode()
-
-    async def abort():
-        for writer in writers:
-            writer.transport.abort()
-
-    yield open_raw
-    io_loop.run_sync(abort)
 
 
 # --- frames -------------------------------------------------------------------------------------
@@ -152,13 +83,13 @@ async def test_the_handshake(raw):
     """101 with the key's answer, no extension, and WELCOME as the first frame."""
     socket, head = await raw("Sec-WebSocket-Extensions: permessage-deflate")
     assert head.startswith("HTTP/1.1 101 ")
-    assert f"Sec-Websocket-Accept: {accept_key(KEY)}\r\n".lower() in head.lower()
+    assert f"Sec-Websocket-Accept: {accept_key(socket.key)}\r\n".lower() in head.lower()
     assert "extensions" not in head.lower()  # a compressor costs up to 316 KB a socket
     assert "protocol:" not in head.lower()
     (frame,) = await socket.frames(1)
     welcome = json.loads(frame.data)
     assert welcome["type"] == "WELCOME"
-    assert (welcome["protocol"], welcome["heartbeatSeconds"]) == (1, HEARTBEAT_SECONDS)
+    assert (welcome["protocol"], welcome["heartbeatSeconds"]) == (1, Limits().heartbeat_seconds)
     assert welcome["serverTime"] == "2026-11-23T02:30:00.000+00:00"
 
 
@@ -501,7 +432,7 @@ async def test_a_client_that_does_not_read_is_cut_off(raw, connect, site, runnin
     await until(lambda: len(TrainSocket.rooms[RUN].listeners) == 2)
     (handler,) = TrainSocket.sockets - before
     sent, most_held = 0, 0
-    while handler in TrainSocket.sockets:
+    while handler in TrainSocket.rooms[RUN].listeners:
         assert sent < 400, "20 MB later it is still there"
         sent += 1
         for _ in range(50):  # an announcement is 1 KB
@@ -509,16 +440,177 @@ async def test_a_client_that_does_not_read_is_cut_off(raw, connect, site, runnin
                 RUN, site.hub.rooms.frame({"type": "X", "number": sent, "text": "x" * 1_000})
             )
         site.hub.rooms.flush()
-        most_held = max(most_held, len(handler._stream._write_buffer or ()))
+        most_held = max(most_held, handler.unsent)
         message = await reader.until("X")
         assert message["number"] == sent
         for _ in range(49):
             await reader.next()
-    assert most_held <= MOST_UNSENT_BYTES
+    assert most_held <= Limits().max_unsent_bytes
     assert list(TrainSocket.rooms[RUN].listeners) == list(before)
     await announce(site, "still here")
     await reader.all_told()
     assert texts(reader) == ["still here"]
+
+
+@pytest.fixture
+def slow(raw, site, running, until):
+    """Opens a subscribed client that reads nothing more, and whose socket takes little."""
+
+    async def open_slow():
+        before = set(TrainSocket.sockets)
+        client, _ = await raw()
+        (handler,) = TrainSocket.sockets - before
+        client.say("SUBSCRIBE_TRAIN", **HERE)
+        await client.frames(4)  # WELCOME, SUBSCRIBED, SNAPSHOT, BOARDING_UPDATE
+        client.writer.transport.pause_reading()
+        while handler._backlog is None:
+            handler.send(text_frame(b'{"type": "FILL", "text": "' + b"x" * 60_000 + b'"}'))
+        return client, handler
+
+    return open_slow
+
+
+@pytest.mark.gen_test
+async def test_a_slow_client_is_told_that_it_is(slow, until):
+    """4408, once it reads on; what waited is gone at once, and nothing more is kept for it."""
+    client, handler = await slow()
+    frame = text_frame(b"y" * 50_000)
+    while handler in TrainSocket.rooms.get(RUN, Room()).listeners:
+        handler.send(frame)
+        assert handler.unsent <= Limits().max_unsent_bytes
+    assert handler.unsent <= 2 * 60_000  # what was under way
+    held = handler.unsent
+    for _ in range(100):
+        handler.send(frame)
+        handler.show("FIGURE", frame)
+    assert handler.unsent == held
+    client.writer.transport.resume_reading()
+    assert await client.close_code() == TOO_SLOW
+    client.send(Opcode.CLOSE, struct.pack("!H", TOO_SLOW))
+    await until(lambda: not TrainSocket.sockets)
+
+
+@pytest.mark.gen_test(timeout=10)
+async def test_a_client_that_reads_nothing_at_all_is_reset(slow, until, monkeypatch):
+    """Its close cannot be sent: the connection ends soon all the same."""
+    monkeypatch.setattr("trainhub.web.websocket.CLOSE_SECONDS", 0.05)
+    client, handler = await slow()
+    while handler in TrainSocket.rooms.get(RUN, Room()).listeners:
+        handler.send(text_frame(b"y" * 50_000))
+    await until(lambda: not TrainSocket.sockets)
+    client.writer.transport.resume_reading()
+    with pytest.raises(ConnectionResetError):
+        await client.reader.read()
+
+
+@pytest.mark.gen_test
+async def test_frames_come_after_what_the_stream_still_holds(http_port, no_trace):
+    """Also if the socket would take some by now: a frame is never put into another one."""
+    loop, parser = asyncio.get_running_loop(), Protocol(Side.CLIENT, state=OPEN, max_size=None)
+    with socket.create_connection(("127.0.0.1", http_port)) as client:
+        client.setblocking(False)
+        lines = ["GET /ws HTTP/1.1", "Host: hub", "Upgrade: websocket", "Connection: Upgrade"]
+        lines += [f"Sec-WebSocket-Key: {KEY}", "Sec-WebSocket-Version: 13", "", ""]
+        await loop.sock_sendall(client, "\r\n".join(lines).encode())
+        heard, count = b"", 0
+        while b"WELCOME" not in heard:
+            heard += await loop.sock_recv(client, 65_536)
+        heard = heard.partition(b"\r\n\r\n")[2]
+        (handler,) = TrainSocket.sockets
+        while not handler._stream.writing():
+            handler._stream.write(text_frame(b"x" * 60_000))  # as a pong or a close is written
+            count += 1
+        with contextlib.suppress(BlockingIOError):
+            while True:  # without a turn of the loop, in which the stream could go on
+                heard += client.recv(1 << 20)
+        assert handler._stream.writing()
+        handler.send(text_frame(b"LAST"))
+        while not heard.endswith(b"LAST"):
+            heard += await loop.sock_recv(client, 65_536)
+    parser.receive_data(heard)
+    sizes = [len(frame.data) for frame in parser.events_received()][1:]
+    assert sizes == [60_000] * count + [4]
+
+
+@pytest.mark.gen_test
+async def test_the_newest_figure_waits_for_a_slow_client(slow, connect, site):
+    """Of a thousand that came while it did not read it gets the last; who reads gets each."""
+    client, handler = await slow()
+    reader = await connect()
+    (other,) = TrainSocket.sockets - {handler}
+    for number in range(1_000):
+        for each in (handler, other):
+            frame = site.hub.rooms.frame({"type": "BOARDING_UPDATE", "number": number})
+            each.show(f"BOARDING_UPDATE {RUN}", frame)
+    assert [(await reader.until("BOARDING_UPDATE"))["number"] for _ in range(1_000)]
+    handler.send(text_frame(b'{"type": "LAST"}'))
+    client.writer.transport.resume_reading()
+    told = []
+    while not told or told[-1]["type"] != "LAST":
+        told += [json.loads(frame.data) for frame in await client.frames(1)]
+    assert [each["number"] for each in told if each["type"] == "BOARDING_UPDATE"] == [999]
+
+
+@pytest.mark.gen_test
+async def test_a_slow_client_gets_a_planned_goodbye_after_all_that_waits(slow):
+    """The hub goes: nothing is lost that the client could still read."""
+    client, handler = await slow()
+    for number in range(10):
+        handler.send(text_frame(b'{"type": "X", "number": %d}' % number))
+    handler.leave(GOING_AWAY, "the hub is stopping", 3_000)
+    handler.leave(GOING_AWAY, "the hub is stopping", 3_000)
+    client.writer.transport.resume_reading()
+    told = []
+    while not told or told[-1].opcode is not Opcode.CLOSE:
+        told += await client.frames(1)
+    messages = [json.loads(frame.data) for frame in told[:-1]]
+    assert [each.get("number") for each in messages[-11:]] == [*range(10), None]
+    assert messages[-1]["type"] == "GOODBYE"
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_ten_that_do_not_read_among_a_hundred(raw, connect, slow, site):
+    """The others get every event, and what is held for the ten is never more than their limit."""
+    stalled = [await slow() for _ in range(10)]
+    readers = [await connect() for _ in range(90)]
+    for reader in readers:
+        await reader.ask("SUBSCRIBED", "SUBSCRIBE_TRAIN", **HERE)
+    rounds, most = 40, 0
+    for number in range(rounds):
+        message = {"type": "X", "number": number, "text": "x" * 50_000}
+        site.hub.rooms.broadcast_to_train(RUN, site.hub.rooms.frame(message))
+        site.hub.rooms.flush()
+        most = max(most, sum(handler.unsent for _, handler in stalled))
+        for reader in readers:
+            assert (await reader.until("X"))["number"] == number
+    assert most <= 10 * Limits().max_unsent_bytes
+    assert len(TrainSocket.rooms[RUN].listeners) == 90
+    assert sum(handler.unsent for _, handler in stalled) <= 10 * 2 * 60_000
+
+
+@pytest.mark.gen_test
+async def test_who_still_reads_what_waits_is_not_dropped_for_its_silence(slow):
+    """A phone on a bad line has no pong for a ping that it has not got yet."""
+    client, handler = await slow()
+    handler.send(text_frame(b'{"type": "LAST"}'))
+    for _ in range(3):
+        handler.beat()
+    client.writer.transport.resume_reading()
+    heard = []
+    while not heard or b"LAST" not in heard[-1].data:
+        heard += await client.frames(1)
+    assert handler in TrainSocket.sockets
+
+
+@pytest.mark.gen_test(timeout=10)
+@pytest.mark.parametrize("settings_of_web", [{"limits": Limits(heartbeat_seconds=1)}])
+async def test_who_takes_nothing_of_what_waits_is_dropped_within_two_beats(slow, until):
+    """The kernel watches that, as no ping gets there."""
+    _client, handler = await slow()
+    for _ in range(3):
+        handler.beat()
+    assert handler in TrainSocket.sockets
+    await until(lambda: handler not in TrainSocket.sockets)
 
 
 @pytest.mark.gen_test

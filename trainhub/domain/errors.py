@@ -15,6 +15,7 @@
     │   ├── AmbiguousRun    AMBIGUOUS_RUN      two runs of that number are in service
     │   └── OfferClosed     OFFER_CLOSED       the offer was answered, withdrawn, or ran out
     ├── TooManyRooms        TOO_MANY_ROOMS     leave a room before you join another
+    ├── RateLimited         RATE_LIMITED       you ask more often than you may
     └── Unavailable         UNAVAILABLE        the hub cannot take it now
 
 A HubError that is raised has changed nothing.
@@ -93,6 +94,10 @@ class OfferClosed(Conflict):
 
 class TooManyRooms(HubError):
     code = "TOO_MANY_ROOMS"
+
+
+class RateLimited(HubError):
+    code = "RATE_LIMITED"
 
 
 class Unavailable(HubError):

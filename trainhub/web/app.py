@@ -1,14 +1,15 @@
 """The table of addresses: which handler serves what."""
 
+import math
 from pathlib import Path
 from typing import Any
 
 import tornado.web
-from tornado.httpserver import HTTPServer
 
 from trainhub.protocol import MOST_SOCKET_BYTES
 from trainhub.web import rest
 from trainhub.web.base import MOST_READ_BYTES, Edge, NoSuchPage, Web
+from trainhub.web.door import Door
 from trainhub.web.monitor import (
     HealthHandler,
     Monitor,
@@ -54,13 +55,16 @@ def make_app(web: Web, monitor: Monitor) -> tornado.web.Application:
     )
 
 
-def make_server(app: tornado.web.Application) -> HTTPServer:
+def make_server(app: tornado.web.Application, most_files: float = math.inf) -> Door:
+    """`most_files` is how many files the process may have open."""
     # A body over a handler's limit is refused by the handler. Tornado's own limit, at which it
     # drops the connection, stands further up, so that most clients get to read that answer.
-    return HTTPServer(
+    door = Door(
         app,
         max_body_size=MOST_READ_BYTES,
         max_header_size=16 * 1024,
         idle_connection_timeout=120,
         body_timeout=60,
     )
+    door.most_files = most_files
+    return door

@@ -1,7 +1,7 @@
 """What every HTTP answer has in common: JSON, errors, identity, limits and safe headers."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.client import responses
 from typing import Any
 
@@ -14,6 +14,8 @@ from trainhub.domain.train import TrainState
 from trainhub.hub import Hub
 from trainhub.identity import ANONYMOUS, Identity, Tokens, require_role
 from trainhub.protocol import MOST_BODY_BYTES, MOST_SOCKET_BYTES, encode, error_fields, parse
+from trainhub.web.drain import Drain
+from trainhub.web.limits import Limits
 
 # The nearest class of an error decides its status.
 STATUS: dict[type[errors.HubError], int] = {
@@ -24,6 +26,7 @@ STATUS: dict[type[errors.HubError], int] = {
     errors.Unknown: 404,
     errors.Conflict: 409,
     errors.TooManyRooms: 409,
+    errors.RateLimited: 429,
     errors.Unavailable: 503,
 }
 # The protocol's code for what tornado itself refuses.
@@ -49,6 +52,8 @@ class Web:
     tokens: Tokens
     anonymous: bool
     max_connections: int
+    limits: Limits = field(default_factory=Limits)
+    drain: Drain = field(default_factory=Drain)
 
 
 class Edge(tornado.web.RequestHandler):

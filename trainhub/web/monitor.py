@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from trainhub import __version__
+from trainhub.domain.errors import Unavailable
 from trainhub.domain.model import PersonState, Role, RunKey
 from trainhub.domain.train import TrainState
 from trainhub.domain.views import summary
@@ -163,7 +164,12 @@ class MonitorHandler(Api):
 
 
 class ReadyHandler(MonitorHandler):
-    """200 once the runs are loaded, with what is degraded; the hub listens only from then on."""
+    """200 while the hub is there for clients, with what is degraded; 503 once it is stopping."""
+
+    def admit(self) -> None:
+        super().admit()
+        if self.web.drain.begun:
+            raise Unavailable("the hub is stopping")
 
     async def get(self) -> None:
         self.send_json({"ready": True, "degraded": self._monitor.degraded()})

@@ -1,31 +1,41 @@
 """The WebSocket: a client's frames to its session, and the hub's frames to the client."""
 
+import asyncio
 import logging
 import secrets
+import socket
 import struct
+import time
 from contextlib import suppress
 from typing import Any, ClassVar, cast
 
 from tornado.iostream import IOStream, StreamClosedError
-from tornado.websocket import WebSocketHandler
+from tornado.websocket import WebSocketHandler, WebSocketProtocol
 
 from trainhub.domain.errors import HubError, Unavailable
 from trainhub.domain.model import RunKey
 from trainhub.protocol import encode, error_fields, goodbye, welcome
 from trainhub.rooms import Room
 from trainhub.session import Session
+from trainhub.web.backlog import Backlog
 from trainhub.web.base import Edge, Web
+from trainhub.web.limits import Addresses, Meter, rate_of
+from trainhub.web.rfc6455 import Rfc6455
 
 log = logging.getLogger("trainhub.websocket")
 
-HEARTBEAT_SECONDS = 25
-# Bytes that may wait for a client that does not read. What goes to a client that has read all
-# before may be more: the snapshot of a very full train.
-MOST_UNSENT_BYTES = 1024 * 1024
 SUBPROTOCOL = "trainhub.v1"
 BEARER = "bearer."
 
-GOING_AWAY, JOURNAL_FAILED = 1001, 4503
+GOING_AWAY, BAD_MESSAGES, NOT_IDENTIFIED = 1001, 4400, 4401
+TOO_SLOW, TOO_MANY, JOURNAL_FAILED = 4408, 4429, 4503
+# How long a client that is cut off may take to read what was under way and the close.
+CLOSE_SECONDS = 3
+PING = b"\x89\x00"
+# Sockets that are pinged in one turn of the loop: ten thousand at once would hold up the others.
+PING_BATCH = 500
+# SO_LINGER on, for no time: the kernel drops what is unsent, and the client gets a reset.
+_RESET = struct.pack("ii", 1, 0)
 
 
 def text_frame(payload: bytes) -> bytes:
@@ -43,16 +53,30 @@ class TrainSocket(Edge, WebSocketHandler):
 
     rooms: ClassVar[dict[RunKey, Room]] = {}
     sockets: ClassVar[set["TrainSocket"]] = set()
+    addresses: ClassVar[Addresses] = Addresses()
+    # Those that are new, and until when each has to say who it is or what it wants to hear.
+    newcomers: ClassVar[dict["TrainSocket", float]] = {}
 
     def initialize(self, web: Web) -> None:
         self._web = web
+        self._limits = web.limits
         self._session = Session(web.hub, web.tokens, self, self._answer, anonymous=web.anonymous)
+        self._meter = Meter(web.limits.message_rate)
+        self._backlog: Backlog | None = None
         self._heard = True
 
     def prepare(self) -> None:
         self._web.hub.check()
+        if self._web.drain.begun:
+            raise Unavailable("the hub is stopping: try again in a moment")
         if len(self.sockets) >= self._web.max_connections:
             raise Unavailable("the hub has as many sockets as it may: try again later")
+        if self.addresses.count(self._address) >= self._limits.max_connections_per_address:
+            raise Unavailable("your address has as many sockets as it may: close one first")
+
+    def get_websocket_protocol(self) -> WebSocketProtocol | None:
+        plain = super().get_websocket_protocol()
+        return plain and Rfc6455(self, cast(Any, plain).params, self._on_frame)
 
     def select_subprotocol(self, subprotocols: list[str]) -> str | None:
         self._token = next(
@@ -64,58 +88,167 @@ class TrainSocket(Edge, WebSocketHandler):
         assert self.ws_connection is not None
         self.set_nodelay(True)
         self._stream = cast(IOStream, self.ws_connection.stream)
+        beat = self._limits.heartbeat_seconds
+        with suppress(AttributeError):  # Linux alone has it; elsewhere max_unsent_bytes has to do
+            user_timeout = socket.TCP_USER_TIMEOUT
+            self._stream.socket.setsockopt(socket.IPPROTO_TCP, user_timeout, 2 * beat * 1000)
         self.sockets.add(self)
-        self._answer(welcome(secrets.token_hex(8), self._web.hub.now(), HEARTBEAT_SECONDS))
+        self.addresses.enter(self._address)
+        self.newcomers[self] = time.monotonic() + self._limits.identify_seconds
+        self._answer(welcome(secrets.token_hex(8), self._web.hub.now(), beat))
         token = getattr(self, "_token", None)
         if token is not None:
             self._identify(token)
 
-    def on_message(self, message: str | bytes) -> Any:
-        self._heard = True
-        return self._session.receive(message)
+    # --- what comes in ------------------------------------------------------------------------
 
-    def on_pong(self, data: bytes) -> None:
-        self._heard = True
+    async def on_message(self, message: str | bytes) -> None:
+        if not self._may_write():
+            return  # it is being closed
+        seconds = self._meter.message()
+        if seconds:
+            self._session.rate_limited(message, seconds)
+            return
+        was_bad = self._session.bad
+        await self._session.receive(message)
+        self._meter.set_rate(rate_of(self._limits, self._session.identity.role))
+        if self._session.bad > was_bad and self._meter.bad.take():
+            self._close(BAD_MESSAGES, "too many messages were not well formed")
 
     def on_close(self) -> None:
-        self.sockets.discard(self)
+        if self in self.sockets:
+            self.sockets.discard(self)
+            self.addresses.leave(self._address)
+        self.newcomers.pop(self, None)
+        self._backlog = None
         self._session.close()
+
+    def _on_frame(self, size: int, whole: bool) -> None:
+        self._heard = True
+        self._meter.frame(size, whole)
+        if self._meter.is_spent and self._may_write():
+            log.info("a client sent on over its rate and was closed")
+            self._close(TOO_MANY, "too many messages, frames or bytes: keep to retryAfterMs")
+
+    # --- what goes out ------------------------------------------------------------------------
 
     def send(self, frames: bytes) -> None:
         """Write frames that are ready for the wire; a client that is too far behind is cut off."""
-        if self.ws_connection is None or self.ws_connection.is_closing():
-            return
-        waiting = len(self._stream._write_buffer or ())
-        if waiting and waiting + len(frames) > MOST_UNSENT_BYTES:
+        if self._backlog is None:
+            self._write(frames)
+        elif self._may_write() and not self._backlog.add(frames):
             self._cut_off()
+
+    def show(self, figure: str, frame: bytes) -> None:
+        """Write a figure's frame; it takes the place of one of that name that still waits."""
+        if self._backlog is None:
+            self._write(frame)
+        elif self._may_write() and not self._backlog.show(figure, frame):
+            self._cut_off()
+
+    def _may_write(self) -> bool:
+        return self.ws_connection is not None and not self.ws_connection.is_closing()
+
+    def _write(self, frames: bytes) -> None:
+        # To a socket for which nothing waits the frames go straight: IOStream.write would make a
+        # future and pass its buffer, for nearly twice the time of it all (bench/fanout.py).
+        if not self._may_write():
             return
-        with suppress(StreamClosedError):  # on_close comes, and takes it out of its rooms
-            self._stream.write(frames)
+        taken = 0
+        if not self._stream.writing():
+            try:
+                taken = self._stream.write_to_fd(cast(memoryview, frames))
+            except BlockingIOError:
+                pass
+            except OSError:
+                self._stream.close()  # on_close comes, and takes it out of its rooms
+                return
+        if taken < len(frames):
+            with suppress(StreamClosedError):
+                most = self._limits.max_unsent_bytes
+                self._backlog = Backlog(self._stream, frames[taken:], most, self._caught_up)
+
+    def _caught_up(self) -> None:
+        self._backlog = None
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that wait for the client."""
+        return 0 if self._backlog is None else self._backlog.unsent
+
+    # --- timers, and going --------------------------------------------------------------------
+
+    @classmethod
+    async def beat_all(cls) -> None:
+        """One heartbeat of every socket."""
+        everybody = list(cls.sockets)
+        for first in range(0, len(everybody), PING_BATCH):
+            for each in everybody[first : first + PING_BATCH]:
+                each.beat()
+            await asyncio.sleep(0)
 
     def show(self, figure: str, frame: bytes) -> None:
         self.send(frame)
 
     def beat(self) -> None:
         """Ping the client; one that has said nothing since the last beat but one is gone."""
-        if not self._heard:
-            self._stream.close()
-        elif self.ws_connection is not None and not self.ws_connection.is_closing():
+        if self._backlog is not None:
+            # A ping would wait behind the rest. Whether any of it gets there the kernel sees.
+            self._heard = True
+        elif not self._heard:
+            self._reset()
+        else:
             self._heard = False
-            self.ping()
+            self._write(PING)
+
+    @classmethod
+    def dismiss_idlers(cls) -> None:
+        """Close those that have neither said who they are nor what they want to hear."""
+        now = time.monotonic()
+        while cls.newcomers:
+            first = next(iter(cls.newcomers))
+            if cls.newcomers[first] > now:
+                return
+            del cls.newcomers[first]
+            if first._session.is_idle:
+                first._close(NOT_IDENTIFIED, "identify or subscribe after connecting")
 
     def leave(self, code: int, reason: str, retry_after_ms: int) -> None:
         """Say goodbye and close: the hub is going."""
+        if not self._may_write():
+            return
         self._answer(goodbye(reason, retry_after_ms))
+        if self._may_write() and self._backlog is not None:
+            self._backlog.hand_over()
         self.close(code, reason)
 
     def _cut_off(self) -> None:
-        # A closing frame would wait behind what the client does not read.
-        log.info("a client was %d bytes behind and was cut off", MOST_UNSENT_BYTES)
-        self._stream.close()
+        assert self._backlog is not None
+        log.info("a client was %d bytes behind and was cut off", self._backlog.unsent)
+        self._backlog.clear()
+        self._close(TOO_SLOW, "too slow: come back, and say what you saw last")
+
+    def _close(self, code: int, reason: str) -> None:
+        """Close for good reason: it hears nothing more, and does not stay long."""
+        self._session.close()
+        self.close(code, reason)
+        asyncio.get_running_loop().call_later(CLOSE_SECONDS, self._reset)
+
+    def _reset(self) -> None:
+        """End the connection, also for the kernel, which would keep what is unsent for minutes."""
+        if not self._stream.closed():
+            with suppress(OSError):
+                self._stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            self._stream.close()
+
+    @property
+    def _address(self) -> str:
+        return self.request.remote_ip or ""
 
     def _identify(self, token: str) -> None:
         try:
             self._answer({"type": "IDENTIFIED", **self._session.identify(token)})
+            self._meter.set_rate(rate_of(self._limits, self._session.identity.role))
         except HubError as error:
             self._answer({"type": "ERROR", **error_fields(error)})
 

@@ -1,0 +1,86 @@
+"""More clients than the process may have files for: those there live on, the others are refused."""
+
+import os
+import socket
+import struct
+from pathlib import Path
+
+import pytest
+from load import asker, wait_for
+from railway import chart
+from websockets.sync.client import connect
+
+# A limit that a crowd of tests reaches; the hub keeps back some for itself.
+FILES, CROWD = 400, 600
+
+
+@pytest.fixture
+def crowd():
+    """Opens connections that say nothing, and closes them in the end."""
+    clients = []
+
+    def opened(port, count):
+        clients.extend(socket.create_connection(("127.0.0.1", port)) for _ in range(count))
+        return clients
+
+    yield opened
+    for client in clients:
+        client.close()
+
+
+def cpu_seconds(hub):
+    stat = Path(f"/proc/{hub.process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def status_of(client):
+    """What a request on that connection is answered, or "" if it was refused and has ended."""
+    try:
+        client.sendall(b"GET /healthz HTTP/1.1\r\nHost: hub\r\n\r\n")
+    except ConnectionError:
+        return ""
+    client.settimeout(5)
+    try:
+        return client.recv(4_096)[9:12].decode()
+    except ConnectionResetError:
+        return ""
+
+
+def test_a_crowd_at_the_limit_of_files(start_hub, mongodb_uri, database_name, crowd):
+    """No spinning, a line of log, 503 for who comes too late; a socket and its events go on."""
+    hub = start_hub(
+        *("--mongodb-uri", mongodb_uri, "--database", database_name),
+        prefix=("prlimit", f"--nofile={FILES}:{FILES}"),
+    )
+    warned = [line for line in hub.logged if "too few for --max-connections" in line]
+    assert len(warned) == 1
+    ask = asker(hub)
+    ask("/api/trains", chart())
+    ask("/api/trains/12345/start", {})
+    with connect(f"ws://127.0.0.1:{hub.port}/ws") as listener:
+        listener.send('{"type": "SUBSCRIBE_TRAIN", "trainNo": "12345"}')
+        while "BOARDING_UPDATE" not in listener.recv(5):
+            pass
+        lines = len(hub.logged)
+        token = hub.token("ADMIN", "control", "*")
+        with connect(f"ws://127.0.0.1:{hub.port}/ws") as staff:
+            clients = crowd(hub.port, CROWD)
+            answers = [status_of(client) for client in clients]
+            taken = answers.count("200")
+            assert 100 < taken < FILES
+            assert set(answers) <= {"200", "503", ""}
+            assert answers.count("503") > 0
+            before = cpu_seconds(hub)
+            for number in range(5):
+                if not number:
+                    staff.send(f'{{"type": "IDENTIFY", "token": "{token}"}}')
+                announce = f'"ANNOUNCE", "trainNo": "12345", "text": "{number}"'
+                staff.send(f'{{"type": {announce}}}')
+                while f'"text":"{number}"' not in listener.recv(5):
+                    pass
+            assert cpu_seconds(hub) - before < 1  # no timing: a loop that spins takes all there is
+            assert len(hub.logged) - lines <= 2
+        for client in clients:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            client.close()
+        wait_for(lambda: ask("/healthz")["ok"])

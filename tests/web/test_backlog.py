@@ -1,0 +1,185 @@
+"""trainhub/web/backlog.py: what waits for a slow client, in order, bounded, each figure once."""
+
+import asyncio
+import socket
+
+import pytest
+from load import seeded
+from tornado.iostream import IOStream
+
+from trainhub.web.backlog import Backlog
+
+MOST = 100_000
+
+
+class Pair:
+    """A stream on a socket that takes little, and the client at its other end."""
+
+    def __init__(self):
+        ours, self.client = socket.socketpair()
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_096)
+        self.client.setblocking(False)
+        self.stream = IOStream(ours)
+        self.done = 0
+
+    def stall(self, most=MOST):
+        """Fill the socket; a backlog behind that, and the bytes that are on their way already."""
+        filling, sent = b"." * 4_096, 0
+        while True:
+            try:
+                sent += self.stream.write_to_fd(filling)
+            except BlockingIOError:
+                return Backlog(self.stream, b"<rest>", most, self._is_done), sent
+
+    def _is_done(self):
+        self.done += 1
+
+    async def read(self, count):
+        """What the client reads, so many bytes in all."""
+        loop, found = asyncio.get_running_loop(), b""
+        async with asyncio.timeout(5):
+            while len(found) < count:
+                found += await loop.sock_recv(self.client, 65_536)
+        assert len(found) == count
+        return found
+
+    def close(self):
+        self.stream.close()
+        self.client.close()
+
+
+@pytest.fixture
+def pair(io_loop):
+    made = []
+
+    async def make():
+        made.append(Pair())
+
+    io_loop.run_sync(make)
+    yield made[0]
+    made[0].close()
+
+
+@pytest.mark.gen_test
+async def test_what_waits_is_sent_in_its_order(pair, until):
+    """The rest of the write that was cut short, then all that came after it; then it is over."""
+    backlog, sent = pair.stall()
+    assert all(backlog.add(b"<%d>" % number) for number in range(100))
+    expected = b"<rest>" + b"".join(b"<%d>" % number for number in range(100))
+    assert backlog.unsent == len(expected)
+    assert (await pair.read(sent + len(expected)))[sent:] == expected
+    await until(lambda: pair.done)
+    assert (pair.done, backlog.unsent) == (1, 0)
+
+
+@pytest.mark.gen_test
+async def test_a_newer_figure_takes_the_place_of_the_older_one(pair):
+    """Of each name the newest is sent, where the first of them stood; its bytes are counted."""
+    backlog, sent = pair.stall()
+    backlog.add(b"<before>")
+    for number in range(1_000):
+        assert backlog.show("BOARDING", b"<boarding %d>" % number)
+        assert backlog.show("PRESENCE", b"<presence %d>" % number)
+    backlog.add(b"<after>")
+    expected = b"<rest><before><boarding 999><presence 999><after>"
+    assert backlog.unsent == len(expected)
+    assert (await pair.read(sent + len(expected)))[sent:] == expected
+    backlog.show("BOARDING", b"<again>")  # what was sent is no longer replaced
+    assert backlog.unsent == len(b"<again>")
+
+
+@pytest.mark.gen_test
+async def test_so_many_bytes_may_wait_and_no_more(pair):
+    """What would go over the limit is not taken, and what waits stays as it was."""
+    backlog, _ = pair.stall(most=1_000)
+    assert backlog.add(b"x" * 494)
+    assert backlog.show("A", b"y" * 500)
+    assert backlog.unsent == 1_000
+    assert not backlog.add(b"x")
+    assert not backlog.show("B", b"x")
+    assert not backlog.show("A", b"y" * 501)
+    assert backlog.show("A", b"y" * 499)
+    assert backlog.add(b"x")
+    assert backlog.unsent == 1_000
+
+
+@pytest.mark.gen_test
+async def test_a_large_snapshot_leaves_room_for_what_comes_after_it(pair):
+    """A client that has read all before may be sent more than the limit, and half of it beside."""
+    _, sent = pair.stall()
+    await pair.read(sent + len(b"<rest>"))
+    snapshot = b"s" * 10 * MOST
+    backlog = Backlog(pair.stream, snapshot, MOST, pair._is_done)
+    assert backlog.add(b"x" * (MOST // 2))
+    assert not backlog.add(b"x")
+
+
+@pytest.mark.gen_test
+async def test_what_is_let_go_is_gone_at_once(pair, until):
+    """All but what is under way; the client gets that, and then a close can follow."""
+    backlog, sent = pair.stall()
+    for number in range(50):
+        backlog.add(b"x" * 1_000)
+        backlog.show(str(number), b"y" * 100)
+    backlog.clear()
+    assert backlog.unsent == len(b"<rest>")
+    pair.stream.write(b"<close>")
+    assert (await pair.read(sent + 13))[sent:] == b"<rest><close>"
+
+
+@pytest.mark.gen_test
+async def test_all_that_waits_is_before_a_close(pair):
+    """Handed over, it is the stream's, in its order."""
+    backlog, sent = pair.stall()
+    backlog.add(b"<event>")
+    backlog.show("FIGURE", b"<figure>")
+    backlog.hand_over()
+    pair.stream.write(b"<close>")
+    expected = b"<rest><event><figure><close>"
+    assert (await pair.read(sent + len(expected)))[sent:] == expected
+
+
+@pytest.mark.gen_test
+async def test_a_client_that_goes_leaves_nothing(pair, until):
+    """Its stream closes: nothing waits any longer, and nothing is called."""
+    backlog, _ = pair.stall()
+    backlog.add(b"x" * 1_000)
+    pair.stream.close()
+    await until(lambda: backlog.unsent <= len(b"<rest>"))
+    assert pair.done == 0
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_whatever_comes_and_however_it_is_read(pair, until):
+    """Events each once and in order; of a figure never an older after a newer one."""
+    seed, chance = seeded()
+    print(f"seed {seed}")
+    backlog, sent = pair.stall(most=1 << 30)
+    events, newest, heard = [], {}, b""
+    loop = asyncio.get_running_loop()
+    for number in range(2_000):
+        if chance.random() < 0.5:
+            events.append(b"<e %d %s>" % (number, b"x" * chance.randrange(200)))
+            backlog.add(events[-1])
+        else:
+            name = chance.choice("AB")
+            newest[name] = number
+            backlog.show(name, b"<%s %d>" % (name.encode(), number))
+        if chance.random() < 0.1 and backlog.unsent:
+            heard += await loop.sock_recv(pair.client, chance.randrange(1, 20_000))
+        if pair.done:
+            break
+    async with asyncio.timeout(5):
+        while not pair.done:
+            heard += await loop.sock_recv(pair.client, 65_536)
+            await asyncio.sleep(0)
+    pair.stream.close()
+    while more := await loop.sock_recv(pair.client, 65_536):
+        heard += more
+    told = [part for part in heard[sent:].decode().split("<") if part]
+    assert told[0] == "rest>"
+    assert [f"<{part}".encode() for part in told if part.startswith("e ")] == events
+    for name in "AB":
+        numbers = [int(part[2:-1]) for part in told if part.startswith(f"{name} ")]
+        assert numbers == sorted(set(numbers))
+        assert numbers[-1] == newest[name]

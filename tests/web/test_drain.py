@@ -1,0 +1,79 @@
+"""trainhub/web/drain.py: all are told in time, and not all to come back at once."""
+
+import pytest
+
+from trainhub.web.drain import BATCH, RETRY_EARLIEST, RETRY_SPREAD, Drain
+from trainhub.web.websocket import GOING_AWAY, TrainSocket
+
+
+class Leaver:
+    """A socket that keeps what it was told."""
+
+    def __init__(self, told):
+        self._told = told
+
+    def leave(self, code, reason, retry_after_ms):
+        self._told.append((self, code, reason, retry_after_ms))
+
+
+async def drained(count):
+    told, drain = [], Drain()
+    everybody = [Leaver(told) for _ in range(count)]
+    await drain.run(everybody, 1001, "why")
+    assert drain.begun
+    assert {each for each, *_ in told} == set(everybody)
+    assert len(told) == count
+    return everybody, told
+
+
+def test_few_are_told_at_once():
+    """Up to a batch there is no turn of the loop between them: a small hub stops at once."""
+    told, drain = [], Drain()
+    with pytest.raises(StopIteration):
+        drain.run([Leaver(told) for _ in range(BATCH)], 1001, "why").send(None)
+    assert len(told) == BATCH
+    assert {(code, reason) for _, code, reason, _ in told} == {(1001, "why")}
+
+
+@pytest.mark.gen_test
+async def test_nobody_is_no_trouble():
+    """A hub without sockets."""
+    assert await drained(0) == ([], [])
+
+
+@pytest.mark.gen_test
+async def test_a_crowd_is_told_to_come_back_over_a_while():
+    """15,000 within half a minute, in no order, and in no second more than twice its share."""
+    everybody, told = await drained(15_000)
+    waits = [wait for *_, wait in told]
+    assert min(waits) >= RETRY_EARLIEST
+    assert max(waits) < RETRY_EARLIEST + RETRY_SPREAD + 30_000
+    seconds = [0] * 40
+    for wait in waits:
+        seconds[wait // 1000] += 1
+    assert max(seconds) < 2 * 15_000 / 32
+    assert [each for each, *_ in told] != everybody
+
+
+@pytest.mark.gen_test
+async def test_what_goes_meanwhile_is_no_trouble(raw):
+    """The sockets are those that were there when it began, and may go as they like."""
+    clients = [(await raw())[0] for _ in range(3)]
+    first, *_ = handlers = list(TrainSocket.sockets)
+    first.close(1000)
+    await Drain().run(handlers, GOING_AWAY, "why")
+    assert [await each.close_code() for each in clients].count(GOING_AWAY) == 2
+
+
+@pytest.mark.gen_test
+async def test_once_begun_nobody_comes_in(call, site, connect):
+    """/readyz and new sockets get 503 and when to try again; whatever else goes on is answered."""
+    client = await connect()
+    await site.web.drain.run([], GOING_AWAY, "why")
+    for path in ("/readyz", "/ws"):
+        answer = await call("GET", path)
+        assert (answer.status, answer.code) == (503, "UNAVAILABLE")
+        assert answer.headers["Retry-After"] == "5"
+    assert (await call("GET", "/healthz")).status == 200
+    assert (await call("GET", "/api/trains")).status == 200
+    await client.ask("PONG", "PING")

@@ -1,0 +1,280 @@
+"""trainhub/web/limits.py: what one client may ask, and how many there may be."""
+
+import struct
+from dataclasses import fields
+
+import pytest
+from railway import RUN
+from tornado.httpclient import HTTPClientError
+from tornado.httpserver import HTTPServer
+from websockets.frames import Opcode
+
+from trainhub.domain.model import Role
+from trainhub.settings import Settings
+from trainhub.web.limits import (
+    BAD_BURST,
+    BURST_SECONDS,
+    FRAME_BURST,
+    LEAST_BURST_BYTES,
+    Addresses,
+    Bucket,
+    Limits,
+    Meter,
+    rate_of,
+)
+from trainhub.web.websocket import TrainSocket
+
+HERE = {"trainNo": "12345", "startDate": "2026-11-23"}
+
+
+@pytest.fixture
+def settings_of_web(limits):
+    return {"limits": Limits(**limits)}
+
+
+@pytest.fixture
+def limits():
+    """What a test may override: the fields of Limits."""
+    return {}
+
+
+@pytest.fixture
+def running(io_loop, site):
+    """Train 12345 is registered."""
+    io_loop.run_sync(site.register)
+
+
+# --- the buckets --------------------------------------------------------------------------------
+
+
+def test_a_bucket_fills_at_its_rate_and_no_further():
+    """So many at once, then so many a second; silence earns no more than the burst."""
+    bucket = Bucket(10, 50, now=0)
+    assert [bucket.take(now=0) for _ in range(50)] == [0] * 50
+    assert bucket.take(now=0) == pytest.approx(0.1)
+    assert bucket.take(now=0.2) == 0
+    assert bucket.take(50, now=1_000) == 0
+    assert bucket.take(now=1_000) > 0
+
+
+def test_who_waits_as_told_is_heard():
+    """After so many seconds there is no debt left."""
+    bucket = Bucket(10, 5, now=0)
+    for _ in range(8):
+        wait = bucket.take(now=0)
+    assert wait == pytest.approx(0.3)
+    assert bucket.take(now=wait + 0.1 + 1e-9) == 0
+    assert not bucket.is_spent
+
+
+def test_who_goes_on_is_told_from_who_was_hasty():
+    """A debt as large as the burst is no haste any more."""
+    bucket = Bucket(1, 5, now=0)
+    for _ in range(10):
+        bucket.take(now=0)
+        assert not bucket.is_spent
+    bucket.take(now=0)
+    assert bucket.is_spent
+
+
+@pytest.mark.parametrize("role", [None, *Role])
+def test_staff_may_say_more(role):
+    """TTEs, the control room and feeds; a passenger, or nobody in particular, says little."""
+    expected = 7 if role in (None, Role.PASSENGER) else 900
+    assert rate_of(Limits(message_rate=7, staff_message_rate=900), role) == expected
+
+
+def test_a_meter_counts_messages_bytes_and_frames():
+    """Each has its own bucket: any of them that is spent is enough."""
+    meter = Meter(10)
+    assert [meter.message() for _ in range(50)] == [0] * 50
+    assert meter.message() > 0
+    assert not meter.is_spent
+    meter = Meter(10)
+    meter.frame(LEAST_BURST_BYTES + 100_000, whole=True)
+    assert meter.message() > 0
+    meter.frame(LEAST_BURST_BYTES, whole=True)
+    assert meter.is_spent
+    meter = Meter(10)
+    for _ in range(2 * FRAME_BURST + 10):
+        meter.frame(6, whole=False)
+    assert meter.is_spent
+
+
+def test_a_new_rate_begins_with_all_it_allows():
+    """Who identifies as staff is not held to what it said before; the same rate changes nothing."""
+    meter = Meter(10)
+    for _ in range(55):
+        meter.message()
+    meter.set_rate(10)
+    assert meter.message() > 0
+    meter.set_rate(1_000)
+    assert not any(meter.message() for _ in range(1_000 * BURST_SECONDS))
+
+
+def test_addresses_are_counted_but_for_the_own_machine_s():
+    """A proxy on the hub's own machine speaks for everybody; who has gone leaves no trace."""
+    addresses = Addresses()
+    for address in ("10.0.0.1", "10.0.0.1", "fe80::1", "127.0.0.1", "::1", "127.9.9.9"):
+        addresses.enter(address)
+    counts = [addresses.count(each) for each in ("10.0.0.1", "fe80::1", "127.0.0.1", "::1")]
+    assert counts == [2, 1, 0, 0]
+    for address in ("10.0.0.1", "10.0.0.1", "fe80::1", "127.0.0.1"):
+        addresses.leave(address)
+    assert addresses._open == {}
+
+
+def test_each_limit_is_a_setting_with_the_same_default():
+    """So that what a test of the edge takes for granted is what a hub does."""
+    for each in fields(Limits):
+        assert getattr(Settings(), each.name) == each.default
+
+
+# --- on a socket --------------------------------------------------------------------------------
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("limits", [{"message_rate": 2}])
+async def test_too_many_messages(connect, until, raw):
+    """ERROR RATE_LIMITED with retryAfterMs, under the message's id; then 4429 if it goes on."""
+    other = await connect()
+    client = await connect()
+    for number in range(2 * BURST_SECONDS):
+        assert (await client.ask("PONG", "PING", id=number))["id"] == number
+    error = await client.ask("ERROR", "PING", id="x")
+    assert (error["code"], error["id"]) == ("RATE_LIMITED", "x")
+    assert 0 < error["retryAfterMs"] <= 500
+    for _ in range(4 * BURST_SECONDS):
+        await client.say("PING")
+    code, reason = await client.closed()
+    assert (code, "retryAfterMs" in reason) == (4429, True)
+    await until(lambda: len(TrainSocket.sockets) == 1)
+    await other.ask("PONG", "PING")
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("limits", [{"message_rate": 1, "staff_message_rate": 200}])
+@pytest.mark.parametrize("how", ["IDENTIFY", "subprotocol"])
+async def test_who_identifies_as_staff_may_say_more(connect, site, how):
+    """As soon as it has identified, in either way."""
+    offered = ["trainhub.v1", "bearer." + site.token("TTE")]
+    client = await (connect("TTE") if how == "IDENTIFY" else connect(subprotocols=offered))
+    for _ in range(200):
+        await client.ask("PONG", "PING")
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("what", ["pings", "pongs", "empty parts"])
+async def test_a_flood_of_frames(raw, connect, what):
+    """Control frames and parts of a message without end are closed, though no message comes."""
+    other = await connect()
+    socket, _ = await raw()
+    if what == "empty parts":
+        socket.writer.write(bytes((0x01, 0x80)) + bytes(4))
+    opcode = {"pings": Opcode.PING, "pongs": Opcode.PONG, "empty parts": Opcode.CONT}[what]
+    frame = bytes((opcode, 0x80)) if what == "empty parts" else bytes((0x80 | opcode, 0x80))
+    socket.writer.write((frame + bytes(4)) * (3 * FRAME_BURST))
+    assert await socket.close_code() == 4429
+    await other.ask("PONG", "PING")
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("limits", [{"message_rate": 1_000, "staff_message_rate": 1}])
+async def test_too_many_bytes(raw, site, running):
+    """A few large messages are as much as many small ones."""
+    socket, _ = await raw()
+    socket.say("IDENTIFY", token=site.token("TTE"))
+    for _ in range(3 * LEAST_BURST_BYTES // 60_000):
+        socket.say("PING", id="x" * 60_000)
+    assert await socket.close_code() == 4429
+
+
+@pytest.mark.gen_test
+async def test_too_many_bad_messages(connect, running):
+    """Each is answered; a client that says little else is closed with 4400."""
+    client = await connect()
+    for _ in range(BAD_BURST):
+        assert (await client.ask("ERROR", "NONSENSE"))["code"] == "UNKNOWN_TYPE"
+    assert (await client.ask("ERROR", "SUBSCRIBE_TRAIN", trainNo="99999"))["code"] != "BAD_MESSAGE"
+    await client.ask("PONG", "PING")
+    await client.say("NONSENSE")
+    assert (await client.closed())[0] == 4400
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("limits", [{"identify_seconds": 0}])
+@pytest.mark.parametrize("what", ["nothing", "subscribed", "identified", "left again"])
+async def test_who_says_nothing_in_time_is_closed(connect, site, running, what):
+    """4401; who has identified, or subscribed without a token, is there to stay."""
+    client = await connect("PASSENGER" if what == "identified" else None)
+    if what in ("subscribed", "left again"):
+        await client.ask("SUBSCRIBED", "SUBSCRIBE_TRAIN", **HERE)
+    if what == "left again":
+        await client.ask("UNSUBSCRIBED", "UNSUBSCRIBE_TRAIN", **HERE)
+    TrainSocket.dismiss_idlers()
+    assert not TrainSocket.newcomers
+    if what in ("nothing", "left again"):
+        assert (await client.closed())[0] == 4401
+    else:
+        await client.ask("PONG", "PING")
+
+
+@pytest.mark.gen_test
+async def test_who_is_new_has_its_time(connect, until):
+    """Until then nobody is dismissed; who goes before is forgotten."""
+    client = await connect()
+    TrainSocket.dismiss_idlers()
+    assert len(TrainSocket.newcomers) == 1
+    await client.ask("PONG", "PING")
+    client.connection.close()
+    await until(lambda: not TrainSocket.newcomers)
+
+
+@pytest.mark.gen_test
+async def test_a_closed_client_hears_and_does_nothing_more(raw, site, running, until):
+    """From the close on it is in no room, and what it still says is not taken."""
+    socket, _ = await raw()
+    socket.say("IDENTIFY", token=site.token("ADMIN"))
+    socket.say("SUBSCRIBE_TRAIN", **HERE)
+    await until(lambda: RUN in TrainSocket.rooms)
+    (handler,) = TrainSocket.sockets
+    seq = site.hub.state(RUN).seq
+    handler._close(4429, "why")
+    assert RUN not in TrainSocket.rooms
+    socket.say("ANNOUNCE", **HERE, text="too late")
+    socket.say("SUBSCRIBE_TRAIN", **HERE)
+    socket.send(Opcode.CLOSE, struct.pack("!H", 4429))
+    assert await socket.close_code() == 4429
+    await until(lambda: not TrainSocket.sockets)
+    assert site.hub.state(RUN).seq == seq
+    assert not TrainSocket.rooms
+
+
+class TestAddresses:
+    """Behind a server that takes the address from a header, as a test has but one."""
+
+    @pytest.fixture
+    def limits(self):
+        return {"max_connections_per_address": 2}
+
+    @pytest.fixture
+    def http_server(self, io_loop, app, _unused_port):
+        server = HTTPServer(app, xheaders=True)
+        server.add_socket(_unused_port[0])
+        yield server
+        server.stop()
+        io_loop.run_sync(server.close_all_connections, timeout=5)
+
+    @pytest.mark.gen_test
+    async def test_an_address_has_so_many_sockets(self, connect, until):
+        """503 and when to try again; other addresses are not shut out, and who goes makes room."""
+        here, there = {"X-Real-Ip": "10.0.0.1"}, {"X-Real-Ip": "10.0.0.2"}
+        first, _ = await connect(headers=here), await connect(headers=here)
+        with pytest.raises(HTTPClientError) as raised:
+            await connect(headers=here)
+        assert raised.value.code == 503
+        assert raised.value.response.headers["Retry-After"] == "5"
+        await connect(headers=there)
+        first.connection.close()
+        await until(lambda: TrainSocket.addresses.count("10.0.0.1") == 1)
+        await (await connect(headers=here)).ask("PONG", "PING")

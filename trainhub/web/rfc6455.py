@@ -1,0 +1,73 @@
+"""WebSocket as RFC 6455 has it where tornado is lenient, and a count of every frame.
+
+The only place that uses tornado's private names: its protocol class has no public hook between a
+frame and the message that it belongs to. They are four: `_receive_frame`, `_handle_message`,
+`_frame_mask` and `_wire_bytes_in`; tests/web/test_autobahn.py and test_rfc6455.py hold them.
+"""
+
+import struct
+from asyncio import Future
+from collections.abc import Callable
+from typing import Any
+
+from tornado.websocket import WebSocketProtocol13
+
+TEXT, BINARY, CLOSE = 0x1, 0x2, 0x8
+PROTOCOL_ERROR, NOT_UTF_8 = 1002, 1007
+# Close codes that may be sent (RFC 6455, 7.4, and IANA's list); from 3000 on they are the apps'.
+_REGISTERED = frozenset({1000, 1001, 1002, 1003, *range(1007, 1015)})
+
+
+class Rfc6455(WebSocketProtocol13):
+    """Refuses what is not masked and closes that mean nothing; tells `on_frame` of each frame.
+
+    `on_frame(bytes, whole)` is called when a frame was dealt with; `whole` says that it made a
+    message complete.
+    """
+
+    _whole = False
+
+    def __init__(self, handler: Any, params: Any, on_frame: Callable[[int, bool], None]) -> None:
+        super().__init__(handler, False, params)
+        self._on_frame = on_frame
+
+    async def _receive_frame(self) -> None:
+        self._frame_mask = None
+        self._whole = False
+        before = self._wire_bytes_in
+        await super()._receive_frame()
+        if self.client_terminated:
+            return
+        if self._frame_mask is None:
+            self._refuse(PROTOCOL_ERROR, "a client masks its frames")
+        else:
+            self._on_frame(self._wire_bytes_in - before, self._whole)
+
+    def _handle_message(self, opcode: int, data: bytes) -> "Future[None] | None":
+        if self._frame_mask is None:
+            return None  # _receive_frame refuses it
+        self._whole = opcode in (TEXT, BINARY)
+        if opcode == CLOSE and (fault := fault_of_close(data)):
+            self._refuse(*fault)
+            return None
+        return super()._handle_message(opcode, data)
+
+    def _refuse(self, code: int, reason: str) -> None:
+        self.client_terminated = True  # nothing more is read of it
+        self.close(code, reason)
+
+
+def fault_of_close(payload: bytes) -> tuple[int, str] | None:
+    """The code and reason to answer a close with that the RFC forbids, or None if it is sound."""
+    if not payload:
+        return None
+    if len(payload) == 1:
+        return PROTOCOL_ERROR, "a close code has two bytes"
+    (code,) = struct.unpack("!H", payload[:2])
+    if code not in _REGISTERED and not 3000 <= code <= 4999:
+        return PROTOCOL_ERROR, "there is no such close code"
+    try:
+        payload[2:].decode()
+    except UnicodeDecodeError:
+        return NOT_UTF_8, "a close reason is in UTF-8"
+    return None
