@@ -187,9 +187,6 @@ class TrainSocket(Edge, WebSocketHandler):
                 each.beat()
             await asyncio.sleep(0)
 
-    def show(self, figure: str, frame: bytes) -> None:
-        self.send(frame)
-
     def beat(self) -> None:
         """Ping the client; one that has said nothing since the last beat but one is gone."""
         if self._backlog is not None:
