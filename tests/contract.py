@@ -24,13 +24,17 @@ def whole(path):
     """A document with the shared schemas that it speaks of in it, so that it stands alone."""
     text = json.dumps(yaml.safe_load(path.read_text()))
     document = json.loads(text.replace(f'"{_SHARED}', '"#'))
-    shared = yaml.safe_load((DOCS / "schemas.yaml").read_text())["components"]["schemas"]
-    used, more = {}, _named(document)
+    known, used, more = shared(), {}, _named(document)
     while more:
-        used |= {name: shared[name] for name in more}
+        used |= {name: known[name] for name in more}
         more = _named(used) - used.keys()
-    document["components"]["schemas"] = {name: shared[name] for name in shared if name in used}
+    document["components"]["schemas"] = {name: known[name] for name in known if name in used}
     return document
+
+
+def shared():
+    """The schemas that both documents may speak of, by name."""
+    return yaml.safe_load((DOCS / "schemas.yaml").read_text())["components"]["schemas"]
 
 
 def _named(part):
@@ -73,7 +77,7 @@ def operations():
 
 
 @functools.cache
-def _check(document, *keys):
+def check(document, *keys):
     """A function that raises if its argument is not what the schema at these keys says."""
     part = document()
     for key in keys:
@@ -162,7 +166,7 @@ class Recorder:
     def _hold(self, place, value, document, *keys):
         self.seen[place] += 1
         try:
-            _check(document, *keys)(value)
+            check(document, *keys)(value)
         except fastjsonschema.JsonSchemaValueException as error:
             self.faults.append(f"{' '.join(map(str, place))}: {error.message}; in {value!r:.600}")
         except KeyError as error:
