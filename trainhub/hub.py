@@ -261,7 +261,7 @@ class Hub:
         later events follow from the room. Raises TooManyRooms.
         """
         rooms = self.rooms.rooms_of(listener)
-        most = PASSENGER_ROOMS if identity.role in (None, Role.PASSENGER) else STAFF_ROOMS
+        most = most_rooms(identity)
         if state.run not in rooms and len(rooms) >= most:
             raise TooManyRooms(f"a socket of yours may be in {most} rooms: leave one first")
         standing, seq = identity.standing(state.run), state.seq
@@ -428,6 +428,11 @@ class Hub:
             self._adopt(fold(run, events))
             self.log.append(run, 1, events)
         await self.log.append()
+
+
+def most_rooms(identity: Identity) -> int:
+    """How many rooms a socket of theirs may be in."""
+    return PASSENGER_ROOMS if identity.role in (None, Role.PASSENGER) else STAFF_ROOMS
 
 
 def _resumed(run: RunKey, registered: TrainRegistered, snapshot: Snapshot) -> TrainState:

@@ -6,12 +6,20 @@ the conversation goes on.
 
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 from trainhub.answers import check_key
 from trainhub.domain.commands import Command
-from trainhub.domain.errors import BadMessage, HubError, NotIdentified, Unavailable
-from trainhub.hub import Hub
+from trainhub.domain.errors import (
+    BadMessage,
+    HubError,
+    NotIdentified,
+    TooManyRooms,
+    Unavailable,
+    UnknownTrain,
+)
+from trainhub.hub import Hub, most_rooms
 from trainhub.identity import ANONYMOUS, Identity, Tokens
 from trainhub.protocol import (
     Identify,
@@ -92,15 +100,20 @@ class Session:
         answer({"type": "DONE", "result": result})
 
     async def _identify(self, message: Identify, answer: Answer) -> None:
+        runs = self._hub.rooms.rooms_of(self._listener)
+        most = most_rooms(self._tokens.identify(message.token))
+        if len(runs) > most:
+            raise TooManyRooms(f"as that user you may be in {most} rooms: leave some first")
         identified = self.identify(message.token)
         # In the rooms it is in already it is now somebody else: it leaves them, so that it hears
         # nothing more as who it was, and comes in anew.
-        runs = self._hub.rooms.rooms_of(self._listener)
         self._hub.rooms.leave_all(self._listener)
         answer({"type": "IDENTIFIED", **identified})
         for run in runs:
-            state = self._hub.state(run)
-            await self._hub.join(self._listener, self.identity, state, None, lambda _: None)
+            # That is the answer, whatever becomes of a room: a run may leave the hub meanwhile.
+            with suppress(UnknownTrain, Unavailable):
+                state = self._hub.state(run)
+                await self._hub.join(self._listener, self.identity, state, None, lambda _: None)
 
     async def _subscribe(self, message: SubscribeTrain, answer: Answer) -> None:
         if self.identity.role is None and not self._anonymous:
