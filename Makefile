@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test lint format lock clean
+.PHONY: run test lint format contract lock clean
 
 run: .venv/.run
 	@$(BIN)/python run.py --demo
@@ -18,6 +18,12 @@ lint: .venv/.dev
 format: .venv/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# For a viewer: each of the two documents as one file, with the schemas they share in it.
+contract: .venv/.dev
+	mkdir -p build
+	for each in asyncapi openapi; do \
+		$(BIN)/python tests/contract.py docs/$$each.yaml >build/$$each.yaml; done
 
 .venv/.run: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -40,4 +46,4 @@ lock: .venv/.dev
 	$(BIN)/$(LOCK) -o requirements-dev.lock --extra dev -c requirements.lock setup.cfg
 
 clean:
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf build .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis

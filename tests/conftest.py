@@ -13,9 +13,25 @@ from mongods import Mongod
 from pymongo import MongoClient
 from railway import MORNING
 from tornado.platform.asyncio import AsyncIOMainLoop
+from witness import WITNESS, witness_all
 
 from trainhub.hub import Hub
 from trainhub.rooms import Rooms
+
+witness_all()
+
+
+@pytest.fixture(autouse=True)
+def within_the_contract(request):
+    """Whatever a test sends and hears is what docs/asyncapi.yaml and docs/openapi.yaml say.
+
+    Unless it is marked as `made_up`: there the test itself says what no hub does.
+    """
+    WITNESS.faults.clear()
+    yield
+    faults, WITNESS.faults[:] = WITNESS.faults[:3], []
+    if request.node.get_closest_marker("made_up") is None:
+        assert not faults, "\n".join(faults)
 
 
 @pytest.fixture

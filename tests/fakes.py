@@ -5,6 +5,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from witness import WITNESS
+
 from trainhub.domain.model import RunKey
 from trainhub.domain.snapshot import Snapshot
 from trainhub.journal import Answer, Batch, JournalFailed, Place, Record
@@ -97,6 +99,8 @@ class Ear:
 
     def send(self, frames: bytes) -> None:
         self.writes.append([json.loads(line) for line in frames.splitlines()])
+        for message in self.writes[-1]:
+            WITNESS.sent(message)
 
     def show(self, figure: str, frame: bytes) -> None:
         self.send(frame)

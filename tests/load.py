@@ -20,6 +20,7 @@ from urllib.request import Request, urlopen
 from railway import chart, person
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
+from witness import WITNESS
 
 from trainhub.domain.model import Role
 from trainhub.identity import Tokens, load_keys
@@ -319,6 +320,8 @@ def asker(hub):
         data = None if body is None else json.dumps(body).encode()
         with urlopen(Request(hub.url + path, data, headers), timeout=60) as answer:
             content = json.load(answer)
+        method = "GET" if data is None else "POST"
+        WITNESS.answered(method, path.partition("?")[0], answer.status, content)
         return content.get("result", content)
 
     return ask

@@ -5,12 +5,14 @@ import json
 import re
 import signal
 import time
+import urllib.parse
 import urllib.request
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from fakes import MemoryJournal
 from railway import chart
+from witness import WITNESS
 
 from trainhub.demo import Clock, Demo
 from trainhub.domain.model import Role, RunStatus
@@ -104,7 +106,9 @@ async def test_trains_are_taken_up_where_they_should_be(make_hub):
 def get(url, token=None):
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     with urllib.request.urlopen(urllib.request.Request(url, headers=headers)) as answer:
-        return json.load(answer)
+        content = json.load(answer)
+    WITNESS.answered("GET", urllib.parse.urlsplit(url).path, answer.status, content)
+    return content
 
 
 def test_the_demo_lives_and_stops(start_hub):

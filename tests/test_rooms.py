@@ -134,6 +134,7 @@ def test_an_event_is_told_to_its_audience_and_to_nobody_else(rooms, ears, event,
     assert heard_by == expected  # what is told and what may be read again is the same
 
 
+@pytest.mark.made_up
 def test_the_three_ways_to_tell(rooms, ears):
     """broadcast_to_train, send_to_user and send_to_ttes, each to one run's room."""
     other = Ear()
@@ -151,6 +152,7 @@ def test_the_three_ways_to_tell(rooms, ears):
     assert other.heard == []
 
 
+@pytest.mark.made_up
 def test_an_audience_of_two_parts_is_told_in_both_ways(rooms, ears):
     """Whoever is named by one of the parts is told, once."""
     rooms.tell(RUN, (*TO_STAFF, User("IR_2")), rooms.frame({"seq": 1, "data": {}}))
@@ -310,6 +312,7 @@ def test_leaving_what_one_is_not_in_is_no_error(rooms, ears):
     assert indexes(rooms) == before
 
 
+@pytest.mark.made_up
 def test_what_was_put_for_one_who_has_gone_is_not_sent(rooms, ears):
     """Nothing is written to a socket after it was taken out of its rooms."""
     rooms.broadcast_to_train(RUN, rooms.frame({"seq": 1, "data": {}}))

@@ -19,6 +19,7 @@ from hub_process import ROOT
 from mongods import embedded, embedded_uri
 from pymongo import MongoClient
 from railway import RUN, chart, person, rac
+from witness import WITNESS
 
 from trainhub.domain.model import Role
 from trainhub.identity import Tokens, load_keys
@@ -42,6 +43,7 @@ class Control:
             request.add_header("Idempotency-Key", key)
         with urllib.request.urlopen(request, timeout=30) as answer:
             content = json.load(answer)
+        WITNESS.answered(request.get_method(), path.partition("?")[0], answer.status, content)
         return content.get("result", content)
 
 

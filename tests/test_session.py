@@ -30,6 +30,7 @@ TOKEN = {
     "PASSENGER": TOKENS.issue("IR_1", Role.PASSENGER, ["12345"]),
 }
 HERE = {"trainNo": "12345", "startDate": "2026-11-23"}
+TOMORROW = {"train_no": "12345", "start_date": date(2026, 11, 24)}
 MARK = {**HERE, "pnr": "4512345601", "index": 1}
 
 
@@ -475,6 +476,41 @@ async def test_from_identified_on_nothing_of_the_old_standing_is_heard(make_hub,
     heard = client.ear.heard[before:]
     after = heard[types(heard).index("IDENTIFIED") :]
     assert types(after) == ["IDENTIFIED", "SNAPSHOT", "BOARDING_UPDATE"]
+
+
+@pytest.mark.gen_test
+async def test_who_is_in_more_rooms_than_the_new_role_may_is_refused(talk):
+    """TOO_MANY_ROOMS, the only answer, and the socket is who and where it was."""
+    client = await talk("ADMIN")
+    for number in range(PASSENGER_ROOMS + 1):
+        day = f"2026-12-{number + 1:02}"
+        await client.hub.execute(register(startDate=day), OPERATOR)
+        await client.say("SUBSCRIBE_TRAIN", trainNo="12345", startDate=day)
+    assert await client.error("IDENTIFY", token=TOKEN["PASSENGER"]) == "TOO_MANY_ROOMS"
+    assert client.session.identity.user == "control"
+    assert len(client.hub.rooms.rooms_of(client.ear)) == PASSENGER_ROOMS + 1
+    await client.say("UNSUBSCRIBE_TRAIN", trainNo="12345", startDate=day)
+    heard = types(await client.say("IDENTIFY", token=TOKEN["PASSENGER"]))
+    assert heard == ["IDENTIFIED", *["SNAPSHOT", "BOARDING_UPDATE"] * PASSENGER_ROOMS]
+
+
+@pytest.mark.gen_test
+async def test_a_run_that_leaves_while_one_identifies_is_no_error(make_hub, talk):
+    """IDENTIFIED is the only answer, and the other rooms are entered anew."""
+    journal = MemoryJournal()
+    hub = await running(make_hub(journal), "2026-11-23", "2026-11-24")
+    client = await talk("TTE", hub=hub)
+    for day in ("2026-11-23", "2026-11-24"):
+        await client.say("SUBSCRIBE_TRAIN", trainNo="12345", startDate=day)
+    journal.gate.clear()
+    command = asyncio.ensure_future(hub.execute(c.StartJourney(**TOMORROW), OPERATOR))
+    await settle()
+    identifying = asyncio.ensure_future(client.say("IDENTIFY", token=TOKEN["PASSENGER"]))
+    await settle()
+    del hub._runs["12345/2026-11-24"]
+    journal.gate.set()
+    await command
+    assert types(await identifying) == ["IDENTIFIED", "SNAPSHOT", "BOARDING_UPDATE"]
 
 
 @pytest.mark.gen_test

@@ -12,7 +12,15 @@ from typing import Any
 
 from trainhub.answers import check_key
 from trainhub.domain.commands import Command
-from trainhub.domain.errors import BadMessage, HubError, NotIdentified, RateLimited, Unavailable
+from trainhub.domain.errors import (
+    BadMessage,
+    HubError,
+    NotIdentified,
+    RateLimited,
+    TooManyRooms,
+    Unavailable,
+    UnknownTrain,
+)
 from trainhub.hub import Hub
 from trainhub.identity import ANONYMOUS, Identity, Tokens
 from trainhub.protocol import (
@@ -28,6 +36,7 @@ from trainhub.protocol import (
     run_fields,
 )
 from trainhub.rooms import Listener
+from trainhub.subscriptions import most_rooms
 
 log = logging.getLogger("trainhub.session")
 
@@ -112,17 +121,22 @@ class Session:
         answer({"type": "DONE", "result": result})
 
     async def _identify(self, message: Identify, answer: Answer) -> None:
+        runs = self._hub.rooms.rooms_of(self._listener)
+        most = most_rooms(self._tokens.identify(message.token))
+        if len(runs) > most:
+            raise TooManyRooms(f"as that user you may be in {most} rooms: leave some first")
         identified = self.identify(message.token)
         # In the rooms it is in already it is now somebody else: it leaves them, so that it hears
         # nothing more as who it was, and comes in anew.
-        runs = self._hub.rooms.rooms_of(self._listener)
         self._hub.rooms.leave_all(self._listener)
         answer({"type": "IDENTIFIED", **identified})
         for run in runs:
-            state = self._hub.state(run)
-            await self._hub.subscriptions.join(
-                self._listener, self.identity, state, None, lambda _: None
-            )
+            # That is the answer, whatever becomes of a room: a run may leave the hub meanwhile.
+            with suppress(UnknownTrain, Unavailable):
+                state = self._hub.state(run)
+                await self._hub.subscriptions.join(
+                    self._listener, self.identity, state, None, lambda _: None
+                )
 
     async def _subscribe(self, message: SubscribeTrain, answer: Answer) -> None:
         if self.identity.role is None and not self._anonymous:

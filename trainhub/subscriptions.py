@@ -89,7 +89,7 @@ class Subscriptions:
         the figures; all later events follow from the room. Raises TooManyRooms.
         """
         rooms = self._rooms.rooms_of(listener)
-        most = PASSENGER_ROOMS if identity.role in (None, Role.PASSENGER) else STAFF_ROOMS
+        most = most_rooms(identity)
         if state.run not in rooms and len(rooms) >= most:
             raise TooManyRooms(f"a socket of yours may be in {most} rooms: leave one first")
         for _ in range(TRIES):
@@ -247,6 +247,11 @@ class Subscriptions:
     def _presence(self, run: RunKey) -> bytes:
         figure = self._rooms.presence.figure(run, self._rooms.standings(run))
         return self._rooms.frame(figure_message(PRESENCE, run, figure))
+
+
+def most_rooms(identity: Identity) -> int:
+    """How many rooms a socket of theirs may be in."""
+    return PASSENGER_ROOMS if identity.role in (None, Role.PASSENGER) else STAFF_ROOMS
 
 
 BOARDING, PRESENCE = "BOARDING_UPDATE", "PRESENCE"

@@ -18,6 +18,7 @@ from tornado.httpclient import HTTPRequest
 from tornado.websocket import websocket_connect
 from websockets.frames import Opcode
 from websockets.protocol import OPEN, Protocol, Side
+from witness import WITNESS
 
 from trainhub import notifications
 from trainhub.documents import changes
@@ -178,6 +179,8 @@ def call(site, http_client, base_url):
         found = response.body or b""
         is_json = "json" in response.headers.get("Content-Type", "")
         data = json.loads(found) if is_json and method != "HEAD" else None
+        kind = response.headers.get("Content-Type", "").partition(";")[0] if found else ""
+        WITNESS.answered(method, path.partition("?")[0], response.code, data, kind)
         return Answer(response.code, response.headers, found, data)
 
     return send
@@ -197,6 +200,7 @@ class Client:
         if text is None:
             return None
         message = json.loads(text)
+        WITNESS.sent(message)
         self.heard.append(message)
         return message
 

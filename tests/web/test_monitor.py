@@ -166,6 +166,7 @@ async def test_queues_and_journal(call, site, running):
     assert report["notifications"]["behind"] == report["writeBuffer"]["behind"] == 0
 
 
+@pytest.mark.made_up
 @pytest.mark.gen_test
 async def test_a_report_is_made_once_for_many_who_ask(call, site, running, monkeypatch):
     """A hundred open pages cost no more than one."""

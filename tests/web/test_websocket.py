@@ -421,6 +421,7 @@ async def test_goodbye(connect, running):
 # --- those who do not read or do not answer -----------------------------------------------------
 
 
+@pytest.mark.made_up
 @pytest.mark.gen_test(timeout=15)
 async def test_a_client_that_does_not_read_is_cut_off(raw, connect, site, running, until):
     """It holds no more than the limit, is taken out of its room, and delays nobody."""

@@ -1,0 +1,181 @@
+"""The contract of a hub, docs/asyncapi.yaml and docs/openapi.yaml, and what is held against it.
+
+`python tests/contract.py docs/openapi.yaml` prints it as one file, which a viewer can be given.
+"""
+
+import functools
+import json
+import re
+import sys
+from collections import Counter
+from pathlib import Path
+
+import fastjsonschema
+import yaml
+
+DOCS = Path(__file__).parents[1] / "docs"
+_SHARED = "./schemas.yaml#"
+_SCHEMA = "#/components/schemas/"
+# What the hub answers at addresses and with methods that are none.
+_NOWHERE = {"400", "403", "404", "405", "413", "503"}
+
+
+def whole(path):
+    """A document with the shared schemas that it speaks of in it, so that it stands alone."""
+    text = json.dumps(yaml.safe_load(path.read_text()))
+    document = json.loads(text.replace(f'"{_SHARED}', '"#'))
+    known, used, more = shared(), {}, _named(document)
+    while more:
+        used |= {name: known[name] for name in more}
+        more = _named(used) - used.keys()
+    document["components"]["schemas"] = {name: known[name] for name in known if name in used}
+    return document
+
+
+def shared():
+    """The schemas that both documents may speak of, by name."""
+    return yaml.safe_load((DOCS / "schemas.yaml").read_text())["components"]["schemas"]
+
+
+def _named(part):
+    """The shared schemas that a part of a document names."""
+    return set(re.findall(rf'"{_SCHEMA}(\w+)"', json.dumps(part)))
+
+
+@functools.cache
+def asyncapi():
+    return whole(DOCS / "asyncapi.yaml")
+
+
+@functools.cache
+def openapi():
+    return whole(DOCS / "openapi.yaml")
+
+
+def sent_by(action):
+    """The message types of the operations in which the hub does that: "send" or "receive"."""
+    found = set()
+    for operation in asyncapi()["operations"].values():
+        parts = [operation] if operation["action"] == action else []
+        if action == "send" and "reply" in operation:
+            parts.append(operation["reply"])
+        found |= {ref["$ref"].rpartition("/")[2] for part in parts for ref in part["messages"]}
+    return found
+
+
+def error_codes():
+    return set(asyncapi()["components"]["schemas"]["ErrorCode"]["enum"])
+
+
+def operations():
+    """Each operation of openapi.yaml, by (method, path)."""
+    return {
+        (method.upper(), path): operation
+        for path, methods in openapi()["paths"].items()
+        for method, operation in methods.items()
+    }
+
+
+@functools.cache
+def check(document, *keys):
+    """A function that raises if its argument is not what the schema at these keys says."""
+    part = document()
+    for key in keys:
+        part = part[key]
+    whole_schema = {"allOf": [part], "components": {"schemas": document()["components"]["schemas"]}}
+    return fastjsonschema.compile(whole_schema)
+
+
+@functools.cache
+def _addresses():
+    """Each path of openapi.yaml with its pattern, those without parameters first."""
+    paths = sorted(openapi()["paths"], key=lambda path: path.count("{"))
+    return [(re.compile(re.sub(r"{\w+}", "[^/]+", path)), path) for path in paths]
+
+
+def address_of(path):
+    """The path of openapi.yaml that an address is one of, or None."""
+    found = (name for pattern, name in _addresses() if pattern.fullmatch(path))
+    return next(found, None)
+
+
+class Recorder:
+    """Holds messages and answers against the contract; what does not fit is in `faults`.
+
+    `seen` counts what came by: ("sent", type), ("heard", type), ("code", code), ("answer", method,
+    path, status).
+    """
+
+    def __init__(self):
+        self.seen = Counter()
+        self.faults = []
+
+    def sent(self, message):
+        """A message from the hub."""
+        kind = message.get("type")
+        if kind not in sent_by("send"):
+            self.faults.append(f"the hub sent {kind}, which asyncapi.yaml does not know")
+            return
+        self._hold(("sent", kind), message, asyncapi, "components", "messages", kind, "payload")
+        if kind == "ERROR":
+            self.seen["code", message.get("code")] += 1
+
+    def heard(self, message):
+        """A message that a client sent and the hub took."""
+        kind = message["type"]
+        if kind not in sent_by("receive"):
+            self.faults.append(f"the hub took {kind}, which asyncapi.yaml does not know")
+            return
+        self._hold(("heard", kind), message, asyncapi, "components", "messages", kind, "payload")
+
+    def asked(self, method, path, body):
+        """A command's body over HTTP that the hub took."""
+        address = address_of(path)
+        keys = ("paths", address, method.lower(), "requestBody", "content", "application/json")
+        self._hold(("asked", method, address), body, openapi, *keys, "schema")
+
+    def answered(self, method, path, status, body, kind="application/json"):
+        """An answer over HTTP; `body` is its JSON, or None for another kind."""
+        address = address_of(path)
+        operation = operations().get((method, address))
+        if operation is None:
+            if str(status) not in _NOWHERE:
+                self.faults.append(f"{method} {path} is not in openapi.yaml, and gave {status}")
+            elif body is not None:
+                self._hold(("answer", "nowhere", status), body, openapi, *_ERROR)
+            return
+        place = ("answer", method, address, status)
+        response = operation["responses"].get(str(status))
+        if response is None:
+            self.faults.append(f"{method} {address} gave {status}, which openapi.yaml does not say")
+            return
+        if "$ref" in response:
+            keys = tuple(response["$ref"].removeprefix("#/").split("/"))
+            response = openapi()["components"]["responses"][keys[-1]]
+        else:
+            keys = ("paths", address, method.lower(), "responses", str(status))
+        if body is None:
+            self.seen[place] += 1
+            if kind and not {kind, "*/*"} & response.get("content", {}).keys():
+                self.faults.append(f"{method} {address} gave {status} as {kind}")
+            return
+        self._hold(place, body, openapi, *keys, "content", kind, "schema")
+        if "error" in body:
+            self.seen["code", body["error"].get("code")] += 1
+
+    def _hold(self, place, value, document, *keys):
+        self.seen[place] += 1
+        try:
+            check(document, *keys)(value)
+        except fastjsonschema.JsonSchemaValueException as error:
+            self.faults.append(f"{' '.join(map(str, place))}: {error.message}; in {value!r:.600}")
+        except KeyError as error:
+            self.faults.append(f"{' '.join(map(str, place))}: the contract has no {error}")
+
+
+_ERROR = ("components", "schemas", "ErrorAnswer")
+
+
+if __name__ == "__main__":
+    document = whole(Path(sys.argv[1]))
+    print(yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=100), end="")

@@ -1,0 +1,461 @@
+"""docs/asyncapi.yaml and docs/openapi.yaml: they are sound, whole, and what a hub does."""
+
+import copy
+import json
+import re
+import urllib.error
+import urllib.request
+from contextlib import ExitStack
+from itertools import chain
+from pathlib import Path
+
+import contract
+import jsonschema
+import pytest
+from openapi_spec_validator import validate
+from railway import chart
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import connect
+from witness import WITNESS
+
+from trainhub.domain import errors
+from trainhub.domain.commands import COMMANDS
+from trainhub.domain.events import EVENTS
+from trainhub.domain.model import Role
+from trainhub.identity import Tokens, load_keys
+from trainhub.protocol import _MESSAGES
+from trainhub.web import rest, websocket
+
+# What the contract says and the hub does not do yet; to be emptied as it comes.
+LATER = {
+    ("status", 429),
+    *(("close", code) for code in (4403,)),
+}
+# What no test can bring about from outside a hub that works: its own faults.
+FROM_INSIDE = {("status", 500)}
+
+DAY = "2026-11-23"
+DOCUMENTS = [contract.asyncapi, contract.openapi]
+
+
+# --- the documents ------------------------------------------------------------------------------
+
+
+def test_openapi_is_openapi():
+    """By a validator that is not ours, and without the network."""
+    validate(contract.openapi())
+
+
+def test_asyncapi_is_asyncapi():
+    """By the specification's own schema, asyncapi-3.0.0.json, and without the network."""
+    schema = json.loads((Path(__file__).parent / "asyncapi-3.0.0.json").read_text())
+    jsonschema.validators.validator_for(schema)(schema).validate(contract.asyncapi())
+
+
+def test_a_document_stands_alone_for_a_viewer():
+    """`make contract`: every reference of the one file leads to something within it."""
+    for document in (contract.asyncapi(), contract.openapi()):
+        for name in re.findall(r'"\$ref": "([^"]+)"', json.dumps(document)):
+            assert name.startswith("#/"), name
+            part = document
+            for key in name[2:].split("/"):
+                part = part[key]
+
+
+def test_no_shared_schema_is_left_over():
+    """Each is spoken of in one of the two documents, and none has a twin in them."""
+    shared = contract.shared()
+    used = [document()["components"]["schemas"].keys() for document in DOCUMENTS]
+    assert set(chain(*used)) == shared.keys()
+
+
+def objects(part):
+    """Every object schema in a part of a document."""
+    if isinstance(part, dict):
+        if part.get("type") == "object" and "properties" in part:
+            yield part
+        for value in part.values():
+            yield from objects(value)
+    elif isinstance(part, list):
+        for value in part:
+            yield from objects(value)
+
+
+def test_every_object_is_closed():
+    """A field that the contract does not know is a fault, so that none is forgotten."""
+    for document in DOCUMENTS:
+        found = [each for each in objects(document()) if "Sec-WebSocket-Protocol" not in str(each)]
+        assert len(found) > 50
+        for each in found:
+            assert each["additionalProperties"] is False, each
+            assert set(each.get("required", ())) <= each["properties"].keys(), each
+
+
+def test_examples_are_what_they_show():
+    """Whoever copies an example sends something that the hub can read."""
+    for kind, message in contract.asyncapi()["components"]["messages"].items():
+        for example in message.get("examples", ()):
+            assert example["payload"]["type"] == kind
+            contract.check(contract.asyncapi, "components", "messages", kind, "payload")(
+                example["payload"]
+            )
+    for (method, path), operation in contract.operations().items():
+        content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+        if "example" in content:
+            keys = (path, method.lower(), "requestBody", "content", "application/json", "schema")
+            contract.check(contract.openapi, "paths", *keys)(content["example"])
+
+
+# --- the documents and the source ---------------------------------------------------------------
+
+
+def test_every_message_is_there():
+    """Types, both ways: those of the hub's own tables."""
+    later = {name for way, name in LATER if way == "heard"}
+    assert contract.sent_by("receive") - later == _MESSAGES.keys() - later
+    answers = {
+        *("WELCOME", "GOODBYE", "IDENTIFIED", "SUBSCRIBED", "UNSUBSCRIBED", "PONG", "DONE"),
+        *("ERROR", "SNAPSHOT", "BOARDING_UPDATE", "PRESENCE"),
+    }
+    assert contract.sent_by("send") == EVENTS.keys() | answers
+
+
+def test_every_error_code_is_there():
+    """The codes of the hub's errors."""
+
+    def codes(cls):
+        return {cls.code} if "code" in vars(cls) else set()
+
+    classes = [errors.HubError]
+    for cls in classes:
+        classes += cls.__subclasses__()
+    known = set(chain(*map(codes, classes)))
+    later = {name for way, name in LATER if way == "code"}
+    assert contract.error_codes() - later == known - later
+
+
+def test_every_close_code_is_there():
+    """The codes that the source names, and those of the protocol."""
+    documented = {int(code) for code in contract.asyncapi()["channels"]["ws"]["x-close-codes"]}
+    assert {websocket.GOING_AWAY, websocket.JOURNAL_FAILED, 1009} <= documented
+    assert documented == {1001, 1009, 4400, 4401, 4403, 4408, 4429, 4503}
+
+
+def test_every_command_and_address_is_there():
+    """Each address of the table of routes, with its method; none more under /api."""
+    plain = {
+        re.sub(r"\(\?P<(\w+)>\[\^/\]\+\)", r"{\1}", pattern) for pattern, _, _ in rest.routes(None)
+    }
+    documented = {path for _, path in contract.operations() if path.startswith("/api/")}
+    assert documented == plain | {"/api/monitor"}
+    for pattern, (method, _) in rest.COMMANDS.items():
+        path = re.sub(r"\(\?P<(\w+)>\[\^/\]\+\)", r"{\1}", pattern)
+        parameters = [each["$ref"] for each in contract.operations()[method, path]["parameters"]]
+        assert "#/components/parameters/key" in parameters
+
+
+# --- that it would be noticed -------------------------------------------------------------------
+
+PONG = {"type": "PONG", "serverTime": "2026-11-23T02:30:00.000+00:00"}
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {**PONG, "more": 1},
+        {"type": "PONG"},
+        {**PONG, "serverTime": "yesterday"},
+        {**PONG, "type": "PANG"},
+        {"type": "ERROR", "code": "ODD", "message": "x"},
+        {"type": "ERROR", "code": "CONFLICT", "message": "x", "details": {"name": "somebody"}},
+    ],
+)
+def test_a_message_that_does_not_fit_is_a_fault(message):
+    """A field too many, one too few, a wrong format, type, code or detail."""
+    recorder = contract.Recorder()
+    recorder.sent(PONG)
+    assert not recorder.faults
+    recorder.sent(message)
+    assert recorder.faults
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "body"),
+    [
+        ("GET", "/healthz", 200, {"ok": True, "more": 1}),
+        ("GET", "/healthz", 201, {"ok": True}),
+        ("GET", "/api/secrets", 200, {"result": []}),
+        ("POST", "/api/trains/12345/start", 200, {"result": {"seq": 1}}),
+        ("GET", "/api/me", 401, {"error": {"code": "BAD_TOKEN"}}),
+    ],
+)
+def test_an_answer_that_does_not_fit_is_a_fault(method, path, status, body):
+    """Over HTTP the status and the address count too."""
+    recorder = contract.Recorder()
+    recorder.answered("GET", "/healthz", 200, {"ok": True})
+    assert not recorder.faults
+    recorder.answered(method, path, status, body)
+    assert recorder.faults
+
+
+# --- one of everything, over a real hub ---------------------------------------------------------
+
+
+def open_socket(hub):
+    return connect(hub.url.replace("http", "ws") + "/ws", max_size=None)
+
+
+class Visitor:
+    """Somebody with a token, who speaks HTTP and WebSocket to a hub process."""
+
+    def __init__(self, hub, token, stack):
+        self.hub, self.token = hub, token
+        self.socket = stack.enter_context(open_socket(hub))
+        WITNESS.answered("GET", "/ws", 101, None, None)
+        self.heard = [json.loads(self.socket.recv())]
+        if token is not None:
+            self.say("IDENTIFY", token=token)
+
+    def say(self, kind, **fields):
+        """One message and its answer."""
+        self._number = getattr(self, "_number", 0) + 1
+        message = {"type": kind, "id": self._number, **fields}
+        self.socket.send(json.dumps(message))
+        while True:
+            answer = json.loads(self.socket.recv(timeout=20))
+            self.heard.append(answer)
+            if answer.get("id") == self._number:
+                break
+        if answer["type"] != "ERROR":
+            WITNESS.heard(message)
+        return answer
+
+    def acknowledge(self, **fields):
+        """The one message that has no answer: the next one's answer comes next."""
+        message = {"type": "ACK", **fields}
+        self.socket.send(json.dumps(message))
+        WITNESS.heard(message)
+        assert self.say("PING")["type"] == "PONG"
+
+    def listen_on(self):
+        """Until the hub closes."""
+        while True:
+            self.socket.recv(timeout=20)
+
+    def ask(self, method, path, body=None, **headers):
+        """One request; its status and JSON, or None if it is none."""
+        if self.token is not None:
+            headers.setdefault("Authorization", f"Bearer {self.token}")
+        if body is not None:
+            headers.setdefault("Content-Type", "application/json")
+        data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
+        request = urllib.request.Request(self.hub.url + path, data, headers, method=method)
+        try:
+            answer = urllib.request.urlopen(request, timeout=20)
+        except urllib.error.HTTPError as error:
+            answer = error
+        with answer:
+            content, kind = answer.read(), answer.headers.get_content_type()
+        found = json.loads(content) if kind == "application/json" and content else None
+        where = path.partition("?")[0]
+        WITNESS.answered(method, where, answer.status, found, kind if content else None)
+        if answer.status == 200 and isinstance(body, dict):
+            WITNESS.asked(method, where, body)
+        return answer.status, found
+
+    def order(self, kind, **fields):
+        """A command over WebSocket; its result."""
+        answer = self.say(kind, **fields)
+        assert answer["type"] == "DONE", (kind, answer)
+        return answer["result"]
+
+    def order_by_http(self, kind, **fields):
+        """The same over HTTP."""
+        method, path, body = as_request(kind, fields)
+        status, answer = self.ask(method, path, body)
+        assert status == 200, (kind, answer)
+        return answer["result"]
+
+
+def as_request(kind, fields):
+    """The method, address and body of a command over HTTP."""
+    if kind == "REGISTER_TRAIN":
+        return "POST", "/api/trains", fields
+    ((pattern, method),) = [
+        (pattern, method)
+        for pattern, (method, command) in rest.COMMANDS.items()
+        if command is COMMANDS[kind]
+    ]
+    body = dict(fields)
+    path = re.sub(r"\(\?P<(\w+)>\[\^/\]\+\)", lambda found: str(body.pop(found[1])), pattern)
+    return method, path, body
+
+
+def person(who):
+    return {"pnr": f"45123456{who:02}", "index": 1}
+
+
+def open_offer(visitor, train_no):
+    """The id of the offer that is open on a train."""
+    _, answer = visitor.ask("GET", f"/api/trains/{train_no}/offers?state=OPEN")
+    return answer["result"][0]["offerId"]
+
+
+def a_journey(visitor, listeners, order, train_no):
+    """A run from its chart to its end, on which everything happens that can."""
+    on = {"trainNo": train_no}
+    order("REGISTER_TRAIN", **chart(**on, coaches=[{"code": "S1", "class": "SL", "type": "ICF"}]))
+    for each in listeners:
+        epoch = each.say("SUBSCRIBE_TRAIN", **on)["epoch"]
+        each.say("SUBSCRIBE_TRAIN", **on, since={"epoch": epoch, "seq": 0})
+    order("START_JOURNEY", **on)
+    marks = [{"mark": "BOARDED", **person(who)} for who in (10, 11, 99)]
+    order("BATCH", **on, marks=marks)
+    order("MARK_NO_SHOW", **on, **person(1))
+    order("DENY_OFFER", offerId=open_offer(visitor, train_no))
+    order("ACCEPT_OFFER", offerId=open_offer(visitor, train_no))
+    order("WITHDRAW_OFFER", offerId=open_offer(visitor, train_no))
+    order("MARK_NO_SHOW", **on, **person(2))
+    order("UNDO_NO_SHOW", **on, **person(2))
+    order("MARK_BOARDED", **on, **person(2))
+    order("MARK_BOARDED", **on, **person(2))
+    order("CHANGE_BOARDING", **on, **person(3), stationCode="CCC")
+    order("CANCEL_JOURNEY", **on, **person(3))
+    order("SET_DELAY", **on, delayMinutes=7, reason="fog")
+    order("SET_PLATFORM", **on, stationCode="BBB", platform="9")
+    order("ANNOUNCE", **on, text="hello")
+    order("SKIP_STATION", **on, stationCode="DDD")
+    for code in ("AAA", "BBB", "CCC"):
+        order("DEPART", **on, stationCode=code)
+        order("ARRIVE", **on, stationCode={"AAA": "BBB", "BBB": "CCC", "CCC": "EEE"}[code])
+
+
+def an_approval(visitor, listeners, order, train_no):
+    """A run on which a TTE approves an upgrade, and which is cancelled then."""
+    on = {"trainNo": train_no}
+    order("REGISTER_TRAIN", **chart(**on, policy="APPROVAL"))
+    for each in listeners:
+        each.say("SUBSCRIBE_TRAIN", **on)
+    order("START_JOURNEY", **on)
+    order("MARK_BOARDED", **on, **person(10))
+    order("MARK_NO_SHOW", **on, **person(1))
+    order("APPROVE_OFFER", offerId=open_offer(visitor, train_no))
+    order("CANCEL_TRAIN", **on, reason="a flood")
+
+
+def read_everything(visitor, nobody):
+    """Every address that is only read."""
+    train = "/api/trains/1"
+    for path in (
+        *("/api/trains", "/api/me", "/api/monitor", "/readyz", "/healthz", "/version", "/"),
+        *(train, f"{train}/passengers?q=person", f"{train}/passengers/4512345601"),
+        *(f"{train}/events?after=3", f"{train}/offers", f"{train}/rac", f"{train}/vacancies"),
+        *(f"{train}/coaches/S1", f"{train}/report", f"{train}/report?format=csv"),
+        "/static/monitor.js",
+    ):
+        assert visitor.ask("GET", path)[0] == 200, path
+    assert nobody.ask("HEAD", "/")[0] == 200
+
+
+def do_it_wrong(visitor, passenger, nobody):
+    """Whatever the hub refuses, by each error code and status that can be had from outside."""
+    train = "/api/trains/1"
+    visitor.say("PING", more=1)
+    visitor.say("HELLO")
+    nobody.say("START_JOURNEY", trainNo="1")
+    nobody.say("IDENTIFY", token="forged")
+    passenger.say("START_JOURNEY", trainNo="1")
+    visitor.say("SUBSCRIBE_TRAIN", trainNo="99")
+    visitor.say("ARRIVE", trainNo="1", stationCode="ZZZ")
+    visitor.say("MARK_BOARDED", trainNo="1", **person(99))
+    visitor.say("DENY_OFFER", offerId="1.2026-11-23.99")
+    visitor.say("START_JOURNEY", trainNo="1")
+    done = [each for each in visitor.heard if each["type"] == "UPGRADE_CLOSED"]
+    visitor.say("DENY_OFFER", offerId=done[0]["data"]["offerId"])
+    for day in ("2026-11-24", "2026-11-25"):
+        visitor.order("REGISTER_TRAIN", **chart(trainNo="9", startDate=day))
+    visitor.say("SUBSCRIBE_TRAIN", trainNo="9")
+    for number, day in (("1", DAY), ("2", DAY), ("3", DAY), ("4", DAY), ("9", "2026-11-24")):
+        nobody.say("SUBSCRIBE_TRAIN", trainNo=number, startDate=day)
+    visitor.ask("GET", f"{train}/events?after=9999")  # beyond the last one: 410
+    visitor.ask("GET", f"{train}/events?after=x")
+    visitor.ask("GET", "/api/trains/99")
+    visitor.ask("DELETE", train)
+    visitor.ask("GET", "/nowhere")
+    visitor.ask("POST", f"{train}/start", b"")
+    visitor.ask("POST", f"{train}/announcements", b"x" * 70_000)
+    visitor.ask("POST", f"{train}/announcements", b"x", **{"Content-Type": "text/plain"})
+    nobody.ask("GET", f"{train}/rac")
+    passenger.ask("GET", f"{train}/rac")
+    while nobody.say("PING")["type"] == "PONG":
+        pass  # until it has been too many
+
+
+def seen_in(way):
+    return {name for found, *rest in WITNESS.seen if found == way for name in rest[-1:]}
+
+
+def test_one_of_everything(start_hub):
+    """Over a real hub each message, answer and error code is seen once, and each as documented.
+
+    A type that is documented and that nothing brings about any more fails here.
+    """
+    WITNESS.seen.clear()
+    hub = start_hub("--max-connections", "4")
+    tokens = Tokens(load_keys(hub.folder / "keys.json"))
+    with ExitStack() as stack:
+        visitor = Visitor(hub, tokens.issue("control", Role.ADMIN, ["*"]), stack)
+        passenger = Visitor(hub, tokens.issue("IR_10", Role.PASSENGER, ["*"]), stack)
+        nobody = Visitor(hub, None, stack)
+        listeners = [visitor, passenger]
+        a_journey(visitor, listeners, visitor.order, "1")
+        an_approval(visitor, listeners, visitor.order, "2")
+        a_journey(visitor, listeners, visitor.order_by_http, "3")
+        an_approval(visitor, listeners, visitor.order_by_http, "4")
+        visitor.say("UNSUBSCRIBE_TRAIN", trainNo="1")
+        visitor.say("PING")
+        passenger.acknowledge(trainNo="1", startDate=DAY, seq=3)
+        read_everything(visitor, nobody)
+        do_it_wrong(visitor, passenger, nobody)
+        with open_socket(hub), pytest.raises(InvalidStatus) as refused, open_socket(hub):
+            pass
+        answer = refused.value.response
+        WITNESS.answered("GET", "/ws", answer.status_code, json.loads(answer.body))
+        hub.process.terminate()
+        for each in (visitor, passenger, nobody):
+            with pytest.raises(ConnectionClosed, match="1001"):
+                each.listen_on()
+    assert hub.wait() == 0
+    assert not WITNESS.faults
+
+    later = {
+        way: {name for found, name in LATER if found == way} for way in ("sent", "heard", "code")
+    }
+    assert contract.sent_by("send") - seen_in("sent") == later["sent"]
+    assert contract.sent_by("receive") - seen_in("heard") == later["heard"]
+    assert contract.error_codes() - seen_in("code") == later["code"]
+    answers = {key[1:] for key in WITNESS.seen if key[0] == "answer"}
+    good = {"GET /ws": 101}
+    for method, path in contract.operations():
+        assert (method, path, good.get(f"{method} {path}", 200)) in answers, (method, path)
+    statuses = {
+        int(status)
+        for operation in contract.operations().values()
+        for status, response in operation["responses"].items()
+        if "$ref" in response
+    }
+    missing = {("status", status) for status in statuses - {each[-1] for each in answers}}
+    assert missing == {each for each in LATER | FROM_INSIDE if each[0] == "status"}
+
+
+def test_a_planted_field_is_found():
+    """What is documented is all there is: the same run with a field too many is a fault."""
+    event = copy.deepcopy(
+        contract.asyncapi()["components"]["messages"]["STATION_ARRIVAL"]["examples"][0]["payload"]
+    )
+    recorder = contract.Recorder()
+    recorder.sent(event)
+    assert not recorder.faults
+    event["data"]["driver"] = "somebody"
+    recorder.sent(event)
+    assert recorder.faults
