@@ -4,6 +4,8 @@
  * is in monitor.html, looks in monitor.css. Text enters the page by textContent only.
  */
 
+import { connect } from './trainhub.js';
+
 const POLL_MS = 1000;
 const HIDDEN_POLL_MS = 10_000;
 const TIMEOUT_MS = 5000;
@@ -12,7 +14,6 @@ const SETTLE_MS = 5000; // the order holds this long, so that no row moves away 
 const EVENTS_KEPT = 200;
 const LOOK_BACK = 400; // events, most of them not public; well under what the hub's history.py keeps of a run
 const HALF_A_DAY_MS = 12 * 3_600_000; // nearer than this, a time of day needs no date
-const BACKOFF_MS = { first: 1000, most: 30_000 };
 
 const STATUS = { RUNNING: 'Running', SCHEDULED: 'Scheduled', COMPLETED: 'Completed', CANCELLED: 'Cancelled' };
 const EVENT = {
@@ -141,7 +142,7 @@ function showLink() {
   if (link === 'lost') put(ui.linkNews, 'The hub does not answer.');
   else if (before === 'lost') put(ui.linkNews, 'The hub answers again.');
   // What was cut off may leave a socket that looks open and is not.
-  if (before === 'lost') picked?.socket.close();
+  if (before === 'lost') picked?.client.check();
 }
 
 // --- header and tiles ---
@@ -305,68 +306,41 @@ let picked = null; // the Follower of the run shown
 const panel = places(ui.details);
 const wide = matchMedia('(min-width: 75rem)'); // there is room beside the list; else it opens over it
 
+const FOLLOWING = { connecting: 'connecting…', waiting: 'not connected, trying again' };
+
 /** Keeps one socket in one run's room, and lists the run's public events. */
 class Follower {
   constructor({ run, trainNo, startDate, seq }) {
     // Asked from a little way back, so that the list does not begin empty.
     const since = { epoch: hub.epoch, seq: Math.max(0, seq - LOOK_BACK) };
-    Object.assign(this, { run, room: { trainNo, startDate }, since, tries: 0 });
-    this.connect();
+    Object.assign(this, { run, epoch: hub.epoch });
+    this.client = connect('/ws', { onState: (state) => state in FOLLOWING && put(ui.follow, FOLLOWING[state]) });
+    this.client.subscribe({ trainNo, startDate, since }, {
+      event: (event) => event.type in EVENT && listEvent(event),
+      subscribed: (answer) => this.subscribed(answer),
+      snapshot: missing,
+      figures: ({ data }) => showClasses(data.classes ?? []),
+      error: ({ message }) => put(ui.follow, message),
+    });
   }
 
-  connect() {
-    put(ui.follow, 'connecting…');
-    this.retryAfterMs = 0;
-    this.socket = new WebSocket(`${location.protocol === 'https:' ? 'wss:' : 'ws:'}//${location.host}/ws`);
-    this.socket.onopen = () =>
-      this.socket.send(JSON.stringify({ type: 'SUBSCRIBE_TRAIN', ...this.room, since: this.since }));
-    this.socket.onmessage = ({ data }) => this.hear(JSON.parse(data));
-    this.socket.onclose = () => this.comeBack();
+  subscribed({ epoch }) {
+    if (epoch !== this.epoch) ui.events.replaceChildren(); // its numbers began anew
+    this.epoch = epoch;
+    put(ui.follow, 'live');
   }
 
-  hear(message) {
-    if (message.type in EVENT) this.list(message);
-    else HEAR[message.type]?.(this, message);
-  }
-
-  list(event) {
-    if (event.seq <= this.since.seq) return;
-    this.since.seq = event.seq;
-    ui.events.prepend(eventLine(event));
-    while (ui.events.childElementCount > EVENTS_KEPT) ui.events.lastElementChild.remove();
-  }
-
-  comeBack() {
-    const backoff = Math.min(BACKOFF_MS.most, BACKOFF_MS.first * 2 ** this.tries++);
-    const wait = this.retryAfterMs + backoff * (0.5 + Math.random() / 2);
-    put(ui.follow, 'not connected, trying again');
-    this.timer = setTimeout(() => this.connect(), wait);
-  }
-
-  leave() {
-    clearTimeout(this.timer);
-    this.socket.onopen = this.socket.onmessage = this.socket.onclose = null;
-    this.socket.close();
-  }
+  leave() { this.client.close(); }
 }
 
-const HEAR = {
-  SUBSCRIBED(follower, { epoch }) {
-    follower.tries = 0;
-    if (epoch !== follower.since.epoch) ui.events.replaceChildren(); // its numbers began anew
-    put(ui.follow, 'live');
-  },
-  SNAPSHOT(follower, { epoch, seq }) {
-    if (ui.events.firstChild) ui.events.prepend(eventLine({ type: 'Away for a while: some events are missing here' }));
-    follower.since = { epoch, seq };
-  },
-  BOARDING_UPDATE(follower, { data }) { showClasses(data.classes ?? []); },
-  GOODBYE(follower, { retryAfterMs }) { follower.retryAfterMs = retryAfterMs ?? 0; },
-  ERROR(follower, { message, retryAfterMs }) {
-    HEAR.GOODBYE(follower, { retryAfterMs });
-    put(ui.follow, message);
-  },
-};
+function listEvent(event) {
+  ui.events.prepend(eventLine(event));
+  while (ui.events.childElementCount > EVENTS_KEPT) ui.events.lastElementChild.remove();
+}
+
+function missing() {
+  if (ui.events.firstChild) ui.events.prepend(eventLine({ type: 'Away for a while: some events are missing here' }));
+}
 
 function eventLine({ type, timestamp, data = {} }) {
   const line = copy('event');

@@ -28,7 +28,7 @@ LAYERS = (
     ),
     ("trainhub.log",),
     ("trainhub.journal",),
-    ("trainhub.settings", "trainhub.timetable"),
+    ("trainhub.settings", "trainhub.timetable", "trainhub.client"),
     ("trainhub.domain",),
     ("trainhub",),  # its __init__: the version
 )
@@ -41,6 +41,7 @@ ONLY = {
         "trainhub.write_buffer",
         "trainhub.domain",
     },
+    "trainhub.client": set(),  # it is an app's own, as well as the demo's
     "trainhub.settings": {"trainhub"},
     "trainhub.timetable": {"trainhub"},
     "trainhub.domain": set(),
@@ -53,6 +54,7 @@ EDGES = {
     "pymongo": {"trainhub.adapters"},
     "bson": {"trainhub.adapters"},
     "sqlite3": {"trainhub.adapters"},
+    "websockets": {"trainhub.client"},
 }
 
 

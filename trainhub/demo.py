@@ -14,9 +14,7 @@ from random import Random
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from websockets.asyncio.client import connect
-from websockets.exceptions import WebSocketException
-
+from trainhub.client import HubError, connect
 from trainhub.domain import commands as c
 from trainhub.domain.chart import stop_times
 from trainhub.domain.errors import Conflict, OfferClosed, Unavailable
@@ -219,14 +217,10 @@ class Demo:
 
 
 async def _listen(url: str, token: str, train_no: str) -> None:
-    """A client that subscribes to a train and reads what comes, for as long as the hub is there."""
-    try:
-        async with connect(
-            url, compression=None, max_size=None, close_timeout=STOP_SECONDS
-        ) as socket:
-            await socket.send(f'{{"type": "IDENTIFY", "token": "{token}"}}')
-            await socket.send(f'{{"type": "SUBSCRIBE_TRAIN", "trainNo": "{train_no}"}}')
-            async for _ in socket:
+    """A client that subscribes to a train and hears what comes, for as long as the demo runs."""
+    async with connect(url, token=token) as client:
+        try:
+            async for _ in client.subscribe(train_no):
                 pass
-    except (OSError, WebSocketException) as error:
-        log.info("a demo socket has gone: %s", error)
+        except HubError as error:
+            log.info("a demo socket has gone: %s", error)

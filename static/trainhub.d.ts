@@ -1,0 +1,95 @@
+/** Types of trainhub.js; docs/protocol.md says what each message and command has. */
+
+export type State = 'connecting' | 'live' | 'waiting' | 'refused' | 'closed';
+/** A token, or what fetches a fresh one: at first, and whenever the hub refuses the last. */
+export type Token = string | (() => string | Promise<string>);
+export interface Run { trainNo: string; startDate: string }
+export interface Since { epoch: string; seq: number }
+export interface Identified { user: string | null; role: string | null; trains: string[] }
+export interface Subscribed extends Run, Since { recovered: boolean }
+export interface HubEvent extends Run { type: string; seq: number; timestamp: string; data: Record<string, any> }
+export interface Snapshot extends Run, Since { type: 'SNAPSHOT'; run: Record<string, any> }
+export interface Figures extends Run { type: string; data: Record<string, any> }
+
+/**
+ * `code` is the protocol's, or one of the client's own: LAPSED (not answered in time: whether it happened is
+ * not known), QUEUE_FULL, NOT_STORED, CLOSED.
+ */
+export class HubError extends Error {
+  code: string;
+  details: Record<string, any>;
+}
+
+export interface Options {
+  token?: Token;
+  /** The class to use where the platform has none: in Node, that of the package `ws`. */
+  WebSocket?: any;
+  /** Keeps commands that wait over a reload: localStorage, or anything like it. PNRs stand in it. */
+  storage?: Pick<Storage, 'getItem' | 'setItem' | 'removeItem' | 'key' | 'length'>;
+  /** Where in the storage; `trainhub`, unless two apps share one. */
+  storageName?: string;
+  /** How many commands may wait; 1000. */
+  mostWaiting?: number;
+  /** `refused` stays so until `identify` is given a fresh token. */
+  onState?(state: State, detail: { reason?: string; retryInMs?: number }): void;
+  /** What goes wrong and belongs to no promise and no subscription: NOT_STORED. */
+  onError?(error: HubError): void;
+  timing?: { backoffFirstMs?: number; backoffMostMs?: number; steadyMs?: number; answerMs?: number };
+}
+
+/** Beside these, a function by an event's type, such as STATION_ARRIVAL, is called for those events. */
+export interface Handlers {
+  /** Each event once, in the order of its seq. */
+  event?(event: HubEvent): void;
+  /** The run as you may see it: it replaces all that came before. */
+  snapshot?(snapshot: Snapshot): void;
+  /** The newest figures, as BOARDING_UPDATE. */
+  figures?(figures: Figures): void;
+  /** On each connection; what follows if `recovered` is false is a snapshot. */
+  subscribed?(answer: Subscribed): void;
+  /** The hub refuses this subscription, and it has ended. */
+  error?(error: HubError): void;
+  [eventType: string]: ((message: any) => void) | undefined;
+}
+
+export interface CommandOptions {
+  /** The idempotency key, if the app has one of its own. */
+  key?: string;
+  /** How long it may wait to be answered; 23.5 hours at the most, since the hub keeps keys for a day. */
+  withinMs?: number;
+}
+
+export interface Waiting {
+  type: string;
+  key: string;
+  fields: Record<string, any>;
+  askedAt: Date;
+  answer: Promise<any>;
+}
+
+export interface Subscription {
+  readonly trainNo: string;
+  /** Known once it is `ready`, if it was not named. */
+  readonly startDate: string | undefined;
+  readonly since: Since | undefined;
+  /** When the hub has answered first; rejects with a HubError. */
+  readonly ready: Promise<Subscribed>;
+  /** A command on this run. */
+  command(type: string, fields?: object, options?: CommandOptions): Promise<any>;
+  unsubscribe(): void;
+}
+
+export interface Client {
+  readonly state: State;
+  readonly waiting: Waiting[];
+  identify(token: Token): Promise<Identified>;
+  subscribe(train: string | { trainNo: string; startDate?: string; since?: Since }, handlers?: Handlers): Subscription;
+  unsubscribe(subscription: Subscription): void;
+  /** Asked as soon as the hub can be reached, one after the other, each until it is answered. */
+  command(type: string, fields?: object, options?: CommandOptions): Promise<any>;
+  check(): void;
+  close(): void;
+}
+
+/** `url` may be relative to the page, and http(s) or ws(s): `connect('/ws')`. */
+export function connect(url: string, options?: Options): Client;

@@ -1,0 +1,306 @@
+"""trainhub/client.py: nothing missed, nothing twice, and it comes back by itself."""
+
+import asyncio
+import json
+from datetime import UTC, datetime
+
+import jwt
+import pytest
+from false_hub import RUN, FalseHub, event, goodbye
+from load import admin_token, asker
+from railway import chart
+from websockets.asyncio.client import connect as plain_connect
+
+from trainhub import client as client_module
+from trainhub.client import HubError, connect
+from trainhub.domain.model import Role
+from trainhub.identity import Tokens, load_keys
+
+QUICK = 0.01, 0.1
+MARK = {"pnr": "4512345601", "index": 1}
+
+
+async def until(condition, seconds=20):
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+def start(start_hub, unused_port, mongodb_uri, database_name):
+    """Starts the hub, and starts it again, at the same address; its train stands at AAA."""
+
+    def start():
+        options = ("--mongodb-uri", mongodb_uri, "--database", database_name)
+        hub = start_hub("--port", str(unused_port), *options)
+        hub.ask = asker(hub)
+        if not hub.ask("/api/trains"):
+            hub.ask("/api/trains", chart())
+            hub.ask("/api/trains/12345/start", {})
+        return hub
+
+    return start
+
+
+def address(hub):
+    return f"{hub.url.replace('http', 'ws')}/ws"
+
+
+def token_of(hub, user, role):
+    return Tokens(load_keys(hub.folder / "keys.json")).issue(user, role, ["12345"])
+
+
+def expired(hub):
+    ((kid, key),) = load_keys(hub.folder / "keys.json").items()
+    claims = {
+        "sub": "T1",
+        "role": "TTE",
+        "trains": ["12345"],
+        "exp": datetime(2026, 1, 1, tzinfo=UTC),
+    }
+    return jwt.encode(claims, key, "HS256", {"kid": kid})
+
+
+def log_of(hub, kind):
+    return [e for e in hub.ask("/api/trains/12345/events?after=0") if e["type"] == kind]
+
+
+def texts(events):
+    return [each["data"]["text"] for each in events if each["type"] == "ANNOUNCEMENT"]
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_kill_9_of_the_hub_loses_and_doubles_nothing(start):
+    """Each event once and in order, and each command once, with the hub killed under both."""
+    hub = start()
+    heard = []
+    async with (
+        connect(address(hub), backoff=QUICK) as listener,
+        connect(address(hub), token=token_of(hub, "T1", Role.TTE), backoff=QUICK) as tte,
+    ):
+        listener.subscribe("12345", on_event=heard.append)
+        train = tte.subscribe("12345")
+        asked = [
+            asyncio.create_task(train.command("ANNOUNCE", text=str(number)))
+            for number in range(120)
+        ]
+        for enough in (30, 70):
+            await until(lambda enough=enough: len(heard) >= enough)
+            hub.kill()
+            hub = start()
+        results = await asyncio.gather(*asked)
+        await until(lambda: len(texts(heard)) >= 120)
+        logged = log_of(hub, "ANNOUNCEMENT")
+    assert texts(heard) == texts(logged) == [str(number) for number in range(120)]
+    assert [each["seq"] for each in heard] == [each["seq"] for each in logged]
+    assert [each["seq"] for each in results] == [each["seq"] for each in logged]
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_marks_asked_while_the_hub_is_away_happen_once(start):
+    """Also when the program that asked them ends: the next one asks what the storage holds."""
+    hub, storage, states = start(), {}, []
+    token = token_of(hub, "T1", Role.TTE)
+    options = {"token": token, "storage": storage, "backoff": QUICK}
+    async with connect(address(hub), **options, on_state=states.append) as client:
+        train = client.subscribe("12345", on_event=lambda _: None)
+        await train.command("MARK_NO_SHOW", **MARK)
+        hub.kill()
+        await until(lambda: states[-1] == "waiting")
+        asked = [
+            asyncio.create_task(train.command(mark, **MARK))
+            for mark in ("UNDO_NO_SHOW", "MARK_NO_SHOW", "MARK_BOARDED")
+        ]
+        await until(lambda: len(storage) == 3)
+    ends = await asyncio.gather(*asked, return_exceptions=True)
+    assert [end.code for end in ends] == ["CLOSED"] * 3
+    hub = start()
+    async with connect(address(hub), **options) as client:
+        left = [each.message["type"] for each in client.waiting]
+        assert left == ["UNDO_NO_SHOW", "MARK_NO_SHOW", "MARK_BOARDED"]
+        await asyncio.gather(*(each.answer for each in client.waiting))
+        assert not client.waiting
+    assert not storage
+    kinds = ("NO_SHOW", "NO_SHOW_UNDONE", "PASSENGER_BOARDED")
+    assert [len(log_of(hub, kind)) for kind in kinds] == [2, 2, 1]  # boarding undoes an NT too
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_tokens(start):
+    """An expired one is replaced by a fresh one if there is a function, and is an error if not."""
+    hub = start()
+    good, stale = token_of(hub, "T1", Role.TTE), expired(hub)
+    fetched = [stale, good]
+
+    async def fetch():
+        return fetched.pop(0)
+
+    async with connect(address(hub), token=fetch, backoff=QUICK) as client:
+        assert (await client.subscribe("12345").command("MARK_BOARDED", **MARK))["seq"] > 2
+    states = []
+    async with connect(address(hub), token=stale, on_state=states.append) as client:
+        train = client.subscribe("12345")
+        asked = asyncio.create_task(client.command("MARK_BOARDED", **RUN, **MARK))
+        with pytest.raises(HubError, match="BAD_TOKEN"):
+            await anext(aiter(train))
+        assert states[-1] == "refused"
+        assert not asked.done()
+        assert (await client.identify(good))["user"] == "T1"
+        assert (await asked)["unchanged"] is True
+        assert (await anext(aiter(train)))["type"] == "SNAPSHOT"
+        with pytest.raises(HubError, match="BAD_TOKEN"):
+            await client.identify(stale)
+        assert (await client.command("MARK_BOARDED", **RUN, **MARK))["unchanged"] is True
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_what_the_hub_refuses_is_an_error_with_its_code(start):
+    """A command's, and a subscription's; the client goes on."""
+    hub = start()
+    async with connect(address(hub), token=admin_token(hub)) as client:
+        with pytest.raises(HubError) as refused:
+            await client.command("ARRIVE", **RUN, stationCode="EEE")
+        assert refused.value.code == "CONFLICT"
+        assert refused.value.details["next"] == "AAA"
+        with pytest.raises(HubError, match="UNKNOWN_TRAIN"):
+            await anext(aiter(client.subscribe("99999")))
+        with pytest.raises(HubError, match="BAD_MESSAGE"):
+            await client.command("ANNOUNCE", **RUN, text="x" * 70_000)
+        assert await client.command("ANNOUNCE", **RUN, text="on it goes")
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_a_slow_reader_misses_nothing(start, monkeypatch):
+    """What does not fit into its buffer is asked for again when there is room."""
+    monkeypatch.setattr(client_module, "MOST_UNREAD", 5)
+    hub = start()
+    async with connect(address(hub), token=admin_token(hub)) as client:
+        train = client.subscribe("12345", on_snapshot=lambda _: None)
+        await client.command("ANNOUNCE", **RUN, text="0")
+        for number in range(1, 40):
+            await client.command("ANNOUNCE", **RUN, text=str(number))
+        events = aiter(train)
+        heard = [await anext(events) for _ in range(40)]
+    assert texts(heard) == [str(number) for number in range(40)]
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_goodbye_is_honoured():
+    """The client comes back, and not before the hub's retryAfterMs is over."""
+    with FalseHub((goodbye(700), 1001)) as hub:
+        async with connect(hub.url, backoff=QUICK) as client:
+            client.subscribe("12345")
+            await until(lambda: len(hub.said("SUBSCRIBE_TRAIN")) == 2)
+    assert hub.opened[1] - hub.closed[0] >= 0.69
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_older_seqs_are_dropped_and_offers_acknowledged():
+    """A seq that was seen is not told again, over a reconnect too; each offer has one ACK."""
+    first = (event(3), event(2), event(3), 1001)
+    second = (event(3), event(7, "UPGRADE_OFFER"), event(7, "UPGRADE_OFFER"), event(8))
+    heard = []
+    with FalseHub(first, second) as hub:
+        async with connect(hub.url, backoff=QUICK) as client:
+            client.subscribe("12345", on_event=heard.append)
+            await until(lambda: [each["seq"] for each in heard] == [3, 7, 8])
+            await client.command("ANNOUNCE", **RUN, text="x")  # the answer to ACK was no matter
+    assert hub.said("SUBSCRIBE_TRAIN")[1]["since"] == {"epoch": "e1", "seq": 3}
+    assert hub.said("ACK") == [{"type": "ACK", **RUN, "seq": 7}]
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_4403_ends_it_until_there_is_a_fresh_token():
+    """The client does not come back with the token that was revoked."""
+    states = []
+    with FalseHub((), (4403,), refused=("old",)) as hub:
+        async with connect(hub.url, token="old", on_state=states.append, backoff=QUICK) as client:
+            await until(lambda: "refused" in states)
+            client.subscribe("12345")
+            asked = asyncio.create_task(client.identify("new"))
+            assert (await asked)["user"] == "T1"
+            await until(lambda: states.count("refused") == 2)  # by 4403, after it subscribed
+            await client.identify("newer")
+            assert await client.command("ANNOUNCE", **RUN, text="x") == {"seq": 1}
+    tokens = [each["token"] for each in hub.said("IDENTIFY")]
+    assert tokens == ["old", "new", "newer"]
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_what_the_hub_would_take_later_is_asked_again_in_order():
+    """RATE_LIMITED and UNAVAILABLE are nobody's error: the same command, under the same key."""
+    with FalseHub(later=2) as hub:
+        async with connect(hub.url, backoff=QUICK) as client:
+            asked = [client.command("ANNOUNCE", **RUN, text=text) for text in "ab"]
+            await asyncio.gather(*asked)
+    said = hub.said("ANNOUNCE")
+    assert [each["text"] for each in said] == ["a", "a", "a", "b"]
+    assert len({each["key"] for each in said}) == 2
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_a_command_that_was_not_answered_in_time_has_lapsed(unused_port):
+    """Nobody waits for ever: it says that whether it happened is not known."""
+    async with connect(f"ws://127.0.0.1:{unused_port}") as client:
+        with pytest.raises(HubError, match="LAPSED"):
+            await client.command("ACCEPT_OFFER", offerId="x", within=0.05)
+        assert not client.waiting
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_another_users_commands_wait_for_their_user():
+    """What one TTE asked is not asked under the name of the next who takes the phone."""
+    kept = {"message": {"type": "MARK_BOARDED", "key": "k", **RUN, **MARK}, "user": "T2"}
+    storage = {"k": json.dumps({**kept, "askedAt": 1.0, "until": 2e10})}
+    with FalseHub() as hub:
+        async with connect(hub.url, token="t", storage=storage) as client:
+            await client.command("ANNOUNCE", **RUN, text="x")
+            assert [each.user for each in client.waiting] == ["T2"]
+    assert not hub.said("MARK_BOARDED")
+    assert list(storage) == ["k"]
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_a_handlers_own_error_takes_nothing_with_it(io_loop):
+    """It goes where asyncio's errors go, and the next event comes."""
+    heard, faults = [], []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context))
+
+    def stumble(message):
+        heard.append(message["seq"])
+        raise RuntimeError("an app's own")
+
+    with FalseHub((event(1), event(2))) as hub:
+        async with connect(hub.url) as client:
+            client.subscribe("12345", on_event=stumble)
+            await until(lambda: heard == [1, 2])
+    assert len(faults) == 2
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_no_token_and_no_name_is_logged(caplog):
+    """Not even at DEBUG."""
+    caplog.set_level("DEBUG")
+    with FalseHub((event(1, data={"name": "Zarathustra"}),)) as hub:
+        heard = []
+        async with connect(hub.url, token="s3cret-token") as client:
+            client.subscribe("12345", on_event=heard.append)
+            await until(lambda: heard)
+    told = [each for each in caplog.records if not each.name.startswith("websockets.server")]
+    said = "\n".join(each.getMessage() for each in told)
+    assert "s3cret-token" not in said
+    assert "Zarathustra" not in said
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_a_library_that_knows_nothing_of_the_hub_speaks_to_it(start):
+    """Plain `websockets`: identify, subscribe, and hear an event."""
+    hub = start()
+    async with plain_connect(address(hub)) as socket:
+        await socket.send(json.dumps({"type": "IDENTIFY", "token": admin_token(hub)}))
+        await socket.send(json.dumps({"type": "SUBSCRIBE_TRAIN", "trainNo": "12345"}))
+        await socket.send(json.dumps({"type": "ANNOUNCE", **RUN, "text": "heard"}))
+        seen = []
+        while "ANNOUNCEMENT" not in seen:
+            seen.append(json.loads(await socket.recv())["type"])
+    assert seen[:4] == ["WELCOME", "IDENTIFIED", "SUBSCRIBED", "SNAPSHOT"]

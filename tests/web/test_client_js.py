@@ -1,0 +1,385 @@
+"""static/trainhub.js in Node and in Chromium: nothing missed, nothing twice, back by itself."""
+
+import json
+import os
+import shutil
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+from false_hub import RUN, FalseHub, event, goodbye
+from load import admin_token, asker, wait_for
+from playwright.sync_api import sync_playwright
+from railway import chart
+
+from trainhub.domain.model import Role
+from trainhub.identity import Tokens, load_keys
+
+JS = Path(__file__).parents[1] / "js"
+QUICK = {"backoffFirstMs": 10, "backoffMostMs": 100}
+MARK = {"pnr": "4512345601", "index": 1}
+CHROMIUM = (
+    "--headless=new --no-sandbox --disable-gpu --disable-background-networking "
+    "--disable-component-update --disable-sync --no-first-run"
+).split()
+
+
+@pytest.fixture(scope="session")
+def node():
+    """Node's path, with the package `ws` in place."""
+    found = shutil.which("node")
+    if found is None or shutil.which("npm") is None:
+        pytest.skip("node and npm are not installed here")
+    if not (JS / "node_modules" / "ws").is_dir():
+        command = ("npm", "ci", "--no-audit", "--no-fund")
+        done = subprocess.run(command, cwd=JS, capture_output=True, text=True)
+        if done.returncode:
+            pytest.skip(f"npm could not install ws: {done.stderr.strip()[-200:]}")
+    return found
+
+
+@pytest.fixture
+def client(node):
+    """A trainhub.js in Node."""
+    bridge = Bridge(node)
+    yield bridge
+    bridge.end()
+
+
+@pytest.fixture
+def start(start_hub, unused_port, mongodb_uri, database_name):
+    """Starts the hub, and starts it again, at the same address; its train stands at AAA."""
+
+    def start():
+        options = ("--mongodb-uri", mongodb_uri, "--database", database_name)
+        hub = start_hub("--port", str(unused_port), *options)
+        hub.ask = asker(hub)
+        if not hub.ask("/api/trains"):
+            hub.ask("/api/trains", chart())
+            hub.ask("/api/trains/12345/start", {})
+        return hub
+
+    return start
+
+
+@pytest.fixture(scope="module")
+def browser():
+    path = shutil.which("chromium")
+    if path is None:
+        pytest.skip("chromium is not installed here")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser):
+    """A page; `page.complaints` has its console's errors and what its scripts threw."""
+    context = browser.new_context()
+    page = context.new_page()
+    page.set_default_timeout(20_000)
+    page.complaints = []
+    page.on("console", lambda said: said.type == "error" and page.complaints.append(said.text))
+    page.on("pageerror", lambda error: page.complaints.append(str(error)))
+    yield page
+    context.close()
+
+
+class Bridge:
+    """A process of tests/js/bridge.mjs. `told` is what the client told so far."""
+
+    def __init__(self, node):
+        self.told = []
+        self._asked = 0
+        self._process = subprocess.Popen(
+            [node, str(JS / "bridge.mjs")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "NODE_ENV": "test"},
+        )
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self):
+        for line in self._process.stdout:
+            self.told.append(json.loads(line))
+
+    def call(self, name, **values):
+        self._process.stdin.write(json.dumps({"call": name, **values}) + "\n")
+        self._process.stdin.flush()
+
+    def connect(self, url, *tokens, **options):
+        self.call("connect", url=url, tokens=tokens, **{"timing": QUICK, **options})
+
+    def ask(self, name, **values):
+        """Call what gives a promise; returns a function that waits for its end."""
+        self._asked += 1
+        number = self._asked
+        self.call(name, n=number, **values)
+
+        def end():
+            return wait_for(lambda: next(iter(self.ends(number)), None), 20)
+
+        return end
+
+    def command(self, kind, options=None, **fields):
+        fields = {**RUN, **fields}
+        return self.ask("command", type=kind, fields=fields, options=options or {})
+
+    def ends(self, number):
+        return [each for each in self.of("answer") if each["n"] == number]
+
+    def of(self, told):
+        return [each for each in self.told if each["told"] == told]
+
+    def events(self, kind=None):
+        events = [each["message"] for each in self.of("event")]
+        return [each for each in events if kind in (None, each["type"])]
+
+    def states(self):
+        return [each["state"] for each in self.of("state")]
+
+    def wait(self, condition):
+        wait_for(condition, 20)
+
+    def end(self):
+        self.call("close")
+        self._process.stdin.close()
+        self._process.wait(10)  # nothing of a closed client keeps Node alive
+        self._reader.join(10)
+        errors = self._process.stderr.read()
+        self._process.stdout.close()
+        self._process.stderr.close()
+        assert not errors
+
+
+def address(hub):
+    return f"{hub.url.replace('http', 'ws')}/ws"
+
+
+def tte(hub):
+    return Tokens(load_keys(hub.folder / "keys.json")).issue("T1", Role.TTE, ["12345"])
+
+
+def log_of(hub, kind):
+    return [e for e in hub.ask("/api/trains/12345/events?after=0") if e["type"] == kind]
+
+
+def test_kill_9_of_the_hub_loses_and_doubles_nothing(client, start):
+    """Each event once and in order, and each command once, with the hub killed under both."""
+    hub = start()
+    client.connect(address(hub), tte(hub))
+    client.call("subscribe", train="12345")
+    asked = [client.command("ANNOUNCE", text=str(number)) for number in range(120)]
+    for enough in (30, 70):
+        client.wait(lambda enough=enough: len(client.events("ANNOUNCEMENT")) >= enough)
+        hub.kill()
+        hub = start()
+    results = [each()["result"] for each in asked]
+    client.wait(lambda: len(client.events("ANNOUNCEMENT")) >= 120)
+    heard, logged = client.events("ANNOUNCEMENT"), log_of(hub, "ANNOUNCEMENT")
+    assert [each["data"]["text"] for each in heard] == [str(number) for number in range(120)]
+    assert [each["seq"] for each in heard] == [each["seq"] for each in logged]
+    assert [each["seq"] for each in results] == [each["seq"] for each in logged]
+    assert len(client.of("answer")) == 120  # each promise ended once
+
+
+def test_marks_asked_while_the_hub_is_away_happen_once_and_in_order(client, start):
+    """They wait until it is back."""
+    hub = start()
+    client.connect(address(hub), tte(hub))
+    client.wait(lambda: "live" in client.states())
+    hub.kill()
+    client.wait(lambda: client.states()[-1] == "waiting")
+    marks = ("MARK_NO_SHOW", "UNDO_NO_SHOW", "MARK_BOARDED")
+    asked = [client.command(mark, **MARK) for mark in marks]
+    hub = start()
+    assert all("result" in each() for each in asked)
+    kinds = ("NO_SHOW", "NO_SHOW_UNDONE", "PASSENGER_BOARDED")
+    assert [len(log_of(hub, kind)) for kind in kinds] == [1, 1, 1]
+
+
+def test_what_the_hub_refuses_is_an_error_with_its_code(client, start):
+    """A command's code, message and details, and a subscription's; the client goes on."""
+    hub = start()
+    client.connect(address(hub), admin_token(hub))
+    error = client.command("ARRIVE", stationCode="EEE")()["error"]
+    assert (error["code"], error["details"]["next"]) == ("CONFLICT", "AAA")
+    assert error["message"]
+    client.call("subscribe", train="99999")
+    client.wait(lambda: [each["code"] for each in client.of("error")] == ["UNKNOWN_TRAIN"])
+    error = client.command("ANNOUNCE", text="x" * 70_000)()["error"]
+    assert error["code"] == "BAD_MESSAGE"
+    assert "result" in client.command("ANNOUNCE", text="on it goes")()
+
+
+def test_a_refused_token_is_not_sent_again(client):
+    """A function is asked for a fresh one; after a text it waits for `identify`."""
+    with FalseHub((), (4403,), refused=("old",)) as hub:
+        client.connect(hub.url, "old", "new")
+        client.call("subscribe", train="12345")
+        client.wait(lambda: "refused" in client.states())  # by 4403, and "new" is the last there is
+        assert client.ask("identify", token="newer")()["result"]["user"] == "T1"
+        assert client.command("ANNOUNCE", text="x")()["result"] == {"seq": 1}
+    assert [each["token"] for each in hub.said("IDENTIFY")] == ["old", "new", "newer"]
+
+
+def test_goodbye_is_honoured(client):
+    """The client comes back, and not before the hub's retryAfterMs is over."""
+    with FalseHub((goodbye(700), 1001)) as hub:
+        client.connect(hub.url)
+        client.call("subscribe", train="12345")
+        client.wait(lambda: len(hub.said("SUBSCRIBE_TRAIN")) == 2)
+        assert hub.opened[1] - hub.closed[0] >= 0.69
+
+
+def test_older_seqs_are_dropped_and_offers_acknowledged(client):
+    """A seq that was seen is not told again, over a reconnect too; each offer has one ACK."""
+    first = (event(3), event(2), event(3), 1001)
+    second = (event(3), event(7, "UPGRADE_OFFER"), event(7, "UPGRADE_OFFER"), event(8))
+    with FalseHub(first, second) as hub:
+        client.connect(hub.url)
+        client.call("subscribe", train="12345")
+        client.wait(lambda: [each["seq"] for each in client.events()] == [3, 7, 8])
+        client.command("ANNOUNCE", text="x")()  # the answer to ACK was no matter
+    assert hub.said("SUBSCRIBE_TRAIN")[1]["since"] == {"epoch": "e1", "seq": 3}
+    assert hub.said("ACK") == [{"type": "ACK", **RUN, "seq": 7}]
+
+
+def test_what_the_hub_would_take_later_is_asked_again_in_order(client):
+    """RATE_LIMITED and UNAVAILABLE are nobody's error: the same command, under the same key."""
+    with FalseHub(later=2) as hub:
+        client.connect(hub.url)
+        asked = [client.command("ANNOUNCE", text=text) for text in "ab"]
+        assert all("result" in each() for each in asked)
+    said = hub.said("ANNOUNCE")
+    assert [each["text"] for each in said] == ["a", "a", "a", "b"]
+    assert len({each["key"] for each in said}) == 2
+
+
+def test_a_silent_hub_is_given_up(client, start):
+    """A frozen hub keeps its sockets open: the client asks for a sign of life, and goes."""
+    hub = start()
+    client.connect(address(hub), timing={**QUICK, "answerMs": 300})
+    client.wait(lambda: "live" in client.states())
+    hub.freeze()
+    client.call("check")
+    client.wait(lambda: "waiting" in client.states())
+    hub.process.send_signal(18)  # SIGCONT
+    client.wait(lambda: client.states()[-1] == "live")
+
+
+def test_a_full_queue_and_a_lapsed_command_say_so(client, unused_port):
+    """QUEUE_FULL at once, LAPSED when its time is over."""
+    client.connect(f"ws://127.0.0.1:{unused_port}", mostWaiting=1)
+    first = client.command("ACCEPT_OFFER", {"withinMs": 300}, offerId="x")
+    assert client.command("ACCEPT_OFFER", offerId="y")()["error"]["code"] == "QUEUE_FULL"
+    assert first()["error"]["code"] == "LAPSED"
+
+
+PLAIN_WS = """
+import WebSocket from 'ws';
+const [url, token] = process.argv.slice(-2);
+const socket = new WebSocket(url);
+const seen = [];
+socket.on('open', () => {
+  const run = { trainNo: '12345' };
+  const said = [{ type: 'IDENTIFY', token }, { type: 'SUBSCRIBE_TRAIN', ...run }, { type: 'ANNOUNCE', ...run, text: 'x' }];
+  for (const each of said) socket.send(JSON.stringify(each));
+});
+socket.on('message', (data) => {
+  seen.push(JSON.parse(data).type);
+  if (seen.includes('ANNOUNCEMENT')) { console.log(seen.join(' ')); socket.close(); }
+});
+"""  # noqa: E501 - JavaScript has its own width
+
+
+def test_plain_ws_speaks_to_it(node, start):
+    """A library that knows nothing of the hub: identify, subscribe, and hear an event."""
+    hub = start()
+    command = (node, "--input-type=module", "-e", PLAIN_WS, address(hub), admin_token(hub))
+    done = subprocess.run(command, cwd=JS, capture_output=True, text=True, timeout=20)
+    assert done.stdout.startswith("WELCOME IDENTIFIED SUBSCRIBED SNAPSHOT"), done.stderr
+
+
+PLAIN_BROWSER = """
+([token]) => new Promise((done) => {
+  const socket = new WebSocket(`ws://${location.host}/ws`, ['trainhub.v1', `bearer.${token}`]);
+  const seen = [];
+  socket.onopen = () => {
+    const run = { trainNo: '12345' };
+    for (const each of [{ type: 'SUBSCRIBE_TRAIN', ...run }, { type: 'ANNOUNCE', ...run, text: 'x' }]) {
+      socket.send(JSON.stringify(each));
+    }
+  };
+  socket.onmessage = ({ data }) => {
+    seen.push(JSON.parse(data).type);
+    if (seen.includes('ANNOUNCEMENT')) { socket.close(); done(seen); }
+  };
+})
+"""  # noqa: E501
+
+
+def test_chromiums_own_socket_speaks_to_it(page, start):
+    """With the token as a subprotocol, as browsers can."""
+    hub = start()
+    page.goto(hub.url)
+    seen = page.evaluate(PLAIN_BROWSER, [admin_token(hub)])
+    assert seen[:4] == ["WELCOME", "IDENTIFIED", "SUBSCRIBED", "SNAPSHOT"]
+
+
+def test_the_monitor_page_follows_a_run_over_kill_9(page, start):
+    """Its list has each public event once, newest first; no complaint while the hub is there."""
+    hub = start()
+    page.goto(hub.url)
+    page.click("button:has-text('TEST EXP')")
+    page.wait_for_selector(".follow:has-text('live')")
+    hub.ask("/api/trains/12345/announcements", {"text": "before"})
+    page.wait_for_selector(".events li:has-text('before')")
+    assert page.complaints == []
+    hub.kill()
+    page.wait_for_selector(".follow:has-text('trying again')")
+    hub = start()
+    hub.ask("/api/trains/12345/announcements", {"text": "after"})
+    page.wait_for_selector(".events li:has-text('after')")
+    lines = page.locator(".events li").all_inner_texts()
+    known = ("after", "before", "Journey started", "Chart loaded")
+    assert [next(each for each in known if each in line) for line in lines] == list(known)
+
+
+OPEN = """
+async ([token, backoffMs]) => {
+  const { connect } = await import('/static/trainhub.js');
+  const timing = { backoffFirstMs: backoffMs, backoffMostMs: backoffMs };
+  window.hub = connect('/ws', { token, storage: localStorage, timing });
+  window.ends = hub.waiting.map(({ answer }) => answer);
+  return hub.waiting.map(({ type }) => type);
+}
+"""
+DAYS_MS = 2_000_000_000
+
+
+def test_a_reload_keeps_the_marks_that_wait(page, start):
+    """Asked while the hub is away, in a page that is then reloaded: they happen once, in order."""
+    hub = start()
+    token = tte(hub)
+    page.goto(hub.url)
+    # Its backoff is so long that it is not this page which asks them.
+    assert page.evaluate(OPEN, [token, DAYS_MS]) == []
+    wait_for(lambda: page.evaluate("hub.state") == "live", 20)
+    hub.kill()
+    wait_for(lambda: page.evaluate("hub.state") == "waiting", 20)
+    marks = ["MARK_NO_SHOW", "UNDO_NO_SHOW", "MARK_BOARDED"]
+    ask = "([marks, fields]) => { for (const mark of marks) hub.command(mark, fields); }"
+    page.evaluate(ask, [marks, {**RUN, **MARK}])
+    hub = start()
+    page.reload()
+    assert page.evaluate(OPEN, [token, 100]) == marks
+    assert len(page.evaluate("Promise.all(ends)")) == 3
+    assert page.evaluate("[hub.waiting.length, localStorage.length]") == [0, 0]
+    kinds = ("NO_SHOW", "NO_SHOW_UNDONE", "PASSENGER_BOARDED")
+    assert [len(log_of(hub, kind)) for kind in kinds] == [1, 1, 1]
