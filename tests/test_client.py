@@ -126,6 +126,34 @@ async def test_marks_asked_while_the_hub_is_away_happen_once(start):
 
 
 @pytest.mark.gen_test(timeout=60)
+async def test_an_offer_on_two_devices(start):
+    """It arrives on both, which the staff can see; the answer of one closes it on the other."""
+    hub = await asyncio.to_thread(start)
+    train, token = "/api/trains/12345", token_of(hub, "IR_10", Role.PASSENGER)
+    heard = {"phone": [], "tablet": []}
+    async with (
+        connect(address(hub), token=token) as phone,
+        connect(address(hub), token=token) as tablet,
+    ):
+        for client, those in zip((phone, tablet), heard.values(), strict=True):
+            client.subscribe("12345", on_event=those.append)
+        for pnr, mark in ((10, "board"), (1, "no-show")):
+            path = f"{train}/passengers/45123456{pnr:02}/1/{mark}"
+            await asyncio.to_thread(hub.ask, path, {})
+
+        def of(device, kind):
+            return [each for each in heard[device] if each["type"] == kind]
+
+        await until(lambda: all(of(device, "UPGRADE_OFFER") for device in heard))
+        await until(lambda: hub.ask(f"{train}/offers")[0]["delivered"] == 2)
+        offer = of("phone", "UPGRADE_OFFER")[0]["data"]["offerId"]
+        await phone.command("ACCEPT_OFFER", offerId=offer)
+        await until(lambda: of("tablet", "UPGRADE_CONFIRMED"))
+        with pytest.raises(HubError, match="OFFER_CLOSED"):
+            await tablet.command("DENY_OFFER", offerId=offer)
+
+
+@pytest.mark.gen_test(timeout=60)
 async def test_tokens(start):
     """An expired one is replaced by a fresh one if there is a function, and is an error if not."""
     hub = start()
@@ -184,6 +212,7 @@ async def test_a_slow_reader_misses_nothing(start, monkeypatch):
     assert texts(heard) == [str(number) for number in range(40)]
 
 
+@pytest.mark.made_up
 @pytest.mark.gen_test(timeout=30)
 async def test_goodbye_is_honoured():
     """The client comes back, and not before the hub's retryAfterMs is over."""
@@ -194,6 +223,7 @@ async def test_goodbye_is_honoured():
     assert hub.opened[1] - hub.closed[0] >= 0.69
 
 
+@pytest.mark.made_up
 @pytest.mark.gen_test(timeout=30)
 async def test_older_seqs_are_dropped_and_offers_acknowledged():
     """A seq that was seen is not told again, over a reconnect too; each offer has one ACK."""
@@ -209,6 +239,7 @@ async def test_older_seqs_are_dropped_and_offers_acknowledged():
     assert hub.said("ACK") == [{"type": "ACK", **RUN, "seq": 7}]
 
 
+@pytest.mark.made_up
 @pytest.mark.gen_test(timeout=30)
 async def test_4403_ends_it_until_there_is_a_fresh_token():
     """The client does not come back with the token that was revoked."""
@@ -226,6 +257,7 @@ async def test_4403_ends_it_until_there_is_a_fresh_token():
     assert tokens == ["old", "new", "newer"]
 
 
+@pytest.mark.made_up
 @pytest.mark.gen_test(timeout=30)
 async def test_what_the_hub_would_take_later_is_asked_again_in_order():
     """RATE_LIMITED and UNAVAILABLE are nobody's error: the same command, under the same key."""
@@ -247,6 +279,7 @@ async def test_a_command_that_was_not_answered_in_time_has_lapsed(unused_port):
         assert not client.waiting
 
 
+@pytest.mark.made_up
 @pytest.mark.gen_test(timeout=30)
 async def test_another_users_commands_wait_for_their_user():
     """What one TTE asked is not asked under the name of the next who takes the phone."""
@@ -260,6 +293,7 @@ async def test_another_users_commands_wait_for_their_user():
     assert list(storage) == ["k"]
 
 
+@pytest.mark.made_up
 @pytest.mark.gen_test(timeout=30)
 async def test_a_handlers_own_error_takes_nothing_with_it(io_loop):
     """It goes where asyncio's errors go, and the next event comes."""
@@ -277,6 +311,7 @@ async def test_a_handlers_own_error_takes_nothing_with_it(io_loop):
     assert len(faults) == 2
 
 
+@pytest.mark.made_up
 @pytest.mark.gen_test(timeout=30)
 async def test_no_token_and_no_name_is_logged(caplog):
     """Not even at DEBUG."""

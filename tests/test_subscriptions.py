@@ -11,6 +11,7 @@ from test_hub import ADMIN, PASSENGER, TTE, join, running
 
 from trainhub import subscriptions
 from trainhub.domain import commands as c
+from trainhub.domain.errors import UnknownTrain
 from trainhub.domain.views import run_view
 from trainhub.history import KEPT
 from trainhub.identity import ANONYMOUS
@@ -191,6 +192,25 @@ async def come_back(hub, ear):
     if not answer["recovered"]:
         ear.skipped |= set(range(last + 1, answer["seq"] + 1))
     ear.joining = False
+
+
+@pytest.mark.gen_test
+async def test_a_run_that_leaves_the_hub_while_somebody_joins(make_hub):
+    """They are told so, and no room is left of it."""
+    journal = MemoryJournal()
+    hub = make_hub(journal)
+    await running(hub)
+    journal.gate.clear()
+    saying = asyncio.ensure_future(say(hub, 1))
+    await asyncio.sleep(0)
+    joining = asyncio.ensure_future(join(hub, Ear(), ADMIN))
+    await asyncio.sleep(0)
+    del hub._runs[RUN]
+    journal.gate.set()
+    with pytest.raises(UnknownTrain):
+        await joining
+    await saying
+    assert not hub.rooms.is_open(RUN)
 
 
 # --- what many are told alike -------------------------------------------------------------------

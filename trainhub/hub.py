@@ -73,14 +73,15 @@ class Hub:
         told.skip()  # nobody is there yet who could be told of what is in the log
         self.readers = [told]
         self._history = History()
-        self.subscriptions = Subscriptions(
-            journal.epoch, self.log, rooms, self._history, archive or NoArchive()
-        )
         self.deliveries = Deliveries()
         self._retention = Retention()
         self._answers = Answers()
         self._runs: dict[RunKey, TrainState] = {}
         self._by_train: dict[str, dict[RunKey, TrainState]] = {}
+        self.subscriptions = Subscriptions(
+            *(journal.epoch, self.log, rooms, self._history, archive or NoArchive()),
+            is_here=self._runs.__contains__,
+        )
         # Runs that were here, and since when they are over (seconds since 1970).
         self._retired: dict[RunKey, float] = {}
         self._figures_due: set[RunKey] = set()

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from trainhub.domain.errors import TooManyRooms
+from trainhub.domain.errors import TooManyRooms, UnknownTrain
 from trainhub.domain.events import Event, may_be_told
 from trainhub.domain.model import STAFF, Role, RunKey
 from trainhub.domain.train import TrainState
@@ -64,13 +64,21 @@ class Subscriptions:
     """Joining, leaving and catching up, over the rooms of one log."""
 
     def __init__(
-        self, epoch: str, log: Log, rooms: Rooms, history: History, archive: Archive
+        self,
+        epoch: str,
+        log: Log,
+        rooms: Rooms,
+        history: History,
+        archive: Archive,
+        is_here: Callable[[RunKey], bool],
     ) -> None:
+        """`is_here` says whether a run is still in the hub: one may leave while somebody joins."""
         self._epoch = epoch
         self._log = log
         self._rooms = rooms
         self._history = history
         self.archive = archive
+        self._is_here = is_here
         self._shared: dict[RunKey, _Shared] = {}
         self._fetching: dict[tuple[RunKey, int], asyncio.Task[Sequence[Record]]] = {}
         self._at_once = asyncio.Semaphore(AT_ONCE)
@@ -86,7 +94,8 @@ class Subscriptions:
         """Put a listener into a run's room, and bring it up to date.
 
         `answer` is given SUBSCRIBED's fields, and then come the missed events or a SNAPSHOT, and
-        the figures; all later events follow from the room. Raises TooManyRooms.
+        the figures; all later events follow from the room. Raises TooManyRooms, and UnknownTrain
+        if the run leaves the hub meanwhile.
         """
         rooms = self._rooms.rooms_of(listener)
         most = most_rooms(identity)
@@ -127,7 +136,7 @@ class Subscriptions:
                 newer = self._newer(state.run, last, seq)
                 held = newer is not None
                 frames = [self._rooms.frame(m) for m in told((*older, *(newer or ())), standing)]
-            if not held:
+            if not held or not self._is_here(state.run):
                 return
             self._rooms.join(state.run, listener, standing)
             answer(
@@ -143,6 +152,8 @@ class Subscriptions:
             listener.send(b"".join((*frames, shared.figures)))
 
         await self._log.append(then=enter)
+        if not self._is_here(state.run):
+            raise UnknownTrain(f"the run {state.run} has just left the hub")
         return held
 
     async def missed(
