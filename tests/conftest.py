@@ -9,9 +9,10 @@ import pytest
 from disks import Disks, TinyDisk
 from fakes import MemoryJournal, line
 from hub_process import HubProcess
+from load import asker
 from mongods import Mongod
 from pymongo import MongoClient
-from railway import MORNING
+from railway import MORNING, chart
 from tornado.platform.asyncio import AsyncIOMainLoop
 from witness import WITNESS, witness_all
 
@@ -112,6 +113,22 @@ def start_hub(tmp_path):
         if hub.process.poll() is None:
             hub.kill()
         hub.wait()
+
+
+@pytest.fixture
+def start_again(start_hub, unused_port, mongodb_uri, database_name):
+    """Starts the hub, and starts it again, at the same address; its train stands at AAA."""
+
+    def start():
+        options = ("--mongodb-uri", mongodb_uri, "--database", database_name)
+        hub = start_hub("--port", str(unused_port), *options)
+        hub.ask = asker(hub)
+        if not hub.ask("/api/trains"):
+            hub.ask("/api/trains", chart())
+            hub.ask("/api/trains/12345/start", {})
+        return hub
+
+    return start
 
 
 @pytest.fixture

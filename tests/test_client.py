@@ -7,8 +7,7 @@ from datetime import UTC, datetime
 import jwt
 import pytest
 from false_hub import RUN, FalseHub, event, goodbye
-from load import admin_token, asker
-from railway import chart
+from load import admin_token
 from websockets.asyncio.client import connect as plain_connect
 
 from trainhub import client as client_module
@@ -24,22 +23,6 @@ async def until(condition, seconds=20):
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.005)
-
-
-@pytest.fixture
-def start(start_hub, unused_port, mongodb_uri, database_name):
-    """Starts the hub, and starts it again, at the same address; its train stands at AAA."""
-
-    def start():
-        options = ("--mongodb-uri", mongodb_uri, "--database", database_name)
-        hub = start_hub("--port", str(unused_port), *options)
-        hub.ask = asker(hub)
-        if not hub.ask("/api/trains"):
-            hub.ask("/api/trains", chart())
-            hub.ask("/api/trains/12345/start", {})
-        return hub
-
-    return start
 
 
 def address(hub):
@@ -70,9 +53,9 @@ def texts(events):
 
 
 @pytest.mark.gen_test(timeout=60)
-async def test_kill_9_of_the_hub_loses_and_doubles_nothing(start):
+async def test_kill_9_of_the_hub_loses_and_doubles_nothing(start_again):
     """Each event once and in order, and each command once, with the hub killed under both."""
-    hub = start()
+    hub = start_again()
     heard = []
     async with (
         connect(address(hub), backoff=QUICK) as listener,
@@ -87,7 +70,7 @@ async def test_kill_9_of_the_hub_loses_and_doubles_nothing(start):
         for enough in (30, 70):
             await until(lambda enough=enough: len(heard) >= enough)
             hub.kill()
-            hub = start()
+            hub = start_again()
         results = await asyncio.gather(*asked)
         await until(lambda: len(texts(heard)) >= 120)
         logged = log_of(hub, "ANNOUNCEMENT")
@@ -97,9 +80,9 @@ async def test_kill_9_of_the_hub_loses_and_doubles_nothing(start):
 
 
 @pytest.mark.gen_test(timeout=60)
-async def test_marks_asked_while_the_hub_is_away_happen_once(start):
+async def test_marks_asked_while_the_hub_is_away_happen_once(start_again):
     """Also when the program that asked them ends: the next one asks what the storage holds."""
-    hub, storage, states = start(), {}, []
+    hub, storage, states = start_again(), {}, []
     token = token_of(hub, "T1", Role.TTE)
     options = {"token": token, "storage": storage, "backoff": QUICK}
     async with connect(address(hub), **options, on_state=states.append) as client:
@@ -114,7 +97,7 @@ async def test_marks_asked_while_the_hub_is_away_happen_once(start):
         await until(lambda: len(storage) == 3)
     ends = await asyncio.gather(*asked, return_exceptions=True)
     assert [end.code for end in ends] == ["CLOSED"] * 3
-    hub = start()
+    hub = start_again()
     async with connect(address(hub), **options) as client:
         left = [each.message["type"] for each in client.waiting]
         assert left == ["UNDO_NO_SHOW", "MARK_NO_SHOW", "MARK_BOARDED"]
@@ -126,9 +109,9 @@ async def test_marks_asked_while_the_hub_is_away_happen_once(start):
 
 
 @pytest.mark.gen_test(timeout=60)
-async def test_an_offer_on_two_devices(start):
+async def test_an_offer_on_two_devices(start_again):
     """It arrives on both, which the staff can see; the answer of one closes it on the other."""
-    hub = await asyncio.to_thread(start)
+    hub = await asyncio.to_thread(start_again)
     train, token = "/api/trains/12345", token_of(hub, "IR_10", Role.PASSENGER)
     heard = {"phone": [], "tablet": []}
     async with (
@@ -154,9 +137,9 @@ async def test_an_offer_on_two_devices(start):
 
 
 @pytest.mark.gen_test(timeout=60)
-async def test_tokens(start):
+async def test_tokens(start_again):
     """An expired one is replaced by a fresh one if there is a function, and is an error if not."""
-    hub = start()
+    hub = start_again()
     good, stale = token_of(hub, "T1", Role.TTE), expired(hub)
     fetched = [stale, good]
 
@@ -182,9 +165,9 @@ async def test_tokens(start):
 
 
 @pytest.mark.gen_test(timeout=30)
-async def test_what_the_hub_refuses_is_an_error_with_its_code(start):
+async def test_what_the_hub_refuses_is_an_error_with_its_code(start_again):
     """A command's, and a subscription's; the client goes on."""
-    hub = start()
+    hub = start_again()
     async with connect(address(hub), token=admin_token(hub)) as client:
         with pytest.raises(HubError) as refused:
             await client.command("ARRIVE", **RUN, stationCode="EEE")
@@ -198,10 +181,10 @@ async def test_what_the_hub_refuses_is_an_error_with_its_code(start):
 
 
 @pytest.mark.gen_test(timeout=30)
-async def test_a_slow_reader_misses_nothing(start, monkeypatch):
+async def test_a_slow_reader_misses_nothing(start_again, monkeypatch):
     """What does not fit into its buffer is asked for again when there is room."""
     monkeypatch.setattr(client_module, "MOST_UNREAD", 5)
-    hub = start()
+    hub = start_again()
     async with connect(address(hub), token=admin_token(hub)) as client:
         train = client.subscribe("12345", on_snapshot=lambda _: None)
         await client.command("ANNOUNCE", **RUN, text="0")
@@ -328,9 +311,9 @@ async def test_no_token_and_no_name_is_logged(caplog):
 
 
 @pytest.mark.gen_test(timeout=30)
-async def test_a_library_that_knows_nothing_of_the_hub_speaks_to_it(start):
+async def test_a_library_that_knows_nothing_of_the_hub_speaks_to_it(start_again):
     """Plain `websockets`: identify, subscribe, and hear an event."""
-    hub = start()
+    hub = start_again()
     async with plain_connect(address(hub)) as socket:
         await socket.send(json.dumps({"type": "IDENTIFY", "token": admin_token(hub)}))
         await socket.send(json.dumps({"type": "SUBSCRIBE_TRAIN", "trainNo": "12345"}))

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 from false_hub import RUN, FalseHub, event, goodbye
-from load import admin_token, asker, wait_for
+from load import admin_token, wait_for
 from playwright.sync_api import sync_playwright
-from railway import chart
 
 from trainhub.domain.model import Role
 from trainhub.identity import Tokens, load_keys
@@ -45,22 +44,6 @@ def client(node):
     bridge = Bridge(node)
     yield bridge
     bridge.end()
-
-
-@pytest.fixture
-def start(start_hub, unused_port, mongodb_uri, database_name):
-    """Starts the hub, and starts it again, at the same address; its train stands at AAA."""
-
-    def start():
-        options = ("--mongodb-uri", mongodb_uri, "--database", database_name)
-        hub = start_hub("--port", str(unused_port), *options)
-        hub.ask = asker(hub)
-        if not hub.ask("/api/trains"):
-            hub.ask("/api/trains", chart())
-            hub.ask("/api/trains/12345/start", {})
-        return hub
-
-    return start
 
 
 @pytest.fixture(scope="module")
@@ -169,16 +152,16 @@ def log_of(hub, kind):
     return [e for e in hub.ask("/api/trains/12345/events?after=0") if e["type"] == kind]
 
 
-def test_kill_9_of_the_hub_loses_and_doubles_nothing(client, start):
+def test_kill_9_of_the_hub_loses_and_doubles_nothing(client, start_again):
     """Each event once and in order, and each command once, with the hub killed under both."""
-    hub = start()
+    hub = start_again()
     client.connect(address(hub), tte(hub))
     client.call("subscribe", train="12345")
     asked = [client.command("ANNOUNCE", text=str(number)) for number in range(120)]
     for enough in (30, 70):
         client.wait(lambda enough=enough: len(client.events("ANNOUNCEMENT")) >= enough)
         hub.kill()
-        hub = start()
+        hub = start_again()
     results = [each()["result"] for each in asked]
     client.wait(lambda: len(client.events("ANNOUNCEMENT")) >= 120)
     heard, logged = client.events("ANNOUNCEMENT"), log_of(hub, "ANNOUNCEMENT")
@@ -188,24 +171,24 @@ def test_kill_9_of_the_hub_loses_and_doubles_nothing(client, start):
     assert len(client.of("answer")) == 120  # each promise ended once
 
 
-def test_marks_asked_while_the_hub_is_away_happen_once_and_in_order(client, start):
+def test_marks_asked_while_the_hub_is_away_happen_once_and_in_order(client, start_again):
     """They wait until it is back."""
-    hub = start()
+    hub = start_again()
     client.connect(address(hub), tte(hub))
     client.wait(lambda: "live" in client.states())
     hub.kill()
     client.wait(lambda: client.states()[-1] == "waiting")
     marks = ("MARK_NO_SHOW", "UNDO_NO_SHOW", "MARK_BOARDED")
     asked = [client.command(mark, **MARK) for mark in marks]
-    hub = start()
+    hub = start_again()
     assert all("result" in each() for each in asked)
     kinds = ("NO_SHOW", "NO_SHOW_UNDONE", "PASSENGER_BOARDED")
     assert [len(log_of(hub, kind)) for kind in kinds] == [1, 1, 1]
 
 
-def test_what_the_hub_refuses_is_an_error_with_its_code(client, start):
+def test_what_the_hub_refuses_is_an_error_with_its_code(client, start_again):
     """A command's code, message and details, and a subscription's; the client goes on."""
-    hub = start()
+    hub = start_again()
     client.connect(address(hub), admin_token(hub))
     error = client.command("ARRIVE", stationCode="EEE")()["error"]
     assert (error["code"], error["details"]["next"]) == ("CONFLICT", "AAA")
@@ -261,9 +244,9 @@ def test_what_the_hub_would_take_later_is_asked_again_in_order(client):
     assert len({each["key"] for each in said}) == 2
 
 
-def test_a_silent_hub_is_given_up(client, start):
+def test_a_silent_hub_is_given_up(client, start_again):
     """A frozen hub keeps its sockets open: the client asks for a sign of life, and goes."""
-    hub = start()
+    hub = start_again()
     client.connect(address(hub), timing={**QUICK, "answerMs": 300})
     client.wait(lambda: "live" in client.states())
     hub.freeze()
@@ -298,9 +281,9 @@ socket.on('message', (data) => {
 """  # noqa: E501 - JavaScript has its own width
 
 
-def test_plain_ws_speaks_to_it(node, start):
+def test_plain_ws_speaks_to_it(node, start_again):
     """A library that knows nothing of the hub: identify, subscribe, and hear an event."""
-    hub = start()
+    hub = start_again()
     command = (node, "--input-type=module", "-e", PLAIN_WS, address(hub), admin_token(hub))
     done = subprocess.run(command, cwd=JS, capture_output=True, text=True, timeout=20)
     assert done.stdout.startswith("WELCOME IDENTIFIED SUBSCRIBED SNAPSHOT"), done.stderr
@@ -324,17 +307,17 @@ PLAIN_BROWSER = """
 """  # noqa: E501
 
 
-def test_chromiums_own_socket_speaks_to_it(page, start):
+def test_chromiums_own_socket_speaks_to_it(page, start_again):
     """With the token as a subprotocol, as browsers can."""
-    hub = start()
+    hub = start_again()
     page.goto(hub.url)
     seen = page.evaluate(PLAIN_BROWSER, [admin_token(hub)])
     assert seen[:4] == ["WELCOME", "IDENTIFIED", "SUBSCRIBED", "SNAPSHOT"]
 
 
-def test_the_monitor_page_follows_a_run_over_kill_9(page, start):
+def test_the_monitor_page_follows_a_run_over_kill_9(page, start_again):
     """Its list has each public event once, newest first; no complaint while the hub is there."""
-    hub = start()
+    hub = start_again()
     page.goto(hub.url)
     page.click("button:has-text('TEST EXP')")
     page.wait_for_selector(".follow:has-text('live')")
@@ -343,7 +326,7 @@ def test_the_monitor_page_follows_a_run_over_kill_9(page, start):
     assert page.complaints == []
     hub.kill()
     page.wait_for_selector(".follow:has-text('trying again')")
-    hub = start()
+    hub = start_again()
     hub.ask("/api/trains/12345/announcements", {"text": "after"})
     page.wait_for_selector(".events li:has-text('after')")
     lines = page.locator(".events li").all_inner_texts()
@@ -363,9 +346,9 @@ async ([token, backoffMs]) => {
 DAYS_MS = 2_000_000_000
 
 
-def test_a_reload_keeps_the_marks_that_wait(page, start):
+def test_a_reload_keeps_the_marks_that_wait(page, start_again):
     """Asked while the hub is away, in a page that is then reloaded: they happen once, in order."""
-    hub = start()
+    hub = start_again()
     token = tte(hub)
     page.goto(hub.url)
     # Its backoff is so long that it is not this page which asks them.
@@ -376,7 +359,7 @@ def test_a_reload_keeps_the_marks_that_wait(page, start):
     marks = ["MARK_NO_SHOW", "UNDO_NO_SHOW", "MARK_BOARDED"]
     ask = "([marks, fields]) => { for (const mark of marks) hub.command(mark, fields); }"
     page.evaluate(ask, [marks, {**RUN, **MARK}])
-    hub = start()
+    hub = start_again()
     page.reload()
     assert page.evaluate(OPEN, [token, 100]) == marks
     assert len(page.evaluate("Promise.all(ends)")) == 3
