@@ -533,6 +533,7 @@ async def test_frames_come_after_what_the_stream_still_holds(http_port, no_trace
     assert sizes == [60_000] * count + [4]
 
 
+@pytest.mark.made_up
 @pytest.mark.gen_test
 async def test_the_newest_figure_waits_for_a_slow_client(slow, connect, site):
     """Of a thousand that came while it did not read it gets the last; who reads gets each."""
@@ -569,6 +570,7 @@ async def test_a_slow_client_gets_a_planned_goodbye_after_all_that_waits(slow):
     assert messages[-1]["type"] == "GOODBYE"
 
 
+@pytest.mark.made_up
 @pytest.mark.gen_test(timeout=30)
 async def test_ten_that_do_not_read_among_a_hundred(raw, connect, slow, site):
     """The others get every event, and what is held for the ten is never more than their limit."""

@@ -30,6 +30,12 @@ class StaticFiles(Edge, tornado.web.StaticFileHandler):
             raise tornado.web.HTTPError(404, reason="there is nothing at this address")
         return super().get_absolute_path(root, path)
 
+    def get_content_type(self) -> str:
+        # Systems know .ts as anything from translations to video.
+        if (self.absolute_path or "").endswith(".ts"):
+            return "text/plain; charset=utf-8"
+        return super().get_content_type()
+
     def set_extra_headers(self, path: str) -> None:
         self.set_header("Cache-Control", "no-cache")
 
