@@ -6,6 +6,7 @@ Kept in memory alone: after a restart the apps are told of their open offers ane
 from collections.abc import Iterable
 
 from trainhub.domain.events import UpgradeClosed, UpgradeConfirmed
+from trainhub.domain.model import OfferState
 from trainhub.domain.offers import offer_id
 from trainhub.domain.train import TrainState
 from trainhub.identity import Standing
@@ -25,7 +26,7 @@ class Deliveries:
         """
         name = offer_id(state.run, seq - 1)
         offer = state.offers.get(name)
-        if offer is None or offer not in state.open_by_berth.values():
+        if offer is None or offer.state is not OfferState.OPEN:
             return
         if standing.user == offer.made.user:
             self._devices.setdefault(name, set()).add(id(device))

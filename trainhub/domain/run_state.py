@@ -48,6 +48,18 @@ class Passenger:
     boarding_changed: bool = False
     upgraded_from: str | None = None
 
+    @classmethod
+    def booked(cls, booking: Booking) -> "Passenger":
+        """The person as the chart has them, before anything happened."""
+        return cls(
+            booking.person,
+            booking,
+            booking.from_,
+            booking.status,
+            booking.coach,
+            booking.berth,
+        )
+
     @property
     def berth_key(self) -> BerthKey | None:
         if self.coach is None or self.berth is None:
@@ -243,10 +255,7 @@ class RunState:
                 self.waiting.setdefault(booking.class_, {})[booking.person] = None
 
     def _add(self, booking: Booking) -> None:
-        person = booking.person
-        passenger = Passenger(
-            person, booking, booking.from_, booking.status, booking.coach, booking.berth
-        )
+        person, passenger = booking.person, Passenger.booked(booking)
         self.passengers[person] = passenger
         self.by_pnr.setdefault(booking.pnr, []).append(person)
         self.by_user.setdefault(booking.irctc_id, []).append(person)

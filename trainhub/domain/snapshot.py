@@ -195,10 +195,7 @@ def _changed(state: RunState) -> Iterator[Passenger]:
     for persons in state.boarding_at.values():
         for person in persons:
             passenger = state.passengers[person]
-            booking = passenger.booking
-            if passenger != Passenger(
-                person, booking, booking.from_, booking.status, booking.coach, booking.berth
-            ):
+            if passenger != Passenger.booked(passenger.booking):
                 yield passenger
 
 
