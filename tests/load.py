@@ -23,7 +23,8 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 from witness import WITNESS
 
 from trainhub.domain.model import Role
-from trainhub.identity import Tokens, load_keys
+from trainhub.identity import Tokens
+from trainhub.keys import load_keys
 
 DAY = "2026-11-23"
 PEOPLE = 60

@@ -13,7 +13,8 @@ from websockets.asyncio.client import connect as plain_connect
 from trainhub import client as client_module
 from trainhub.client import HubError, connect
 from trainhub.domain.model import Role
-from trainhub.identity import Tokens, load_keys
+from trainhub.identity import Tokens
+from trainhub.keys import load_keys
 
 QUICK = 0.01, 0.1
 MARK = {"pnr": "4512345601", "index": 1}

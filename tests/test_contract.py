@@ -3,6 +3,7 @@
 import copy
 import json
 import re
+import time
 import urllib.error
 import urllib.request
 from contextlib import ExitStack
@@ -22,14 +23,15 @@ from trainhub.domain import errors
 from trainhub.domain.commands import COMMANDS
 from trainhub.domain.events import EVENTS
 from trainhub.domain.model import Role
-from trainhub.identity import Tokens, load_keys
+from trainhub.identity import Tokens
+from trainhub.keys import load_keys
 from trainhub.protocol import _MESSAGES
+from trainhub.revocations import revoke_user
 from trainhub.web import rest, websocket
 
 # What the contract says and the hub does not do yet; to be emptied as it comes.
 LATER = {
     ("status", 429),
-    *(("close", code) for code in (4403,)),
 }
 # What no test can bring about from outside a hub that works: its own faults.
 FROM_INSIDE = {("status", 500)}
@@ -114,8 +116,8 @@ def test_every_message_is_there():
     later = {name for way, name in LATER if way == "heard"}
     assert contract.sent_by("receive") - later == _MESSAGES.keys() - later
     answers = {
-        *("WELCOME", "GOODBYE", "IDENTIFIED", "SUBSCRIBED", "UNSUBSCRIBED", "PONG", "DONE"),
-        *("ERROR", "SNAPSHOT", "BOARDING_UPDATE", "PRESENCE"),
+        *("WELCOME", "GOODBYE", "IDENTIFIED", "LOGGED_OUT", "SUBSCRIBED", "UNSUBSCRIBED"),
+        *("PONG", "DONE", "ERROR", "SNAPSHOT", "BOARDING_UPDATE", "PRESENCE"),
     }
     assert contract.sent_by("send") == EVENTS.keys() | answers
 
@@ -421,8 +423,12 @@ def test_one_of_everything(start_hub):
             pass
         answer = refused.value.response
         WITNESS.answered("GET", "/ws", answer.status_code, json.loads(answer.body))
+        revoke_user(hub.folder / "revoked.json", "IR_10", time.time())
+        with pytest.raises(ConnectionClosed, match="4403"):
+            passenger.listen_on()
+        assert visitor.say("LOGOUT")["type"] == "LOGGED_OUT"
         hub.process.terminate()
-        for each in (visitor, passenger, nobody):
+        for each in (visitor, nobody):
             with pytest.raises(ConnectionClosed, match="1001"):
                 each.listen_on()
     assert hub.wait() == 0

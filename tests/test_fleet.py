@@ -20,7 +20,8 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from trainhub.domain.model import Role
-from trainhub.identity import Tokens, load_keys
+from trainhub.identity import Tokens
+from trainhub.keys import load_keys
 from trainhub.timetable import DEMO_TIMETABLE, make_chart, read_timetable
 
 TRAINS, PEOPLE = 1_000, 20

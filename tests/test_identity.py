@@ -1,35 +1,34 @@
-"""trainhub/identity.py: only a token of this hub says who somebody is."""
+"""trainhub/identity.py: only a token that the hub believes says who somebody is."""
 
 import base64
+import hmac
 import json
-import stat
 import time
+from dataclasses import replace
 from datetime import timedelta
 
 import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from hypothesis import example, given
 from hypothesis import strategies as st
 from railway import RUN
 
-from trainhub.domain import commands as c
-from trainhub.domain.errors import BadToken, Forbidden, NotIdentified
-from trainhub.domain.model import Role, RunKey
+from trainhub.domain.errors import BadToken
+from trainhub.domain.model import Role
 from trainhub.identity import (
     ALL_TRAINS,
     ANONYMOUS,
     LEEWAY,
-    MAY,
     Identity,
     Standing,
     Tokens,
-    load_keys,
-    require,
-    require_own,
-    require_role,
+    TrustFiles,
+    id_and_end,
 )
+from trainhub.keys import Key, Keys, add_key, drop_key, load_keys
+from trainhub.revocations import Revocations, revoke_token, revoke_user
 
 SECRET = "the hub's own secret, long enough for HMAC with SHA-256 and SHA-512 too"
 OTHER = "another hub's secret, long enough for HMAC with SHA-256 and SHA-512 too"
@@ -189,77 +188,237 @@ def test_a_token_covers_the_trains_and_runs_it_names(trains, covered):
     assert ANONYMOUS.standing(RUN) == Standing(None, None)
 
 
-def test_every_command_says_who_may_give_it():
-    """A command without a line in the table could be given by nobody, or by all."""
-    assert MAY.keys() == set(c.COMMANDS.values())
-    own = {c.CancelJourney, c.ChangeBoarding, c.AcceptOffer, c.DenyOffer}
-    assert {each for each, roles in MAY.items() if Role.PASSENGER in roles} == own
+# --- others' keys -------------------------------------------------------------------------------
+
+RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+EC = ec.generate_private_key(ec.SECP256R1())
+OTHERS = Keys({"r": Key("RS256", RSA.public_key()), "e": Key("ES256", EC.public_key())})
+PEM = Keys(nameless=Key("RS256", RSA.public_key()))
 
 
-def test_a_passenger_speaks_for_their_own_people():
-    """FORBIDDEN for somebody else's, and for one who is not there: that tells nobody who is."""
-    passenger = Identity("IR_1", Role.PASSENGER, frozenset({"12345"}))
-    require_own(passenger, "IR_1")
-    for owner in ("IR_2", "ir_1", "", None):
-        with pytest.raises(Forbidden):
-            require_own(passenger, owner)
-    for role in set(Role) - {Role.PASSENGER}:
-        require_own(Identity("T1", role), "IR_2")
-        require_own(Identity("T1", role), None)
+def hand_signed(header, claims, secret):
+    """A token with HMAC, whatever its header says; libraries refuse to make some of these."""
+    head = f"{part(header)}.{part(claims)}"
+    digest = hmac.digest(secret, head.encode(), "sha256")
+    return f"{head}.{base64.urlsafe_b64encode(digest).decode().rstrip('=')}"
 
 
-@pytest.mark.parametrize("command", MAY, ids=lambda each: each.__name__)
-@pytest.mark.parametrize("role", Role)
-def test_a_command_asks_for_its_role_and_its_run(command, role):
-    """FORBIDDEN without the role, FORBIDDEN on another's run, NOT_IDENTIFIED without a token."""
-    here = Identity("U1", role, frozenset({"12345"}))
-    if role in MAY[command]:
-        require(here, command, RUN)
-    else:
-        with pytest.raises(Forbidden, match="may"):
-            require(here, command, RUN)
-    with pytest.raises(Forbidden):
-        require(here, command, RunKey("54321/2026-11-23"))
-    with pytest.raises(NotIdentified):
-        require(ANONYMOUS, command, RUN)
+def pem_of(key):
+    return key.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
 
 
-def test_a_role_is_asked_for_with_those_that_have_it():
-    """An error says in words what to do."""
-    require_role(Identity("U1", Role.ADMIN), frozenset({Role.ADMIN}))
-    with pytest.raises(Forbidden, match="ADMIN, TTE may"):
-        require_role(Identity("U1", Role.PASSENGER), frozenset({Role.TTE, Role.ADMIN}))
-    with pytest.raises(NotIdentified, match="IDENTIFY"):
-        require_role(ANONYMOUS, frozenset(Role))
+def test_a_token_of_another_s_key_is_believed():
+    """RS256 and ES256, by key id, or by the only key there is for tokens that name none of ours."""
+    tokens = Tokens({"k1": SECRET}, OTHERS)
+    assert tokens.identify(sign(GOOD, RSA, "RS256", kid="r")).user == "T1"
+    assert tokens.identify(sign(GOOD, EC, "ES256", kid="e")).user == "T1"
+    assert tokens.identify(sign(GOOD)).user == "T1"
+    nameless = Tokens({"k1": SECRET}, PEM)
+    assert nameless.identify(sign(GOOD, RSA, "RS256", kid="2026-11")).user == "T1"
+    assert nameless.identify(jwt.encode(GOOD, RSA, algorithm="RS256")).user == "T1"
 
 
-def test_the_key_is_made_once_and_for_its_owner_only(tmp_path):
-    """Mode 0600 from the first byte, and the same key at every start after."""
-    path = tmp_path / "keys.json"
-    keys = load_keys(path)
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert load_keys(path) == keys
-    assert [path.name] == [each.name for each in tmp_path.iterdir()]
-    (secret,) = keys.values()
-    assert len(secret) >= 43  # 32 random bytes in base64: what HS256 can use
-    token = Tokens(keys).issue("T1", Role.TTE, ["1"])
-    assert Tokens(load_keys(path)).identify(token).user == "T1"
+def confused():
+    """Tokens that try to have one kind of key taken for another."""
+    der = RSA.public_key().public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    admin = changed(role="ADMIN")
+    hs = {"alg": "HS256", "typ": "JWT"}
+    return {
+        "HMAC with the public PEM": hand_signed({**hs, "kid": "r"}, admin, pem_of(RSA)),
+        "HMAC with the PEM, stripped": hand_signed({**hs, "kid": "r"}, admin, pem_of(RSA).strip()),
+        "HMAC with the public DER": hand_signed({**hs, "kid": "r"}, admin, der),
+        "HMAC with the EC PEM": hand_signed({**hs, "kid": "e"}, admin, pem_of(EC)),
+        "HMAC that says RS256": hand_signed({"alg": "RS256", "kid": "r"}, admin, pem_of(RSA)),
+        "HMAC without a kid": hand_signed(hs, admin, pem_of(RSA)),
+        "HMAC with nothing": hand_signed({**hs, "kid": "r"}, admin, b""),
+        "HS256 under our kid with their PEM": hand_signed({**hs, "kid": "k1"}, admin, pem_of(RSA)),
+        "RS256 under our kid": sign(admin, RSA, "RS256", kid="k1"),
+        "ES256 under the RSA kid": sign(admin, EC, "ES256", kid="r"),
+        "RS256 under the EC kid": sign(admin, RSA, "RS256", kid="e"),
+        "RS512": sign(admin, RSA, "RS512", kid="r"),
+        "PS256": sign(admin, RSA, "PS256", kid="r"),
+        "another RSA key": sign(
+            admin, rsa.generate_private_key(public_exponent=65537, key_size=2048), "RS256", kid="r"
+        ),
+        "our secret under their kid": sign(admin, SECRET, kid="r"),
+        "none under their kid": f"{part({'alg': 'none', 'kid': 'r'})}.{part(admin)}.",
+    }
 
 
-def test_two_hubs_have_two_keys(tmp_path):
-    """A token of one hub is nothing to another, though both made their key themselves."""
-    one, two = (Tokens(load_keys(tmp_path / name)) for name in ("a.json", "b.json"))
-    with pytest.raises(BadToken):
-        two.identify(one.issue("T1", Role.ADMIN, ["*"]))
+@pytest.mark.parametrize(("way", "token"), confused().items(), ids=lambda value: str(value)[:32])
+def test_a_key_is_never_taken_for_another_kind(way, token):
+    """The algorithm is the key's, whatever a token says; nobody becomes ADMIN by a public key."""
+    for others in (OTHERS, PEM):
+        if others is PEM and way == "RS256 under the EC kid":
+            continue  # there it is signed by the one key that there is
+        with pytest.raises(BadToken, match="not one of this hub's"):
+            Tokens({"k1": SECRET}, others).identify(token)
+
+
+# --- audience and issuer ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"{", b"[]", b"{}", b'"k"', b"null", b"\xff", b'{"k1": 5}', b'{"k1": ""}']
+    ("claims", "good"),
+    [
+        ({"aud": "hub", "iss": "rail"}, True),
+        ({"aud": ["app", "hub"], "iss": "rail"}, True),
+        ({"aud": "app", "iss": "rail"}, False),
+        ({"aud": ["app"], "iss": "rail"}, False),
+        ({"aud": [], "iss": "rail"}, False),
+        ({"aud": ["hub", 7], "iss": "rail"}, False),
+        ({"aud": {"hub": 1}, "iss": "rail"}, False),
+        ({"iss": "rail"}, False),
+        ({"aud": "hub", "iss": "other"}, False),
+        ({"aud": "hub", "iss": ["rail"]}, False),
+        ({"aud": "hub"}, False),
+        ({"aud": "Hub", "iss": "rail"}, False),
+    ],
+    ids=repr,
 )
-def test_a_broken_key_file_is_never_written_over(tmp_path, content):
-    """One line that says what to do: the keys may be on a backup, and all tokens depend on them."""
-    path = tmp_path / "keys.json"
-    path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"keys\.json does not hold the hub's keys: restore it"):
-        load_keys(path)
-    assert path.read_bytes() == content
+def test_an_audience_and_an_issuer_are_asked_for_where_they_are_set(claims, good):
+    """A token for another service is none for this hub, though the same key has signed it."""
+    tokens = Tokens({"k1": SECRET}, audience="hub", issuer="rail")
+    token = hand_signed({"alg": "HS256", "kid": "k1"}, changed(**claims), SECRET.encode())
+    if good:
+        assert tokens.identify(token).user == "T1"
+    else:
+        with pytest.raises(BadToken):
+            tokens.identify(token)
+    assert TOKENS.identify(token).user == "T1"
+
+
+def test_own_tokens_name_what_the_hub_asks_for():
+    """`run.py token` makes one that the hub of the same settings takes."""
+    tokens = Tokens({"k1": SECRET}, audience="hub", issuer="rail")
+    assert tokens.identify(tokens.issue("T1", Role.TTE, ["1"])).user == "T1"
+    with pytest.raises(BadToken, match="for another service"):
+        Tokens({"k1": SECRET}, audience="app", issuer="rail").identify(
+            tokens.issue("T1", Role.TTE, ["1"])
+        )
+
+
+# --- taken back ---------------------------------------------------------------------------------
+
+
+def test_a_revoked_token_is_believed_no_more():
+    """That one alone, at the door and of whoever has identified with it."""
+    lost, other = (TOKENS.issue("T1", Role.TTE, ["1"]) for _ in range(2))
+    tokens = Tokens({"k1": SECRET})
+    who = tokens.identify(lost)
+    assert tokens.objection(who) is None
+    name, ends = id_and_end(lost)
+    tokens.believe({"k1": SECRET}, Keys(), Revocations(tokens={name: ends}))
+    with pytest.raises(BadToken, match="revoked: get a new one"):
+        tokens.identify(lost)
+    assert "revoked" in tokens.objection(who)
+    assert tokens.identify(other).user == "T1"
+
+
+def test_a_revoked_user_needs_a_newer_token():
+    """All that a user had is taken back; what is issued later is good."""
+    now = time.time()
+    tokens = Tokens({"k1": SECRET}, revoked=Revocations(users={"T1": now}))
+    for issued in ({"iat": now - 60}, {"iat": now}, {}, {"iat": None}):
+        with pytest.raises(BadToken, match="revoked"):
+            tokens.identify(sign(changed(**issued)))
+    assert tokens.identify(sign(changed(iat=now + 0.5))).user == "T1"
+    assert tokens.identify(sign(changed(sub="T2"))).user == "T2"
+
+
+def test_whose_key_is_dropped_is_believed_no_more():
+    """A key that leaked is dropped, and with it whoever came in by it."""
+    tokens = Tokens({"k1": SECRET, "k2": OTHER}, OTHERS)
+    old = tokens.identify(sign(GOOD))
+    new = tokens.identify(sign(GOOD, OTHER, kid="k2"))
+    theirs = tokens.identify(sign(GOOD, RSA, "RS256", kid="r"))
+    tokens.believe({"k2": OTHER}, Keys({"e": Key("ES256", EC.public_key())}), Revocations())
+    assert tokens.objection(new) is None
+    assert "revoked" in tokens.objection(old)
+    assert "revoked" in tokens.objection(theirs)
+
+
+def test_a_token_ends_for_whoever_has_identified_with_it():
+    """As at the door: half a minute after its `exp`."""
+    now = int(time.time())
+    who = TOKENS.identify(sign(changed(exp=now - 5)))
+    assert TOKENS.objection(who) is None
+    over = replace(who, source=replace(who.source, expires=now - LEEWAY.total_seconds() - 1))
+    assert "expired" in TOKENS.objection(over)
+
+
+def test_nobody_and_the_hub_s_own_hand_need_no_token():
+    """There is nothing to take back."""
+    assert TOKENS.objection(ANONYMOUS) is None
+    assert TOKENS.objection(Identity("operator", Role.ADMIN, frozenset({"*"}))) is None
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        *("", "x", "a.b.c", jwt.encode({}, SECRET, headers={"kid": "k1"})),
+        sign(changed(exp="soon", jti="t")),
+        sign(changed(exp=10**400, jti="t")),
+        sign(GOOD),
+    ],
+)
+def test_what_cannot_be_taken_back_is_said(token):
+    """Without an id or an end there is nothing to write down."""
+    with pytest.raises(BadToken, match="no token with an id"):
+        id_and_end(token)
+
+
+def test_an_end_beyond_all_numbers_is_refused():
+    """`exp` is a number that a clock can come to."""
+    with pytest.raises(BadToken):
+        TOKENS.identify(sign(changed(exp=10**400)))
+
+
+# --- the files ----------------------------------------------------------------------------------
+
+
+def test_files_that_change_are_read_again(tmp_path):
+    """Keys, revocations and public keys, each by itself; nothing else is a change."""
+    public = tmp_path / "public.pem"
+    public.write_bytes(pem_of(RSA))
+    files = TrustFiles(tmp_path, public)
+    tokens = Tokens(*files.read())
+    assert not files.changed()
+    first = tokens.issue("T1", Role.TTE, ["1"])
+    ((kid, _),) = load_keys(tmp_path / "keys.json").items()
+
+    def believed(token):
+        assert files.changed()
+        assert not files.changed()
+        tokens.believe(*files.read())
+        try:
+            return tokens.identify(token).user
+        except BadToken:
+            return None
+
+    add_key(tmp_path / "keys.json")
+    assert believed(first) == "T1"
+    second = tokens.issue("T1", Role.TTE, ["1"])
+    drop_key(tmp_path / "keys.json", kid)
+    assert believed(first) is None
+    revoke_token(tmp_path / "revoked.json", *id_and_end(second), now=time.time())
+    assert believed(second) is None
+    revoke_user(tmp_path / "revoked.json", "U1", time.time())
+    assert believed(sign(changed(sub="U1"), RSA, "RS256", kid="x")) is None
+    assert tokens.identify(sign(GOOD, RSA, "RS256", kid="x")).user == "T1"
+    public.write_bytes(pem_of(EC))
+    assert believed(sign(GOOD, RSA, "RS256", kid="x")) is None
+    assert tokens.identify(sign(GOOD, EC, "ES256", kid="x")).user == "T1"
+
+
+def test_keys_that_are_gone_are_not_made_anew_while_the_hub_runs(tmp_path):
+    """They may be on their way back from a backup: what was believed stays."""
+    files = TrustFiles(tmp_path, None)
+    (tmp_path / "keys.json").unlink()
+    assert files.changed()
+    with pytest.raises(FileNotFoundError):
+        files.read()

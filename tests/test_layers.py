@@ -13,21 +13,22 @@ ROOT = Path(__file__).parents[1]
 LAYERS = (
     ("run",),
     ("trainhub.server",),
+    ("trainhub.admin",),
     ("trainhub.web", "trainhub.adapters"),
     ("trainhub.demo", "trainhub.session", "trainhub.charts"),
     ("trainhub.hub",),
     ("trainhub.subscriptions", "trainhub.deliveries"),
     ("trainhub.rooms", "trainhub.documents", "trainhub.answers", "trainhub.retention"),
-    ("trainhub.presence",),
+    ("trainhub.presence", "trainhub.permissions"),
     (
         "trainhub.protocol",
         "trainhub.history",
-        "trainhub.identity",
         "trainhub.write_buffer",
         "trainhub.notifications",
     ),
-    ("trainhub.log",),
-    ("trainhub.journal",),
+    ("trainhub.log", "trainhub.identity"),
+    ("trainhub.journal", "trainhub.revocations"),
+    ("trainhub.keys", "trainhub.file_watch"),
     ("trainhub.settings", "trainhub.timetable", "trainhub.client"),
     ("trainhub.domain",),
     ("trainhub",),  # its __init__: the version
@@ -41,6 +42,8 @@ ONLY = {
         "trainhub.write_buffer",
         "trainhub.domain",
     },
+    "trainhub.keys": set(),
+    "trainhub.file_watch": set(),
     "trainhub.client": set(),  # it is an app's own, as well as the demo's
     "trainhub.settings": {"trainhub"},
     "trainhub.timetable": {"trainhub"},
@@ -55,6 +58,7 @@ EDGES = {
     "bson": {"trainhub.adapters"},
     "sqlite3": {"trainhub.adapters"},
     "websockets": {"trainhub.client"},
+    "jwt": {"trainhub.identity", "trainhub.keys"},
 }
 
 

@@ -269,7 +269,7 @@ def test_what_does_not_fit_is_refused(data, error):
 
 def test_an_unknown_type_is_told_the_known_ones():
     """An error says in words what to do."""
-    with pytest.raises(UnknownType, match=r"IDENTIFY, SUBSCRIBE_TRAIN.*ANNOUNCE"):
+    with pytest.raises(UnknownType, match=r"IDENTIFY, LOGOUT, SUBSCRIBE_TRAIN.*ANNOUNCE"):
         read_message({"type": "HELLO"})
 
 

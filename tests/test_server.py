@@ -22,7 +22,8 @@ from railway import RUN, chart, person, rac
 from witness import WITNESS
 
 from trainhub.domain.model import Role
-from trainhub.identity import Tokens, load_keys
+from trainhub.identity import Tokens
+from trainhub.keys import load_keys
 
 
 class Control:

@@ -2,12 +2,14 @@
 
 import asyncio
 import json
-from datetime import date
+import os
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from fakes import Ear, MemoryJournal, line
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from load import seeded
 from railway import MORNING, RUN, chart, person, register
 
 from trainhub.domain import commands as c
@@ -98,11 +100,13 @@ def talk(make_hub):
 
 @pytest.mark.gen_test
 async def test_identify(talk):
-    """IDENTIFIED {role, user, trains}, as the token says."""
+    """IDENTIFIED {role, user, trains, expiresAt}, as the token says."""
     client = await talk()
-    assert await client.say("IDENTIFY", token=TOKEN["TTE"]) == [
-        {"type": "IDENTIFIED", "role": "TTE", "user": "T1", "trains": ["12345"]}
-    ]
+    token = TOKENS.issue("T1", Role.TTE, ["12345"], timedelta(hours=1))
+    (answer,) = await client.say("IDENTIFY", token=token)
+    ends = datetime.fromisoformat(answer.pop("expiresAt")) - datetime.now(UTC)
+    assert answer == {"type": "IDENTIFIED", "role": "TTE", "user": "T1", "trains": ["12345"]}
+    assert timedelta(minutes=59) < ends <= timedelta(hours=1)
     assert client.session.identity.user == "T1"
 
 
@@ -123,7 +127,7 @@ async def test_a_token_that_names_many_runs_is_taken(talk):
     runs = [f"{number}/2026-11-23" for number in range(12_000, 12_064)]
     token = TOKENS.issue("T1", Role.TTE, runs)
     (answer,) = await client.say("IDENTIFY", token=token)
-    assert answer == {"type": "IDENTIFIED", "role": "TTE", "user": "T1", "trains": runs}
+    assert (answer["type"], answer["trains"]) == ("IDENTIFIED", runs)
 
 
 @pytest.mark.gen_test
@@ -476,6 +480,78 @@ async def test_from_identified_on_nothing_of_the_old_standing_is_heard(make_hub,
     heard = client.ear.heard[before:]
     after = heard[types(heard).index("IDENTIFIED") :]
     assert types(after) == ["IDENTIFIED", "SNAPSHOT", "BOARDING_UPDATE"]
+
+
+@pytest.mark.gen_test
+async def test_who_logs_out_is_nobody(talk):
+    """LOGGED_OUT, then the rooms anew as anybody sees them: no people, no staff's events."""
+    client = await talk("TTE")
+    await client.say("SUBSCRIBE_TRAIN", **HERE)
+    out, snapshot, _ = await client.say("LOGOUT")
+    assert out == {"type": "LOGGED_OUT"}
+    assert "passengers" not in snapshot["run"]
+    before = len(client.ear.heard)
+    mark = c.MarkNoShow(train_no="12345", pnr="4512345601", index=1)
+    await client.hub.execute(mark, OPERATOR)
+    await client.hub.execute(c.Announce(train_no="12345", text="hello"), OPERATOR)
+    assert types(client.ear.heard[before:]) == ["ANNOUNCEMENT"]
+    assert await client.error("START_JOURNEY", **HERE) == "NOT_IDENTIFIED"
+    assert client.session.is_idle is False
+
+
+@pytest.mark.gen_test
+async def test_who_logs_out_where_a_token_is_wanted_is_in_no_room(talk):
+    """--anonymous off: nobody listens without a token, also not whoever had one."""
+    client = await talk("TTE", anonymous=False)
+    await client.say("SUBSCRIBE_TRAIN", **HERE)
+    assert await client.say("LOGOUT") == [{"type": "LOGGED_OUT"}]
+    assert client.session.is_idle
+    assert await client.error("SUBSCRIBE_TRAIN", **HERE) == "NOT_IDENTIFIED"
+
+
+def indexes(owner):
+    """Each collection that an object holds, by name."""
+    return {name: v for name, v in vars(owner).items() if isinstance(v, dict | set | list)}
+
+
+@pytest.mark.gen_test(timeout=300)
+async def test_ten_thousand_changes_of_who_one_is_leave_nothing(make_hub):
+    """IDENTIFY again, LOGOUT, subscribe again, go: one routine leaves every index."""
+    seed, chance = seeded()
+    print(f"SEED={seed}")
+    hub = await running(make_hub(), "2026-11-23", "2026-11-24")
+    days = ("2026-11-23", "2026-11-24")
+    clients = [Talk(hub) for _ in range(10)]
+    for _ in range(int(os.environ.get("CYCLES", "10000"))):
+        place = chance.randrange(len(clients))
+        client = clients[place]
+        client.ear.writes.clear()
+        await client.say("IDENTIFY", token=TOKEN[chance.choice(list(TOKEN))])
+        train = {"trainNo": "12345", "startDate": chance.choice(days)}
+        await client.say("SUBSCRIBE_TRAIN", **train)
+        match chance.randrange(5):
+            case 0:
+                await client.say("LOGOUT")
+            case 1:
+                await client.say("SUBSCRIBE_TRAIN", **train)
+            case 2:
+                await client.say("UNSUBSCRIBE_TRAIN", **train)
+            case 3:
+                client.session.close()
+                clients[place] = Talk(hub)
+        there = {each.ear for each in clients}
+        room = hub.rooms._table.get(f"12345/{train['startDate']}")
+        assert room is None or room.listeners.keys() <= there
+        assert room is None or room.staff.keys() <= room.listeners.keys()
+    for client in clients:
+        client.session.close()
+    hub.rooms.presence.news(lambda run: ())
+    rooms = hub.rooms
+    assert (rooms._table, rooms._rooms_of, rooms._outgoing) == ({}, {}, {})
+    ears = {client.ear for client in clients}
+    for owner in (hub, rooms, rooms.presence, hub.deliveries, hub.subscriptions):
+        for name, index in indexes(owner).items():
+            assert not ears & {each for each in index if isinstance(each, Ear)}, name
 
 
 @pytest.mark.gen_test

@@ -74,7 +74,7 @@ PERSONS = {
 STAFFS, OWN = {"BERTH_VACATED", "UPGRADE_PENDING"}, {"UPGRADE_OFFER", "CO_PASSENGER_CHANGED"}
 NAME = {cls: name for name, cls in EVENTS.items()}
 ANSWER = {"PING": "PONG", "IDENTIFY": "IDENTIFIED", "SUBSCRIBE_TRAIN": "SUBSCRIBED"}
-ANSWER |= {"UNSUBSCRIBE_TRAIN": "UNSUBSCRIBED"}
+ANSWER |= {"UNSUBSCRIBE_TRAIN": "UNSUBSCRIBED", "LOGOUT": "LOGGED_OUT"}
 ANSWERS = {*ANSWER.values(), "DONE", "ERROR"}
 # What happened in all the walks together.
 SEEN = Counter()
@@ -127,6 +127,9 @@ class Client:
             self.answers.append(message)
         if kind == "IDENTIFIED":
             self.role, self.user, self.trains = HOLDERS[self.token]
+            self.rooms.clear()
+        elif kind == "LOGGED_OUT":
+            self.role, self.user, self.trains = None, None, frozenset()
             self.rooms.clear()
         elif kind == "SUBSCRIBED":
             assert message["recovered"] or message["seq"] <= self.last_seq(run)
@@ -207,6 +210,8 @@ class Client:
         elif kind == "IDENTIFY":
             expected = "TOO_MANY_ROOMS" if self.token in HOLDERS else "BAD_TOKEN"
             assert code == expected
+        elif kind == "LOGOUT":
+            assert code == "TOO_MANY_ROOMS"
         elif kind == "SUBSCRIBE_TRAIN":
             assert code in ("UNKNOWN_TRAIN", "AMBIGUOUS_RUN", "TOO_MANY_ROOMS")
             full = rooms >= PASSENGER_ROOMS and self.role in (None, "PASSENGER")
@@ -251,6 +256,7 @@ def message(kind, *parts, **fields):
 sound = st.one_of(
     message("PING"),
     message("IDENTIFY", token=st.sampled_from([*HOLDERS, *HOLDERS, *BAD_TOKENS])),
+    message("LOGOUT"),
     message("SUBSCRIBE_TRAIN", trains),
     message("SUBSCRIBE_TRAIN", trains, since=sinces),
     message("SUBSCRIBE_TRAIN", trains, since=sinces),
@@ -343,6 +349,12 @@ class Conversations(RuleBasedStateMachine):
     def become(self, place, token):
         """A client in its rooms becomes somebody else, or would."""
         self.say(place, {"type": "IDENTIFY", "token": token})
+
+    @rule(place=which)
+    @precondition(lambda self: self.clients)
+    def log_out(self, place):
+        """A client in its rooms becomes nobody."""
+        self.say(place, {"type": "LOGOUT"})
 
     @rule(said=st.lists(st.tuples(which, sound), min_size=1, max_size=4), gone=st.none() | which)
     @precondition(lambda self: self.clients)
@@ -523,7 +535,12 @@ class TestConversations(Conversations.TestCase):
         # Nearly all of it came up, or the rest says little. Chance may miss a few.
         names = [
             *("held", "recovered", "closed while it was answered", "IDENTIFY: done"),
-            *("IDENTIFY: BAD_TOKEN", "SUBSCRIBE_TRAIN: done", "SUBSCRIBE_TRAIN: TOO_MANY_ROOMS"),
+            *(
+                "IDENTIFY: BAD_TOKEN",
+                "LOGOUT: done",
+                "SUBSCRIBE_TRAIN: done",
+                "SUBSCRIBE_TRAIN: TOO_MANY_ROOMS",
+            ),
             *("SUBSCRIBE_TRAIN: UNKNOWN_TRAIN", "UNSUBSCRIBE_TRAIN: done", "ANNOUNCE: done"),
             *("ANNOUNCE: FORBIDDEN", "ANNOUNCE: NOT_IDENTIFIED", "heard NO_SHOW"),
             *("heard UPGRADE_OFFER", "heard BERTH_VACATED", "IDENTIFY: TOO_MANY_ROOMS"),

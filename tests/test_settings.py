@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainhub import __version__
-from trainhub.settings import BadSettings, Settings, TokenRequest, read_settings
+from trainhub.settings import BadSettings, Settings, read_settings
 
 # Every setting but --demo: three texts that are good for it, and what the last of them is read as.
 TEXTS = {
@@ -20,6 +20,9 @@ TEXTS = {
     "database": ("a", "b", "c", "c"),
     "charts": ("a", "b", "c", Path("c")),
     "anonymous": ("on", "on", "off", False),
+    "public_keys": ("a.pem", "b.pem", "c.json", Path("c.json")),
+    "token_audience": ("a", "b", "c", "c"),
+    "token_issuer": ("a", "b", "c", "c"),
     "max_connections": ("1", "1000000", "7", 7),
     "max_connections_per_address": ("1", "2", "7", 7),
     "max_unsent_bytes": ("1024", "2048", "4096", 4096),
@@ -138,13 +141,6 @@ def test_a_missing_env_file_is_no_error(tmp_path):
         (["--po", "1"], "unrecognized arguments: --po 1"),
         (["start"], "unrecognized arguments: start"),
         (["--address", ""], "--address"),
-        (["token"], "the following arguments are required: --role, --user, --train"),
-        (["token", "--role", "BOSS", "--user", "x", "--train", "1"], "PASSENGER, TTE, ADMIN"),
-        (["token", "--role", "TTE", "--user", " ", "--train", "1"], "--user"),
-        (["token", "--role", "TTE", "--user", "x", "--train", " , "], "--train"),
-        (["token", "--role", "TTE", "--user", "x", "--train", "1", "--hours", "0"], "--hours"),
-        (["token", "--role", "TTE", "--user", "x", "--train", "1", "--hours", "x"], "--hours"),
-        (["token", "--role", "TTE", "--user", "x", "--train", "1", "--port", "1"], "--port"),
     ],
     ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else "",
 )
@@ -197,33 +193,9 @@ def test_help_and_version_are_said_and_that_is_all(read, capsys, option, said):
         assert all(flag(name) in out for name in TEXTS)
 
 
-def test_a_token_is_asked_for(read):
-    """run.py token --role TTE --user T17 --train 12345[,…] [--hours 12]."""
-    asked = ["token", "--role", "TTE", "--user", "T17"]
-    assert read(*asked, "--train", "12345") == TokenRequest(
-        role="TTE", user="T17", trains=("12345",), hours=12.0, data_dir=Path("data")
-    )
-    several = read(*asked, "--train", "12345, 54321/2026-11-23,", "--hours", "0.5")
-    assert several.trains == ("12345", "54321/2026-11-23")
-    assert several.hours == 0.5
-    assert read(*asked, "--train", "*").trains == ("*",)
-
-
-def test_a_token_s_folder_is_the_hub_s(read):
-    """A token is signed with the hub's key, wherever its data folder was named."""
-    asked = ["token", "--role", "TTE", "--user", "T17", "--train", "1"]
-    key = "TRAINHUB_DATA_DIR"
-    assert read(*asked, lines=[f"{key}=/f"]).data_dir == Path("/f")
-    assert read(*asked, environment={key: "/e"}, lines=[f"{key}=/f"]).data_dir == Path("/e")
-    both = read(*asked, "--data-dir", "/c", environment={key: "/e"})
-    assert both.data_dir == Path("/c")
-    # What concerns the hub alone is not looked at.
-    assert read(*asked, environment={"TRAINHUB_PORT": "x"}).role == "TTE"
-
-
 @given(st.lists(st.text(max_size=20), max_size=4))
 def test_any_command_line_is_settings_or_one_line(arguments):
     """No option brings a traceback: it is settings, or a BadSettings."""
     with contextlib.suppress(BadSettings):
         asked = read_settings(arguments, {}, Path("/nowhere"))
-        assert isinstance(asked, Settings | TokenRequest)
+        assert isinstance(asked, Settings)

@@ -28,9 +28,10 @@ from trainhub.domain.model import RunKey, RunStatus, person_key, run_key
 from trainhub.domain.snapshot import Snapshot, resume, take
 from trainhub.domain.train import TrainState, fold
 from trainhub.history import History
-from trainhub.identity import Identity, require, require_own
+from trainhub.identity import Identity
 from trainhub.journal import Batch, Journal, JournalFailed, Record, Retired
 from trainhub.log import LIMIT, Log, Reader
+from trainhub.permissions import MAY, require_relation, require_role
 from trainhub.protocol import error_fields, run_fields
 from trainhub.retention import KEPT, Retention
 from trainhub.rooms import Rooms
@@ -213,9 +214,11 @@ class Hub:
         await self.log.append()
 
     def _run_of(self, command: c.Command, identity: Identity) -> TrainState:
+        # Before it is looked for: whoever may not ask is not told what there is.
+        require_role(identity, MAY[type(command)])
         if isinstance(command, c.RegisterTrain):
             run = command.chart.run
-            require(identity, type(command), run)
+            require_relation(identity, type(command), run)
             if run in self._retired:
                 raise Conflict(f"{run} was here and has ended: a run is registered once")
             return self._runs.get(run) or TrainState(run)
@@ -225,8 +228,7 @@ class Hub:
             if isinstance(command, c.OfferCommand):
                 raise UnknownOffer("there is no offer of that id") from None
             raise
-        require(identity, type(command), state.run)
-        require_own(identity, _owner(command, state))
+        require_relation(identity, type(command), state.run, _owner(command, state))
         return state
 
     def _adopt(self, state: TrainState) -> None:

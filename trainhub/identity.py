@@ -1,56 +1,37 @@
-"""Who somebody is, from a signed token; and which command which role may give.
+"""Who somebody is, from a signed token.
 
-A token is a JWT: `sub`, `role`, `exp` and `trains`, a list of train numbers or runs, or "*".
+A token is a JWT (RFC 7519): `sub`, `role`, `exp` and `trains`, a list of train numbers or runs, or
+"*". The hub signs its own with HS256; it believes others' that are signed with RS256 or ES256.
 """
 
-import json
-import os
 import secrets
-from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import jwt
 
-from trainhub.domain import commands as c
-from trainhub.domain.errors import BadToken, Forbidden, NotIdentified
+from trainhub.domain.errors import BadToken
 from trainhub.domain.model import Role, RunKey
+from trainhub.file_watch import FileWatch
+from trainhub.keys import (
+    NO_KEYS,
+    OWN_ALGORITHM,
+    Key,
+    Keys,
+    load_keys,
+    own_keys,
+    read_keys,
+    read_public_keys,
+)
+from trainhub.revocations import NONE, Revocations, read_revocations
 
 ALL_TRAINS = "*"
+# By how much clocks may differ.
 LEEWAY = timedelta(seconds=30)
-_ALGORITHM = "HS256"
-
-_STAFF_AND_FEEDS = frozenset({Role.ADMIN, Role.SERVICE, Role.TTE})
-_STAFF = frozenset({Role.ADMIN, Role.TTE})
-
-_STAFF_AND_PASSENGER = _STAFF | {Role.PASSENGER}
-
-# Which roles may give a command, on the runs that their token covers. A passenger may speak only
-# for people of their own: `owner` tells whose person a command is about.
-MAY: dict[type[c.Command], frozenset[Role]] = {
-    c.RegisterTrain: frozenset({Role.ADMIN, Role.SERVICE}),
-    c.StartJourney: _STAFF,
-    c.CancelTrain: _STAFF,
-    c.Arrive: _STAFF_AND_FEEDS,
-    c.Depart: _STAFF_AND_FEEDS,
-    c.SkipStation: _STAFF_AND_FEEDS,
-    c.SetDelay: _STAFF_AND_FEEDS,
-    c.SetPlatform: _STAFF_AND_FEEDS,
-    c.MarkBoarded: _STAFF,
-    c.MarkNoShow: _STAFF,
-    c.UndoNoShow: _STAFF,
-    c.CancelJourney: _STAFF_AND_PASSENGER,
-    c.ChangeBoarding: _STAFF_AND_PASSENGER,
-    c.AcceptOffer: _STAFF_AND_PASSENGER,
-    c.DenyOffer: _STAFF_AND_PASSENGER,
-    c.ApproveOffer: _STAFF,
-    c.WithdrawOffer: _STAFF,
-    c.Announce: _STAFF_AND_FEEDS,
-    c.Batch: _STAFF,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +43,24 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
+class Source:
+    """The token that somebody was identified by; moments in seconds since 1970."""
+
+    key_id: object
+    token_id: str | None
+    issued: float | None
+    expires: float
+
+
+@dataclass(frozen=True, slots=True)
 class Identity:
     """Somebody, as their token says; without a token both `user` and `role` are None."""
 
     user: str | None = None
     role: Role | None = None
     trains: frozenset[str] = frozenset()
+    # None for the hub's own hand, which needs no token.
+    source: Source | None = field(default=None, compare=False, repr=False)
 
     def covers(self, run: RunKey) -> bool:
         return bool(self.trains & {ALL_TRAINS, run, run.partition("/")[0]})
@@ -79,67 +72,98 @@ class Identity:
 ANONYMOUS = Identity()
 
 
-def require(identity: Identity, command: type[c.Command], run: RunKey) -> None:
-    """Raise NotIdentified or Forbidden unless the role may give the command on that run."""
-    if identity.role is None:
-        raise NotIdentified("this needs a token: IDENTIFY first, or send Authorization: Bearer")
-    require_role(identity, MAY[command])
-    if not identity.covers(run):
-        raise Forbidden(f"the token does not cover {run}")
-
-
-def require_own(identity: Identity, owner: str | None) -> None:
-    """Raise Forbidden if a passenger speaks for somebody else, or for nobody."""
-    if identity.role is Role.PASSENGER and identity.user != owner:
-        raise Forbidden("a passenger may speak only for people booked by the same user")
-
-
-def require_role(identity: Identity, roles: frozenset[Role]) -> None:
-    if identity.role is None:
-        raise NotIdentified("this needs a token: IDENTIFY first, or send Authorization: Bearer")
-    if identity.role not in roles:
-        raise Forbidden(f"{identity.role} may not do this; {', '.join(sorted(roles))} may")
-
-
 class Tokens:
-    """Makes and reads the hub's own tokens. `keys` maps a key id to its secret; the last one signs.
+    """Makes the hub's own tokens, and reads those that it believes.
 
-    A token that names no known key, another algorithm, or no end is a BadToken.
+    `own` maps a key id to its secret; the last one signs. `others` are public keys. With an
+    `audience` or an `issuer` a token has to name it (`aud`, `iss`), and the hub's own do.
     """
 
-    def __init__(self, keys: dict[str, str]) -> None:
-        self._keys = keys
+    def __init__(
+        self,
+        own: Mapping[str, str],
+        others: Keys = NO_KEYS,
+        revoked: Revocations = NONE,
+        *,
+        audience: str | None = None,
+        issuer: str | None = None,
+    ) -> None:
+        self._audience, self._issuer = audience, issuer
+        self.believe(own, others, revoked)
+
+    def believe(self, own: Mapping[str, str], others: Keys, revoked: Revocations) -> None:
+        """From now on these keys, and not what is revoked."""
+        self._signing = list(own.items())[-1]
+        self._own, self._others, self._revoked = own_keys(own), others, revoked
 
     def issue(
         self, user: str, role: Role, trains: Sequence[str], lasts: timedelta = timedelta(hours=12)
     ) -> str:
-        kid = next(reversed(self._keys))
+        kid, secret = self._signing
+        now = time.time()
         claims = {
             "sub": user,
             "role": role.value,
             "trains": list(trains),
-            "exp": datetime.now(UTC) + lasts,
+            "iat": round(now, 3),
+            "exp": int(now + lasts.total_seconds()),
+            "jti": secrets.token_hex(8),
+            **({} if self._audience is None else {"aud": self._audience}),
+            **({} if self._issuer is None else {"iss": self._issuer}),
         }
-        return jwt.encode(claims, self._keys[kid], algorithm=_ALGORITHM, headers={"kid": kid})
+        return jwt.encode(claims, secret, algorithm=OWN_ALGORITHM, headers={"kid": kid})
 
     def identify(self, token: str) -> Identity:
+        """Who the token names. Raises BadToken, which says what to do."""
         try:
-            key = self._keys[jwt.get_unverified_header(token)["kid"]]
-            claims = jwt.decode(
-                token,
-                key,
-                algorithms=[_ALGORITHM],
-                leeway=LEEWAY,
-                options={"require": ["exp", "sub"], "verify_aud": False},
-            )
+            kid = jwt.get_unverified_header(token).get("kid")
+            identity = _identity(kid, self._claims(token, self._key(kid)))
         except jwt.ExpiredSignatureError:
-            raise BadToken("the token has expired: get a new one") from None
-        except (jwt.InvalidTokenError, KeyError, TypeError):
+            raise BadToken(EXPIRED) from None
+        except (jwt.InvalidAudienceError, jwt.InvalidIssuerError):
+            raise BadToken("the token is for another service: get one for this hub") from None
+        except (jwt.InvalidTokenError, TypeError, OverflowError):
             raise BadToken("the token is not one of this hub's: get a new one") from None
-        return _identity(claims)
+        objection = self.objection(identity)
+        if objection is not None:
+            raise BadToken(objection)
+        return identity
+
+    def objection(self, identity: Identity) -> str | None:
+        """Why somebody who was identified is not to be believed any more, or None."""
+        source = identity.source
+        if source is None:
+            return None
+        if source.expires + LEEWAY.total_seconds() <= time.time():
+            return EXPIRED
+        if self._revoked.cover(identity.user, source.token_id, source.issued):
+            return REVOKED
+        return None if self._key(source.key_id) else REVOKED
+
+    def _key(self, kid: object) -> Key | None:
+        return self._own.find(kid) or self._others.find(kid)
+
+    def _claims(self, token: str, key: Key | None) -> dict[str, Any]:
+        if key is None:
+            raise jwt.InvalidTokenError
+        claims: dict[str, Any] = jwt.decode(
+            token,
+            key.value,
+            algorithms=[key.algorithm],
+            leeway=LEEWAY,
+            audience=self._audience,
+            issuer=self._issuer,
+            # Whatever audience a token names is nobody's business where none is asked for.
+            options={"require": ["exp", "sub"], "verify_aud": self._audience is not None},
+        )
+        return claims
 
 
-def _identity(claims: dict[str, Any]) -> Identity:
+EXPIRED = "the token has expired: get a new one"
+REVOKED = "the token was revoked: get a new one"
+
+
+def _identity(kid: object, claims: dict[str, Any]) -> Identity:
     trains = claims.get("trains")
     names = [trains] if isinstance(trains, str) else trains
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
@@ -148,58 +172,48 @@ def _identity(claims: dict[str, Any]) -> Identity:
         role = Role(str(claims.get("role")))
     except ValueError:
         raise BadToken(f"the token needs a role: {', '.join(Role)}") from None
-    return Identity(claims["sub"], role, frozenset(names))
+    issued, token_id = claims.get("iat"), claims.get("jti")
+    source = Source(
+        kid if isinstance(kid, str) else None,
+        token_id if isinstance(token_id, str) else None,
+        issued if isinstance(issued, int | float) else None,
+        float(claims["exp"]),
+    )
+    return Identity(claims["sub"], role, frozenset(names), source)
 
 
-class BadKeys(ValueError):
-    """The file of the signing keys cannot be used; the message says what to do."""
+def id_and_end(token: str) -> tuple[str, float]:
+    """A token's `jti`, and when nobody takes it any more, whoever has signed it. Raises BadToken.
 
-
-def load_keys(path: Path) -> dict[str, str]:
-    """The hub's signing keys, {key id: secret}; made at the first start, readable by its owner.
-
-    Raises BadKeys; what the file holds is never written over.
+    It says so of itself: good for taking a token back, and for nothing else.
     """
     try:
-        keys = json.loads(path.read_text())
-    except FileNotFoundError:
-        _make_keys(path)
-        return load_keys(path)
-    except ValueError:
-        keys = None
-    if not isinstance(keys, dict) or not keys or not all(map(_is_key, keys.values())):
-        raise BadKeys(f"{path} does not hold the hub's keys: restore it, or remove it for new")
-    return keys
+        claims = jwt.decode(token, options={"verify_signature": False})
+        return str(claims["jti"]), float(claims["exp"]) + LEEWAY.total_seconds()
+    except (jwt.InvalidTokenError, KeyError, TypeError, ValueError, OverflowError):
+        raise BadToken("that is no token with an id (jti) and an end (exp)") from None
 
 
-def has_keys(path: Path) -> bool:
-    """Whether the file holds keys; it is never made here."""
-    try:
-        return path.is_file() and bool(load_keys(path))
-    except (BadKeys, OSError):
-        return False
+class TrustFiles:
+    """The files that say whom the hub believes; they may change while it runs."""
 
+    def __init__(self, folder: Path, public_keys: Path | None) -> None:
+        """`folder` is the data folder, where the hub's own key is made if there is none.
 
-def _make_keys(path: Path) -> None:
-    """The file is there under its name whole or not at all; if another has just made it, that."""
-    keys = {secrets.token_hex(4): secrets.token_urlsafe(48)}
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "w") as file:
-            json.dump(keys, file)
-            file.flush()
-            os.fsync(file.fileno())
-        with suppress(FileExistsError):
-            os.link(draft, path)
-    finally:
-        os.unlink(draft)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+        `public_keys` is a PEM or JWKS file of others. Raises BadKeys.
+        """
+        self._own = folder / "keys.json"
+        self._revoked = folder / "revoked.json"
+        self._others = public_keys
+        load_keys(self._own)
+        paths = (self._own, self._revoked, self._others)
+        self._watch = FileWatch(path for path in paths if path is not None)
 
+    def changed(self) -> bool:
+        """Whether there is something new to read since the last call."""
+        return self._watch.changed()
 
-def _is_key(value: object) -> bool:
-    return isinstance(value, str) and value != ""
+    def read(self) -> tuple[dict[str, str], Keys, Revocations]:
+        """What `Tokens.believe` takes. Raises BadKeys; OSError if the own keys are not there."""
+        others = NO_KEYS if self._others is None else read_public_keys(self._others)
+        return read_keys(self._own), others, read_revocations(self._revoked)

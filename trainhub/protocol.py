@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import ujson
@@ -14,6 +14,7 @@ from trainhub.domain.errors import BadMessage, HubError, UnknownType
 from trainhub.domain.events import TYPES
 from trainhub.domain.model import RunKey, normal_train_no
 from trainhub.domain.offers import run_of_offer
+from trainhub.identity import Identity
 from trainhub.journal import Record
 
 VERSION = 1
@@ -23,11 +24,18 @@ MOST_BODY_BYTES = 8 * 1024 * 1024
 LONGEST_ID = 64
 # A token that names a hundred runs is some 4 KB; HTTP's headers end at 16 KB.
 LONGEST_TOKEN = 12 * 1024
+# The last that a date can name; a token may say that it lasts longer.
+_LAST_MOMENT = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Identify:
     token: str = field(metadata={"longest": LONGEST_TOKEN})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Logout:
+    """Be nobody again, as before IDENTIFY."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,9 +73,10 @@ class Ack:
     seq: int
 
 
-Message = Identify | SubscribeTrain | UnsubscribeTrain | Ping | Ack | Command
+Message = Identify | Logout | SubscribeTrain | UnsubscribeTrain | Ping | Ack | Command
 _MESSAGES: dict[str, type[Any]] = {
     "IDENTIFY": Identify,
+    "LOGOUT": Logout,
     "SUBSCRIBE_TRAIN": SubscribeTrain,
     "UNSUBSCRIBE_TRAIN": UnsubscribeTrain,
     "PING": Ping,
@@ -180,6 +189,20 @@ def welcome(client: str, now: datetime, heartbeat_seconds: int) -> dict[str, Any
         "serverTime": now.isoformat(timespec="milliseconds"),
         "heartbeatSeconds": heartbeat_seconds,
     }
+
+
+def identified(identity: Identity) -> dict[str, Any]:
+    """Whom the hub now takes a client for, and until when."""
+    message = {
+        "type": "IDENTIFIED",
+        "role": identity.role,
+        "user": identity.user,
+        "trains": sorted(identity.trains),
+    }
+    if identity.source is not None:
+        until = datetime.fromtimestamp(min(identity.source.expires, _LAST_MOMENT), UTC)
+        message["expiresAt"] = until.isoformat(timespec="seconds")
+    return message
 
 
 def goodbye(reason: str, retry_after_ms: int) -> dict[str, Any]:

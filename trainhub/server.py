@@ -10,18 +10,17 @@ import sys
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import fields
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 from tornado.ioloop import PeriodicCallback
 from tornado.netutil import bind_sockets
 
-from trainhub import demo, notifications
+from trainhub import admin, demo, notifications
 from trainhub.adapters.data_folder import BadDataFolder, DataFolder
 from trainhub.adapters.dead_letters import DeadLetters
 from trainhub.adapters.embedded_mongod import EmbeddedMongod, MongodFailed, MongodMissing
-from trainhub.adapters.journal_check import check_journal
 from trainhub.adapters.mongo import BadUri, MongoStore
 from trainhub.adapters.outbox import Outbox
 from trainhub.adapters.sqlite_journal import SqliteJournal
@@ -30,18 +29,13 @@ from trainhub.documents import INDEXES, LASTING, changes
 from trainhub.domain.errors import Unavailable
 from trainhub.domain.model import Role
 from trainhub.hub import Clock, Hub
-from trainhub.identity import ALL_TRAINS, BadKeys, Identity, Tokens, has_keys, load_keys
+from trainhub.identity import ALL_TRAINS, Identity, Tokens, TrustFiles
 from trainhub.journal import Batch, JournalFailed, Place, Record
+from trainhub.keys import BadKeys
 from trainhub.log import Reader
 from trainhub.notifications import Job, Notifications
 from trainhub.rooms import Rooms
-from trainhub.settings import (
-    BadSettings,
-    CheckRequest,
-    Settings,
-    TokenRequest,
-    read_settings,
-)
+from trainhub.settings import BadSettings, Settings, read_settings
 from trainhub.timetable import TimetableError
 from trainhub.web.app import make_app, make_server
 from trainhub.web.base import Web
@@ -64,7 +58,7 @@ OK, BAD_START, JOURNAL_LOST = 0, 2, 3
 # Milliseconds between the calls of a timer.
 DRAIN_EVERY, FLUSH_EVERY, SAVE_EVERY, FIGURES_EVERY = 200, 100, 200, 1_000
 EXPIRE_EVERY, TIDY_EVERY, RETIRE_EVERY, FORGET_EVERY = 1_000, 1_000, 60_000, 600_000
-IDLERS_EVERY = 500
+IDLERS_EVERY, TRUST_EVERY = 500, 1_000
 # The log's readers beside the rooms, by the names under which the journal keeps their places.
 NOTIFIED, FLUSHED = "notified", "flushed"
 # Seconds at the end for what is still to be written; the rest waits in the journal.
@@ -90,12 +84,10 @@ BAD_STARTS = (
 def main(arguments: list[str]) -> int:
     """Run what the command line asks for; returns the exit code."""
     try:
+        order = admin.ORDERS.get(arguments[0]) if arguments else None
+        if order is not None:
+            return OK if order(arguments[1:]) else JOURNAL_LOST
         asked = read_settings(arguments)
-        if isinstance(asked, TokenRequest):
-            print(make_token(asked))
-            return OK
-        if isinstance(asked, CheckRequest):
-            return check(asked)
         os.umask(0o077)  # what the hub writes is its owner's
         _start_logging(asked.log_format)
         return asyncio.run(Server(asked).run())
@@ -105,28 +97,6 @@ def main(arguments: list[str]) -> int:
     except BAD_STARTS as error:
         print(f"trainhub: {error}", file=sys.stderr)
         return BAD_START
-
-
-def make_token(asked: TokenRequest) -> str:
-    folder = DataFolder(asked.data_dir)
-    folder.make()
-    tokens = Tokens(load_keys(folder.path / "keys.json"))
-    lasts = timedelta(hours=asked.hours)
-    return tokens.issue(asked.user, Role(asked.role), asked.trains, lasts)
-
-
-def check(asked: CheckRequest) -> int:
-    """Print what a data folder holds; the exit code says whether it is sound."""
-    folder = DataFolder(asked.data_dir)
-    finding = check_journal(folder.path / "journal.db")
-    if not has_keys(folder.path / "keys.json"):
-        finding.fault("keys.json does not hold the hub's keys")
-    for line in (*finding.lines, *folder.contents()):
-        print(line)
-    for fault in finding.faults:
-        print(f"FAULT: {fault}")
-    print("not sound" if finding.faults else "sound")
-    return JOURNAL_LOST if finding.faults else OK
 
 
 class Server:
@@ -169,7 +139,10 @@ class Server:
         folder = DataFolder(settings.data_dir)
         folder.hold()
         stack.callback(folder.release)
-        tokens = Tokens(load_keys(folder.path / "keys.json"))
+        trust = TrustFiles(folder.path, settings.public_keys)
+        tokens = Tokens(
+            *trust.read(), audience=settings.token_audience, issuer=settings.token_issuer
+        )
         journal = await SqliteJournal.open(folder.path / "journal.db")
         stack.push_async_callback(journal.close)
         if settings.demo:
@@ -200,7 +173,7 @@ class Server:
         await hub.tidy()
         hub.loaded = True
         await hub.expire_offers()
-        self._start_timers(stack, parts)
+        self._start_timers(stack, parts, Trust(tokens, trust))
         if settings.charts is not None:
             await load_charts(hub, OPERATOR, settings.charts)
         spare_the_loop()
@@ -272,7 +245,7 @@ class Server:
         if runs:
             log.info("%d runs taken from MongoDB into a new journal", len(runs))
 
-    def _start_timers(self, stack: AsyncExitStack, parts: Parts) -> None:
+    def _start_timers(self, stack: AsyncExitStack, parts: Parts, trust: "Trust") -> None:
         timers: list[tuple[Callable[[], Awaitable[None] | None], int]] = [
             (partial(self._work, parts.notified, parts.notifications.drain), DRAIN_EVERY),
             (partial(self._work, parts.written, parts.write_buffer.flush), FLUSH_EVERY),
@@ -283,6 +256,7 @@ class Server:
             (self.hub.retire, RETIRE_EVERY),
             (self.hub.forget, FORGET_EVERY),
             (TrainSocket.dismiss_idlers, IDLERS_EVERY),
+            (trust.uphold, TRUST_EVERY),
             (TrainSocket.beat_all, self._settings.heartbeat_seconds * 1000),
         ]
         for call, every in timers:
@@ -341,6 +315,23 @@ class Server:
         with suppress(Unavailable):
             await self.hub.save_places()
         log.info("stopped; %d documents and %d jobs wait", buffer.depth, notify.depth)
+
+
+class Trust:
+    """Whom the hub believes, as the files say now; those it believes no more are sent away."""
+
+    def __init__(self, tokens: Tokens, files: TrustFiles) -> None:
+        self._tokens = tokens
+        self._files = files
+
+    async def uphold(self) -> None:
+        if self._files.changed():
+            try:
+                self._tokens.believe(*self._files.read())
+                log.info("the keys and revoked tokens were read again")
+            except (BadKeys, OSError) as error:
+                log.error("what was believed before is still believed: %s", error)
+        await TrainSocket.dismiss_refused()
 
 
 def spare_the_loop() -> None:

@@ -26,10 +26,12 @@ from trainhub.identity import ANONYMOUS, Identity, Tokens
 from trainhub.protocol import (
     Ack,
     Identify,
+    Logout,
     Ping,
     SubscribeTrain,
     UnsubscribeTrain,
     error_fields,
+    identified,
     parse,
     read_id,
     read_message,
@@ -102,14 +104,14 @@ class Session:
         fields = {"type": "ERROR", **error_fields(error), "retryAfterMs": wait}
         self._send(fields if number is None else {**fields, "id": number})
 
-    def identify(self, token: str) -> dict[str, Any]:
-        """Become whom the token names; the fields of IDENTIFIED. Raises BadToken."""
+    def identify(self, token: str) -> None:
+        """Become whom the token names, before anything else is said. Raises BadToken."""
         self.identity = self._tokens.identify(token)
-        return {
-            "role": self.identity.role,
-            "user": self.identity.user,
-            "trains": sorted(self.identity.trains),
-        }
+        self._send(identified(self.identity))
+
+    def objection(self) -> str | None:
+        """Why the client's token is not to be believed any more, or None."""
+        return self._tokens.objection(self.identity)
 
     def close(self) -> None:
         """The client has gone: take it out of every room."""
@@ -121,16 +123,24 @@ class Session:
         answer({"type": "DONE", "result": result})
 
     async def _identify(self, message: Identify, answer: Answer) -> None:
+        identity = self._tokens.identify(message.token)
+        await self._become(identity, identified(identity), answer)
+
+    async def _logout(self, message: Logout, answer: Answer) -> None:
+        await self._become(ANONYMOUS, {"type": "LOGGED_OUT"}, answer)
+
+    async def _become(self, identity: Identity, told: dict[str, Any], answer: Answer) -> None:
+        """Be somebody else from here on. Raises TooManyRooms, and is then who it was."""
         runs = self._hub.rooms.rooms_of(self._listener)
-        most = most_rooms(self._tokens.identify(message.token))
+        most = most_rooms(identity)
         if len(runs) > most:
             raise TooManyRooms(f"as that user you may be in {most} rooms: leave some first")
-        identified = self.identify(message.token)
+        self.identity = identity
         # In the rooms it is in already it is now somebody else: it leaves them, so that it hears
         # nothing more as who it was, and comes in anew.
         self._hub.rooms.leave_all(self._listener)
-        answer({"type": "IDENTIFIED", **identified})
-        for run in runs:
+        answer(told)
+        for run in runs if self._may_subscribe else ():
             # That is the answer, whatever becomes of a room: a run may leave the hub meanwhile.
             with suppress(UnknownTrain, Unavailable):
                 state = self._hub.state(run)
@@ -138,8 +148,12 @@ class Session:
                     self._listener, self.identity, state, None, lambda _: None
                 )
 
+    @property
+    def _may_subscribe(self) -> bool:
+        return self._anonymous or self.identity.role is not None
+
     async def _subscribe(self, message: SubscribeTrain, answer: Answer) -> None:
-        if self.identity.role is None and not self._anonymous:
+        if not self._may_subscribe:
             raise NotIdentified("this hub wants a token before you subscribe: IDENTIFY first")
         state = self._hub.find(message.train_no, message.start_date, self.identity)
         await self._hub.subscriptions.join(
@@ -167,6 +181,7 @@ class Session:
 
 _ANSWERS: dict[type[Any], Callable[[Session, Any, Answer], Awaitable[None]]] = {
     Identify: Session._identify,
+    Logout: Session._logout,
     SubscribeTrain: Session._subscribe,
     UnsubscribeTrain: Session._unsubscribe,
     Ping: Session._ping,

@@ -27,6 +27,9 @@ class Settings:
     database: str = "trainhub"
     charts: Path | None = None
     anonymous: bool = True
+    public_keys: Path | None = None
+    token_audience: str | None = None
+    token_issuer: str | None = None
     max_connections: int = 10_000
     max_connections_per_address: int = 1_000
     max_unsent_bytes: int = 1 << 20
@@ -42,24 +45,6 @@ class Settings:
     demo_seed: int = 1
 
 
-@dataclass(frozen=True, kw_only=True)
-class TokenRequest:
-    """What `python run.py token` was asked for."""
-
-    role: str
-    user: str
-    trains: tuple[str, ...]
-    hours: float
-    data_dir: Path
-
-
-@dataclass(frozen=True, kw_only=True)
-class CheckRequest:
-    """What `python run.py check` was asked for."""
-
-    data_dir: Path
-
-
 def _whole(least: int, most: int) -> Any:
     def read(text: str) -> int:
         if text.isascii() and text.isdecimal() and least <= int(text) <= most:
@@ -69,7 +54,7 @@ def _whole(least: int, most: int) -> Any:
     return read
 
 
-def _number(least: float, most: float) -> Any:
+def number(least: float, most: float) -> Any:
     def read(text: str) -> float:
         try:
             value = float(text)
@@ -88,7 +73,7 @@ def _text(text: str) -> str:
     return text
 
 
-def _one_of(*words: str) -> Any:
+def one_of(*words: str) -> Any:
     def read(text: str) -> str:
         if text in words:
             return text
@@ -98,7 +83,7 @@ def _one_of(*words: str) -> Any:
 
 
 def _switch(text: str) -> bool:
-    return bool(_one_of("on", "off")(text) == "on")
+    return bool(one_of("on", "off")(text) == "on")
 
 
 # Option → how its text is read, and what it is for. The defaults stand in Settings.
@@ -110,6 +95,9 @@ _OPTIONS: dict[str, tuple[Any, str]] = {
     "database": (_text, "database name in MongoDB (trainhub)"),
     "charts": (Path, "folder of charts to load at start: NAME.json, with NAME.csv beside it"),
     "anonymous": (_switch, "on or off: may those without a token subscribe and read runs (on)"),
+    "public_keys": (Path, "PEM or JWKS file of public keys whose tokens are taken as well"),
+    "token_audience": (_text, "audience (aud) that a token has to name"),
+    "token_issuer": (_text, "issuer (iss) that a token has to name"),
     "max_connections": (_whole(1, 1_000_000), "open sockets at the most (10000)"),
     "max_connections_per_address": (
         _whole(1, 1_000_000),
@@ -133,14 +121,16 @@ _OPTIONS: dict[str, tuple[Any, str]] = {
         "seconds from ping to ping; who is silent for two is dropped (25)",
     ),
     "journal_limit": (_whole(1, 1_000_000), "MB of journal at which commands are refused (4096)"),
-    "log_format": (_one_of("text", "json"), "text or json, to stderr (text)"),
+    "log_format": (one_of("text", "json"), "text or json, to stderr (text)"),
     "timetable": (Path, "timetable file (.json or .json.gz) for the demo's trains"),
-    "demo_speed": (_number(0.1, 10_000), "seconds of the demo's clock in one real second (60)"),
+    "demo_speed": (number(0.1, 10_000), "seconds of the demo's clock in one real second (60)"),
     "demo_seed": (_whole(0, 2**31), "seed of the demo's made-up passengers and delays (1)"),
 }
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
+    """Raises BadSettings for what it cannot read, and leaves nothing to guess."""
+
     def error(self, message: str) -> NoReturn:
         raise BadSettings(f"{message} (see python run.py --help)")
 
@@ -149,26 +139,23 @@ def read_settings(
     arguments: Sequence[str],
     environment: Mapping[str, str] = os.environ,
     env_file: Path = Path(".env"),
-) -> Settings | TokenRequest | CheckRequest:
+) -> Settings:
     """What the command line asks for. Raises BadSettings; --help and --version exit."""
-    outside = _outside(environment, env_file)
-    if arguments[:1] == ["token"]:
-        return _token_request(arguments[1:], outside)
-    if arguments[:1] == ["check"]:
-        return _check_request(arguments[1:])
+    variables = outside(environment, env_file)
     given = vars(_hub_parser().parse_args(arguments))
     values = {name: value for name, value in given.items() if value is not None}
     for name, (read, _) in _OPTIONS.items():
-        text = outside.get(f"TRAINHUB_{name.upper()}")
+        text = variables.get(f"TRAINHUB_{name.upper()}")
         if name not in values and text:
             values[name] = _read(read, text, f"TRAINHUB_{name.upper()}")
-    text = outside.get("TRAINHUB_DEMO")
+    text = variables.get("TRAINHUB_DEMO")
     if "demo" not in values and text:
         values["demo"] = _read(_switch, text, "TRAINHUB_DEMO")
     return Settings(**values)
 
 
-def _outside(environment: Mapping[str, str], env_file: Path) -> dict[str, str]:
+def outside(environment: Mapping[str, str], env_file: Path) -> dict[str, str]:
+    """The variables of the environment, and before them those of .env. Raises BadSettings."""
     try:
         found = dotenv_values(env_file) if env_file.is_file() else {}
     except (OSError, UnicodeDecodeError) as error:
@@ -184,10 +171,11 @@ def _read(read: Any, text: str, name: str) -> Any:
 
 
 def _hub_parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="python run.py",
-        description="The real-time hub of a railway. `python run.py token --help` makes a "
-        "token, `python run.py check DATA_DIR` looks into a data folder.",
+        description="The real-time hub of a railway. Beside it: `python run.py token` makes a "
+        "token, `keys` changes what they are signed with, `revoke` takes one back, `check` looks "
+        "into a data folder; each has its --help.",
         epilog="Each option is also a variable TRAINHUB_…, in the environment or in .env.",
         allow_abbrev=False,
     )
@@ -198,38 +186,6 @@ def _hub_parser() -> argparse.ArgumentParser:
         "--demo", action="store_true", default=None, help="run real trains in accelerated time"
     )
     return parser
-
-
-def _token_request(arguments: Sequence[str], outside: Mapping[str, str]) -> TokenRequest:
-    parser = _Parser(
-        prog="python run.py token",
-        description="Print a signed token, and nothing else.",
-        allow_abbrev=False,
-    )
-    roles = _one_of("PASSENGER", "TTE", "ADMIN", "SERVICE")
-    parser.add_argument("--role", required=True, type=roles, help="PASSENGER, TTE, ADMIN, SERVICE")
-    parser.add_argument("--user", required=True, help="who: a passenger's irctcId, a TTE's number")
-    parser.add_argument("--train", required=True, help='12345[,12346/2026-11-23…], or "*" for all')
-    parser.add_argument("--hours", type=_number(0.01, 24 * 366), default=12.0, help="validity (12)")
-    parser.add_argument("--data-dir", type=Path, help="the hub's data folder (./data)")
-    given = parser.parse_args(arguments)
-    folder = given.data_dir or Path(outside.get("TRAINHUB_DATA_DIR") or Settings.data_dir)
-    trains = tuple(name for part in given.train.split(",") if (name := part.strip()))
-    if not trains or not given.user.strip():
-        raise BadSettings("--train and --user name at least one train and somebody")
-    return TokenRequest(
-        role=given.role, user=given.user, trains=trains, hours=given.hours, data_dir=folder
-    )
-
-
-def _check_request(arguments: Sequence[str]) -> CheckRequest:
-    parser = _Parser(
-        prog="python run.py check",
-        description="Say what a data folder holds, and whether it is sound. Changes nothing.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("data_dir", type=Path, help="a hub's data folder")
-    return CheckRequest(data_dir=parser.parse_args(arguments).data_dir)
 
 
 def _flag(name: str) -> str:

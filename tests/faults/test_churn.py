@@ -14,7 +14,8 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
 from trainhub.domain.model import Role
-from trainhub.identity import Tokens, load_keys
+from trainhub.identity import Tokens
+from trainhub.keys import load_keys
 
 RUNS, CLIENTS, KILLS = 10, 500, 2
 SECONDS = float(os.environ.get("CHURN_SECONDS", "12"))

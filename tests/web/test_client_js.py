@@ -13,7 +13,8 @@ from load import admin_token, wait_for
 from playwright.sync_api import sync_playwright
 
 from trainhub.domain.model import Role
-from trainhub.identity import Tokens, load_keys
+from trainhub.identity import Tokens
+from trainhub.keys import load_keys
 
 JS = Path(__file__).parents[1] / "js"
 QUICK = {"backoffFirstMs": 10, "backoffMostMs": 100}

@@ -12,7 +12,8 @@ from trainhub.domain.codec import read_date
 from trainhub.domain.model import STAFF, normal_train_no
 from trainhub.domain.train import TrainState
 from trainhub.hub import Hub
-from trainhub.identity import ANONYMOUS, Identity, Tokens, require_role
+from trainhub.identity import ANONYMOUS, Identity, Tokens
+from trainhub.permissions import require_role, require_run
 from trainhub.protocol import MOST_BODY_BYTES, MOST_SOCKET_BYTES, encode, error_fields, parse
 from trainhub.web.drain import Drain
 from trainhub.web.limits import Limits
@@ -189,8 +190,7 @@ class Api(Edge):
         """The run, if the reader is of its staff; else NotIdentified or Forbidden."""
         require_role(self.identity, STAFF)
         state = self.find(train_no)
-        if not self.identity.covers(state.run):
-            raise errors.Forbidden(f"the token does not cover {state.run}")
+        require_run(self.identity, state.run)
         return state
 
     def answer(self, result: object) -> None:

@@ -23,7 +23,7 @@ from trainhub.domain.views import (
     visible_offers,
     visible_people,
 )
-from trainhub.identity import MAY, require_role
+from trainhub.permissions import MAY, require_role
 from trainhub.protocol import read_command
 from trainhub.web.base import Api, Large, Web
 

@@ -28,12 +28,14 @@ SUBPROTOCOL = "trainhub.v1"
 BEARER = "bearer."
 
 GOING_AWAY, BAD_MESSAGES, NOT_IDENTIFIED = 1001, 4400, 4401
-TOO_SLOW, TOO_MANY, JOURNAL_FAILED = 4408, 4429, 4503
+TOKEN_REFUSED, TOO_SLOW, TOO_MANY, JOURNAL_FAILED = 4403, 4408, 4429, 4503
 # How long a client that is cut off may take to read what was under way and the close.
 CLOSE_SECONDS = 3
 PING = b"\x89\x00"
 # Sockets that are pinged in one turn of the loop: ten thousand at once would hold up the others.
 PING_BATCH = 500
+# The same of tokens that are looked at: it takes a microsecond each.
+CHECK_BATCH = 2_000
 # SO_LINGER on, for no time: the kernel drops what is unsent, and the client gets a reset.
 _RESET = struct.pack("ii", 1, 0)
 
@@ -210,6 +212,17 @@ class TrainSocket(Edge, WebSocketHandler):
             if first._session.is_idle:
                 first._close(NOT_IDENTIFIED, "identify or subscribe after connecting")
 
+    @classmethod
+    async def dismiss_refused(cls) -> None:
+        """Close those whose token has expired or was revoked since they identified with it."""
+        everybody = list(cls.sockets)
+        for first in range(0, len(everybody), CHECK_BATCH):
+            for each in everybody[first : first + CHECK_BATCH]:
+                objection = each._session.objection()
+                if objection is not None and each._may_write():
+                    each._close(TOKEN_REFUSED, objection)
+            await asyncio.sleep(0)
+
     def leave(self, code: int, reason: str, retry_after_ms: int) -> None:
         """Say goodbye and close: the hub is going."""
         if not self._may_write():
@@ -244,7 +257,7 @@ class TrainSocket(Edge, WebSocketHandler):
 
     def _identify(self, token: str) -> None:
         try:
-            self._answer({"type": "IDENTIFIED", **self._session.identify(token)})
+            self._session.identify(token)
             self._meter.set_rate(rate_of(self._limits, self._session.identity.role))
         except HubError as error:
             self._answer({"type": "ERROR", **error_fields(error)})

@@ -1,0 +1,132 @@
+"""trainhub/admin.py: what an operator asks for beside the running hub."""
+
+import time
+
+import jwt
+import pytest
+
+from trainhub import admin
+from trainhub.domain.errors import BadToken
+from trainhub.domain.model import Role
+from trainhub.identity import Identity, Tokens
+from trainhub.journal import JournalFailed
+from trainhub.keys import BadKeys, load_keys
+from trainhub.revocations import read_revocations
+from trainhub.settings import BadSettings
+
+TOKEN = ("--role", "TTE", "--user", "T17", "--train", "12345")
+
+
+@pytest.fixture
+def order(tmp_path, monkeypatch, capsys):
+    """Gives an order, on a data folder of its own; returns the lines it prints."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("DATA_DIR", "TOKEN_AUDIENCE", "TOKEN_ISSUER"):
+        monkeypatch.delenv(f"TRAINHUB_{name}", raising=False)
+
+    def give(name, *arguments):
+        assert admin.ORDERS[name](arguments)
+        return capsys.readouterr().out.splitlines()
+
+    return give
+
+
+def test_a_token_and_nothing_else_is_printed(order, tmp_path):
+    """run.py token --role TTE --user T17 --train 12345[,…] [--hours 12]: good for the hub's key."""
+    (token,) = order("token", *TOKEN)
+    tokens = Tokens(load_keys(tmp_path / "data" / "keys.json"))
+    assert tokens.identify(token) == Identity("T17", Role.TTE, frozenset({"12345"}))
+    claims = jwt.decode(token, options={"verify_signature": False})
+    assert 11.9 < (claims["exp"] - time.time()) / 3600 < 12.1
+
+
+def test_a_token_names_several_trains_or_all(order, tmp_path):
+    """Numbers and runs, in a list; "*" is every train. It lasts as long as is asked for."""
+    (token,) = order(
+        "token",
+        *("--role", "TTE", "--user", "T17", "--hours", "0.5"),
+        *("--train", "12345, 54321/2026-11-23,"),
+    )
+    claims = jwt.decode(token, options={"verify_signature": False})
+    assert claims["trains"] == ["12345", "54321/2026-11-23"]
+    assert 0.4 < (claims["exp"] - time.time()) / 3600 < 0.6
+    (token,) = order("token", "--role", "ADMIN", "--user", "control", "--train", "*")
+    assert jwt.decode(token, options={"verify_signature": False})["trains"] == ["*"]
+
+
+def test_the_folder_is_the_hub_s(order, tmp_path, monkeypatch):
+    """From the command line, the environment or .env, as for the hub itself."""
+    (tmp_path / ".env").write_text("TRAINHUB_DATA_DIR=in_file\n")
+    order("token", *TOKEN)
+    monkeypatch.setenv("TRAINHUB_DATA_DIR", "in_environment")
+    order("token", *TOKEN)
+    order("token", *TOKEN, "--data-dir", "given")
+    made = {path.parent.name for path in tmp_path.glob("*/keys.json")}
+    assert made == {"in_file", "in_environment", "given"}
+
+
+def test_a_token_names_the_audience_and_issuer_that_the_hub_asks_for(order, tmp_path, monkeypatch):
+    """They stand where the hub's own settings do."""
+    monkeypatch.setenv("TRAINHUB_TOKEN_AUDIENCE", "hub")
+    monkeypatch.setenv("TRAINHUB_TOKEN_ISSUER", "rail")
+    (token,) = order("token", *TOKEN)
+    keys = load_keys(tmp_path / "data" / "keys.json")
+    assert Tokens(keys, audience="hub", issuer="rail").identify(token).user == "T17"
+    with pytest.raises(BadToken):
+        Tokens(keys, audience="app").identify(token)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "said"),
+    [
+        ("token", [], "the following arguments are required: --role, --user, --train"),
+        ("token", ["--role", "BOSS", "--user", "x", "--train", "1"], "PASSENGER, TTE, ADMIN"),
+        ("token", ["--role", "TTE", "--user", " ", "--train", "1"], "--user"),
+        ("token", ["--role", "TTE", "--user", "x", "--train", " , "], "--train"),
+        ("token", [*TOKEN, "--hours", "0"], "--hours"),
+        ("token", [*TOKEN, "--hours", "x"], "--hours"),
+        ("token", [*TOKEN, "--port", "1"], "--port"),
+        ("keys", ["--new", "--drop", "k"], "not allowed with argument --new"),
+        ("revoke", [], "one of the arguments --user --token is required"),
+        ("revoke", ["--user", "a", "--token", "b"], "not allowed with argument"),
+        ("revoke", ["--token", "forged"], "no token with an id (jti) and an end (exp): revoke its"),
+        ("check", [], "the following arguments are required: data_dir"),
+    ],
+)
+def test_a_bad_order_is_one_clear_line(order, name, arguments, said):
+    """It says what would be right, and nothing was done."""
+    with pytest.raises(BadSettings) as raised:
+        order(name, *arguments)
+    assert said in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_keys_are_listed_added_and_dropped(order, tmp_path):
+    """The last one signs; secrets are never shown."""
+    (old,) = order("keys")
+    assert order("keys", "--new") == order("keys")
+    assert order("keys")[0] == old
+    (_, new) = order("keys")
+    (token,) = order("token", *TOKEN)
+    assert jwt.get_unverified_header(token)["kid"] == new
+    assert order("keys", "--drop", old) == [new]
+    with pytest.raises(BadKeys, match="add a new one first"):
+        order("keys", "--drop", new)
+    assert list(load_keys(tmp_path / "data" / "keys.json")) == [new]
+
+
+def test_a_token_or_a_user_is_taken_back(order, tmp_path):
+    """By the token itself, whoever has signed it, or all that a user has."""
+    (token,) = order("token", *TOKEN)
+    assert order("revoke", "--token", token) == ["revoked: 1 tokens, and what 0 users had"]
+    assert order("revoke", "--user", "IR_1") == ["revoked: 1 tokens, and what 1 users had"]
+    found = read_revocations(tmp_path / "data" / "revoked.json")
+    assert found.users.keys() == {"IR_1"}
+    assert found.tokens.keys() == {jwt.decode(token, options={"verify_signature": False})["jti"]}
+
+
+def test_check_wants_a_hub_s_folder(tmp_path):
+    """Any other has no journal; test_server.py looks at those that have one."""
+    with pytest.raises(JournalFailed, match="name a hub's data folder"):
+        admin.check([str(tmp_path)])
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,124 @@
+"""What an operator asks for beside the running hub: a token, other keys, a revocation, a check.
+
+Each order is `python run.py NAME`; it returns whether all is well, and raises what a start can
+fail with. A running hub takes up what was changed within a second.
+"""
+
+import argparse
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+
+from trainhub.adapters.data_folder import DataFolder
+from trainhub.adapters.journal_check import check_journal
+from trainhub.domain.errors import BadToken
+from trainhub.domain.model import Role
+from trainhub.identity import Tokens, id_and_end
+from trainhub.keys import add_key, drop_key, has_keys, load_keys
+from trainhub.revocations import read_revocations, revoke_token, revoke_user
+from trainhub.settings import BadSettings, Parser, Settings, number, one_of, outside
+
+
+def token(arguments: Sequence[str]) -> bool:
+    """Print a signed token, and nothing else."""
+    parser = _parser("token", "Print a signed token, and nothing else.")
+    variables = outside(os.environ, Path(".env"))
+    parser.add_argument("--role", required=True, type=one_of(*Role), help=", ".join(Role))
+    parser.add_argument("--user", required=True, help="who: a passenger's irctcId, a TTE's number")
+    parser.add_argument("--train", required=True, help='12345[,12346/2026-11-23…], or "*" for all')
+    parser.add_argument("--hours", type=number(0.01, 24 * 366), default=12.0, help="validity (12)")
+    given = parser.parse_args(arguments)
+    trains = [name for part in given.train.split(",") if (name := part.strip())]
+    if not trains or not given.user.strip():
+        raise BadSettings("--train and --user name at least one train and somebody")
+    tokens = Tokens(
+        load_keys(_folder(given, variables) / "keys.json"),
+        audience=variables.get("TRAINHUB_TOKEN_AUDIENCE") or None,
+        issuer=variables.get("TRAINHUB_TOKEN_ISSUER") or None,
+    )
+    print(tokens.issue(given.user, Role(given.role), trains, timedelta(hours=given.hours)))
+    return True
+
+
+def keys(arguments: Sequence[str]) -> bool:
+    """List the ids of the hub's keys, the one that signs last; add one, or drop one."""
+    parser = _parser("keys", "List the ids of the keys of tokens; the last one signs.")
+    change = parser.add_mutually_exclusive_group()
+    change.add_argument("--new", action="store_true", help="add a key, which signs from now on")
+    change.add_argument("--drop", metavar="ID", help="take a key away, and so all that it signed")
+    given = parser.parse_args(arguments)
+    path = _folder(given) / "keys.json"
+    if given.new:
+        add_key(path)
+    if given.drop is not None:
+        drop_key(path, given.drop)
+    for kid in load_keys(path):
+        print(kid)
+    return True
+
+
+def revoke(arguments: Sequence[str]) -> bool:
+    """Believe a token, or all that a user has, no more."""
+    parser = _parser("revoke", "Take back a token, or all tokens that a user has up to now.")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--user", help="whose tokens: a passenger's irctcId, a TTE's number")
+    what.add_argument("--token", help="the token itself")
+    given = parser.parse_args(arguments)
+    path = _folder(given) / "revoked.json"
+    now = time.time()
+    if given.user is not None:
+        revoke_user(path, given.user, now)
+    else:
+        try:
+            token_id, expires = id_and_end(given.token)
+        except BadToken as error:
+            raise BadSettings(f"{error.message}: revoke its --user instead") from None
+        revoke_token(path, token_id, expires, now)
+    found = read_revocations(path)
+    print(f"revoked: {len(found.tokens)} tokens, and what {len(found.users)} users had")
+    return True
+
+
+def check(arguments: Sequence[str]) -> bool:
+    """Say what a data folder holds, and whether it is sound. Changes nothing."""
+    parser = Parser(
+        prog="python run.py check",
+        description="Say what a data folder holds, and whether it is sound. Changes nothing.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("data_dir", type=Path, help="a hub's data folder")
+    folder = DataFolder(parser.parse_args(arguments).data_dir)
+    finding = check_journal(folder.path / "journal.db")
+    if not has_keys(folder.path / "keys.json"):
+        finding.fault("keys.json does not hold the hub's keys, for its owner alone")
+    for line in (*finding.lines, *folder.contents()):
+        print(line)
+    for fault in finding.faults:
+        print(f"FAULT: {fault}")
+    print("not sound" if finding.faults else "sound")
+    return not finding.faults
+
+
+ORDERS: dict[str, Callable[[Sequence[str]], bool]] = {
+    "token": token,
+    "keys": keys,
+    "revoke": revoke,
+    "check": check,
+}
+
+
+def _parser(name: str, description: str) -> Parser:
+    parser = Parser(prog=f"python run.py {name}", description=description, allow_abbrev=False)
+    parser.add_argument("--data-dir", type=Path, help="the hub's data folder (./data)")
+    return parser
+
+
+def _folder(given: argparse.Namespace, variables: Mapping[str, str] | None = None) -> Path:
+    """The data folder, made if it is not there."""
+    found = outside(os.environ, Path(".env")) if variables is None else variables
+    named = given.data_dir or Path(found.get("TRAINHUB_DATA_DIR") or Settings.data_dir)
+    folder = DataFolder(named)
+    folder.make()
+    return folder.path
