@@ -47,6 +47,11 @@ PEOPLE = {
     "OTHER_TTE": (Role.TTE, "T2", ["54321"]),
     "PASSENGER": (Role.PASSENGER, "IR_1", ["12345"]),
     "OTHER_PASSENGER": (Role.PASSENGER, "IR_2", ["12345"]),
+    # As the first ones, but for their runs: another train, or another day.
+    "OTHER_ADMIN": (Role.ADMIN, "control", ["54321"]),
+    "OTHER_SERVICE": (Role.SERVICE, "feed", ["54321"]),
+    "TTE_OF_ANOTHER_DAY": (Role.TTE, "T1", ["12345/2026-11-22"]),
+    "PASSENGER_ELSEWHERE": (Role.PASSENGER, "IR_1", ["54321", "12345/2026-11-22"]),
 }
 
 

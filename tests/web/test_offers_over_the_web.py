@@ -29,7 +29,11 @@ PEOPLE = (
     {**rac(11, 2), "irctcId": "IR_2"},
 )
 STAFF = {"ADMIN", "TTE"}
-ROLES = ("ADMIN", "TTE", "PASSENGER", "OTHER_PASSENGER", "OTHER_TTE", "SERVICE", None)
+# Each role in each relation: the run is theirs or not, the person is theirs or not.
+CALLERS = (
+    *("ADMIN", "OTHER_ADMIN", "TTE", "OTHER_TTE", "TTE_OF_ANOTHER_DAY", "SERVICE", "OTHER_SERVICE"),
+    *("PASSENGER", "OTHER_PASSENGER", "PASSENGER_ELSEWHERE", None),
+)
 
 
 async def give(site, command, **fields):
@@ -116,7 +120,7 @@ async def test_each_hears_their_own_side_of_an_offer(connect, site):
     await site.register(*PEOPLE)
     await site.register(*PEOPLE, trainNo="54321")
     await give(site, c.StartJourney)
-    room = {who: await connect(who) for who in ROLES}
+    room = {who: await connect(who) for who in CALLERS}
     room["SECOND_DEVICE"] = await connect("PASSENGER")
     for client in room.values():
         await client.ask("SUBSCRIBED", "SUBSCRIBE_TRAIN", **HERE)
@@ -235,7 +239,7 @@ STAFF_ONLY = ("/rac", "/vacancies", "/coaches/S1", "/report", "/report?format=cs
 
 @pytest.mark.gen_test
 @pytest.mark.parametrize("path", STAFF_ONLY)
-@pytest.mark.parametrize("who", ROLES)
+@pytest.mark.parametrize("who", CALLERS)
 async def test_what_only_the_run_s_staff_read(call, offered, path, who):
     """401 without a token, 403 for passengers, feeds and another train's TTE."""
     answer = await call("GET", TRAIN + path, who=who)
@@ -490,10 +494,10 @@ def http_request(kind, fields):
 
 
 @pytest.mark.gen_test(timeout=30)
-@pytest.mark.parametrize("who", ROLES)
+@pytest.mark.parametrize("who", CALLERS)
 @pytest.mark.parametrize("kind", CELLS)
 async def test_both_edges_answer_alike(call, connect, site, kind, who):
-    """Each command and role: done or refused as the table says, the same over HTTP and WebSocket.
+    """Each command, role and relation: done or refused as the table says, the same on both edges.
 
     Each is asked of a run of its own, so that what one edge did is no conflict for the other.
     """
