@@ -1,6 +1,7 @@
 """trainhub/session.py: every message is answered, and the conversation goes on."""
 
 import asyncio
+import base64
 import json
 import os
 from datetime import UTC, date, datetime, timedelta
@@ -118,6 +119,45 @@ async def test_a_bad_token_leaves_one_who_one_was(talk):
     assert await client.error("IDENTIFY", token="forged") == "BAD_TOKEN"
     assert client.session.identity.user == "T1"
     assert types(await client.say("MARK_NO_SHOW", **MARK)) == ["NO_SHOW", "BERTH_VACATED", "DONE"]
+
+
+def unsigned(**claims):
+    """A token that nobody has signed."""
+    said = {"sub": "T1", "role": "TTE", "trains": ["12345"], "exp": 4_000_000_000, **claims}
+    parts = ({"alg": "none", "kid": "k1"}, said)
+    return ".".join(base64.urlsafe_b64encode(json.dumps(p).encode()).decode() for p in parts) + "."
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({}, "BAD_MESSAGE"),
+        ({"role": "TTE", "user": "T1", "trains": ["12345"]}, "BAD_MESSAGE"),
+        ({"token": None}, "BAD_MESSAGE"),
+        ({"token": {"role": "TTE"}}, "BAD_MESSAGE"),
+        ({"token": ["TTE"]}, "BAD_MESSAGE"),
+        ({"token": "TTE"}, "BAD_TOKEN"),
+        ({"token": ""}, "BAD_MESSAGE"),
+        ({"token": json.dumps({"role": "TTE"})}, "BAD_TOKEN"),
+        ({"token": unsigned()}, "BAD_TOKEN"),
+        ({"token": TOKEN["PASSENGER"], "role": "TTE"}, "BAD_MESSAGE"),
+        ({"token": f"Bearer {TOKEN['TTE']}"}, "BAD_TOKEN"),
+        ({"token": Tokens({"k1": "o" * 40}).issue("T1", Role.TTE, ["12345"])}, "BAD_TOKEN"),
+    ],
+    ids=str,
+)
+async def test_nobody_becomes_a_tte_by_saying_so(talk, fields, code):
+    """Role, user and trains come from a signed token alone; who only says so stays nobody."""
+    client = await talk()
+    await client.say("SUBSCRIBE_TRAIN", **HERE)
+    assert await client.error("IDENTIFY", **fields) == code
+    assert client.session.identity == ANONYMOUS
+    assert await client.error("MARK_NO_SHOW", **MARK) == "NOT_IDENTIFIED"
+    before = len(client.ear.heard)
+    mark = c.MarkNoShow(train_no="12345", pnr="4512345601", index=1)
+    await client.hub.execute(mark, OPERATOR)
+    assert client.ear.heard[before:] == []
 
 
 @pytest.mark.gen_test
