@@ -263,3 +263,12 @@ def test_a_broken_key_file_is_never_written_over(tmp_path, content):
     with pytest.raises(ValueError, match=r"keys\.json does not hold the hub's keys: restore it"):
         load_keys(path)
     assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("text", ["\ud800", "a\0b", "x" * 5_000])
+def test_a_claim_that_cannot_be_stored_is_refused(text):
+    """The user is written into the journal, the answers and the audit trail: one that they cannot
+    hold would stop the hub."""
+    for claims in (changed(sub=text), changed(trains=[text])):
+        with pytest.raises(BadToken, match="a claim of the token"):
+            TOKENS.identify(sign(claims))

@@ -16,7 +16,8 @@ from typing import Any
 import jwt
 
 from trainhub.domain import commands as c
-from trainhub.domain.errors import BadToken, Forbidden, NotIdentified
+from trainhub.domain.codec import clean_text
+from trainhub.domain.errors import BadMessage, BadToken, Forbidden, NotIdentified
 from trainhub.domain.model import Role, RunKey
 
 ALL_TRAINS = "*"
@@ -148,6 +149,11 @@ def _identity(claims: dict[str, Any]) -> Identity:
         role = Role(str(claims.get("role")))
     except ValueError:
         raise BadToken(f"the token needs a role: {', '.join(Role)}") from None
+    for text in (claims["sub"], *names):
+        try:
+            clean_text(text, "a claim of the token")
+        except BadMessage as error:
+            raise BadToken(error.message) from None
     return Identity(claims["sub"], role, frozenset(names))
 
 

@@ -32,6 +32,8 @@ from trainhub.web.base import Api, Large, Web
 
 _READERS = frozenset({Role.TTE, Role.ADMIN, Role.PASSENGER})
 _AUDITORS = frozenset({Role.ADMIN})
+# What the audit trail is narrowed by; a word misspelt must not answer all of it.
+_NARROWED = ("run", "user", "before", "limit")
 # Entries of the audit trail in one answer.
 MOST_ENTRIES = 1_000
 
@@ -263,6 +265,8 @@ class AuditHandler(Api):
 
     async def get(self) -> None:
         require_role(self.identity, _AUDITORS)
+        if odd := self.request.query_arguments.keys() - _NARROWED:
+            raise BadMessage(f"{min(odd)[:20]!a} is not asked here: use {', '.join(_NARROWED)}")
         text = self.get_query_argument
         run, user = text("run", None), text("user", None)
         before, limit = text("before", None), _number(text("limit", "100"))
