@@ -278,8 +278,8 @@ class Bench:
         """What the journal's newest marks take up each, with the answers kept under their keys."""
         with opened(self._hub.folder) as journal:
             (record,) = journal.execute(
-                "SELECT avg(length(run) + length(type) + length(event) + 20) FROM records"
-                " WHERE type = 'PASSENGER_BOARDED'"
+                "SELECT avg(length(run) + length(type) + length(event) + length(deed) + 20)"
+                " FROM records WHERE type = 'PASSENGER_BOARDED'"
             ).fetchone()
             (answer,) = journal.execute(
                 "SELECT avg(length(user) + length(key) + length(command) + length(result) + 20)"

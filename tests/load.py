@@ -284,14 +284,17 @@ class Fleet:
 
     @staticmethod
     def _check_documents(crew, database, train, people):
-        """MongoDB shows the same, every event once, and nothing older than the hub."""
+        """MongoDB shows the same, every event and deed once, and nothing older than the hub."""
         run = database.runs.find_one({"_id": crew.run})
         assert (run["seq"], run["delayMinutes"]) == (train["seq"], train["delayMinutes"]), crew.run
         found = {p["pnr"]: p for p in database.passengers.find({"run": crew.run})}
         shown = {pnr: {field: p[field] for field in people[0]} for pnr, p in found.items()}
         assert shown == {p["pnr"]: p for p in people}, crew.run
-        seqs = sorted(event["seq"] for event in database.events.find({"run": crew.run}))
-        assert seqs == list(range(1, train["seq"] + 1)), crew.run
+        kinds = {event["seq"]: event["type"] for event in database.events.find({"run": crew.run})}
+        assert sorted(kinds) == list(range(1, train["seq"] + 1)), crew.run
+        given = [seq for seq, kind in sorted(kinds.items()) if kind != "BERTH_VACATED"]
+        deeds = database.audit.find({"run": crew.run, "result": "DONE"})
+        assert sorted(deed["seq"] for deed in deeds) == given, crew.run
 
 
 def logs_of(folder, database=None):

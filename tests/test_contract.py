@@ -349,7 +349,8 @@ def read_everything(visitor, nobody):
     """Every address that is only read."""
     train = "/api/trains/1"
     for path in (
-        *("/api/trains", "/api/me", "/api/monitor", "/readyz", "/healthz", "/version", "/"),
+        *("/api/trains", "/api/me", "/api/audit", "/api/monitor"),
+        *("/readyz", "/healthz", "/version", "/"),
         *(train, f"{train}/passengers?q=person", f"{train}/passengers/4512345601"),
         *(f"{train}/events?after=3", f"{train}/offers", f"{train}/rac", f"{train}/vacancies"),
         *(f"{train}/coaches/S1", f"{train}/report", f"{train}/report?format=csv"),

@@ -1,5 +1,6 @@
 """trainhub/documents.py: which documents a record changes, and what stands in them."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import bson
@@ -7,12 +8,23 @@ import pytest
 from railway import MORNING, RUN, Driver, largest_chart, person, register_chart
 from voyage import to_its_cancelling, to_its_end
 
-from trainhub.documents import EVENTS, INDEXES, OFFERS, PASSENGERS, RUNS, SCHEMA, changes
+from trainhub.documents import (
+    AUDIT,
+    EVENTS,
+    INDEXES,
+    OFFERS,
+    PASSENGERS,
+    RUNS,
+    SCHEMA,
+    changes,
+    refusal,
+)
 from trainhub.domain import events as e
 from trainhub.domain.chart import MOST_PASSENGERS, MOST_TEXT_BYTES
 from trainhub.domain.codec import load
+from trainhub.domain.model import Role
 from trainhub.domain.train import TrainState
-from trainhub.journal import Record
+from trainhub.journal import Deed, Record
 
 SLEEPER = "12345/2026-11-23/4512345601/1"
 
@@ -42,6 +54,44 @@ def test_a_record_changes_its_event_its_run_its_people_and_its_offers(driver):
         expected |= {(PASSENGERS, f"{RUN}/{key}") for key in record.event.persons}
         expected |= {(OFFERS, offer) for offer in record.event.offers}
         assert set(rendered(driver, record)) == expected
+
+
+def test_a_record_with_a_deed_has_its_entry_in_the_audit(driver):
+    """Whose id begins with the time and names the log: no entry is ever written over another."""
+    record, other = records(driver)[:2]
+    deed = Deed("T1", Role.TTE, "10.1.2.3", "START_JOURNEY", None)
+    name = f"2026-11-23T02:30:00.000Z/e1/{RUN}/1"
+    done = rendered(driver, replace(record, deed=deed))
+    assert done.keys() == {*rendered(driver, record), (AUDIT, name)}
+    assert done[AUDIT, name] == {
+        "_id": name,
+        "epoch": "e1",
+        "schema": SCHEMA,
+        "at": MORNING,
+        "user": "T1",
+        "role": "TTE",
+        "address": "10.1.2.3",
+        "command": "START_JOURNEY",
+        "run": RUN,
+        "about": None,
+        "seq": 1,
+        "result": "DONE",
+    }
+    names = [
+        name
+        for each, epoch in ((record, "e1"), (record, "e2"), (other, "e1"))
+        for collection, name in rendered(driver, replace(each, deed=deed), epoch)
+        if collection == AUDIT
+    ]
+    assert len(set(names)) == 3
+
+
+def test_refusals_never_share_an_id():
+    """There may be many of one user at one moment."""
+    deed = Deed("T1", Role.TTE, None, "START_JOURNEY", None)
+    made = [refusal(deed, None, "FORBIDDEN", MORNING, "e1") for _ in range(1000)]
+    assert len({each.id for each in made}) == 1000
+    assert {each.render()["_id"] for each in made} == {each.id for each in made}
 
 
 def test_which_events_change_people_and_which_change_offers():
@@ -104,7 +154,8 @@ def test_the_largest_chart_can_be_stored():
 def test_every_index_is_on_a_field_that_is_there():
     """An index on a field that no document has would help nobody."""
     driver, fields = to_its_end(), {}
-    for record in records(driver):
+    deed = Deed("T1", Role.TTE, None, "START_JOURNEY", None)
+    for record in (replace(each, deed=deed) for each in records(driver)):
         for (collection, _), document in rendered(driver, record).items():
             fields.setdefault(collection, set()).update(document)
     assert set(INDEXES) == set(fields)

@@ -17,7 +17,7 @@ LAYERS = (
     ("trainhub.web", "trainhub.adapters"),
     ("trainhub.demo", "trainhub.session", "trainhub.charts"),
     ("trainhub.hub",),
-    ("trainhub.subscriptions", "trainhub.deliveries"),
+    ("trainhub.subscriptions", "trainhub.deliveries", "trainhub.audit"),
     ("trainhub.rooms", "trainhub.documents", "trainhub.answers", "trainhub.retention"),
     ("trainhub.presence", "trainhub.permissions"),
     (

@@ -43,7 +43,8 @@ class Talk:
     def __init__(self, hub, anonymous=True, tokens=TOKENS):
         self.hub = hub
         self.ear = Ear()
-        self.session = Session(hub, tokens, self.ear, self._send, anonymous=anonymous)
+        where = {"anonymous": anonymous, "address": "10.1.2.3"}
+        self.session = Session(hub, tokens, self.ear, self._send, **where)
 
     def _send(self, message):
         self.ear.send(line(encode(message)))
@@ -755,3 +756,16 @@ async def test_a_new_session_is_nobody(talk):
     """Without a token one is anonymous: no user, no role."""
     client = await talk()
     assert client.session.identity is ANONYMOUS
+
+
+@pytest.mark.gen_test
+async def test_a_command_s_address_is_on_record(make_hub):
+    """That of the socket, for each command on it."""
+    journal = MemoryJournal()
+    hub = make_hub(journal)
+    await hub.execute(register(), OPERATOR)
+    talk = Talk(hub)
+    await talk.session.receive(json.dumps({"type": "IDENTIFY", "token": TOKEN["TTE"]}))
+    await talk.session.receive(json.dumps({"type": "START_JOURNEY", **HERE}))
+    deed = journal.records[-1].deed
+    assert (deed.user, deed.address, deed.command) == ("T1", "10.1.2.3", "START_JOURNEY")

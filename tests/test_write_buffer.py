@@ -664,6 +664,42 @@ async def test_it_is_full_at_its_capacity():
 
 
 @pytest.mark.gen_test
+async def test_what_is_in_no_log_is_written_and_holds_nothing_up(clock):
+    """A change that was added is written with the others, and kept while the store is away; the
+    place in the log is that of the records alone."""
+    store = AwayStore()
+    buffer = make_buffer(store, capacity=10)
+    assert buffer.add(document("a1"))
+    await buffer.flush()
+    assert (buffer.depth, buffer.oldest) == (1, None)
+    buffer.take(records(5, 5))
+    assert buffer.oldest == 5
+    await buffer.flush()
+    clock.now += 10
+    store.away = False
+    await buffer.flush()
+    assert {name for _, name in store.documents} == {"a1", "d5"}
+    await buffer.flush()
+    assert (buffer.depth, buffer.oldest) == (0, None)
+
+
+@pytest.mark.gen_test
+async def test_what_is_in_no_log_leaves_room_for_the_log(clock):
+    """Half of the buffer is for records: a flood of other changes does not hold them up."""
+    store = AwayStore()
+    buffer = make_buffer(store, capacity=10)
+    taken = [buffer.add(document(f"a{n}")) for n in range(20)]
+    assert taken == [True] * 5 + [False] * 15
+    assert not buffer.full
+    buffer.take(records(1, 5))
+    assert (buffer.depth, buffer.full) == (10, True)
+    store.away = False
+    clock.now += 10
+    await buffer.flush()
+    assert buffer.add(document("b"))
+
+
+@pytest.mark.gen_test
 async def test_what_does_not_fit_stays_in_the_journal(clock):
     """A store away for long: the buffer stays at its capacity, and afterwards nothing is lost."""
     journal, store = MemoryJournal(), AwayStore()

@@ -4,33 +4,39 @@
     passengers  "12345/2026-11-23/4512345678/1"    a person as they are now
     offers      "12345.2026-11-23.17"              an offer of a berth, and how it ended
     events      "12345/2026-11-23/17"              one event of the run's log, for good
+    audit       "2026-11-23T10:20:00.000Z/…"       one command, who gave it, what became of it
 
 Each document carries the log's `epoch` and the run's `seq` that it shows, so that an older write
 never lands on a newer one, and the number of its form. Fields are those of the protocol;
 docs/mongodb.md lists them.
 """
 
+import secrets
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
 from trainhub.domain.codec import dump
 from trainhub.domain.events import TYPES
-from trainhub.domain.model import PersonKey, Role
+from trainhub.domain.model import PersonKey, Role, RunKey
 from trainhub.domain.run_state import Stop
 from trainhub.domain.train import TrainState
 from trainhub.domain.views import offer_view, person_view
-from trainhub.journal import Record
+from trainhub.journal import Deed, Record
 from trainhub.protocol import run_fields
 from trainhub.write_buffer import Change, Document
 
 RUNS, PASSENGERS, OFFERS, EVENTS = "runs", "passengers", "offers", "events"
+AUDIT = "audit"
 
 # The form of the documents below. Whoever changes it gives it the next number, and
 # adapters/schema.py a migration to it: a database has years of the documents that were.
 SCHEMA = 2
 # Those whose documents never change once they are there.
-LASTING = frozenset({EVENTS})
+LASTING = frozenset({EVENTS, AUDIT})
+# Of those, the ones whose ids are never used again: what is there already is the same document.
+UNIQUE = frozenset({AUDIT})
 
 # Collection → keys of each index, beside the one on _id that MongoDB makes.
 INDEXES: dict[str, tuple[tuple[str, ...], ...]] = {
@@ -38,6 +44,7 @@ INDEXES: dict[str, tuple[tuple[str, ...], ...]] = {
     PASSENGERS: (("run", "pnr"), ("irctcId",), ("run", "coach", "berth")),
     OFFERS: (("run", "state"), ("irctcId",)),
     EVENTS: (("run", "seq"), ("type", "timestamp")),
+    AUDIT: (("run", "_id"), ("user", "_id")),
 }
 
 
@@ -46,6 +53,9 @@ def changes(state: TrainState, record: Record, epoch: str) -> Iterator[Change]:
     run = record.run
     yield Change(EVENTS, f"{run}/{record.seq}", partial(_event, record, epoch))
     yield Change(RUNS, run, partial(_run, state, epoch))
+    if record.deed is not None:
+        name = f"{stamp(record.event.at)}/{epoch}/{run}/{record.seq}"
+        yield Change(AUDIT, name, partial(_done, name, record, record.deed, epoch))
     for person in record.event.persons:
         yield Change(PASSENGERS, f"{run}/{person}", partial(_passenger, state, person, epoch))
     for offer in record.event.offers:
@@ -126,4 +136,44 @@ def _offer(state: TrainState, offer_id: str, epoch: str) -> Document:
         **offer_view(offer, Role.ADMIN),
         "expiresAt": offer.made.expires_at,
         "closedAt": offer.closed_at,
+    }
+
+
+def stamp(at: datetime) -> str:
+    """A time as an entry's id begins with it: so that their order is that of the times."""
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _done(name: str, record: Record, deed: Deed, epoch: str) -> Document:
+    return _entry(name, deed, record.run, record.event.at, epoch, record.seq, "DONE")
+
+
+def refusal(deed: Deed, run: RunKey | None, code: str, at: datetime, epoch: str) -> Change:
+    """The audit's entry of a command that was refused with an error of that code."""
+    name = f"{stamp(at)}/{epoch}/{secrets.token_hex(8)}"
+    return Change(AUDIT, name, partial(_entry, name, deed, run, at, epoch, None, code))
+
+
+def _entry(
+    name: str,
+    deed: Deed,
+    run: RunKey | None,
+    at: datetime,
+    epoch: str,
+    seq: int | None,
+    result: str,
+) -> Document:
+    return {
+        "_id": name,
+        "epoch": epoch,
+        "schema": SCHEMA,
+        "at": at,
+        "user": deed.user,
+        "role": deed.role.value,
+        "address": deed.address,
+        "command": deed.command,
+        "run": run,
+        "about": deed.about,
+        "seq": seq,
+        "result": result,
     }

@@ -9,10 +9,12 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import date, datetime, timedelta
 from typing import Any, TypeVar
 
 from trainhub.answers import KEPT_SECONDS, Answers
+from trainhub.audit import Audit, Entries, NoEntries, deed_of
 from trainhub.deliveries import Deliveries
 from trainhub.domain import commands as c
 from trainhub.domain.errors import (
@@ -29,7 +31,7 @@ from trainhub.domain.snapshot import Snapshot, resume, take
 from trainhub.domain.train import TrainState, fold
 from trainhub.history import History
 from trainhub.identity import Identity
-from trainhub.journal import Batch, Journal, JournalFailed, Record, Retired
+from trainhub.journal import Batch, Deed, Journal, JournalFailed, Record, Retired
 from trainhub.log import LIMIT, Log, Reader
 from trainhub.permissions import MAY, require_relation, require_role
 from trainhub.protocol import error_fields, run_fields
@@ -65,6 +67,7 @@ class Hub:
         on_failure: Callable[[BaseException], None],
         journal_limit: int = LIMIT,
         archive: Archive | None = None,
+        entries: Entries | None = None,
     ) -> None:
         self._journal = journal
         self._clock = clock
@@ -77,6 +80,7 @@ class Hub:
         self.deliveries = Deliveries()
         self._retention = Retention()
         self._answers = Answers()
+        self.audit = Audit(journal.epoch, entries or NoEntries())
         self._runs: dict[RunKey, TrainState] = {}
         self._by_train: dict[str, dict[RunKey, TrainState]] = {}
         self.subscriptions = Subscriptions(
@@ -142,38 +146,48 @@ class Hub:
     # --- commands ---------------------------------------------------------------------------
 
     async def execute(
-        self, command: c.Command, identity: Identity, key: str | None = None
+        self,
+        command: c.Command,
+        identity: Identity,
+        key: str | None = None,
+        address: str | None = None,
     ) -> dict[str, Any]:
         """Carry out a command; returns its result once its events are durable and delivered.
 
-        A command under a `key` that its user has given before is not carried out again, and gets
-        the first result. Raises a HubError, also only once what it speaks of is durable; nothing is
-        changed then.
+        `address` is where it came from, for the audit trail. A command under a `key` that its user
+        has given before is not carried out again, and gets the first result. Raises a HubError,
+        also only once what it speaks of is durable; nothing is changed then.
         """
         self.check()
+        deed = deed_of(command, identity, address)
         try:
             if isinstance(command, c.Batch):
                 self._run_of(command, identity)
-                return await self._batch(command, identity, key)
+                return await self._batch(command, identity, key, address)
             signed = None if key is None or identity.user is None else (identity.user, key)
             kept = signed and self._answers.find(*signed, command)
             if kept:
                 result, durable = kept, self.log.append()
             else:
                 state = self._run_of(command, identity)
-                result, durable = self._carry_out(state, command, signed)
-        except HubError:
+                result, durable = self._carry_out(state, command, signed, deed)
+        except HubError as error:
+            self.audit.refused(deed, self._named(command, identity), error, self._clock())
             await self.log.append()
             raise
         await durable
         return result
 
     def _carry_out(
-        self, state: TrainState, command: c.Command, signed: tuple[str, str] | None = None
+        self,
+        state: TrainState,
+        command: c.Command,
+        signed: tuple[str, str] | None = None,
+        deed: Deed | None = None,
     ) -> "tuple[dict[str, Any], asyncio.Future[None]]":
         """Decide, evolve and put the events in line; the future is done when they are durable.
 
-        `signed` are the user and the key under which the result is kept.
+        `signed` are the user and the key under which the result is kept, `deed` is who did it.
         """
         self.log.check_room()
         now = self._clock()
@@ -182,9 +196,11 @@ class Hub:
         self._adopt(state)
         result = _result(command, state, events)
         answer = signed and self._answers.keep(*signed, command, result, now.timestamp())
-        return result, self.log.append(state.run, first, events, answer or None)
+        return result, self.log.append(state.run, first, events, answer or None, deed=deed)
 
-    async def _batch(self, batch: c.Batch, identity: Identity, key: str | None) -> dict[str, Any]:
+    async def _batch(
+        self, batch: c.Batch, identity: Identity, key: str | None, address: str | None
+    ) -> dict[str, Any]:
         """Each mark is a command of its own, with its own key if the batch has one."""
         commands = [
             c.MARKS[mark.mark](
@@ -197,7 +213,7 @@ class Hub:
         ]
         keys = (None if key is None else f"{key}#{place}" for place in range(len(commands)))
         answers = (
-            self.execute(command, identity, own)
+            self.execute(command, identity, own, address)
             for command, own in zip(commands, keys, strict=True)
         )
         results = await asyncio.gather(*answers, return_exceptions=True)
@@ -230,6 +246,12 @@ class Hub:
             raise
         require_relation(identity, type(command), state.run, _owner(command, state))
         return state
+
+    def _named(self, command: c.Command, identity: Identity) -> RunKey | None:
+        """The run that a command names, if there is one here."""
+        with suppress(HubError):
+            return self.find(command.train_no, command.start_date, identity).run
+        return None
 
     def _adopt(self, state: TrainState) -> None:
         if state.run not in self._runs:

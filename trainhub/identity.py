@@ -14,7 +14,8 @@ from typing import Any
 
 import jwt
 
-from trainhub.domain.errors import BadToken
+from trainhub.domain.codec import clean_text
+from trainhub.domain.errors import BadMessage, BadToken
 from trainhub.domain.model import Role, RunKey
 from trainhub.file_watch import FileWatch
 from trainhub.keys import (
@@ -172,14 +173,22 @@ def _identity(kid: object, claims: dict[str, Any]) -> Identity:
         role = Role(str(claims.get("role")))
     except ValueError:
         raise BadToken(f"the token needs a role: {', '.join(Role)}") from None
+    for text in (claims["sub"], *names):
+        try:
+            clean_text(text, "a claim of the token")
+        except BadMessage as error:
+            raise BadToken(error.message) from None
+    return Identity(claims["sub"], role, frozenset(names), _source(kid, claims))
+
+
+def _source(kid: object, claims: dict[str, Any]) -> Source:
     issued, token_id = claims.get("iat"), claims.get("jti")
-    source = Source(
+    return Source(
         kid if isinstance(kid, str) else None,
         token_id if isinstance(token_id, str) else None,
         issued if isinstance(issued, int | float) else None,
         float(claims["exp"]),
     )
-    return Identity(claims["sub"], role, frozenset(names), source)
 
 
 def id_and_end(token: str) -> tuple[str, float]:

@@ -9,18 +9,37 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from trainhub.domain.events import Event
-from trainhub.domain.model import RunKey
+from trainhub.domain.model import Role, RunKey
 from trainhub.domain.snapshot import Snapshot
 
 
 @dataclass(frozen=True, slots=True)
+class Deed:
+    """Who gave a command and from which address; None for the hub's own hand.
+
+    `command` is the protocol's name; `about` the person (PNR/index), the offer's id, the station's
+    code or the user that it names, None if it is about the run alone.
+    """
+
+    user: str
+    role: Role
+    address: str | None
+    command: str
+    about: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
-    """An event in the log: the position counts all runs from 1, the seq its own run from 1."""
+    """An event in the log: the position counts all runs from 1, the seq its own run from 1.
+
+    A command's first record has its deed; what follows from it, or from a timer, has none.
+    """
 
     position: int
     run: RunKey
     seq: int
     event: Event
+    deed: Deed | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import Protocol
 from trainhub.domain.errors import Unavailable
 from trainhub.domain.events import Event
 from trainhub.domain.model import RunKey
-from trainhub.journal import Answer, Batch, Journal, Place, Record
+from trainhub.journal import Answer, Batch, Deed, Journal, Place, Record
 
 log = logging.getLogger("trainhub.log")
 
@@ -93,8 +93,9 @@ class Log:
         events: Iterable[Event] = (),
         answer: Answer | None = None,
         then: Callable[[], None] | None = None,
+        deed: Deed | None = None,
     ) -> "asyncio.Future[None]":
-        """Put events, the first of them numbered `seq`, and a command's answer in line.
+        """Put events, the first of them numbered `seq` and done by `deed`, and an answer in line.
 
         The future is done when they, and all that was put in line before them, are durable and
         handed to the readers. `then` is called at just that place in the line: after the events
@@ -105,7 +106,8 @@ class Log:
         for number, event in enumerate(events, start=seq):
             self.last += 1
             assert run is not None
-            batch.records.append(Record(self.last, run, number, event))
+            batch.records.append(Record(self.last, run, number, event, deed))
+            deed = None
         return self._put(_Entry(batch, then))
 
     def keep(self, batch: Batch) -> "asyncio.Future[None]":

@@ -25,7 +25,7 @@ from trainhub.adapters.mongo import BadUri, MongoStore
 from trainhub.adapters.outbox import Outbox
 from trainhub.adapters.sqlite_journal import SqliteJournal
 from trainhub.charts import load_charts
-from trainhub.documents import INDEXES, LASTING, changes
+from trainhub.documents import INDEXES, LASTING, UNIQUE, changes
 from trainhub.domain.errors import Unavailable
 from trainhub.domain.model import Role
 from trainhub.hub import Clock, Hub
@@ -152,7 +152,9 @@ class Server:
         limit = settings.journal_limit << 20
         store = await self._store(stack, folder.path)
         self.hub = hub = Hub(
-            journal, rooms, self._clock, self._journal_failed, journal_limit=limit, archive=store
+            *(journal, rooms, self._clock, self._journal_failed, limit),
+            archive=store,
+            entries=store,
         )
         notify, notified = self._notifications(journal, folder.path / "outbox")
         buffer, written = self._write_buffer(journal, store, folder.path)
@@ -195,7 +197,7 @@ class Server:
             await mongod.start()
             stack.push_async_callback(mongod.stop, 2.0)
             uri = mongod.uri
-        store = MongoStore(uri, self._settings.database, INDEXES, LASTING)
+        store = MongoStore(uri, self._settings.database, INDEXES, LASTING, UNIQUE)
         stack.callback(store.close)
         return store
 
@@ -209,6 +211,7 @@ class Server:
             lambda: hub.log.append(),
             DeadLetters(folder / "dead_letters.jsonl", store),
         )
+        hub.audit.write_to(buffer.add)
         return buffer, Reader(FLUSHED, journal, buffer)
 
     def _listen(self, stack: AsyncExitStack, tokens: Tokens, monitor: Monitor) -> None:

@@ -49,13 +49,21 @@ class Session:
     """What one client has said so far. `listener` is its socket, `send` answers it."""
 
     def __init__(
-        self, hub: Hub, tokens: Tokens, listener: Listener, send: Answer, *, anonymous: bool = True
+        self,
+        hub: Hub,
+        tokens: Tokens,
+        listener: Listener,
+        send: Answer,
+        *,
+        anonymous: bool = True,
+        address: str | None = None,
     ) -> None:
         self._hub = hub
         self._tokens = tokens
         self._listener = listener
         self._send = send
         self._anonymous = anonymous
+        self._address = address
         self.identity: Identity = ANONYMOUS
         self.bad = 0  # messages so far that were not well formed
         self._closed = False
@@ -119,7 +127,7 @@ class Session:
         self._hub.rooms.leave_all(self._listener, lost=True)
 
     async def _command(self, command: Command, key: str | None, answer: Answer) -> None:
-        result = await self._hub.execute(command, self.identity, key)
+        result = await self._hub.execute(command, self.identity, key, self._address)
         answer({"type": "DONE", "result": result})
 
     async def _identify(self, message: Identify, answer: Answer) -> None:

@@ -165,6 +165,16 @@ class WriteBuffer:
         if len(self._gathering) >= EARLY and not self._busy.locked() and self._early is None:
             self._early = asyncio.get_running_loop().create_task(self._flush_early())
 
+    def add(self, change: Change) -> bool:
+        """Take a change that is in no log, unless much waits: those of the log come first.
+
+        It is lost if the hub dies before the next flush.
+        """
+        if self.depth >= self.capacity // 2:
+            return False
+        self._gathering[change.collection, change.id] = change
+        return True
+
     async def _flush_early(self) -> None:
         try:
             await self.flush()

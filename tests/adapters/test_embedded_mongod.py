@@ -3,6 +3,7 @@
 import asyncio
 import mmap
 import os
+import shlex
 import shutil
 import signal
 import stat
@@ -10,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ from trainhub.adapters.embedded_mongod import (
     MongodMissing,
     find_mongod,
 )
+from trainhub.adapters.mongo import MongoStore
+from trainhub.write_buffer import Refused
 
 HUB = """
 import asyncio, sys
@@ -458,3 +461,74 @@ def test_processor_that_is_too_old(data: Path) -> None:
     """A mongod that dies of an illegal instruction says what the processor lacks."""
     with pytest.raises(MongodMissing, match="AVX"):
         asyncio.run(EmbeddedMongod(data / "db", script(data, "kill -ILL $$")).start())
+
+
+# --- what its log holds -----------------------------------------------------------------------
+
+MARK = "Zarathustra"
+FIND_STOP = "waitInFindBeforeMakingBatch"
+
+
+@pytest.fixture
+def testing_mongod(data: Path) -> Path:
+    """The mongod, with the commands by which a test makes its operations slow."""
+    script = data / "mongod"
+    exe = shlex.quote(str(find_mongod()))
+    script.write_text(f'#!/bin/sh\nexec {exe} "$@" --setParameter enableTestCommands=1\n')
+    script.chmod(0o700)
+    return script
+
+
+async def slowly(client: MongoClient[Any], stop: str, call: Awaitable[Any]) -> None:
+    """Hold a call up at that place in the mongod for longer than one takes for slow, 100 ms."""
+    client.admin.command("configureFailPoint", stop, mode="alwaysOn")
+    task = asyncio.ensure_future(call)
+    await asyncio.sleep(0.2)
+    client.admin.command("configureFailPoint", stop, mode="off")
+    await task
+
+
+async def write_and_read(client: MongoClient[Any], store: MongoStore, number: int) -> None:
+    """What a hub asks of its mongod, each kind of it, and what a mongod refuses."""
+    person = {"_id": f"{MARK}{number}", "epoch": "e1", "seq": number, "name": MARK, "user": MARK}
+    deep: dict[str, Any] = {"name": MARK}
+    for _ in range(178):
+        deep = {"a": deep}
+    await slowly(client, "hangDuringBatchUpdate", store.write("passengers", [person]))
+    await slowly(client, "hangDuringBatchInsert", store.write("audit", [person]))
+    await store.write("audit", [person])
+    for bad in ({**person, "seq": -1}, {**person, "deep": deep}, {**person, "big": MARK * 1525201}):
+        with suppress(Refused):
+            await store.write("forbidding", [{**bad, "_id": f"{MARK}bad"}])
+    asking = store.entries(None, None, MARK, None, 10)
+    await slowly(client, FIND_STOP, asking)
+
+
+def everything_logged(mongod: EmbeddedMongod) -> str:
+    """All but the line by which FIND_STOP tells of itself."""
+    files = mongod._folder.glob("mongod.[lo]*")
+    lines = "".join(file.read_text(errors="replace") for file in files).splitlines()
+    return "\n".join(line for line in lines if '"id":20908,' not in line)
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_its_log_holds_nobody(data: Path, testing_mongod: Path) -> None:
+    """However slow it is with them, and whatever it refuses, no document and no question is in its
+    log; with a mongod's own default in place of ours they are."""
+    mongod = EmbeddedMongod(data / "mongodb", testing_mongod)
+    await mongod.start()
+    indexes, lasting = {"audit": [("user", "_id")]}, {"events", "audit"}
+    store = MongoStore(mongod.uri, "t", indexes, lasting, {"audit"})
+    try:
+        with MongoClient(mongod.uri) as client:
+            client.t.create_collection("forbidding", validator={"seq": {"$gte": 0}})
+            await write_and_read(client, store, 1)
+            assert MARK not in everything_logged(mongod)
+            client.t.command("profile", 0, slowms=100)
+            await write_and_read(client, store, 5)
+    finally:
+        store.close()
+        await mongod.stop()
+    told = [line for line in everything_logged(mongod).splitlines() if MARK in line]
+    assert any('"find"' in line for line in told)
+    assert any('"update"' in line for line in told)

@@ -14,7 +14,8 @@ from trainhub.adapters.journal_check import check_journal
 from trainhub.adapters.sqlite_journal import SqliteJournal
 from trainhub.domain.codec import dump
 from trainhub.domain.events import TYPES
-from trainhub.journal import Answer, JournalFailed, Place, Record
+from trainhub.domain.model import Role
+from trainhub.journal import Answer, Batch, Deed, JournalFailed, Place, Record
 
 # As the first hubs wrote it.
 FORMAT_2 = """
@@ -27,6 +28,26 @@ CREATE TABLE readers (name TEXT PRIMARY KEY, position INTEGER NOT NULL) WITHOUT 
 INSERT INTO meta VALUES ('format', '2'), ('epoch', 'abc');
 INSERT INTO answers VALUES ('u', 'k', 'c', '{}', 5.5);
 INSERT INTO readers VALUES ('notifications', 2), ('write buffer', 3);
+"""
+
+
+# As hubs wrote it before records had deeds.
+FORMAT_3 = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL, checksum INTEGER NOT NULL)
+    WITHOUT ROWID;
+CREATE TABLE records (position INTEGER PRIMARY KEY, run TEXT NOT NULL, seq INTEGER NOT NULL,
+    version INTEGER NOT NULL, type TEXT NOT NULL, event TEXT NOT NULL, checksum INTEGER NOT NULL);
+CREATE TABLE snapshots (run TEXT PRIMARY KEY, seq INTEGER NOT NULL, version INTEGER NOT NULL,
+    state TEXT NOT NULL, checksum INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE answers (user TEXT NOT NULL, key TEXT NOT NULL, command TEXT NOT NULL,
+    result TEXT NOT NULL, at REAL NOT NULL, checksum INTEGER NOT NULL, PRIMARY KEY (user, key))
+    WITHOUT ROWID;
+CREATE TABLE places (reader TEXT PRIMARY KEY, position INTEGER NOT NULL, checksum INTEGER NOT NULL)
+    WITHOUT ROWID;
+CREATE TABLE ahead (reader TEXT NOT NULL, id TEXT NOT NULL, position INTEGER NOT NULL,
+    checksum INTEGER NOT NULL, PRIMARY KEY (reader, id)) WITHOUT ROWID;
+CREATE TABLE retired (run TEXT PRIMARY KEY, at REAL NOT NULL, checksum INTEGER NOT NULL)
+    WITHOUT ROWID;
 """
 
 
@@ -76,6 +97,41 @@ def test_format_2_comes_up_to_date_with_all_that_is_in_it(old):
     asyncio.run(opened(path))
 
 
+def test_format_3_comes_up_to_date_with_all_that_is_in_it(tmp_path):
+    """Its records are believed as they are, and have no deeds; new ones have theirs."""
+    path, driver = tmp_path / "journal.db", Driver()
+    driver.go_to("BBB")
+    events = [Record(n, RUN, n, event) for n, event in enumerate(driver.events, start=1)]
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA journal_mode=WAL")
+        db.executescript(FORMAT_3)
+        for name, value in (("format", "3"), ("epoch", "abc")):
+            checksum = zlib.crc32(f"meta\n{name}\n{value}".encode())
+            db.execute("INSERT INTO meta VALUES (?, ?, ?)", (name, value, checksum))
+        for record in events:
+            kind = TYPES[type(record.event)]
+            text = json.dumps(dump(record.event), ensure_ascii=False)
+            row = (record.position, RUN, record.seq, 1, kind, text)
+            checksum = zlib.crc32("\n".join(("records", *map(str, row))).encode())
+            db.execute("INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?)", (*row, checksum))
+        db.commit()
+    deed = Deed("T1", Role.TTE, "10.1.2.3", "DEPART", "BBB")
+    driver.depart("BBB")
+    place = len(events) + 1
+    events.append(Record(place, RUN, place, driver.events[-1], deed))
+
+    async def go_on():
+        journal = await SqliteJournal.open(path)
+        assert journal.epoch == "abc"
+        await journal.commit(Batch(events[-1:]))
+        assert await journal.read(0, 100) == events
+        await journal.close()
+
+    asyncio.run(go_on())
+    assert formats(path) == "4"
+    assert check_journal(path).faults == []
+
+
 def test_a_crash_on_the_way_leaves_the_old_format(old, monkeypatch):
     """It is one transaction: the next start does it again."""
     path, _ = old
@@ -90,7 +146,7 @@ def test_a_crash_on_the_way_leaves_the_old_format(old, monkeypatch):
             asyncio.run(opened(path))
     assert formats(path) == "2"
     asyncio.run(opened(path))
-    assert formats(path) == "3"
+    assert formats(path) == "4"
 
 
 def test_a_damaged_record_is_not_brought_along(old):
@@ -107,5 +163,5 @@ def test_a_damaged_record_is_not_brought_along(old):
 def test_check_reads_no_older_format(old):
     """It changes nothing, so it can only say so."""
     path, _ = old
-    assert check_journal(path).faults == ["it has format 2, this trainhub reads 3"]
+    assert check_journal(path).faults == ["it has format 2, this trainhub reads 4"]
     assert formats(path) == "2"

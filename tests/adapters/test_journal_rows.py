@@ -14,8 +14,9 @@ from trainhub.adapters.journal_rows import (
     snapshot_row,
     unseal,
 )
+from trainhub.domain.model import Role
 from trainhub.domain.snapshot import take
-from trainhub.journal import JournalFailed, Record
+from trainhub.journal import Deed, JournalFailed, Record
 
 PATH = Path("/srv/data/journal.db")
 
@@ -44,11 +45,28 @@ def test_any_changed_value_is_found():
         assert "\n" not in str(caught.value)
 
 
+def test_the_checksum_covers_the_deed():
+    """Nobody else can have done it, and nobody can have done what no one did; a record without a
+    deed has the checksum that it had when there were none."""
+    event = Driver().events[0]
+    row = record_row(Record(7, RUN, 1, event, Deed("T1", Role.TTE, None, "START_JOURNEY", None)))
+    for other in (row[6].replace("T1", "T2"), None):
+        with pytest.raises(JournalFailed, match="record 7"):
+            read_record(PATH, (*row[:6], other, row[7]))
+    bare = record_row(Record(7, RUN, 1, event))
+    assert bare[-1] == seal("records", *bare[:6])[-1]
+    with pytest.raises(JournalFailed, match="record 7"):
+        read_record(PATH, (*bare[:6], row[6], bare[7]))
+
+
 def test_records_and_snapshots_come_back():
     """What was written is what is read."""
     driver = Driver()
     driver.start()
     record = Record(7, RUN, 2, driver.events[1])
+    assert read_record(PATH, record_row(record)) == record
+    deed = Deed("Jané\n", Role.TTE, None, "START_JOURNEY", None)
+    record = Record(7, RUN, 2, driver.events[1], deed)
     assert read_record(PATH, record_row(record)) == record
     snapshot = take(driver.state)
     assert read_snapshot(PATH, snapshot_row(RUN, snapshot)) == (RUN, snapshot)
@@ -70,6 +88,8 @@ def test_a_row_that_is_sealed_and_makes_no_sense():
     row = record_row(Record(7, RUN, 1, Driver().events[0]))
     with pytest.raises(JournalFailed, match="record 7"):
         read_record(PATH, resealed("records", row, **{"4": "GOSSIP"}))
+    with pytest.raises(JournalFailed, match="record 7"):
+        read_record(PATH, resealed("records", row, **{"6": '["T1", "KING", null, "X", null]'}))
     row = snapshot_row(RUN, take(Driver().state))
     with pytest.raises(JournalFailed, match="it says seq 1, not 2"):
         read_snapshot(PATH, resealed("snapshots", row, **{"1": 2}))

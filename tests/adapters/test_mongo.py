@@ -22,7 +22,7 @@ from voyage import voyages
 
 from trainhub.adapters import mongo
 from trainhub.adapters.mongo import BadUri, MongoStore
-from trainhub.documents import INDEXES, LASTING, changes
+from trainhub.documents import INDEXES, LASTING, UNIQUE, changes
 from trainhub.domain import commands as c
 from trainhub.domain.chart import read_chart
 from trainhub.domain.model import RunKey
@@ -39,7 +39,7 @@ def make_store(io_loop, database_name):
     made = []
 
     def make(uri, indexes=INDEXES):
-        store = MongoStore(uri, database_name, indexes, LASTING)
+        store = MongoStore(uri, database_name, indexes, LASTING, UNIQUE)
         made.append(store)
         return store
 
@@ -51,6 +51,23 @@ def make_store(io_loop, database_name):
 @pytest.fixture
 def store(make_store, mongodb_uri):
     return make_store(mongodb_uri)
+
+
+class Spy(CommandListener):
+    """Keeps the writes that were sent to the server."""
+
+    def __init__(self):
+        self.writes = []
+
+    def started(self, event):
+        if event.command_name in ("insert", "update", "delete", "findAndModify"):
+            self.writes.append(event)
+
+    def succeeded(self, event):
+        pass
+
+    def failed(self, event):
+        pass
 
 
 async def taken(store, bulk):
@@ -134,25 +151,13 @@ async def test_a_document_without_regard_to_its_words(store, database):
 async def test_an_answer_means_on_the_disks_of_most(make_store, mongodb_uri, monkeypatch, options):
     """Every write asks for majority and journal, whatever the URI says."""
 
-    class Spy(CommandListener):
-        concerns = ()
-
-        def started(self, event):
-            if event.command_name in ("insert", "update"):
-                self.concerns += (event.command["writeConcern"],)
-
-        def succeeded(self, event):
-            pass
-
-        def failed(self, event):
-            pass
-
     spy = Spy()
     with_spy = partial(AsyncIOMotorClient, event_listeners=[spy])
     monkeypatch.setattr(mongo, "AsyncIOMotorClient", with_spy)
     store = make_store(f"{mongodb_uri}{options}")
     await store.write("runs", [run(1)])
-    assert list(spy.concerns) == [{"w": "majority", "j": True}] * len(spy.concerns) != []
+    concerns = [each.command["writeConcern"] for each in spy.writes]
+    assert concerns == [{"w": "majority", "j": True}] * len(concerns) != []
 
 
 @pytest.mark.gen_test
@@ -408,6 +413,24 @@ async def test_documents_that_last_are_inserted(store, database):
     await store.write("events", again)
     found = {each["_id"]: each["value"] for each in database.events.find()}
     assert found == {"e0": 1, "e1": 2, "e2": 2, "e3": 1, "e9": 2}
+
+
+@pytest.mark.gen_test
+async def test_an_entry_of_the_audit_is_never_written_again(
+    make_store, mongodb_uri, database, monkeypatch
+):
+    """It is inserted; the same again, as after a write of which nobody heard, changes nothing and
+    asks for no change, so that a user who may not update is enough."""
+    spy = Spy()
+    with_spy = partial(AsyncIOMotorClient, event_listeners=[spy])
+    monkeypatch.setattr(mongo, "AsyncIOMotorClient", with_spy)
+    store = make_store(mongodb_uri)
+    await store.write("audit", [run(1, name=f"a{n}", value=1) for n in range(3)])
+    await store.write("audit", [run(1, name=f"a{n}", value=2) for n in range(1, 5)])
+    found = {each["_id"]: each["value"] for each in database.audit.find()}
+    assert found == {"a0": 1, "a1": 1, "a2": 1, "a3": 2, "a4": 2}
+    to_it = [e.command_name for e in spy.writes if e.command[e.command_name] == "audit"]
+    assert to_it == ["insert", "insert"]
 
 
 @pytest.mark.gen_test(timeout=60)

@@ -70,7 +70,7 @@ async def test_a_new_database_has_the_newest_version(store, database):
     """It is kept in `meta` before the first document is there."""
     await store.write("runs", [document()])
     assert meta(database) == SCHEMA
-    assert set(database.list_collection_names()) == {*OURS, "meta"}
+    assert set(database.list_collection_names()) == {*OURS, "audit", "meta"}
 
 
 @pytest.mark.gen_test

@@ -403,11 +403,11 @@ async def test_a_format_of_a_newer_hub(path):
     """It names both formats, and says which hub to use; the same hub opens it again after that."""
     journal = await SqliteJournal.open(path)
     await journal.close()
-    change(path, "UPDATE meta SET value = '4' WHERE name = 'format'")
+    change(path, "UPDATE meta SET value = '5' WHERE name = 'format'")
     message = await refused(path)
-    assert "has format 4, this hub reads 3" in message
+    assert "has format 5, this hub reads 4" in message
     assert "use the version of trainhub that wrote it" in message
-    change(path, "UPDATE meta SET value = '3' WHERE name = 'format'")
+    change(path, "UPDATE meta SET value = '4' WHERE name = 'format'")
     journal = await SqliteJournal.open(path)
     await journal.close()
 

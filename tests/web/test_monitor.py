@@ -75,6 +75,7 @@ async def test_the_report_of_an_empty_hub(call, site):
             "behind": 0,
         },
         "journal": {"records": 0, "bytes": 0, "limit": 4 << 30, "lastCommitMillis": 0.0},
+        "audit": {"refusals": 0, "leftOut": 0, "unidentified": 0},
         "trains": [],
     }
 
@@ -154,15 +155,15 @@ async def test_queues_and_journal(call, site, running):
     await mark(site, c.MarkNoShow)
     report = (await call("GET", "/api/monitor")).json
     assert report["notifications"]["depth"] == 2
-    assert report["writeBuffer"]["depth"] == 4 + 1 + 3  # events, the run, its people
+    assert report["writeBuffer"]["depth"] == 4 + 3 + 1 + 3  # events, deeds, the run, its people
     assert report["journal"]["records"] == 4
     assert report["journal"]["lastCommitMillis"] >= 0
     await site.parts.notifications.drain()
     await site.parts.write_buffer.flush()
     report = (await call("GET", "/api/monitor")).json
     assert (report["notifications"]["depth"], report["notifications"]["sent"]) == (0, 2)
-    assert (report["writeBuffer"]["depth"], report["writeBuffer"]["flushed"]) == (0, 8)
-    assert report["writeBuffer"]["lastFlush"]["documents"] == 8
+    assert (report["writeBuffer"]["depth"], report["writeBuffer"]["flushed"]) == (0, 11)
+    assert report["writeBuffer"]["lastFlush"]["documents"] == 11
     assert report["notifications"]["behind"] == report["writeBuffer"]["behind"] == 0
 
 

@@ -551,3 +551,49 @@ async def test_nothing_is_read_before_it_is_durable(call, site, running, until, 
     assert len(site.journal.records) == before
     site.journal.gate.set()
     assert [(await task).status for task in tasks] == [200, 200]
+
+
+# --- the audit trail ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ("limit=0", "limit is a whole number from 1 to"),
+        ("limit=1001", "limit is a whole number from 1 to"),
+        ("limit=ten", "is not a whole number"),
+        ("limit=-1", "is not a whole number"),
+        ("run=12345", "like 12345/2026-11-23"),
+        ("run=/2026-11-23", "like 12345/2026-11-23"),
+        ("run=12345/yesterday", "run's date is a date like 2026-11-23"),
+        ("run=12345/[$gt]", "run's date is a date like"),
+        ("user[$gt]=", "use run, user, before, limit"),
+        ("usr=T1", "'usr' is not asked here"),
+        ("before=yesterday", "before is a time with its offset"),
+        ("before=2026-11-23", "before is a time with its offset"),
+        ("before={}", "before is a time with its offset"),
+        ("user=" + "x" * 5_000, "user has 5000 characters"),
+    ],
+)
+@pytest.mark.gen_test
+async def test_a_query_that_cannot_be(call, query, told):
+    """400, and what to do, before anything is asked of MongoDB."""
+    answer = await call("GET", f"/api/audit?{query}", who="ADMIN")
+    assert (answer.status, answer.code) == (400, "BAD_MESSAGE")
+    assert told in answer.json["error"]["message"]
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("who", ROLES)
+async def test_the_audit_is_for_admins(call, who):
+    """This hub has no store to read it from, which is said to whoever might read it."""
+    answer = await call("GET", "/api/audit", who=who)
+    assert answer.status == (503 if who == "ADMIN" else status_for(who, ()))
+
+
+@pytest.mark.gen_test
+async def test_a_command_s_address_is_on_record(call, site, scheduled):
+    """That of the connection."""
+    await call("POST", TRAIN + "/start", b"", "TTE")
+    deed = site.journal.records[-1].deed
+    assert (deed.user, deed.address, deed.command) == ("T1", "127.0.0.1", "START_JOURNEY")

@@ -28,6 +28,9 @@ _FIRST_PAUSE, _LAST_PAUSE = 0.5, 5.0  # seconds
 _STEADY = 60.0  # seconds of life after which a death counts as the first again
 _LOG_CHECK, _LOG_BYTES = 60.0, 8 << 20  # seconds; twice this many bytes are kept
 
+# Milliseconds, the most that it takes. It logs what is slow in full, and that has passengers in it.
+_NEVER_SLOW = str(2**31 - 1)
+
 # preexec_fn is unsafe beside threads, so the order to end with the hub is given by this step before
 # mongod. Had the hub died before the order stood, the parent would be another by now.
 _EXEC = """
@@ -134,6 +137,7 @@ class EmbeddedMongod:
                 *("--nounixsocket", "--filePermissions", "0600"),  # else it opens one in /tmp too
                 *("--wiredTigerCacheSizeGB", "0.25", "--quiet"),
                 *("--setParameter", "diagnosticDataCollectionEnabled=false"),
+                *("--slowms", _NEVER_SLOW),
                 *("--logpath", str(self._log), "--logappend", "--logRotate", "reopen"),
                 cwd=self._folder,
                 stdin=asyncio.subprocess.DEVNULL,

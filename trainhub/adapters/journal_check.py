@@ -13,6 +13,7 @@ from typing import TypeVar
 from trainhub.adapters.journal_formats import read_format
 from trainhub.adapters.journal_rows import (
     FORMAT,
+    RECORD,
     Row,
     as_text,
     read_record,
@@ -110,7 +111,7 @@ class _Check:
         retired = {row[0] for row in self._sealed("retired", "run, at")}
         seqs: dict[RunKey, int] = {}
         count, behind, head = 0, 0, trimmed
-        rows = self._rows("records", "position, run, seq, version, type, event")
+        rows = self._db.execute(f"SELECT {RECORD} FROM records ORDER BY position")
         for record in self._read(read_record, rows):
             count += 1
             behind += record.position > trimmed
@@ -146,8 +147,7 @@ class _Check:
         return self._read(lambda path, row: unseal(path, table, row), self._rows(table, columns))
 
     def _rows(self, table: str, columns: str) -> sqlite3.Cursor:
-        order = " ORDER BY position" if table == "records" else ""
-        return self._db.execute(f"SELECT {columns}, checksum FROM {table}{order}")
+        return self._db.execute(f"SELECT {columns}, checksum FROM {table}")
 
     def _read(self, read: Callable[[Path, Row], T], rows: sqlite3.Cursor) -> Iterator[T]:
         """What can be believed of the rows; each of the others is a fault."""

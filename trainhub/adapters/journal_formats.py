@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
-from trainhub.adapters.journal_rows import FORMAT, SCHEMA, seal, unbelievable
+from trainhub.adapters.journal_rows import FORMAT, RECORD, SCHEMA, seal, unbelievable
 from trainhub.journal import JournalFailed
 
 log = logging.getLogger("trainhub.journal")
@@ -61,8 +61,8 @@ def _to_3(db: sqlite3.Connection, path: Path) -> None:
         position, run, seq, kind, text, checksum = row
         if checksum != zlib.crc32(f"{position}\n{run}\n{seq}\n{kind}\n{text}".encode()):
             raise unbelievable(path, f"record {position}", "its checksum is wrong")
-        sealed = seal("records", position, run, seq, 1, kind, text)
-        db.execute("INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?)", sealed)
+        sealed = seal("records", position, run, seq, 1, kind, text, None)
+        db.execute(f"INSERT INTO records ({RECORD}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", sealed)
     for answer in db.execute("SELECT user, key, command, result, at FROM old_answers"):
         db.execute("INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?)", seal("answers", *answer))
     for was, now in (("notifications", "notified"), ("write buffer", "flushed")):
@@ -73,4 +73,11 @@ def _to_3(db: sqlite3.Connection, path: Path) -> None:
         db.execute(f"DROP TABLE {table}")
 
 
-_STEPS: dict[str, Callable[[sqlite3.Connection, Path], None]] = {"2": _to_3}
+def _to_4(db: sqlite3.Connection, _: Path) -> None:
+    """Records have a deed; the older ones none, which their checksums leave out."""
+    if not db.execute("SELECT 1 FROM pragma_table_info('records') WHERE name = 'deed'").fetchone():
+        db.execute("ALTER TABLE records ADD COLUMN deed TEXT")
+    db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?, ?)", seal("meta", "format", "4"))
+
+
+_STEPS: dict[str, Callable[[sqlite3.Connection, Path], None]] = {"2": _to_3, "3": _to_4}

@@ -1,7 +1,8 @@
 """What stands in the journal's tables, and the checksum by which each row can be believed.
 
-The last column of every row is the checksum of its table's name and all its other columns, so that
-no part of it can silently be another's. What cannot be believed is a JournalFailed with its name.
+The last value of every row is the checksum of its table's name and of all its other values that are
+not NULL, so that no part of it can silently be another's. What cannot be believed is a
+JournalFailed with its name.
 """
 
 import zlib
@@ -13,11 +14,11 @@ import ujson
 
 from trainhub.domain.codec import dump, reload
 from trainhub.domain.events import EVENTS, TYPES
-from trainhub.domain.model import RunKey
+from trainhub.domain.model import Role, RunKey
 from trainhub.domain.snapshot import Snapshot
-from trainhub.journal import Answer, JournalFailed, Record, Retired
+from trainhub.journal import Answer, Deed, JournalFailed, Record, Retired
 
-FORMAT = "3"
+FORMAT = "4"
 # How events and snapshots are written as JSON; stands in each record and snapshot.
 VERSION = 1
 
@@ -34,7 +35,8 @@ CREATE TABLE IF NOT EXISTS records (
     version  INTEGER NOT NULL,
     type     TEXT NOT NULL,
     event    TEXT NOT NULL,
-    checksum INTEGER NOT NULL
+    checksum INTEGER NOT NULL,
+    deed     TEXT
 );
 CREATE TABLE IF NOT EXISTS snapshots (
     run      TEXT PRIMARY KEY,
@@ -71,6 +73,9 @@ CREATE TABLE IF NOT EXISTS retired (
 ) WITHOUT ROWID;
 """
 
+# A record's columns by name: a file that was brought up to date has the newest of them at its end.
+RECORD = "position, run, seq, version, type, event, deed, checksum"
+
 Row = tuple[Any, ...]
 
 
@@ -88,7 +93,7 @@ def unseal(path: Path, table: str, row: Row) -> Row:
 
 
 def _checksum(table: str, values: Iterable[Any]) -> int:
-    text = "\n".join((table, *map(str, values)))
+    text = "\n".join((table, *(str(value) for value in values if value is not None)))
     return zlib.crc32(text.encode(errors="surrogateescape"))
 
 
@@ -107,7 +112,22 @@ def _shown(name: object) -> str:
 
 def record_row(record: Record) -> Row:
     kind, text = TYPES[type(record.event)], to_text(dump(record.event))
-    return seal("records", record.position, record.run, record.seq, VERSION, kind, text)
+    place = (record.position, record.run, record.seq)
+    return seal("records", *place, VERSION, kind, text, _deed_text(record.deed))
+
+
+def _deed_text(deed: Deed | None) -> str | None:
+    """The deed's fields in their order: their names would be half of it, in every record."""
+    if deed is None:
+        return None
+    return to_text([deed.user, deed.role, deed.address, deed.command, deed.about])
+
+
+def _read_deed(text: str | None) -> Deed | None:
+    if text is None:
+        return None
+    user, role, address, command, about = ujson.loads(text)
+    return Deed(user, Role(role), address, command, about)
 
 
 def read_record(path: Path, row: Row) -> Record:
@@ -115,13 +135,13 @@ def read_record(path: Path, row: Row) -> Record:
     what = f"record {_shown(row[0])}"
     if row[-1] != _checksum("records", row[:-1]):
         raise unbelievable(path, what, "its checksum is wrong")
-    position, run, seq, version, kind, text, _ = row
+    position, run, seq, version, kind, text, deed, _ = row
     _check_version(path, what, version)
     try:
         event = reload(EVENTS[kind], ujson.loads(text))
+        return Record(position, RunKey(run), seq, event, _read_deed(deed))
     except (KeyError, TypeError, ValueError) as error:
         raise unbelievable(path, what, error) from error
-    return Record(position, RunKey(run), seq, event)
 
 
 def snapshot_row(run: RunKey, snapshot: Snapshot) -> Row:

@@ -70,14 +70,17 @@ class MongoStore:
         database: str,
         indexes: Mapping[str, Sequence[Sequence[str]]],
         lasting: Collection[str] = (),
+        unique: Collection[str] = (),
     ) -> None:
         """`indexes` maps a collection to the keys of each index; they are made before a write.
 
         `lasting` are the collections whose documents never change: those are inserted, which
-        costs the server a quarter of an update.
+        costs the server a quarter of an update. `unique` are those of them where what is there
+        under an `_id` is the same document: nothing but inserts is ever sent to them.
         """
         self._indexes = indexes
         self._lasting = lasting
+        self._unique = unique
         self._met = False
         self._meeting = asyncio.Lock()
         self._uri, self._name = uri, database
@@ -142,7 +145,7 @@ class MongoStore:
             found = await self._write(collection, bulk[:half], inserts)
             return found | await self._write(collection, bulk[half:], inserts)
         reasons, there = _taken_apart(reply, bulk, inserts)
-        if there:
+        if there and collection not in self._unique:
             updates, _ = await _encode(there, inserts=False)
             reasons |= await self._write(collection, updates, inserts=False)
         return reasons
@@ -216,6 +219,34 @@ class MongoStore:
                 break
         return events
 
+    async def entries(
+        self,
+        trains: frozenset[str] | None,
+        run: str | None,
+        user: str | None,
+        before: str | None,
+        limit: int,
+    ) -> list[Document]:
+        """An audit.Entries. Raises StoreAway."""
+        asked: list[dict[str, Any]] = []
+        if trains is not None:
+            if not trains:
+                return []
+            asked.append({"$or": [{"run": _runs_of(name)} for name in trains]})
+        for name, value in (("run", run), ("user", user)):
+            if value is not None:
+                asked.append({name: {"$eq": value}})
+        if before is not None:
+            asked.append({"_id": {"$lt": before}})
+        query = {"$and": asked} if asked else {}
+        try:
+            with pymongo.timeout(ANSWER_SECONDS):
+                found = self._database["audit"].find(query).sort("_id", -1).limit(limit)
+                return [document async for document in found]
+        except PyMongoError as error:
+            log.warning("the audit trail cannot be read: %s", _reason(error))
+            raise StoreAway(_reason(error)) from error
+
     def close(self) -> None:
         # Otherwise the driver looks for a server that is gone, to end its sessions there.
         with pymongo.timeout(CLOSE_SECONDS):
@@ -270,6 +301,11 @@ def _bulks(operations: Sequence[Operation]) -> Iterator[Sequence[Operation]]:
             start, size = place, len(operation.bson)
     if start < len(operations):
         yield operations[start:]
+
+
+def _runs_of(name: str) -> dict[str, str]:
+    """The runs that a token's train number or run names."""
+    return {"$eq": name} if "/" in name else {"$gte": f"{name}/", "$lt": f"{name}0"}  # 0 follows /
 
 
 def _taken_apart(

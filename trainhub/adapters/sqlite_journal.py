@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from trainhub.adapters.journal_formats import bring_up_to_date
 from trainhub.adapters.journal_rows import (
+    RECORD,
     Row,
     answer_row,
     as_text,
@@ -39,7 +40,7 @@ T = TypeVar("T")
 
 # Positions that are trimmed in one transaction: commits wait for it.
 TRIM = 2_000
-_RECORDS = "SELECT position, run, seq, version, type, event, checksum FROM records"
+_RECORDS = f"SELECT {RECORD} FROM records"
 
 
 class SqliteJournal:
@@ -184,7 +185,7 @@ class SqliteJournal:
         answers = [answer_row(answer) for answer in batch.answers]
         snapshots = [snapshot_row(*each) for each in batch.snapshots.items()]
         with self._transaction():
-            self._put("records", *records, verb="INSERT")
+            self._put(f"records ({RECORD})", *records, verb="INSERT")
             self._put("answers", *answers)
             self._put("snapshots", *snapshots)
             for place in batch.places:

@@ -199,7 +199,7 @@ def _load_bool(value: Any, path: str) -> bool:
     return value
 
 
-def _load_datetime(value: Any, path: str) -> datetime:
+def read_moment(value: Any, path: str) -> datetime:
     try:
         moment = datetime.fromisoformat(value)
         if moment.utcoffset() is None:
@@ -261,7 +261,7 @@ _PLAIN: dict[Any, Loader] = {
     str: _load_text,
     int: _load_int,
     bool: _load_bool,
-    datetime: _load_datetime,
+    datetime: read_moment,
     date: read_date,
 }
 

@@ -91,6 +91,7 @@ class Monitor:
                 "limit": hub.log.limit,
                 "lastCommitMillis": round(hub.log.last_commit_seconds * 1000, 2),
             },
+            "audit": self._audit(),
             "trains": trains,
         }
 
@@ -121,6 +122,14 @@ class Monitor:
             "refused": buffer.refused,
             "failing": self._failing(),
             "behind": self._parts.written.behind,
+        }
+
+    def _audit(self) -> dict[str, int]:
+        audit = self._parts.hub.audit
+        return {
+            "refusals": audit.kept,
+            "leftOut": audit.left_out,
+            "unidentified": audit.unidentified,
         }
 
     def _train(self, state: TrainState) -> dict[str, Any]:

@@ -7,9 +7,12 @@ from typing import Any
 import tornado.web
 
 from trainhub.answers import check_key
+from trainhub.audit import deed_of_kind
+from trainhub.documents import stamp
 from trainhub.domain import commands as c
-from trainhub.domain.errors import BadMessage, UnknownPassenger
-from trainhub.domain.model import STAFF, Role
+from trainhub.domain.codec import clean_text, read_date, read_moment
+from trainhub.domain.errors import BadMessage, Forbidden, HubError, UnknownPassenger
+from trainhub.domain.model import STAFF, Role, RunKey, normal_train_no, run_key
 from trainhub.domain.report import captaincy_report, report_csv
 from trainhub.domain.run_state import Offer, RunState
 from trainhub.domain.views import (
@@ -28,6 +31,11 @@ from trainhub.protocol import read_command
 from trainhub.web.base import Api, Large, Web
 
 _READERS = frozenset({Role.TTE, Role.ADMIN, Role.PASSENGER})
+_AUDITORS = frozenset({Role.ADMIN})
+# What the audit trail is narrowed by; a word misspelt must not answer all of it.
+_NARROWED = ("run", "user", "before", "limit")
+# Entries of the audit trail in one answer.
+MOST_ENTRIES = 1_000
 
 View = Callable[[RunState], list[dict[str, Any]]]
 
@@ -88,7 +96,8 @@ class CommandHandler(Api):
         command = read_command(self._command, fields)
         key = self.request.headers.get("Idempotency-Key")
         checked = None if key is None else check_key(key)
-        self.answer(await self.hub.execute(command, self.identity, checked))
+        address = self.request.remote_ip
+        self.answer(await self.hub.execute(command, self.identity, checked, address))
 
 
 class TrainsHandler(Large, CommandHandler):
@@ -97,7 +106,12 @@ class TrainsHandler(Large, CommandHandler):
     def admit(self) -> None:
         super().admit()
         if self.request.method == "POST":  # before sixteen MB of JSON are read for nothing
-            require_role(self.identity, MAY[self._command])
+            try:
+                require_role(self.identity, MAY[self._command])
+            except HubError as error:
+                deed = deed_of_kind(self._command, self.identity, self.request.remote_ip)
+                self.hub.audit.refused(deed, None, error, self.hub.now())
+                raise
 
     @property
     def allowed(self) -> list[str]:
@@ -242,6 +256,50 @@ class MeHandler(Api):
         self.answer({"user": self.identity.user, "role": self.identity.role, "trains": trains})
 
 
+class AuditHandler(Api):
+    """The audit trail of the runs that the token covers, the newest entry first.
+
+    Narrowed by ?run= and ?user=, at most ?limit= of it; ?before= is a time, or the id of the last
+    entry that is known already.
+    """
+
+    async def get(self) -> None:
+        require_role(self.identity, _AUDITORS)
+        if odd := self.request.query_arguments.keys() - _NARROWED:
+            raise BadMessage(f"{min(odd)[:20]!a} is not asked here: use {', '.join(_NARROWED)}")
+        text = self.get_query_argument
+        run, user = text("run", None), text("user", None)
+        before, limit = text("before", None), _number(text("limit", "100"))
+        if not 1 <= limit <= MOST_ENTRIES:
+            raise BadMessage(f"limit is a whole number from 1 to {MOST_ENTRIES}")
+        entries = await self.hub.audit.read(
+            self.identity,
+            None if run is None else self._covered(_run(run)),
+            None if user is None else clean_text(user, "user"),
+            None if before is None else _before(before),
+            limit,
+        )
+        self.answer(entries)
+
+    def _covered(self, run: RunKey) -> RunKey:
+        if not self.identity.covers(run):
+            raise Forbidden(f"the token does not cover {run}")
+        return run
+
+
+def _run(text: str) -> RunKey:
+    train_no, slash, day = text.partition("/")
+    if not train_no or not slash:
+        raise BadMessage("run is a train number and a date like 12345/2026-11-23")
+    return run_key(str(normal_train_no(clean_text(train_no, "run"))), read_date(day, "run's date"))
+
+
+def _before(text: str) -> str:
+    """What the ids of the entries that are asked for are below: they begin with their times."""
+    time, slash, rest = clean_text(text, "before").partition("/")
+    return f"{stamp(read_moment(time, 'before'))}{slash}{rest}"
+
+
 def _number(text: str) -> int:
     if not text.isascii() or not text.isdecimal() or len(text) > 15:
         raise BadMessage(f"{text[:20]!a} is not a whole number")
@@ -261,6 +319,7 @@ def routes(web: Web) -> list[tuple[str, type[Api], dict[str, Any]]]:
         (_TRAIN + r"/coaches/(?P<coach>[^/]+)", CoachHandler, {"web": web}),
         (_TRAIN + "/report", ReportHandler, {"web": web}),
         (r"/api/me", MeHandler, {"web": web}),
+        (r"/api/audit", AuditHandler, {"web": web}),
         *(
             (address, CommandHandler, {"web": web, "command": command, "method": method})
             for address, (method, command) in COMMANDS.items()

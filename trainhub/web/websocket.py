@@ -62,7 +62,11 @@ class TrainSocket(Edge, WebSocketHandler):
     def initialize(self, web: Web) -> None:
         self._web = web
         self._limits = web.limits
-        self._session = Session(web.hub, web.tokens, self, self._answer, anonymous=web.anonymous)
+        self._session = Session(
+            *(web.hub, web.tokens, self, self._answer),
+            anonymous=web.anonymous,
+            address=self.request.remote_ip,
+        )
         self._meter = Meter(web.limits.message_rate)
         self._backlog: Backlog | None = None
         self._heard = True

@@ -1,0 +1,362 @@
+"""What users send is a value and nothing else: never a question, a field's name or an order to
+MongoDB."""
+
+import asyncio
+import json
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from http.client import HTTPConnection
+from itertools import count
+from urllib.parse import quote
+
+import jwt
+import pytest
+from load import admin_token, asker, settled, wait_for
+from pymongo import MongoClient
+from railway import chart, person, rac, station
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+
+from trainhub.domain.commands import COMMANDS
+from trainhub.identity import load_keys
+from trainhub.web import rest
+
+DAY = "2026-11-23"
+# Texts that mean something to MongoDB, to its driver or to JavaScript.
+TEXTS = (
+    "$where", "$$ROOT", "$epoch", "$seq", "$gt", "a.b", "run.$[].name", "__proto__", "constructor",
+    '{"$gt": ""}', "'; db.dropDatabase(); '", "_id", "true", "1e400",
+)  # fmt: skip
+VALUES = (
+    *TEXTS,
+    {"$gt": ""}, {"$ne": None}, {"$where": "sleep(9000)"}, {"$literal": 1}, {"__proto__": {"a": 1}},
+    {"a.b": 1}, {"$oid": "0" * 24}, {"$date": 0}, {"$regex": ".*"}, [{"$gt": ""}], ["$where"], [],
+    {}, None, True, 2**70, -1, 1.5, "a\0b", "x" * 20_000, "",
+)  # fmt: skip
+NAMES = ("$where", "$set", "$inc", "a.b", "__proto__", "constructor", "a\0b", "_id", "epoch", "")
+# All fields of each command, but for those that name its run.
+FULL = {
+    "START_JOURNEY": {},
+    "CANCEL_TRAIN": {"reason": "x"},
+    "ARRIVE": {"stationCode": "BBB", "at": f"{DAY}T10:00:00+05:30", "platform": "1"},
+    "DEPART": {"stationCode": "AAA", "at": f"{DAY}T10:00:00+05:30", "platform": "1"},
+    "SKIP_STATION": {"stationCode": "CCC"},
+    "SET_DELAY": {"delayMinutes": 5, "reason": "x"},
+    "SET_PLATFORM": {"stationCode": "DDD", "platform": "1", "confirmed": True},
+    "MARK_BOARDED": {"pnr": "4512345601", "index": 1},
+    "MARK_NO_SHOW": {"pnr": "4512345601", "index": 1},
+    "UNDO_NO_SHOW": {"pnr": "4512345601", "index": 1},
+    "CANCEL_JOURNEY": {"pnr": "4512345603", "index": 1},
+    "CHANGE_BOARDING": {"pnr": "4512345603", "index": 1, "stationCode": "CCC"},
+    "ANNOUNCE": {"text": "x", "level": "INFO", "to": "USER", "user": "IR_1"},
+    "BATCH": {"marks": [{"mark": "BOARDED", "pnr": "4512345602", "index": 1}]},
+    "ACCEPT_OFFER": {"offerId": f"12345.{DAY}.5"},
+    "DENY_OFFER": {"offerId": f"12345.{DAY}.5"},
+    "APPROVE_OFFER": {"offerId": f"12345.{DAY}.5"},
+    "WITHDRAW_OFFER": {"offerId": f"12345.{DAY}.5"},
+}
+# The fields of each collection, as docs/mongodb.md has them; within `data` those of the protocol.
+FILED = {"_id", "epoch", "seq", "schema"}
+STOP = {
+    "code", "name", "platform", "platformConfirmed", "skipped", "scheduledArrival",
+    "scheduledDeparture", "actualArrival", "actualDeparture",
+}  # fmt: skip
+FIELDS = {
+    "runs": FILED | {
+        "trainNo", "trainName", "startDate", "timezone", "policy", "boarding", "status", "endedAt",
+        "index", "departed", "delayMinutes", "stations", "coaches",
+    },
+    "passengers": FILED | {
+        "run", "pnr", "index", "irctcId", "name", "age", "gender", "from", "to", "class", "number",
+        "phone", "email", "status", "state", "coach", "berth", "upgradedFrom",
+    },
+    "offers": FILED | {
+        "run", "irctcId", "offerId", "state", "pnr", "index", "name", "coach", "berth", "berthType",
+        "oldCoach", "oldBerth", "from", "to", "cause", "expiresAt", "closedAt", "reason",
+    },
+    "events": FILED | {"run", "trainNo", "startDate", "type", "timestamp", "data"},
+    "audit": FILED | {"at", "user", "role", "address", "command", "run", "about", "result"},
+    "meta": {"_id", "version"},
+}  # fmt: skip
+# What a hub asks of a server, and the operators in its questions.
+ASKED = {"find", "getMore", "insert", "update", "createIndexes"}
+OPERATORS = {"$and", "$or", "$eq", "$in", "$lt", "$lte", "$gt", "$gte", "$exists"}
+
+
+class Client:
+    """Somebody who sends what they like, over both doors; `said` counts the answers by kind."""
+
+    def __init__(self, hub, token):
+        self.hub, self.token = hub, token
+        self.said = {}
+        self._stack, self._left, self._numbers = ExitStack(), 0, count(1)
+
+    def http(self, method, path, body=None, **head):
+        head = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json", **head}
+        connection = HTTPConnection("127.0.0.1", self.hub.port, timeout=30)
+        try:
+            connection.request(method, path, None if body is None else json.dumps(body), head)
+            answer = connection.getresponse()
+            data = answer.read()
+            self._note(answer.status, path, data)
+            return answer.status, json.loads(data)
+        finally:
+            connection.close()
+
+    def _note(self, status, what, answer):
+        assert status != 500, (what, answer)
+        assert status < 500 or b"MongoDB" in answer, (what, answer)
+        self.said[status] = self.said.get(status, 0) + 1
+
+    def say(self, message):
+        """One message on a socket, and its answer; a socket that has said much nonsense is left."""
+        for _ in range(3):
+            try:
+                if self._left == 0:
+                    self.close()
+                    url = f"ws://127.0.0.1:{self.hub.port}/ws"
+                    self._socket = self._stack.enter_context(connect(url, compression=None))
+                    self._left = 5
+                    self._ask({"type": "IDENTIFY", "token": self.token})
+                self._left -= 1
+                return self._ask(message)
+            except ConnectionClosed as error:
+                self._left, closed = 0, error
+        raise closed
+
+    def _ask(self, message):
+        number = next(self._numbers)
+        self._socket.send(json.dumps({**message, "id": number}))
+        if message["type"] == "ACK":  # which is not answered
+            self._socket.send(json.dumps({"type": "PING", "id": number}))
+        while True:  # what cannot be read has no id
+            answer = json.loads(self._socket.recv(10))
+            if answer.get("id", number if answer["type"] == "ERROR" else None) == number:
+                break
+        code = answer.get("code", answer["type"])
+        assert code != "UNAVAILABLE", (message, answer)
+        self.said[code] = self.said.get(code, 0) + 1
+        return answer
+
+    def close(self):
+        self._stack.close()
+
+
+def addresses():
+    """Command → method and address with its path's fields."""
+    named = {cls: name for name, cls in COMMANDS.items()}
+    return {
+        named[cls]: (method, address) for address, (method, cls) in rest.COMMANDS.items()
+    }  # fmt: skip
+
+
+def spoilt(fields):
+    """The fields with each value in the place of each, and with each odd name beside them."""
+    for name in fields:
+        for value in VALUES:
+            yield {**fields, name: value}
+    for name in NAMES:
+        yield {**fields, name: {"$gt": ""}}
+
+
+def path_of(address, fields):
+    """The address with those of the fields that it has in it, and what is left for the body."""
+    left = dict(fields)
+    path = address
+    for name in ("trainNo", "pnr", "index", "offerId"):
+        group = f"(?P<{name}>[^/]+)"
+        if group in path:
+            value = left.pop(name, "x")
+            text = value if isinstance(value, str) else json.dumps(value)
+            path = path.replace(group, quote(text[:2_000] or "x", safe=""))
+    return path, left
+
+
+@pytest.fixture
+def server(start_mongod):
+    return start_mongod("--slowms", "-1", "--setParameter", "logLevel=0")
+
+
+@pytest.fixture
+def hub(start_hub, server, mongod_database):
+    return start_hub("--mongodb-uri", server.uri, "--database", mongod_database.name)
+
+
+@pytest.fixture
+def mongod_database(server):
+    """The hub's database, of which the server keeps account of every operation."""
+    with MongoClient(server.uri, tz_aware=True) as client:
+        database = client["trainhub"]
+        database.create_collection("system.profile", capped=True, size=256 << 20)
+        database.command("profile", 2, slowms=0)
+        yield database
+
+
+def test_nothing_that_users_send_is_more_than_a_value(hub, mongod_database, capsys):
+    """In every field of every command, over HTTP and sockets, in paths and questions, in tokens,
+    keys and `since`: what is stored has only the fields of docs/mongodb.md, the server was asked
+    only what a hub asks, nothing of it failed there, and nobody was answered more for it."""
+    client = Client(hub, admin_token(hub))
+    ask = asker(hub)
+    ask("/api/trains", chart(person(1), person(2), person(3, "BBB"), rac(10, 1)))
+    ask("/api/trains/12345/start", {})
+    charts(client)
+    literal = texts_that_may_be(client)
+    commands(client)
+    keys_and_questions(client)
+    users = tokens(client)
+    client.close()
+    asyncio.run(settled(hub))
+    wait_for(lambda: not ask("/api/monitor")["writeBuffer"]["depth"])
+    found = {name: list(mongod_database[name].find()) for name in FIELDS}
+    names = set(mongod_database.list_collection_names()) - {"system.profile"}
+    assert names == set(FIELDS)
+    for name, documents in found.items():
+        for document in documents:
+            assert document.keys() <= FIELDS[name], (name, document)
+            for field in fields_of(document):
+                assert field.isalnum() or field == "_id", (name, field)
+    arrived_literally(found, literal, users)
+    what_the_server_was_asked(mongod_database)
+    assert not [line for line in hub.logged if " ERROR " in line or "Traceback" in line]
+    assert hub.stop() == 0
+    with capsys.disabled():
+        said = ", ".join(f"{n} {code}" for code, n in client.said.items())
+        print(f"\n{sum(client.said.values())} hostile messages: {said}")
+
+
+def charts(client):
+    """Each field of a chart, of its stations, coaches and people in turn."""
+    for whole in spoilt(chart(timezone="Asia/Kolkata", policy="OFFER", boarding="verify")):
+        client.http("POST", "/api/trains", {**whole, "startDate": whole.get("startDate", DAY)})
+    for part, one in (
+        ("stations", station(0)),
+        ("coaches", {"code": "S1", "class": "SL", "berths": 72}),
+        ("passengers", person(1, age=5, gender="F", phone="1", number=1)),
+    ):
+        number = count(20_000)
+        for each in spoilt(one):
+            rest_of_it = chart()[part][1:]
+            whole = chart(trainNo=str(next(number)), **{part: [each, *rest_of_it]})
+            client.http("POST", "/api/trains", whole)
+
+
+def texts_that_may_be(client):
+    """Texts that are free are taken as they are; returns what was sent, by its train."""
+    sent = {}
+    for number, text in enumerate(TEXTS, start=30_000):
+        who = person(1, name=text, irctcId=text, email=text, phone=text, gender=text)
+        whole = chart(who, trainNo=str(number), trainName=text)
+        assert client.http("POST", "/api/trains", whole)[0] == 200, text
+        train = {"trainNo": str(number)}
+        assert client.say({"type": "START_JOURNEY", **train})["type"] == "DONE"
+        assert client.say({"type": "ANNOUNCE", **train, "text": text})["type"] == "DONE"
+        sent[str(number)] = text
+    return sent
+
+
+def commands(client):
+    """All commands but REGISTER_TRAIN. One is left to the last that would end the run."""
+    where = addresses()
+    for name in sorted(FULL, key=lambda name: name == "CANCEL_TRAIN"):
+        method, address = where[name]
+        train = {} if "offerId" in FULL[name] else {"trainNo": "12345", "startDate": DAY}
+        for fields in spoilt({**FULL[name], **train, "key": "k"}):
+            client.say({**fields, "type": name})
+        for fields in spoilt({**FULL[name], **train}):
+            path, body = path_of(address, fields)
+            client.http(method, path, body)
+
+
+def keys_and_questions(client):
+    """Idempotency keys, `since`, and what is asked in a query string."""
+    train = {"trainNo": "12345", "startDate": DAY}
+    for text in TEXTS:
+        client.http("POST", "/api/trains/12345/delay", {"delayMinutes": 1}, **{
+            "Idempotency-Key": text})  # fmt: skip
+    for value in VALUES:
+        client.say({"type": "SET_DELAY", **train, "delayMinutes": 2, "key": value})
+        for since in ({"epoch": value, "seq": 0}, {"epoch": "e", "seq": value}, value):
+            client.say({"type": "SUBSCRIBE_TRAIN", **train, "since": since})
+        client.say({"type": "ACK", **train, "seq": value})
+        client.say({"type": "UNSUBSCRIBE_TRAIN", "trainNo": value, "startDate": value})
+        client.say({"type": value})
+    everybody = len(client.http("GET", "/api/trains/12345/passengers")[1]["result"])
+    assert everybody == 4
+    named = {each["trainNo"] for each in client.http("GET", "/api/trains")[1]["result"]}
+    texts = {*TEXTS, '{"$ne": ""}', "[$ne]", "x" * 3_000}
+    for value in sorted(text for text in texts if text.upper() not in named):
+        text = quote(value, safe="")
+        for field in ("status", "state", "coach", "q"):
+            status, answer = client.http("GET", f"/api/trains/12345/passengers?{field}={text}")
+            assert (status, answer["result"]) == (200, []), (field, value)
+        assert client.http("GET", f"/api/trains/12345/offers?state={text}")[1]["result"] == []
+        for path in (f"passengers/{text}", f"coaches/{text}", f"events?after={text}"):
+            assert client.http("GET", f"/api/trains/12345/{path}")[0] in (400, 404)
+        for path in (text, f"{text}/passengers", f"{text}/events", f"12345?date={text}"):
+            assert client.http("GET", f"/api/trains/{path}")[0] in (400, 404), path
+        for field in ("run", "before", "limit", f"user[{text}]", text or "x"):
+            status, answer = client.http("GET", f"/api/audit?{field}={text}")
+            assert status == 400, (field, value)
+        status, answer = client.http("GET", f"/api/audit?user={text}")
+        assert status == 400 or all(e["user"] == value for e in answer["result"]), value
+
+
+def tokens(client):
+    """Claims of every kind under the hub's own signature; returns the users that were taken."""
+    kid, key = load_keys(client.hub.folder / "keys.json").popitem()
+    good = {"sub": "u", "role": "ADMIN", "trains": ["*"]}
+    good["exp"] = datetime.now(UTC) + timedelta(hours=1)
+    users = []
+    for claims in (*spoilt(good), {**good, "sub": "\ud800"}, {**good, "trains": ["\ud800"]}):
+        token = jwt.encode({**claims}, key, algorithm="HS256", headers={"kid": kid})
+        if len(token) > 12_000:
+            continue
+        somebody = Client(client.hub, token)
+        status, _ = somebody.http("GET", "/api/me")
+        if status == 200:
+            users.append(claims["sub"])
+            delay = {"delayMinutes": len(users)}
+            somebody.http("PUT", "/api/trains/30000/delay", delay, **{"Idempotency-Key": "k"})
+            somebody.http("GET", "/api/audit")
+    return users
+
+
+def fields_of(value):
+    """The names of all fields in a document, however deep."""
+    if isinstance(value, dict):
+        yield from value
+        for each in value.values():
+            yield from fields_of(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from fields_of(each)
+
+
+def arrived_literally(found, literal, users):
+    """Each free text stands in each of its places just as it was sent."""
+    for train_no, text in literal.items():
+        run = f"{train_no}/{DAY}"
+        (train,) = (each for each in found["runs"] if each["_id"] == run)
+        assert train["trainName"] == text
+        (who,) = (each for each in found["passengers"] if each["run"] == run)
+        free = ("name", "irctcId", "email", "phone", "gender")
+        assert [who[field] for field in free] == [text] * len(free)
+        told = [e["data"].get("text") for e in found["events"] if e["run"] == run]
+        assert text in told
+    assert {each["user"] for each in found["audit"]} >= set(users)
+    assert len(set(users)) > len(TEXTS)
+
+
+def what_the_server_was_asked(database):
+    """Only what a hub asks, with its own operators; and none of it failed."""
+    account = list(database["system.profile"].find({"ns": {"$not": {"$regex": "system.profile"}}}))
+    asked = [each for each in account if each.get("appName") is None and "command" in each]
+    assert len(asked) > 100
+    for each in asked:
+        kind = next(iter(each["command"]))
+        assert kind in ASKED | {"q", "listCollections", "profile", "drop"}, each
+        failed = each.get("errCode")
+        assert failed is None or (kind, failed) == ("insert", 11000), each
+        question = each["command"].get("filter", {})
+        assert {f for f in fields_of(question) if f.startswith("$")} <= OPERATORS, question
