@@ -28,7 +28,6 @@ from trainhub.web import rest, websocket
 
 # What the contract says and the hub does not do yet; to be emptied as it comes.
 LATER = {
-    ("status", 429),
     *(("close", code) for code in (4403,)),
 }
 # What no test can bring about from outside a hub that works: its own faults.
@@ -387,8 +386,11 @@ def do_it_wrong(visitor, passenger, nobody):
     visitor.ask("POST", f"{train}/announcements", b"x", **{"Content-Type": "text/plain"})
     nobody.ask("GET", f"{train}/rac")
     passenger.ask("GET", f"{train}/rac")
+    visitor.ask("GET", train, Host="elsewhere.example")
     while nobody.say("PING")["type"] == "PONG":
         pass  # until it has been too many
+    while passenger.ask("GET", "/api/me")[0] == 200:
+        pass  # the same over HTTP
 
 
 def seen_in(way):

@@ -34,6 +34,7 @@ from trainhub.rooms import Rooms
 from trainhub.web.app import make_app, make_server
 from trainhub.web.base import Web
 from trainhub.web.monitor import Monitor, Parts
+from trainhub.web.proxies import Proxies
 from trainhub.web.websocket import TrainSocket, text_frame
 from trainhub.write_buffer import WriteBuffer
 
@@ -115,9 +116,15 @@ def app(site):
 
 
 @pytest.fixture
-def http_server(io_loop, app, _unused_port):
+def proxies():
+    """What a test's module or class may override: the proxies that are trusted."""
+    return Proxies()
+
+
+@pytest.fixture
+def http_server(io_loop, app, proxies, _unused_port):
     """In place of pytest-tornado's own: the server as a hub makes it, with its limits."""
-    server = make_server(app)
+    server = make_server(app, proxies=proxies)
     server.add_socket(_unused_port[0])
     yield server
     server.stop()
@@ -330,12 +337,12 @@ def raw(io_loop, http_port, no_trace):
     """Opens raw sockets; returns one and the head of the answer to its handshake."""
     writers = []
 
-    async def open_raw(*headers, path="/ws"):
-        reader, writer = await asyncio.open_connection("127.0.0.1", http_port)
+    async def open_raw(*headers, path="/ws", tls=None):
+        reader, writer = await asyncio.open_connection("127.0.0.1", http_port, ssl=tls)
         writers.append(writer)
         lines = [
             f"GET {path} HTTP/1.1",
-            *("Host: hub", "Upgrade: websocket", "Connection: Upgrade"),
+            *("Host: 127.0.0.1", "Upgrade: websocket", "Connection: Upgrade"),
             *(f"Sec-WebSocket-Key: {KEY}", "Sec-WebSocket-Version: 13", *headers),
         ]
         writer.write("\r\n".join([*lines, "", ""]).encode())
@@ -349,6 +356,25 @@ def raw(io_loop, http_port, no_trace):
 
     yield open_raw
     io_loop.run_sync(abort)
+
+
+@pytest.fixture
+def send(http_server, http_port):
+    """Sends bytes on a connection of their own; returns all that comes until the hub closes it."""
+
+    async def exchange(*pieces: bytes) -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", http_port)
+        for piece in pieces:
+            writer.write(piece)
+        heard = b""
+        async with asyncio.timeout(5):
+            with contextlib.suppress(ConnectionError):
+                while data := await reader.read(65_536):
+                    heard += data
+        writer.close()
+        return heard
+
+    return exchange
 
 
 @pytest.fixture(autouse=True)

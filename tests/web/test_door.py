@@ -36,7 +36,7 @@ def http_server(io_loop, app, _unused_port, room):
 async def answer_of(port):
     """The first line and headers of what a plain request is answered."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(b"GET /healthz HTTP/1.1\r\nHost: hub\r\nConnection: close\r\n\r\n")
+    writer.write(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
     async with asyncio.timeout(5):
         head = (await reader.read()).decode().partition("\r\n\r\n")[0].split("\r\n")
     writer.close()
