@@ -15,6 +15,17 @@ from trainhub.settings import BadSettings, Settings, read_settings
 TEXTS = {
     "address": ("0.0.0.0", "::1", "localhost", "localhost"),
     "port": ("0", "65535", "9000", 9000),
+    "allowed_hosts": ("a", "*", "a.example, B.example.", ("a.example", "b.example")),
+    "trusted_origins": (
+        *("http://a", "https://b", "https://App.example:443/,http://[::1]:81"),
+        ("https://app.example", "http://[::1]:81"),
+    ),
+    "trusted_proxies": (
+        *("127.0.0.1", "::1", "10.0.0.5,10.1.0.0/16"),
+        ("10.0.0.5/32", "10.1.0.0/16"),
+    ),
+    "tls_cert": ("a", "b", "c.pem", Path("c.pem")),
+    "tls_key": ("a", "b", "c.pem", Path("c.pem")),
     "data_dir": ("/a", "b", "/c d/e", Path("/c d/e")),
     "mongodb_uri": ("mongodb://a", "mongodb://b", "mongodb://u:p%2F@c", "mongodb://u:p%2F@c"),
     "database": ("a", "b", "c", "c"),
@@ -28,6 +39,7 @@ TEXTS = {
     "max_unsent_bytes": ("1024", "2048", "4096", 4096),
     "message_rate": ("1", "2", "7", 7),
     "staff_message_rate": ("1", "2", "7", 7),
+    "address_rate": ("1", "2", "7", 7),
     "identify_seconds": ("1", "2", "7", 7),
     "heartbeat_seconds": ("1", "2", "7", 7),
     "journal_limit": ("1", "2", "300", 300),
@@ -36,6 +48,10 @@ TEXTS = {
     "demo_speed": ("0.1", "10000", "2.5", 2.5),
     "demo_seed": ("1", "2", "0", 0),
 }
+
+
+# These are given both, or neither.
+PAIR = {"tls_cert", "tls_key"}
 
 
 @pytest.fixture
@@ -71,7 +87,7 @@ def test_without_anything_there_are_the_defaults(read):
     assert Settings().data_dir == Path("data")
 
 
-@pytest.mark.parametrize("name", TEXTS)
+@pytest.mark.parametrize("name", sorted(TEXTS.keys() - PAIR))
 def test_command_line_before_environment_before_file_before_default(read, name):
     """Each setting can be given in three places, and the nearest wins."""
     first, second, third, value = TEXTS[name]
@@ -91,6 +107,12 @@ def test_a_default_on_the_command_line_is_a_choice(read):
     """--port 8888 is asked for, though it is the default too: the environment does not undo it."""
     assert read("--port", "8888", environment={"TRAINHUB_PORT": "1"}).port == 8888
     assert read("--anonymous", "on", environment={"TRAINHUB_ANONYMOUS": "off"}).anonymous is True
+
+
+def test_a_certificate_and_its_key_may_come_from_anywhere(read):
+    """They are looked at together when all is known."""
+    found = read("--tls-cert", "a", environment={"TRAINHUB_TLS_KEY": "b"})
+    assert (found.tls_cert, found.tls_key) == (Path("a"), Path("b"))
 
 
 def test_demo(read):
@@ -141,6 +163,22 @@ def test_a_missing_env_file_is_no_error(tmp_path):
         (["--po", "1"], "unrecognized arguments: --po 1"),
         (["start"], "unrecognized arguments: start"),
         (["--address", ""], "--address"),
+        (["--allowed-hosts", "hub:8888"], "names like hub.example, without a port"),
+        (["--allowed-hosts", "http://hub"], "names like hub.example"),
+        (["--allowed-hosts", "*.example"], "or *, not '*.example'"),
+        (["--trusted-origins", "app.example"], "origins like https://app.example"),
+        (["--trusted-origins", "*"], "not '*'"),
+        (["--trusted-origins", "null"], "not 'null'"),
+        (["--trusted-origins", "https://*.example"], "not 'https://*.example'"),
+        (["--trusted-origins", "https://app.example/x"], "origins like"),
+        (["--trusted-origins", "https://a@app.example"], "origins like"),
+        (["--trusted-origins", "https://app.example:x"], "origins like"),
+        (["--trusted-origins", "ws://app.example"], "origins like"),
+        (["--trusted-proxies", "proxy.example"], "networks like 10.0.0.5,10.1.0.0/16"),
+        (["--trusted-proxies", "10.0.0.5/16"], "not '10.0.0.5/16'"),
+        (["--tls-cert", "a"], "--tls-cert and --tls-key go together"),
+        (["--tls-key", "a"], "give both, or neither"),
+        (["--tls-cert", "a", "--tls-key", "b", "--demo"], "--demo does not speak TLS"),
     ],
     ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else "",
 )

@@ -39,10 +39,13 @@ from trainhub.settings import BadSettings, Settings, read_settings
 from trainhub.timetable import TimetableError
 from trainhub.web.app import make_app, make_server
 from trainhub.web.base import Web
-from trainhub.web.door import raise_file_limit
+from trainhub.web.door import Door, raise_file_limit
 from trainhub.web.drain import Drain
+from trainhub.web.hosts import AllowedHosts
 from trainhub.web.limits import Limits
 from trainhub.web.monitor import Monitor, Parts
+from trainhub.web.proxies import Proxies
+from trainhub.web.tls import BadCertificate, Certificate
 from trainhub.web.websocket import (
     GOING_AWAY,
     JOURNAL_FAILED,
@@ -58,7 +61,7 @@ OK, BAD_START, JOURNAL_LOST = 0, 2, 3
 # Milliseconds between the calls of a timer.
 DRAIN_EVERY, FLUSH_EVERY, SAVE_EVERY, FIGURES_EVERY = 200, 100, 200, 1_000
 EXPIRE_EVERY, TIDY_EVERY, RETIRE_EVERY, FORGET_EVERY = 1_000, 1_000, 60_000, 600_000
-IDLERS_EVERY, TRUST_EVERY = 500, 1_000
+IDLERS_EVERY, TRUST_EVERY, CERTIFICATE_EVERY = 500, 1_000, 1_000
 # The log's readers beside the rooms, by the names under which the journal keeps their places.
 NOTIFIED, FLUSHED = "notified", "flushed"
 # Seconds at the end for what is still to be written; the rest waits in the journal.
@@ -70,6 +73,7 @@ OPERATOR = Identity("operator", Role.ADMIN, frozenset({ALL_TRAINS}))
 # What a start can fail with that is the operator's to mend: one line, no traceback.
 BAD_STARTS = (
     BadSettings,
+    BadCertificate,
     BadDataFolder,
     BadUri,
     TooNew,
@@ -107,6 +111,7 @@ class Server:
         self._stopping = asyncio.Event()
         self._failure: BaseException | None = None
         self._clock: Clock = lambda: datetime.now(UTC)
+        self._certificate: Certificate | None = None
         self.hub: Hub
         self.port = 0
 
@@ -136,6 +141,8 @@ class Server:
 
     async def _start(self, stack: AsyncExitStack) -> None:
         settings = self._settings
+        if settings.tls_cert is not None and settings.tls_key is not None:
+            self._certificate = Certificate(settings.tls_cert, settings.tls_key)
         folder = DataFolder(settings.data_dir)
         folder.hold()
         stack.callback(folder.release)
@@ -179,7 +186,8 @@ class Server:
         if settings.charts is not None:
             await load_charts(hub, OPERATOR, settings.charts)
         spare_the_loop()
-        print(f"trainhub listening on http://{settings.address}:{self.port}", flush=True)
+        scheme = "http" if self._certificate is None else "https"
+        print(f"trainhub listening on {scheme}://{settings.address}:{self.port}", flush=True)
         if settings.demo:
             await self._start_demo(stack, fast, tokens)
 
@@ -225,13 +233,34 @@ class Server:
                 "choose another with --port or --address"
             ) from error
         self.port = sockets[0].getsockname()[1]
-        web = Web(self.hub, tokens, settings.anonymous, settings.max_connections, _limits(settings))
+        proxies = Proxies(settings.trusted_proxies)
+        web = Web(
+            *(self.hub, tokens, settings.anonymous, settings.max_connections, _limits(settings)),
+            hosts=AllowedHosts((settings.address, *settings.allowed_hosts)),
+            origins=frozenset(settings.trusted_origins),
+            own_are_free=not proxies.trusts("127.0.0.1"),
+        )
         files = raise_file_limit(settings.max_connections)
-        server = make_server(make_app(web, monitor), files)
+        server = make_server(make_app(web, monitor), files, proxies)
+        if self._certificate is not None:
+            self._show_certificate(stack, server, self._certificate)
         server.add_sockets(sockets)
         stack.push_async_callback(server.close_all_connections)
         stack.callback(server.stop)
         stack.push_async_callback(self._dismiss, web.drain)
+
+    @staticmethod
+    def _show_certificate(stack: AsyncExitStack, server: Door, certificate: Certificate) -> None:
+        """Speak TLS, with the files as they are: those who are connected keep what they have."""
+
+        def look() -> None:
+            if certificate.renewed():
+                server.ssl_options = certificate.context
+
+        server.ssl_options = certificate.context
+        timer = PeriodicCallback(look, CERTIFICATE_EVERY)
+        timer.start()
+        stack.callback(timer.stop)
 
     async def _restore(self, journal: SqliteJournal, store: MongoStore) -> None:
         """Take up the live runs that an earlier data folder has left in MongoDB."""
@@ -381,3 +410,5 @@ def _start_logging(form: str) -> None:
     # The driver logs each of its own tries; the hub's own line a minute is enough.
     logging.getLogger("pymongo").setLevel(logging.CRITICAL)
     logging.getLogger("tornado.access").setLevel(logging.ERROR)
+    # What clients do wrong, a line each: anybody could fill the disk with it.
+    logging.getLogger("tornado.general").setLevel(logging.ERROR)

@@ -1,11 +1,14 @@
 """The hub's settings: command line before environment before .env before default."""
 
 import argparse
+import ipaddress
 import os
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
+from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 
@@ -22,6 +25,11 @@ class Settings:
 
     address: str = "127.0.0.1"
     port: int = 8888
+    allowed_hosts: tuple[str, ...] = ()
+    trusted_origins: tuple[str, ...] = ()
+    trusted_proxies: tuple[str, ...] = ()
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
     data_dir: Path = Path("data")
     mongodb_uri: str | None = None
     database: str = "trainhub"
@@ -35,6 +43,7 @@ class Settings:
     max_unsent_bytes: int = 1 << 20
     message_rate: int = 20
     staff_message_rate: int = 2_000
+    address_rate: int = 200
     identify_seconds: int = 10
     heartbeat_seconds: int = 25
     journal_limit: int = 4096
@@ -86,10 +95,66 @@ def _switch(text: str) -> bool:
     return bool(one_of("on", "off")(text) == "on")
 
 
+def _list_of(read_one: Callable[[str], str]) -> Any:
+    def read(text: str) -> tuple[str, ...]:
+        return tuple(read_one(name) for part in text.split(",") if (name := part.strip()))
+
+    return read
+
+
+def _host(text: str) -> str:
+    if text == "*" or re.fullmatch(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?", text):
+        return text.lower().removesuffix(".")
+    raise argparse.ArgumentTypeError(f"names like hub.example, without a port, or *, not {text!r}")
+
+
+def _origin(text: str) -> str:
+    """An origin as browsers write it: without the port that goes without saying."""
+    wrong = argparse.ArgumentTypeError(f"origins like https://app.example, not {text!r}")
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        raise wrong from None
+    usual = {"https": 443, "http": 80}
+    bare = f"{parts.scheme}://{parts.netloc}"
+    if parts.scheme not in usual or not parts.hostname or text.removesuffix("/") != bare:
+        raise wrong
+    if "@" in parts.netloc or "*" in parts.netloc or not text.isascii():
+        raise wrong
+    name = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    shown = "" if port in (None, usual[parts.scheme]) else f":{port}"
+    return f"{parts.scheme}://{name}{shown}"
+
+
+def _network(text: str) -> str:
+    try:
+        return str(ipaddress.ip_network(text))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"addresses and networks like 10.0.0.5,10.1.0.0/16, not {text!r}"
+        ) from None
+
+
 # Option → how its text is read, and what it is for. The defaults stand in Settings.
 _OPTIONS: dict[str, tuple[Any, str]] = {
     "address": (_text, "address to listen on (127.0.0.1)"),
     "port": (_whole(0, 65535), "port to listen on; 0 takes a free one (8888)"),
+    "allowed_hosts": (
+        _list_of(_host),
+        "names under which the hub may be asked, beside localhost, this machine's and --address: "
+        "NAME[,NAME]; * for any",
+    ),
+    "trusted_origins": (
+        _list_of(_origin),
+        "sites whose pages may use the hub: https://app.example[,...]",
+    ),
+    "trusted_proxies": (
+        _list_of(_network),
+        "proxies whose X-Forwarded-For and X-Forwarded-Proto are believed: 10.0.0.5[,10.1.0.0/16]",
+    ),
+    "tls_cert": (Path, "certificate for https and wss, with its chain, in PEM"),
+    "tls_key": (Path, "the certificate's key, in PEM, without a passphrase"),
     "data_dir": (Path, "folder for the journal, keys and embedded database (./data)"),
     "mongodb_uri": (str, "MongoDB server to use in place of the embedded one"),
     "database": (_text, "database name in MongoDB (trainhub)"),
@@ -112,6 +177,10 @@ _OPTIONS: dict[str, tuple[Any, str]] = {
         "messages a second from a passenger's socket, or one without a token (20)",
     ),
     "staff_message_rate": (_whole(1, 1_000_000), "messages a second from others' sockets (2000)"),
+    "address_rate": (
+        _whole(1, 1_000_000),
+        "requests a second without a token from one address, but for this machine's own (200)",
+    ),
     "identify_seconds": (
         _whole(1, 3600),
         "seconds that a new socket has to identify or subscribe (10)",
@@ -151,7 +220,16 @@ def read_settings(
     text = variables.get("TRAINHUB_DEMO")
     if "demo" not in values and text:
         values["demo"] = _read(_switch, text, "TRAINHUB_DEMO")
-    return Settings(**values)
+    return _consistent(Settings(**values))
+
+
+def _consistent(settings: Settings) -> Settings:
+    """The settings, if they go together; else raises BadSettings."""
+    if (settings.tls_cert is None) != (settings.tls_key is None):
+        raise BadSettings("--tls-cert and --tls-key go together: give both, or neither")
+    if settings.demo and settings.tls_cert is not None:
+        raise BadSettings("--demo does not speak TLS: leave --tls-cert and --tls-key out")
+    return settings
 
 
 def outside(environment: Mapping[str, str], env_file: Path) -> dict[str, str]:

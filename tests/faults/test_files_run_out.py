@@ -14,14 +14,23 @@ from websockets.sync.client import connect
 FILES, CROWD = 400, 600
 
 
+HANDSHAKE = (
+    b"GET /ws HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+
+
 @pytest.fixture
 def crowd():
-    """Opens connections that say nothing, and closes them in the end."""
+    """Opens connections that ask for a socket, and closes them in the end; and their answers."""
     clients = []
 
     def opened(port, count):
-        clients.extend(socket.create_connection(("127.0.0.1", port)) for _ in range(count))
-        return clients
+        answers = []
+        for _ in range(count):
+            clients.append(socket.create_connection(("127.0.0.1", port)))
+            answers.append(status_of(clients[-1]))
+        return clients, answers
 
     yield opened
     for client in clients:
@@ -34,9 +43,9 @@ def cpu_seconds(hub):
 
 
 def status_of(client):
-    """What a request on that connection is answered, or "" if it was refused and has ended."""
+    """What a handshake on that connection is answered, or "" if it was refused and has ended."""
     try:
-        client.sendall(b"GET /healthz HTTP/1.1\r\nHost: hub\r\n\r\n")
+        client.sendall(HANDSHAKE)
     except ConnectionError:
         return ""
     client.settimeout(5)
@@ -64,11 +73,10 @@ def test_a_crowd_at_the_limit_of_files(start_hub, mongodb_uri, database_name, cr
         lines = len(hub.logged)
         token = hub.token("ADMIN", "control", "*")
         with connect(f"ws://127.0.0.1:{hub.port}/ws") as staff:
-            clients = crowd(hub.port, CROWD)
-            answers = [status_of(client) for client in clients]
-            taken = answers.count("200")
+            clients, answers = crowd(hub.port, CROWD)
+            taken = answers.count("101")
             assert 100 < taken < FILES
-            assert set(answers) <= {"200", "503", ""}
+            assert set(answers) <= {"101", "503", ""}
             assert answers.count("503") > 0
             before = cpu_seconds(hub)
             for number in range(5):

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import contextlib
 import json
+import shutil
 import struct
 import time
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 from fakes import Letters, MemoryJournal, MemoryStore, Postbox
+from playwright.sync_api import sync_playwright
 from railway import MORNING, chart
 from tornado.httpclient import HTTPRequest
 from tornado.websocket import websocket_connect
@@ -34,11 +36,16 @@ from trainhub.rooms import Rooms
 from trainhub.web.app import make_app, make_server
 from trainhub.web.base import Web
 from trainhub.web.monitor import Monitor, Parts
+from trainhub.web.proxies import Proxies
 from trainhub.web.websocket import TrainSocket, text_frame
 from trainhub.write_buffer import WriteBuffer
 
 OPERATOR = Identity("operator", Role.ADMIN, frozenset({"*"}))
 KEY = base64.b64encode(bytes(16)).decode()
+CHROMIUM = (
+    "--headless=new --no-sandbox --disable-gpu --disable-background-networking "
+    "--disable-component-update --disable-sync --no-first-run"
+).split()
 # Who the tests speak as: role, user, trains.
 PEOPLE = {
     "ADMIN": (Role.ADMIN, "control", ["*"]),
@@ -120,9 +127,15 @@ def app(site):
 
 
 @pytest.fixture
-def http_server(io_loop, app, _unused_port):
+def proxies():
+    """What a test's module or class may override: the proxies that are trusted."""
+    return Proxies()
+
+
+@pytest.fixture
+def http_server(io_loop, app, proxies, _unused_port):
     """In place of pytest-tornado's own: the server as a hub makes it, with its limits."""
-    server = make_server(app)
+    server = make_server(app, proxies=proxies)
     server.add_socket(_unused_port[0])
     yield server
     server.stop()
@@ -335,12 +348,12 @@ def raw(io_loop, http_port, no_trace):
     """Opens raw sockets; returns one and the head of the answer to its handshake."""
     writers = []
 
-    async def open_raw(*headers, path="/ws"):
-        reader, writer = await asyncio.open_connection("127.0.0.1", http_port)
+    async def open_raw(*headers, path="/ws", tls=None):
+        reader, writer = await asyncio.open_connection("127.0.0.1", http_port, ssl=tls)
         writers.append(writer)
         lines = [
             f"GET {path} HTTP/1.1",
-            *("Host: hub", "Upgrade: websocket", "Connection: Upgrade"),
+            *("Host: 127.0.0.1", "Upgrade: websocket", "Connection: Upgrade"),
             *(f"Sec-WebSocket-Key: {KEY}", "Sec-WebSocket-Version: 13", *headers),
         ]
         writer.write("\r\n".join([*lines, "", ""]).encode())
@@ -354,6 +367,49 @@ def raw(io_loop, http_port, no_trace):
 
     yield open_raw
     io_loop.run_sync(abort)
+
+
+@pytest.fixture
+def send(http_server, http_port):
+    """Sends bytes on a connection of their own; returns all that comes until the hub closes it."""
+
+    async def exchange(*pieces: bytes) -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", http_port)
+        for piece in pieces:
+            writer.write(piece)
+        heard = b""
+        async with asyncio.timeout(5):
+            with contextlib.suppress(ConnectionError):
+                while data := await reader.read(65_536):
+                    heard += data
+        writer.close()
+        return heard
+
+    return exchange
+
+
+@pytest.fixture(scope="module")
+def browser():
+    path = shutil.which("chromium")
+    if path is None:
+        pytest.skip("chromium is not installed here")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser):
+    """A page; `page.complaints` has its console's errors and what its scripts threw."""
+    context = browser.new_context()
+    page = context.new_page()
+    page.set_default_timeout(20_000)
+    page.complaints = []
+    page.on("console", lambda said: said.type == "error" and page.complaints.append(said.text))
+    page.on("pageerror", lambda error: page.complaints.append(str(error)))
+    yield page
+    context.close()
 
 
 @pytest.fixture(autouse=True)

@@ -26,7 +26,10 @@ async def test_the_page_keeps_to_its_security_policy(call):
     policy = dict(
         rule.strip().split(" ", 1) for rule in answer.headers["Content-Security-Policy"].split(";")
     )
-    assert policy["default-src"] == "'self'"
+    assert policy.pop("default-src") == "'none'"
+    loads = ("script-src", "style-src", "img-src", "connect-src")
+    assert {policy.pop(each) for each in loads} == {"'self'"}
+    assert set(policy.values()) == {"'none'"}
     assert policy["frame-ancestors"] == "'none'"
     assert policy["base-uri"] == "'none'"
     assert "unsafe" not in str(policy)
@@ -110,7 +113,7 @@ async def test_folders_are_not_listed(call, path):
 async def test_nothing_outside_the_folder_is_served(http_server, http_port, path):
     """Asked for as it stands, without a client that tidies the path up."""
     reader, writer = await asyncio.open_connection("127.0.0.1", http_port)
-    writer.write(f"GET {path} HTTP/1.1\r\nHost: hub\r\nConnection: close\r\n\r\n".encode())
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode())
     answer = await asyncio.wait_for(reader.read(), 5)
     writer.close()
     await writer.wait_closed()

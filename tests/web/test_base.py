@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import re
 from contextlib import closing
 from http.client import HTTPConnection
 
@@ -12,6 +13,8 @@ from railway import RUN
 from trainhub.domain import errors
 from trainhub.protocol import MOST_BODY_BYTES, MOST_SOCKET_BYTES
 from trainhub.web.base import HEADERS, STATUS, status_of
+from trainhub.web.monitor import PAGE_POLICY
+from trainhub.web.rest import COMMANDS
 
 START = "/api/trains/12345/start"
 ANNOUNCE = "/api/trains/12345/announcements"
@@ -88,9 +91,15 @@ async def test_every_answer_has_the_safe_headers(call, method, path, status):
     """Good or bad: no sniffing, no framing, no foreign script, and no server's version."""
     answer = await call(method, path, {} if method == "PUT" else None)
     assert answer.status == status
-    assert {name: answer.headers.get(name) for name in HEADERS} == HEADERS
-    assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
+    found = {name: answer.headers.get(name) for name in HEADERS}
+    policy = found.pop("Content-Security-Policy")
+    assert policy == (PAGE_POLICY if path == "/" else HEADERS["Content-Security-Policy"])
+    assert policy.startswith("default-src 'none'; ")
+    assert found.items() <= HEADERS.items()
     assert answer.headers["Server"] == "trainhub"
+    assert "Strict-Transport-Security" not in answer.headers
+    for told in ("Tornado", "Python"):
+        assert told.lower() not in str(dict(answer.headers)).lower()
 
 
 @pytest.mark.gen_test
@@ -173,6 +182,16 @@ async def test_a_body_is_json_and_says_so(call, running, kind, status):
     assert answer.status == status
     if status == 415:
         assert answer.code == "BAD_MESSAGE"
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("address", COMMANDS)
+async def test_every_command_wants_json(call, site, running, address):
+    """There is no address at which a form would do."""
+    path = re.sub(r"\(\?P<\w+>\[\^/\]\+\)", "1", address)
+    method, _ = COMMANDS[address]
+    answer = await call(method, path, b"a=b", "ADMIN", headers={"Content-Type": "text/plain"})
+    assert (answer.status, answer.code) == (415, "BAD_MESSAGE")
 
 
 @pytest.mark.gen_test

@@ -1,4 +1,4 @@
-"""trainhub/web/door.py: near the process's limit of files new connections are refused, quietly."""
+"""trainhub/web/door.py: who waits at it goes in time, and near the limit of files is refused."""
 
 import asyncio
 import logging
@@ -9,9 +9,13 @@ import subprocess
 import sys
 
 import pytest
+from certificates import write_pair
+from railway import RUN
 
+from trainhub.web import door
 from trainhub.web.app import make_server
-from trainhub.web.door import KEPT_BACK, raise_file_limit
+from trainhub.web.door import KEPT_BACK, MOST_WAITING, Door, raise_file_limit
+from trainhub.web.tls import make_context
 from trainhub.web.websocket import TrainSocket
 
 
@@ -36,7 +40,7 @@ def http_server(io_loop, app, _unused_port, room):
 async def answer_of(port):
     """The first line and headers of what a plain request is answered."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(b"GET /healthz HTTP/1.1\r\nHost: hub\r\nConnection: close\r\n\r\n")
+    writer.write(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
     async with asyncio.timeout(5):
         head = (await reader.read()).decode().partition("\r\n\r\n")[0].split("\r\n")
     writer.close()
@@ -103,3 +107,134 @@ def test_too_low_a_limit_is_said_at_the_start():
 def test_it_may_be_called_again():
     """And gives what the process has."""
     assert raise_file_limit(1) == resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+# --- who asks for nothing -----------------------------------------------------------------------
+
+HEAD = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+BODY = b"POST /api/trains/12345/start HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n"
+# The first bytes of a TLS handshake: a record that is to be 512 bytes long.
+HELLO = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
+
+
+async def trickle(writer, piece):
+    """Say it again and again, with a little rest, until the hub has closed."""
+    while True:
+        writer.write(piece)
+        await writer.drain()
+        await asyncio.sleep(0.02)
+
+
+class TestWhoWaits:
+    """On a server whose patience is a test's."""
+
+    @pytest.fixture
+    def room(self):
+        return 10_000
+
+    @pytest.fixture
+    def visit(self, io_loop, http_server, http_port):
+        """Opens connections that say something and then nothing more."""
+        writers = []
+
+        async def come(said=b""):
+            reader, writer = await asyncio.open_connection("127.0.0.1", http_port)
+            writers.append(writer)
+            writer.write(said)
+            await writer.drain()
+            return reader, writer
+
+        async def leave():
+            for writer in writers:
+                writer.transport.abort()
+
+        yield come
+        io_loop.run_sync(leave)
+
+    def test_a_hub_s_patience(self, http_server):
+        """Ten seconds for a head, the first and the next; a body has its time too."""
+        assert http_server.conn_params.header_timeout == 10
+        assert http_server.conn_params.body_timeout == 65
+
+    @pytest.mark.parametrize(
+        ("files", "most"), [(20_000, MOST_WAITING), (1_024, 216), (400, 60), (65_536, MOST_WAITING)]
+    )
+    def test_how_many_may_wait(self, files, most):
+        """A quarter of the files that clients may have, and some thousands at the most."""
+        server = Door(None)
+        server.most_files = files
+        assert server.most_waiting == most
+
+    @pytest.mark.gen_test
+    async def test_a_head_that_trickles(self, http_server, visit):
+        """It has its time as a whole: a byte now and then earns no more."""
+        http_server.conn_params.header_timeout = 0.3
+        _, writer = await visit(HEAD)
+        with pytest.raises(ConnectionError):
+            await trickle(writer, b"X: y\r\n")
+        assert not http_server._waiting
+
+    @pytest.mark.gen_test
+    async def test_a_body_that_trickles(self, site, http_server, visit):
+        """So with a body; the command has not happened."""
+        await site.register()
+        http_server.conn_params.body_timeout = 0.3
+        _, writer = await visit(
+            BODY + f"Authorization: Bearer {site.token('TTE')}\r\n\r\n".encode()
+        )
+        with pytest.raises(ConnectionError):
+            await trickle(writer, b" ")
+        assert site.hub.state(RUN).status == "SCHEDULED"
+        assert not http_server._waiting
+
+    @pytest.mark.gen_test
+    async def test_who_has_asked_and_says_no_more(self, http_server, visit):
+        """A connection that is kept open for the next request is not kept for ever."""
+        http_server.conn_params.header_timeout = 0.1
+        reader, _ = await visit(HEAD + b"\r\n")
+        async with asyncio.timeout(5):
+            assert (await reader.read()).startswith(b"HTTP/1.1 200 OK")
+
+    @pytest.mark.gen_test
+    @pytest.mark.parametrize("said", [b"", HELLO])
+    async def test_a_tls_handshake_that_never_ends(self, http_server, visit, tmp_path, said):
+        """It is no request either."""
+        http_server.ssl_options = make_context(*write_pair(tmp_path))
+        http_server.conn_params.header_timeout = 0.1
+        reader, _ = await visit(said)
+        async with asyncio.timeout(5):
+            assert await reader.read() == b""
+
+    @pytest.mark.gen_test
+    @pytest.mark.parametrize("said", [b"", HEAD, BODY + b"\r\n", HEAD + b"\r\n", HELLO])
+    async def test_a_crowd_makes_room(
+        self, http_server, http_port, visit, raw, monkeypatch, until, tmp_path, caplog, said
+    ):
+        """Whoever has waited longest goes first; who asks is served, and sockets stay."""
+        monkeypatch.setattr(door, "MOST_WAITING", 20)
+        socket, _ = await raw()
+        if said == HELLO:
+            http_server.ssl_options = make_context(*write_pair(tmp_path))
+        with caplog.at_level(logging.INFO, "trainhub.door"):
+            crowd = [await visit(said) for _ in range(50)]
+            await until(lambda: http_server.evicted >= 30)
+            assert len(http_server._waiting) <= 20
+        assert len([line for line in caplog.records if line.name == "trainhub.door"]) == 1
+        http_server.ssl_options = None
+        status, _ = await answer_of(http_port)
+        assert status == "HTTP/1.1 200 OK"
+        for reader, _ in crowd[:30]:
+            async with asyncio.timeout(5):
+                assert (await reader.read())[:15] in (b"", b"HTTP/1.1 200 OK")
+        await socket.frames(1)
+        socket.say("PING")
+        assert b"PONG" in (await socket.frames(1))[0].data
+
+    @pytest.mark.gen_test
+    async def test_nobody_is_remembered(self, http_server, visit, connect, until):
+        """Who has gone, and who has become a socket, waits no longer."""
+        await connect()
+        for said in (b"", HEAD, HEAD + b"\r\n", b"\0\r\n\r\n"):
+            _, writer = await visit(said)
+            writer.transport.abort()
+        await until(lambda: not http_server._waiting)

@@ -6,10 +6,10 @@ from dataclasses import fields
 import pytest
 from railway import RUN
 from tornado.httpclient import HTTPClientError
-from tornado.httpserver import HTTPServer
 from websockets.frames import Opcode
 
 from trainhub.domain.model import Role
+from trainhub.identity import ANONYMOUS, Identity
 from trainhub.settings import Settings
 from trainhub.web.limits import (
     BAD_BURST,
@@ -17,11 +17,14 @@ from trainhub.web.limits import (
     FRAME_BURST,
     LEAST_BURST_BYTES,
     Addresses,
+    Askers,
     Bucket,
     Limits,
     Meter,
+    TooOften,
     rate_of,
 )
+from trainhub.web.proxies import Proxies
 from trainhub.web.websocket import TrainSocket
 
 HERE = {"trainNo": "12345", "startDate": "2026-11-23"}
@@ -122,6 +125,71 @@ def test_addresses_are_counted_but_for_the_own_machine_s():
     for address in ("10.0.0.1", "10.0.0.1", "fe80::1", "127.0.0.1"):
         addresses.leave(address)
     assert addresses._open == {}
+
+
+def asked(askers, identity, address, now=0.0):
+    """Whether one request more is let through."""
+    try:
+        askers.ask(identity, address, now)
+    except TooOften:
+        return False
+    return True
+
+
+def test_each_user_and_each_address_has_its_own_rate():
+    """A user's is the same from wherever they ask; nobody's flood is another's."""
+    askers = Askers(Limits(message_rate=1, staff_message_rate=4, address_rate=2))
+    somebody, tte = Identity("IR_1", Role.PASSENGER), Identity("T1", Role.TTE)
+    let = {
+        who: sum(asked(askers, identity, f"10.0.{n}.1") for n in range(100))
+        for who, identity in (("passenger", somebody), ("tte", tte))
+    }
+    assert let == {"passenger": BURST_SECONDS, "tte": 4 * BURST_SECONDS}
+    assert sum(asked(askers, ANONYMOUS, "10.0.0.1") for _ in range(100)) == 2 * BURST_SECONDS
+    assert asked(askers, ANONYMOUS, "10.0.0.2")
+
+
+def test_who_is_refused_is_not_kept_out_for_longer():
+    """A refusal costs nothing: after the seconds that it names one is through."""
+    askers = Askers(Limits(address_rate=1))
+    for _ in range(BURST_SECONDS):
+        askers.ask(ANONYMOUS, "10.0.0.1", 0)
+    for _ in range(1_000):
+        with pytest.raises(TooOften) as refused:
+            askers.ask(ANONYMOUS, "10.0.0.1", 0)
+    assert refused.value.seconds == pytest.approx(1)
+    assert asked(askers, ANONYMOUS, "10.0.0.1", now=1.0001)
+
+
+def test_an_address_of_ipv6_is_its_network():
+    """Whoever has one has 2**64 of them."""
+    askers = Askers(Limits(address_rate=1))
+    assert sum(asked(askers, ANONYMOUS, f"2001:db8::{n:x}") for n in range(1, 99)) == BURST_SECONDS
+    assert asked(askers, ANONYMOUS, "2001:db8:0:1::1")
+
+
+@pytest.mark.parametrize("own_are_free", [True, False])
+def test_this_machine_s_own_addresses(own_are_free):
+    """They may ask what they like, unless a proxy there is trusted to say for whom it asks."""
+    askers = Askers(Limits(address_rate=1), own_are_free)
+    for address in ("127.0.0.1", "::1"):
+        let = sum(asked(askers, ANONYMOUS, address) for _ in range(100))
+        assert let == (100 if own_are_free else BURST_SECONDS)
+
+
+def test_askers_are_forgotten(monkeypatch):
+    """When they might ask as if they had never been there; and the longest silent, if too many."""
+    monkeypatch.setattr("trainhub.web.limits.MOST_ASKERS", 50)
+    askers = Askers(Limits(address_rate=1))
+    for number in range(200):
+        askers.ask(ANONYMOUS, f"10.0.0.{number}", 0)
+        assert len(askers._buckets) <= 50
+    for number in range(50):
+        askers.ask(ANONYMOUS, f"10.0.1.{number}", 60)
+    assert len(askers._buckets) == 50
+    for number in range(50):
+        askers.ask(ANONYMOUS, "10.0.2.1", 120 + number)
+    assert len(askers._buckets) == 1
 
 
 def test_each_limit_is_a_setting_with_the_same_default():
@@ -251,24 +319,20 @@ async def test_a_closed_client_hears_and_does_nothing_more(raw, site, running, u
 
 
 class TestAddresses:
-    """Behind a server that takes the address from a header, as a test has but one."""
+    """Behind a proxy that is trusted to say whom it speaks for, as a test has but one address."""
 
     @pytest.fixture
     def limits(self):
         return {"max_connections_per_address": 2}
 
     @pytest.fixture
-    def http_server(self, io_loop, app, _unused_port):
-        server = HTTPServer(app, xheaders=True)
-        server.add_socket(_unused_port[0])
-        yield server
-        server.stop()
-        io_loop.run_sync(server.close_all_connections, timeout=5)
+    def proxies(self):
+        return Proxies(["127.0.0.1"])
 
     @pytest.mark.gen_test
     async def test_an_address_has_so_many_sockets(self, connect, until):
         """503 and when to try again; other addresses are not shut out, and who goes makes room."""
-        here, there = {"X-Real-Ip": "10.0.0.1"}, {"X-Real-Ip": "10.0.0.2"}
+        here, there = {"X-Forwarded-For": "10.0.0.1"}, {"X-Forwarded-For": "10.0.0.2"}
         first, _ = await connect(headers=here), await connect(headers=here)
         with pytest.raises(HTTPClientError) as raised:
             await connect(headers=here)
@@ -278,3 +342,70 @@ class TestAddresses:
         first.connection.close()
         await until(lambda: TrainSocket.addresses.count("10.0.0.1") == 1)
         await (await connect(headers=here)).ask("PONG", "PING")
+
+
+class TestOverHttp:
+    """As behind a trusted proxy, with rates that a test reaches."""
+
+    @pytest.fixture
+    def limits(self):
+        return {"message_rate": 2, "staff_message_rate": 4, "address_rate": 3}
+
+    @pytest.fixture
+    def settings_of_web(self, limits):
+        return {"limits": Limits(**limits), "own_are_free": False}
+
+    @pytest.fixture
+    def proxies(self):
+        return Proxies(["127.0.0.1"])
+
+    @pytest.fixture
+    def ask(self, call):
+        """The status of a request from an address."""
+
+        async def send(address, path="/api/trains", who=None, **headers):
+            headers["X-Forwarded-For"] = address
+            return await call("GET", path, who=who, headers=headers)
+
+        return send
+
+    @pytest.mark.gen_test
+    @pytest.mark.parametrize("path", ["/", "/nowhere", "/static/monitor.js", "/version", "/ws"])
+    async def test_a_flood_from_one_address_is_nobody_else_s(self, ask, path):
+        """429 and when to try again, for whatever is asked; others go on, and so do watchdogs."""
+        for _ in range(3 * BURST_SECONDS):
+            assert (await ask("10.0.0.1", path)).status != 429
+        refused = await ask("10.0.0.1", path)
+        assert (refused.status, refused.code) == (429, "RATE_LIMITED")
+        assert refused.headers["Retry-After"] == "1"
+        assert 0 < refused.json["error"]["retryAfterMs"] <= 334
+        assert (await ask("10.0.0.1")).status == 429
+        for healthy in ("/healthz", "/readyz"):
+            assert (await ask("10.0.0.1", healthy)).status == 200
+        assert (await ask("10.0.0.2")).status == 200
+        assert (await ask("10.0.0.1", who="TTE")).status == 200
+
+    @pytest.mark.gen_test
+    async def test_a_user_has_one_rate_from_everywhere(self, ask):
+        """And what they ask is not their address's."""
+        for number in range(2 * BURST_SECONDS):
+            assert (await ask(f"10.0.0.{number}", who="PASSENGER")).status == 200
+        assert (await ask("10.0.0.99", who="PASSENGER")).status == 429
+        assert (await ask("10.0.0.99", who="OTHER_PASSENGER")).status == 200
+        assert (await ask("10.0.0.1")).status == 200
+
+    @pytest.mark.gen_test
+    async def test_bad_tokens_are_their_address_s(self, ask):
+        """Whoever tries tokens is soon told to wait, and not whether the last one was any good."""
+        answers = [await ask("10.0.0.1", Authorization=f"Bearer {n}") for n in range(20)]
+        statuses = [each.status for each in answers]
+        assert statuses == [401] * (3 * BURST_SECONDS) + [429] * (20 - 3 * BURST_SECONDS)
+
+    @pytest.mark.gen_test
+    async def test_a_refused_command_has_not_happened(self, site, call, running):
+        """It may be given again."""
+        for number in range(4 * BURST_SECONDS + 3):
+            body = {"text": str(number)}
+            answer = await call("POST", "/api/trains/12345/announcements", body, "TTE")
+            assert answer.status == (200 if number < 4 * BURST_SECONDS else 429)
+        assert site.hub.state(RUN).seq == 1 + 4 * BURST_SECONDS

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from load import wait_for
 from railway import MORNING, RUN, person, rac
 
 from trainhub import __version__
@@ -303,3 +304,49 @@ async def test_when_the_journal_has_failed(call, site, running):
     assert refused.status == 503
     assert (await call("GET", "/readyz")).status == 503
     assert (await call("GET", "/healthz")).status == 200
+
+
+# What the policy of a page has stopped, from its first moment on.
+WATCH = """
+window.stopped = [];
+addEventListener('securitypolicyviolation', event => stopped.push(event.effectiveDirective));
+"""
+PLANT = """
+async () => {
+  const script = document.createElement('script');
+  script.textContent = 'window.planted = true';
+  document.body.append(script);
+  const text = document.createElement('div');
+  text.innerHTML = '<p style="color: red" onclick="window.planted = true">x</p>';
+  document.body.append(text);
+  text.firstChild.click();
+  const image = new Image();
+  image.src = 'https://elsewhere.example/x.png';
+  document.body.append(image);
+  const frame = document.createElement('iframe');
+  frame.src = '/version';
+  document.body.append(frame);
+  try { await fetch('https://elsewhere.example/') } catch {}
+}
+"""
+
+
+def test_the_page_s_policy_in_a_browser(page, start_again):
+    """All of the page works under it; nothing that somebody plants in it does."""
+    hub = start_again()
+    page.add_init_script(WATCH)
+    page.goto(hub.url)
+    page.click("button:has-text('TEST EXP')")
+    page.wait_for_selector(".follow:has-text('live')")
+    hub.ask("/api/trains/12345/announcements", {"text": "<b onclick=x style=y>hello</b>"})
+    page.wait_for_selector(".events li:has-text('hello')")
+    assert page.evaluate("stopped") == []
+    assert page.complaints == []
+    page.evaluate(PLANT)
+    wait_for(lambda: len(set(page.evaluate("stopped"))) >= 6)
+    assert page.evaluate("window.planted") is None
+    wanted = {
+        *("script-src-elem", "style-src-attr", "script-src-attr"),
+        *("img-src", "frame-src", "connect-src"),
+    }
+    assert set(page.evaluate("stopped")) == wanted

@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import tornado.web
+from tornado.routing import Rule
 
 from trainhub.protocol import MOST_SOCKET_BYTES
 from trainhub.web import rest
-from trainhub.web.base import MOST_READ_BYTES, Edge, NoSuchPage, Web
-from trainhub.web.door import Door
+from trainhub.web.base import MOST_READ_BYTES, Edge, Misdirected, NoSuchPage, Web
+from trainhub.web.door import BODY_SECONDS, HEAD_SECONDS, Door
 from trainhub.web.monitor import (
     HealthHandler,
     Monitor,
@@ -18,12 +19,21 @@ from trainhub.web.monitor import (
     ReadyHandler,
     VersionHandler,
 )
+from trainhub.web.proxies import Proxies
 from trainhub.web.websocket import TrainSocket
 
+MOST_HEAD_BYTES = 16 * 1024
 STATIC = Path(__file__).parents[2] / "static"
 
 
 class StaticFiles(Edge, tornado.web.StaticFileHandler):
+    def initialize(self, web: Web, path: str) -> None:  # type: ignore[override]
+        super().initialize(path)
+        self.web = web
+
+    def prepare(self) -> None:
+        self.count()
+
     @classmethod
     def get_absolute_path(cls, root: str, path: str) -> str:
         if "\0" in path:
@@ -43,34 +53,42 @@ class StaticFiles(Edge, tornado.web.StaticFileHandler):
 def make_app(web: Web, monitor: Monitor) -> tornado.web.Application:
     page = (STATIC / "monitor.html").read_bytes()
     handlers: list[Any] = [
-        (r"/", PageHandler, {"page": page}),
-        (r"/static/(.*)", StaticFiles, {"path": STATIC}),
+        (r"/", PageHandler, {"web": web, "page": page}),
+        (r"/static/(.*)", StaticFiles, {"web": web, "path": STATIC}),
         (r"/ws", TrainSocket, {"web": web}),
         *rest.routes(web),
         (r"/api/monitor", MonitorHandler, {"web": web, "monitor": monitor}),
         (r"/readyz", ReadyHandler, {"web": web, "monitor": monitor}),
         (r"/healthz", HealthHandler, {"web": web}),
         (r"/version", VersionHandler, {"web": web}),
+        (r".*", NoSuchPage, {"web": web}),
     ]
     return tornado.web.Application(
-        handlers,
-        default_handler_class=NoSuchPage,
+        [Rule(web.hosts, handlers)],
+        default_handler_class=Misdirected,
         default_handler_args={"web": web},
+        cross_origin_protection=True,
+        trusted_origins=web.origins,
         websocket_max_message_size=MOST_SOCKET_BYTES,
         log_function=lambda handler: None,
     )
 
 
-def make_server(app: tornado.web.Application, most_files: float = math.inf) -> Door:
+def make_server(
+    app: tornado.web.Application,
+    most_files: float = math.inf,
+    proxies: Proxies | None = None,
+) -> Door:
     """`most_files` is how many files the process may have open."""
     # A body over a handler's limit is refused by the handler. Tornado's own limit, at which it
     # drops the connection, stands further up, so that most clients get to read that answer.
     door = Door(
         app,
         max_body_size=MOST_READ_BYTES,
-        max_header_size=16 * 1024,
-        idle_connection_timeout=120,
-        body_timeout=60,
+        max_header_size=MOST_HEAD_BYTES,
+        idle_connection_timeout=HEAD_SECONDS,
+        body_timeout=BODY_SECONDS,
     )
     door.most_files = most_files
+    door.proxies = proxies or Proxies()
     return door

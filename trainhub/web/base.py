@@ -1,9 +1,11 @@
 """What every HTTP answer has in common: JSON, errors, identity, limits and safe headers."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from http.client import responses
-from typing import Any
+from typing import Any, cast
 
 import tornado.web
 
@@ -16,7 +18,9 @@ from trainhub.identity import ANONYMOUS, Identity, Tokens
 from trainhub.permissions import require_role, require_run
 from trainhub.protocol import MOST_BODY_BYTES, MOST_SOCKET_BYTES, encode, error_fields, parse
 from trainhub.web.drain import Drain
-from trainhub.web.limits import Limits
+from trainhub.web.hosts import AllowedHosts
+from trainhub.web.limits import Askers, Limits, TooOften
+from trainhub.web.origins import cors_headers, preflight_headers
 
 # The nearest class of an error decides its status.
 STATUS: dict[type[errors.HubError], int] = {
@@ -41,8 +45,13 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
-    "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), display-capture=(), geolocation=(), microphone=(), "
+    "payment=(), usb=()",
 }
+# Said over TLS only: for a year no browser asks this name without it.
+HSTS = "max-age=31536000"
 
 
 @dataclass(frozen=True)
@@ -55,21 +64,57 @@ class Web:
     max_connections: int
     limits: Limits = field(default_factory=Limits)
     drain: Drain = field(default_factory=Drain)
+    hosts: AllowedHosts = field(default_factory=AllowedHosts)
+    origins: frozenset[str] = frozenset()
+    own_are_free: bool = True
+
+    @cached_property
+    def askers(self) -> Askers:
+        return Askers(self.limits, self.own_are_free)
 
 
 class Edge(tornado.web.RequestHandler):
     """Safe headers on every answer, and every error as the protocol's JSON."""
 
+    web: Web
+
     def set_default_headers(self) -> None:
         for name, value in HEADERS.items():
+            self.set_header(name, value)
+        if self.request.protocol == "https":
+            self.set_header("Strict-Transport-Security", HSTS)
+        for name, value in cors_headers(self.request.headers, self._origins).items():
             self.set_header(name, value)
 
     @property
     def allowed(self) -> list[str]:
         """The methods that this address answers."""
-        own, none = type(self), tornado.web.RequestHandler
+        own, none = type(self), Edge
         methods = self.SUPPORTED_METHODS
         return [m for m in methods if getattr(own, m.lower()) is not getattr(none, m.lower())]
+
+    @property
+    def _origins(self) -> frozenset[str]:
+        return cast("frozenset[str]", self.settings.get("trusted_origins", frozenset()))
+
+    def check_trusted_origin(self, origin: str) -> bool:
+        if super().check_trusted_origin(origin):
+            return True
+        raise tornado.web.HTTPError(
+            403, reason="pages of other sites may not: allow theirs with --trusted-origins"
+        )
+
+    def count(self, identity: Identity = ANONYMOUS) -> None:
+        """Take the request into account of whoever makes it; raises TooOften."""
+        self.web.askers.ask(identity, self.request.remote_ip or "")
+
+    def options(self, *args: str, **kwargs: str) -> None:
+        headers = preflight_headers(self.request.headers, self._origins, self.allowed)
+        if headers is None:
+            raise tornado.web.HTTPError(405)
+        for name, value in headers.items():
+            self.set_header(name, value)
+        self.set_status(204)
 
     def send_json(self, body: Mapping[str, Any]) -> None:
         self.set_header("Content-Type", "application/json; charset=utf-8")
@@ -82,6 +127,9 @@ class Edge(tornado.web.RequestHandler):
             status_code = status_of(error)
             self.set_status(status_code)
             fields = error_fields(error)
+            if isinstance(error, TooOften):
+                fields["retryAfterMs"] = math.ceil(error.seconds * 1000)
+                self.set_header("Retry-After", str(math.ceil(error.seconds)))
         else:
             told = getattr(error, "reason", None) or responses[status_code]
             code = CODES.get(status_code, "BAD_MESSAGE" if status_code < 500 else "UNAVAILABLE")
@@ -118,7 +166,8 @@ class Api(Edge):
 
     def prepare(self) -> None:
         announced = self.request.headers.get("Content-Length") or "0"
-        if announced.isdecimal() and int(announced) > MOST_READ_BYTES:
+        # int() refuses what has some thousand figures.
+        if announced.isdecimal() and (len(announced) > 15 or int(announced) > MOST_READ_BYTES):
             raise self._too_large()
         try:
             self.admit()
@@ -128,7 +177,10 @@ class Api(Edge):
     def admit(self) -> None:
         """Raise if the request need not be looked at any further."""
         self.hub.check()
-        self.identity = self._identify()
+        try:
+            self.identity = self._identify()
+        finally:
+            self.count(self.identity)  # whoever shows a bad token is nobody
 
     def data_received(self, chunk: bytes) -> None:
         if self._refused:
@@ -199,7 +251,17 @@ class Api(Edge):
 
 class NoSuchPage(Api):
     def admit(self) -> None:
+        self.count()
         raise tornado.web.HTTPError(404, reason="there is nothing at this address")
+
+
+class Misdirected(Api):
+    """Where a request goes that asks for a host that is not this hub's."""
+
+    def admit(self) -> None:
+        raise tornado.web.HTTPError(
+            421, reason="the hub does not go by this name: allow it with --allowed-hosts"
+        )
 
 
 class Large:

@@ -1,16 +1,20 @@
-"""The hub's door: it takes connections in while the process may have more files, and no longer."""
+"""The hub's door: who comes in, how long it waits for a request, and who the request is from."""
 
 import logging
 import math
 import resource
 import time
+from collections.abc import Awaitable
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
+from tornado import httputil
+from tornado.http1connection import HTTP1ServerConnection
 from tornado.httpserver import HTTPServer
 from tornado.iostream import IOStream
 
 from trainhub.web.base import RETRY_AFTER_SECONDS
+from trainhub.web.proxies import Proxies
 
 log = logging.getLogger("trainhub.door")
 
@@ -18,6 +22,13 @@ log = logging.getLogger("trainhub.door")
 KEPT_BACK = 160
 # A crowd that is refused is one line in so many seconds.
 LOG_SECONDS = 60
+# Of the files for clients this share may be held by those that have not asked for anything yet, and
+# never more than so many: a client in earnest is through within a few of its network's round trips.
+WAITING_SHARE, MOST_WAITING = 0.25, 4_000
+# Seconds for a TLS handshake and a request's head, and for the next one on the same connection.
+HEAD_SECONDS = 10
+# Seconds for a request's body: the largest chart takes them at a megabit a second.
+BODY_SECONDS = 65
 
 _FULL = (
     "HTTP/1.1 503 Service Unavailable\r\n"
@@ -27,15 +38,52 @@ _FULL = (
 
 
 class Door(HTTPServer):
-    """An HTTP server that refuses a connection before the process has no file left for it.
+    """An HTTP server that keeps room for those who ask.
 
     Without a file to spare accepting fails, and the connection stays where it is, to be accepted
-    again at once: the loop would spin. Here it is accepted, refused and gone.
+    again at once: the loop would spin. Here it is accepted, refused and gone. Before it comes to
+    that, a crowd that asks for nothing has made room: whoever has waited longest goes first.
     """
 
     most_files: float = math.inf  # that the process may have open
+    proxies = Proxies()
     refused = 0
+    evicted = 0
     _silent_until = 0.0
+
+    def initialize(self, *args: Any, **kwargs: Any) -> None:
+        super().initialize(*args, **kwargs)
+        # The connections that have not sent a whole request, the longest first.
+        self._waiting: dict[HTTP1ServerConnection, None] = {}
+
+    def start_request(
+        self, server_conn: object, request_conn: httputil.HTTPConnection
+    ) -> httputil.HTTPMessageDelegate:
+        """Called when a connection begins to wait for a request, its first or the next one."""
+        self._waiting[cast(HTTP1ServerConnection, server_conn)] = None
+        if len(self._waiting) > self.most_waiting:
+            self._evict()
+        inner = super().start_request(server_conn, request_conn)
+        return _Visit(inner, self, server_conn, request_conn)
+
+    @property
+    def most_waiting(self) -> int:
+        return int(min((self.most_files - KEPT_BACK) * WAITING_SHARE, MOST_WAITING))
+
+    def _evict(self) -> None:
+        longest = next(iter(self._waiting))
+        del self._waiting[longest]
+        self.evicted += 1
+        self._log("%d connections that asked for nothing made room so far", self.evicted)
+        longest.stream.close()
+
+    def has_asked(self, server_conn: object) -> None:
+        """The connection has sent its whole request, or has gone."""
+        self._waiting.pop(cast(HTTP1ServerConnection, server_conn), None)
+
+    def on_close(self, server_conn: object) -> None:
+        self.has_asked(server_conn)
+        super().on_close(server_conn)
 
     def handle_stream(self, stream: IOStream, address: tuple[Any, ...]) -> None:
         # The kernel gives out the lowest number that is free: it says how many are in use.
@@ -43,15 +91,52 @@ class Door(HTTPServer):
             super().handle_stream(stream, address)
             return
         self.refused += 1
-        now = time.monotonic()
-        if now >= self._silent_until:
-            self._silent_until = now + LOG_SECONDS
-            log.warning("no more files for clients: %d connections refused so far", self.refused)
+        self._log("no more files for clients: %d connections refused so far", self.refused)
         with suppress(OSError):
             stream.socket.recv(64 * 1024)  # closing on what was not read would take back the answer
         with suppress(OSError):
             stream.socket.send(_FULL)
         stream.close()
+
+    def _log(self, text: str, count: int) -> None:
+        now = time.monotonic()
+        if now >= self._silent_until:
+            self._silent_until = now + LOG_SECONDS
+            log.warning(text, count)
+
+
+class _Visit(httputil.HTTPMessageDelegate):
+    """One request: its head says whom it is from, and once it is whole nobody waits for it."""
+
+    def __init__(
+        self,
+        inner: httputil.HTTPMessageDelegate,
+        door: Door,
+        server_conn: object,
+        request_conn: httputil.HTTPConnection,
+    ) -> None:
+        self._inner, self._door = inner, door
+        self._server_conn, self._request_conn = server_conn, request_conn
+
+    def headers_received(
+        self,
+        start_line: httputil.RequestStartLine | httputil.ResponseStartLine,
+        headers: httputil.HTTPHeaders,
+    ) -> Awaitable[None] | None:
+        context: Any = cast(Any, self._request_conn).context
+        peer, protocol = context.address[0], "http" if self._door.ssl_options is None else "https"
+        context.remote_ip, context.protocol = self._door.proxies.client(peer, protocol, headers)
+        return self._inner.headers_received(start_line, headers)
+
+    def data_received(self, chunk: bytes) -> Awaitable[None] | None:
+        return self._inner.data_received(chunk)
+
+    def finish(self) -> None:
+        self._door.has_asked(self._server_conn)
+        self._inner.finish()
+
+    def on_connection_close(self) -> None:
+        self._inner.on_connection_close()
 
 
 def raise_file_limit(max_connections: int) -> int:

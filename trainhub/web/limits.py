@@ -3,8 +3,12 @@
 import time
 from collections import Counter
 from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address
+from itertools import islice
 
+from trainhub.domain.errors import RateLimited
 from trainhub.domain.model import Role
+from trainhub.identity import Identity
 from trainhub.protocol import MOST_SOCKET_BYTES
 
 # A client that was silent may say at once what it could have said in so many seconds.
@@ -17,16 +21,21 @@ LEAST_BURST_BYTES = 8 * MOST_SOCKET_BYTES
 FRAME_RATE, FRAME_BURST = 20, 200
 # Messages a second that are not well formed, and at once: an app with a fault in it, no flood.
 BAD_RATE, BAD_BURST = 0.2, 20
+# Of so many askers it is known how much they have asked lately.
+MOST_ASKERS = 50_000
+# The bits of an IPv6 address that name a customer; the rest are theirs to choose.
+IPV6_PREFIX = 64
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What the edge allows. Rates are in messages a second, of one socket."""
+    """What the edge allows. Rates are a second: messages of a socket, requests of a user."""
 
     max_connections_per_address: int = 1_000
     max_unsent_bytes: int = 1 << 20
     message_rate: int = 20
     staff_message_rate: int = 2_000
+    address_rate: int = 200
     identify_seconds: int = 10
     heartbeat_seconds: int = 25
 
@@ -49,6 +58,17 @@ class Bucket:
         self._tokens = min(grown, self._burst) - amount
         self._at = now
         return max(0.0, -self._tokens / self._rate)
+
+    def ask(self, now: float | None = None) -> float:
+        """Take one token if there is one; returns the seconds until there is, 0 if there was."""
+        seconds = self.take(1, now)
+        if seconds:
+            self._tokens += 1
+        return seconds
+
+    def is_full(self, now: float) -> bool:
+        """Whether it is as it was when it was new."""
+        return self._tokens + (now - self._at) * self._rate >= self._burst
 
     @property
     def is_spent(self) -> bool:
@@ -112,6 +132,60 @@ class Addresses:
             self._open[address] -= 1
             if not self._open[address]:
                 del self._open[address]
+
+
+class TooOften(RateLimited):
+    """A request that is one too many; `seconds` is how long to wait before the next."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__("you ask more often than you may: wait before the next request")
+        self.seconds = seconds
+
+
+class Askers:
+    """How much each user, and each address without a token, has asked lately over HTTP.
+
+    Those of the hub's own machine may ask without a token what they like, if `own_are_free`: a
+    proxy there speaks for everybody, unless it is trusted to say for whom.
+    """
+
+    def __init__(self, limits: Limits, own_are_free: bool = True) -> None:
+        self._limits, self._own_are_free = limits, own_are_free
+        self._buckets: dict[tuple[str, int], Bucket] = {}  # the last that asked stands last
+
+    def ask(self, identity: Identity, address: str, now: float | None = None) -> None:
+        """One request; raises RateLimited if it is one too many, and then does not count it."""
+        if identity.user is not None:
+            asker, rate = f"user {identity.user}", rate_of(self._limits, identity.role)
+        elif self._own_are_free and _is_own(address):
+            return
+        else:
+            asker, rate = _network(address), self._limits.address_rate
+        now = time.monotonic() if now is None else now
+        key = (asker, rate)
+        bucket = self._buckets.pop(key, None) or Bucket(rate, rate * BURST_SECONDS, now)
+        self._buckets[key] = bucket
+        seconds = bucket.ask(now)
+        self._let_go(now)
+        if seconds:
+            raise TooOften(seconds)
+
+    def _let_go(self, now: float) -> None:
+        """Forget two of those that were silent longest, if they may: so the table is bounded."""
+        for key in list(islice(self._buckets, 2)):
+            if len(self._buckets) > MOST_ASKERS or self._buckets[key].is_full(now):
+                del self._buckets[key]
+
+
+def _network(address: str) -> str:
+    """The address, or the part of it that its owner cannot change at will."""
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(found, IPv6Address) and found.ipv4_mapped is None:
+        return str(IPv6Address(int(found) >> IPV6_PREFIX << IPV6_PREFIX))
+    return address
 
 
 def _is_own(address: str) -> bool:

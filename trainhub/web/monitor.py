@@ -20,6 +20,11 @@ from trainhub.write_buffer import WriteBuffer
 
 # A report is made at most once in so many seconds, for however many who ask.
 FRESH_SECONDS = 0.9
+# What the page may load: its own script, style, pictures and figures, and nothing else.
+PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "connect-src 'self'; form-action 'none'; frame-ancestors 'none'; base-uri 'none'"
+)
 
 
 @dataclass(frozen=True)
@@ -176,7 +181,7 @@ class ReadyHandler(MonitorHandler):
     """200 while the hub is there for clients, with what is degraded; 503 once it is stopping."""
 
     def admit(self) -> None:
-        super().admit()
+        self.hub.check()
         if self.web.drain.begun:
             raise Unavailable("the hub is stopping")
 
@@ -185,7 +190,7 @@ class ReadyHandler(MonitorHandler):
 
 
 class HealthHandler(Api):
-    """200 as long as the process answers, whatever else."""
+    """200 as long as the process answers, whatever else, and however often it is asked."""
 
     def admit(self) -> None:
         pass
@@ -195,6 +200,9 @@ class HealthHandler(Api):
 
 
 class VersionHandler(HealthHandler):
+    def admit(self) -> None:
+        self.count()
+
     def get(self) -> None:
         self.send_json({"version": __version__})
 
@@ -202,11 +210,16 @@ class VersionHandler(HealthHandler):
 class PageHandler(Edge):
     """The monitor page itself."""
 
-    def initialize(self, page: bytes) -> None:
+    def initialize(self, web: Web, page: bytes) -> None:
+        self.web = web
         self._page = page
+
+    def prepare(self) -> None:
+        self.count()
 
     def get(self) -> None:
         self.set_header("Content-Type", "text/html; charset=utf-8")
+        self.set_header("Content-Security-Policy", PAGE_POLICY)
         self.finish(self._page)
 
     # What watches whether a site is up often asks so.

@@ -60,7 +60,7 @@ class TrainSocket(Edge, WebSocketHandler):
     newcomers: ClassVar[dict["TrainSocket", float]] = {}
 
     def initialize(self, web: Web) -> None:
-        self._web = web
+        self.web = web
         self._limits = web.limits
         self._session = Session(
             *(web.hub, web.tokens, self, self._answer),
@@ -72,10 +72,11 @@ class TrainSocket(Edge, WebSocketHandler):
         self._heard = True
 
     def prepare(self) -> None:
-        self._web.hub.check()
-        if self._web.drain.begun:
+        self.count()
+        self.web.hub.check()
+        if self.web.drain.begun:
             raise Unavailable("the hub is stopping: try again in a moment")
-        if len(self.sockets) >= self._web.max_connections:
+        if len(self.sockets) >= self.web.max_connections:
             raise Unavailable("the hub has as many sockets as it may: try again later")
         if self.addresses.count(self._address) >= self._limits.max_connections_per_address:
             raise Unavailable("your address has as many sockets as it may: close one first")
@@ -101,7 +102,7 @@ class TrainSocket(Edge, WebSocketHandler):
         self.sockets.add(self)
         self.addresses.enter(self._address)
         self.newcomers[self] = time.monotonic() + self._limits.identify_seconds
-        self._answer(welcome(secrets.token_hex(8), self._web.hub.now(), beat))
+        self._answer(welcome(secrets.token_hex(8), self.web.hub.now(), beat))
         token = getattr(self, "_token", None)
         if token is not None:
             self._identify(token)

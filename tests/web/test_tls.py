@@ -1,0 +1,225 @@
+"""trainhub/web/tls.py: https and wss by a certificate and its key, and new ones as they come."""
+
+import asyncio
+import json
+import shutil
+import socket
+import ssl
+import warnings
+from http.client import HTTPSConnection
+
+import pytest
+from certificates import trusting, write_pair
+from load import wait_for
+from websockets.sync.client import connect as connect_socket
+
+from trainhub.web.app import make_server
+from trainhub.web.tls import BadCertificate, Certificate, make_context
+from trainhub.web.websocket import TrainSocket, text_frame
+
+
+@pytest.fixture
+def pair(tmp_path):
+    """The paths of a certificate and its key."""
+    return write_pair(tmp_path)
+
+
+@pytest.fixture
+def http_server(io_loop, app, pair, _unused_port):
+    server = make_server(app)
+    server.ssl_options = make_context(*pair)
+    server.add_socket(_unused_port[0])
+    yield server
+    server.stop()
+    io_loop.run_sync(server.close_all_connections, timeout=5)
+
+
+def shake_hands(port, context):
+    """One handshake; the version that was agreed on."""
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=10) as plain,
+        context.wrap_socket(plain, server_hostname="localhost") as wrapped,
+    ):
+        return wrapped.version()
+
+
+def bent(pair, **fields):
+    """A client's side that takes any cipher, with those fields of its context set."""
+    context = trusting(pair[0])
+    context.set_ciphers(fields.pop("ciphers", "ALL:@SECLEVEL=0"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of versions that nobody should speak
+        for name, value in fields.items():
+            setattr(context, name, value)
+    return context
+
+
+# --- the files ----------------------------------------------------------------------------------
+
+
+def test_a_pair_that_will_not_do_is_said_in_a_line(tmp_path, pair):
+    """Which file, and what is wrong with it."""
+    certificate, key = pair
+    other = write_pair(tmp_path, "other")[1]
+    locked = write_pair(tmp_path, "locked", b"secret")
+    empty = tmp_path / "empty"
+    empty.touch()
+    for files, said in (
+        ((tmp_path / "none", key), "none cannot be read (No such file"),
+        ((certificate, tmp_path / "none"), "none cannot be read (No such file"),
+        ((tmp_path, key), "cannot be read"),
+        ((certificate, other), "are no certificate and its key"),
+        ((key, certificate), "are no certificate and its key"),
+        ((empty, key), "are no certificate and its key"),
+        ((certificate, empty), "are no certificate and its key"),
+        (locked, "has a passphrase"),
+    ):
+        with pytest.raises(BadCertificate) as raised:
+            make_context(*files)
+        assert said in str(raised.value)
+        assert "\n" not in str(raised.value)
+
+
+def test_files_that_change_are_taken_up(tmp_path, pair, caplog):
+    """Once; a pair that does not fit is logged once, and the old one stays until it does."""
+    certificate = Certificate(*pair)
+    first = certificate.context
+    assert not certificate.renewed()
+    other = write_pair(tmp_path, "other")
+    shutil.copy(other[0], pair[0])
+    assert [certificate.renewed() for _ in range(3)] == [False] * 3
+    assert certificate.context is first
+    assert [each.levelname for each in caplog.records] == ["WARNING"]
+    shutil.copy(other[1], pair[1])
+    assert [certificate.renewed() for _ in range(3)] == [True, False, False]
+    assert certificate.context is not first
+    pair[0].unlink()
+    assert not certificate.renewed()
+
+
+# --- on the wire --------------------------------------------------------------------------------
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_modern_versions(http_server, http_port, pair, version):
+    """1.2 and 1.3."""
+    context = bent(pair, minimum_version=version, maximum_version=version)
+    agreed = await asyncio.to_thread(shake_hands, http_port, context)
+    assert agreed == version.name.replace("_", ".")
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"minimum_version": ssl.TLSVersion.TLSv1, "maximum_version": ssl.TLSVersion.TLSv1_1},
+        {"ciphers": "AES128-SHA", "maximum_version": ssl.TLSVersion.TLSv1_2},
+        {"ciphers": "AES256-GCM-SHA384", "maximum_version": ssl.TLSVersion.TLSv1_2},
+        {"ciphers": "ECDHE-ECDSA-AES128-SHA", "maximum_version": ssl.TLSVersion.TLSv1_2},
+        {"ciphers": "ECDHE-ECDSA-AES256-SHA384", "maximum_version": ssl.TLSVersion.TLSv1_2},
+    ],
+    ids=lambda fields: fields.get("ciphers", "TLS 1.1"),
+)
+async def test_old_versions_and_ciphers_are_refused(http_server, http_port, pair, fields):
+    """What has no forward secrecy or no authenticated encryption is not spoken."""
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        await asyncio.to_thread(shake_hands, http_port, bent(pair, **fields))
+    await asyncio.to_thread(shake_hands, http_port, trusting(pair[0]))
+
+
+@pytest.mark.gen_test
+async def test_answers_say_that_it_stays_so(http_server, http_port, pair, send):
+    """HSTS on all, also errors; and who speaks no TLS is not answered."""
+
+    def ask(path):
+        connection = HTTPSConnection("127.0.0.1", http_port, context=trusting(pair[0]))
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        connection.close()
+        return answer.status, answer.headers["Strict-Transport-Security"]
+
+    for path, status in (("/", 200), ("/nowhere", 404)):
+        assert await asyncio.to_thread(ask, path) == (status, "max-age=31536000")
+    assert b"HTTP/1.1" not in await send(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+
+
+@pytest.mark.gen_test
+async def test_a_slow_reader_gets_all_in_its_order(raw, pair, until):
+    """What waits is encrypted in part already; nothing of it is lost, and nothing comes twice."""
+    client, head = await raw(tls=trusting(pair[0]))
+    assert head.startswith("HTTP/1.1 101 ")
+    await client.frames(1)  # WELCOME
+    (handler,) = TrainSocket.sockets
+    client.writer.transport.pause_reading()
+    sent = 0
+    while handler._backlog is None or sent % 100:
+        size = (1, 900, 17_000, 40_000)[sent % 4]  # within a TLS record, and over several
+        handler.send(text_frame(json.dumps({"number": sent, "text": "x" * size}).encode()))
+        sent += 1
+        if handler._backlog is not None and handler.unsent > 400_000:
+            break
+        await asyncio.sleep(0)
+    waited = handler.unsent
+    client.writer.transport.resume_reading()
+    numbers = [json.loads(frame.data)["number"] for frame in await client.frames(sent)]
+    assert numbers == list(range(sent))
+    assert waited > 0
+    await until(lambda: handler._backlog is None)
+    client.say("PING")
+    assert b"PONG" in (await client.frames(1))[0].data
+
+
+# --- a whole hub --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def start(start_hub, mongodb_uri, database_name):
+    """Starts a hub with those options."""
+
+    def started(*options, **others):
+        uri = ("--mongodb-uri", mongodb_uri, "--database", database_name)
+        return start_hub(*uri, *options, **others)
+
+    return started
+
+
+def serial(hub, certificate):
+    """The serial number of what the hub shows to a new client, or None if it is another one."""
+    with socket.create_connection(("127.0.0.1", hub.port), timeout=10) as plain:
+        try:
+            with trusting(certificate).wrap_socket(plain, server_hostname="127.0.0.1") as wrapped:
+                return wrapped.getpeercert()["serialNumber"]
+        except ssl.SSLCertVerificationError:
+            return None
+
+
+def test_a_hub_over_tls(start, tmp_path, pair):
+    """https, wss, and a certificate that is renewed under way; those who are connected stay."""
+    hub = start("--tls-cert", str(pair[0]), "--tls-key", str(pair[1]))
+    assert hub.url == f"https://127.0.0.1:{hub.port}"
+    first = shutil.copy(pair[0], tmp_path / "first.crt")
+    url = f"wss://127.0.0.1:{hub.port}/ws"
+    with connect_socket(url, ssl=trusting(first)) as client:
+        assert json.loads(client.recv(5))["type"] == "WELCOME"
+        before = serial(hub, first)
+        pair[1].write_text("no key")
+        wait_for(lambda: any("the certificate before the change" in each for each in hub.logged))
+        assert serial(hub, first) == before
+        second = write_pair(tmp_path)[0]
+        wait_for(lambda: serial(hub, second))
+        assert serial(hub, second) != before
+        client.send('{"type": "PING"}')
+        assert json.loads(client.recv(5))["type"] == "PONG"
+    assert hub.stop() == 0
+
+
+@pytest.mark.parametrize("cert", ["hub.key", "nowhere.crt"])
+def test_a_hub_does_not_start_on_a_bad_pair(start, tmp_path, pair, cert):
+    """A line that says what to do, and the exit code of a bad option."""
+    files = ("--tls-cert", str(tmp_path / cert), "--tls-key", str(pair[1]))
+    hub = start(*files, wait=False)
+    assert not hub.listens()
+    assert hub.wait() == 2
+    assert "--tls-cert" in hub.logged[-1]
+    assert not any("Traceback" in line for line in hub.logged)
