@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test lint format contract lock clean
+.PHONY: run test lint audit format contract lock clean
 
 run: .venv/.run
 	@$(BIN)/python run.py --demo
@@ -14,6 +14,16 @@ lint: .venv/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Known vulnerabilities of what the lock files pin. The tool has an environment of its own: nothing
+# of the hub's depends on it.
+audit: build/audit/.pip-audit
+	@$(PYTHON) .ci/audit.py build/audit/bin/pip-audit requirements.lock requirements-dev.lock
+
+build/audit/.pip-audit:
+	$(PYTHON) -m venv build/audit
+	build/audit/bin/pip install --quiet --disable-pip-version-check pip-audit==2.10.1 && \
+		touch $@ || echo "audit: pip-audit cannot be installed here"
 
 format: .venv/.dev
 	$(BIN)/ruff check --fix .
