@@ -769,3 +769,17 @@ async def test_a_command_s_address_is_on_record(make_hub):
     await talk.session.receive(json.dumps({"type": "START_JOURNEY", **HERE}))
     deed = journal.records[-1].deed
     assert (deed.user, deed.address, deed.command) == ("T1", "10.1.2.3", "START_JOURNEY")
+
+
+@pytest.mark.gen_test
+async def test_what_a_message_does_not_have_is_refused(talk):
+    """A `key` belongs to commands alone, and no event has a seq below 1."""
+    client = await talk("TTE")
+    for kind, fields in (
+        *(("PING", {}), ("LOGOUT", {}), ("SUBSCRIBE_TRAIN", HERE), ("UNSUBSCRIBE_TRAIN", HERE)),
+        ("ACK", {**HERE, "seq": 1}),
+    ):
+        assert await client.error(kind, **fields, key="k-1") == "BAD_MESSAGE"
+    for seq in (0, -1):
+        assert await client.error("ACK", **HERE, seq=seq) == "BAD_MESSAGE"
+    assert types(await client.say("ANNOUNCE", **HERE, text="hello", key="k-1")) == ["DONE"]

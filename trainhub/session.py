@@ -178,6 +178,8 @@ class Session:
         answer({"type": "UNSUBSCRIBED", **run_fields(state.run)})
 
     async def _ack(self, message: Ack, answer: Answer) -> None:
+        if message.seq < 1:
+            raise BadMessage("seq is that of the UPGRADE_OFFER which has arrived, from 1 on")
         state = self._hub.find(message.train_no, message.start_date, self.identity)
         self._hub.deliveries.acknowledge(
             state, message.seq, self.identity.standing(state.run), self._listener
