@@ -41,7 +41,7 @@ from trainhub.web.limits import Limits
 from trainhub.web.websocket import TrainSocket, text_frame
 
 HANDSHAKE = (
-    b"GET /ws HTTP/1.1\r\nHost: hub\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"GET /ws HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 )
 EVENT_BYTES = 260

@@ -4,6 +4,7 @@ HALF_OPEN and LISTENERS make it longer: 10000 and 1000 have been run.
 """
 
 import asyncio
+import collections
 import multiprocessing
 import os
 import re
@@ -17,7 +18,7 @@ HALF_OPEN = int(os.environ.get("HALF_OPEN", "500"))
 LISTENERS = int(os.environ.get("LISTENERS", "50"))
 # The hub may have so many files: a quarter of them is less than the flood.
 FILES = HALF_OPEN + 4 * LISTENERS + 300
-EVENTS, NEWCOMERS = 60, 30
+EVENTS, NEWCOMERS = 200, 30
 
 HALF = b"GET /ws HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
 KEYS = b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
@@ -26,17 +27,16 @@ PONG = b"\x8a\x80\0\0\0\0"
 
 
 def flood(port, count, opened, over):
-    """Open so many half handshakes and hold them, again and again, a thousandth at a time."""
+    """Open half handshakes, a thousandth of them and a rest in turn; hold the newest so many."""
+    held = collections.deque()
     while not over.is_set():
-        held = []
-        for _ in range(count):
-            held.append(socket.create_connection(("127.0.0.1", port)))
-            held[-1].sendall(HALF)
-            opened.value += 1
-            if len(held) % max(count // 1_000, 1) == 0 and over.wait(0.005):
-                break
-        for each in held:
-            each.close()
+        held.append(socket.create_connection(("127.0.0.1", port)))
+        held[-1].sendall(HALF)
+        opened.value += 1
+        if len(held) > count:
+            held.popleft().close()
+        if opened.value % max(count // 1_000, 1) == 0:
+            over.wait(0.005)
 
 
 class Listener(asyncio.Protocol):

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 from certificates import write_pair
-from railway import RUN
+from railway import RUN, person
 
 from trainhub.web import door
 from trainhub.web.app import make_server
@@ -194,6 +194,25 @@ class TestWhoWaits:
         reader, _ = await visit(HEAD + b"\r\n")
         async with asyncio.timeout(5):
             assert (await reader.read()).startswith(b"HTTP/1.1 200 OK")
+
+    @pytest.mark.gen_test
+    async def test_who_asks_and_does_not_read(
+        self, site, http_server, http_port, monkeypatch, until
+    ):
+        """An answer that nobody takes does not wait for ever."""
+        monkeypatch.setattr(door, "UNREAD_SECONDS", 0.2)
+        await site.register(*(person(number) for number in range(1, 500)))
+        with socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1_024)
+            client.setblocking(False)
+            loop = asyncio.get_running_loop()
+            await loop.sock_connect(client, ("127.0.0.1", http_port))
+            path = "/api/trains/12345/passengers"
+            head = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer "
+            request = f"{head}{site.token('ADMIN')}\r\n\r\n".encode()
+            await loop.sock_sendall(client, request * 60)
+            await until(lambda: not http_server._waiting and http_server._connections)
+            await until(lambda: not http_server._connections)
 
     @pytest.mark.gen_test
     @pytest.mark.parametrize("said", [b"", HELLO])

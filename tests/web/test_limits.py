@@ -149,6 +149,16 @@ def test_each_user_and_each_address_has_its_own_rate():
     assert asked(askers, ANONYMOUS, "10.0.0.2")
 
 
+def test_sockets_of_one_network_of_ipv6_are_counted_together():
+    """Whoever has one address of it has all of them."""
+    addresses = Addresses()
+    for address in ("2001:db8::1", "2001:db8::2", "2001:db8:0:1::1"):
+        addresses.enter(address)
+    assert addresses.count("2001:db8::99") == 2
+    addresses.leave("2001:db8::1")
+    assert addresses.count("2001:db8::1") == 1
+
+
 def test_who_is_refused_is_not_kept_out_for_longer():
     """A refusal costs nothing: after the seconds that it names one is through."""
     askers = Askers(Limits(address_rate=1))

@@ -1,6 +1,8 @@
 """trainhub/web/origins.py: what pages of other sites may do, and what their browsers are told."""
 
 import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect as connect_socket
 
 from trainhub.web.websocket import TrainSocket
 
@@ -143,3 +145,15 @@ async def test_by_default_no_origin_is_trusted(call):
         answer = await call(method, path, headers={"Origin": APP, **PREFLIGHT})
         assert not [name for name in answer.headers if name.startswith("Access-Control")]
         assert "Vary" not in answer.headers
+
+
+def test_a_hub_trusts_what_it_is_told(start_hub, mongodb_uri, database_name):
+    """--trusted-origins, as a whole hub takes it."""
+    uri = ("--mongodb-uri", mongodb_uri, "--database", database_name)
+    hub = start_hub(*uri, "--trusted-origins", APP)
+    url = f"ws://127.0.0.1:{hub.port}/ws"
+    with connect_socket(url, origin=APP) as client:
+        assert "WELCOME" in client.recv(5)
+    with pytest.raises(InvalidStatus) as refused:
+        connect_socket(url, origin=OTHER)
+    assert refused.value.response.status_code == 403

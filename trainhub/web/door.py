@@ -3,6 +3,7 @@
 import logging
 import math
 import resource
+import socket
 import time
 from collections.abc import Awaitable
 from contextlib import suppress
@@ -29,6 +30,8 @@ WAITING_SHARE, MOST_WAITING = 0.25, 4_000
 HEAD_SECONDS = 10
 # Seconds for a request's body: the largest chart takes them at a megabit a second.
 BODY_SECONDS = 65
+# Seconds for which a client may take nothing of its answer.
+UNREAD_SECONDS = 60
 
 _FULL = (
     "HTTP/1.1 503 Service Unavailable\r\n"
@@ -88,6 +91,9 @@ class Door(HTTPServer):
     def handle_stream(self, stream: IOStream, address: tuple[Any, ...]) -> None:
         # The kernel gives out the lowest number that is free: it says how many are in use.
         if stream.socket.fileno() < self.most_files - KEPT_BACK:
+            with suppress(AttributeError, OSError):  # Linux alone has it
+                unread = int(UNREAD_SECONDS * 1000)
+                stream.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, unread)
             super().handle_stream(stream, address)
             return
         self.refused += 1

@@ -121,17 +121,18 @@ class Addresses:
         self._open: Counter[str] = Counter()
 
     def count(self, address: str) -> int:
-        return self._open.get(address, 0)
+        return self._open.get(_network(address), 0)
 
     def enter(self, address: str) -> None:
         if not _is_own(address):
-            self._open[address] += 1
+            self._open[_network(address)] += 1
 
     def leave(self, address: str) -> None:
-        if address in self._open:
-            self._open[address] -= 1
-            if not self._open[address]:
-                del self._open[address]
+        network = _network(address)
+        if network in self._open:
+            self._open[network] -= 1
+            if not self._open[network]:
+                del self._open[network]
 
 
 class TooOften(RateLimited):
