@@ -1,0 +1,90 @@
+""".ci/audit.py: what is made of pip-audit's answer about the locked packages.
+
+The answers are pip-audit 2.10.1's own, cut short.
+"""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from hub_process import ROOT
+
+SOUND = {"name": "ujson", "version": "6.1.0", "vulns": []}
+OLD = {
+    "name": "tornado",
+    "version": "6.1",
+    "vulns": [
+        {
+            "id": "PYSEC-2023-75",
+            "fix_versions": ["6.3.2"],
+            "aliases": ["CVE-2023-28370", "GHSA-hj3f-6gcp-jg8j"],
+            "description": "Open redirect in StaticFileHandler.",
+        }
+    ],
+}
+UNKNOWN = {
+    "name": "tornado",
+    "skip_reason": "Dependency not found on PyPI and could not be audited: tornado (6.1)",
+}
+
+
+@pytest.fixture
+def judged(tmp_path):
+    """Runs the script on an answer; gives its exit code and what it says."""
+
+    def run(text):
+        answer = tmp_path / "answer.json"
+        answer.write_text(text)
+        script = [sys.executable, str(ROOT / ".ci" / "audit.py"), str(answer)]
+        done = subprocess.run(script, capture_output=True, text=True, check=False)
+        assert not done.stderr
+        return done.returncode, done.stdout
+
+    return run
+
+
+def answer(*dependencies):
+    return json.dumps({"dependencies": dependencies, "fixes": []})
+
+
+def test_sound_packages_pass(judged):
+    """All were asked about, and nothing is known of any."""
+    assert judged(answer(SOUND, SOUND)) == (0, "audit: no known hole in 2 packages\n")
+
+
+@pytest.mark.parametrize("others", [(), (SOUND,), (UNKNOWN,)])
+def test_a_known_hole_fails_and_is_named(judged, others):
+    """Its package, all its names, and the release to take, whatever else was learned."""
+    code, said = judged(answer(*others, OLD))
+    assert code == 1
+    assert "tornado 6.1: PYSEC-2023-75, CVE-2023-28370, GHSA-hj3f-6gcp-jg8j" in said
+    assert "mended in 6.3.2" in said
+
+
+def test_a_hole_that_nothing_mends_yet_fails_too(judged):
+    """There is no release to take, and it is a hole all the same."""
+    hole = {**OLD["vulns"][0], "fix_versions": []}
+    code, said = judged(answer({**OLD, "vulns": [hole]}))
+    assert (code, "no release yet" in said) == (1, True)
+
+
+@pytest.mark.parametrize("text", ["", "Traceback (most recent call last):", "[]", "{}", "null"])
+def test_no_answer_is_skipped_and_never_a_pass(judged, text):
+    """Without a network pip-audit leaves no JSON: one line says that nobody was asked."""
+    code, said = judged(text)
+    assert (code, said.startswith("audit skipped: ")) == (0, True)
+    assert len(said.splitlines()) == 1
+
+
+def test_packages_that_nobody_knows_are_no_pass(judged):
+    """A mirror that has no such service: pip-audit says that all is well, and was told nothing."""
+    code, said = judged(answer(UNKNOWN, {**UNKNOWN, "name": "ujson"}))
+    assert (code, said) == (0, "audit skipped: nothing could be learned of 2 packages\n")
+    assert "no known hole" not in said
+
+
+def test_one_package_that_nobody_knows_fails(judged):
+    """The others are known, so it is the package: it may have been taken back."""
+    code, said = judged(answer(SOUND, UNKNOWN))
+    assert (code, "tornado" in said) == (1, True)
