@@ -92,10 +92,10 @@ def parse(text: str | bytes) -> Any:
 
 
 def read_message(data: Any) -> Message:
-    """A socket's message, from its JSON object; an `id` in it is the caller's matter."""
+    """A socket's message, from its JSON object; `id` and a command's `key` are the caller's."""
     if not isinstance(data, Mapping):
         raise BadMessage('a message is an object like {"type": "PING"}')
-    fields = {name: value for name, value in data.items() if name not in ("type", "id", "key")}
+    fields = {name: value for name, value in data.items() if name not in ("type", "id")}
     kind = data.get("type")
     if not isinstance(kind, str):
         raise BadMessage('a message has a type, like {"type": "PING"}')
@@ -103,6 +103,7 @@ def read_message(data: Any) -> Message:
     if cls is None:
         raise UnknownType(f"there is no message of that type: use {', '.join(_MESSAGES)}")
     if issubclass(cls, Command):
+        fields.pop("key", None)
         return read_command(cls, fields)
     return load(cls, _with_train_no(fields))  # type: ignore[no-any-return]
 
