@@ -223,6 +223,8 @@ def test_what_is_no_train_number_is_refused(kind, train_no):
         ({"type": ""}, UnknownType),
         ({"type": "SNAPSHOT"}, UnknownType),
         ({"type": "PING", "more": 1}, BadMessage),
+        ({"type": "PING", "key": "k"}, BadMessage),
+        ({"type": "UNSUBSCRIBE_TRAIN", "trainNo": "1", "key": 1.5}, BadMessage),
         ({"type": "IDENTIFY"}, BadMessage),
         ({"type": "IDENTIFY", "token": None}, BadMessage),
         ({"type": "IDENTIFY", "token": 7}, BadMessage),

@@ -101,18 +101,18 @@ def parse(text: str | bytes) -> Any:
 
 
 def read_message(data: Any) -> Message:
-    """A message of a socket, from its JSON object; `id`, and a command's `key`, are not read."""
+    """A socket's message, from its JSON object; `id` and a command's `key` are the caller's."""
     if not isinstance(data, Mapping):
         raise BadMessage('a message is an object like {"type": "PING"}')
+    fields = {name: value for name, value in data.items() if name not in ("type", "id")}
     kind = data.get("type")
     if not isinstance(kind, str):
         raise BadMessage('a message has a type, like {"type": "PING"}')
     cls = _MESSAGES.get(kind)
     if cls is None:
         raise UnknownType(f"there is no message of that type: use {', '.join(_MESSAGES)}")
-    ours = ("type", "id", "key") if issubclass(cls, Command) else ("type", "id")
-    fields = {name: value for name, value in data.items() if name not in ours}
     if issubclass(cls, Command):
+        fields.pop("key", None)
         return read_command(cls, fields)
     return load(cls, _with_train_no(fields))  # type: ignore[no-any-return]
 

@@ -1,5 +1,6 @@
 """What every HTTP answer has in common: JSON, errors, identity, limits and safe headers."""
 
+import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ from trainhub.web.drain import Drain
 from trainhub.web.hosts import AllowedHosts
 from trainhub.web.limits import Askers, Limits, TooOften
 from trainhub.web.origins import cors_headers, preflight_headers
+
+log = logging.getLogger("trainhub.web")
 
 # The nearest class of an error decides its status.
 STATUS: dict[type[errors.HubError], int] = {
@@ -143,8 +146,10 @@ class Edge(tornado.web.RequestHandler):
         self.send_json({"error": fields})
 
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
-        if not isinstance(value, errors.HubError):  # those are answers, not faults
-            super().log_exception(typ, value, tb)
+        if isinstance(value, errors.HubError | tornado.web.HTTPError):
+            return  # those are answers, not faults
+        # Tornado's own line has the address, and with it a PNR.
+        log.error("a request could not be answered", exc_info=(typ, value, tb))
 
 
 @tornado.web.stream_request_body
