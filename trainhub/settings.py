@@ -2,8 +2,9 @@
 
 import argparse
 import os
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -23,7 +24,7 @@ class Settings:
     address: str = "127.0.0.1"
     port: int = 8888
     data_dir: Path = Path("data")
-    mongodb_uri: str | None = None
+    mongodb_uri: str | None = field(default=None, repr=False)  # it may hold a password
     database: str = "trainhub"
     charts: Path | None = None
     anonymous: bool = True
@@ -142,7 +143,7 @@ _OPTIONS: dict[str, tuple[Any, str]] = {
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise BadSettings(f"{message} (see python run.py --help)")
+        raise BadSettings(f"{_without_addresses(message)} (see python run.py --help)")
 
 
 def read_settings(
@@ -180,7 +181,12 @@ def _read(read: Any, text: str, name: str) -> Any:
     try:
         return read(text)
     except argparse.ArgumentTypeError as error:
-        raise BadSettings(f"{name} is {error}") from None
+        raise BadSettings(f"{name} is {_without_addresses(str(error))}") from None
+
+
+def _without_addresses(message: str) -> str:
+    """The message up to a URI's host: whoever misspells an option has its password in it."""
+    return re.sub("://.*", "://…", message, flags=re.DOTALL)
 
 
 def _hub_parser() -> argparse.ArgumentParser:
