@@ -5,7 +5,7 @@ import ipaddress
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
@@ -31,7 +31,7 @@ class Settings:
     tls_cert: Path | None = None
     tls_key: Path | None = None
     data_dir: Path = Path("data")
-    mongodb_uri: str | None = None
+    mongodb_uri: str | None = field(default=None, repr=False)  # it may hold a password
     database: str = "trainhub"
     charts: Path | None = None
     anonymous: bool = True
@@ -201,7 +201,7 @@ class Parser(argparse.ArgumentParser):
     """Raises BadSettings for what it cannot read, and leaves nothing to guess."""
 
     def error(self, message: str) -> NoReturn:
-        raise BadSettings(f"{message} (see python run.py --help)")
+        raise BadSettings(f"{_without_addresses(message)} (see python run.py --help)")
 
 
 def read_settings(
@@ -245,7 +245,15 @@ def _read(read: Any, text: str, name: str) -> Any:
     try:
         return read(text)
     except argparse.ArgumentTypeError as error:
-        raise BadSettings(f"{name} is {error}") from None
+        raise BadSettings(f"{name} is {_without_addresses(str(error))}") from None
+
+
+def _without_addresses(message: str) -> str:
+    """The message up to a URI's host: whoever misspells an option has a password in it.
+
+    What a browser opens has none.
+    """
+    return re.sub(r"(?<!\bhttp)(?<!\bhttps)://.*", "://…", message, flags=re.DOTALL)
 
 
 def _hub_parser() -> argparse.ArgumentParser:

@@ -5,7 +5,9 @@ The only file that knows motor, so that PyMongo's own async client can take its 
 
 import asyncio
 import logging
+import re
 import time
+import warnings
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -85,13 +87,17 @@ class MongoStore:
         self._meeting = asyncio.Lock()
         self._uri, self._name = uri, database
         try:
-            self._connect()
-        except (InvalidURI, ConfigurationError, ValueError, PyMongoError) as error:
+            _check_encoded(uri)
+            with warnings.catch_warnings():  # in which the driver quotes options
+                warnings.simplefilter("ignore")
+                self._connect()
+        except (InvalidURI, ConfigurationError, ValueError, OSError, PyMongoError) as error:
             # The driver's words may quote the URI, and with it a password.
             kind = type(error).__name__
             raise BadUri(
                 f"the MongoDB URI or database name cannot be used ({kind}): "
-                "a URI looks like mongodb://host:27017"
+                "a URI looks like mongodb://host:27017, and / ? # @ within a password are written "
+                "as %2F %3F %23 %40"
             ) from None
 
     def _connect(self) -> None:
@@ -301,6 +307,14 @@ def _bulks(operations: Sequence[Operation]) -> Iterator[Sequence[Operation]]:
             start, size = place, len(operation.bson)
     if start < len(operations):
         yield operations[start:]
+
+
+def _check_encoded(uri: str) -> None:
+    """Raise InvalidURI if a password seems to go on where the driver would see a port and a path:
+    it would name the user as a server that is away."""
+    rest = re.split("[/?#]", uri.partition("://")[2], maxsplit=1)[1:]
+    if "@" in "".join(rest):
+        raise InvalidURI("an @ behind the servers")
 
 
 def _runs_of(name: str) -> dict[str, str]:
