@@ -157,6 +157,7 @@ class Hub:
             signed = None if key is None or identity.user is None else (identity.user, key)
             kept = signed and self._answers.find(*signed, command)
             if kept:
+                self._check_again(kept, command, identity)
                 result, durable = kept, self.log.append()
             else:
                 state = self._run_of(command, identity)
@@ -166,6 +167,16 @@ class Hub:
             raise
         await durable
         return result
+
+    def _check_again(self, kept: Mapping[str, Any], command: c.Command, identity: Identity) -> None:
+        """Raise unless whoever repeats a command may still give it: the answer may name somebody.
+
+        Its giver's role or trains may be others by now, and names are of one role only.
+        """
+        run = RunKey(f"{kept['trainNo']}/{kept['startDate']}")
+        require(identity, type(command), run)
+        if run in self._runs:
+            require_own(identity, _owner(command, self._runs[run]))
 
     def _carry_out(
         self, state: TrainState, command: c.Command, signed: tuple[str, str] | None = None

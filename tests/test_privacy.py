@@ -1,0 +1,372 @@
+"""Who hears whose data: each event and each answer, against marks that are nobody else's.
+
+Every text that could name somebody is a word found nowhere else. What reaches a socket is searched,
+byte by byte, for the words of others. A new event type is covered as soon as it is in EVENTS.
+"""
+
+import json
+import re
+from collections import Counter
+from dataclasses import fields, is_dataclass
+from datetime import date, datetime
+from enum import StrEnum
+from itertools import count
+from types import NoneType
+from typing import get_args, get_origin, get_type_hints
+
+import pytest
+from fakes import line
+from load import seeded
+from railway import MORNING, RUN, Driver, chart, person, rac, register_chart
+
+from trainhub.domain import commands as c
+from trainhub.domain import events as e
+from trainhub.domain.model import Booking, Role
+from trainhub.identity import Identity, Tokens
+from trainhub.protocol import encode
+from trainhub.session import Session
+
+OPERATOR = Identity("operator", Role.ADMIN, frozenset({"*"}))
+TOKENS = Tokens({"k1": "a secret of tests, long enough for HMAC with SHA-256"})
+OWN = "IR_own"
+HERE = {"trainNo": "12345", "startDate": "2026-11-23"}
+# Who is in the room: role, user and trains of each, and of who they were before they were that.
+ROOM = {
+    "the user": [(Role.PASSENGER, OWN, "12345")],
+    "another passenger": [(Role.PASSENGER, "IR_other", "12345")],
+    "nobody": [None],
+    "the run's TTE": [(Role.TTE, "T1", "12345")],
+    "another train's TTE": [(Role.TTE, "T2", "54321")],
+    "a TTE of the user's name": [(Role.TTE, OWN, "12345")],
+    "another train's TTE of the user's name": [(Role.TTE, OWN, "54321")],
+    "the user on another train": [(Role.PASSENGER, OWN, "54321")],
+    "the user on another day": [(Role.PASSENGER, OWN, "12345/2026-11-24")],
+    "control": [(Role.ADMIN, "control", "*")],
+    "a feed": [(Role.SERVICE, "feed", "*")],
+    "a feed of the user's name": [(Role.SERVICE, OWN, "*")],
+    "was TTE": [(Role.TTE, "T1", "12345"), (Role.PASSENGER, "IR_other", "12345")],
+    "was the user": [(Role.PASSENGER, OWN, "12345"), (Role.PASSENGER, "IR_other", "12345")],
+    "was control": [(Role.ADMIN, "control", "*"), (Role.SERVICE, "feed", "*")],
+    "has become the user": [(Role.TTE, "T1", "12345"), (Role.PASSENGER, OWN, "12345")],
+    "has become TTE": [(Role.PASSENGER, "IR_other", "12345"), (Role.TTE, "T1", "12345")],
+}
+STAFF = {"the run's TTE", "a TTE of the user's name", "control", "has become TTE"}
+USER = {"the user", "has become the user"}
+
+
+# --- events of every type, made from their fields -------------------------------------------------
+
+
+class Maker:
+    """Makes a value of any type that an event has, its texts and numbers found nowhere else.
+
+    `of_people` are the marks within what is a person's own, wherever it stands.
+    """
+
+    def __init__(self):
+        self._next = count(1)
+        self.marks = []
+        self.of_people = []
+
+    def value(self, hint, name=""):
+        if name == "user":
+            return OWN
+        args = get_args(hint)
+        if NoneType in args:
+            return self.value(next(each for each in args if each is not NoneType), name)
+        if get_origin(hint) is tuple:
+            return (self.value(args[0], name),)
+        if is_dataclass(hint):
+            return self.make(hint)
+        return self._plain(hint)
+
+    def _plain(self, hint):
+        if hint is str:
+            self.marks.append(f"mark{next(self._next):04}m")
+            return self.marks[-1]
+        if issubclass(hint, StrEnum):
+            return next(iter(hint))
+        if hint in (datetime, date):
+            return MORNING if hint is datetime else MORNING.date()
+        if hint is bool:
+            return True
+        assert hint is int, f"{hint} is new: say here what one looks like"
+        self.marks.append(str(880_000_000_000_000 + next(self._next)))
+        return int(self.marks[-1])
+
+    def make(self, cls, **given):
+        hints, first = get_type_hints(cls), len(self.marks)
+        made = cls(
+            **{f.name: given.get(f.name) or self.value(hints[f.name], f.name) for f in fields(cls)}
+        )
+        if cls in (Booking, e.Considered):
+            self.of_people += self.marks[first:]
+        return made
+
+
+def every_event():
+    """Each type of event, an announcement to each audience; with its maker."""
+    for kind, cls in e.EVENTS.items():
+        for to in c.To if cls is e.Announcement else (None,):
+            maker = Maker()
+            made = maker.make(cls, audience_=to) if to else maker.make(cls)
+            yield pytest.param(made, maker, id=f"{kind} {to or ''}")
+
+
+def hearers(event):
+    """Who in ROOM may hear an event, from its audience alone."""
+    found = set()
+    for part in event.audience:
+        if part == e.Everyone():
+            return set(ROOM)
+        found |= USER if part == e.User(OWN) else STAFF
+        assert part in (e.User(OWN), *e.TO_STAFF), "a new kind of audience: who is in it?"
+    return found
+
+
+class Wire:
+    """A listener that keeps the bytes it is sent."""
+
+    def __init__(self):
+        self.bytes = b""
+
+    def send(self, frames):
+        self.bytes += frames
+
+    def show(self, figure, frame):
+        self.send(frame)
+
+    @property
+    def heard(self):
+        return [json.loads(each) for each in self.bytes.splitlines()]
+
+
+class Caller:
+    """A session on the wire, as somebody; `say` gives what came of it."""
+
+    def __init__(self, hub):
+        self.wire = Wire()
+        answer = lambda each: self.wire.send(line(encode(each)))  # noqa: E731
+        self.session = Session(hub, TOKENS, self.wire, answer)
+
+    async def become(self, who):
+        if who is not None:
+            role, user, train = who
+            await self.say("IDENTIFY", token=TOKENS.issue(user, role, [train]))
+            assert self.session.identity.role is role
+
+    async def say(self, kind, **more):
+        before = len(self.wire.bytes)
+        await self.session.receive(json.dumps({"type": kind, **more}))
+        return self.wire.bytes[before:]
+
+
+async def in_the_room(hub):
+    """A caller for each of ROOM, subscribed as the first that they were."""
+    callers = {}
+    for name, lives in ROOM.items():
+        caller = callers[name] = Caller(hub)
+        await caller.become(lives[0])
+        await caller.say("SUBSCRIBE_TRAIN", **HERE)
+        for life in lives[1:]:
+            await caller.become(life)
+    return callers
+
+
+def marks_in(text, marks):
+    return {mark for mark in marks if mark.encode() in text}
+
+
+@pytest.mark.made_up
+@pytest.mark.gen_test
+@pytest.mark.parametrize(("event", "maker"), every_event())
+async def test_an_event_s_words_reach_its_audience_and_nobody_else(make_hub, event, maker):
+    """As it happens, and told again to who was away: all of it, or not one byte."""
+    hub = make_hub()
+    await hub.execute(register_chart(chart(person(1, irctcId=OWN))), OPERATOR)
+    callers = await in_the_room(hub)
+    state = hub.state(RUN)
+    await hub.log.append(RUN, state.seq + 1, [event])
+    state.seq += 1
+    told = marks_in(encode(event.told), maker.marks)
+    for name, caller in callers.items():
+        expected = told if name in hearers(event) else set()
+        assert marks_in(caller.wire.bytes, maker.marks) == expected, name
+        back = Caller(hub)
+        await back.become(ROOM[name][-1])
+        since = {"epoch": hub.epoch, "seq": 1}
+        again = await back.say("SUBSCRIBE_TRAIN", **HERE, since=since)
+        assert b'"recovered":true' in again
+        assert marks_in(again, maker.marks) == expected, name
+        if name not in STAFF:  # whatever the event's audience: others' data is in none of it
+            assert not marks_in(caller.wire.bytes + again, maker.of_people), name
+
+
+def test_what_everybody_hears_names_nobody():
+    """An event for the whole room has no field that is a person's."""
+    for param in every_event():
+        event, _ = param.values
+        if event.audience == e.EVERYONE:
+            names = set(re.findall(rb'"(\w+)":', encode(event.told)))
+            people = {b"pnr", b"user", b"irctcId", b"berth", b"coach", b"age", b"phone", b"email"}
+            assert not names & people, type(event).__name__
+
+
+def test_the_room_is_told_apart():
+    """The check itself: an event for the user alone is for two of these, one for staff for four."""
+    driver = Driver()
+    driver.start()
+    boarded = driver.board(1)[0]
+    assert boarded.audience == e.user_and_staff("IR_1")
+    with pytest.raises(AssertionError, match="new kind"):
+        hearers(boarded)  # it is another user's
+
+
+# --- what a wrong command is answered -------------------------------------------------------------
+
+PEOPLE = 12
+
+
+def marked(who, **more):
+    """A passenger whose every word is their own."""
+    return {
+        "irctcId": f"IR_{who:02}zq",
+        "name": f"Nomen{who:02}zq",
+        "phone": f"+91{who:02}7770777",
+        "email": f"e{who:02}zq@example.org",
+        "gender": f"g{who:02}zq",
+        **more,
+    }
+
+
+def words_of(who):
+    """What finds a passenger of `crowd` in any text."""
+    return {*marked(who).values(), f"45123456{who:02}"}
+
+
+def crowd():
+    """Twelve people of twelve users: confirmed, on RAC, and one on the waiting list."""
+    people = [person(who, **marked(who)) for who in range(1, 7)]
+    people += [rac(who, who - 6) | marked(who) for who in (7, 8)]
+    people += [
+        person(who, status="WL", number=who - 8, coach=None, berth=None, **marked(who))
+        for who in range(9, PEOPLE + 1)
+    ]
+    return people
+
+
+def own_of(who):
+    """A passenger's token names them; a TTE's nobody."""
+    return (Role.PASSENGER, f"IR_{who:02}zq", "12345")
+
+
+# Those who walk, and whose words they may read.
+WALKERS = {
+    "IR_07": (own_of(7), {7}),
+    "IR_02": (own_of(2), {2}),
+    "IR_01 of another train": ((Role.PASSENGER, "IR_01zq", "54321"), set()),
+    "a stranger": ((Role.PASSENGER, "IR_99", "12345"), set()),
+    "nobody": (None, set()),
+    "another train's TTE": ((Role.TTE, "T2", "54321"), set()),
+    "a TTE of IR_01's name": ((Role.TTE, "IR_01zq", "54321"), set()),
+    "a passenger of the TTE's name": ((Role.PASSENGER, "T1", "12345"), set()),
+    "a feed": ((Role.SERVICE, "feed", "*"), set()),
+}
+STATIONS = ("AAA", "BBB", "CCC", "DDD", "EEE", "ZZZ")
+
+
+def any_command(chance, hub):
+    """A command on anybody, anything and any offer there is."""
+    kind = chance.choice([each for each in c.COMMANDS if each != "REGISTER_TRAIN"])
+    offers = [o for state in hub.runs() for o in state.offers] or ["12345.2026-11-23.1"]
+    who = {"pnr": f"45123456{chance.randint(1, PEOPLE + 1):02}", "index": chance.randint(1, 2)}
+    more = {
+        "stationCode": chance.choice(STATIONS),
+        "offerId": chance.choice(offers),
+        "delayMinutes": chance.randint(-5, 20),
+        "platform": "9",
+        "text": "hello",
+        "marks": [{"mark": "NO_SHOW", **who}, {"mark": "BOARDED", **who}],
+        **who,
+    }
+    known = {"trainNo", "stationCode", "offerId", "delayMinutes", "platform", "text", "marks"}
+    hints = {re.sub(r"_(\w)", lambda m: m[1].upper(), f.name) for f in fields(c.COMMANDS[kind])}
+    wanted = hints & (known | who.keys())
+    return kind, {name: more[name] for name in wanted if name in more} | HERE | (
+        {"key": f"k{chance.randint(1, 30)}"} if chance.random() < 0.5 else {}
+    )
+
+
+@pytest.mark.gen_test(timeout=120)
+async def test_no_answer_names_another(make_hub):
+    """Whatever a passenger, a feed or another train's TTE asks, and whoever asked it before.
+
+    Beside them the run's own TTE goes on with the work, and under the same keys.
+    """
+    seed, chance = seeded()
+    print(f"seed {seed}")
+    now = [MORNING]
+    hub = make_hub(clock=lambda: now[0])
+    await hub.execute(register_chart(chart(*crowd())), OPERATOR)
+    tte = Caller(hub)
+    await tte.become((Role.TTE, "T1", "12345"))
+    await tte.say("START_JOURNEY", **HERE)
+    walkers = {}
+    for name, (who, _) in WALKERS.items():
+        walkers[name] = Caller(hub)
+        await walkers[name].become(who)
+        await walkers[name].say("SUBSCRIBE_TRAIN", **HERE)
+    answers, done = Counter(), 0
+    for _ in range(1_500):
+        kind, command = any_command(chance, hub)
+        if kind not in ("CANCEL_TRAIN", "ARRIVE", "DEPART", "SKIP_STATION"):
+            done += b'"DONE"' in await tte.say(kind, **command)
+        name = chance.choice(list(walkers))
+        if kind == "CANCEL_TRAIN" or (name == "a feed" and kind in ("ARRIVE", "DEPART")):
+            continue  # the run is to go on
+        answer = await walkers[name].say(kind, **command)
+        codes = re.findall(rb'"type":"DONE|"type":"ERROR","code":"\w+', answer)
+        answers.update(each.rpartition(b'"')[2].decode() for each in codes)
+    everybody = {who: words_of(who) for who in range(1, PEOPLE + 1)}
+    print(f"the TTE did {done}; the others were answered {dict(answers)}")
+    assert done > 50
+    assert answers.keys() >= {"FORBIDDEN", "NOT_IDENTIFIED", "CONFLICT", "DONE"}
+    for name, caller in walkers.items():
+        for who, words in everybody.items():
+            # Who they are themselves they are told.
+            found = marks_in(caller.wire.bytes, words) - {caller.session.identity.user}
+            assert not found or who in WALKERS[name][1], f"{name} read {found}"
+    for who in (2, 7):  # and what is looked for is there to be found
+        assert marks_in(walkers[f"IR_{who:02}"].wire.bytes, words_of(who)) == words_of(who)
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(
+    "who",
+    [
+        (Role.PASSENGER, "T1", "12345"),
+        (Role.SERVICE, "T1", "12345"),
+        (Role.TTE, "T1", "54321"),
+        (Role.TTE, "T1", "12345/2026-11-24"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("kind", ["MARK_NO_SHOW", "CANCEL_JOURNEY"])
+async def test_a_key_gives_no_answer_to_who_may_not_ask(make_hub, who, kind):
+    """The first answer is for who gave the command: not for a namesake, nor after a change of role.
+
+    A user's name stands for the user within a role only, and a token may cover less than before.
+    """
+    hub = make_hub()
+    await hub.execute(register_chart(chart(*crowd())), OPERATOR)
+    command = {**HERE, "pnr": "4512345601", "index": 1, "key": "k1"}
+    tte = Caller(hub)
+    await tte.become((Role.TTE, "T1", "12345"))
+    await tte.say("START_JOURNEY", **HERE)
+    assert b"Nomen01zq" in await tte.say(kind, **command)
+    assert b"Nomen01zq" in await tte.say(kind, **command)
+    other = Caller(hub)
+    await other.become(who)
+    answer = await other.say(kind, **command)
+    assert b'"FORBIDDEN"' in answer
+    assert not marks_in(answer, words_of(1))
