@@ -17,7 +17,8 @@ from typing import get_args, get_origin, get_type_hints
 import pytest
 from fakes import line
 from load import seeded
-from railway import MORNING, RUN, Driver, chart, person, rac, register_chart
+from marked import marked, marked_rac, marked_wl, words_in, words_of
+from railway import MORNING, RUN, Driver, chart, person, register_chart
 
 from trainhub.domain import commands as c
 from trainhub.domain import events as e
@@ -173,10 +174,6 @@ async def in_the_room(hub):
     return callers
 
 
-def marks_in(text, marks):
-    return {mark for mark in marks if mark.encode() in text}
-
-
 @pytest.mark.made_up
 @pytest.mark.gen_test
 @pytest.mark.parametrize(("event", "maker"), every_event())
@@ -188,18 +185,18 @@ async def test_an_event_s_words_reach_its_audience_and_nobody_else(make_hub, eve
     state = hub.state(RUN)
     await hub.log.append(RUN, state.seq + 1, [event])
     state.seq += 1
-    told = marks_in(encode(event.told), maker.marks)
+    told = words_in(encode(event.told), maker.marks)
     for name, caller in callers.items():
         expected = told if name in hearers(event) else set()
-        assert marks_in(caller.wire.bytes, maker.marks) == expected, name
+        assert words_in(caller.wire.bytes, maker.marks) == expected, name
         back = Caller(hub)
         await back.become(ROOM[name][-1])
         since = {"epoch": hub.epoch, "seq": 1}
         again = await back.say("SUBSCRIBE_TRAIN", **HERE, since=since)
         assert b'"recovered":true' in again
-        assert marks_in(again, maker.marks) == expected, name
+        assert words_in(again, maker.marks) == expected, name
         if name not in STAFF:  # whatever the event's audience: others' data is in none of it
-            assert not marks_in(caller.wire.bytes + again, maker.of_people), name
+            assert not words_in(caller.wire.bytes + again, maker.of_people), name
 
 
 def test_what_everybody_hears_names_nobody():
@@ -227,32 +224,11 @@ def test_the_room_is_told_apart():
 PEOPLE = 12
 
 
-def marked(who, **more):
-    """A passenger whose every word is their own."""
-    return {
-        "irctcId": f"IR_{who:02}zq",
-        "name": f"Nomen{who:02}zq",
-        "phone": f"+91{who:02}7770777",
-        "email": f"e{who:02}zq@example.org",
-        "gender": f"g{who:02}zq",
-        **more,
-    }
-
-
-def words_of(who):
-    """What finds a passenger of `crowd` in any text."""
-    return {*marked(who).values(), f"45123456{who:02}"}
-
-
 def crowd():
-    """Twelve people of twelve users: confirmed, on RAC, and one on the waiting list."""
-    people = [person(who, **marked(who)) for who in range(1, 7)]
-    people += [rac(who, who - 6) | marked(who) for who in (7, 8)]
-    people += [
-        person(who, status="WL", number=who - 8, coach=None, berth=None, **marked(who))
-        for who in range(9, PEOPLE + 1)
-    ]
-    return people
+    """Twelve people of twelve users: confirmed, on RAC, and some on the waiting list."""
+    people = [marked(who) for who in range(1, 7)]
+    people += [marked_rac(who, who - 6) for who in (7, 8)]
+    return people + [marked_wl(who, who - 8) for who in range(9, PEOPLE + 1)]
 
 
 def own_of(who):
@@ -327,17 +303,17 @@ async def test_no_answer_names_another(make_hub):
         answer = await walkers[name].say(kind, **command)
         codes = re.findall(rb'"type":"DONE|"type":"ERROR","code":"\w+', answer)
         answers.update(each.rpartition(b'"')[2].decode() for each in codes)
-    everybody = {who: words_of(who) for who in range(1, PEOPLE + 1)}
+    everybody = {int(each["pnr"][-2:]): words_of(each) for each in crowd()}
     print(f"the TTE did {done}; the others were answered {dict(answers)}")
     assert done > 50
     assert answers.keys() >= {"FORBIDDEN", "NOT_IDENTIFIED", "CONFLICT", "DONE"}
     for name, caller in walkers.items():
         for who, words in everybody.items():
             # Who they are themselves they are told.
-            found = marks_in(caller.wire.bytes, words) - {caller.session.identity.user}
+            found = words_in(caller.wire.bytes, words) - {caller.session.identity.user}
             assert not found or who in WALKERS[name][1], f"{name} read {found}"
     for who in (2, 7):  # and what is looked for is there to be found
-        assert marks_in(walkers[f"IR_{who:02}"].wire.bytes, words_of(who)) == words_of(who)
+        assert words_in(walkers[f"IR_{who:02}"].wire.bytes, everybody[who]) == everybody[who]
 
 
 @pytest.mark.gen_test
@@ -369,4 +345,4 @@ async def test_a_key_gives_no_answer_to_who_may_not_ask(make_hub, who, kind):
     await other.become(who)
     answer = await other.say(kind, **command)
     assert b'"FORBIDDEN"' in answer
-    assert not marks_in(answer, words_of(1))
+    assert not words_in(answer, words_of(marked(1)))

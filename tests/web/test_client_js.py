@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from false_hub import RUN, FalseHub, event, goodbye
 from load import admin_token, wait_for
-from playwright.sync_api import sync_playwright
 
 from trainhub.domain.model import Role
 from trainhub.identity import Tokens, load_keys
@@ -18,10 +17,6 @@ from trainhub.identity import Tokens, load_keys
 JS = Path(__file__).parents[1] / "js"
 QUICK = {"backoffFirstMs": 10, "backoffMostMs": 100}
 MARK = {"pnr": "4512345601", "index": 1}
-CHROMIUM = (
-    "--headless=new --no-sandbox --disable-gpu --disable-background-networking "
-    "--disable-component-update --disable-sync --no-first-run"
-).split()
 
 
 @pytest.fixture(scope="session")
@@ -44,17 +39,6 @@ def client(node):
     bridge = Bridge(node)
     yield bridge
     bridge.end()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    path = shutil.which("chromium")
-    if path is None:
-        pytest.skip("chromium is not installed here")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
