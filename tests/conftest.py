@@ -11,6 +11,7 @@ from fakes import MemoryJournal, line
 from hub_process import HubProcess
 from load import asker
 from mongods import Mongod
+from playwright.sync_api import sync_playwright
 from pymongo import MongoClient
 from railway import MORNING, chart
 from tornado.platform.asyncio import AsyncIOMainLoop
@@ -18,6 +19,11 @@ from witness import WITNESS, witness_all
 
 from trainhub.hub import Hub
 from trainhub.rooms import Rooms
+
+CHROMIUM = (
+    "--headless=new --no-sandbox --disable-gpu --disable-background-networking "
+    "--disable-component-update --disable-sync --no-first-run"
+).split()
 
 witness_all()
 
@@ -152,3 +158,15 @@ def disks(tmp_path):
     disks = Disks(tmp_path / "disks")
     yield disks
     disks.remove()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """The machine's own Chromium."""
+    path = shutil.which("chromium")
+    if path is None:
+        pytest.skip("chromium is not installed here")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM)
+        yield browser
+        browser.close()

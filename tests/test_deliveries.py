@@ -35,7 +35,11 @@ def test_each_device_counts_once(offered):
 
 
 @pytest.mark.parametrize(
-    "standing", [Standing(), Standing(Role.PASSENGER, "IR_1"), Standing(Role.TTE, "T1")]
+    "standing",
+    [
+        *(Standing(), Standing(Role.PASSENGER, "IR_1"), Standing(Role.TTE, "T1")),
+        Standing(Role.TTE, "IR_10"),  # of the same name
+    ],
 )
 def test_only_the_passenger_s_own_devices_count(offered, standing):
     """Nobody else was told of the offer as a passenger."""

@@ -1,180 +1,348 @@
-"""Who hears what of people: each type of event, with a mark in every field, to each kind of ear.
+"""Who hears whose data: each event and each answer, against marks that are nobody else's.
 
-tests/web/test_privacy.py does the same over a whole hub, on every byte that leaves it.
+Every text that could name somebody is a word found nowhere else. What reaches a socket is searched,
+byte by byte, for the words of others. A new event type is covered as soon as it is in EVENTS.
 """
 
-import dataclasses
-import enum
-import types
-import typing
-from datetime import UTC, date, datetime
+import json
+import re
+from collections import Counter
+from dataclasses import fields, is_dataclass
+from datetime import date, datetime
+from enum import StrEnum
+from itertools import count
+from types import NoneType
+from typing import get_args, get_origin, get_type_hints
 
 import pytest
-from fakes import Ear
-from railway import RUN, register
+from fakes import line
+from load import seeded
+from marked import marked, marked_rac, marked_wl, words_in, words_of
+from railway import MORNING, RUN, Driver, chart, person, register_chart
 
+from trainhub.domain import commands as c
 from trainhub.domain import events as e
-from trainhub.domain.commands import To
-from trainhub.domain.model import Role
-from trainhub.hub import Hub
-from trainhub.identity import Identity, Standing
-from trainhub.journal import Record
-from trainhub.subscriptions import told
+from trainhub.domain.model import Booking, Role
+from trainhub.identity import Identity, Tokens
+from trainhub.protocol import encode
+from trainhub.session import Session
 
 OPERATOR = Identity("operator", Role.ADMIN, frozenset({"*"}))
-OWNER, OTHER = "MARK-user", "IR_2"
-NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
-
-# Who is in the room. Whoever has no part in the run, as a TTE of another train, has no standing.
+TOKENS = Tokens({"k1": "a secret of tests, long enough for HMAC with SHA-256"})
+OWN = "IR_own"
+HERE = {"trainNo": "12345", "startDate": "2026-11-23"}
+# Who is in the room: role, user and trains of each, and of who they were before they were that.
 ROOM = {
-    "owner": Standing(Role.PASSENGER, OWNER),
-    "other passenger": Standing(Role.PASSENGER, OTHER),
-    "a TTE of the owner's name": Standing(Role.TTE, OWNER),
-    "TTE": Standing(Role.TTE, "T1"),
-    "ADMIN": Standing(Role.ADMIN, "control"),
-    "SERVICE": Standing(Role.SERVICE, OWNER),
-    "anonymous": Standing(),
+    "the user": [(Role.PASSENGER, OWN, "12345")],
+    "another passenger": [(Role.PASSENGER, "IR_other", "12345")],
+    "nobody": [None],
+    "the run's TTE": [(Role.TTE, "T1", "12345")],
+    "another train's TTE": [(Role.TTE, "T2", "54321")],
+    "a TTE of the user's name": [(Role.TTE, OWN, "12345")],
+    "another train's TTE of the user's name": [(Role.TTE, OWN, "54321")],
+    "the user on another train": [(Role.PASSENGER, OWN, "54321")],
+    "the user on another day": [(Role.PASSENGER, OWN, "12345/2026-11-24")],
+    "control": [(Role.ADMIN, "control", "*")],
+    "a feed": [(Role.SERVICE, "feed", "*")],
+    "a feed of the user's name": [(Role.SERVICE, OWN, "*")],
+    "was TTE": [(Role.TTE, "T1", "12345"), (Role.PASSENGER, "IR_other", "12345")],
+    "was the user": [(Role.PASSENGER, OWN, "12345"), (Role.PASSENGER, "IR_other", "12345")],
+    "was control": [(Role.ADMIN, "control", "*"), (Role.SERVICE, "feed", "*")],
+    "has become the user": [(Role.TTE, "T1", "12345"), (Role.PASSENGER, OWN, "12345")],
+    "has become TTE": [(Role.PASSENGER, "IR_other", "12345"), (Role.TTE, "T1", "12345")],
 }
-STAFF = {"a TTE of the owner's name", "TTE", "ADMIN"}
-# The protocol's table of audiences, once more and by hand.
-EVERYONE = {
-    *("TRAIN_REGISTERED", "JOURNEY_STARTED", "JOURNEY_COMPLETED", "TRAIN_CANCELLED"),
-    *("STATION_ARRIVAL", "STATION_DEPARTURE", "STATION_SKIPPED", "DELAY_UPDATE"),
-    "PLATFORM_CHANGE",
-}
-OWN_AND_STAFF = {
-    *("PASSENGER_BOARDED", "PASSENGER_ALIGHTED", "PASSENGER_CANCELLED", "NO_SHOW"),
-    *("NO_SHOW_UNDONE", "BOARDING_CHANGED", "UPGRADE_CONFIRMED", "UPGRADE_CLOSED"),
-}
-OWN, STAFFS = {"UPGRADE_OFFER", "CO_PASSENGER_CHANGED"}, {"BERTH_VACATED", "UPGRADE_PENDING"}
-ANNOUNCED = {To.EVERYONE: set(ROOM), To.STAFF: STAFF, To.USER: {"owner"}}
-# What nobody is told of an event though it holds it: whose person it is, and who was passed over.
-UNTOLD = {"user": OWN | OWN_AND_STAFF | {"ANNOUNCEMENT"}, "reason": {"UPGRADE_CONFIRMED"}}
+STAFF = {"the run's TTE", "a TTE of the user's name", "control", "has become TTE"}
+USER = {"the user", "has become the user"}
 
 
-def made_up(hint, place):
-    """A value for a field of that type: a text says where it stands, so that it can be found."""
-    origin, parts = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (types.UnionType, typing.Union):
-        return made_up(next(part for part in parts if part is not type(None)), place)
-    if origin is tuple:
-        return (made_up(parts[0], f"{place}-0"),)
-    if dataclasses.is_dataclass(hint):
-        hints = typing.get_type_hints(hint)
-        names = [each.name for each in dataclasses.fields(hint)]
-        return hint(**{name: made_up(hints[name], f"{place}-{name}") for name in names})
-    if issubclass(hint, enum.Enum):
-        return next(iter(hint))
-    plain = {str: place, int: 7, bool: True, datetime: NOON, date: NOON.date()}
-    return plain[hint]
+# --- events of every type, made from their fields -------------------------------------------------
 
 
-def marked(cls, **given):
-    """An event of that type, whose every text is a mark, and its user the owner."""
-    hints = typing.get_type_hints(cls)
-    names = [each.name for each in dataclasses.fields(cls)]
-    fields = {name: made_up(hints[name], f"MARK-{name}") for name in names}
-    return cls(**{**fields, **{name: OWNER for name in names if name == "user"}, **given})
+class Maker:
+    """Makes a value of any type that an event has, its texts and numbers found nowhere else.
 
-
-def hearers(kind, event):
-    """Who of the room may hear it."""
-    if kind == "ANNOUNCEMENT":
-        return ANNOUNCED[event.audience_]
-    if kind in EVERYONE:
-        return set(ROOM)
-    own = {"owner"} if kind in OWN | OWN_AND_STAFF else set()
-    return own | (STAFF if kind in STAFFS | OWN_AND_STAFF else set())
-
-
-EVENTS = [(kind, marked(cls)) for kind, cls in e.EVENTS.items() if kind != "ANNOUNCEMENT"]
-EVENTS += [("ANNOUNCEMENT", marked(e.Announcement, audience_=to)) for to in To]
-
-
-def test_every_type_has_its_line():
-    """A new event has to be put into one of the tables above."""
-    kinds = [*EVERYONE, *OWN_AND_STAFF, *OWN, *STAFFS, "ANNOUNCEMENT"]
-    assert sorted(kinds) == sorted(e.EVENTS)
-
-
-class Bytes(Ear):
-    """An ear that keeps every byte as well."""
+    `of_people` are the marks within what is a person's own, wherever it stands.
+    """
 
     def __init__(self):
-        super().__init__()
+        self._next = count(1)
+        self.marks = []
+        self.of_people = []
+
+    def value(self, hint, name=""):
+        if name == "user":
+            return OWN
+        args = get_args(hint)
+        if NoneType in args:
+            return self.value(next(each for each in args if each is not NoneType), name)
+        if get_origin(hint) is tuple:
+            return (self.value(args[0], name),)
+        if is_dataclass(hint):
+            return self.make(hint)
+        return self._plain(hint)
+
+    def _plain(self, hint):
+        if hint is str:
+            self.marks.append(f"mark{next(self._next):04}m")
+            return self.marks[-1]
+        if issubclass(hint, StrEnum):
+            return next(iter(hint))
+        if hint in (datetime, date):
+            return MORNING if hint is datetime else MORNING.date()
+        if hint is bool:
+            return True
+        assert hint is int, f"{hint} is new: say here what one looks like"
+        self.marks.append(str(880_000_000_000_000 + next(self._next)))
+        return int(self.marks[-1])
+
+    def make(self, cls, **given):
+        hints, first = get_type_hints(cls), len(self.marks)
+        made = cls(
+            **{f.name: given.get(f.name) or self.value(hints[f.name], f.name) for f in fields(cls)}
+        )
+        if cls in (Booking, e.Considered):
+            self.of_people += self.marks[first:]
+        return made
+
+
+def every_event():
+    """Each type of event, an announcement to each audience; with its maker."""
+    for kind, cls in e.EVENTS.items():
+        for to in c.To if cls is e.Announcement else (None,):
+            maker = Maker()
+            made = maker.make(cls, audience_=to) if to else maker.make(cls)
+            yield pytest.param(made, maker, id=f"{kind} {to or ''}")
+
+
+def hearers(event):
+    """Who in ROOM may hear an event, from its audience alone."""
+    found = set()
+    for part in event.audience:
+        if part == e.Everyone():
+            return set(ROOM)
+        found |= USER if part == e.User(OWN) else STAFF
+        assert part in (e.User(OWN), *e.TO_STAFF), "a new kind of audience: who is in it?"
+    return found
+
+
+class Wire:
+    """A listener that keeps the bytes it is sent."""
+
+    def __init__(self):
         self.bytes = b""
 
     def send(self, frames):
         self.bytes += frames
-        super().send(frames)
+
+    def show(self, figure, frame):
+        self.send(frame)
+
+    @property
+    def heard(self):
+        return [json.loads(each) for each in self.bytes.splitlines()]
 
 
-@pytest.fixture
-def room(make_hub, io_loop):
-    """A hub with a train, everybody of ROOM in its room, and a TTE in another train's."""
-    hub: Hub = make_hub()
-    io_loop.run_sync(lambda: hub.execute(register(), OPERATOR))
-    io_loop.run_sync(lambda: hub.execute(register(trainNo="54321"), OPERATOR))
-    ears = {who: Bytes() for who in ROOM}
-    for who, standing in ROOM.items():
-        hub.rooms.join(RUN, ears[who], standing)
-    ears["elsewhere"] = Bytes()
-    hub.rooms.join("54321/2026-11-23", ears["elsewhere"], Standing(Role.TTE, "T1"))
-    return hub, ears
+class Caller:
+    """A session on the wire, as somebody; `say` gives what came of it."""
+
+    def __init__(self, hub):
+        self.wire = Wire()
+        answer = lambda each: self.wire.send(line(encode(each)))  # noqa: E731
+        self.session = Session(hub, TOKENS, self.wire, answer)
+
+    async def become(self, who):
+        if who is not None:
+            role, user, train = who
+            await self.say("IDENTIFY", token=TOKENS.issue(user, role, [train]))
+            assert self.session.identity.role is role
+
+    async def say(self, kind, **more):
+        before = len(self.wire.bytes)
+        await self.session.receive(json.dumps({"type": kind, **more}))
+        return self.wire.bytes[before:]
 
 
-@pytest.mark.made_up
-@pytest.mark.gen_test
-@pytest.mark.parametrize(("kind", "event"), EVENTS, ids=lambda value: str(value)[:20])
-async def test_an_event_is_heard_by_its_audience_and_by_nobody_else(room, kind, event):
-    """Not one byte of it goes to another; and those who hear it hear only what is told."""
-    hub, ears = room
-    await hub.log.append(RUN, hub.state(RUN).seq + 1, [event])
-    expected = hearers(kind, event)
-    for who, ear in ears.items():
-        if who not in expected:
-            assert ear.bytes == b"", who
-            continue
-        (message,) = ear.heard
-        assert message["type"] == kind
-        for name, kinds in UNTOLD.items():
-            assert kind not in kinds or f"MARK-{name}".encode() not in ear.bytes, who
-        # What is told was there to be found, and nothing of a chart is but the train's name.
-        marks = set(texts_of(message["data"])) & set(texts_of(dataclasses.asdict(event)))
-        assert any("MARK" in mark for mark in marks)
-        assert kind != "TRAIN_REGISTERED" or not {m for m in marks if "passengers" in m}
-
-
-@pytest.mark.parametrize(("kind", "event"), EVENTS, ids=lambda value: str(value)[:20])
-def test_what_was_missed_is_told_as_the_new_standing_may_hear(kind, event):
-    """Whoever comes back as somebody else hears of the past what the present one may."""
-    expected = hearers(kind, event)
-    for who, standing in ROOM.items():
-        kinds = [message["type"] for message in told([Record(1, RUN, 1, event)], standing)]
-        assert kinds == ([kind] if who in expected else []), who
+async def in_the_room(hub):
+    """A caller for each of ROOM, subscribed as the first that they were."""
+    callers = {}
+    for name, lives in ROOM.items():
+        caller = callers[name] = Caller(hub)
+        await caller.become(lives[0])
+        await caller.say("SUBSCRIBE_TRAIN", **HERE)
+        for life in lives[1:]:
+            await caller.become(life)
+    return callers
 
 
 @pytest.mark.made_up
 @pytest.mark.gen_test
-@pytest.mark.parametrize("then", ROOM)
-@pytest.mark.parametrize("first", ROOM)
-async def test_who_was_somebody_else_hears_as_who_one_is(room, first, then):
-    """One socket, two standings: from the change on nothing is heard as the first."""
-    hub, _ = room
-    ear = Bytes()
-    hub.rooms.join(RUN, ear, ROOM[first])
-    hub.rooms.join(RUN, ear, ROOM[then])
-    heard = []
-    for kind, event in EVENTS:
-        await hub.log.append(RUN, hub.log.last + 1, [event])
-        heard += [kind] if then in hearers(kind, event) else []
-    assert [message["type"] for message in ear.heard] == heard
+@pytest.mark.parametrize(("event", "maker"), every_event())
+async def test_an_event_s_words_reach_its_audience_and_nobody_else(make_hub, event, maker):
+    """As it happens, and told again to who was away: all of it, or not one byte."""
+    hub = make_hub()
+    await hub.execute(register_chart(chart(person(1, irctcId=OWN))), OPERATOR)
+    callers = await in_the_room(hub)
+    state = hub.state(RUN)
+    await hub.log.append(RUN, state.seq + 1, [event])
+    state.seq += 1
+    told = words_in(encode(event.told), maker.marks)
+    for name, caller in callers.items():
+        expected = told if name in hearers(event) else set()
+        assert words_in(caller.wire.bytes, maker.marks) == expected, name
+        back = Caller(hub)
+        await back.become(ROOM[name][-1])
+        since = {"epoch": hub.epoch, "seq": 1}
+        again = await back.say("SUBSCRIBE_TRAIN", **HERE, since=since)
+        assert b'"recovered":true' in again
+        assert words_in(again, maker.marks) == expected, name
+        if name not in STAFF:  # whatever the event's audience: others' data is in none of it
+            assert not words_in(caller.wire.bytes + again, maker.of_people), name
 
 
-def texts_of(value):
-    """Every text in it."""
-    if isinstance(value, dict):
-        value = list(value.values())
-    if isinstance(value, list | tuple):
-        return [text for each in value for text in texts_of(each)]
-    return [value] if isinstance(value, str) else []
+def test_what_everybody_hears_names_nobody():
+    """An event for the whole room has no field that is a person's."""
+    for param in every_event():
+        event, _ = param.values
+        if event.audience == e.EVERYONE:
+            names = set(re.findall(rb'"(\w+)":', encode(event.told)))
+            people = {b"pnr", b"user", b"irctcId", b"berth", b"coach", b"age", b"phone", b"email"}
+            assert not names & people, type(event).__name__
+
+
+def test_the_room_is_told_apart():
+    """The check itself: an event for the user alone is for two of these, one for staff for four."""
+    driver = Driver()
+    driver.start()
+    boarded = driver.board(1)[0]
+    assert boarded.audience == e.user_and_staff("IR_1")
+    with pytest.raises(AssertionError, match="new kind"):
+        hearers(boarded)  # it is another user's
+
+
+# --- what a wrong command is answered -------------------------------------------------------------
+
+PEOPLE = 12
+
+
+def crowd():
+    """Twelve people of twelve users: confirmed, on RAC, and some on the waiting list."""
+    people = [marked(who) for who in range(1, 7)]
+    people += [marked_rac(who, who - 6) for who in (7, 8)]
+    return people + [marked_wl(who, who - 8) for who in range(9, PEOPLE + 1)]
+
+
+def own_of(who):
+    """A passenger's token names them; a TTE's nobody."""
+    return (Role.PASSENGER, f"IR_{who:02}zq", "12345")
+
+
+# Those who walk, and whose words they may read.
+WALKERS = {
+    "IR_07": (own_of(7), {7}),
+    "IR_02": (own_of(2), {2}),
+    "IR_01 of another train": ((Role.PASSENGER, "IR_01zq", "54321"), set()),
+    "a stranger": ((Role.PASSENGER, "IR_99", "12345"), set()),
+    "nobody": (None, set()),
+    "another train's TTE": ((Role.TTE, "T2", "54321"), set()),
+    "a TTE of IR_01's name": ((Role.TTE, "IR_01zq", "54321"), set()),
+    "a passenger of the TTE's name": ((Role.PASSENGER, "T1", "12345"), set()),
+    "a feed": ((Role.SERVICE, "feed", "*"), set()),
+}
+STATIONS = ("AAA", "BBB", "CCC", "DDD", "EEE", "ZZZ")
+
+
+def any_command(chance, hub):
+    """A command on anybody, anything and any offer there is."""
+    kind = chance.choice([each for each in c.COMMANDS if each != "REGISTER_TRAIN"])
+    offers = [o for state in hub.runs() for o in state.offers] or ["12345.2026-11-23.1"]
+    who = {"pnr": f"45123456{chance.randint(1, PEOPLE + 1):02}", "index": chance.randint(1, 2)}
+    more = {
+        "stationCode": chance.choice(STATIONS),
+        "offerId": chance.choice(offers),
+        "delayMinutes": chance.randint(-5, 20),
+        "platform": "9",
+        "text": "hello",
+        "marks": [{"mark": "NO_SHOW", **who}, {"mark": "BOARDED", **who}],
+        **who,
+    }
+    known = {"trainNo", "stationCode", "offerId", "delayMinutes", "platform", "text", "marks"}
+    hints = {re.sub(r"_(\w)", lambda m: m[1].upper(), f.name) for f in fields(c.COMMANDS[kind])}
+    wanted = hints & (known | who.keys())
+    return kind, {name: more[name] for name in wanted if name in more} | HERE | (
+        {"key": f"k{chance.randint(1, 30)}"} if chance.random() < 0.5 else {}
+    )
+
+
+@pytest.mark.gen_test(timeout=120)
+async def test_no_answer_names_another(make_hub):
+    """Whatever a passenger, a feed or another train's TTE asks, and whoever asked it before.
+
+    Beside them the run's own TTE goes on with the work, and under the same keys.
+    """
+    seed, chance = seeded()
+    print(f"seed {seed}")
+    now = [MORNING]
+    hub = make_hub(clock=lambda: now[0])
+    await hub.execute(register_chart(chart(*crowd())), OPERATOR)
+    tte = Caller(hub)
+    await tte.become((Role.TTE, "T1", "12345"))
+    await tte.say("START_JOURNEY", **HERE)
+    walkers = {}
+    for name, (who, _) in WALKERS.items():
+        walkers[name] = Caller(hub)
+        await walkers[name].become(who)
+        await walkers[name].say("SUBSCRIBE_TRAIN", **HERE)
+    answers, done = Counter(), 0
+    for _ in range(1_500):
+        kind, command = any_command(chance, hub)
+        if kind not in ("CANCEL_TRAIN", "ARRIVE", "DEPART", "SKIP_STATION"):
+            done += b'"DONE"' in await tte.say(kind, **command)
+        name = chance.choice(list(walkers))
+        if kind == "CANCEL_TRAIN" or (name == "a feed" and kind in ("ARRIVE", "DEPART")):
+            continue  # the run is to go on
+        answer = await walkers[name].say(kind, **command)
+        codes = re.findall(rb'"type":"DONE|"type":"ERROR","code":"\w+', answer)
+        answers.update(each.rpartition(b'"')[2].decode() for each in codes)
+    everybody = {int(each["pnr"][-2:]): words_of(each) for each in crowd()}
+    print(f"the TTE did {done}; the others were answered {dict(answers)}")
+    assert done > 50
+    assert answers.keys() >= {"FORBIDDEN", "NOT_IDENTIFIED", "CONFLICT", "DONE"}
+    for name, caller in walkers.items():
+        for who, words in everybody.items():
+            # Who they are themselves they are told.
+            found = words_in(caller.wire.bytes, words) - {caller.session.identity.user}
+            assert not found or who in WALKERS[name][1], f"{name} read {found}"
+    for who in (2, 7):  # and what is looked for is there to be found
+        assert words_in(walkers[f"IR_{who:02}"].wire.bytes, everybody[who]) == everybody[who]
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(
+    "who",
+    [
+        (Role.PASSENGER, "T1", "12345"),
+        (Role.SERVICE, "T1", "12345"),
+        (Role.TTE, "T1", "54321"),
+        (Role.TTE, "T1", "12345/2026-11-24"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("kind", ["MARK_NO_SHOW", "CANCEL_JOURNEY"])
+async def test_a_key_gives_no_answer_to_who_may_not_ask(make_hub, who, kind):
+    """The first answer is for who gave the command: not for a namesake, nor after a change of role.
+
+    A user's name stands for the user within a role only, and a token may cover less than before.
+    """
+    hub = make_hub()
+    await hub.execute(register_chart(chart(*crowd())), OPERATOR)
+    command = {**HERE, "pnr": "4512345601", "index": 1, "key": "k1"}
+    tte = Caller(hub)
+    await tte.become((Role.TTE, "T1", "12345"))
+    await tte.say("START_JOURNEY", **HERE)
+    assert b"Nomen01zq" in await tte.say(kind, **command)
+    assert b"Nomen01zq" in await tte.say(kind, **command)
+    other = Caller(hub)
+    await other.become(who)
+    answer = await other.say(kind, **command)
+    assert b'"FORBIDDEN"' in answer
+    assert not words_in(answer, words_of(marked(1)))

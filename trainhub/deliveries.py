@@ -6,7 +6,7 @@ Kept in memory alone: after a restart the apps are told of their open offers ane
 from collections.abc import Iterable
 
 from trainhub.domain.events import UpgradeClosed, UpgradeConfirmed
-from trainhub.domain.model import OfferState
+from trainhub.domain.model import OfferState, Role
 from trainhub.domain.offers import offer_id
 from trainhub.domain.train import TrainState
 from trainhub.identity import Standing
@@ -28,7 +28,7 @@ class Deliveries:
         offer = state.offers.get(name)
         if offer is None or offer.state is not OfferState.OPEN:
             return
-        if standing.user == offer.made.user:
+        if standing == Standing(Role.PASSENGER, offer.made.user):
             self._devices.setdefault(name, set()).add(id(device))
 
     def count(self, offer: str) -> int:

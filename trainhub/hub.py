@@ -167,6 +167,7 @@ class Hub:
             signed = None if key is None or identity.user is None else (identity.user, key)
             kept = signed and self._answers.find(*signed, command)
             if kept:
+                self._check_again(kept, command, identity)
                 result, durable = kept, self.log.append()
             else:
                 state = self._run_of(command, identity)
@@ -177,6 +178,17 @@ class Hub:
             raise
         await durable
         return result
+
+    def _check_again(self, kept: Mapping[str, Any], command: c.Command, identity: Identity) -> None:
+        """Raise unless whoever repeats a command may still give it: the answer may name somebody.
+
+        Its giver's role or trains may be others by now, and names are of one role only.
+        """
+        require_role(identity, MAY[type(command)])
+        run = RunKey(f"{kept['trainNo']}/{kept['startDate']}")
+        state = self._runs.get(run)
+        owner = identity.user if state is None else _owner(command, state)
+        require_relation(identity, type(command), run, owner)
 
     def _carry_out(
         self,

@@ -4,7 +4,6 @@ import asyncio
 import base64
 import contextlib
 import json
-import shutil
 import struct
 import time
 from collections.abc import Callable
@@ -14,7 +13,6 @@ from typing import Any
 
 import pytest
 from fakes import Letters, MemoryJournal, MemoryStore, Postbox
-from playwright.sync_api import sync_playwright
 from railway import MORNING, chart
 from tornado.httpclient import HTTPRequest
 from tornado.websocket import websocket_connect
@@ -42,10 +40,6 @@ from trainhub.write_buffer import WriteBuffer
 
 OPERATOR = Identity("operator", Role.ADMIN, frozenset({"*"}))
 KEY = base64.b64encode(bytes(16)).decode()
-CHROMIUM = (
-    "--headless=new --no-sandbox --disable-gpu --disable-background-networking "
-    "--disable-component-update --disable-sync --no-first-run"
-).split()
 # Who the tests speak as: role, user, trains.
 PEOPLE = {
     "ADMIN": (Role.ADMIN, "control", ["*"]),
@@ -386,17 +380,6 @@ def send(http_server, http_port):
         return heard
 
     return exchange
-
-
-@pytest.fixture(scope="module")
-def browser():
-    path = shutil.which("chromium")
-    if path is None:
-        pytest.skip("chromium is not installed here")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -1,0 +1,34 @@
+"""People whose every word is found nowhere else, so that any text can be searched for them."""
+
+from railway import person
+
+
+def marked(who, start="AAA", end="EEE", **fields):
+    """Passenger `who` of railway.py, under marks: user, name, phone, e-mail and gender."""
+    marks = {
+        "irctcId": f"IR_{who:02}zq",
+        "name": f"Nomen{who:02}zq",
+        "phone": f"+91{who:02}7770777",
+        "email": f"e{who:02}zq@example.org",
+        "gender": f"g{who:02}zq",
+    }
+    return person(who, start, end, **marks) | fields
+
+
+def marked_rac(who, number, start="AAA", end="EEE"):
+    """One with half of side lower S1-7."""
+    return marked(who, start, end, status="RAC", number=number, berth=7)
+
+
+def marked_wl(who, number, **fields):
+    return marked(who, status="WL", number=number, coach=None, berth=None, **fields)
+
+
+def words_of(passenger):
+    """What finds a passenger of a chart in any text."""
+    return {passenger[name] for name in ("irctcId", "name", "phone", "email", "gender", "pnr")}
+
+
+def words_in(text, words):
+    """Those of the words that are in some bytes."""
+    return {word for word in words if word.encode() in text}
