@@ -22,7 +22,8 @@ from websockets.sync.client import connect
 
 from trainhub.domain.events import EVENTS
 from trainhub.domain.model import Role
-from trainhub.identity import Tokens, load_keys
+from trainhub.identity import Tokens
+from trainhub.keys import load_keys
 
 DAY = datetime.now(UTC).date().isoformat()
 FIRST, SECOND = "12345", "22222"
