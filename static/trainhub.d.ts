@@ -82,7 +82,8 @@ export interface Subscription {
 export interface Client {
   readonly state: State;
   readonly waiting: Waiting[];
-  identify(token: Token): Promise<Identified>;
+  /** Without a token: be nobody again. */
+  identify(token?: Token): Promise<Identified>;
   subscribe(train: string | { trainNo: string; startDate?: string; since?: Since }, handlers?: Handlers): Subscription;
   unsubscribe(subscription: Subscription): void;
   /** Asked as soon as the hub can be reached, one after the other, each until it is answered. */

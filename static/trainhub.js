@@ -72,7 +72,7 @@ class Client {
   /** The commands that are not answered yet, in order; with a storage also those from before a reload. */
   get waiting() { return this.#queue.list(); }
 
-  /** Who to be from now on. What is shown to whom differs, so each subscription gets a new snapshot. */
+  /** Who to be from now on; nobody, without a token. What is shown to whom differs, so each subscription gets a new snapshot. */
   async identify(token) {
     if (this.#state === 'closed') throw closedError();
     if (this.#ready) {
@@ -278,7 +278,7 @@ class Client {
     return new Promise((resolve, reject) => {
       const waiter = { resolve, reject };
       this.#identifying.push(waiter);
-      this.#ask({ type: 'IDENTIFY', token }, (answer) => {
+      this.#ask(token === undefined ? { type: 'LOGOUT' } : { type: 'IDENTIFY', token }, (answer) => {
         if (answer.type === 'ERROR') {
           this.#identifying = this.#identifying.filter((each) => each !== waiter);
           [this.#source, this.#token] = before; // it goes on as who it was

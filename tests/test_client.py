@@ -163,6 +163,12 @@ async def test_tokens(start_again):
         with pytest.raises(HubError, match="BAD_TOKEN"):
             await client.identify(stale)
         assert (await client.command("MARK_BOARDED", **RUN, **MARK))["unchanged"] is True
+        assert (await client.identify(None))["type"] == "LOGGED_OUT"
+        while (message := await anext(aiter(train)))["type"] != "SNAPSHOT":
+            pass
+        assert "passengers" not in message["run"]
+        with pytest.raises(HubError, match="NOT_IDENTIFIED"):
+            await client.command("MARK_BOARDED", **RUN, **MARK)
 
 
 @pytest.mark.gen_test(timeout=30)

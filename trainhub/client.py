@@ -240,10 +240,11 @@ class Client:
         """The commands that are not answered yet, in order, also those of an earlier program."""
         return list(self._queue.entries)
 
-    async def identify(self, token: Token) -> Message:
+    async def identify(self, token: Token | None) -> Message:
         """Who to be from now on; waits for IDENTIFIED, and raises HubError if it is refused.
 
-        What is shown to whom differs, so each subscription gets a new SNAPSHOT.
+        Without a token one is nobody again. What is shown to whom differs, so each subscription
+        gets a new SNAPSHOT.
         """
         before = self._source, self._token
         identified: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
@@ -271,7 +272,8 @@ class Client:
                 else:
                     self._enter(answer)
 
-            self._ask({"type": "IDENTIFY", "token": self._token}, answered)
+            who = {"type": "IDENTIFY", "token": self._token} if self._token else {"type": "LOGOUT"}
+            self._ask(who, answered)
         return await identified
 
     def subscribe(

@@ -183,6 +183,18 @@ def test_a_refused_token_is_not_sent_again(client):
     assert [each["token"] for each in hub.said("IDENTIFY")] == ["old", "new", "newer"]
 
 
+def test_without_a_token_one_is_nobody_again(client, start_again):
+    """`identify()` logs out: a snapshot as anybody sees the train, and no command is taken."""
+    hub = start_again()
+    client.connect(address(hub), tte(hub))
+    client.call("subscribe", train="12345")
+    shown = lambda: [each["message"]["run"].keys() for each in client.of("snapshot")]  # noqa: E731
+    client.wait(lambda: any("passengers" in run for run in shown()))
+    assert client.ask("identify")()["result"]["user"] is None
+    client.wait(lambda: len(shown()) == 2 and "passengers" not in shown()[-1])
+    assert client.command("START_JOURNEY")()["error"]["code"] == "NOT_IDENTIFIED"
+
+
 def test_goodbye_is_honoured(client):
     """The client comes back, and not before the hub's retryAfterMs is over."""
     with FalseHub((goodbye(700), 1001)) as hub:
