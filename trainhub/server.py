@@ -42,7 +42,7 @@ from trainhub.web.base import Web
 from trainhub.web.door import Door, raise_file_limit
 from trainhub.web.drain import Drain
 from trainhub.web.hosts import AllowedHosts
-from trainhub.web.limits import Limits
+from trainhub.web.limits import Askers, Limits
 from trainhub.web.monitor import Monitor, Parts
 from trainhub.web.proxies import Proxies
 from trainhub.web.tls import BadCertificate, Certificate
@@ -241,7 +241,8 @@ class Server:
             own_are_free=not proxies.trusts("127.0.0.1"),
         )
         files = raise_file_limit(settings.max_connections)
-        server = make_server(make_app(web, monitor), files, proxies)
+        comers = Askers(web.limits, web.own_are_free)
+        server = make_server(make_app(web, monitor), files, proxies, comers)
         if self._certificate is not None:
             self._show_certificate(stack, server, self._certificate)
         server.add_sockets(sockets)

@@ -15,6 +15,8 @@ from railway import RUN, person
 from trainhub.web import door
 from trainhub.web.app import make_server
 from trainhub.web.door import KEPT_BACK, MOST_WAITING, Door, raise_file_limit
+from trainhub.web.limits import Askers, Limits
+from trainhub.web.proxies import Proxies
 from trainhub.web.tls import make_context
 from trainhub.web.websocket import TrainSocket
 
@@ -123,6 +125,37 @@ async def trickle(writer, piece):
         writer.write(piece)
         await writer.drain()
         await asyncio.sleep(0.02)
+
+
+class TestWhoComesOften:
+    """On a server that lets an address come once a second, five times at once."""
+
+    @pytest.fixture
+    def room(self):
+        return 10_000
+
+    @pytest.mark.gen_test
+    async def test_an_address_that_comes_too_often(self, http_server, http_port, raw, caplog):
+        """503 at the door, before anything is made for it; sockets that are there stay."""
+        http_server.comers = Askers(Limits(address_rate=1), own_are_free=False)
+        client, _ = await raw()
+        answers = [(await answer_of(http_port))[0] for _ in range(20)]
+        assert answers[:4] == ["HTTP/1.1 200 OK"] * 4
+        assert answers.count("HTTP/1.1 503 Service Unavailable") >= 15
+        assert http_server.refused >= 15
+        assert len([line for line in caplog.records if line.name == "trainhub.door"]) == 1
+        client.say("PING")
+        assert b"PONG" in (await client.frames(2))[-1].data
+
+    @pytest.mark.gen_test
+    @pytest.mark.parametrize("who", ["this machine", "a trusted proxy"])
+    async def test_who_may_come_as_often_as_they_like(self, http_server, http_port, who):
+        """They speak for others."""
+        own = who == "this machine"
+        http_server.comers = Askers(Limits(address_rate=1), own_are_free=own)
+        http_server.proxies = Proxies(() if own else ("127.0.0.1",))
+        answers = [(await answer_of(http_port))[0] for _ in range(20)]
+        assert answers == ["HTTP/1.1 200 OK"] * 20
 
 
 class TestWhoWaits:

@@ -11,6 +11,7 @@ from trainhub.protocol import MOST_SOCKET_BYTES
 from trainhub.web import rest
 from trainhub.web.base import MOST_READ_BYTES, Edge, Misdirected, NoSuchPage, Web
 from trainhub.web.door import BODY_SECONDS, HEAD_SECONDS, Door
+from trainhub.web.limits import Askers
 from trainhub.web.monitor import (
     HealthHandler,
     Monitor,
@@ -78,8 +79,12 @@ def make_server(
     app: tornado.web.Application,
     most_files: float = math.inf,
     proxies: Proxies | None = None,
+    comers: Askers | None = None,
 ) -> Door:
-    """`most_files` is how many files the process may have open."""
+    """`most_files` is how many files the process may have open.
+
+    `comers` bounds how often an address may connect; without it nobody is counted.
+    """
     # A body over a handler's limit is refused by the handler. Tornado's own limit, at which it
     # drops the connection, stands further up, so that most clients get to read that answer.
     door = Door(
@@ -91,4 +96,5 @@ def make_server(
     )
     door.most_files = most_files
     door.proxies = proxies or Proxies()
+    door.comers = comers
     return door

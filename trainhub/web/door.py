@@ -14,7 +14,9 @@ from tornado.http1connection import HTTP1ServerConnection
 from tornado.httpserver import HTTPServer
 from tornado.iostream import IOStream
 
+from trainhub.identity import ANONYMOUS
 from trainhub.web.base import RETRY_AFTER_SECONDS
+from trainhub.web.limits import Askers, TooOften
 from trainhub.web.proxies import Proxies
 
 log = logging.getLogger("trainhub.door")
@@ -50,6 +52,7 @@ class Door(HTTPServer):
 
     most_files: float = math.inf  # that the process may have open
     proxies = Proxies()
+    comers: Askers | None = None  # how often each address has come lately, if that is limited
     refused = 0
     evicted = 0
     _silent_until = 0.0
@@ -90,14 +93,28 @@ class Door(HTTPServer):
 
     def handle_stream(self, stream: IOStream, address: tuple[Any, ...]) -> None:
         # The kernel gives out the lowest number that is free: it says how many are in use.
-        if stream.socket.fileno() < self.most_files - KEPT_BACK:
+        if stream.socket.fileno() >= self.most_files - KEPT_BACK:
+            self._refuse(stream, "no more files for clients: %d connections refused so far")
+        elif self._comes_too_often(address[0]):
+            self._refuse(stream, "an address comes too often: %d connections refused so far")
+        else:
             with suppress(AttributeError, OSError):  # Linux alone has it
                 unread = int(UNREAD_SECONDS * 1000)
                 stream.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, unread)
             super().handle_stream(stream, address)
-            return
+
+    def _comes_too_often(self, address: str) -> bool:
+        if self.comers is None or self.proxies.trusts(address):
+            return False
+        try:
+            self.comers.ask(ANONYMOUS, address)
+        except TooOften:
+            return True
+        return False
+
+    def _refuse(self, stream: IOStream, why: str) -> None:
         self.refused += 1
-        self._log("no more files for clients: %d connections refused so far", self.refused)
+        self._log(why, self.refused)
         with suppress(OSError):
             stream.socket.recv(64 * 1024)  # closing on what was not read would take back the answer
         with suppress(OSError):
