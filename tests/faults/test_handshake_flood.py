@@ -168,8 +168,8 @@ def test_a_flood_of_half_open_handshakes(start_hub, mongodb_uri, database_name, 
             process.join(30)
     print(
         f"{opened.value} half-open handshakes from {whence}, {LISTENERS} listeners: p99 of "
-        f"delivery {quiet * 1000:.1f} ms without, {beside * 1000:.1f} ms while somebody else on this "
-        f"machine is flooded, {flooded * 1000:.1f} ms while the hub is"
+        f"delivery {quiet * 1000:.1f} ms without, {beside * 1000:.1f} ms while somebody else "
+        f"here is flooded, {flooded * 1000:.1f} ms while the hub is"
     )
     said = "made room" if whence == "everywhere" else "comes too often"
     assert any(said in line for line in hub.logged)
