@@ -5,6 +5,7 @@ byte by byte, for the words of others. A new event type is covered as soon as it
 """
 
 import json
+import logging
 import re
 from collections import Counter
 from dataclasses import fields, is_dataclass
@@ -20,12 +21,16 @@ from load import seeded
 from marked import marked, marked_rac, marked_wl, words_in, words_of
 from railway import MORNING, RUN, Driver, chart, person, register_chart
 
+from trainhub.adapters.dead_letters import DeadLetters
+from trainhub.documents import changes
 from trainhub.domain import commands as c
 from trainhub.domain import events as e
 from trainhub.domain.model import Booking, Role
 from trainhub.identity import Identity, Tokens
+from trainhub.log import Reader
 from trainhub.protocol import encode
 from trainhub.session import Session
+from trainhub.write_buffer import Refused, WriteBuffer
 
 OPERATOR = Identity("operator", Role.ADMIN, frozenset({"*"}))
 TOKENS = Tokens({"k1": "a secret of tests, long enough for HMAC with SHA-256"})
@@ -346,3 +351,36 @@ async def test_a_key_gives_no_answer_to_who_may_not_ask(make_hub, who, kind):
     answer = await other.say(kind, **command)
     assert b'"FORBIDDEN"' in answer
     assert not words_in(answer, words_of(marked(1)))
+
+
+# --- what the log says when a document is refused -------------------------------------------------
+
+
+class Refusing:
+    """A write_buffer.Store that takes nothing for good, and quotes it as a database does."""
+
+    async def write(self, collection, documents):
+        raise Refused({each["_id"]: f"not allowed: {each}" for each in documents})
+
+
+@pytest.mark.gen_test
+async def test_a_refused_document_is_not_quoted_in_the_log(make_hub, tmp_path, caplog):
+    """Nor one that the letters' collection does not take either: the file has it, for its owner."""
+    caplog.set_level(logging.DEBUG)
+    hub = make_hub()
+    letters = DeadLetters(tmp_path / "dead_letters.jsonl", Refusing())
+    buffer = WriteBuffer(
+        Refusing(),
+        lambda record: changes(hub.state(record.run), record, hub.epoch),
+        lambda: hub.log.append(),
+        letters,
+    )
+    hub.follow(Reader("write buffer", hub._journal, buffer))
+    await hub.execute(register_chart(chart(*crowd())), OPERATOR)
+    await buffer.flush_now()
+    assert buffer.refused > PEOPLE
+    logged = caplog.text.encode()
+    assert b"dead_letters" in logged
+    for each in crowd():
+        assert not words_in(logged, words_of(each))
+    assert b"Nomen01zq" in (tmp_path / "dead_letters.jsonl").read_bytes()
