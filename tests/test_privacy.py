@@ -353,6 +353,32 @@ async def test_a_key_gives_no_answer_to_who_may_not_ask(make_hub, who, kind):
     assert not words_in(answer, words_of(marked(1)))
 
 
+@pytest.mark.gen_test
+@pytest.mark.parametrize("who", [name for name in WALKERS if name != "a feed"])
+async def test_a_refusal_does_not_tell_whether_somebody_is_there(make_hub, who):
+    """Of a person, or of an offer, that is another's as of one that is not: word for word."""
+    hub = make_hub()
+    await hub.execute(register_chart(chart(*crowd())), OPERATOR)
+    tte, caller = Caller(hub), Caller(hub)
+    await tte.become((Role.TTE, "T1", "12345"))
+    await caller.become(WALKERS[who][0])
+    await tte.say("START_JOURNEY", **HERE)
+    for what, whose in (("MARK_BOARDED", 8), ("MARK_NO_SHOW", 3)):
+        await tte.say(what, **HERE, pnr=f"45123456{whose:02}", index=1)
+    (offer,) = hub.state(RUN).offers
+    for kind, cls in c.COMMANDS.items():
+        if issubclass(cls, c.PersonCommand):
+            more = HERE | ({"stationCode": "BBB"} if cls is c.ChangeBoarding else {})
+            names = [{"pnr": pnr, "index": 1, **more} for pnr in ("4512345604", "9999999999")]
+        elif issubclass(cls, c.OfferCommand):
+            names = [{"offerId": offer}, {"offerId": f"{offer}9"}]
+        else:
+            continue
+        there, not_there = [await caller.say(kind, **each) for each in names]
+        assert there == not_there
+        assert b'"ERROR"' in there
+
+
 # --- what the log says when a document is refused -------------------------------------------------
 
 

@@ -387,6 +387,7 @@ def test_the_log_and_the_files_keep_to_themselves(site, tmp_path):
     logged = "\n".join([*hub.said, *hub.logged])
     assert "is given up" in logged, "nothing failed: this proves little"
     assert not in_log(logged.encode())
+    assert "eyJ" not in logged, "a token"
     logs = [path for path in hub.folder.rglob("*.log*") if path.is_file()]
     assert logs, "mongod has a log"
     for path in logs:
