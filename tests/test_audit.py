@@ -20,8 +20,9 @@ from trainhub.documents import AUDIT, INDEXES
 from trainhub.domain import commands as c
 from trainhub.domain.errors import Conflict, Forbidden, HubError, NotIdentified, Unavailable
 from trainhub.domain.model import Role
-from trainhub.identity import ANONYMOUS, Identity, Tokens, load_keys
+from trainhub.identity import ANONYMOUS, Identity, Tokens
 from trainhub.journal import Deed
+from trainhub.keys import load_keys
 
 KILLS = int(os.environ.get("AUDIT_KILLS", "3"))
 ADMIN = Identity("control", Role.ADMIN, frozenset({"*"}))

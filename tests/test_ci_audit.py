@@ -1,6 +1,6 @@
 """.ci/audit.py: what is made of pip-audit's answer about the locked packages.
 
-The answers are pip-audit 2.10.1's own, cut short.
+The answers have the form of pip-audit 2.10.1; that of a package nobody knows is its own.
 """
 
 import json

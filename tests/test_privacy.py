@@ -5,6 +5,7 @@ byte by byte, for the words of others. A new event type is covered as soon as it
 """
 
 import json
+import logging
 import re
 from collections import Counter
 from dataclasses import fields, is_dataclass
@@ -20,12 +21,16 @@ from load import seeded
 from marked import marked, marked_rac, marked_wl, words_in, words_of
 from railway import MORNING, RUN, Driver, chart, person, register_chart
 
+from trainhub.adapters.dead_letters import DeadLetters
+from trainhub.documents import changes
 from trainhub.domain import commands as c
 from trainhub.domain import events as e
 from trainhub.domain.model import Booking, Role
 from trainhub.identity import Identity, Tokens
+from trainhub.log import Reader
 from trainhub.protocol import encode
 from trainhub.session import Session
+from trainhub.write_buffer import Refused, WriteBuffer
 
 OPERATOR = Identity("operator", Role.ADMIN, frozenset({"*"}))
 TOKENS = Tokens({"k1": "a secret of tests, long enough for HMAC with SHA-256"})
@@ -346,3 +351,62 @@ async def test_a_key_gives_no_answer_to_who_may_not_ask(make_hub, who, kind):
     answer = await other.say(kind, **command)
     assert b'"FORBIDDEN"' in answer
     assert not words_in(answer, words_of(marked(1)))
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("who", [name for name in WALKERS if name != "a feed"])
+async def test_a_refusal_does_not_tell_whether_somebody_is_there(make_hub, who):
+    """Of a person, or of an offer, that is another's as of one that is not: word for word."""
+    hub = make_hub()
+    await hub.execute(register_chart(chart(*crowd())), OPERATOR)
+    tte, caller = Caller(hub), Caller(hub)
+    await tte.become((Role.TTE, "T1", "12345"))
+    await caller.become(WALKERS[who][0])
+    await tte.say("START_JOURNEY", **HERE)
+    for what, whose in (("MARK_BOARDED", 8), ("MARK_NO_SHOW", 3)):
+        await tte.say(what, **HERE, pnr=f"45123456{whose:02}", index=1)
+    (offer,) = hub.state(RUN).offers
+    for kind, cls in c.COMMANDS.items():
+        if issubclass(cls, c.PersonCommand):
+            more = HERE | ({"stationCode": "BBB"} if cls is c.ChangeBoarding else {})
+            names = [{"pnr": pnr, "index": 1, **more} for pnr in ("4512345604", "9999999999")]
+        elif issubclass(cls, c.OfferCommand):
+            names = [{"offerId": offer}, {"offerId": f"{offer}9"}]
+        else:
+            continue
+        there, not_there = [await caller.say(kind, **each) for each in names]
+        assert there == not_there
+        assert b'"ERROR"' in there
+
+
+# --- what the log says when a document is refused -------------------------------------------------
+
+
+class Refusing:
+    """A write_buffer.Store that takes nothing for good, and quotes it as a database does."""
+
+    async def write(self, collection, documents):
+        raise Refused({each["_id"]: f"not allowed: {each}" for each in documents})
+
+
+@pytest.mark.gen_test
+async def test_a_refused_document_is_not_quoted_in_the_log(make_hub, tmp_path, caplog):
+    """Nor one that the letters' collection does not take either: the file has it, for its owner."""
+    caplog.set_level(logging.DEBUG)
+    hub = make_hub()
+    letters = DeadLetters(tmp_path / "dead_letters.jsonl", Refusing())
+    buffer = WriteBuffer(
+        Refusing(),
+        lambda record: changes(hub.state(record.run), record, hub.epoch),
+        lambda: hub.log.append(),
+        letters,
+    )
+    hub.follow(Reader("write buffer", hub._journal, buffer))
+    await hub.execute(register_chart(chart(*crowd())), OPERATOR)
+    await buffer.flush_now()
+    assert buffer.refused > PEOPLE
+    logged = caplog.text.encode()
+    assert b"dead_letters" in logged
+    for each in crowd():
+        assert not words_in(logged, words_of(each))
+    assert b"Nomen01zq" in (tmp_path / "dead_letters.jsonl").read_bytes()

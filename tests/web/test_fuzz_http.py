@@ -10,6 +10,7 @@ import json
 import os
 import re
 import time
+import tracemalloc
 from collections import Counter
 from itertools import product
 
@@ -21,7 +22,9 @@ from mutation import flip, insert, mutated
 from trainhub.web.base import Edge
 
 REQUESTS = int(os.environ.get("FUZZ_REQUESTS", "2000"))
-AT_ONCE = 16
+AT_ONCE, BATCH = 16, 500
+# Bytes that a request may leave behind; a handler or a connection has thousands.
+BYTES_A_REQUEST, SLACK = 16, 128 * 1024
 # Seconds without a byte after which a request is taken for one that the hub waits for the rest of.
 SILENCE = 0.1
 FIELDS = {"trainNo": "12345", "pnr": "4512345601", "index": "1", "coach": "S1"}
@@ -222,6 +225,11 @@ async def outcome(port, data):
         writer.transport.abort()
 
 
+def in_use():
+    gc.collect()
+    return tracemalloc.get_traced_memory()[0]
+
+
 @pytest.mark.gen_test(timeout=36_000)
 async def test_nonsense_is_answered_or_closed(site, http_server, http_port, call, until, caplog):
     """In HTTP and in the protocol's JSON; afterwards the hub is as before, and nobody is there."""
@@ -241,18 +249,27 @@ async def test_nonsense_is_answered_or_closed(site, http_server, http_port, call
                 print(f"sent {data[:2_000]!r}")
                 raise
 
-    batch = 500
-    for _ in range(0, REQUESTS, batch):
-        await asyncio.gather(*(send(batch // AT_ONCE + 1) for _ in range(AT_ONCE)))
-        assert (await call("GET", "/api/trains")).result[0]["trainNo"] == "12345"
+    await call("GET", "/static/trainhub.js")  # for which Python reads all types of files
+    tracemalloc.start()
+    try:
+        first = 0
+        for _ in range(0, REQUESTS, BATCH):
+            await asyncio.gather(*(send(BATCH // AT_ONCE + 1) for _ in range(AT_ONCE)))
+            assert (await call("GET", "/api/trains")).result[0]["trainNo"] == "12345"
+            await until(lambda: len(http_server._connections) <= 1)  # `call` keeps its own
+            assert not [r for r in caplog.records if r.exc_info or r.levelname == "ERROR"]
+            caplog.clear()  # it is the test that keeps those
+            first = first or in_use()
+        grown = in_use() - first
+    finally:
+        tracemalloc.stop()
     print(f"{seen.total()} requests in {time.monotonic() - start:.0f} s: {dict(seen)}")
+    print(f"memory {first} B after {BATCH}, {first + grown} B at the end")
+    assert grown < SLACK + BYTES_A_REQUEST * seen.total()
     assert site.hub.log.last == before
     assert seen.keys() >= {400, 401, 403, 404, 405, "closed", "waits"}
-    await until(lambda: len(http_server._connections) <= 1)  # `call` keeps its own
-    gc.collect()
     left = [each for each in gc.get_objects() if isinstance(each, Edge)]
     assert len(left) <= 1, left[:3]
-    assert not [each for each in caplog.records if each.exc_info]
 
 
 BROKEN = {
