@@ -28,7 +28,7 @@ LAYERS = (
     ),
     ("trainhub.log", "trainhub.identity"),
     ("trainhub.journal", "trainhub.revocations"),
-    ("trainhub.keys", "trainhub.file_watch"),
+    ("trainhub.keys", "trainhub.file_watch", "trainhub.diagnostics"),
     ("trainhub.settings", "trainhub.timetable", "trainhub.client"),
     ("trainhub.domain",),
     ("trainhub",),  # its __init__: the version
@@ -44,6 +44,7 @@ ONLY = {
     },
     "trainhub.keys": set(),
     "trainhub.file_watch": set(),
+    "trainhub.diagnostics": set(),
     "trainhub.client": set(),  # it is an app's own, as well as the demo's
     "trainhub.settings": {"trainhub"},
     "trainhub.timetable": {"trainhub"},

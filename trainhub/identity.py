@@ -4,6 +4,7 @@ A token is a JWT (RFC 7519): `sub`, `role`, `exp` and `trains`, a list of train 
 "*". The hub signs its own with HS256; it believes others' that are signed with RS256 or ES256.
 """
 
+import logging
 import secrets
 import time
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,7 @@ from trainhub.file_watch import FileWatch
 from trainhub.keys import (
     NO_KEYS,
     OWN_ALGORITHM,
+    BadKeys,
     Key,
     Keys,
     load_keys,
@@ -29,6 +31,8 @@ from trainhub.keys import (
     read_public_keys,
 )
 from trainhub.revocations import NONE, Revocations, read_revocations
+
+log = logging.getLogger("trainhub.identity")
 
 ALL_TRAINS = "*"
 # By how much clocks may differ.
@@ -218,11 +222,20 @@ class TrustFiles:
         paths = (self._own, self._revoked, self._others)
         self._watch = FileWatch(path for path in paths if path is not None)
 
-    def changed(self) -> bool:
-        """Whether there is something new to read since the last call."""
-        return self._watch.changed()
-
     def read(self) -> tuple[dict[str, str], Keys, Revocations]:
         """What `Tokens.believe` takes. Raises BadKeys; OSError if the own keys are not there."""
         others = NO_KEYS if self._others is None else read_public_keys(self._others)
         return read_keys(self._own), others, read_revocations(self._revoked)
+
+    def renew(self, tokens: Tokens) -> None:
+        """Have `tokens` believe what the files say now, if they have changed since the last call.
+
+        What cannot be read is logged, and leaves them as they were.
+        """
+        if not self._watch.changed():
+            return
+        try:
+            tokens.believe(*self.read())
+            log.info("the keys and revoked tokens were read again")
+        except (BadKeys, OSError) as error:
+            log.error("what was believed before is still believed: %s", error)

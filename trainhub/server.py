@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import json
 import logging
 import os
 import signal
@@ -17,7 +16,7 @@ from pathlib import Path
 from tornado.ioloop import PeriodicCallback
 from tornado.netutil import bind_sockets
 
-from trainhub import admin, demo, notifications
+from trainhub import admin, demo, diagnostics, notifications
 from trainhub.adapters.data_folder import BadDataFolder, DataFolder
 from trainhub.adapters.dead_letters import DeadLetters
 from trainhub.adapters.embedded_mongod import EmbeddedMongod, MongodFailed, MongodMissing
@@ -93,7 +92,7 @@ def main(arguments: list[str]) -> int:
             return OK if order(arguments[1:]) else JOURNAL_LOST
         asked = read_settings(arguments)
         os.umask(0o077)  # what the hub writes is its owner's
-        _start_logging(asked.log_format)
+        diagnostics.start(asked.log_format)
         return asyncio.run(Server(asked).run())
     except JournalFailed as error:
         print(f"trainhub: {error}", file=sys.stderr)
@@ -182,7 +181,7 @@ class Server:
         await hub.tidy()
         hub.loaded = True
         await hub.expire_offers()
-        self._start_timers(stack, parts, Trust(tokens, trust))
+        self._start_timers(stack, parts, partial(trust.renew, tokens))
         if settings.charts is not None:
             await load_charts(hub, OPERATOR, settings.charts)
         spare_the_loop()
@@ -278,7 +277,9 @@ class Server:
         if runs:
             log.info("%d runs taken from MongoDB into a new journal", len(runs))
 
-    def _start_timers(self, stack: AsyncExitStack, parts: Parts, trust: "Trust") -> None:
+    def _start_timers(
+        self, stack: AsyncExitStack, parts: Parts, renew_trust: Callable[[], None]
+    ) -> None:
         timers: list[tuple[Callable[[], Awaitable[None] | None], int]] = [
             (partial(self._work, parts.notified, parts.notifications.drain), DRAIN_EVERY),
             (partial(self._work, parts.written, parts.write_buffer.flush), FLUSH_EVERY),
@@ -289,7 +290,8 @@ class Server:
             (self.hub.retire, RETIRE_EVERY),
             (self.hub.forget, FORGET_EVERY),
             (TrainSocket.dismiss_idlers, IDLERS_EVERY),
-            (trust.uphold, TRUST_EVERY),
+            (renew_trust, TRUST_EVERY),
+            (TrainSocket.dismiss_refused, TRUST_EVERY),
             (TrainSocket.beat_all, self._settings.heartbeat_seconds * 1000),
         ]
         for call, every in timers:
@@ -350,23 +352,6 @@ class Server:
         log.info("stopped; %d documents and %d jobs wait", buffer.depth, notify.depth)
 
 
-class Trust:
-    """Whom the hub believes, as the files say now; those it believes no more are sent away."""
-
-    def __init__(self, tokens: Tokens, files: TrustFiles) -> None:
-        self._tokens = tokens
-        self._files = files
-
-    async def uphold(self) -> None:
-        if self._files.changed():
-            try:
-                self._tokens.believe(*self._files.read())
-                log.info("the keys and revoked tokens were read again")
-            except (BadKeys, OSError) as error:
-                log.error("what was believed before is still believed: %s", error)
-        await TrainSocket.dismiss_refused()
-
-
 def spare_the_loop() -> None:
     """Have the garbage collector leave alone what is there, and come round seldom.
 
@@ -388,28 +373,3 @@ async def _last_moment(journal: SqliteJournal) -> datetime:
     now = datetime.now(UTC)
     last = await journal.read(journal.head - 1, 1) if journal.head else []
     return max([now, *(record.event.at for record in last)])
-
-
-class _JsonLines(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        line = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname,
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False)
-
-
-def _start_logging(form: str) -> None:
-    handler = logging.StreamHandler()
-    text = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
-    handler.setFormatter(_JsonLines() if form == "json" else text)
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
-    # The driver logs each of its own tries; the hub's own line a minute is enough.
-    logging.getLogger("pymongo").setLevel(logging.CRITICAL)
-    logging.getLogger("tornado.access").setLevel(logging.ERROR)
-    # What clients do wrong, a line each: anybody could fill the disk with it.
-    logging.getLogger("tornado.general").setLevel(logging.ERROR)
