@@ -14,6 +14,7 @@ import pytest
 from railway import MORNING, RUN, TRAIN, Driver
 from voyage import voyages
 
+from trainhub.adapters.journal_check import check_journal
 from trainhub.adapters.sqlite_journal import SqliteJournal
 from trainhub.domain import commands as c
 from trainhub.domain import events as e
@@ -446,6 +447,24 @@ async def test_a_page_that_is_damaged(path):
         file.seek(4096 * 3)
         file.write(b"\xff" * 4096 * 5)
     await refused(path)
+
+
+@pytest.mark.gen_test
+async def test_a_table_s_definition_that_is_damaged(path):
+    """SQLite quotes all of it, on many lines: the reason is one line all the same."""
+    await _make(path)
+    change(
+        path,
+        "PRAGMA writable_schema = ON",
+        "UPDATE sqlite_master SET sql = replace(sql, 'TEXT PRIMARY', 'TEXT \"IMARY')"
+        " WHERE name = 'retired'",
+    )
+    with pytest.raises(JournalFailed) as raised:
+        await SqliteJournal.open(path)
+    assert "\n" not in str(raised.value)
+    assert str(path) in str(raised.value)
+    (fault, *_) = check_journal(path).faults
+    assert "\n" not in fault
 
 
 @pytest.mark.gen_test

@@ -16,6 +16,7 @@ from trainhub.adapters.journal_rows import (
     RECORD,
     Row,
     as_text,
+    one_line,
     read_record,
     read_snapshot,
     unseal,
@@ -62,7 +63,7 @@ def check_journal(path: Path) -> Finding:
             db.text_factory = as_text
             _Check(db, path, finding).all()
     except sqlite3.Error as error:
-        finding.fault(f"SQLite cannot read it: {error}")
+        finding.fault(f"SQLite cannot read it: {one_line(error)}")
     return finding
 
 

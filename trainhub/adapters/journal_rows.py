@@ -98,11 +98,15 @@ def _checksum(table: str, values: Iterable[Any]) -> int:
 
 
 def unbelievable(path: Path, what: str, why: object) -> JournalFailed:
-    reason = " ".join(str(why).split())[:200]
     return JournalFailed(
-        f"{what} of the journal {path} cannot be believed ({reason}): "
+        f"{what} of the journal {path} cannot be believed ({one_line(why)}): "
         "restore the data folder from a copy"
     )
+
+
+def one_line(why: object) -> str:
+    """A reason as an operator reads it: SQLite may quote all of a table's definition."""
+    return " ".join(str(why).split())[:200]
 
 
 def _shown(name: object) -> str:

@@ -20,6 +20,7 @@ from trainhub.adapters.journal_rows import (
     Row,
     answer_row,
     as_text,
+    one_line,
     read_record,
     read_snapshot,
     record_row,
@@ -105,7 +106,7 @@ class SqliteJournal:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, call)
         except sqlite3.Error as error:
-            raise JournalFailed(f"the journal {self._path} failed: {error}") from error
+            raise JournalFailed(f"the journal {self._path} failed: {one_line(error)}") from error
 
     # --- opening ----------------------------------------------------------------------------
 
