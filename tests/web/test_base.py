@@ -351,6 +351,23 @@ async def test_a_fault_of_the_hub_is_a_500_that_says_nothing(call, site, monkeyp
 
 
 @pytest.mark.gen_test
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("/passengers/4512345601?date=%ff", "date is to be text in UTF-8"),
+        ("/passengers/4512345601%ff", "pnr is to be text in UTF-8"),
+    ],
+)
+async def test_an_address_that_is_no_text(call, caplog, site, running, path, said):
+    """400 that says what to do, and the address, which may hold a PNR, is in no log."""
+    caplog.set_level("DEBUG")
+    answer = await call("GET", f"/api/trains/12345{path}", who="TTE")
+    assert (answer.status, answer.code) == (400, "BAD_MESSAGE")
+    assert answer.json["error"]["message"] == said
+    assert "4512345601" not in caplog.text
+
+
+@pytest.mark.gen_test
 async def test_refusals_are_not_logged_as_faults(call, caplog, site, running):
     """A client that is wrong all day long does not fill the log, nor bring a PNR into it."""
     caplog.set_level("DEBUG")

@@ -119,6 +119,12 @@ class Edge(tornado.web.RequestHandler):
             self.set_header(name, value)
         self.set_status(204)
 
+    def decode_argument(self, value: bytes, name: str | None = None) -> str:
+        try:
+            return super().decode_argument(value, name)
+        except tornado.web.HTTPError:
+            raise errors.BadMessage(f"{name or 'the address'} is to be text in UTF-8") from None
+
     def send_json(self, body: Mapping[str, Any]) -> None:
         self.set_header("Content-Type", "application/json; charset=utf-8")
         self.set_header("Cache-Control", "no-store")
