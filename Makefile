@@ -48,12 +48,13 @@ contract: .venv/.dev
 	@touch $@
 
 # Pins anew what setup.cfg allows; run it with the oldest Python that is supported.
-LOCK := pip-compile --quiet --strip-extras --no-header --allow-unsafe --upgrade \
-	--no-emit-index-url --no-emit-find-links --no-emit-options --no-annotate
+# Pins only: where this machine has its packages from stands in neither file.
+LOCK := pip-compile --quiet --strip-extras --no-header --no-annotate --allow-unsafe --upgrade
 lock: .venv/.dev
 	$(BIN)/python -m pip install --quiet pip-tools
 	$(BIN)/$(LOCK) -o requirements.lock setup.cfg
 	$(BIN)/$(LOCK) -o requirements-dev.lock --extra dev -c requirements.lock setup.cfg
+	sed -i '/^--/d; /^$$/d' requirements.lock requirements-dev.lock
 
 clean:
 	rm -rf build .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis

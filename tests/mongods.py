@@ -190,3 +190,12 @@ def _free_ports(count: int, chance: Random) -> list[int]:
         with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
             found.append(port)
     return sorted(set(found)) if len(set(found)) == count else _free_ports(count, chance)
+
+
+@contextlib.contextmanager
+def as_root(mongod):
+    """A client that may do anything, on a mongod that asks for passwords and knows nobody yet."""
+    with MongoClient(mongod.uri) as first:
+        first.admin.command("createUser", "root", pwd="root", roles=["root"])
+    with MongoClient(mongod.uri_for("root:root")) as root:
+        yield root

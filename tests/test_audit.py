@@ -9,7 +9,7 @@ from http.client import HTTPConnection
 import pytest
 from fakes import MemoryJournal
 from load import Fleet, admin_token, asker, kill_later, seeded, settled, wait_for
-from mongods import Mongod
+from mongods import Mongod, as_root
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 from railway import MORNING, PEOPLE, RUN, TRAIN, chart, register
@@ -430,9 +430,7 @@ def test_a_user_who_may_only_add(start_hub, start_mongod):
     """The rights of docs/mongodb.md are enough for all that a hub does, also when it writes again
     what is there; and with them nobody changes an entry, or takes one away."""
     mongod = start_mongod("--auth")
-    with MongoClient(mongod.uri) as first:
-        first.admin.command("createUser", "root", pwd="root", roles=["root"])
-    with MongoClient(mongod.uri_for("root:root")) as root:
+    with as_root(mongod) as root:
         root.trainhub.command("createRole", "hub", privileges=RIGHTS, roles=[])
         grant = [{"role": "hub", "db": "trainhub"}]
         root.admin.command("createUser", "hub", pwd="hub", roles=grant)

@@ -9,16 +9,15 @@ the rooms are held against it, and it against the journal.
 import asyncio
 import contextlib
 import json
-import os
 from collections import Counter
 from datetime import date, timedelta
 
 from fakes import MemoryJournal, line
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from railway import MORNING, person, rac, register_chart
 from railway import chart as chart_of
+from walks import walks
 
 from trainhub.domain import commands as c
 from trainhub.domain.errors import Conflict
@@ -519,15 +518,7 @@ class Conversations(RuleBasedStateMachine):
 class TestConversations(Conversations.TestCase):
     """Whatever clients say: one answer each, no frame but one's own, none missed, none left."""
 
-    settings = settings(
-        max_examples=EXAMPLES,
-        stateful_step_count=STEPS_EACH,
-        deadline=None,
-        print_blob=True,
-        # The same walks each time, so that a change is judged by itself; RANDOM=1 takes new ones.
-        derandomize="RANDOM" not in os.environ,
-        suppress_health_check=[HealthCheck.too_slow],  # a busy machine is no fault
-    )
+    settings = walks(EXAMPLES, STEPS_EACH)
 
     def runTest(self):  # noqa: N802 (unittest's name)
         super().runTest()

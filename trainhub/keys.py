@@ -5,11 +5,12 @@ come from a PEM file, which holds one, or from a JWKS file (RFC 7517). Each key 
 whatever a token says of itself.
 """
 
+import fcntl
 import json
 import os
 import secrets
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -73,10 +74,9 @@ def load_keys(path: Path) -> dict[str, str]:
 
 def read_keys(path: Path) -> dict[str, str]:
     """As `load_keys`, of a file that is there; else FileNotFoundError."""
+    text = _read_private(path)
     try:
-        keys = json.loads(_read_private(path))
-    except BadKeys:
-        raise
+        keys = json.loads(text)
     except (ValueError, RecursionError):
         keys = None
     if not isinstance(keys, dict) or not keys or not all(map(_is_secret, keys.values())):
@@ -94,18 +94,20 @@ def has_keys(path: Path) -> bool:
 def add_key(path: Path) -> str:
     """Put a new key into the file, which signs from now on; returns its id. Raises BadKeys."""
     new = _new_key()
-    write_private(path, json.dumps({**load_keys(path), **new}))
+    with changing(path):
+        write_private(path, json.dumps({**load_keys(path), **new}))
     return next(iter(new))
 
 
 def drop_key(path: Path, kid: str) -> None:
     """Take a key out of the file: what it has signed is believed no more. Raises BadKeys."""
-    keys = load_keys(path)
-    if keys.pop(kid, None) is None:
-        raise BadKeys(f"{path} has no key {kid!r:.40}: it has {', '.join(keys)}")
-    if not keys:
-        raise BadKeys(f"{kid} is the only key of {path}: add a new one first")
-    write_private(path, json.dumps(keys))
+    with changing(path):
+        keys = load_keys(path)
+        if keys.pop(kid, None) is None:
+            raise BadKeys(f"{path} has no key {kid!r:.40}: it has {', '.join(keys)}")
+        if not keys:
+            raise BadKeys(f"{kid} is the only key of {path}: add a new one first")
+        write_private(path, json.dumps(keys))
 
 
 def _new_key() -> dict[str, str]:
@@ -189,6 +191,17 @@ def _read_private(path: Path) -> str:
         if found.st_mode & 0o077:
             raise BadKeys(f"{path} can be read or written by others: chmod 600 {path}")
         return file.read().decode(errors="replace")
+
+
+@contextmanager
+def changing(path: Path) -> Iterator[None]:
+    """Read a file and put another in its place: one at a time, so that nobody's is written over."""
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 def write_private(path: Path, text: str, *, replace: bool = True) -> None:

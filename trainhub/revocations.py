@@ -3,15 +3,12 @@
 They stand in a file of the data folder, which the running hub reads again when it changes.
 """
 
-import fcntl
 import json
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from trainhub.keys import BadKeys, write_private
+from trainhub.keys import BadKeys, changing, write_private
 
 
 @dataclass(frozen=True)
@@ -54,14 +51,14 @@ def read_revocations(path: Path) -> Revocations:
 
 def revoke_token(path: Path, token_id: str, expires: float, now: float) -> None:
     """Add one token, which ends by itself at `expires`. Raises BadKeys."""
-    with _changing(path):
+    with changing(path):
         found = read_revocations(path)
         _write(path, Revocations({**found.tokens, token_id: expires}, found.users), now)
 
 
 def revoke_user(path: Path, user: str, now: float) -> None:
     """Add all the tokens that a user has up to now. Raises BadKeys."""
-    with _changing(path):
+    with changing(path):
         found = read_revocations(path)
         _write(path, Revocations(found.tokens, {**found.users, user: now}), now)
 
@@ -70,17 +67,6 @@ def _write(path: Path, revoked: Revocations, now: float) -> None:
     """Without the tokens that are over by now: those are refused anyway."""
     tokens = {name: expires for name, expires in revoked.tokens.items() if expires > now}
     write_private(path, json.dumps({"tokens": tokens, "users": dict(revoked.users)}, indent=1))
-
-
-@contextmanager
-def _changing(path: Path) -> Iterator[None]:
-    """One at a time, so that nobody's revocation is written over."""
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(folder)
 
 
 def _is_moment(value: object) -> bool:

@@ -7,7 +7,6 @@ the events alone; the state is held against it, and against the fold of its own 
 
 import dataclasses
 import json
-import os
 import pickle
 import re
 from collections import Counter
@@ -15,9 +14,9 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from zoneinfo import ZoneInfo
 
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from walks import walks
 
 from trainhub.domain import commands as c
 from trainhub.domain import events as e
@@ -845,15 +844,7 @@ class Journeys(RuleBasedStateMachine):
 class TestJourneys(Journeys.TestCase):
     """A run is the fold of its log, a failed command changes nothing, and no berth is wasted."""
 
-    settings = settings(
-        max_examples=EXAMPLES,
-        stateful_step_count=STEPS_EACH,
-        deadline=None,
-        print_blob=True,
-        # The same walks each time, so that a change is judged by itself; RANDOM=1 takes new ones.
-        derandomize="RANDOM" not in os.environ,
-        suppress_health_check=[HealthCheck.too_slow],  # a busy machine is no fault
-    )
+    settings = walks(EXAMPLES, STEPS_EACH)
 
     def runTest(self):  # noqa: N802 (unittest's name)
         super().runTest()

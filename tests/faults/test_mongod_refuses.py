@@ -6,6 +6,7 @@ import re
 
 import pytest
 from load import PEOPLE, Fleet, asker, behind, seeded, wait_for, wait_for_a_write
+from mongods import as_root
 from pymongo import MongoClient
 from watch import Watch, proven
 
@@ -20,9 +21,7 @@ READ, WRITE = ({"role": role, "db": "trainhub"} for role in ("read", "readWrite"
 def guarded(start_mongod):
     """A mongod that asks for a password, and on it a user `hub` who may only read."""
     mongod = start_mongod("--auth")
-    with MongoClient(mongod.uri) as first:
-        first.admin.command("createUser", "root", pwd="root", roles=["root"])
-    with MongoClient(mongod.uri_for("root:root")) as root:
+    with as_root(mongod) as root:
         mongod.order = root.admin.command
         mongod.order("createUser", "hub", pwd=PASSWORD.replace("%2F", "/"), roles=[READ])
         yield mongod

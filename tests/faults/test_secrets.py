@@ -10,7 +10,7 @@ from urllib.parse import quote
 import pytest
 from hub_process import ROOT
 from load import Fleet, asker, wait_for
-from pymongo import MongoClient
+from mongods import as_root
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
@@ -127,9 +127,7 @@ def degraded(hub):
 def guarded(start_mongod):
     """A mongod that asks for a password."""
     mongod = start_mongod("--auth")
-    with MongoClient(mongod.uri) as first:
-        first.admin.command("createUser", "root", pwd="root", roles=["root"])
-    with MongoClient(mongod.uri_for("root:root")) as root:
+    with as_root(mongod) as root:
         grant = [{"role": "readWrite", "db": "trainhub"}]
         root.admin.command("createUser", USER, pwd=ODD_PASSWORD, roles=grant)
     return mongod

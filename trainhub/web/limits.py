@@ -10,6 +10,7 @@ from trainhub.domain.errors import RateLimited
 from trainhub.domain.model import Role
 from trainhub.identity import Identity
 from trainhub.protocol import MOST_SOCKET_BYTES
+from trainhub.settings import Settings
 
 # A client that was silent may say at once what it could have said in so many seconds.
 BURST_SECONDS = 5
@@ -29,15 +30,18 @@ IPV6_PREFIX = 64
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What the edge allows. Rates are a second: messages of a socket, requests of a user."""
+    """What the edge allows: each is the setting of its name, and has that one's default.
 
-    max_connections_per_address: int = 1_000
-    max_unsent_bytes: int = 1 << 20
-    message_rate: int = 20
-    staff_message_rate: int = 2_000
-    address_rate: int = 200
-    identify_seconds: int = 10
-    heartbeat_seconds: int = 25
+    Rates are a second: messages of a socket, requests of a user.
+    """
+
+    max_connections_per_address: int = Settings.max_connections_per_address
+    max_unsent_bytes: int = Settings.max_unsent_bytes
+    message_rate: int = Settings.message_rate
+    staff_message_rate: int = Settings.staff_message_rate
+    address_rate: int = Settings.address_rate
+    identify_seconds: int = Settings.identify_seconds
+    heartbeat_seconds: int = Settings.heartbeat_seconds
 
 
 class Bucket:
