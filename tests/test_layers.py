@@ -28,7 +28,13 @@ LAYERS = (
     ),
     ("trainhub.log", "trainhub.identity"),
     ("trainhub.journal", "trainhub.revocations"),
-    ("trainhub.keys", "trainhub.file_watch", "trainhub.diagnostics"),
+    (
+        "trainhub.keys",
+        "trainhub.file_watch",
+        "trainhub.diagnostics",
+        "trainhub.timers",
+        "trainhub.health",
+    ),
     ("trainhub.settings", "trainhub.timetable", "trainhub.client"),
     ("trainhub.domain",),
     ("trainhub",),  # its __init__: the version
@@ -45,6 +51,8 @@ ONLY = {
     "trainhub.keys": set(),
     "trainhub.file_watch": set(),
     "trainhub.diagnostics": set(),
+    "trainhub.health": set(),
+    "trainhub.timers": set(),
     "trainhub.client": set(),  # it is an app's own, as well as the demo's
     "trainhub.settings": {"trainhub"},
     "trainhub.timetable": {"trainhub"},
@@ -53,7 +61,7 @@ ONLY = {
 }
 # Packages that only these parts may import.
 EDGES = {
-    "tornado": {"trainhub.web", "trainhub.server"},
+    "tornado": {"trainhub.web", "trainhub.server", "trainhub.timers"},
     "motor": {"trainhub.adapters"},
     "pymongo": {"trainhub.adapters"},
     "bson": {"trainhub.adapters"},

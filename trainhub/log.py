@@ -73,6 +73,13 @@ class Log:
     def full(self) -> bool:
         return self.size >= self.limit
 
+    def complaints(self) -> list[str]:
+        """Return whether the journal nears its limit, in MB."""
+        if not self.filling:
+            return []
+        size, limit = self.size >> 20, self.limit >> 20
+        return [f"the journal has {size} of {limit} MB, at which commands are refused"]
+
     def check(self) -> None:
         """Raise Unavailable if the journal has failed: nothing may be decided any more."""
         if self._failed:

@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from tornado.ioloop import PeriodicCallback
 from tornado.netutil import bind_sockets
 
 from trainhub import admin, demo, diagnostics, notifications
@@ -27,6 +26,7 @@ from trainhub.charts import load_charts
 from trainhub.documents import INDEXES, LASTING, UNIQUE, changes
 from trainhub.domain.errors import Unavailable
 from trainhub.domain.model import Role
+from trainhub.health import Health
 from trainhub.hub import Clock, Hub
 from trainhub.identity import ALL_TRAINS, Identity, Tokens, TrustFiles
 from trainhub.journal import Batch, JournalFailed, Place, Record
@@ -35,6 +35,7 @@ from trainhub.log import Reader
 from trainhub.notifications import Job, Notifications
 from trainhub.rooms import Rooms
 from trainhub.settings import BadSettings, Settings, read_settings
+from trainhub.timers import PATIENCE_SECONDS, Call, Timers
 from trainhub.timetable import TimetableError
 from trainhub.web.app import make_app, make_server
 from trainhub.web.base import Web
@@ -57,10 +58,21 @@ log = logging.getLogger("trainhub.server")
 
 OK, BAD_START, JOURNAL_LOST = 0, 2, 3
 
-# Milliseconds between the calls of a timer.
-DRAIN_EVERY, FLUSH_EVERY, SAVE_EVERY, FIGURES_EVERY = 200, 100, 200, 1_000
-EXPIRE_EVERY, TIDY_EVERY, RETIRE_EVERY, FORGET_EVERY = 1_000, 1_000, 60_000, 600_000
-IDLERS_EVERY, TRUST_EVERY, CERTIFICATE_EVERY = 500, 1_000, 1_000
+# Seconds between the calls of a timer.
+DRAIN_SECONDS = 0.2
+FLUSH_SECONDS = 0.1
+SAVE_PLACES_SECONDS = 0.2
+FIGURES_SECONDS = 1.0
+EXPIRE_SECONDS = 1.0
+TIDY_SECONDS = 1.0
+RETIRE_SECONDS = 60.0
+FORGET_SECONDS = 600.0
+IDLERS_SECONDS = 0.5
+TRUST_SECONDS = 1.0
+CERTIFICATE_SECONDS = 1.0
+# These timers wait for other programs, which have time limits and complaints of their own.
+OUTSIDE = ("notify", "flush")
+OUTSIDE_PATIENCE = 30.0
 # The log's readers beside the rooms, by the names under which the journal keeps their places.
 NOTIFIED, FLUSHED = "notified", "flushed"
 # Seconds at the end for what is still to be written; the rest waits in the journal.
@@ -111,12 +123,15 @@ class Server:
         self._failure: BaseException | None = None
         self._clock: Clock = lambda: datetime.now(UTC)
         self._certificate: Certificate | None = None
+        self._timers = Timers()
+        self._health = Health()
         self.hub: Hub
         self.port = 0
 
     async def run(self) -> int:
         """Start, serve until asked to stop, stop. Returns the exit code; raises BAD_STARTS."""
         loop = asyncio.get_running_loop()
+        self._health.watch(self._timers.complaints)
         for each in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(each, self._stopping.set)
         async with AsyncExitStack() as stack:
@@ -164,7 +179,10 @@ class Server:
         )
         notify, notified = self._notifications(journal, folder.path / "outbox")
         buffer, written = self._write_buffer(journal, store, folder.path)
-        parts = Parts(hub, notify, buffer, notified, written, settings.demo)
+        self._health.watch(buffer.complaints, hub.log.complaints)
+        parts = Parts(
+            hub, notify, buffer, notified, written, self._health, self._timers, settings.demo
+        )
         stack.push_async_callback(self._finish, parts)
         self._listen(stack, tokens, Monitor(parts))
 
@@ -249,8 +267,9 @@ class Server:
         stack.callback(server.stop)
         stack.push_async_callback(self._dismiss, web.drain)
 
-    @staticmethod
-    def _show_certificate(stack: AsyncExitStack, server: Door, certificate: Certificate) -> None:
+    def _show_certificate(
+        self, stack: AsyncExitStack, server: Door, certificate: Certificate
+    ) -> None:
         """Speak TLS, with the files as they are: those who are connected keep what they have."""
 
         def look() -> None:
@@ -258,9 +277,8 @@ class Server:
                 server.ssl_options = certificate.context
 
         server.ssl_options = certificate.context
-        timer = PeriodicCallback(look, CERTIFICATE_EVERY)
-        timer.start()
-        stack.callback(timer.stop)
+        self._timers.every(CERTIFICATE_SECONDS, "certificate", look)
+        stack.callback(self._timers.stop)
 
     async def _restore(self, journal: SqliteJournal, store: MongoStore) -> None:
         """Take up the live runs that an earlier data folder has left in MongoDB."""
@@ -280,26 +298,26 @@ class Server:
     def _start_timers(
         self, stack: AsyncExitStack, parts: Parts, renew_trust: Callable[[], None]
     ) -> None:
-        timers: list[tuple[Callable[[], Awaitable[None] | None], int]] = [
-            (partial(self._work, parts.notified, parts.notifications.drain), DRAIN_EVERY),
-            (partial(self._work, parts.written, parts.write_buffer.flush), FLUSH_EVERY),
-            (self.hub.save_places, SAVE_EVERY),
-            (self.hub.send_figures, FIGURES_EVERY),
-            (self.hub.expire_offers, EXPIRE_EVERY),
-            (self.hub.tidy, TIDY_EVERY),
-            (self.hub.retire, RETIRE_EVERY),
-            (self.hub.forget, FORGET_EVERY),
-            (TrainSocket.dismiss_idlers, IDLERS_EVERY),
-            (renew_trust, TRUST_EVERY),
-            (TrainSocket.dismiss_refused, TRUST_EVERY),
-            (TrainSocket.beat_all, self._settings.heartbeat_seconds * 1000),
-        ]
-        for call, every in timers:
-            timer = PeriodicCallback(partial(self._on_timer, call), every)
-            timer.start()
-            stack.callback(timer.stop)
+        timers: tuple[tuple[str, float, Call], ...] = (
+            ("notify", DRAIN_SECONDS, partial(_turn, parts.notified, parts.notifications.drain)),
+            ("flush", FLUSH_SECONDS, partial(_turn, parts.written, parts.write_buffer.flush)),
+            ("save places", SAVE_PLACES_SECONDS, self.hub.save_places),
+            ("figures", FIGURES_SECONDS, self.hub.send_figures),
+            ("expire offers", EXPIRE_SECONDS, self.hub.expire_offers),
+            ("tidy", TIDY_SECONDS, self.hub.tidy),
+            ("retire", RETIRE_SECONDS, self.hub.retire),
+            ("forget", FORGET_SECONDS, self.hub.forget),
+            ("idlers", IDLERS_SECONDS, TrainSocket.dismiss_idlers),
+            ("trust", TRUST_SECONDS, renew_trust),
+            ("refused tokens", TRUST_SECONDS, TrainSocket.dismiss_refused),
+            ("heartbeat", self._settings.heartbeat_seconds, TrainSocket.beat_all),
+        )
+        for name, seconds, call in timers:
+            patience = OUTSIDE_PATIENCE if name in OUTSIDE else PATIENCE_SECONDS
+            self._timers.every(seconds, name, partial(self._on_timer, call), patience)
+        stack.callback(self._timers.stop)
 
-    async def _on_timer(self, call: Callable[[], Awaitable[None] | None]) -> None:
+    async def _on_timer(self, call: Call) -> None:
         try:
             waits = call()
             if waits is not None:
@@ -308,12 +326,6 @@ class Server:
             self.hub.log.fail(error)
         except Unavailable:
             pass  # the journal has failed, and the hub is stopping
-
-    @staticmethod
-    async def _work(reader: Reader, work: Callable[[], Awaitable[None]]) -> None:
-        """One turn of a reader: take what waits, and do it."""
-        await reader.catch_up()
-        await work()
 
     async def _start_demo(self, stack: AsyncExitStack, clock: demo.Clock, tokens: Tokens) -> None:
         settings = self._settings
@@ -361,6 +373,12 @@ def spare_the_loop() -> None:
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
     gc.enable()
+
+
+async def _turn(reader: Reader, work: Callable[[], Awaitable[None]]) -> None:
+    """Let a reader take the records that wait for it, and work them off."""
+    await reader.catch_up()
+    await work()
 
 
 def _limits(settings: Settings) -> Limits:

@@ -175,6 +175,13 @@ class WriteBuffer:
         self._gathering[change.collection, change.id] = change
         return True
 
+    def complaints(self) -> list[str]:
+        """Return what keeps documents from MongoDB, without the words of its driver."""
+        if self.failing is None:
+            return []
+        why = f": {self.failing_told}" if self.failing_told else ""
+        return [f"MongoDB does not take writes, {self.depth} documents wait{why}"]
+
     async def _flush_early(self) -> None:
         try:
             await self.flush()

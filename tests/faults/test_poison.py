@@ -161,7 +161,7 @@ def test_poison_under_load(start_hub, mongodb_uri, database, capsys, commands):
     assert {each["reason"] for each in letters} == {"error 121"}
     report = ask("/api/monitor")["writeBuffer"]
     assert (report["refused"], report["failing"]) == (len(names), None)
-    assert ask("/readyz") == {"ready": True, "degraded": []}
+    assert ask("/readyz")["degraded"] == []
     assert not any("Traceback" in line for line in hub.logged)
     assert hub.stop() == 0
     with capsys.disabled():

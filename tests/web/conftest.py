@@ -25,12 +25,14 @@ from trainhub.documents import changes
 from trainhub.domain.commands import RegisterTrain
 from trainhub.domain.errors import Unavailable
 from trainhub.domain.model import Role
+from trainhub.health import Health
 from trainhub.hub import Hub
 from trainhub.identity import Identity, Tokens
 from trainhub.log import Reader
 from trainhub.notifications import Notifications
 from trainhub.protocol import read_command
 from trainhub.rooms import Rooms
+from trainhub.timers import Timers
 from trainhub.web.app import make_app, make_server
 from trainhub.web.base import Web
 from trainhub.web.monitor import Monitor, Parts
@@ -89,7 +91,9 @@ def make_parts(hub: Hub, journal: MemoryJournal) -> Parts:
     notified = Reader("notifications", journal, notify)
     written = Reader("write buffer", journal, buffer)
     hub.follow(notified, written)
-    return Parts(hub, notify, buffer, notified, written, demo=False)
+    health = Health()
+    health.watch(buffer.complaints, hub.log.complaints)
+    return Parts(hub, notify, buffer, notified, written, health, Timers(), demo=False)
 
 
 @pytest.fixture

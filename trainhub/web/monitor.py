@@ -11,9 +11,11 @@ from trainhub.domain.errors import Unavailable
 from trainhub.domain.model import PersonState, Role, RunKey
 from trainhub.domain.train import TrainState
 from trainhub.domain.views import summary
+from trainhub.health import Health
 from trainhub.hub import Hub
 from trainhub.log import Reader
 from trainhub.notifications import Notifications
+from trainhub.timers import Timers
 from trainhub.web.base import Api, Edge, Web
 from trainhub.web.websocket import TrainSocket
 from trainhub.write_buffer import WriteBuffer
@@ -36,6 +38,8 @@ class Parts:
     write_buffer: WriteBuffer
     notified: Reader
     written: Reader
+    health: Health
+    timers: Timers
     demo: bool
 
 
@@ -57,24 +61,11 @@ class Monitor:
             self._report = self._make()
         return self._report
 
-    def degraded(self) -> list[str]:
-        """What does not work just now though the hub does, a sentence each.
-
-        Why stands in the log, as a driver's words may quote what it could not write; here it
-        stands if it may be read by all.
-        """
-        failing, log = self._failing(), self._parts.hub.log
-        found = [] if failing is None else [failing]
-        if log.filling:
-            size, limit = log.size >> 20, log.limit >> 20
-            found.append(f"the journal has {size} of {limit} MB, at which commands are refused")
-        return found
-
-    def _failing(self) -> str | None:
-        buffer = self._parts.write_buffer
-        why = f": {buffer.failing_told}" if buffer.failing_told else ""
-        told = f"MongoDB does not take writes, {buffer.depth} documents wait{why}"
-        return told if buffer.failing else None
+    def readiness(self) -> dict[str, Any]:
+        """Return what is degraded, and the seconds since each timer last finished a call."""
+        parts = self._parts
+        timers = {name: round(ago, 1) for name, ago in parts.timers.last_runs().items()}
+        return {"degraded": parts.health.complaints(), "timers": timers}
 
     def _make(self) -> dict[str, Any]:
         parts, hub = self._parts, self._parts.hub
@@ -97,6 +88,7 @@ class Monitor:
                 "lastCommitMillis": round(hub.log.last_commit_seconds * 1000, 2),
             },
             "audit": self._audit(),
+            "degraded": parts.health.complaints(),
             "trains": trains,
         }
 
@@ -125,7 +117,7 @@ class Monitor:
                 "millis": round(last.seconds * 1000, 1),
             },
             "refused": buffer.refused,
-            "failing": self._failing(),
+            "failing": next(iter(buffer.complaints()), None),
             "behind": self._parts.written.behind,
         }
 
@@ -186,7 +178,7 @@ class ReadyHandler(MonitorHandler):
             raise Unavailable("the hub is stopping")
 
     async def get(self) -> None:
-        self.send_json({"ready": True, "degraded": self._monitor.degraded()})
+        self.send_json({"ready": True, **self._monitor.readiness()})
 
 
 class HealthHandler(Api):
