@@ -18,7 +18,13 @@ LAYERS = (
     ("trainhub.demo", "trainhub.session", "trainhub.charts"),
     ("trainhub.hub",),
     ("trainhub.subscriptions", "trainhub.deliveries", "trainhub.audit"),
-    ("trainhub.rooms", "trainhub.documents", "trainhub.answers", "trainhub.retention"),
+    (
+        "trainhub.rooms",
+        "trainhub.documents",
+        "trainhub.answers",
+        "trainhub.retention",
+        "trainhub.letters",
+    ),
     ("trainhub.presence", "trainhub.permissions"),
     (
         "trainhub.protocol",

@@ -1,12 +1,11 @@
-"""trainhub/notifications.py: who is told on the phone, and a queue that nobody waits for."""
+"""trainhub/notifications.py: a queue that nobody waits for."""
 
 import asyncio
 import logging
 
 import pytest
 from fakes import MemoryJournal, Postbox, save
-from railway import MORNING, PEOPLE, RUN, TRAIN, Driver, person, register
-from voyage import to_its_end, voyages
+from railway import MORNING, RUN, TRAIN, register
 
 from trainhub import notifications
 from trainhub.domain import commands as c
@@ -14,8 +13,9 @@ from trainhub.domain import events as e
 from trainhub.domain.model import Level, Role
 from trainhub.identity import Identity
 from trainhub.journal import Batch, Place, Record
+from trainhub.letters import jobs
 from trainhub.log import CATCH_UP, Log, Reader
-from trainhub.notifications import AT_ONCE, TRIES, Channel, Job, Notifications, jobs
+from trainhub.notifications import AT_ONCE, TRIES, Channel, Job, Notifications
 
 ADMIN = Identity("control", Role.ADMIN, frozenset({"*"}))
 
@@ -36,14 +36,6 @@ def one_each(record):
 
 def make_queue(sender, make=one_each, **limits):
     return Notifications(sender, make, **limits)
-
-
-def jobs_of(driver):
-    """The jobs of each of a run's events, as (type, jobs)."""
-    return [
-        (type(event), list(jobs(driver.state, Record(100 + seq, RUN, seq, event))))
-        for seq, event in enumerate(driver.events, start=1)
-    ]
 
 
 class Choosy(Postbox):
@@ -82,112 +74,6 @@ class Hanging(Postbox):
 async def turns(count=20):
     for _ in range(count):
         await asyncio.sleep(0)
-
-
-# --- which records make which jobs ----------------------------------------------------------
-
-
-def test_what_is_told_by_mail_and_push():
-    """What a person must act on or plan by; nothing else makes a job."""
-    made = [each for driver in voyages() for each in jobs_of(driver)]
-    told = {e.NoShow, e.NoShowUndone, e.TrainCancelled, e.UpgradeOffer, e.UpgradeConfirmed}
-    assert {kind for kind, those in made if those} == told
-    assert {kind for kind, those in made if not those} == set(e.TYPES) - told
-
-
-def test_the_person_s_address_gets_the_mail_and_their_user_the_push():
-    """An event of one person makes jobs for nobody else, whoever holds a better claim."""
-    driver = to_its_end()
-    for event, (_, those) in zip(driver.events, jobs_of(driver), strict=True):
-        if those:
-            number = event.user.removeprefix("IR_")
-            assert [(each.channel, each.to) for each in those] == [
-                (Channel.EMAIL, f"person{number}@example.org"),
-                (Channel.PUSH, event.user),
-            ]
-
-
-def test_a_train_that_is_cancelled_is_told_to_each_user_once():
-    """Whoever booked three people gets one mail; those without an address get the push."""
-    driver = Driver(
-        *(person(who, irctcId="IR_1", pnr="4512345601", index=who) for who in (1, 2, 3)),
-        person(4, email=None),
-    )
-    driver.give(c.CancelTrain(**TRAIN, reason="a flood"))
-    ((_, those),) = [each for each in jobs_of(driver) if each[1]]
-    assert {(each.channel, each.to) for each in those} == {
-        (Channel.EMAIL, "person1@example.org"),
-        (Channel.PUSH, "IR_1"),
-        (Channel.PUSH, "IR_4"),
-    }
-    assert len(those) == 3
-    assert {each.body for each in those} == {"TEST EXP of 23 November 2026 is cancelled: a flood."}
-
-
-def test_an_offer_and_an_upgrade_name_the_berth():
-    """Which berth, to where, and until when by the clock of the train."""
-    driver = to_its_end()
-    mails = {kind: those[0] for kind, those in reversed(jobs_of(driver)) if those}
-    offer, upgrade = mails[e.UpgradeOffer], mails[e.UpgradeConfirmed]
-    assert offer.subject == "Train 12345: a berth of your own is free"
-    assert offer.body == (
-        "Berth S1-1 (lower) is held for you, to EEE. Answer in the app, or tell the ticket "
-        "examiner, before 08:05: after that the next passenger is asked."
-    )
-    assert upgrade.subject == "Train 12345: you have berth S1-1"
-    assert upgrade.body == "Person 11 now travels confirmed in berth S1-1, to EEE."
-
-
-def test_the_words_say_who_where_and_what_to_do():
-    """A no-show names the train, the person and the berth, and how long there is to object."""
-    driver = Driver()
-    driver.start()
-    driver.no_show(1)
-    driver.undo(1)
-    told = [those[0] for _, those in jobs_of(driver) if those]
-    assert told[0].subject == "Train 12345: you are marked as not turned up"
-    assert told[0].body == (
-        "The ticket examiner of TEST EXP did not find Person 1 (berth S1-1), AAA to EEE. "
-        "If you are on the train, speak to the examiner within 30 minutes: "
-        "after that the berth may go to another passenger."
-    )
-    assert told[1].subject == "Train 12345: you are expected on board again"
-    assert "'not turned up' for Person 1 (berth S1-1), AAA to EEE on TEST EXP" in told[1].body
-
-
-def test_who_has_no_berth_is_told_of_none():
-    """A person on the waiting list: no empty 'berth' in the words."""
-    driver = Driver()
-    driver.start()
-    driver.no_show(20)
-    bodies = [each.body for _, those in jobs_of(driver) for each in those]
-    assert len(bodies) == 2
-    assert all("find Person 20, AAA to EEE." in body for body in bodies)
-
-
-def test_who_has_no_address_gets_the_push_alone():
-    """An e-mail address is not asked of every passenger."""
-    driver = Driver(person(1, email=None), person(2))
-    driver.start()
-    driver.no_show(1)
-    made = [each for _, those in jobs_of(driver) for each in those]
-    assert [(each.channel, each.to) for each in made] == [(Channel.PUSH, "IR_1")]
-
-
-def test_the_same_record_makes_the_same_jobs():
-    """Ids and words hold over a restart, so that a job sent twice can be known; ids are unique."""
-    driver = Driver(*PEOPLE)
-    driver.start()
-    driver.no_show(1)
-    driver.undo(1)
-    driver.no_show(1)
-    first = [each for _, those in jobs_of(driver) for each in those]
-    driver.go_to("CCC")
-    again = [each for _, those in jobs_of(driver) for each in those]
-    assert again == first
-    assert len({each.id for each in first}) == len(first) == 6
-    assert first[0].id == "12345_2026-11-23_3-IR_1-email"
-    assert first[0].position == 103
 
 
 # --- the queue ------------------------------------------------------------------------------

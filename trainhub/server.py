@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tornado.netutil import bind_sockets
 
-from trainhub import admin, demo, diagnostics, notifications
+from trainhub import admin, demo, diagnostics, letters
 from trainhub.adapters.data_folder import BadDataFolder, DataFolder
 from trainhub.adapters.dead_letters import DeadLetters
 from trainhub.adapters.embedded_mongod import EmbeddedMongod, MongodFailed, MongodMissing
@@ -210,7 +210,7 @@ class Server:
 
     def _notifications(self, journal: SqliteJournal, outbox: Path) -> tuple[Notifications, Reader]:
         def jobs(record: Record) -> list[Job]:
-            return list(notifications.jobs(self.hub.state(record.run), record))
+            return list(letters.jobs(self.hub.state(record.run), record))
 
         notify = Notifications(Outbox(outbox), jobs)
         return notify, Reader(NOTIFIED, journal, notify)

@@ -16,7 +16,8 @@ from trainhub.adapters import outbox as outbox_module
 from trainhub.adapters.outbox import FROM, Outbox
 from trainhub.domain import commands as c
 from trainhub.journal import Record
-from trainhub.notifications import Channel, Job, jobs
+from trainhub.letters import jobs
+from trainhub.notifications import Channel, Job
 
 HEADERS = {
     "From",

@@ -20,7 +20,7 @@ from websockets.frames import Opcode
 from websockets.protocol import OPEN, Protocol, Side
 from witness import WITNESS
 
-from trainhub import notifications
+from trainhub import letters
 from trainhub.documents import changes
 from trainhub.domain.commands import RegisterTrain
 from trainhub.domain.errors import Unavailable
@@ -79,7 +79,7 @@ class Site:
 
 def make_parts(hub: Hub, journal: MemoryJournal) -> Parts:
     def jobs(record):
-        return notifications.jobs(hub.state(record.run), record)
+        return letters.jobs(hub.state(record.run), record)
 
     notify = Notifications(Postbox(), jobs)
     buffer = WriteBuffer(

@@ -58,7 +58,8 @@ def undo_no_show(state: RunState, command: c.UndoNoShow, now: datetime) -> Event
 def _undo(state: RunState, passenger: Passenger, now: datetime) -> Events:
     assert passenger.marked_nt_at is not None
     if now - passenger.marked_nt_at > UNDO_WINDOW:
-        raise Conflict("a no-show can be undone for 30 minutes, and those are over")
+        minutes = UNDO_WINDOW // timedelta(minutes=1)
+        raise Conflict(f"a no-show can be undone for {minutes} minutes, and those are over")
     key = passenger.berth_key
     if key is not None and not state.occupancy.has_room(
         key, state.remaining(passenger), half=passenger.status is BookingStatus.RAC

@@ -1,0 +1,38 @@
+"""What belongs to a booking: its e-mail address, and whether its journey is still to be made."""
+
+from collections.abc import Iterator
+
+from trainhub.domain.model import PersonKey, PersonState
+from trainhub.domain.run_state import Passenger, RunState
+
+# Whoever a run takes along now, or will: an NT can still be taken back.
+_TRAVELLING = frozenset({PersonState.DUE, PersonState.ABOARD, PersonState.NT})
+
+
+def email_of(state: RunState, person: PersonKey) -> str | None:
+    """Return the e-mail address of a person's booking.
+
+    A person without an address shares one of the same PNR, if the same user booked both.
+    Another booking's address is never taken, even if the same user (an agent) made that booking.
+    """
+    own = state.passengers[person].booking
+    party = (state.passengers[each].booking for each in state.by_pnr[own.pnr])
+    shared = (each.email for each in party if each.irctc_id == own.irctc_id)
+    return own.email or next(filter(None, shared), None)
+
+
+def stranded(state: RunState) -> Iterator[Passenger]:
+    """Yield those who lose a journey, or the rest of it, when a run is cancelled.
+
+    Those aboard alight by the cancelling itself: they are ALIGHTED short of their destination.
+    Passengers who arrived, cancelled or did not turn up (NT) lose nothing.
+    """
+    for passenger in state.passengers.values():
+        concerned = passenger.state not in (PersonState.CANCELLED, PersonState.NT)
+        if concerned and state.alights(passenger) > state.current:
+            yield passenger
+
+
+def travels(state: RunState, user: str) -> bool:
+    """Return whether a user has a journey on the run that is still to be made, or under way."""
+    return any(passenger.state in _TRAVELLING for passenger in state.of_user(user))
