@@ -266,21 +266,22 @@ async def test_a_passenger_may_be_in_four_rooms(make_hub):
 
 
 @pytest.mark.gen_test
-async def test_a_train_without_a_date_is_the_run_in_service(make_hub):
-    """trainNo alone is the run in service; two live ones are ambiguous unless the token tells."""
+async def test_a_train_without_a_date_is_the_run_that_is_meant(make_hub):
+    """trainNo alone is the run in service, by the hub's clock; what the token names comes first."""
     hub = make_hub()
     with pytest.raises(UnknownTrain):
         hub.find("12345", None, ADMIN)
-    for day in ("2026-11-22", "2026-11-23", "2026-11-24"):
+    for day in ("2026-11-22", "2026-11-23", "2026-11-24", "2026-11-25"):
         await hub.execute(register(startDate=day), ADMIN)
-    with pytest.raises(AmbiguousRun) as raised:
-        hub.find("12345", None, ADMIN)
-    assert raised.value.details["startDates"] == ["2026-11-22", "2026-11-23", "2026-11-24"]
+    assert hub.find("12345", None, ADMIN).run == RUN
     named = Identity("T1", Role.TTE, frozenset({"12345/2026-11-24"}))
     assert hub.find("12345", None, named).run == "12345/2026-11-24"
-    start = c.StartJourney(train_no="12345", start_date=hub.state(RUN).chart.start_date)
-    await hub.execute(start, ADMIN)
-    assert hub.find("12345", None, ADMIN).run == RUN
+    rooms = ["12345/2026-11-25"]
+    assert hub.find("12345", None, named, rooms).run == "12345/2026-11-25"
+    two = Identity("T1", Role.TTE, frozenset({"12345/2026-11-24", "12345/2026-11-25"}))
+    with pytest.raises(AmbiguousRun) as raised:
+        hub.find("12345", None, two)
+    assert raised.value.details["startDates"] == ["2026-11-24", "2026-11-25"]
 
 
 @pytest.mark.gen_test

@@ -25,7 +25,7 @@ LAYERS = (
         "trainhub.retention",
         "trainhub.letters",
     ),
-    ("trainhub.presence", "trainhub.permissions"),
+    ("trainhub.presence", "trainhub.permissions", "trainhub.which_run"),
     (
         "trainhub.protocol",
         "trainhub.history",

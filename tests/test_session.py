@@ -11,7 +11,7 @@ from fakes import Ear, MemoryJournal, line
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from load import seeded
-from railway import MORNING, RUN, chart, person, register
+from railway import MORNING, RUN, chart, person, register, register_chart
 
 from trainhub.domain import commands as c
 from trainhub.domain.model import Role
@@ -409,15 +409,39 @@ async def test_roles_are_those_of_http(talk, who):
 async def test_two_runs_of_one_number_are_ambiguous(make_hub, talk):
     """AMBIGUOUS_RUN with their dates; with its date each can be had."""
     hub = make_hub()
-    for day in ("2026-11-23", "2026-11-24"):
+    for day in ("2026-11-24", "2026-11-25"):
         await hub.execute(register(startDate=day), OPERATOR)
     client = await talk(hub=hub)
     for kind in ("SUBSCRIBE_TRAIN", "UNSUBSCRIBE_TRAIN"):
         (answer,) = await client.say(kind, trainNo="12345")
         assert answer["code"] == "AMBIGUOUS_RUN"
-        assert answer["details"] == {"startDates": ["2026-11-23", "2026-11-24"]}
-    subscribed, *_ = await client.say("SUBSCRIBE_TRAIN", trainNo="12345", startDate="2026-11-24")
-    assert subscribed["startDate"] == "2026-11-24"
+        assert answer["details"] == {"startDates": ["2026-11-24", "2026-11-25"]}
+    subscribed, *_ = await client.say("SUBSCRIBE_TRAIN", trainNo="12345", startDate="2026-11-25")
+    assert subscribed["startDate"] == "2026-11-25"
+    (answer,) = await client.say("UNSUBSCRIBE_TRAIN", trainNo="12345")
+    assert (answer["type"], answer["startDate"]) == ("UNSUBSCRIBED", "2026-11-25")
+
+
+@pytest.mark.gen_test
+async def test_a_passenger_comes_to_the_run_they_are_booked_on(make_hub):
+    """Today's train is running, the user travels the day after: SUBSCRIBE_TRAIN and commands.
+
+    A command without a date goes by the same rule, and a token that names the run says it too.
+    """
+    hub = await running(make_hub(), "2026-11-22", "2026-11-23")
+    await hub.execute(register_chart(chart(person(5), startDate="2026-11-24")), OPERATOR)
+    booked = TOKENS.issue("IR_5", Role.PASSENGER, ["12345"])
+    named = TOKENS.issue("IR_1", Role.PASSENGER, ["12345/2026-11-24"])
+    for token, own in ((booked, ["IR_5"]), (named, [])):
+        client = Talk(hub)
+        await client.say("IDENTIFY", token=token)
+        subscribed, snapshot, *_ = await client.say("SUBSCRIBE_TRAIN", trainNo="12345")
+        assert subscribed["startDate"] == snapshot["startDate"] == "2026-11-24"
+        assert [each["irctcId"] for each in snapshot["run"]["passengers"]] == own
+    client = Talk(hub)
+    await client.say("IDENTIFY", token=booked)
+    (done,) = await client.say("CANCEL_JOURNEY", trainNo="12345", pnr="4512345605", index=1)
+    assert (done["type"], done["result"]["startDate"]) == ("DONE", "2026-11-24")
 
 
 @pytest.mark.gen_test

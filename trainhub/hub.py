@@ -8,7 +8,7 @@ is taken at once and handed out when the log has it: nobody sees what a crash co
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import date, datetime, timedelta
 from typing import Any, TypeVar
@@ -18,7 +18,6 @@ from trainhub.audit import Audit, Entries, NoEntries, deed_of
 from trainhub.deliveries import Deliveries
 from trainhub.domain import commands as c
 from trainhub.domain.errors import (
-    AmbiguousRun,
     Conflict,
     HubError,
     Unavailable,
@@ -26,7 +25,7 @@ from trainhub.domain.errors import (
     UnknownTrain,
 )
 from trainhub.domain.events import Event, TrainRegistered
-from trainhub.domain.model import RunKey, RunStatus, person_key, run_key
+from trainhub.domain.model import RunKey, person_key, run_key
 from trainhub.domain.snapshot import Snapshot, resume, take
 from trainhub.domain.train import TrainState, fold
 from trainhub.history import History
@@ -38,6 +37,7 @@ from trainhub.protocol import error_fields, run_fields
 from trainhub.retention import KEPT, Retention
 from trainhub.rooms import Rooms
 from trainhub.subscriptions import Archive, NoArchive, Subscriptions
+from trainhub.which_run import run_meant
 
 log = logging.getLogger("trainhub.hub")
 
@@ -52,8 +52,6 @@ KEEP_ENDED = timedelta(hours=6)
 KEEP_RETIRED_DAYS = 100
 # How many records are taken from the journal at once while the runs are loaded.
 LOAD = 5_000
-# What is in service, the surest sign first, for a train that is named without its date.
-_IN_SERVICE = (RunStatus.RUNNING, RunStatus.SCHEDULED, RunStatus.COMPLETED, RunStatus.CANCELLED)
 
 
 class Hub:
@@ -120,9 +118,16 @@ class Hub:
             raise UnknownTrain(f"there is no run {run} here")
         return found
 
-    def find(self, train_no: str, start_date: date | None, identity: Identity) -> TrainState:
-        """The run that is named; without a date the one in service, as the token may tell.
+    def find(
+        self,
+        train_no: str,
+        start_date: date | None,
+        identity: Identity,
+        rooms: Collection[RunKey] = (),
+    ) -> TrainState:
+        """Return the run that is named; without a date the one that is meant (which_run.py).
 
+        `rooms` are the rooms that a socket speaks of, if it speaks of its own.
         Raises UnknownTrain, or AmbiguousRun with the dates in `details`.
         """
         if start_date is not None:
@@ -130,18 +135,7 @@ class Hub:
         runs = self._by_train.get(train_no)
         if not runs:
             raise UnknownTrain(f"there is no train {train_no[:20]} here")
-        for status in _IN_SERVICE:
-            live = [state for state in runs.values() if state.status is status]
-            named = [state for state in live if state.run in identity.trains]
-            if len(named) == 1 or len(live) == 1:
-                return (named or live)[0]
-            if live:
-                dates = sorted(state.chart.start_date.isoformat() for state in live)
-                raise AmbiguousRun(
-                    f"several runs of {train_no} are {status}: name one by its startDate",
-                    startDates=dates,
-                )
-        raise AssertionError("every status was looked for")
+        return run_meant(train_no, runs.values(), identity, self._clock(), rooms)
 
     # --- commands ---------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ from trainhub.domain.errors import (
     Unavailable,
     UnknownTrain,
 )
+from trainhub.domain.train import TrainState
 from trainhub.hub import Hub
 from trainhub.identity import ANONYMOUS, Identity, Tokens
 from trainhub.protocol import (
@@ -173,14 +174,19 @@ class Session:
         )
 
     async def _unsubscribe(self, message: UnsubscribeTrain, answer: Answer) -> None:
-        state = self._hub.find(message.train_no, message.start_date, self.identity)
+        state = self._joined(message)
         self._hub.rooms.leave(state.run, self._listener)
         answer({"type": "UNSUBSCRIBED", **run_fields(state.run)})
+
+    def _joined(self, message: UnsubscribeTrain | Ack) -> TrainState:
+        """Return the run of a room that the client speaks of: without a date one that it is in."""
+        rooms = self._hub.rooms.rooms_of(self._listener)
+        return self._hub.find(message.train_no, message.start_date, self.identity, rooms)
 
     async def _ack(self, message: Ack, answer: Answer) -> None:
         if message.seq < 1:
             raise BadMessage("seq is that of the UPGRADE_OFFER which has arrived, from 1 on")
-        state = self._hub.find(message.train_no, message.start_date, self.identity)
+        state = self._joined(message)
         self._hub.deliveries.acknowledge(
             state, message.seq, self.identity.standing(state.run), self._listener
         )

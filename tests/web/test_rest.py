@@ -8,6 +8,7 @@ from railway import PEOPLE, RUN, chart, person, rac
 
 from trainhub.domain.codec import dump, load
 from trainhub.domain.commands import COMMANDS
+from trainhub.domain.model import Role
 from trainhub.protocol import MOST_BODY_BYTES, encode, read_command
 from trainhub.web import rest
 
@@ -260,6 +261,37 @@ async def test_the_date_names_the_run(call, site, running):
         assert answer.result["startDate"] == "2026-11-24"
     without = await call("POST", TRAIN + "/announcements", {"text": "x"}, "TTE")
     assert without.result["startDate"] == "2026-11-23"  # the one that runs
+
+
+@pytest.mark.gen_test
+async def test_without_a_date_it_is_the_run_that_is_meant(call, site):
+    """Yesterday's was never ended: reads and commands go to the run that the token names."""
+    for day in ("2026-11-22", "2026-11-23", "2026-11-24"):
+        await site.register(startDate=day)
+    await call("POST", TRAIN + "/start?date=2026-11-22", b"", "ADMIN")
+    assert (await call("GET", TRAIN)).result["startDate"] == "2026-11-23"
+    for day in ("2026-11-23", "2026-11-24"):
+        token = site.tokens.issue("T9", Role.TTE, [f"12345/{day}"])
+        headers = {"Authorization": f"Bearer {token}"}
+        for path in ("", "/report"):
+            answer = await call("GET", TRAIN + path, headers=headers)
+            assert answer.result["startDate"] == day
+        started = await call("POST", f"{TRAIN}/start", b"", headers=headers)
+        assert (started.status, started.result["startDate"]) == (200, day)
+    assert (await call("GET", TRAIN)).code == "AMBIGUOUS_RUN"  # today's and tomorrow's run
+
+
+@pytest.mark.gen_test
+async def test_one_s_own_pnr_is_found_on_the_run_one_is_booked_on(call, site):
+    """Today's train is running, and the passenger travels the day after."""
+    await site.register()
+    await site.register(person(5), startDate="2026-11-24")
+    await call("POST", TRAIN + "/start?date=2026-11-23", b"", "ADMIN")
+    token = site.tokens.issue("IR_5", Role.PASSENGER, ["12345"])
+    headers = {"Authorization": f"Bearer {token}"}
+    for path in ("/passengers/4512345605", "/passengers"):
+        answer = await call("GET", TRAIN + path, headers=headers)
+        assert [each["name"] for each in answer.result] == ["Person 5"]
 
 
 @pytest.mark.gen_test(timeout=10)

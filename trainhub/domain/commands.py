@@ -1,6 +1,6 @@
 """What somebody asks of a run, as values. `COMMANDS` is the table of them by message type.
 
-Each names its train; `start_date` may be left out where only one run of it is in service.
+Each names its train; without `start_date` it is the run that is meant (which_run.py).
 """
 
 from dataclasses import dataclass

@@ -12,7 +12,7 @@
     │   ├── UnknownPassenger UNKNOWN_PASSENGER
     │   └── UnknownOffer    UNKNOWN_OFFER
     ├── Conflict            CONFLICT           well formed, but not as things stand
-    │   ├── AmbiguousRun    AMBIGUOUS_RUN      two runs of that number are in service
+    │   ├── AmbiguousRun    AMBIGUOUS_RUN      two runs of that number may be meant
     │   └── OfferClosed     OFFER_CLOSED       the offer was answered, withdrawn, or ran out
     ├── TooManyRooms        TOO_MANY_ROOMS     leave a room before you join another
     ├── RateLimited         RATE_LIMITED       you ask more often than you may

@@ -1,0 +1,59 @@
+"""trainhub/domain/service.py: whether a run is in service, by its status and by the clock."""
+
+from datetime import timedelta
+
+import pytest
+from railway import TRAIN, Driver
+
+from trainhub.domain import commands as c
+from trainhub.domain.service import LONG_PAST, SOON, Service, service
+
+HOUR, SECOND = timedelta(hours=1), timedelta(seconds=1)
+
+
+def driver(status="SCHEDULED", delay=0):
+    """A run from 09:10 to 13:00 by its timetable."""
+    made = Driver()
+    if delay:
+        made.give(c.SetDelay(**TRAIN, delay_minutes=delay))
+    if status in ("RUNNING", "COMPLETED"):
+        made.start()
+    if status == "COMPLETED":
+        made.go_to("EEE")
+    if status == "CANCELLED":
+        made.give(c.CancelTrain(**TRAIN))
+    return made.state
+
+
+@pytest.mark.parametrize(
+    ("status", "service_at"),
+    [
+        ("SCHEDULED", (Service.AHEAD, Service.DUE, Service.DUE, Service.GIVEN_UP)),
+        ("RUNNING", (Service.UNDER_WAY,) * 3 + (Service.GIVEN_UP,)),
+        ("COMPLETED", (Service.COMPLETED,) * 4),
+        ("CANCELLED", (Service.CANCELLED,) * 4),
+    ],
+)
+@pytest.mark.parametrize("delay", [0, 90])
+def test_service_by_status_and_clock(status, service_at, delay):
+    """Due from 12 hours before its departure; given up 6 hours after its last expected time.
+
+    Both move with the delay. A run that has ended is that, whatever the time.
+    """
+    state = driver(status, delay)
+    late = timedelta(minutes=state.delay_minutes)
+    departs = state.stops[0].scheduled_departure + late
+    ends = state.stops[-1].scheduled_arrival + late
+    moments = (departs - SOON - SECOND, departs - SOON, ends + LONG_PAST)
+    moments += (ends + LONG_PAST + SECOND,)
+    assert tuple(service(state, each) for each in moments) == service_at
+
+
+def test_a_run_that_is_reported_late_stays_in_service():
+    """Its expected times move with each report: eight hours late is not long past."""
+    made = Driver()
+    made.start()
+    made.now = made.state.stops[0].scheduled_departure + 8 * HOUR
+    made.depart("AAA")
+    ends = made.state.stops[-1].scheduled_arrival
+    assert service(made.state, ends + 8 * HOUR + LONG_PAST) is Service.UNDER_WAY
