@@ -411,9 +411,10 @@ def test_one_of_everything(start_hub):
         an_approval(visitor, listeners, visitor.order, "2")
         a_journey(visitor, listeners, visitor.order_by_http, "3")
         an_approval(visitor, listeners, visitor.order_by_http, "4")
-        visitor.say("UNSUBSCRIBE_TRAIN", trainNo="1")
+        visitor.say("UNSUBSCRIBE_TRAIN", trainNo="2")
         visitor.say("PING")
-        passenger.acknowledge(trainNo="1", startDate=DAY, seq=3)
+        offer = next(each for each in passenger.heard if each["type"] == "UPGRADE_OFFER")
+        passenger.acknowledge(trainNo=offer["trainNo"], startDate=DAY, seq=offer["seq"])
         read_everything(visitor, nobody)
         do_it_wrong(visitor, passenger, nobody)
         with open_socket(hub), pytest.raises(InvalidStatus) as refused, open_socket(hub):

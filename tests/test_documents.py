@@ -106,7 +106,7 @@ def test_which_events_change_people_and_which_change_offers():
     }  # fmt: skip
     expected = dict.fromkeys(counts, (0, 0)) | dict.fromkeys(one_person, (1, 0))
     expected |= {e.TrainRegistered: (6, 0), e.UpgradeConfirmed: (1, 1)}
-    expected |= {e.UpgradePending: (0, 1), e.UpgradeClosed: (0, 1)}
+    expected |= dict.fromkeys((e.UpgradePending, e.UpgradeDelivered, e.UpgradeClosed), (0, 1))
     assert counts == expected
 
 
@@ -288,6 +288,9 @@ def test_an_offer_s_document():
         ],
         "expiresAt": MORNING + timedelta(seconds=300),
         "closedAt": None,
+        "answeredBy": None,
+        "delivered": 0,
+        "deliveredAt": None,
     }
 
 

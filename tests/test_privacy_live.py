@@ -198,6 +198,9 @@ def everything_happens(site):
     mark(4, "no-show")
     for answer, user in (("deny", "IR_07zq"), ("accept", "IR_08zq")):
         (offer,) = site.offers(FIRST)
+        phone = Listener(site, (Role.PASSENGER, user, "*"))
+        phone.say("ACK", **run_of(FIRST), seq=int(offer.rpartition(".")[2]) + 1)
+        phone.catch_up().close()
         site.order(f"/api/offers/{offer}/{answer}", who=(Role.PASSENGER, user, "*"))
     withdraw_all()
     mark(1, "no-show")

@@ -17,6 +17,7 @@ def to_its_end() -> Driver:
     driver.no_show(1)  # its berth is offered to RAC 1, and then to RAC 2
     for command in (c.DenyOffer, c.AcceptOffer):
         (offer,) = driver.state.open_by_berth.values()
+        driver.give(c.AcknowledgeOffer(**TRAIN, offer_id=offer.id))
         driver.give(command(**TRAIN, offer_id=offer.id))
     third = {"pnr": "4512345603", "index": 1}
     driver.give(c.ChangeBoarding(**TRAIN, **third, station_code="CCC"))

@@ -136,6 +136,7 @@ def _offer(state: TrainState, offer_id: str, epoch: str) -> Document:
         **offer_view(offer, Role.ADMIN),
         "expiresAt": offer.made.expires_at,
         "closedAt": offer.closed_at,
+        "deliveredAt": offer.delivered_at,
     }
 
 

@@ -29,7 +29,7 @@ from trainhub.domain.model import RunKey, person_key, run_key
 from trainhub.domain.snapshot import Snapshot, resume, take
 from trainhub.domain.train import TrainState, fold
 from trainhub.history import History
-from trainhub.identity import Identity
+from trainhub.identity import Identity, Standing
 from trainhub.journal import Batch, Deed, Journal, JournalFailed, Record, Retired
 from trainhub.log import LIMIT, Log, Reader
 from trainhub.permissions import MAY, require_relation, require_role
@@ -198,7 +198,7 @@ class Hub:
         self.log.check_room()
         now = self._clock()
         first = state.seq + 1
-        events = state.carry_out(command, now)
+        events = state.carry_out(command, now, None if deed is None else deed.role)
         self._adopt(state)
         result = _result(command, state, events)
         answer = signed and self._answers.keep(*signed, command, result, now.timestamp())
@@ -224,6 +224,24 @@ class Hub:
         )
         results = await asyncio.gather(*answers, return_exceptions=True)
         return {"marks": [_marked(*pair) for pair in zip(batch.marks, results, strict=True)]}
+
+    async def acknowledge(
+        self, state: TrainState, seq: int, standing: Standing, device: object
+    ) -> None:
+        """Note for good that the UPGRADE_OFFER numbered `seq` has arrived on a device.
+
+        Does nothing for a device that said so before, for an offer that is not the user's, and
+        while the log is full.
+        """
+        self.check()
+        if self.log.full:
+            return
+        offer = self.deliveries.arrived(state, seq, standing, device)
+        if offer is not None:
+            train_no = state.chart.train_no
+            command = c.AcknowledgeOffer(train_no=train_no, offer_id=offer)
+            _, durable = self._carry_out(state, command)
+            await durable
 
     async def expire_offers(self) -> None:
         """Close the offers whose time is over, on every run; later, while the log is full."""
@@ -270,7 +288,6 @@ class Hub:
             self._history.add(record)
             self._retention.add(record)
             self._figures_due.add(record.run)
-        self.deliveries.forget(records)
         for reader in self.readers:
             reader.offer(records)
 

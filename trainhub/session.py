@@ -187,7 +187,7 @@ class Session:
         if message.seq < 1:
             raise BadMessage("seq is that of the UPGRADE_OFFER which has arrived, from 1 on")
         state = self._joined(message)
-        self._hub.deliveries.acknowledge(
+        await self._hub.acknowledge(
             state, message.seq, self.identity.standing(state.run), self._listener
         )
 

@@ -50,6 +50,9 @@ MADE = {
         **OFFER, name="Person 1", **UPGRADE, from_="BBB", to="EEE", expires_at=MORNING
     ),
     "UPGRADE_OFFER": e.UpgradeOffer(**OFFER, to="EEE", expires_at=MORNING),
+    "UPGRADE_DELIVERED": e.UpgradeDelivered(
+        at=MORNING, offer_id="12345.2026-11-23.7", pnr="4512345601", index=1, devices=2
+    ),
     "UPGRADE_CONFIRMED": e.UpgradeConfirmed(**PERSON, offer_id="12345.2026-11-23.7", **UPGRADE),
     "UPGRADE_CLOSED": e.UpgradeClosed(
         at=MORNING, offer_id="12345.2026-11-23.7", **WHOSE, outcome="DENIED"
@@ -89,6 +92,7 @@ WHO = {
     "BERTH_VACATED": {TTE, ADMIN},
     "UPGRADE_PENDING": {TTE, ADMIN},
     "UPGRADE_OFFER": {SELF},
+    "UPGRADE_DELIVERED": {TTE, ADMIN},
     "UPGRADE_CONFIRMED": OWN,
     "UPGRADE_CLOSED": OWN,
     "CO_PASSENGER_CHANGED": {SELF},
@@ -116,6 +120,7 @@ READ = {
     "UPGRADE_PENDING": "offerId user pnr index name status number coach berth berthType"
     " oldCoach oldBerth from to cause expiresAt reason",
     "UPGRADE_OFFER": "offerId pnr index coach berth berthType to expiresAt",
+    "UPGRADE_DELIVERED": "offerId pnr index devices",
     "UPGRADE_CONFIRMED": f"{PERSON_FIELDS} offerId status number oldCoach oldBerth cause",
     "UPGRADE_CLOSED": "offerId pnr index outcome",
     "CO_PASSENGER_CHANGED": "pnr index coach berth",
@@ -217,7 +222,7 @@ def test_an_event_names_the_people_it_changes():
 def test_an_event_names_the_offers_it_changes():
     """`offers` is which offers the write buffer writes again."""
     changed = {name: list(MADE[name].offers) for name in WHO if list(MADE[name].offers)}
-    names = ("UPGRADE_PENDING", "UPGRADE_CONFIRMED", "UPGRADE_CLOSED")
+    names = ("UPGRADE_PENDING", "UPGRADE_DELIVERED", "UPGRADE_CONFIRMED", "UPGRADE_CLOSED")
     assert changed == {name: ["12345.2026-11-23.7"] for name in names}
     assert not list(dataclasses.replace(MADE["UPGRADE_CONFIRMED"], offer_id=None).offers)
 

@@ -12,6 +12,7 @@ from railway import RUN, TRAIN, Driver, person, rac
 from trainhub.domain import commands as c
 from trainhub.domain import events as e
 from trainhub.domain.errors import OfferClosed, UnknownOffer
+from trainhub.domain.model import Role
 from trainhub.domain.offers import offer_id, run_of_offer
 
 
@@ -45,6 +46,57 @@ def on_offer(run):
 
 def upgraded(run):
     return {int(each.pnr[-2:]): f"{each.coach}-{each.berth}" for each in run.state.upgrades}
+
+
+# --- what became of it ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "by", "policy"),
+    [
+        (c.AcceptOffer, Role.PASSENGER, "OFFER"),
+        (c.DenyOffer, Role.TTE, "OFFER"),
+        (c.WithdrawOffer, Role.ADMIN, "OFFER"),
+        (c.ApproveOffer, Role.TTE, "APPROVAL"),
+    ],
+)
+def test_an_offer_knows_the_role_of_who_answered(kind, by, policy):
+    """Of the command's giver; what follows by itself, the next one's offer, is nobody's answer."""
+    run = begin(person(1), rac(10, 1), rac(11, 2), policy=policy)
+    for number in (10, 11):
+        run.board(number)
+    run.no_show(1)
+    (offer,) = run.state.open_by_berth.values()
+    run.state.carry_out(kind(**TRAIN, offer_id=offer.id), run.now, by)
+    assert offer.answered_by is by
+    assert all(each.answered_by is None for each in run.state.open_by_berth.values())
+
+
+def test_what_the_clock_or_the_rules_end_is_answered_by_nobody():
+    """It ran out, or the no-show came back, whoever marked that."""
+    run = begin(person(1), rac(10, 1))
+    run.board(10)
+    run.no_show(1)
+    run.state.carry_out(c.UndoNoShow(**TRAIN, pnr=pnr(1), index=1), run.now, Role.TTE)
+    run.no_show(1)
+    run.now += timedelta(seconds=300)
+    run.give(c.ExpireOffers(**TRAIN))
+    ends = [(each.state, each.answered_by) for each in run.state.offers.values()]
+    assert ends == [("WITHDRAWN", None), ("EXPIRED", None)]
+
+
+def test_the_first_device_s_time_is_kept():
+    """Later ones are counted; a passenger is told nothing of it."""
+    run = begin(person(1), rac(10, 1))
+    run.board(10)
+    run.no_show(1)
+    (offer,) = run.state.open_by_berth.values()
+    first = run.now
+    for devices in (1, 2):
+        (event,) = run.give(c.AcknowledgeOffer(**TRAIN, offer_id=offer.id))
+        assert (event.devices, event.audience) == (devices, e.TO_STAFF)
+        run.now += timedelta(seconds=10)
+    assert (offer.delivered_at, offer.devices) == (first, 2)
 
 
 # --- ids, and the time an offer has ------------------------------------------------------------

@@ -11,7 +11,8 @@ from railway import RUN, Driver, person
 from voyage import to_its_end, voyages
 
 from trainhub.domain import commands as c
-from trainhub.domain.codec import dump, load
+from trainhub.domain.codec import dump, load, reload
+from trainhub.domain.events import UpgradeClosed, UpgradeConfirmed
 from trainhub.domain.snapshot import Snapshot, resume, take
 from trainhub.domain.train import fold
 
@@ -75,3 +76,21 @@ def test_a_snapshot_of_another_chart_is_refused():
     snapshot = take(to_its_end().state)
     with pytest.raises(ValueError, match="does not fit the chart"):
         resume(RUN, Driver(person(30)).events[0], snapshot)
+
+
+def test_what_an_older_hub_wrote_is_read_as_it_was_meant():
+    """Its offers and answers lack the fields that have come since: nothing is known of those."""
+    driver = to_its_end()
+    old = json.loads(json.dumps(dump(take(driver.state))))
+    for offer in old["offers"]:
+        for name in ("deliveredAt", "devices", "answeredBy"):
+            del offer[name]
+    again = resume(RUN, driver.events[0], reload(Snapshot, old))
+    assert again.offers.keys() == driver.state.offers.keys()
+    known = {(o.delivered_at, o.devices, o.answered_by) for o in again.offers.values()}
+    assert known == {(None, 0, None)}
+    for event in driver.events:
+        if isinstance(event, UpgradeClosed | UpgradeConfirmed):
+            fields = dump(event)
+            del fields["answeredBy"]
+            assert reload(type(event), fields) == event

@@ -158,6 +158,11 @@ class ExpireOffers(Command):
     """Closes the offers whose time is over; the hub's own timer gives it, nobody else."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class AcknowledgeOffer(OfferCommand):
+    """Notes that an offer has arrived on a device; the hub gives it when an app says so (ACK)."""
+
+
 class To(StrEnum):
     """Whom an announcement is for."""
 

@@ -330,6 +330,24 @@ class UpgradeOffer(UserEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
+class UpgradeDelivered(Event):
+    """An offer has arrived on one more of the passenger's devices; on `devices` of them by now."""
+
+    offer_id: str
+    pnr: str
+    index: int
+    devices: int
+
+    @property
+    def audience(self) -> Audience:
+        return TO_STAFF
+
+    @property
+    def offers(self) -> tuple[str, ...]:
+        return (self.offer_id,)
+
+
+@dataclass(frozen=True, kw_only=True)
 class UpgradeConfirmed(PersonEvent):
     """A passenger on RAC or WL has a berth of their own: `coach` and `berth` are the new one.
 
@@ -344,8 +362,9 @@ class UpgradeConfirmed(PersonEvent):
     old_berth: int | None
     cause: Cause
     reason: tuple[Considered, ...]
+    answered_by: Role | None = None
 
-    untold = frozenset({"at", "user", "reason"})
+    untold = frozenset({"at", "user", "reason", "answeredBy"})
 
     @property
     def offers(self) -> tuple[str, ...]:
@@ -354,10 +373,16 @@ class UpgradeConfirmed(PersonEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class UpgradeClosed(UserEvent):
-    """An offer ended without an upgrade: DENIED, EXPIRED or WITHDRAWN."""
+    """An offer ended without an upgrade: DENIED, EXPIRED or WITHDRAWN.
+
+    `answered_by` is the role of who denied or withdrew it. None: the clock or the rules ended it.
+    """
 
     offer_id: str
     outcome: OfferState
+    answered_by: Role | None = None
+
+    untold = frozenset({"at", "user", "answeredBy"})
 
     @property
     def audience(self) -> Audience:
@@ -411,6 +436,7 @@ EVENTS: dict[str, type[Event]] = {
     "BERTH_VACATED": BerthVacated,
     "UPGRADE_PENDING": UpgradePending,
     "UPGRADE_OFFER": UpgradeOffer,
+    "UPGRADE_DELIVERED": UpgradeDelivered,
     "UPGRADE_CONFIRMED": UpgradeConfirmed,
     "UPGRADE_CLOSED": UpgradeClosed,
     "CO_PASSENGER_CHANGED": CoPassengerChanged,

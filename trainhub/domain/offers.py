@@ -40,6 +40,8 @@ _LIKED = {
     BerthType.SEAT: 5,
 }
 CHOSEN, HAS_OFFER = "chosen", "has an open offer"
+# Devices of an offer that are counted: each is an event, and a client may go on for ever.
+MOST_DEVICES = 16
 _OFFER_ID = re.compile(r"([0-9A-Z]{1,10})\.([0-9]{4}-[0-9]{2}-[0-9]{2})\.[0-9]{1,15}")
 
 
@@ -89,6 +91,22 @@ def expire(state: RunState, command: c.ExpireOffers, now: datetime) -> Events:
         _close(offer, OfferState.EXPIRED, now)
         for offer in state.open_by_berth.values()
         if offer.made.expires_at <= now
+    ]
+
+
+def acknowledge(state: RunState, command: c.AcknowledgeOffer, now: datetime) -> Events:
+    """Count a device that the offer has arrived on, also if that was too late for an answer."""
+    offer = state.offer(command.offer_id)
+    if state.chart.policy is not Policy.OFFER or offer.devices >= MOST_DEVICES:
+        return []
+    return [
+        e.UpgradeDelivered(
+            at=now,
+            offer_id=offer.id,
+            pnr=offer.made.pnr,
+            index=offer.made.index,
+            devices=offer.devices + 1,
+        )
     ]
 
 

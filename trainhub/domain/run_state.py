@@ -22,6 +22,7 @@ from trainhub.domain.model import (
     OfferState,
     PersonKey,
     PersonState,
+    Role,
     RunKey,
     RunStatus,
     Station,
@@ -102,12 +103,19 @@ class Vacancy:
 
 @dataclass(slots=True)
 class Offer:
-    """A berth held for a passenger until somebody answers, or `made.expires_at`."""
+    """A berth held for a passenger until an answer, or `made.expires_at`; then what became of it.
+
+    `devices` have acknowledged it, the first at `delivered_at`. `answered_by` is the role of who
+    answered or withdrew it; None if nobody has, or the clock or the rules ended it.
+    """
 
     made: e.UpgradePending
     vacancy: Vacancy
     state: OfferState = OfferState.OPEN
     closed_at: datetime | None = None
+    delivered_at: datetime | None = None
+    devices: int = 0
+    answered_by: Role | None = None
 
     @property
     def id(self) -> str:
@@ -349,20 +357,28 @@ class RunState:
         self.open_by_berth[offer.key] = offer
         self.open_by_person[offer.person] = offer
 
+    def _delivered(self, event: e.UpgradeDelivered) -> None:
+        offer = self.offers[event.offer_id]
+        offer.devices = event.devices
+        offer.delivered_at = offer.delivered_at or event.at
+
     def _closed(self, event: e.UpgradeClosed) -> None:
-        offer = self._close(event.offer_id, event.outcome, event.at)
+        offer = self._close(event.offer_id, event.outcome, event)
         offer.vacancy.passed.add(offer.person)
 
-    def _close(self, offer_id: str, outcome: OfferState, at: datetime) -> Offer:
+    def _close(
+        self, offer_id: str, outcome: OfferState, event: e.UpgradeClosed | e.UpgradeConfirmed
+    ) -> Offer:
         offer = self.offers[offer_id]
-        offer.state, offer.closed_at = outcome, at
+        offer.state, offer.closed_at = outcome, event.at
+        offer.answered_by = event.answered_by
         del self.open_by_berth[offer.key]
         del self.open_by_person[offer.person]
         return offer
 
     def _upgraded(self, event: e.UpgradeConfirmed) -> None:
         if event.offer_id is not None:
-            self._close(event.offer_id, OfferState.ACCEPTED, event.at)
+            self._close(event.offer_id, OfferState.ACCEPTED, event)
         passenger = self.passengers[event.person]
         self._leave_berth(passenger, self.remaining(passenger))
         number = "" if event.number is None else f" {event.number}"
@@ -441,6 +457,7 @@ _EVOLVE: dict[type[e.Event], Callable[[RunState, Any], None]] = {
     e.BerthVacated: RunState._vacated,
     e.UpgradePending: RunState._offered,
     e.UpgradeOffer: RunState._told_only,
+    e.UpgradeDelivered: RunState._delivered,
     e.UpgradeConfirmed: RunState._upgraded,
     e.UpgradeClosed: RunState._closed,
     e.CoPassengerChanged: RunState._told_only,

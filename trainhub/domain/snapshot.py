@@ -16,6 +16,7 @@ from trainhub.domain.model import (
     OfferState,
     PersonKey,
     PersonState,
+    Role,
     RunKey,
     RunStatus,
     berth_key,
@@ -75,6 +76,9 @@ class OfferThen:
     vacancy: int
     state: OfferState
     closed_at: datetime | None
+    delivered_at: datetime | None = None
+    devices: int = 0
+    answered_by: Role | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,6 +143,9 @@ def take(state: RunState) -> Snapshot:
                 vacancy=offer.vacancy.id,
                 state=offer.state,
                 closed_at=offer.closed_at,
+                delivered_at=offer.delivered_at,
+                devices=offer.devices,
+                answered_by=offer.answered_by,
             )
             for offer in state.offers.values()
         ),
@@ -183,6 +190,8 @@ def _put_back(state: TrainState, snapshot: Snapshot) -> None:
     vacancies |= {then.id: _vacancy(then) for then in snapshot.replaced}
     for made in snapshot.offers:
         offer = Offer(made.made, vacancies[made.vacancy], made.state, made.closed_at)
+        offer.delivered_at, offer.devices = made.delivered_at, made.devices
+        offer.answered_by = made.answered_by
         state.offers[offer.id] = offer
         if offer.state is OfferState.OPEN:
             state.open_by_berth[offer.key] = offer

@@ -4,13 +4,14 @@ The table of commands stands here; the rules themselves in journey.py, marks.py 
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from trainhub.domain import commands as c
 from trainhub.domain import events as e
 from trainhub.domain import journey, marks, offers
-from trainhub.domain.model import BerthKey, RunKey
+from trainhub.domain.model import BerthKey, Role, RunKey
 from trainhub.domain.run_state import RunState, local
 
 
@@ -28,12 +29,13 @@ class TrainState(RunState):
             raise TypeError("a run begins with RegisterTrain")
         return _DECIDE[type(command)](self, command, now)
 
-    def carry_out(self, command: c.Command, now: datetime) -> list[e.Event]:
+    def carry_out(self, command: c.Command, now: datetime, by: Role | None = None) -> list[e.Event]:
         """Decide and evolve, and then, event by event, what follows: offers and upgrades.
 
+        `by` is the role of the command's giver, and stands in the answer to an offer.
         Returns all the events, in order. Raises a HubError before anything has changed.
         """
-        events = self.decide(command, now)
+        events = [_answered(event, by) for event in self.decide(command, now)]
         now = local(now, self.zone) if self.seq else now
         done: list[e.Event] = []
         # Berths on offer whose offer may be over, and vacant ones that may find somebody.
@@ -48,6 +50,12 @@ class TrainState(RunState):
             events = offers.outdated(self, check, now) or offers.match(self, match, now)
             check.clear()
         return done
+
+
+def _answered(event: e.Event, by: Role | None) -> e.Event:
+    if isinstance(event, e.UpgradeClosed | e.UpgradeConfirmed):
+        return replace(event, answered_by=by)
+    return event
 
 
 def fold(run: RunKey, events: Iterable[e.Event]) -> TrainState:
@@ -77,5 +85,6 @@ _DECIDE: dict[type[c.Command], Callable[[RunState, Any, datetime], list[e.Event]
     c.ApproveOffer: offers.approve,
     c.WithdrawOffer: offers.withdraw,
     c.ExpireOffers: offers.expire,
+    c.AcknowledgeOffer: offers.acknowledge,
     c.Announce: journey.announce,
 }

@@ -96,7 +96,10 @@ def person_view(passenger: Passenger) -> dict[str, Any]:
 
 
 def offer_view(offer: Offer, role: Role | None) -> dict[str, Any]:
-    """An offer; the reason names others, so only the staff read it."""
+    """An offer and what became of it.
+
+    Only the staff read the reason, which names others, and on how many devices it has arrived.
+    """
     made = offer.made
     view = {
         "offerId": offer.id,
@@ -112,9 +115,11 @@ def offer_view(offer: Offer, role: Role | None) -> dict[str, Any]:
         "to": made.to,
         "expiresAt": dump(made.expires_at),
         "closedAt": dump(offer.closed_at),
+        "answeredBy": dump(offer.answered_by),
     }
     if role in STAFF:
         view |= {"name": made.name, "cause": made.cause.value, "reason": dump(made.reason)}
+        view |= {"delivered": offer.devices, "deliveredAt": dump(offer.delivered_at)}
     return view
 
 

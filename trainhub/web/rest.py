@@ -12,9 +12,9 @@ from trainhub.documents import stamp
 from trainhub.domain import commands as c
 from trainhub.domain.codec import clean_text, read_date, read_moment
 from trainhub.domain.errors import BadMessage, Forbidden, HubError, UnknownPassenger
-from trainhub.domain.model import STAFF, Role, RunKey, normal_train_no, run_key
+from trainhub.domain.model import Role, RunKey, normal_train_no, run_key
 from trainhub.domain.report import captaincy_report, report_csv
-from trainhub.domain.run_state import Offer, RunState
+from trainhub.domain.run_state import RunState
 from trainhub.domain.views import (
     berth_plan,
     offer_view,
@@ -194,13 +194,9 @@ class OffersHandler(Api):
         role, user = astuple(self.identity.standing(state.run))
         wanted = self.get_query_argument("state", None)
         offers = visible_offers(state, role, user)
-        views = [{**offer_view(each, role), **self._delivered(each, role)} for each in offers]
+        views = [offer_view(each, role) for each in offers]
         await self.hub.read(lambda: None)
         self.answer([each for each in views if wanted in (None, each["state"])])
-
-    def _delivered(self, offer: Offer, role: Role | None) -> dict[str, int]:
-        """For the staff: on how many of the passenger's devices an open offer has arrived."""
-        return {"delivered": self.hub.deliveries.count(offer.id)} if role in STAFF else {}
 
 
 class CoachHandler(Api):
