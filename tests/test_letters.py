@@ -66,7 +66,7 @@ def test_the_same_record_makes_the_same_jobs():
     assert again == first
     assert len({each.id for each in first}) == len(first) == 6
     assert first[1].id == "12345_2026-11-23_3-IR_1-push"
-    assert re.fullmatch("12345_2026-11-23_3-[0-9a-f]{32}-email", first[0].id)
+    assert re.fullmatch("12345_2026-11-23_3-[0-9a-f]{16}-email", first[0].id)
     assert first[0].position == 103
 
 

@@ -28,7 +28,8 @@ def run_on(day, status, *booked, over=()):
         for each in people
         if each["irctcId"] in over
     ]
-    commands += [c.StartJourney(**train)] * (status in ("RUNNING", "COMPLETED"))
+    commands += [c.StartJourney(**train)] * (status in ("RUNNING", "COMPLETED", "LATE"))
+    commands += [c.SetDelay(**train, delay_minutes=24 * 60)] * (status == "LATE")
     commands += [c.CancelTrain(**train)] * (status == "CANCELLED")
     now = datetime.fromisoformat(f"{day}T09:10:00+05:30")
     for command in commands:
@@ -36,7 +37,7 @@ def run_on(day, status, *booked, over=()):
     for here, there in zip("ABCD", "BCDE", strict=True) if status == "COMPLETED" else ():
         state.carry_out(c.Depart(**train, station_code=here * 3), now)
         state.carry_out(c.Arrive(**train, station_code=there * 3), now)
-    assert state.status == status
+    assert state.status == ("RUNNING" if status == "LATE" else status)
     return state
 
 
@@ -177,6 +178,26 @@ TABLE = {
         [(TODAY, "RUNNING"), (TOMORROW, "RUNNING"), (LATER, "SCHEDULED")],
         ANONYMOUS,
         (AMBIGUOUS, TODAY, TOMORROW),
+    ),
+    "yesterday's runs a day late, today's is due": (
+        [(YESTERDAY, "LATE"), (TODAY, "SCHEDULED"), (TOMORROW, "SCHEDULED")],
+        tte(),
+        (AMBIGUOUS, YESTERDAY, TODAY),
+    ),
+    "yesterday's runs a day late, and today's too": (
+        [(YESTERDAY, "LATE"), (TODAY, "RUNNING"), (TOMORROW, "SCHEDULED")],
+        tte(),
+        (AMBIGUOUS, YESTERDAY, TODAY),
+    ),
+    "yesterday's runs a day late, the next is ahead": (
+        [(YESTERDAY, "LATE"), (TOMORROW, "SCHEDULED")],
+        tte(),
+        YESTERDAY,
+    ),
+    "one runs a day late, one never started": (
+        [("2026-11-22", "LATE"), ("2026-11-21", "SCHEDULED")],
+        tte(),
+        (AMBIGUOUS, "2026-11-21", "2026-11-22"),
     ),
     "two that are ahead": (
         [(TODAY, "COMPLETED"), (TOMORROW, "SCHEDULED"), (LATER, "SCHEDULED")],

@@ -61,7 +61,7 @@ def _id(recipient: str) -> str:
     """Return the recipient as part of a job's id, which becomes a file's name and a header."""
     if _PLAIN_ID.fullmatch(recipient):
         return recipient
-    return hashlib.sha256(recipient.encode()).hexdigest()[:32]
+    return hashlib.sha256(recipient.encode()).hexdigest()[:16]
 
 
 # --- the words ----------------------------------------------------------------------------------

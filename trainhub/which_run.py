@@ -10,7 +10,7 @@ from datetime import datetime
 from trainhub.domain.bookings import travels
 from trainhub.domain.errors import AmbiguousRun, UnknownTrain
 from trainhub.domain.model import Role, RunKey
-from trainhub.domain.service import service
+from trainhub.domain.service import ALIKE, service
 from trainhub.domain.train import TrainState
 from trainhub.identity import ALL_TRAINS, Identity, Standing
 
@@ -32,7 +32,8 @@ def run_meant(
     for sign in _SIGNS:
         found = [state for state in found if sign(state, identity)] or found
     likeliest = min(service(state, now) for state in found)
-    found = [state for state in found if service(state, now) is likeliest]
+    alike = (likeliest, ALIKE.get(likeliest))
+    found = [state for state in found if service(state, now) in alike]
     if len(found) > 1:
         raise AmbiguousRun(
             f"{len(found)} runs of {train_no} may be meant: name one by its startDate",
