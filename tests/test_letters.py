@@ -3,11 +3,14 @@
 import re
 from dataclasses import fields, replace
 from datetime import datetime, timedelta
+from email import message_from_bytes
+from email.policy import SMTP
 
 import pytest
 from fakes import Postbox
+from load import asker, wait_for
 from marked import marked, marked_rac, marked_wl, words_in, words_of
-from railway import MORNING, PEOPLE, RUN, TRAIN, Driver, person, rac
+from railway import MORNING, PEOPLE, RUN, TRAIN, Driver, chart, person, rac
 from voyage import to_its_end, voyages
 
 from trainhub.domain import commands as c
@@ -269,6 +272,29 @@ async def test_what_is_sent_of_a_whole_day_names_its_own_booking_only():
             assert job.to == next(each["irctcId"] for each in people if each["pnr"] == pnr)
 
 
+@pytest.mark.parametrize("who", [1, 2])
+def test_over_a_real_hub_a_party_s_mail_goes_to_its_own_address(
+    start_hub, mongodb_uri, database_name, who
+):
+    """An agent's two parties, as processes and files: one is NT, then the train is cancelled."""
+    hub = start_hub("--mongodb-uri", mongodb_uri, "--database", database_name)
+    ask, outbox = asker(hub), hub.folder / "outbox"
+    people = [person(each, irctcId="AGENT7") for each in (1, 2)]
+    ask("/api/trains", chart(*people))
+    ask("/api/trains/12345/start", {})
+    ask(f"/api/trains/12345/passengers/451234560{who}/1/no-show", {})
+    wait_for(lambda: len(list(outbox.glob("*.eml"))) == 1)
+    ask("/api/trains/12345/cancel", {})
+    wait_for(lambda: len(list(outbox.glob("*.eml"))) == 2)
+    mails = [message_from_bytes(path.read_bytes(), policy=SMTP) for path in outbox.glob("*.eml")]
+    to = {mail["To"]: mail.get_content() for mail in mails}
+    assert to.keys() == {"person1@example.org", "person2@example.org"}
+    told, other = to[f"person{who}@example.org"], to[f"person{3 - who}@example.org"]
+    assert f"Person {who} (berth S1-{who})" in told
+    assert "is cancelled" in other
+    assert "Person" not in other
+
+
 # --- what the words promise -----------------------------------------------------------------
 
 
@@ -303,12 +329,13 @@ def test_a_no_show_s_letter_says_what_can_still_be_done():
 
 @pytest.mark.parametrize("seconds", [0, 17])
 def test_until_the_time_in_a_no_show_s_letter_the_mark_can_be_taken_back(seconds):
-    """At that time it still can, a minute later it cannot: to the second by the rules."""
+    """At that time, which is in whole minutes, it still can; a minute later it cannot."""
     driver = Driver(person(1))
     driver.start()
     driver.now += timedelta(seconds=seconds)
     driver.no_show(1)
     latest = moment_in(sent(driver)[0].body)
+    assert latest.second == 0
     driver.now = latest
     driver.undo(1)
     driver.no_show(1)

@@ -68,7 +68,7 @@ def _id(recipient: str) -> str:
 
 
 def _no_show(state: TrainState, event: e.NoShow) -> tuple[str, str]:
-    latest = _moment(event.at + UNDO_WINDOW, state.zone)
+    latest = _moment((event.at + UNDO_WINDOW).replace(second=0), state.zone)
     free, unless = "", ""
     if event.coach is not None:
         free = "The berth may be given to another passenger at any time from now on. "
