@@ -156,7 +156,7 @@ async def test_what_was_never_sent_is_not_delivered(make_hub):
 
 @pytest.mark.gen_test
 async def test_a_full_log_takes_no_acknowledgement(make_hub):
-    """It is no command that anybody waits for: later, when there is room, the device may repeat."""
+    """No caller waits for it. When there is room again, the device may repeat it."""
     hub, state, offer = await hub_with_an_offer(make_hub)
     ear, limit = Ear(), hub.log.limit
     hub.log.limit = 0

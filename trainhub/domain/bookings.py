@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from trainhub.domain.model import PersonKey, PersonState
 from trainhub.domain.run_state import Passenger, RunState
 
-# Whoever a run takes along now, or will: an NT can still be taken back.
+# States of a journey that is still to be made or under way: an NT can be taken back.
 _TRAVELLING = frozenset({PersonState.DUE, PersonState.ABOARD, PersonState.NT})
 
 
