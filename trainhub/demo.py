@@ -6,9 +6,10 @@ timetable, goes on with a seeded delay and seeded no-shows, and starts anew when
 
 import asyncio
 import logging
+import time
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -16,9 +17,9 @@ from zoneinfo import ZoneInfo
 
 from trainhub.client import HubError, connect
 from trainhub.domain import commands as c
-from trainhub.domain.chart import stop_times
 from trainhub.domain.errors import Conflict, OfferClosed, Unavailable
 from trainhub.domain.model import PersonState, Role, RunStatus, run_key
+from trainhub.domain.schedule import since_midnight
 from trainhub.domain.train import TrainState
 from trainhub.hub import Hub
 from trainhub.identity import ALL_TRAINS, Identity, Tokens
@@ -43,11 +44,12 @@ class Clock:
 
     def __init__(self, start: datetime, speed: float) -> None:
         self._start = start
-        self._zero = datetime.now(UTC)
+        self._zero = time.monotonic()
         self.speed = speed
 
     def __call__(self) -> datetime:
-        return self._start.astimezone(ZONE) + (datetime.now(UTC) - self._zero) * self.speed
+        gone = timedelta(seconds=(time.monotonic() - self._zero) * self.speed)
+        return self._start.astimezone(ZONE) + gone
 
 
 class Demo:
@@ -103,9 +105,9 @@ class Demo:
         """The start date of the run that should be under way now, or else of the next one."""
         now = self._clock().astimezone(ZONE)
         last = train["stations"][-1]
-        lasts, _ = stop_times(last["arrival"], None, last["day"])
+        lasts = since_midnight(last["arrival"], last["day"])
         day = now.date() - timedelta(days=last["day"])
-        while datetime.combine(day, datetime.min.time(), ZONE) + (lasts or timedelta()) <= now:
+        while datetime.combine(day, datetime.min.time(), ZONE) + lasts <= now:
             day += timedelta(days=1)
         return day
 

@@ -4,7 +4,7 @@ import contextlib
 import csv
 import io
 from collections import Counter
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from railway import PEOPLE, RUN, STATIONS, chart, largest_chart, person, rac, station
 
-from trainhub.domain.chart import MOST_PASSENGERS, read_chart, stop_times
+from trainhub.domain.chart import MOST_PASSENGERS, read_chart
 from trainhub.domain.commands import RegisterTrain, Rejected
 from trainhub.domain.errors import BadMessage
 from trainhub.domain.model import Boarding, Policy
@@ -479,26 +479,6 @@ def test_a_coach_may_name_its_type(kind, berths):
 
 
 # --- times -------------------------------------------------------------------------------------
-
-
-def hours(day, hour, minute=0):
-    return timedelta(days=day - 1, hours=hour, minutes=minute)
-
-
-@pytest.mark.parametrize(
-    ("arrival", "departure", "day", "times"),
-    [
-        ("09:00", "09:10", 1, (hours(1, 9), hours(1, 9, 10))),
-        ("23:55", "00:05", 1, (hours(1, 23, 55), hours(2, 0, 5))),
-        ("23:55", "00:05", 3, (hours(3, 23, 55), hours(4, 0, 5))),
-        ("00:00", "00:00", 2, (hours(2, 0), hours(2, 0))),
-        (None, "23:59", 1, (None, hours(1, 23, 59))),
-        ("00:10", None, 2, (hours(2, 0, 10), None)),
-    ],
-)
-def test_a_halt_over_midnight_departs_on_the_next_day(arrival, departure, day, times):
-    """`day` is the day of the arrival."""
-    assert stop_times(arrival, departure, day) == times
 
 
 def test_a_run_over_midnight_keeps_its_order():

@@ -9,7 +9,6 @@ import dataclasses
 import io
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -18,6 +17,7 @@ from trainhub.domain.codec import camel, load
 from trainhub.domain.commands import Rejected
 from trainhub.domain.errors import BadMessage
 from trainhub.domain.model import Booking, BookingStatus, Chart, berth_key, normal_train_no
+from trainhub.domain.schedule import due_times
 
 TRAIN_NO = re.compile(r"[0-9A-Z]{1,10}")
 PNR = re.compile(r"[0-9]{10,12}")
@@ -153,7 +153,7 @@ def _check_stations(chart: Chart) -> None:
         raise BadMessage(f"stations is a list of 2 to {MOST_STATIONS}, in running order")
     if len({station.code for station in stations}) < len(stations):
         raise BadMessage("a station code is there twice: each stop has its own")
-    clock, distance = timedelta(0), 0
+    distance = 0
     for place, station in enumerate(stations):
         path = f"stations[{place}]"
         if station.arrival is None and place > 0:
@@ -165,44 +165,13 @@ def _check_stations(chart: Chart) -> None:
                 continue
             if not TIME.fullmatch(time):
                 raise BadMessage(f"{path}.{name} is a time like 15:50")
-        clock = _check_order(station.arrival, station.departure, station.day, clock, path)
+        if not 1 <= station.day <= 10:
+            raise BadMessage(f"{path}.day is 1 on the day the train starts, and at most 10")
         if station.distance_km < distance:
             raise BadMessage(f"{path}.distanceKm is less than at the station before")
         distance = station.distance_km
-
-
-def _check_order(
-    arrival: str | None, departure: str | None, day: int, clock: timedelta, path: str
-) -> timedelta:
-    """The stop's last time since midnight of day 1; times that run backwards are an error."""
-    if not 1 <= day <= 10:
-        raise BadMessage(f"{path}.day is 1 on the day the train starts, and at most 10")
-    for after in stop_times(arrival, departure, day):
-        if after is None:
-            continue
-        if after < clock:
-            raise BadMessage(f"{path}: a time is before that of the stop before it: mind the day")
-        clock = after
-    return clock
-
-
-def stop_times(
-    arrival: str | None, departure: str | None, day: int
-) -> tuple[timedelta | None, timedelta | None]:
-    """Arrival and departure since midnight of the run's day 1.
-
-    `day` is the day of the arrival; a halt over midnight departs on the next one.
-    """
-    came, goes = _since_midnight(arrival, day), _since_midnight(departure, day)
-    if came is not None and goes is not None and goes < came:
-        goes += timedelta(days=1)
-    return came, goes
-
-
-def _since_midnight(time: str | None, day: int) -> timedelta | None:
-    if time is None:
-        return None
-    return timedelta(days=day - 1, hours=int(time[:2]), minutes=int(time[3:]))
+    for _ in due_times(chart.start_date, stations, ZoneInfo(chart.timezone), strict=True):
+        pass  # raises if a time cannot be meant
 
 
 def _check_passengers(

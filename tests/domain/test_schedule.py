@@ -1,0 +1,153 @@
+"""trainhub/domain/schedule.py: printed times as moments, also on nights when clocks change."""
+
+from datetime import date, datetime, timedelta
+from itertools import pairwise
+from zoneinfo import ZoneInfo, available_timezones
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trainhub.domain.errors import BadMessage
+from trainhub.domain.model import Station
+from trainhub.domain.schedule import due_times, since_midnight
+
+BERLIN = ZoneInfo("Europe/Berlin")
+KOLKATA = ZoneInfo("Asia/Kolkata")
+AUTUMN, SPRING = date(2026, 10, 24), date(2027, 3, 27)  # the evening before the clocks change
+
+
+def stations(*stops):
+    """Stations of (arrival, departure, day)."""
+    return [
+        Station(code=f"A{place}", name="x", arrival=came, departure=goes, day=day)
+        for place, (came, goes, day) in enumerate(stops)
+    ]
+
+
+def due(start, zone, *stops, strict=True):
+    """The moments of all times in running order."""
+    pairs = due_times(start, stations(*stops), zone, strict=strict)
+    return [moment for pair in pairs for moment in pair if moment is not None]
+
+
+def shown(moments):
+    return [moment.isoformat(timespec="minutes")[8:] for moment in moments]
+
+
+@pytest.mark.parametrize(
+    ("arrival", "departure", "day", "times"),
+    [
+        ("09:00", "09:10", 1, ["23T09:00+05:30", "23T09:10+05:30"]),
+        ("23:55", "00:05", 1, ["23T23:55+05:30", "24T00:05+05:30"]),
+        ("23:55", "00:05", 3, ["25T23:55+05:30", "26T00:05+05:30"]),
+        ("00:00", "00:00", 2, ["24T00:00+05:30", "24T00:00+05:30"]),
+        (None, "23:59", 1, ["23T23:59+05:30"]),
+        ("00:10", None, 2, ["24T00:10+05:30"]),
+    ],
+)
+def test_a_halt_over_midnight_departs_on_the_next_day(arrival, departure, day, times):
+    """`day` is the day of the arrival."""
+    assert shown(due(date(2026, 11, 23), KOLKATA, (arrival, departure, day))) == times
+
+
+def test_a_time_counts_from_the_midnight_before_day_1():
+    """Day 1 is the day on which the train starts."""
+    assert since_midnight("09:05", 1) == timedelta(hours=9, minutes=5)
+    assert since_midnight("00:10", 3) == timedelta(days=2, minutes=10)
+
+
+def test_leap_day_is_a_day():
+    """Four days over 29 February are in order, each an honest 24 hours."""
+    moments = due(
+        *(date(2028, 2, 28), KOLKATA),
+        *((None, "23:30", 1), ("01:00", "01:10", 2), ("01:00", "01:10", 3), ("09:00", None, 4)),
+    )
+    assert [each[:2] for each in shown(moments)] == ["28", "29", "29", "01", "01", "02"]
+    hours = [(after - before) / timedelta(hours=1) for before, after in pairwise(moments)]
+    assert hours == pytest.approx([1.5, 1 / 6, 23 + 5 / 6, 1 / 6, 31 + 5 / 6])
+
+
+def test_times_of_the_hour_that_comes_twice_are_in_order():
+    """The first time round, unless that is before the stop before it: then the second."""
+    assert shown(
+        due(AUTUMN, BERLIN, (None, "23:30", 1), ("02:20", "02:55", 2), ("02:10", "02:40", 2))
+    ) == ["24T23:30+02:00", "25T02:20+02:00", "25T02:55+02:00", "25T02:10+01:00", "25T02:40+01:00"]
+
+
+def test_a_halt_over_the_change_departs_an_hour_back():
+    """Arrival 02:50, departure 02:10: twenty minutes, and no halt of 23 hours."""
+    moments = due(AUTUMN, BERLIN, (None, "23:30", 1), ("02:50", "02:10", 2), ("05:00", None, 2))
+    assert shown(moments)[1:3] == ["25T02:50+02:00", "25T02:10+01:00"]
+    assert moments[2] - moments[1] == timedelta(minutes=20)
+
+
+@pytest.mark.parametrize(
+    ("zone", "start", "stops", "said"),
+    [
+        (
+            *("Europe/Berlin", SPRING),
+            [(None, "23:30", 1), ("01:40", "02:30", 2), ("03:40", None, 2)],
+            r"stations\[1\].departure: the clocks of Europe/Berlin are set forward over 02:30 on "
+            "2027-03-28: give the time that they show then, 03:30",
+        ),
+        (
+            *("Europe/Berlin", SPRING),
+            [(None, "23:30", 1), ("02:20", "03:20", 2), ("03:40", None, 2)],
+            r"stations\[1\].arrival: .* over 02:20",
+        ),
+        (
+            *("Pacific/Apia", date(2011, 12, 29)),  # a day that was left out
+            [(None, "23:30", 1), ("12:00", None, 2)],
+            r"stations\[1\].arrival: .* set forward over 12:00 on 2011-12-30",
+        ),
+        (
+            *("Europe/Berlin", AUTUMN),  # both times round are over
+            [(None, "02:50", 2), ("02:40", "02:45", 2), ("02:30", None, 2)],
+            r"stations\[2\]: a time is before that of the stop before it",
+        ),
+        (
+            *("Asia/Kolkata", AUTUMN),
+            [(None, "10:00", 1), ("09:00", None, 1)],
+            r"stations\[1\]: a time is before that of the stop before it: mind the day",
+        ),
+    ],
+)
+def test_a_time_that_cannot_be_meant_is_refused(zone, start, stops, said):
+    """A time that the clocks leave out, or that lies before the previous one, whichever way."""
+    with pytest.raises(BadMessage, match=said):
+        due(start, ZoneInfo(zone), *stops)
+
+
+def test_a_chart_of_an_older_hub_can_still_be_read():
+    """Without `strict` nothing is refused, and a time that was left out is the moment it names."""
+    assert shown(due(SPRING, BERLIN, (None, "01:50", 2), ("02:30", None, 2), strict=False)) == [
+        "28T01:50+01:00",
+        "28T03:30+02:00",
+    ]
+
+
+ZONES = sorted(available_timezones() - {"Factory", "localtime", "posixrules"})
+
+
+@given(
+    zone=st.sampled_from(ZONES),
+    start=st.dates(date(1971, 1, 1), date(2040, 12, 31)),
+    minutes=st.lists(st.integers(0, 400), min_size=2, max_size=12),
+)
+def test_what_is_accepted_is_in_order(zone, start, minutes):
+    """In every zone, on every day: accepted times never run backwards, and are as printed."""
+    stops, clock = [], timedelta(hours=20)
+    for wait in minutes:
+        clock += timedelta(minutes=wait)
+        if clock >= timedelta(days=10):
+            break
+        when = datetime.combine(date(2000, 1, 1), datetime.min.time()) + clock
+        stops.append((f"{when:%H:%M}", f"{when:%H:%M}", clock.days + 1))
+    try:
+        moments = due(start, ZoneInfo(zone), *stops)
+    except BadMessage:
+        return
+    assert all(before <= after for before, after in pairwise(moments))
+    printed = [text for stop in stops for text in stop[:2]]
+    assert [f"{moment:%H:%M}" for moment in moments] == printed
