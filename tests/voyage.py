@@ -22,6 +22,7 @@ def to_its_end() -> Driver:
     third = {"pnr": "4512345603", "index": 1}
     driver.give(c.ChangeBoarding(**TRAIN, **third, station_code="CCC"))
     driver.give(c.CancelJourney(**TRAIN, **third))
+    driver.give(c.CorrectClock(**TRAIN, by_seconds=3600))
     driver.give(c.SetDelay(**TRAIN, delay_minutes=5, reason="fog"))
     driver.give(c.SetPlatform(**TRAIN, station_code="EEE", platform="9"))
     driver.give(c.SkipStation(**TRAIN, station_code="DDD"))

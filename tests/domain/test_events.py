@@ -58,6 +58,7 @@ MADE = {
         at=MORNING, offer_id="12345.2026-11-23.7", **WHOSE, outcome="DENIED"
     ),
     "CO_PASSENGER_CHANGED": e.CoPassengerChanged(at=MORNING, **WHOSE, coach="S1", berth=7),
+    "CLOCK_CORRECTED": e.ClockCorrected(at=MORNING, by_seconds=3600, moved=("12345.2026-11-23.7",)),
     "ANNOUNCEMENT": e.Announcement(
         at=MORNING, text="Tea is served", level=Level.INFO, audience_=c.To.EVERYONE
     ),
@@ -96,6 +97,7 @@ WHO = {
     "UPGRADE_CONFIRMED": OWN,
     "UPGRADE_CLOSED": OWN,
     "CO_PASSENGER_CHANGED": {SELF},
+    "CLOCK_CORRECTED": ALL,
     "ANNOUNCEMENT": ALL,
 }
 
@@ -124,6 +126,7 @@ READ = {
     "UPGRADE_CONFIRMED": f"{PERSON_FIELDS} offerId status number oldCoach oldBerth cause",
     "UPGRADE_CLOSED": "offerId pnr index outcome",
     "CO_PASSENGER_CHANGED": "pnr index coach berth",
+    "CLOCK_CORRECTED": "bySeconds",
     "ANNOUNCEMENT": "text level",
 }
 
@@ -222,7 +225,8 @@ def test_an_event_names_the_people_it_changes():
 def test_an_event_names_the_offers_it_changes():
     """`offers` is which offers the write buffer writes again."""
     changed = {name: list(MADE[name].offers) for name in WHO if list(MADE[name].offers)}
-    names = ("UPGRADE_PENDING", "UPGRADE_DELIVERED", "UPGRADE_CONFIRMED", "UPGRADE_CLOSED")
+    made = ("UPGRADE_PENDING", "UPGRADE_DELIVERED", "UPGRADE_CONFIRMED", "UPGRADE_CLOSED")
+    names = (*made, "CLOCK_CORRECTED")
     assert changed == {name: ["12345.2026-11-23.7"] for name in names}
     assert not list(dataclasses.replace(MADE["UPGRADE_CONFIRMED"], offer_id=None).offers)
 

@@ -126,6 +126,8 @@ FAILURES = [
     (standing, an(c.Announce, text="x", user="IR_1"), "BAD_MESSAGE"),
     (standing, an(c.Depart, station_code="AAA", at=MORNING + timedelta(days=1)), "BAD_MESSAGE"),
     (left("AAA"), an(c.Arrive, station_code="BBB", at=MORNING - timedelta(days=1)), "CONFLICT"),
+    (standing, an(c.Depart, station_code="AAA", at=MORNING - timedelta(days=1)), "BAD_MESSAGE"),
+    (after(standing, wait=timedelta(days=400)), an(c.Depart, station_code="AAA"), "CONFLICT"),
     # marks
     (scheduled, on(1, c.MarkBoarded), "CONFLICT"),
     (scheduled, on(1, c.MarkNoShow), "CONFLICT"),

@@ -232,6 +232,101 @@ def test_a_report_from_long_before_the_run_does_no_harm(first):
     assert recovered(run).seq == run.state.seq
 
 
+@pytest.mark.parametrize("reported", [None, at(10, 3)])
+def test_a_last_report_by_a_clock_that_was_ahead_is_no_bound(reported):
+    """The hub's clock was an hour ahead and is right again: so are the reports from then on."""
+    run = Driver()
+    run.start()
+    run.now = at(11, 5)
+    run.depart("AAA")
+    run.now = at(10, 4)
+    event = run.give(c.Arrive(**TRAIN, station_code="BBB", at=reported))[0]
+    assert event.actual == (reported or run.now)
+    assert event.delay_minutes == (3 if reported else 4)
+
+
+@pytest.mark.parametrize(
+    ("when", "said"),
+    [
+        ("1971-01-01T00:00:00+05:30", r"\d+ minutes early"),
+        ("0001-01-02T00:00:00+05:30", r"\d+ minutes early"),
+        ("2026-11-23T07:09:00+05:30", "121 minutes early"),
+        ("2026-11-25T09:11:00+05:30", "2881 minutes late"),
+    ],
+)
+def test_a_report_has_a_plausible_delay(when, said):
+    """`at` is from two hours early to two days late; the error says from when to when."""
+    allowed = "so at is from 2026-11-23T07:10:00[+]05:30 to 2026-11-25T09:10:00[+]05:30"
+    run = Driver()
+    run.start()
+    run.now = at(9) + timedelta(days=30)
+    with pytest.raises(BadMessage, match=f"^at would be {said}: .*{allowed}$"):
+        run.give(c.Depart(**TRAIN, station_code="AAA", at=datetime.fromisoformat(when)))
+    run.give(c.Depart(**TRAIN, station_code="AAA", at=at(7, 10)))
+    with pytest.raises(BadMessage, match="2881 minutes late"):
+        run.give(c.Arrive(**TRAIN, station_code="BBB", at=at(10, 1) + timedelta(days=2)))
+    run.give(c.Arrive(**TRAIN, station_code="BBB", at=at(10) + timedelta(days=2)))
+    assert run.state.delay_minutes == 2880
+
+
+@pytest.mark.parametrize("days", [-400, 400, 9000])
+def test_a_clock_a_year_away_from_the_chart_reports_nothing(days):
+    """Without `at` a report takes the hub's time: if that is absurd, it is not told as a delay."""
+    run = Driver()
+    run.start()
+    run.now += timedelta(days=days)
+    with pytest.raises(Conflict, match="check the hub's clock and the chart's startDate"):
+        run.depart("AAA")
+
+
+def test_a_train_days_late_may_be_reported_without_a_time():
+    """Nobody can choose that time, so the delay is believed."""
+    run = Driver()
+    run.start()
+    run.now = at(9, 10) + timedelta(days=4)
+    (event,) = run.depart("AAA")
+    assert event.delay_minutes == 4 * 24 * 60
+
+
+# --- the hub's clock is set ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("by", [3600, -3600, 800_000_000, -800_000_000])
+def test_what_counts_down_keeps_its_time_when_the_clock_is_set(by):
+    """An offer stays open for as long as it had left, and so does a no-show's undo."""
+    run = Driver(person(1), rac(11, 1))
+    run.start()
+    run.board(11)
+    run.no_show(1)
+    (offer,) = run.state.open_by_berth.values()
+    run.now += 2 * MINUTE
+    run.now += timedelta(seconds=by)
+    (event,) = run.give(c.CorrectClock(**TRAIN, by_seconds=by))
+    assert (event.at, event.moved, event.told) == (run.now, (offer.id,), {"bySeconds": by})
+    assert offer.made.expires_at == run.now + 3 * MINUTE
+    run.now += 3 * MINUTE - SECOND
+    assert run.give(c.ExpireOffers(**TRAIN)) == []
+    run.now += SECOND
+    assert types(run.give(c.ExpireOffers(**TRAIN))) == ["UPGRADE_CLOSED"]
+    run.now += 25 * MINUTE
+    again = recovered(run)
+    run.undo(1)
+    for state in (run.state, again):
+        state.passenger(pnr(1), 1).marked_nt_at = run.now - timedelta(minutes=30, seconds=1)
+    with pytest.raises(Conflict, match="30 minutes"):
+        again.carry_out(c.UndoNoShow(**TRAIN, pnr=pnr(1), index=1), run.now)
+
+
+def test_a_run_that_has_ended_is_not_older_for_that_the_clock_was_set():
+    """How long ago it ended is what decides when the hub lets go of it."""
+    run = Driver()
+    run.start()
+    run.give(c.CancelTrain(**TRAIN))
+    run.now += timedelta(hours=8)
+    run.give(c.CorrectClock(**TRAIN, by_seconds=8 * 3600))
+    assert run.state.ended_at == run.now
+
+
 def test_a_platform_is_the_one_reported_or_else_the_one_planned():
     """A report may name the platform; it stays known for that stop."""
     run = departed()

@@ -32,8 +32,9 @@ def test_deciding_changes_nothing():
 
 
 def test_every_command_of_a_run_has_its_rule():
-    """The table of commands: each but BATCH, which is many, and the hub's own to expire offers."""
-    assert set(_DECIDE) == {*c.COMMANDS.values(), c.ExpireOffers, c.AcknowledgeOffer} - {c.Batch}
+    """The table of commands: each but BATCH, which is many, and the hub's own three."""
+    own = {c.ExpireOffers, c.AcknowledgeOffer, c.CorrectClock}
+    assert set(_DECIDE) == {*c.COMMANDS.values(), *own} - {c.Batch}
 
 
 def test_what_follows_is_carried_out_with_the_command():

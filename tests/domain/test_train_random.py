@@ -188,6 +188,10 @@ class Notebook:
             self.skipped.add(event.station.index)
         elif name == "UPGRADE_PENDING":
             self.open[event.offer_id] = event
+        elif name == "CLOCK_CORRECTED":
+            by = timedelta(seconds=event.by_seconds)
+            for key, made in self.open.items():
+                self.open[key] = dataclasses.replace(made, expires_at=made.expires_at + by)
         elif name == "UPGRADE_CLOSED":
             made = self.open.pop(event.offer_id)
             berth, person = f"{made.coach}-{made.berth}", f"{made.pnr}/{made.index}"
@@ -616,6 +620,16 @@ class Journeys(RuleBasedStateMachine):
             assert self.ask(c.ExpireOffers) is None
             assert all(made.expires_at > self.now for made in self.notes.open.values())
 
+    @rule(seconds=st.sampled_from([-86_400, -3600, -90, 90, 3600, 86_400]))
+    def set_the_clock(self, seconds):
+        """The hub's clock is set: no offer is over for that, and none is open for longer."""
+        left = {key: made.expires_at - self.now for key, made in self.notes.open.items()}
+        self.now += timedelta(seconds=seconds)
+        assert self.ask(c.CorrectClock, by_seconds=seconds) is None
+        assert {
+            o.id: o.made.expires_at - self.now for o in self.state.open_by_berth.values()
+        } == left
+
     @rule(
         pick=st.integers(0, 40),
         answer=st.sampled_from(list(ANSWERS)),
@@ -853,7 +867,7 @@ class TestJourneys(Journeys.TestCase):
         assert SEEN["restarts"] >= EXAMPLES
         assert SEEN["restarts after a denial"]
         # Nearly every command and event came up, or the rest says little. Chance may miss a few.
-        commands = {*c.COMMANDS.values(), c.ExpireOffers} - {c.Batch}
+        commands = {*c.COMMANDS.values(), c.ExpireOffers, c.CorrectClock} - {c.Batch}
         names = [*(f"{command.__name__}: done" for command in commands), *e.EVENTS]
         missed = [name for name in names if not SEEN[name]]
         assert len(missed) <= 4, missed

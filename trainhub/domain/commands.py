@@ -163,6 +163,13 @@ class AcknowledgeOffer(OfferCommand):
     """Notes that an offer has arrived on a device; the hub gives it when an app says so (ACK)."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class CorrectClock(Command):
+    """Tell the run that the hub's clock was set; only the hub itself gives this command."""
+
+    by_seconds: int
+
+
 class To(StrEnum):
     """Whom an announcement is for."""
 

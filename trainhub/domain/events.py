@@ -402,6 +402,24 @@ class CoPassengerChanged(UserEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ClockCorrected(Event):
+    """The hub's clock was set forward, or back if `by_seconds` is negative.
+
+    What was counting down keeps the time that it had left: `moved` are the ids of the offers whose
+    `expiresAt` changes with it. Events before this one carry times of the clock as it was.
+    """
+
+    by_seconds: int
+    moved: tuple[str, ...]
+
+    untold = frozenset({"at", "moved"})
+
+    @property
+    def offers(self) -> tuple[str, ...]:
+        return self.moved
+
+
+@dataclass(frozen=True, kw_only=True)
 class Announcement(Event):
     text: str
     level: Level
@@ -440,6 +458,7 @@ EVENTS: dict[str, type[Event]] = {
     "UPGRADE_CONFIRMED": UpgradeConfirmed,
     "UPGRADE_CLOSED": UpgradeClosed,
     "CO_PASSENGER_CHANGED": CoPassengerChanged,
+    "CLOCK_CORRECTED": ClockCorrected,
     "ANNOUNCEMENT": Announcement,
 }
 TYPES: dict[type[Event], str] = {cls: name for name, cls in EVENTS.items()}

@@ -11,12 +11,16 @@ from trainhub.domain import events as e
 from trainhub.domain.errors import BadMessage, Conflict, UnknownPassenger
 from trainhub.domain.marks import check_live, check_running, person_event, vacated
 from trainhub.domain.model import Boarding, PersonState, RunStatus
-from trainhub.domain.run_state import Passenger, RunState, Stop, local
+from trainhub.domain.run_state import Passenger, RunState, Stop
+from trainhub.domain.schedule import local
 
 # A station's clock may run ahead of the hub's by this much before its times are refused.
 CLOCK_SKEW = timedelta(minutes=1)
 # Minutes that a delay may be: from two hours early to two days late.
 DELAYS = range(-120, 2 * 24 * 60 + 1)
+# A report without a time takes the hub's own, which no caller can choose. Even a train that is days
+# late may be reported so. Beyond a year either the hub's clock or the chart's date is wrong.
+MOST_MINUTES_BY_CLOCK = 366 * 24 * 60
 
 Events = list[e.Event]
 
@@ -61,7 +65,7 @@ def arrive(state: RunState, command: c.Arrive, now: datetime) -> Events:
         code = coming.station.code
         raise Conflict(f"the next station is {code}, not {stop.station.code}", next=code)
     at = _moment(state, command.at, now)
-    delay = _delay(at, stop.scheduled_arrival)
+    delay = _delay(at, stop.scheduled_arrival, reported=command.at is not None)
     leaving = _leaving(state, stop.index)
     beyond = state.after(stop.index)
     events: Events = [
@@ -99,7 +103,7 @@ def depart(state: RunState, command: c.Depart, now: datetime) -> Events:
         code = here.station.code
         raise Conflict(f"the train stands at {code}, not {stop.station.code}", next=code)
     at = _moment(state, command.at, now)
-    delay = _delay(at, stop.scheduled_departure)
+    delay = _delay(at, stop.scheduled_departure, reported=command.at is not None)
     events: Events = [
         e.StationDeparture(
             at=now,
@@ -178,6 +182,12 @@ def set_platform(state: RunState, command: c.SetPlatform, now: datetime) -> Even
     ]
 
 
+def correct_clock(state: RunState, command: c.CorrectClock, now: datetime) -> Events:
+    """Note that the hub's clock was set, so that what is counting down keeps its time."""
+    moved = tuple(offer.id for offer in state.open_by_berth.values())
+    return [e.ClockCorrected(at=now, by_seconds=command.by_seconds, moved=moved)]
+
+
 def announce(state: RunState, command: c.Announce, now: datetime) -> Events:
     if (command.to is c.To.USER) != (command.user is not None):
         raise BadMessage("user goes with to: USER, and to: USER needs it")
@@ -200,6 +210,8 @@ def announce(state: RunState, command: c.Announce, now: datetime) -> Events:
 def _moment(state: RunState, at: datetime | None, now: datetime) -> datetime:
     """The time that a station reports, if it can be so; now if it reports none."""
     last = state.here.departed or state.here.arrived
+    if last is not None and last > now + CLOCK_SKEW:
+        last = None  # reported by a clock that was ahead and has been set back since: no bound
     if at is None:
         now = now.replace(microsecond=0)
         return now if last is None else max(now, last)
@@ -210,8 +222,22 @@ def _moment(state: RunState, at: datetime | None, now: datetime) -> datetime:
     return local(at, state.zone).replace(microsecond=0)
 
 
-def _delay(actual: datetime, scheduled: datetime | None) -> int:
-    return round((actual - _known(scheduled)).total_seconds() / 60)
+def _delay(actual: datetime, scheduled: datetime | None, *, reported: bool) -> int:
+    """Return the minutes of delay. Raises BadMessage if no train can have them."""
+    due = _known(scheduled)
+    minutes = round((actual - due).total_seconds() / 60)
+    if reported and minutes not in DELAYS:
+        first, last = (due + timedelta(minutes=each) for each in (DELAYS[0], DELAYS[-1]))
+        raise BadMessage(
+            f"at would be {abs(minutes)} minutes {'late' if minutes > 0 else 'early'}: the train "
+            f"is due at {due.isoformat()}, so at is from {first.isoformat()} to {last.isoformat()}"
+        )
+    if abs(minutes) > MOST_MINUTES_BY_CLOCK:
+        raise Conflict(
+            f"the hub's clock says {actual.isoformat()}, and the train is due at "
+            f"{due.isoformat()}: check the hub's clock and the chart's startDate"
+        )
+    return minutes
 
 
 def _known(moment: datetime | None) -> datetime:

@@ -5,14 +5,13 @@ a berth, a station, an offer. The rules stand in journey.py, marks.py and offers
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from trainhub.domain import events as e
 from trainhub.domain.berths import Occupancy, segments
-from trainhub.domain.chart import stop_times
 from trainhub.domain.errors import UnknownOffer, UnknownPassenger, UnknownStation
 from trainhub.domain.model import (
     BerthKey,
@@ -29,6 +28,7 @@ from trainhub.domain.model import (
     berth_key,
     person_key,
 )
+from trainhub.domain.schedule import due_times
 
 
 @dataclass(slots=True)
@@ -389,6 +389,16 @@ class RunState:
         del self.waiting[passenger.booking.class_][event.person]
         self.upgrades.append(event)
 
+    def _clock_corrected(self, event: e.ClockCorrected) -> None:
+        by = timedelta(seconds=event.by_seconds)
+        for offer in self.open_by_berth.values():
+            offer.made = replace(offer.made, expires_at=offer.made.expires_at + by)
+        for passenger in self.passengers.values():
+            if passenger.marked_nt_at is not None:
+                passenger.marked_nt_at += by
+        if self.ended_at is not None:
+            self.ended_at += by
+
     def _told_only(self, event: e.Event) -> None:
         """Some events tell, and change nothing beside the seq."""
 
@@ -403,16 +413,6 @@ class RunState:
             self.occupancy.release(passenger.berth_key, passenger.person, mask)
 
 
-def local(moment: datetime, zone: ZoneInfo) -> datetime:
-    """The moment with the zone's offset at that moment, fixed.
-
-    Two times of one zone are subtracted as the clock on the wall shows them, which is an hour off
-    when the clocks change in between; times with fixed offsets are not.
-    """
-    there = moment.astimezone(zone)
-    return there.replace(tzinfo=timezone(there.utcoffset() or timedelta()))
-
-
 def _turn(booking: Booking) -> tuple[bool, bool, int, PersonKey]:
     """RAC by number, 9 before 10 and missing last; then WL likewise."""
     on_wl = booking.status is BookingStatus.WL
@@ -420,19 +420,17 @@ def _turn(booking: Booking) -> tuple[bool, bool, int, PersonKey]:
 
 
 def _stops(chart: Chart, zone: ZoneInfo) -> list[Stop]:
-    midnight = datetime.combine(chart.start_date, datetime.min.time(), zone)
-    stops = []
-    for index, station in enumerate(chart.stations):
-        came, goes = stop_times(station.arrival, station.departure, station.day)
-        stops.append(
-            Stop(
-                station=station,
-                index=index,
-                scheduled_arrival=None if came is None else local(midnight + came, zone),
-                scheduled_departure=None if goes is None else local(midnight + goes, zone),
-                platform=station.platform,
-            )
+    times = due_times(chart.start_date, chart.stations, zone)
+    stops = [
+        Stop(
+            station=station,
+            index=index,
+            scheduled_arrival=came,
+            scheduled_departure=goes,
+            platform=station.platform,
         )
+        for index, (station, (came, goes)) in enumerate(zip(chart.stations, times, strict=True))
+    ]
     stops[0].scheduled_arrival = None
     stops[-1].scheduled_departure = None
     return stops
@@ -461,5 +459,6 @@ _EVOLVE: dict[type[e.Event], Callable[[RunState, Any], None]] = {
     e.UpgradeConfirmed: RunState._upgraded,
     e.UpgradeClosed: RunState._closed,
     e.CoPassengerChanged: RunState._told_only,
+    e.ClockCorrected: RunState._clock_corrected,
     e.Announcement: RunState._told_only,
 }

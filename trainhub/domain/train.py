@@ -12,7 +12,8 @@ from trainhub.domain import commands as c
 from trainhub.domain import events as e
 from trainhub.domain import journey, marks, offers
 from trainhub.domain.model import BerthKey, Role, RunKey
-from trainhub.domain.run_state import RunState, local
+from trainhub.domain.run_state import RunState
+from trainhub.domain.schedule import local
 
 
 class TrainState(RunState):
@@ -86,5 +87,6 @@ _DECIDE: dict[type[c.Command], Callable[[RunState, Any, datetime], list[e.Event]
     c.WithdrawOffer: offers.withdraw,
     c.ExpireOffers: offers.expire,
     c.AcknowledgeOffer: offers.acknowledge,
+    c.CorrectClock: journey.correct_clock,
     c.Announce: journey.announce,
 }
