@@ -4,6 +4,7 @@ import asyncio
 from datetime import timedelta
 
 import pytest
+from clocks import Machine
 from fakes import MemoryJournal
 from railway import MORNING, RUN, TRAIN, register
 
@@ -144,6 +145,24 @@ async def test_answers_are_kept_for_a_day(make_hub):
     assert journal.kept == []
     seq = hub.state(RUN).seq
     assert (await hub.execute(HELLO, ADMIN, "k"))["seq"] == seq + 1
+
+
+@pytest.mark.gen_test
+async def test_answers_are_kept_for_a_day_though_the_clock_is_set(make_hub):
+    """A year forward in the first hour: the key is not free for that."""
+    journal, machine = MemoryJournal(), Machine()
+    clock = machine.clock()
+    hub = await started(make_hub(journal, clock))
+    await hub.execute(HELLO, ADMIN, "k")
+    machine.pass_(3600)
+    machine.set(400 * KEPT_SECONDS)
+    clock.follow(clock.look())
+    machine.pass_(22 * 3600)
+    await hub.forget(clock.before)
+    assert len(journal.kept) == 1
+    machine.pass_(2 * 3600)
+    await hub.forget(clock.before)
+    assert journal.kept == []
 
 
 def test_answers_do_not_grow_without_bound():

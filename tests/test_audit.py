@@ -194,20 +194,23 @@ async def test_which_refusals_are_entries(make_hub):
 def test_a_user_s_refusals_are_bounded():
     """So many in a minute, the rest is counted; another user has their own, and so has the next
     minute; without room there is none."""
-    trail = Trail()
+    trail, seconds = Trail(), [0.0]
+    trail._clock = lambda: seconds[0]
 
-    def refuse(user, at, times):
+    def refuse(user, times):
         for _ in range(times):
-            trail.refused(deed("START_JOURNEY", user=user), RUN, Conflict("no"), at)
+            trail.refused(deed("START_JOURNEY", user=user), RUN, Conflict("no"), MORNING)
 
-    refuse("a", MORNING, MOST_A_MINUTE + 7)
+    refuse("a", MOST_A_MINUTE + 7)
     assert (trail.kept, trail.left_out) == (MOST_A_MINUTE, 7)
-    refuse("b", MORNING, 3)
+    refuse("b", 3)
     assert (trail.kept, trail.left_out) == (MOST_A_MINUTE + 3, 7)
-    refuse("a", MORNING + timedelta(minutes=1), 2)
+    seconds[0] = 60.0
+    refuse("a", 2)
     assert (trail.kept, trail.left_out) == (MOST_A_MINUTE + 5, 7)
     trail.room = False
-    refuse("a", MORNING + timedelta(minutes=2), 2)
+    seconds[0] = 120.0
+    refuse("a", 2)
     assert (trail.kept, trail.left_out) == (MOST_A_MINUTE + 5, 9)
     trail.refused(None, RUN, NotIdentified("who are you"), MORNING)
     assert trail.unidentified == 1

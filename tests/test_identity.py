@@ -9,6 +9,7 @@ from datetime import timedelta
 
 import jwt
 import pytest
+from clocks import Machine
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from hypothesis import example, given
@@ -349,6 +350,67 @@ def test_a_token_ends_for_whoever_has_identified_with_it():
     assert TOKENS.objection(who) is None
     over = replace(who, source=replace(who.source, expires=now - LEEWAY.total_seconds() - 1))
     assert "expired" in TOKENS.objection(over)
+
+
+@pytest.fixture
+def machine():
+    return Machine()
+
+
+def test_a_clock_that_was_set_back_does_not_refuse_the_tokens_of_before(machine):
+    """Their `iat` lies in the future; a token of a clock that differs is told so."""
+    clock = machine.clock()
+    tokens = Tokens({"k1": SECRET}, OTHERS, clock=clock)
+    now = int(machine.wall())
+    own = tokens.issue("T1", Role.TTE, ["1"], timedelta(hours=2))
+    theirs = sign(changed(iat=now, nbf=now, exp=now + 7200), RSA, "RS256", kid="r")
+    machine.set(-3600)
+    clock.follow(clock.look())
+    assert tokens.identify(own).user == tokens.identify(theirs).user == "T1"
+    for times in ({"iat": now + 45}, {"nbf": now + 45}):
+        ahead = sign(changed(exp=now + 7200, **times), RSA, "RS256", kid="r")
+        with pytest.raises(BadToken, match="not valid yet: the clocks of hub and issuer differ"):
+            tokens.identify(ahead)
+
+
+@pytest.mark.parametrize("by", [3600, 400 * 24 * 3600])
+def test_the_hub_s_own_tokens_last_as_long_as_they_say_when_the_clock_is_set_forward(machine, by):
+    """They were made by the same clock; another issuer's end is its own to say."""
+    clock = machine.clock()
+    tokens = Tokens({"k1": SECRET}, OTHERS, clock=clock)
+    now = int(machine.wall())
+    own = tokens.issue("T1", Role.TTE, ["1"], timedelta(minutes=30))
+    theirs = sign(changed(iat=now, exp=now + 1800), RSA, "RS256", kid="r")
+    machine.pass_(60)
+    machine.set(by)
+    clock.follow(clock.look())
+    who = tokens.identify(own)
+    with pytest.raises(BadToken, match="expired"):
+        tokens.identify(theirs)
+    machine.pass_(1800 + LEEWAY.total_seconds())
+    assert "expired" in tokens.objection(who)
+
+
+def test_a_revocation_allows_for_the_clock_of_another_issuer():
+    """As the end of a token does: half a minute. The hub's own tokens are of the same clock."""
+    now = int(time.time())
+    users = Revocations(users={"T1": float(now)})
+    tokens = Tokens({"k1": SECRET}, OTHERS, users)
+    for ahead in (0, 20, 30):
+        with pytest.raises(BadToken, match="revoked"):
+            tokens.identify(sign(changed(iat=now + ahead), RSA, "RS256", kid="r"))
+    own = {user: tokens.issue(user, Role.TTE, ["1"]) for user in ("T1", "T2")}
+    assert [tokens.identify(token).user for token in own.values()] == ["T1", "T2"]
+
+
+def test_a_token_made_after_a_revocation_is_good_though_the_clock_was_set_back(machine):
+    """The clock shows again a time of before the revocation: that says nothing of their order."""
+    clock = machine.clock()
+    users = Revocations(users={"T1": machine.wall()})
+    machine.set(-3600)
+    clock.follow(clock.look())
+    tokens = Tokens({"k1": SECRET}, revoked=users, clock=clock)
+    assert tokens.identify(tokens.issue("T1", Role.TTE, ["1"])).user == "T1"
 
 
 def test_nobody_and_the_hub_s_own_hand_need_no_token():

@@ -33,7 +33,7 @@ LAYERS = (
         "trainhub.notifications",
     ),
     ("trainhub.log", "trainhub.identity"),
-    ("trainhub.journal", "trainhub.revocations"),
+    ("trainhub.journal", "trainhub.revocations", "trainhub.clock"),
     (
         "trainhub.keys",
         "trainhub.file_watch",

@@ -8,6 +8,7 @@ import pytest
 
 from trainhub.keys import BadKeys
 from trainhub.revocations import (
+    KEEP_OVER_SECONDS,
     NONE,
     Revocations,
     read_revocations,
@@ -56,11 +57,14 @@ def test_a_user_is_revoked_up_to_a_moment(path):
 
 
 def test_tokens_that_are_over_are_let_go(path):
-    """They are refused anyway, and the file stays small."""
+    """A month after their end they are refused anyway, and the file stays small."""
     revoke_token(path, "a1", NOW + 60, NOW)
     revoke_user(path, "IR_1", NOW)
-    revoke_token(path, "a2", NOW + 600, NOW + 60)
-    assert read_revocations(path) == Revocations({"a2": NOW + 600}, {"IR_1": NOW})
+    month = KEEP_OVER_SECONDS
+    revoke_token(path, "a2", NOW + 2 * month, NOW + month + 59)
+    assert read_revocations(path).cover(None, "a1", None)
+    revoke_token(path, "a2", NOW + 2 * month, NOW + month + 60)
+    assert read_revocations(path) == Revocations({"a2": NOW + 2 * month}, {"IR_1": NOW})
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,13 @@ fail with. A running hub takes up what was changed within a second.
 
 import argparse
 import os
-import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 
 from trainhub.adapters.data_folder import DataFolder
 from trainhub.adapters.journal_check import check_journal
+from trainhub.clock import WallClock
 from trainhub.domain.errors import BadToken
 from trainhub.domain.model import Role
 from trainhub.identity import Tokens, id_and_end
@@ -33,8 +33,10 @@ def token(arguments: Sequence[str]) -> bool:
     trains = [name for part in given.train.split(",") if (name := part.strip())]
     if not trains or not given.user.strip():
         raise BadSettings("--train and --user name at least one train and somebody")
+    folder = _folder(given, variables)
     tokens = Tokens(
-        load_keys(_folder(given, variables) / "keys.json"),
+        load_keys(folder / "keys.json"),
+        revoked=read_revocations(folder / "revoked.json"),
         audience=variables.get("TRAINHUB_TOKEN_AUDIENCE") or None,
         issuer=variables.get("TRAINHUB_TOKEN_ISSUER") or None,
     )
@@ -66,8 +68,10 @@ def revoke(arguments: Sequence[str]) -> bool:
     what.add_argument("--user", help="whose tokens: a passenger's irctcId, a TTE's number")
     what.add_argument("--token", help="the token itself")
     given = parser.parse_args(arguments)
-    path = _folder(given) / "revoked.json"
-    now = time.time()
+    folder = _folder(given)
+    path = folder / "revoked.json"
+    # A clock that was set back has tokens behind it that bear later times.
+    now = WallClock(folder / "clock.json").latest()
     if given.user is not None:
         revoke_user(path, given.user, now)
     else:

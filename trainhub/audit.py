@@ -5,6 +5,7 @@ MongoDB, for good. What was refused changed nothing and is in no log: it goes to
 there is room for it, so that a flood of refusals fills no disk; what is left out is counted.
 """
 
+import time
 from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
@@ -18,7 +19,7 @@ from trainhub.identity import ALL_TRAINS, Identity
 from trainhub.journal import Deed
 from trainhub.write_buffer import Change, Document, StoreAway
 
-# Refusals of one user that are kept in a minute of the hub's clock.
+# Refusals of one user that are kept in a minute.
 MOST_A_MINUTE = 60
 # An id that was refused may be any text.
 LONGEST_ABOUT = 100
@@ -79,8 +80,12 @@ class Audit:
     """The trail of one hub. `kept` counts the refusals in it, `left_out` those that had no room,
     `unidentified` those of clients without a token, which are only counted."""
 
-    def __init__(self, epoch: str, entries: Entries) -> None:
+    def __init__(
+        self, epoch: str, entries: Entries, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """`clock` counts seconds; no wall clock, whose minutes may be long or short."""
         self._epoch = epoch
+        self._clock = clock
         self._entries = entries
         self._keep: Callable[[Change], bool] = lambda _: False
         self._minute = 0
@@ -97,15 +102,13 @@ class Audit:
             return
         if deed is None:
             self.unidentified += 1
-        elif self._may(deed.user, at) and self._keep(
-            refusal(deed, run, error.code, at, self._epoch)
-        ):
+        elif self._may(deed.user) and self._keep(refusal(deed, run, error.code, at, self._epoch)):
             self.kept += 1
         else:
             self.left_out += 1
 
-    def _may(self, user: str, at: datetime) -> bool:
-        minute = int(at.timestamp()) // 60
+    def _may(self, user: str) -> bool:
+        minute = int(self._clock()) // 60
         if minute != self._minute:
             self._minute = minute
             self._in_this_minute.clear()

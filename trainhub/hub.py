@@ -253,6 +253,17 @@ class Hub:
                 self._carry_out(state, c.ExpireOffers(train_no=state.chart.train_no))
         await self.log.append()
 
+    async def correct_clock(self, seconds: int) -> None:
+        """Note in every run's log that the clock was set, so that nothing is over early or late.
+
+        The clock shows its new time already. No command comes in between.
+        """
+        for state in list(self._runs.values()):
+            self._carry_out(
+                state, c.CorrectClock(train_no=state.chart.train_no, by_seconds=seconds)
+            )
+        await self.log.append()
+
     def _run_of(self, command: c.Command, identity: Identity) -> TrainState:
         # Before it is looked for: whoever may not ask is not told what there is.
         require_role(identity, MAY[type(command)])
@@ -347,11 +358,16 @@ class Hub:
         self.rooms.close(run)
         await self.log.keep(Batch(retired=[Retired(run, registered, now)]))
 
-    async def forget(self) -> None:
-        """Let go of the answers that are over a day old, and of runs that are long over."""
+    async def forget(self, before: Callable[[float], float] | None = None) -> None:
+        """Let go of the answers that are over a day old, and of runs that are long over.
+
+        `before` returns the time before which all is so many seconds old; by default it is as many
+        seconds ago, which is wrong after the clock was set.
+        """
         now = self._clock().timestamp()
-        answers = self._answers.forget(now - KEPT_SECONDS)
-        retired = now - KEEP_RETIRED_DAYS * 24 * 3600
+        before = before or (lambda seconds: now - seconds)
+        answers = self._answers.forget(before(KEPT_SECONDS))
+        retired = before(KEEP_RETIRED_DAYS * 24 * 3600)
         for run in [run for run, at in self._retired.items() if at < retired]:
             del self._retired[run]
         await self._journal.forget(answers, retired)

@@ -5,8 +5,8 @@ A token is a JWT (RFC 7519): `sub`, `role`, `exp` and `trains`, a list of train 
 """
 
 import logging
+import math
 import secrets
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -15,6 +15,7 @@ from typing import Any
 
 import jwt
 
+from trainhub.clock import WallClock
 from trainhub.domain.codec import clean_text
 from trainhub.domain.errors import BadMessage, BadToken
 from trainhub.domain.model import Role, RunKey
@@ -55,6 +56,8 @@ class Source:
     token_id: str | None
     issued: float | None
     expires: float
+    # Not good before; None if it does not say.
+    begins: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +95,10 @@ class Tokens:
         *,
         audience: str | None = None,
         issuer: str | None = None,
+        clock: WallClock | None = None,
     ) -> None:
         self._audience, self._issuer = audience, issuer
+        self._clock = clock or WallClock()
         self.believe(own, others, revoked)
 
     def believe(self, own: Mapping[str, str], others: Keys, revoked: Revocations) -> None:
@@ -105,12 +110,14 @@ class Tokens:
         self, user: str, role: Role, trains: Sequence[str], lasts: timedelta = timedelta(hours=12)
     ) -> str:
         kid, secret = self._signing
-        now = time.time()
+        now = self._clock.now()
+        # A clock that was set back may show the time of a revocation again.
+        issued = max(now, self._revoked.users.get(user, 0.0) + 0.001)
         claims = {
             "sub": user,
             "role": role.value,
             "trains": list(trains),
-            "iat": round(now, 3),
+            "iat": round(issued, 3),
             "exp": int(now + lasts.total_seconds()),
             "jti": secrets.token_hex(8),
             **({} if self._audience is None else {"aud": self._audience}),
@@ -123,8 +130,6 @@ class Tokens:
         try:
             kid = jwt.get_unverified_header(token).get("kid")
             identity = _identity(kid, self._claims(token, self._key(kid)))
-        except jwt.ExpiredSignatureError:
-            raise BadToken(EXPIRED) from None
         except (jwt.InvalidAudienceError, jwt.InvalidIssuerError):
             raise BadToken("the token is for another service: get one for this hub") from None
         except (jwt.InvalidTokenError, TypeError, OverflowError):
@@ -139,9 +144,20 @@ class Tokens:
         source = identity.source
         if source is None:
             return None
-        if source.expires + LEEWAY.total_seconds() <= time.time():
+        leeway = LEEWAY.total_seconds()
+        is_own = self._own.find(source.key_id) is not None
+        expires, latest = source.expires, self._clock.latest()
+        if is_own and source.issued is not None:
+            # The hub's own tokens are made on this machine, and so by this clock before it was set.
+            expires += self._clock.correction(source.issued)
+        if expires + leeway <= self._clock.now():
             return EXPIRED
-        if self._revoked.cover(identity.user, source.token_id, source.issued):
+        if max(source.issued or 0.0, source.begins or 0.0) > latest + leeway:
+            return NOT_YET
+        # The clock of another issuer may be ahead of the one by which the user was revoked.
+        margin = 0.0 if is_own else leeway
+        issued = source.issued and source.issued - margin
+        if self._revoked.cover(identity.user, source.token_id, issued):
             return REVOKED
         return None if self._key(source.key_id) else REVOKED
 
@@ -155,16 +171,23 @@ class Tokens:
             token,
             key.value,
             algorithms=[key.algorithm],
-            leeway=LEEWAY,
             audience=self._audience,
             issuer=self._issuer,
-            # Whatever audience a token names is nobody's business where none is asked for.
-            options={"require": ["exp", "sub"], "verify_aud": self._audience is not None},
+            options={
+                "require": ["exp", "sub"],
+                # Whatever audience a token names is nobody's business where none is asked for.
+                "verify_aud": self._audience is not None,
+                # Times are judged by `objection`, which knows when the hub's clock was set.
+                "verify_exp": False,
+                "verify_iat": False,
+                "verify_nbf": False,
+            },
         )
         return claims
 
 
 EXPIRED = "the token has expired: get a new one"
+NOT_YET = "the token is not valid yet: the clocks of hub and issuer differ"
 REVOKED = "the token was revoked: get a new one"
 
 
@@ -186,13 +209,31 @@ def _identity(kid: object, claims: dict[str, Any]) -> Identity:
 
 
 def _source(kid: object, claims: dict[str, Any]) -> Source:
-    issued, token_id = claims.get("iat"), claims.get("jti")
+    token_id = claims.get("jti")
+    expires = _moment(claims["exp"])
+    if expires is None:
+        raise jwt.InvalidTokenError("exp is null")
     return Source(
         kid if isinstance(kid, str) else None,
         token_id if isinstance(token_id, str) else None,
-        issued if isinstance(issued, int | float) else None,
-        float(claims["exp"]),
+        _moment(claims.get("iat")),
+        expires,
+        _moment(claims.get("nbf")),
     )
+
+
+def _moment(value: Any) -> float | None:
+    """Return a claim in seconds since 1970, None if it is missing.
+
+    Raises InvalidTokenError if it is no time.
+    """
+    try:
+        found = None if value is None else float(value)
+    except (TypeError, ValueError, OverflowError):
+        found = math.nan
+    if found is not None and not math.isfinite(found):
+        raise jwt.InvalidTokenError("a time of the token is no number")
+    return found
 
 
 def id_and_end(token: str) -> tuple[str, float]:

@@ -10,6 +10,10 @@ from pathlib import Path
 
 from trainhub.keys import BadKeys, changing, write_private
 
+# A revoked token stays in the file for so long after its end. By then it is refused anyway, also if
+# the clock by which it was over has been set back since.
+KEEP_OVER_SECONDS = 30 * 24 * 3600
+
 
 @dataclass(frozen=True)
 class Revocations:
@@ -64,8 +68,9 @@ def revoke_user(path: Path, user: str, now: float) -> None:
 
 
 def _write(path: Path, revoked: Revocations, now: float) -> None:
-    """Without the tokens that are over by now: those are refused anyway."""
-    tokens = {name: expires for name, expires in revoked.tokens.items() if expires > now}
+    """Write the file, without the tokens that have been over for long."""
+    over = now - KEEP_OVER_SECONDS
+    tokens = {name: expires for name, expires in revoked.tokens.items() if expires > over}
     write_private(path, json.dumps({"tokens": tokens, "users": dict(revoked.users)}, indent=1))
 
 

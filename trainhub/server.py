@@ -9,7 +9,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import fields
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from trainhub.adapters.mongo import BadUri, MongoStore
 from trainhub.adapters.outbox import Outbox
 from trainhub.adapters.sqlite_journal import SqliteJournal
 from trainhub.charts import load_charts
+from trainhub.clock import WallClock
 from trainhub.documents import INDEXES, LASTING, UNIQUE, changes
 from trainhub.domain.errors import Unavailable
 from trainhub.domain.model import Role
@@ -64,6 +65,7 @@ FLUSH_SECONDS = 0.1
 SAVE_PLACES_SECONDS = 0.2
 FIGURES_SECONDS = 1.0
 EXPIRE_SECONDS = 1.0
+CLOCK_SECONDS = 0.5
 TIDY_SECONDS = 1.0
 RETIRE_SECONDS = 60.0
 FORGET_SECONDS = 600.0
@@ -121,7 +123,8 @@ class Server:
         self._settings = settings
         self._stopping = asyncio.Event()
         self._failure: BaseException | None = None
-        self._clock: Clock = lambda: datetime.now(UTC)
+        self._wall: WallClock
+        self._clock: Clock
         self._certificate: Certificate | None = None
         self._timers = Timers()
         self._health = Health()
@@ -160,14 +163,20 @@ class Server:
         folder = DataFolder(settings.data_dir)
         folder.hold()
         stack.callback(folder.release)
+        self._wall = wall = WallClock(folder.path / "clock.json")
+        self._clock = wall
+        self._health.watch(wall.complaints)
         trust = TrustFiles(folder.path, settings.public_keys)
         tokens = Tokens(
-            *trust.read(), audience=settings.token_audience, issuer=settings.token_issuer
+            *trust.read(),
+            audience=settings.token_audience,
+            issuer=settings.token_issuer,
+            clock=wall,
         )
         journal = await SqliteJournal.open(folder.path / "journal.db")
         stack.push_async_callback(journal.close)
         if settings.demo:
-            fast = demo.Clock(await _last_moment(journal), settings.demo_speed)
+            fast = demo.Clock(await _last_moment(journal, wall()), settings.demo_speed)
             self._clock = fast
         rooms = Rooms(TrainSocket.rooms, text_frame)
         limit = settings.journal_limit << 20
@@ -197,6 +206,9 @@ class Server:
         hub.follow(notified, written)
         # So that a hub that dies young, time and again, starts no slower each time.
         await hub.tidy()
+        if not settings.demo:
+            wall.go_on_from((await _last_moment(journal, wall())).timestamp())
+        await self._look_at_clock()
         hub.loaded = True
         await hub.expire_offers()
         self._start_timers(stack, parts, partial(trust.renew, tokens))
@@ -303,10 +315,11 @@ class Server:
             ("flush", FLUSH_SECONDS, partial(_turn, parts.written, parts.write_buffer.flush)),
             ("save places", SAVE_PLACES_SECONDS, self.hub.save_places),
             ("figures", FIGURES_SECONDS, self.hub.send_figures),
+            ("clock", CLOCK_SECONDS, self._look_at_clock),
             ("expire offers", EXPIRE_SECONDS, self.hub.expire_offers),
             ("tidy", TIDY_SECONDS, self.hub.tidy),
             ("retire", RETIRE_SECONDS, self.hub.retire),
-            ("forget", FORGET_SECONDS, self.hub.forget),
+            ("forget", FORGET_SECONDS, partial(self.hub.forget, self._wall.before)),
             ("idlers", IDLERS_SECONDS, TrainSocket.dismiss_idlers),
             ("trust", TRUST_SECONDS, renew_trust),
             ("refused tokens", TRUST_SECONDS, TrainSocket.dismiss_refused),
@@ -326,6 +339,16 @@ class Server:
             self.hub.log.fail(error)
         except Unavailable:
             pass  # the journal has failed, and the hub is stopping
+
+    async def _look_at_clock(self) -> None:
+        """Follow the wall clock if it was set; later, while the journal is full."""
+        by = self._wall.look()
+        if by is not None and not self.hub.log.full:
+            self._wall.follow(by)
+            if not self._settings.demo:  # whose clock is its own
+                await self.hub.correct_clock(round(by))
+        if self._wall.unsaved:
+            await asyncio.to_thread(self._wall.save)
 
     async def _start_demo(self, stack: AsyncExitStack, clock: demo.Clock, tokens: Tokens) -> None:
         settings = self._settings
@@ -386,8 +409,7 @@ def _limits(settings: Settings) -> Limits:
     return Limits(**{each.name: getattr(settings, each.name) for each in fields(Limits)})
 
 
-async def _last_moment(journal: SqliteJournal) -> datetime:
-    """Where the demo's clock goes on: now, or later if it had got further."""
-    now = datetime.now(UTC)
+async def _last_moment(journal: SqliteJournal, now: datetime) -> datetime:
+    """Where the hub's clock goes on: now, or later if it had got further."""
     last = await journal.read(journal.head - 1, 1) if journal.head else []
     return max([now, *(record.event.at for record in last)])
