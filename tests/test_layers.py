@@ -31,6 +31,7 @@ LAYERS = (
         "trainhub.history",
         "trainhub.write_buffer",
         "trainhub.notifications",
+        "trainhub.lateness",
     ),
     ("trainhub.log", "trainhub.identity"),
     ("trainhub.journal", "trainhub.revocations", "trainhub.clock"),
@@ -40,6 +41,7 @@ LAYERS = (
         "trainhub.diagnostics",
         "trainhub.timers",
         "trainhub.health",
+        "trainhub.loop_watch",
     ),
     ("trainhub.settings", "trainhub.timetable", "trainhub.client"),
     ("trainhub.domain",),
@@ -58,6 +60,7 @@ ONLY = {
     "trainhub.file_watch": set(),
     "trainhub.diagnostics": set(),
     "trainhub.health": set(),
+    "trainhub.loop_watch": set(),
     "trainhub.timers": set(),
     "trainhub.client": set(),  # it is an app's own, as well as the demo's
     "trainhub.settings": {"trainhub"},

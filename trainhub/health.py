@@ -1,8 +1,21 @@
 """What does not work at the moment although the hub runs: one list, asked of every part."""
 
+import time
 from collections.abc import Callable, Iterable
+from typing import Protocol
+
+# How long a mishap is shown after it happened.
+LATELY_MINUTES = 60
 
 Complaints = Callable[[], Iterable[str]]
+
+
+class Observer(Protocol):
+    """A part that has to look once a second at what it complains of."""
+
+    def note(self) -> None: ...
+
+    def complaints(self) -> Iterable[str]: ...
 
 
 class Health:
@@ -14,11 +27,52 @@ class Health:
 
     def __init__(self) -> None:
         self._parts: list[Complaints] = []
+        self._observers: list[Observer] = []
 
     def watch(self, *parts: Complaints) -> None:
         """Ask these parts too. Each returns a sentence per fault, and nothing when it is well."""
         self._parts += parts
 
+    def observe(self, *observers: Observer) -> None:
+        """Ask these parts too, and let them look at each `note`."""
+        self._observers += observers
+        self.watch(*(each.complaints for each in observers))
+
+    def note(self) -> None:
+        """Let the observers look; to be called on a timer, once a second."""
+        for each in self._observers:
+            each.note()
+
     def complaints(self) -> list[str]:
         """Return what is wrong now, one sentence per fault."""
         return [sentence for part in self._parts for sentence in part()]
+
+
+class Lately:
+    """A counter of mishaps, as a complaint for an hour after each."""
+
+    def __init__(
+        self,
+        count: Callable[[], int],
+        sentence: str,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`count` returns the mishaps so far; `sentence` has "{}" in place of their number."""
+        self._count, self._sentence, self._clock = count, sentence, clock
+        self._seen = count()
+        # Minute → mishaps noted in it.
+        self._minutes: dict[int, int] = {}
+
+    def note(self) -> None:
+        """Take note of what has happened since the last call; to be called on a timer."""
+        minute, now = int(self._clock() // 60), self._count()
+        if now > self._seen:
+            self._minutes[minute] = self._minutes.get(minute, 0) + now - self._seen
+        self._seen = now
+        self._minutes = {at: n for at, n in self._minutes.items() if at > minute - LATELY_MINUTES}
+
+    def complaints(self) -> list[str]:
+        """Return the sentence if anything happened within the hour."""
+        self.note()
+        lately = sum(self._minutes.values())
+        return [self._sentence.format(lately)] if lately else []

@@ -18,6 +18,7 @@ from tornado.netutil import bind_sockets
 from trainhub import admin, demo, diagnostics, letters
 from trainhub.adapters.data_folder import BadDataFolder, DataFolder
 from trainhub.adapters.dead_letters import DeadLetters
+from trainhub.adapters.disk_watch import DiskWatch
 from trainhub.adapters.embedded_mongod import EmbeddedMongod, MongodFailed, MongodMissing
 from trainhub.adapters.mongo import BadUri, MongoStore
 from trainhub.adapters.outbox import Outbox
@@ -27,12 +28,14 @@ from trainhub.clock import WallClock
 from trainhub.documents import INDEXES, LASTING, UNIQUE, changes
 from trainhub.domain.errors import Unavailable
 from trainhub.domain.model import Role
-from trainhub.health import Health
+from trainhub.health import Health, Lately
 from trainhub.hub import Clock, Hub
 from trainhub.identity import ALL_TRAINS, Identity, Tokens, TrustFiles
 from trainhub.journal import Batch, JournalFailed, Place, Record
 from trainhub.keys import BadKeys
+from trainhub.lateness import Lateness
 from trainhub.log import Reader
+from trainhub.loop_watch import LoopWatch
 from trainhub.notifications import Job, Notifications
 from trainhub.rooms import Rooms
 from trainhub.settings import BadSettings, Settings, read_settings
@@ -72,6 +75,8 @@ FORGET_SECONDS = 600.0
 IDLERS_SECONDS = 0.5
 TRUST_SECONDS = 1.0
 CERTIFICATE_SECONDS = 1.0
+HEALTH_SECONDS = 1.0
+DISK_SECONDS = 30.0
 # These timers wait for other programs, which have time limits and complaints of their own.
 OUTSIDE = ("notify", "flush")
 OUTSIDE_PATIENCE = 30.0
@@ -107,7 +112,9 @@ def main(arguments: list[str]) -> int:
         asked = read_settings(arguments)
         os.umask(0o077)  # what the hub writes is its owner's
         diagnostics.start(asked.log_format)
-        return asyncio.run(Server(asked).run())
+        watch = LoopWatch()
+        with asyncio.Runner(loop_factory=watch.make_loop) as runner:
+            return runner.run(Server(asked, watch).run())
     except JournalFailed as error:
         print(f"trainhub: {error}", file=sys.stderr)
         return JOURNAL_LOST
@@ -119,8 +126,10 @@ def main(arguments: list[str]) -> int:
 class Server:
     """One hub with all its parts. `run` goes from start to stop."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, watch: LoopWatch) -> None:
+        """`watch` is of the loop that `run` is called on."""
         self._settings = settings
+        self._watch = watch
         self._stopping = asyncio.Event()
         self._failure: BaseException | None = None
         self._wall: WallClock
@@ -134,7 +143,7 @@ class Server:
     async def run(self) -> int:
         """Start, serve until asked to stop, stop. Returns the exit code; raises BAD_STARTS."""
         loop = asyncio.get_running_loop()
-        self._health.watch(self._timers.complaints)
+        self._health.watch(self._timers.complaints, self._watch.complaints)
         for each in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(each, self._stopping.set)
         async with AsyncExitStack() as stack:
@@ -189,9 +198,13 @@ class Server:
         notify, notified = self._notifications(journal, folder.path / "outbox")
         buffer, written = self._write_buffer(journal, store, folder.path)
         self._health.watch(buffer.complaints, hub.log.complaints)
+        disk = DiskWatch(folder.path)
+        self._health.watch(disk.complaints)
         parts = Parts(
-            hub, notify, buffer, notified, written, self._health, self._timers, settings.demo
+            *(hub, notify, buffer, notified, written, self._health, self._timers, settings.demo),
+            loop=self._watch,
         )
+        parts.late.update(self._observe_readers(lambda: journal.head, parts))
         stack.push_async_callback(self._finish, parts)
         self._listen(stack, tokens, Monitor(parts))
 
@@ -212,9 +225,14 @@ class Server:
         hub.loaded = True
         await hub.expire_offers()
         self._start_timers(stack, parts, partial(trust.renew, tokens))
+        self._timers.every(HEALTH_SECONDS, "health", self._health.note)
+        self._timers.every(DISK_SECONDS, "disk", disk.look)
+        await disk.look()
         if settings.charts is not None:
             await load_charts(hub, OPERATOR, settings.charts)
         spare_the_loop()
+        self._watch.start()
+        stack.callback(self._watch.stop)
         scheme = "http" if self._certificate is None else "https"
         print(f"trainhub listening on {scheme}://{settings.address}:{self.port}", flush=True)
         if settings.demo:
@@ -250,6 +268,25 @@ class Server:
         )
         hub.audit.write_to(buffer.add)
         return buffer, Reader(FLUSHED, journal, buffer)
+
+    def _observe_readers(self, head: Callable[[], int], parts: Parts) -> dict[str, Lateness]:
+        """Have health say how late the readers are, and what they have given up lately."""
+        notify, buffer = parts.notifications, parts.write_buffer
+        late = {
+            "notifications": Lateness(
+                parts.notified, head, "the oldest notification waits for {} s"
+            ),
+            "mongodb": Lateness(parts.written, head, "MongoDB lacks changes that are {} s old"),
+        }
+        lately = (
+            Lately(lambda: notify.failed, "{} notifications were given up within an hour"),
+            Lately(
+                lambda: buffer.refused,
+                "MongoDB refused {} documents for good within an hour: they are in dead_letters",
+            ),
+        )
+        self._health.observe(*late.values(), *lately)
+        return late
 
     def _listen(self, stack: AsyncExitStack, tokens: Tokens, monitor: Monitor) -> None:
         settings = self._settings
@@ -289,6 +326,7 @@ class Server:
                 server.ssl_options = certificate.context
 
         server.ssl_options = certificate.context
+        self._health.watch(certificate.complaints)
         self._timers.every(CERTIFICATE_SECONDS, "certificate", look)
         stack.callback(self._timers.stop)
 

@@ -77,6 +77,7 @@ async def test_the_report_of_an_empty_hub(call, site):
         },
         "journal": {"records": 0, "bytes": 0, "limit": 4 << 30, "lastCommitMillis": 0.0},
         "audit": {"refusals": 0, "leftOut": 0, "unidentified": 0},
+        "loop": {"held": 0, "longestMillis": 0},
         "degraded": [],
         "trains": [],
     }
@@ -257,7 +258,13 @@ async def test_what_mongodb_refuses_for_good_is_counted(call, site, running, cap
 @pytest.mark.gen_test
 async def test_ready(call, site):
     """200 once the runs are loaded, and what is degraded in words."""
-    assert (await call("GET", "/readyz")).json == {"ready": True, "degraded": [], "timers": {}}
+    assert (await call("GET", "/readyz")).json == {
+        "ready": True,
+        "degraded": [],
+        "timers": {},
+        "late": {},
+        "loop": {"held": 0, "longestMillis": 0},
+    }
     await site.register()
     site.parts.write_buffer._store.away = True
     await site.parts.write_buffer.flush()

@@ -6,6 +6,7 @@ import shutil
 import socket
 import ssl
 import warnings
+from datetime import UTC, datetime, timedelta
 from http.client import HTTPSConnection
 
 import pytest
@@ -78,6 +79,20 @@ def test_a_pair_that_will_not_do_is_said_in_a_line(tmp_path, pair):
             make_context(*files)
         assert said in str(raised.value)
         assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("days", "told"), [(15, False), (13, True), (0.01, True), (-1, True)], ids=str
+)
+def test_an_end_that_is_near_is_told(tmp_path, days, told):
+    """In time for somebody to renew the certificate, and then until that was done."""
+    certificate = Certificate(*write_pair(tmp_path, lasts=timedelta(days=days)))
+    end = datetime.now(UTC) + timedelta(days=days)
+    expected = f"the TLS certificate is good until {end:%Y-%m-%d}"
+    assert [each.startswith(expected) for each in certificate.complaints()] == [True] * told
+    write_pair(tmp_path, lasts=timedelta(days=90))
+    assert certificate.renewed()
+    assert certificate.complaints() == []
 
 
 def test_files_that_change_are_taken_up(tmp_path, pair, caplog):

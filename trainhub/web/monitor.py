@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,7 +13,9 @@ from trainhub.domain.train import TrainState
 from trainhub.domain.views import summary
 from trainhub.health import Health
 from trainhub.hub import Hub
+from trainhub.lateness import Lateness
 from trainhub.log import Reader
+from trainhub.loop_watch import LoopWatch
 from trainhub.notifications import Notifications
 from trainhub.timers import Timers
 from trainhub.web.base import Api, Edge, Web
@@ -41,6 +43,8 @@ class Parts:
     health: Health
     timers: Timers
     demo: bool
+    late: dict[str, Lateness] = field(default_factory=dict)
+    loop: LoopWatch = field(default_factory=LoopWatch)
 
 
 class Monitor:
@@ -62,10 +66,20 @@ class Monitor:
         return self._report
 
     def readiness(self) -> dict[str, Any]:
-        """Return what is degraded, and the seconds since each timer last finished a call."""
+        """Return what is degraded, and the figures by which that is judged.
+
+        `timers` are the seconds since each timer last finished a call, `late` how long the oldest
+        record waits for each reader of the log.
+        """
         parts = self._parts
         timers = {name: round(ago, 1) for name, ago in parts.timers.last_runs().items()}
-        return {"degraded": parts.health.complaints(), "timers": timers}
+        late = {name: round(each.seconds, 1) for name, each in parts.late.items()}
+        return {
+            "degraded": parts.health.complaints(),
+            "timers": timers,
+            "late": late,
+            "loop": self._loop(),
+        }
 
     def _make(self) -> dict[str, Any]:
         parts, hub = self._parts, self._parts.hub
@@ -88,9 +102,14 @@ class Monitor:
                 "lastCommitMillis": round(hub.log.last_commit_seconds * 1000, 2),
             },
             "audit": self._audit(),
+            "loop": self._loop(),
             "degraded": parts.health.complaints(),
             "trains": trains,
         }
+
+    def _loop(self) -> dict[str, Any]:
+        loop = self._parts.loop
+        return {"held": loop.held, "longestMillis": round(loop.longest * 1000, 1)}
 
     def _notifications(self) -> dict[str, Any]:
         queue = self._parts.notifications

@@ -3,7 +3,10 @@
 import logging
 import os
 import ssl
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+from cryptography.x509 import load_pem_x509_certificates
 
 from trainhub.file_watch import FileWatch
 
@@ -11,6 +14,10 @@ log = logging.getLogger("trainhub.tls")
 
 # For TLS 1.2; those of TLS 1.3 are all sound. Forward secrecy and authenticated encryption only.
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
+
+
+# Issuers renew a month before the end. A fortnight before it something is wrong.
+RENEW_BEFORE = timedelta(days=14)
 
 
 class BadCertificate(Exception):
@@ -25,6 +32,7 @@ class Certificate:
         self._certificate, self._key = certificate, key
         self._watch = FileWatch((certificate, key))
         self.context = make_context(certificate, key)
+        self._ends = _end_of(certificate)
 
     def renewed(self) -> bool:
         """Whether `context` is another one now: the files were changed, and are sound.
@@ -38,8 +46,20 @@ class Certificate:
         except BadCertificate as error:
             log.warning("the certificate before the change stays in use: %s", error)
             return False
+        self._ends = _end_of(self._certificate)
         log.info("the certificate was renewed")
         return True
+
+    def complaints(self) -> list[str]:
+        """Return that the certificate ends soon, or has ended."""
+        if self._ends - datetime.now(UTC) > RENEW_BEFORE:
+            return []
+        return [f"the TLS certificate is good until {self._ends:%Y-%m-%d %H:%M} UTC: renew it"]
+
+
+def _end_of(certificate: Path) -> datetime:
+    """Return the end of a certificate that OpenSSL has just read; of a chain's first one."""
+    return load_pem_x509_certificates(certificate.read_bytes())[0].not_valid_after_utc
 
 
 def make_context(certificate: Path, key: Path) -> ssl.SSLContext:
