@@ -91,8 +91,9 @@ class LoopWatch:
                 took = next((took for at, took in tuple(self._turns) if at == caught), now - caught)
                 if now - told_at >= TELL_SECONDS:
                     logger.warning(
-                        "the loop was held for %d ms in %s (turns over %d ms since the last line: %d)",
-                        *(took * 1000, where, LIMIT_SECONDS * 1000, self.held - told),
+                        "the loop was held for %d ms in %s; since the last line %d turns took "
+                        "over %d ms",
+                        *(took * 1000, where, self.held - told, LIMIT_SECONDS * 1000),
                     )
                     told_at, told = now, self.held
                 caught = 0.0
