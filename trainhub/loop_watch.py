@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections import deque
+from time import monotonic
 from types import FrameType
 from typing import Any
 
@@ -36,8 +37,8 @@ class LoopWatch:
 
     def __init__(self) -> None:
         self.held = 0
-        # When the turn that is under way began; 0 while the loop waits for something to do.
-        self._began = 0.0
+        # When the turn under way began; 0 while the loop waits. The selector sets it.
+        self.began = 0.0
         # Turns over the limit: when each began, and how long it took.
         self._turns: deque[tuple[float, float]] = deque(maxlen=MOST_TURNS)
         self._thread: threading.Thread | None = None
@@ -47,20 +48,15 @@ class LoopWatch:
         """Make a loop whose turns are measured."""
         return asyncio.SelectorEventLoop(_Selector(self))
 
-    def begin(self) -> None:
-        """Note that a turn begins."""
-        self._began = time.monotonic()
-
-    def end(self) -> None:
-        """Note that the turn is over."""
-        began, self._began = self._began, 0.0
-        if began and self._watching and (took := time.monotonic() - began) > LIMIT_SECONDS:
+    def end(self, began: float, now: float) -> None:
+        """Note that a turn was over the limit."""
+        if self._watching:
             self.held += 1
-            self._turns.append((began, took))
+            self._turns.append((began, now - began))
 
     def start(self) -> None:
         """Watch the turns of the calling thread's loop from the next one on."""
-        self._began, self._watching = 0.0, True
+        self.began, self._watching = 0.0, True
         arguments = (threading.get_ident(),)
         self._thread = threading.Thread(target=self._watch, args=arguments, daemon=True)
         self._thread.start()
@@ -71,7 +67,7 @@ class LoopWatch:
     @property
     def longest(self) -> float:
         """Return the seconds of the longest turn lately."""
-        since = time.monotonic() - RECENT_SECONDS
+        since = monotonic() - RECENT_SECONDS
         return max((took for began, took in tuple(self._turns) if began + took > since), default=0)
 
     def complaints(self) -> list[str]:
@@ -86,7 +82,7 @@ class LoopWatch:
         caught, where, told_at, told = 0.0, "", -TELL_SECONDS, 0
         while self._watching:
             time.sleep(LOOK_SECONDS)
-            began, now = self._began, time.monotonic()
+            began, now = self.began, monotonic()
             if caught and (began != caught or now - caught > HANG_SECONDS):
                 took = next((took for at, took in tuple(self._turns) if at == caught), now - caught)
                 if now - told_at >= TELL_SECONDS:
@@ -109,9 +105,12 @@ class _Selector(selectors.DefaultSelector):
         self._watch = watch
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        self._watch.end()
+        watch = self._watch
+        began, watch.began = watch.began, 0.0
+        if began and (now := monotonic()) - began > LIMIT_SECONDS:
+            watch.end(began, now)
         found = super().select(timeout)
-        self._watch.begin()
+        watch.began = monotonic()
         return found
 
 

@@ -89,7 +89,7 @@ def test_a_halt_over_the_change_departs_an_hour_back():
             *("Europe/Berlin", SPRING),
             [(None, "23:30", 1), ("01:40", "02:30", 2), ("03:40", None, 2)],
             r"stations\[1\].departure: the clocks of Europe/Berlin are set forward over 02:30 on "
-            "2027-03-28: give the time that they show then, 03:30",
+            "2027-03-28: give the time that they show then, 03:30 on 2027-03-28",
         ),
         (
             *("Europe/Berlin", SPRING),

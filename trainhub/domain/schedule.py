@@ -71,7 +71,8 @@ class _Time:
         if shown != self._naive:
             raise BadMessage(
                 f"{path}.{name}: the clocks of {self._zone.key} are set forward over {self._text} "
-                f"on {self._naive:%Y-%m-%d}: give the time that they show then, {shown:%H:%M}"
+                f"on {self._naive:%Y-%m-%d}: give the time that they show then, "
+                f"{shown:%H:%M} on {shown:%Y-%m-%d}"
             )
         if last is not None and self.moment < last:
             raise BadMessage(f"{path}: a time is before that of the stop before it: mind the day")
