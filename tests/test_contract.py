@@ -13,6 +13,7 @@ from pathlib import Path
 import contract
 import jsonschema
 import pytest
+from clocks import MovedClock
 from openapi_spec_validator import validate
 from railway import chart
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -394,13 +395,14 @@ def seen_in(way):
     return {name for found, *rest in WITNESS.seen if found == way for name in rest[-1:]}
 
 
-def test_one_of_everything(start_hub):
+def test_one_of_everything(start_hub, tmp_path):
     """Over a real hub each message, answer and error code is seen once, and each as documented.
 
     A type that is documented and that nothing brings about any more fails here.
     """
     WITNESS.seen.clear()
-    hub = start_hub("--max-connections", "4")
+    clock = MovedClock(tmp_path / "clock")
+    hub = start_hub("--max-connections", "4", environment=clock.environment)
     tokens = Tokens(load_keys(hub.folder / "keys.json"))
     with ExitStack() as stack:
         visitor = Visitor(hub, tokens.issue("control", Role.ADMIN, ["*"]), stack)
@@ -411,6 +413,10 @@ def test_one_of_everything(start_hub):
         an_approval(visitor, listeners, visitor.order, "2")
         a_journey(visitor, listeners, visitor.order_by_http, "3")
         an_approval(visitor, listeners, visitor.order_by_http, "4")
+        clock.set(60)
+        while all(each["type"] != "CLOCK_CORRECTED" for each in visitor.heard):
+            visitor.say("PING")
+            time.sleep(0.1)
         visitor.say("UNSUBSCRIBE_TRAIN", trainNo="2")
         visitor.say("PING")
         offer = next(each for each in passenger.heard if each["type"] == "UPGRADE_OFFER")
