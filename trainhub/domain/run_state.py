@@ -365,6 +365,10 @@ class RunState:
     def _closed(self, event: e.UpgradeClosed) -> None:
         offer = self._close(event.offer_id, event.outcome, event)
         offer.vacancy.passed.add(offer.person)
+        # The berth may have fallen vacant from a later station too, which the train has reached.
+        for start, vacancy in self.freed[offer.key].items():
+            if offer.vacancy.start <= start <= self.current:
+                vacancy.passed.add(offer.person)
 
     def _close(
         self, offer_id: str, outcome: OfferState, event: e.UpgradeClosed | e.UpgradeConfirmed
