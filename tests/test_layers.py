@@ -34,6 +34,7 @@ LAYERS = (
     ),
     ("trainhub.log", "trainhub.identity"),
     ("trainhub.journal", "trainhub.revocations"),
+    ("trainhub.signals",),
     (
         "trainhub.keys",
         "trainhub.file_watch",
@@ -41,7 +42,7 @@ LAYERS = (
         "trainhub.timers",
         "trainhub.health",
     ),
-    ("trainhub.settings", "trainhub.timetable", "trainhub.client"),
+    ("trainhub.settings", "trainhub.timetable", "trainhub.client", "trainhub.lines"),
     ("trainhub.domain",),
     ("trainhub",),  # its __init__: the version
 )
@@ -56,7 +57,9 @@ ONLY = {
     },
     "trainhub.keys": set(),
     "trainhub.file_watch": set(),
-    "trainhub.diagnostics": set(),
+    "trainhub.diagnostics": {"trainhub.lines"},
+    "trainhub.signals": {"trainhub.diagnostics"},
+    "trainhub.lines": set(),
     "trainhub.health": set(),
     "trainhub.timers": set(),
     "trainhub.client": set(),  # it is an app's own, as well as the demo's
