@@ -1,4 +1,4 @@
-"""The data folder's disk, and what piles up in the folder: looked at on a timer, in a thread."""
+"""The free space of the data folder's disk: measured on a timer, in a thread."""
 
 import asyncio
 import os
@@ -13,32 +13,29 @@ LOW_BYTES = 512 << 20
 SOON_SECONDS = 24 * 3600.0
 # What happened "lately", and the least of it that says anything about what comes.
 WINDOW_SECONDS, LEAST_SECONDS = 3600.0, 600.0
-# So many files in the outbox, and never fewer than before: no program takes them away.
-MANY_FILES = 1_000
 
 
 class DiskWatch:
-    """What is low, full soon, or growing without bound."""
+    """Whether the disk is low on space, or full soon."""
 
     def __init__(self, folder: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._folder, self._clock = folder, clock
-        # (time, free bytes, files in the outbox)
-        self._seen: deque[tuple[float, int, int]] = deque()
+        # (time, free bytes)
+        self._seen: deque[tuple[float, int]] = deque()
 
     async def look(self) -> None:
         """Measure. A disk that does not answer holds up a thread, and this timer is overdue."""
-        free, files = await asyncio.to_thread(self._measure)
+        free = await asyncio.to_thread(self._measure)
         now = self._clock()
-        self._seen.append((now, free, files))
+        self._seen.append((now, free))
         while self._seen[0][0] < now - WINDOW_SECONDS:
             self._seen.popleft()
 
     def complaints(self) -> list[str]:
-        """Return what is wrong with the disk and the folder."""
-        return [*self._disk(), *self._outbox()] if self._seen else []
-
-    def _disk(self) -> list[str]:
-        (then, before, _), (now, free, _) = self._seen[0], self._seen[-1]
+        """Return what is wrong with the disk."""
+        if not self._seen:
+            return []
+        (then, before), (now, free) = self._seen[0], self._seen[-1]
         if free < LOW_BYTES:
             return [f"the disk of the data folder has {free >> 20} MB left"]
         if now - then < LEAST_SECONDS or free >= before:
@@ -48,18 +45,6 @@ class DiskWatch:
             return []
         return [f"the disk of the data folder is full in {left / 3600:.1f} hours if it goes on so"]
 
-    def _outbox(self) -> list[str]:
-        counts = [files for _, _, files in self._seen]
-        lasted = self._seen[-1][0] - self._seen[0][0]
-        if counts[-1] < MANY_FILES or lasted < LEAST_SECONDS or counts != sorted(counts):
-            return []
-        return [f"the outbox has {counts[-1]} files, and no program takes them away"]
-
-    def _measure(self) -> tuple[int, int]:
+    def _measure(self) -> int:
         disk = os.statvfs(self._folder)
-        try:
-            with os.scandir(self._folder / "outbox") as entries:
-                files = sum(1 for _ in entries)
-        except FileNotFoundError:
-            files = 0
-        return disk.f_bavail * disk.f_frsize, files
+        return disk.f_bavail * disk.f_frsize
