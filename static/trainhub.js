@@ -110,6 +110,7 @@ class Client {
   #attempt = 0; // what belongs to an older one is void
   #tries = 0;
   #openedAt = null;
+  #hubAhead = NaN; // of this page's own clock, in ms
   #notBefore = -Infinity; // as the hub asked in GOODBYE or ERROR
   #timers = {};
   #ids = 0;
@@ -446,10 +447,13 @@ class Client {
 
   #pong({ id }) {
     if (id === this.#life.pong) this.#life.answered();
+    // The hub answers in order, so an answer that is this late does not come any more.
+    if (now() - this.#askedAt > this.#timing.slowMs) this.#lost('the hub has left a message unanswered');
   }
 
-  #welcome({ heartbeatSeconds }) {
+  #welcome({ heartbeatSeconds, serverTime }) {
     this.#openedAt = now();
+    this.#hubAhead = Date.parse(serverTime) - now();
     const quietMs = heartbeatSeconds > 0 ? heartbeatSeconds * 1000 : this.#timing.quietMs;
     this.#life.answered({ ...this.#timing, quietMs });
     const { token } = this.#login;
@@ -591,7 +595,7 @@ class Client {
 
   #pump() {
     if (!this.#ready || this.#asked) return;
-    const entry = this.#asked = this.#queue.next(this.#user, this.#login);
+    const entry = this.#asked = this.#queue.next(this.#user, this.#login, now() + this.#hubAhead);
     if (!entry) return;
     this.#ask(entry.message, (answer) => {
       if (answer.type === 'ERROR' && LATER.has(answer.code)) {
@@ -770,17 +774,15 @@ class Queue {
     return entry.answer;
   }
 
-  /** The next command that this user asked. Without a user: that was asked under this login. */
-  next(user, login) {
+  /** The next command that this user asked. Without a user: that was asked under this login. `at` is the hub's time. */
+  next(user, login, at) {
     const isMine = (entry) => entry.user === user && (user !== null || entry.login === login);
     let entry;
-    // One that may have reached the hub, and that the hub no longer knows, would happen twice. The wall clock
-    // goes on while the machine sleeps, a timer does not.
-    while ((entry = this.#entries.find(isMine)) && entry.sentAt !== undefined && Date.now() - entry.sentAt > KEPT_MS) {
-      this.fail(entry, lapsedError());
-    }
+    // One that may have reached the hub, and whose key the hub has forgotten, would happen twice: timers stop while
+    // a machine sleeps, and its own clock may be wrong.
+    while ((entry = this.#entries.find(isMine)) && at - entry.sentAt > KEPT_MS) this.fail(entry, lapsedError());
     if (!entry) return null;
-    entry.sentAt ??= Date.now();
+    entry.sentAt ??= at;
     return entry;
   }
 
@@ -867,7 +869,7 @@ class Queue {
       this.#last = Math.max(this.#last, entry.askedAt);
       // The clock may have been set back since: a command waits no longer than it was to wait in all.
       const left = Math.min(entry.until - Date.now(), entry.until - entry.askedAt, KEPT_MS);
-      this.#put({ ...entry, sentAt: entry.askedAt }, left); // it may have been sent
+      this.#put(entry, left);
     }
   }
 }

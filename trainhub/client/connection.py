@@ -7,6 +7,7 @@ import logging
 import math
 import secrets
 from collections.abc import Callable, MutableMapping
+from datetime import datetime
 from random import uniform
 from typing import Any, Self
 
@@ -75,6 +76,7 @@ class Client:
         self._attempt: asyncio.Timeout | None = None
         self._link: Link | None = None
         self._opened: float | None = None
+        self._hub_ahead = math.nan  # of the loop's clock, in seconds
         self._user: str | None = None
         self._who: tuple[Any, ...] | None = None  # user, role and trains of the last connection
         self._ready = False
@@ -323,9 +325,8 @@ class Client:
         self._tell("closed")
 
     def _is_slow(self) -> bool:
-        """Whether something large is on its way, in either direction."""
-        large = self._asked is not None and self._asked.size > LARGE_BYTES
-        return large or any(each.expects for each in self._subscriptions)
+        """Whether a large message is on its way to the hub. What comes from it is seen bytewise."""
+        return self._asked is not None and self._asked.size > LARGE_BYTES
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
@@ -368,6 +369,7 @@ class Client:
     def _welcome(self, message: Message) -> None:
         assert self._link is not None
         self._opened = self._now()
+        self._hub_ahead = _seconds_of(message.get("serverTime")) - self._opened
         self._link.welcomed(message["heartbeatSeconds"])
         login = self._login
 
@@ -528,7 +530,9 @@ class Client:
     def _pump(self) -> None:
         if not self._ready or self._asked is not None:
             return
-        entry = self._asked = self._queue.next(self._user, self._login)
+        entry = self._asked = self._queue.next(
+            self._user, self._login, self._now() + self._hub_ahead
+        )
         if entry is None:
             return
 
@@ -590,6 +594,10 @@ def connect(
 
 def _run_of(message: Message) -> Message:
     return {"trainNo": message["trainNo"], "startDate": message["startDate"]}
+
+
+def _seconds_of(time: str | None) -> float:
+    return math.nan if time is None else datetime.fromisoformat(time).timestamp()
 
 
 def _retry_seconds(message: Message) -> float:

@@ -13,7 +13,7 @@ from websockets.asyncio.client import connect as open_socket
 from websockets.exceptions import ConnectionClosed
 
 from trainhub.client.callbacks import Message
-from trainhub.client.liveness import ANSWER_SECONDS, Liveness
+from trainhub.client.liveness import ANSWER_SECONDS, SLOW_SECONDS, Liveness
 
 MOST_HEARD_BYTES = 64 * 1024 * 1024  # the snapshot of the largest train is some 8 MB
 CLOSE_SECONDS = 1.0
@@ -40,7 +40,7 @@ class Link:
     """An open socket. `why` says why the client itself has ended it."""
 
     def __init__(self, socket: _Socket, is_slow: Callable[[], bool]) -> None:
-        """`is_slow` says whether something large is on its way, in either direction."""
+        """`is_slow` says whether a large message is on its way."""
         self._socket = socket
         self._life = socket.life
         self._is_slow = is_slow
@@ -83,8 +83,7 @@ class Link:
                 if answered is not None:
                     answered(message)
                 elif message["type"] == "PONG":
-                    if message.get("id") == self._ping:
-                        self._life.answered()
+                    self._pong(message)
                 else:
                     hear(message)
                 self._watch()
@@ -154,6 +153,13 @@ class Link:
         if step == "ping":
             self._send_ping()
         self._watch()
+
+    def _pong(self, message: Message) -> None:
+        if message.get("id") == self._ping:
+            self._life.answered()
+        # The hub answers in order, so an answer that is this late does not come any more.
+        if self._now() - self._asked_at > SLOW_SECONDS:
+            self.abort("the hub has left a message unanswered")
 
     def _send_ping(self) -> None:
         self._ids += 1

@@ -42,7 +42,7 @@ class Waiting:
     answer: asyncio.Future[Any] = field(repr=False)
     login: Login | None = field(default=None, repr=False)
     timer: asyncio.TimerHandle | None = field(default=None, repr=False)
-    sent_at: float | None = field(default=None, repr=False)  # wall time
+    sent_at: float | None = field(default=None, repr=False)  # by the hub's clock
     size: int = 0  # bytes
 
 
@@ -69,8 +69,7 @@ class Queue:
             self._last = max(self._last, asked_at)
             # The clock may have been set back since: it waits no longer than it was to wait in all.
             left = min(until - time.time(), until - asked_at, KEPT_SECONDS)
-            entry = self._put(message, user, asked_at, until, left)
-            entry.sent_at = asked_at  # it may have been sent
+            self._put(message, user, asked_at, until, left)
 
     def add(self, message: Message, login: Login, within: float) -> Waiting:
         size = len(json.dumps(message, ensure_ascii=False, allow_nan=False).encode())
@@ -85,19 +84,23 @@ class Queue:
         self._keep(entry)
         return entry
 
-    def next(self, user: str | None, login: Login) -> Waiting | None:
-        """The next command that this user asked. Without a user: that this login asked."""
+    def next(self, user: str | None, login: Login, at: float) -> Waiting | None:
+        """The next command that this user asked. Without a user: that this login asked.
+
+        `at` is the hub's time.
+        """
         while True:
             mine = (each for each in self.entries if _is_of(each, user, login))
             entry = next(mine, None)
             if entry is None:
                 return None
-            # One that may have reached the hub, which no longer knows it, would happen twice. The
-            # wall clock goes on while the machine sleeps, a timer does not.
-            if entry.sent_at is None or time.time() - entry.sent_at <= KEPT_SECONDS:
-                entry.sent_at = entry.sent_at or time.time()
-                return entry
-            self.fail(entry, _lapsed())
+            # One that may have reached the hub, and whose key the hub has forgotten, would happen
+            # twice: timers stop while a machine sleeps, and its own clock may be wrong.
+            if entry.sent_at is not None and at - entry.sent_at > KEPT_SECONDS:
+                self.fail(entry, _lapsed())
+                continue
+            entry.sent_at = at if entry.sent_at is None else entry.sent_at
+            return entry
 
     def others(self, user: str | None, login: Login) -> list[str]:
         """The keys of the commands that are not sent as this user."""
