@@ -16,7 +16,9 @@ class FaultyLink:
         self.silent_up = self.silent_down = False
         self._port = port
         self._cut_in = cut_in
+        self.has_cut = False
         self._writers = []
+        self._tasks = set()
         self._up = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="link")
 
@@ -29,6 +31,15 @@ class FaultyLink:
         self._loop.call_soon_threadsafe(self._over.set)
         self._thread.join(10)
 
+    def cut(self):
+        """End every connection at once; what is on its way is lost."""
+        self._loop.call_soon_threadsafe(self._abort_all)
+
+    def _abort_all(self):
+        writers, self._writers = self._writers, []
+        for writer in writers:
+            writer.transport.abort()
+
     async def _serve(self):
         self._loop, self._over = asyncio.get_running_loop(), asyncio.Event()
         server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
@@ -36,10 +47,11 @@ class FaultyLink:
         self._up.set()
         await self._over.wait()
         server.close()
-        for writer in self._writers:
-            writer.transport.abort()
+        self._abort_all()
+        await asyncio.gather(*self._tasks)
 
     async def _connected(self, reader, writer):
+        self._tasks.add(asyncio.current_task())
         try:
             its_reader, its_writer = await asyncio.open_connection("127.0.0.1", self._port)
         except OSError:
@@ -54,7 +66,7 @@ class FaultyLink:
     def _where_to_cut(self, seen):
         if self._cut_in is None or (place := seen.find(self._cut_in.encode())) < 0:
             return None
-        self._cut_in = None
+        self._cut_in, self.has_cut = None, True
         return place + 20
 
     async def _pass_on(self, reader, writer, is_silent, where_to_cut=lambda _: None):

@@ -109,11 +109,11 @@ def test_an_answer_that_is_half_an_answer():
     """An ERROR without a code, and a DONE without a result: asked again on another socket."""
 
     class Half(Hub):
-        halves: list = [{"type": "ERROR"}, {"type": "DONE"}, {"type": "DONE", "id": None}]
+        halves = iter([{"type": "ERROR"}, {"type": "DONE"}, {"type": "DONE", "id": None}])
 
         def on_command(self, session, message):
-            if self.halves:
-                yield self.halves.pop(0)
+            if (half := next(self.halves, None)) is not None:
+                yield half
             else:
                 yield from super().on_command(session, message)
 

@@ -25,8 +25,10 @@ const storageOf = (stored) => ({
 });
 
 let client;
+let stored;
 const CALLS = {
-  connect({ url, tokens = [], stored, ...options }) {
+  connect({ url, tokens = [], stored: kept, ...options }) {
+    stored = kept;
     // Several tokens: each time a fresh one is fetched, the next; the last again and again.
     const token = tokens.length > 1 ? () => (tokens.length > 1 ? tokens.shift() : tokens[0]) : tokens[0];
     const onState = (state, detail) => tell('state', { state, ...detail });
@@ -49,7 +51,7 @@ const CALLS = {
       error: ({ code, final }) => tell('error', { code, final }),
     });
   },
-  waiting: () => tell('waiting', { entries: client.waiting.map(({ type, key, user }) => ({ type, key, user })) }),
+  waiting: () => tell('waiting', { entries: client.waiting.map(({ type, key, user }) => ({ type, key, user })), stored }),
   claim: ({ key }) => client.claim(key),
   discard: ({ key }) => client.discard(key),
   identify: ({ n, token }) => settle(n, client.identify(token)),
