@@ -526,3 +526,39 @@ def test_a_reload_keeps_the_marks_that_wait(page, start_again):
     assert page.evaluate("[hub.waiting.length, localStorage.length]") == [0, 0]
     kinds = ("NO_SHOW", "NO_SHOW_UNDONE", "PASSENGER_BOARDED")
     assert [len(log_of(hub, kind)) for kind in kinds] == [1, 1, 1]
+
+
+COUNT_PINGS = """
+async () => {
+  const send = WebSocket.prototype.send;
+  window.pings = 0;
+  WebSocket.prototype.send = function (text) {
+    window.pings += JSON.parse(text).type === 'PING';
+    send.call(this, text);
+  };
+  const { connect } = await import('/static/trainhub.js');
+  window.hub = connect('/ws');
+}
+"""
+
+
+def test_a_page_that_wakes_or_whose_network_changes_asks_at_once(page, start_again):
+    """Chromium takes the network away and gives it back; it freezes no page that it shows."""
+    page.goto(start_again().url)
+    page.evaluate(COUNT_PINGS)
+    wait_for(lambda: page.evaluate("hub.state") == "live", 20)
+    page.context.set_offline(True)
+    wait_for(lambda: page.evaluate("pings") == 1, 5)
+    page.context.set_offline(False)
+    wait_for(lambda: page.evaluate("hub.state") == "live", 30)
+    for target, *names in (
+        ("document", "visibilitychange"),
+        ("window", "pageshow"),
+        ("document", "freeze", "resume"),
+    ):
+        page.wait_for_timeout(1000)  # for the PONG: one PING is on its way at a time
+        before = page.evaluate("pings")
+        for name in names:
+            page.evaluate(f"{target}.dispatchEvent(new Event('{name}'))")
+        wait_for(lambda before=before: page.evaluate("pings") == before + 1, 5)
+    assert page.evaluate("hub.state") == "live"

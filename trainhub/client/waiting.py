@@ -63,8 +63,8 @@ class Queue:
         self._store(lambda storage: texts.extend(storage.values()))
         found = [entry for entry in map(_read_entry, texts) if entry is not None]
         if len(found) < len(texts):
-            unread = f"{len(texts) - len(found)} entries are no commands, and are left alone"
-            self._complain(HubError("NOT_STORED", f"the storage: {unread}", final=False))
+            strange = f"{len(texts) - len(found)} of the storage's entries are left alone"
+            self._complain(HubError("NOT_STORED", f"{strange}: no commands", final=False))
         for message, user, asked_at, until in sorted(found, key=lambda each: each[2]):
             self._last = max(self._last, asked_at)
             # The clock may have been set back since: it waits no longer than it was to wait in all.
