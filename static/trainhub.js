@@ -54,7 +54,7 @@ export const connect = (url, options) => new Client(url, options);
  * unanswered for `askedMs`, a PING is due. The link is dead after `answerMs` of silence after a
  * PING, or if the PING itself stays unanswered for `slowMs` and 1 ms for each byte received since.
  */
-class Liveness {
+class LinkLife {
   #timing; #messageAt; #heardAt; #pingedAt;
   #pinging = true; // opening a socket is a question too: WELCOME is its answer
   #bytes = 0; // received since the PING
@@ -135,7 +135,7 @@ class Client {
     this.#url = address.href;
     this.#options = { ...options, WebSocket };
     this.#timing = { ...TIMING, ...timing };
-    this.#queue = new Queue(storage, `${storageName}:`, mostWaiting, (error) => this.#complain(error));
+    this.#queue = new CommandQueue(storage, `${storageName}:`, mostWaiting, (error) => this.#complain(error));
     this.#logIn(token, user);
     this.#listen();
     queueMicrotask(() => this.#state !== 'closed' && this.#open());
@@ -263,7 +263,7 @@ class Client {
       return;
     }
     this.#socket = socket;
-    this.#life = new Liveness(this.#timing, now());
+    this.#life = new LinkLife(this.#timing, now());
     socket.onmessage = ({ data }) => this.#hear(data);
     socket.onclose = ({ code }) => (code === TOKEN_REFUSED ? this.#refuse() : this.#lost(`closed with ${code}`));
     socket.onerror = () => {}; // its close follows
@@ -747,7 +747,7 @@ class Following {
 }
 
 /** The commands that wait for an answer, oldest first; each is an item of its own in the storage. */
-class Queue {
+class CommandQueue {
   #entries = []; #storage; #prefix; #most; #complain;
   #last = 0;
 

@@ -8,7 +8,7 @@ import jwt
 import pytest
 
 from trainhub.client import HubError
-from trainhub.client.waiting import KEPT_SECONDS, Login, Queue, subject_of
+from trainhub.client.waiting import KEPT_SECONDS, CommandQueue, Login, subject_of
 
 T1, T2 = Login("a", "T1"), Login("b", "T2")
 
@@ -25,7 +25,7 @@ def stored(user="T1", asked_at=None, until=None, key="k"):
 
 def restored(*texts):
     told = []
-    queue = Queue({str(place): text for place, text in enumerate(texts)}, told.append)
+    queue = CommandQueue({str(place): text for place, text in enumerate(texts)}, told.append)
     queue.restore()
     return queue, told
 
@@ -33,7 +33,7 @@ def restored(*texts):
 @pytest.mark.gen_test
 async def test_each_user_is_asked_only_their_own():
     """Whatever the order in which users come to the device."""
-    queue, unknown = Queue(None, print), Login(print)
+    queue, unknown = CommandQueue(None, print), Login(print)
     for login, key in ((T1, "1"), (T2, "2"), (T1, "3"), (unknown, "4")):
         queue.add(mark(key), login, 60)
     assert queue.next("T1", T1, 0).message["key"] == "1"
@@ -76,7 +76,7 @@ async def test_a_clock_that_was_set_back_makes_no_command_wait_longer():
 @pytest.mark.gen_test
 async def test_what_was_sent_a_day_ago_is_not_sent_again():
     """A laptop that slept: the timer stood still, the hub has forgotten the key."""
-    queue = Queue(None, print)
+    queue = CommandQueue(None, print)
     entry = queue.add(mark(), T1, KEPT_SECONDS)
     assert queue.next("T1", T1, 1000) is entry
     assert queue.next("T1", T1, 1000 + KEPT_SECONDS) is entry
@@ -113,7 +113,7 @@ class FullDisk(dict):
 async def test_a_storage_that_fails_holds_up_no_command():
     """Each failure is told; the command is asked and answered all the same."""
     told = []
-    queue = Queue(FullDisk(), told.append)
+    queue = CommandQueue(FullDisk(), told.append)
     queue.restore()
     entry = queue.add(mark(), T1, 60)
     queue.succeed(entry, {"seq": 1})
@@ -125,7 +125,7 @@ async def test_a_storage_that_fails_holds_up_no_command():
 @pytest.mark.parametrize("fields", [{"at": float("nan")}, {"at": {1, 2}}, {"text": "\ud800"}])
 async def test_what_is_no_json_is_refused_at_once(fields):
     """It is the caller's error, and never reaches the connection."""
-    queue = Queue(None, print)
+    queue = CommandQueue(None, print)
     with pytest.raises((ValueError, TypeError)):
         queue.add(mark(**fields), T1, 60)
     assert not queue.entries

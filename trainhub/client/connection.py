@@ -26,8 +26,8 @@ from trainhub.client.callbacks import (
 )
 from trainhub.client.following import Subscription
 from trainhub.client.link import Link
-from trainhub.client.liveness import SLOW_SECONDS
-from trainhub.client.waiting import KEPT_SECONDS, Login, Queue, Waiting, subject_of
+from trainhub.client.link_life import SLOW_SECONDS
+from trainhub.client.waiting import KEPT_SECONDS, CommandQueue, Login, Waiting, subject_of
 
 BACKOFF_SECONDS = 1.0, 30.0
 # After a connection of this length the backoff starts again from its first step.
@@ -66,7 +66,7 @@ class Client:
             raise ValueError(f"{error}: give a ws://, wss://, http:// or https:// one") from error
         self._on_state = on_state
         self._on_error = on_error
-        self._queue = Queue(storage, self._complain)
+        self._queue = CommandQueue(storage, self._complain)
         self._login = self._log_in(token, user)
         self._identifying: asyncio.Future[Message] | None = None
         self._fresh = asyncio.Event()

@@ -13,7 +13,7 @@ from websockets.asyncio.client import connect as open_socket
 from websockets.exceptions import ConnectionClosed
 
 from trainhub.client.callbacks import Message
-from trainhub.client.liveness import ANSWER_SECONDS, SLOW_SECONDS, Liveness
+from trainhub.client.link_life import ANSWER_SECONDS, SLOW_SECONDS, LinkLife
 
 MOST_HEARD_BYTES = 64 * 1024 * 1024  # the snapshot of the largest train is some 8 MB
 CLOSE_SECONDS = 1.0
@@ -29,7 +29,7 @@ class _Socket(ClientConnection):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.life = Liveness(self.loop.time())
+        self.life = LinkLife(self.loop.time())
 
     def data_received(self, data: bytes) -> None:
         self.life.heard(len(data), self.loop.time())
@@ -59,7 +59,7 @@ class Link:
             create_connection=_Socket,
             max_size=MOST_HEARD_BYTES,
             open_timeout=ANSWER_SECONDS,
-            ping_interval=None,  # Liveness does that
+            ping_interval=None,  # LinkLife does that
             close_timeout=CLOSE_SECONDS,
             logger=wire,
         )

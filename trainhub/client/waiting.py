@@ -46,7 +46,7 @@ class Waiting:
     size: int = 0  # bytes
 
 
-class Queue:
+class CommandQueue:
     """The commands that wait for an answer, oldest first."""
 
     def __init__(

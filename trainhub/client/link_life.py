@@ -14,7 +14,7 @@ LATE_SECONDS = 1.0
 SLOWEST_BYTES_PER_SECOND = 1000
 
 
-class Liveness:
+class LinkLife:
     """Decides whether a link is alive. Its caller tells the time, in seconds.
 
     Any bytes received count as life. After `quiet` seconds without a message, or when a message is
