@@ -24,8 +24,9 @@ def goodbye(millis):
 class FalseHub:
     """Answers each client; `after` is what it says to the first ones once they have subscribed.
 
-    An item of `after` is the messages for one connection; a number in them is a close code, and
-    ends it. `heard` has all that clients said, `opened` and `closed` the times of connections.
+    An item of `after` is the messages for one connection. A text or bytes in them is sent as it is;
+    a number is a close code, and ends the connection. `heard` has all that clients said, `opened`
+    and `closed` the times of connections.
     """
 
     def __init__(self, *after, refused=(), later=0):
@@ -63,7 +64,7 @@ class FalseHub:
                         self._say(socket, answer)
 
     def _say(self, socket, message):
-        socket.send(json.dumps(message))
+        socket.send(json.dumps(message) if isinstance(message, dict) else message)
 
     def _answers(self, message, script):
         head = {"id": message.get("id")}

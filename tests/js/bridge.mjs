@@ -7,29 +7,53 @@ import { createInterface } from 'node:readline';
 import WebSocket from 'ws';
 import { connect } from '../../static/trainhub.js';
 
+globalThis.reportError = (error) => tell('fault', { message: error.message });
+
 const tell = (told, value) => console.log(JSON.stringify({ told, ...value }));
 const settle = (n, promise) => promise.then(
   (result) => tell('answer', { n, result }),
   ({ code, message, details }) => tell('answer', { n, error: { code, message, details } }),
 );
 
+// What localStorage is in a browser.
+const storageOf = (stored) => ({
+  get length() { return Object.keys(stored).length; },
+  key: (place) => Object.keys(stored)[place],
+  getItem: (name) => stored[name] ?? null,
+  setItem(name, text) { stored[name] = text; },
+  removeItem(name) { delete stored[name]; },
+});
+
 let client;
+let stored;
 const CALLS = {
-  connect({ url, tokens = [], ...options }) {
+  connect({ url, tokens = [], stored: kept, ...options }) {
+    stored = kept;
     // Several tokens: each time a fresh one is fetched, the next; the last again and again.
     const token = tokens.length > 1 ? () => (tokens.length > 1 ? tokens.shift() : tokens[0]) : tokens[0];
     const onState = (state, detail) => tell('state', { state, ...detail });
-    client = connect(url, { ...options, token, WebSocket, onState });
+    const onError = ({ code, details, final }) => tell('complaint', { code, details, final });
+    const storage = stored && storageOf(stored);
+    client?.close();
+    client = connect(url, { ...options, token, storage, WebSocket, onState, onError });
   },
-  subscribe({ train }) {
+  subscribe({ train, stumble }) {
+    const fails = { throw: () => { throw new Error('an app\'s own'); }, reject: () => Promise.reject(new Error('an app\'s own')) };
+    const handler = (told) => (message) => {
+      tell(told, { message });
+      return fails[stumble]?.();
+    };
     client.subscribe(train, {
-      event: (message) => tell('event', { message }),
-      snapshot: (message) => tell('snapshot', { message }),
-      figures: (message) => tell('figures', { message }),
-      subscribed: (message) => tell('subscribed', { message }),
-      error: ({ code }) => tell('error', { code }),
+      event: handler('event'),
+      snapshot: handler('snapshot'),
+      figures: handler('figures'),
+      subscribed: handler('subscribed'),
+      error: ({ code, final }) => tell('error', { code, final }),
     });
   },
+  waiting: () => tell('waiting', { entries: client.waiting.map(({ type, key, user }) => ({ type, key, user })), stored }),
+  claim: ({ key }) => client.claim(key),
+  discard: ({ key }) => client.discard(key),
   identify: ({ n, token }) => settle(n, client.identify(token)),
   command: ({ n, type, fields, options }) => settle(n, client.command(type, fields, options)),
   check: () => client.check(),

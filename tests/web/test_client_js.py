@@ -5,11 +5,16 @@ import os
 import shutil
 import subprocess
 import threading
+import time
+from contextlib import ExitStack
 from pathlib import Path
+from random import Random
 
 import pytest
 from false_hub import RUN, FalseHub, event, goodbye
+from faulty_link import FaultyLink
 from load import admin_token, wait_for
+from railway import chart
 
 from trainhub.domain.model import Role
 from trainhub.identity import Tokens
@@ -156,6 +161,177 @@ def test_marks_asked_while_the_hub_is_away_happen_once_and_in_order(client, star
     assert all("result" in each() for each in asked)
     kinds = ("NO_SHOW", "NO_SHOW_UNDONE", "PASSENGER_BOARDED")
     assert [len(log_of(hub, kind)) for kind in kinds] == [1, 1, 1]
+
+
+def test_the_shipped_defaults_notice_a_dead_link_and_leave_a_healthy_one(node, start_again):
+    """A train on which nothing happens, over links that fall silent in each direction: 40 s."""
+    hub = start_again()
+    with ExitStack() as stack:
+        links, clients, lost = {}, {}, {}
+        for way in ("up", "down", "both", "none"):
+            links[way] = stack.enter_context(FaultyLink(hub.port))
+            clients[way] = Bridge(node)
+            stack.callback(clients[way].end)
+            clients[way].connect(links[way].url, timing={})
+            clients[way].call("subscribe", train="12345")
+        wait_for(lambda: all(each.of("figures") for each in clients.values()), 20)
+        for way, link in links.items():
+            link.silent_up, link.silent_down = way in ("up", "both"), way in ("down", "both")
+        began = time.monotonic()
+        while time.monotonic() - began < 45 or len(lost) < 3:
+            assert time.monotonic() - began < 100, lost
+            for way, each in clients.items():
+                if "waiting" in each.states():
+                    lost.setdefault(way, time.monotonic() - began)
+            time.sleep(0.05)
+    assert lost.keys() == {"up", "down", "both"}
+    assert max(lost.values()) < 40 + 10  # the machine may be busy
+
+
+def test_a_snapshot_that_is_cut_on_its_way_is_asked_for_again(client, start_again):
+    """A TTE has no list of passengers before it is there."""
+    hub = start_again()
+    with FaultyLink(hub.port, cut_in='"SNAPSHOT"') as link:
+        client.connect(link.url, tte(hub))
+        client.call("subscribe", train="12345")
+        client.wait(lambda: client.of("snapshot"))
+        assert link.has_cut
+    assert client.of("snapshot")[0]["message"]["run"]["passengers"]
+    assert not client.events()
+
+
+def test_a_train_that_is_registered_later(client, start_again):
+    """A client that follows it before is told that it is not there, and gets it when it is."""
+    hub = start_again()
+    client.connect(address(hub))
+    client.call("subscribe", train="54321")
+    client.wait(lambda: client.of("error"))
+    hub.ask("/api/trains", chart(trainNo="54321"))
+    client.wait(lambda: client.of("snapshot"))
+    told = [(each["code"], each["final"]) for each in client.of("error")]
+    assert told == [("UNKNOWN_TRAIN", False)]
+
+
+def test_a_link_that_is_cut_again_and_again(client, start_again):
+    """Over a real hub: each event once and in order, each command once."""
+    hub, chance = start_again(), Random(1)
+    with FaultyLink(hub.port) as link:
+        client.connect(link.url, tte(hub))
+        client.call("subscribe", train="12345")
+        asked = []
+        for number in range(150):
+            asked.append(client.command("ANNOUNCE", text=str(number)))
+            time.sleep(0.02)
+            if chance.random() < 0.15:
+                link.cut()
+        results = [each()["result"] for each in asked]
+        client.wait(lambda: client.events()[-1]["data"]["text"] == "149")
+    heard, logged = client.events("ANNOUNCEMENT"), log_of(hub, "ANNOUNCEMENT")
+    assert [each["data"]["text"] for each in logged] == [str(number) for number in range(150)]
+    assert [each["seq"] for each in results] == [each["seq"] for each in logged]
+    seqs = [each["seq"] for each in heard]
+    assert seqs == [each["seq"] for each in logged if each["seq"] >= seqs[0]]
+
+
+def run_node(node, script, *arguments):
+    command = (node, str(JS / script), *arguments)
+    return subprocess.run(command, cwd=JS, capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.parametrize("seed", ["1", "2"])
+def test_a_day_on_a_faulty_link(node, seed):
+    """24 hours of simulated time: nothing missed, nothing twice, dead links noticed."""
+    done = run_node(node, "day.mjs", seed)
+    print(done.stdout)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert 0 < json.loads(done.stdout)["longestSeconds"] <= 116
+
+
+@pytest.mark.parametrize(
+    "name", ["pairs", "defaults", "slow", "wall", "freeze", "sleep", "network", "handlers"]
+)
+def test_what_depends_on_time(node, name):
+    """tests/js/clock.mjs says what each holds."""
+    done = run_node(node, "clock.mjs", name)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_marks_of_one_are_never_anothers(client, start_again, unused_port):
+    """A tablet starts without a network; its next user logs in with the same storage."""
+    hub = start_again()
+    keys = load_keys(hub.folder / "keys.json")
+    first, second = (Tokens(keys).issue(who, Role.TTE, ["12345"]) for who in ("T1", "T2"))
+    hub.kill()
+    now = time.time() * 1000
+    message = {"type": "MARK_BOARDED", "key": "unknown", **RUN, **MARK}
+    entry = {"message": message, "user": None, "askedAt": now, "until": now + 3_600_000}
+    client.connect(address(hub), first, stored={"trainhub:unknown": json.dumps(entry)})
+    client.command("ANNOUNCE", {"key": "known"}, text="of T1")
+    client.call("waiting")
+    client.wait(lambda: client.of("waiting"))
+    entries = client.of("waiting")[0]["entries"]
+    assert {each["key"]: each["user"] for each in entries} == {"unknown": None, "known": "T1"}
+    stored = client.of("waiting")[0]["stored"]
+    hub = start_again()
+    client.connect(address(hub), second, stored=stored)
+    assert "result" in client.command("ANNOUNCE", text="of T2")()
+    client.wait(lambda: client.of("complaint"))
+    assert sorted(client.of("complaint")[-1]["details"]["keys"]) == ["known", "unknown"]
+    assert [each["data"]["text"] for each in log_of(hub, "ANNOUNCEMENT")] == ["of T2"]
+    assert not log_of(hub, "PASSENGER_BOARDED")
+    client.call("claim", key="unknown")
+    client.call("discard", key="known")
+    client.wait(lambda: log_of(hub, "PASSENGER_BOARDED"))
+    assert client.ask("identify", token=first)()["result"]["user"] == "T1"
+    assert "result" in client.command("ANNOUNCE", text="again T1")()
+    said = [each["data"]["text"] for each in log_of(hub, "ANNOUNCEMENT")]
+    assert said == ["of T2", "again T1"]
+
+
+def test_two_identifies_at_once(client, start_again):
+    """The later one holds; the earlier one is told so, and not that it is the other user."""
+    hub = start_again()
+    keys = load_keys(hub.folder / "keys.json")
+    client.connect(address(hub), tte(hub))
+    client.wait(lambda: "live" in client.states())
+    ends = [
+        client.ask("identify", token=Tokens(keys).issue(who, Role.TTE, ["12345"]))
+        for who in ("T2", "T3")
+    ]
+    mark = client.command("ANNOUNCE", text="x")
+    assert ends[0]()["error"]["code"] == "SUPERSEDED"
+    assert ends[1]()["result"]["user"] == "T3"
+    assert "result" in mark()
+
+    def users():
+        return [e["user"] for e in hub.ask("/api/audit") if e["command"] == "ANNOUNCE"]
+
+    assert wait_for(users, 20) == ["T3"]
+
+
+@pytest.mark.made_up
+@pytest.mark.parametrize("stumble", ["throw", "reject"])
+def test_a_handlers_own_error_takes_nothing_with_it(client, stumble):
+    """Whether it throws or rejects: it is reported, and Node and the connection go on."""
+    with FalseHub((event(1), event(2))) as hub:
+        client.connect(hub.url)
+        client.call("subscribe", train="12345", stumble=stumble)
+        client.wait(lambda: [each["seq"] for each in client.events()] == [1, 2])
+        assert client.command("ANNOUNCE", text="x")()["result"] == {"seq": 1}
+    assert {each["message"] for each in client.of("fault")} == {"an app's own"}
+
+
+@pytest.mark.made_up
+@pytest.mark.parametrize(
+    "odd", ["not json", "[]", "null", "{}", '{"type": "SNAPSHOT", "trainNo": 5}', b"\xff"]
+)
+def test_a_message_that_is_not_the_protocols(client, odd):
+    """It is reported or left alone, and what comes after it is not missed."""
+    with FalseHub((event(1), odd, event(2)), (event(2), event(3))) as hub:
+        client.connect(hub.url)
+        client.call("subscribe", train="12345")
+        client.wait(lambda: [each["seq"] for each in client.events()][:2] == [1, 2])
+    assert {each["code"] for each in client.of("complaint")} <= {"BROKEN"}
 
 
 def test_what_the_hub_refuses_is_an_error_with_its_code(client, start_again):
@@ -350,3 +526,39 @@ def test_a_reload_keeps_the_marks_that_wait(page, start_again):
     assert page.evaluate("[hub.waiting.length, localStorage.length]") == [0, 0]
     kinds = ("NO_SHOW", "NO_SHOW_UNDONE", "PASSENGER_BOARDED")
     assert [len(log_of(hub, kind)) for kind in kinds] == [1, 1, 1]
+
+
+COUNT_PINGS = """
+async () => {
+  const send = WebSocket.prototype.send;
+  window.pings = 0;
+  WebSocket.prototype.send = function (text) {
+    window.pings += JSON.parse(text).type === 'PING';
+    send.call(this, text);
+  };
+  const { connect } = await import('/static/trainhub.js');
+  window.hub = connect('/ws');
+}
+"""
+
+
+def test_a_page_that_wakes_or_whose_network_changes_asks_at_once(page, start_again):
+    """Chromium takes the network away and gives it back; it freezes no page that it shows."""
+    page.goto(start_again().url)
+    page.evaluate(COUNT_PINGS)
+    wait_for(lambda: page.evaluate("hub.state") == "live", 20)
+    page.context.set_offline(True)
+    wait_for(lambda: page.evaluate("pings") == 1, 5)
+    page.context.set_offline(False)
+    wait_for(lambda: page.evaluate("hub.state") == "live", 30)
+    for target, *names in (
+        ("document", "visibilitychange"),
+        ("window", "pageshow"),
+        ("document", "freeze", "resume"),
+    ):
+        page.wait_for_timeout(1000)  # for the PONG: one PING is on its way at a time
+        before = page.evaluate("pings")
+        for name in names:
+            page.evaluate(f"{target}.dispatchEvent(new Event('{name}'))")
+        wait_for(lambda before=before: page.evaluate("pings") == before + 1, 5)
+    assert page.evaluate("hub.state") == "live"

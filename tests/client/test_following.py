@@ -1,0 +1,154 @@
+"""trainhub/client/following.py: a place is what the app was handed, and nothing else."""
+
+import asyncio
+
+import pytest
+
+from trainhub.client import following
+from trainhub.client.following import Subscription
+
+RUN = {"trainNo": "12345", "startDate": "2026-11-23"}
+
+
+class Client:
+    """Notes which subscription asks for what it has missed."""
+
+    def __init__(self):
+        self.asked = []
+
+    def catch_up(self, subscription):
+        self.asked.append(subscription.last)
+
+
+def answer(recovered, epoch="e1", seq=5):
+    return {"type": "SUBSCRIBED", **RUN, "epoch": epoch, "seq": seq, "recovered": recovered}
+
+
+def snapshot(seq, epoch="e1"):
+    return {"type": "SNAPSHOT", **RUN, "epoch": epoch, "seq": seq, "run": {}}
+
+
+def event(seq):
+    return {"type": "ANNOUNCEMENT", **RUN, "seq": seq, "data": {}}
+
+
+def follow(client=None, since=None, event=None, snapshot=None, figures=None):
+    client = client or Client()
+    return Subscription(client, "12345", None, since, event, snapshot, figures, None)
+
+
+@pytest.mark.gen_test
+async def test_a_snapshot_on_its_way_is_no_place():
+    """After SUBSCRIBED alone a reconnect asks for all, or from where the app was before."""
+    new, older = follow(), follow(since={"epoch": "e0", "seq": 9})
+    for each in (new, older):
+        each.join(answer(recovered=False))
+        each.leave()
+    assert new.last is new.since is None
+    assert older.last == older.since == {"epoch": "e0", "seq": 9}
+
+
+@pytest.mark.gen_test
+async def test_events_that_come_before_their_snapshot_wait_for_it():
+    """The app gets the SNAPSHOT first, and then what is newer than it, once."""
+    heard = []
+    train = follow(event=lambda m: heard.append(m["seq"]), snapshot=lambda _: heard.append("S"))
+    train.join(answer(recovered=False))
+    assert not any([train.take(event(5)), train.take(event(6))])
+    assert not heard
+    assert train.take(snapshot(5))
+    assert heard == ["S", 6]
+    assert train.last == train.since == {"epoch": "e1", "seq": 6}
+
+
+@pytest.mark.gen_test
+async def test_an_older_snapshot_is_known_by_its_epoch_and_seq():
+    """A hub that is behind the app is not believed; another history is."""
+    train = follow(since={"epoch": "e1", "seq": 9})
+    assert train.is_older(snapshot(8))
+    assert not train.is_older(snapshot(9))
+    assert not train.is_older(snapshot(3, epoch="e2"))
+
+
+@pytest.mark.gen_test
+async def test_an_async_handler_gets_one_after_the_other_and_since_waits_for_it():
+    """`since` is what the handler has accepted; `last` is what it will be given."""
+    at_work, heard = asyncio.Event(), []
+
+    async def handler(message):
+        await at_work.wait()
+        heard.append(message["seq"])
+
+    train = follow(since={"epoch": "e1", "seq": 1}, event=handler)
+    train.join(answer(recovered=True))
+    for seq in (2, 3, 4):
+        assert train.take(event(seq))
+    await asyncio.sleep(0)
+    assert (train.since["seq"], train.last["seq"], heard) == (1, 4, [])
+    at_work.set()
+    while len(heard) < 3 or train.since["seq"] < 4:
+        await asyncio.sleep(0)
+    assert heard == [2, 3, 4]
+
+
+@pytest.mark.gen_test
+async def test_a_handler_that_raises_has_had_its_message():
+    """It is reported and not given again: else one bad event would hold up all."""
+    asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+
+    def stumble(message):
+        raise ValueError(message["seq"])
+
+    train = follow(since={"epoch": "e1", "seq": 1}, event=stumble)
+    train.join(answer(recovered=True))
+    train.take(event(2))
+    assert train.since == {"epoch": "e1", "seq": 2}
+
+
+@pytest.mark.gen_test
+async def test_iteration_moves_since_with_each_message():
+    """What lies in the client's buffer was not handed to the app."""
+    train = follow()
+    train.join(answer(recovered=False))
+    for message in (snapshot(5), event(6), event(7)):
+        train.take(message)
+    messages, places = aiter(train), []
+    for _ in range(2):
+        await anext(messages)
+        places.append(train.since["seq"])
+    assert places == [5, 6]
+    assert train.last["seq"] == 7
+
+
+@pytest.mark.gen_test
+async def test_what_does_not_fit_is_asked_for_when_there_is_room(monkeypatch):
+    """An async handler that is too slow: the buffer is bounded, and nothing is missed."""
+    monkeypatch.setattr(following, "MOST_UNREAD", 3)
+    client, at_work, heard = Client(), asyncio.Event(), []
+
+    async def handler(message):
+        await at_work.wait()
+        heard.append(message["seq"])
+
+    train = follow(client, {"epoch": "e1", "seq": 0}, event=handler)
+    train.join(answer(recovered=True))
+    taken = [train.take(event(seq)) for seq in range(1, 10)]
+    assert taken == [True] * 4 + [False] * 5  # one is at work, three wait
+    at_work.set()
+    while not client.asked:
+        await asyncio.sleep(0)
+    assert heard == [1, 2, 3, 4]
+    assert client.asked == [{"epoch": "e1", "seq": 4}]
+
+
+@pytest.mark.gen_test
+async def test_another_user_begins_without_a_place():
+    """What was shown to the user before is not handed to the next, nor resumed from."""
+    train = follow()
+    train.join(answer(recovered=False))
+    train.take(snapshot(5))
+    train.restart()
+    assert train.last is train.since is None
+    train.join(answer(recovered=False))
+    train.take(snapshot(6))
+    assert (await anext(aiter(train)))["seq"] == 6

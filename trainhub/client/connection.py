@@ -1,0 +1,608 @@
+"""The client: it connects by itself, says who it is, follows trains, and asks commands in order."""
+
+import asyncio
+import contextlib
+import inspect
+import logging
+import math
+import secrets
+from collections.abc import Callable, MutableMapping
+from datetime import datetime
+from random import uniform
+from typing import Any, Self
+
+from websockets.exceptions import ConnectionClosed, InvalidURI, WebSocketException
+from websockets.uri import parse_uri
+
+from trainhub.client.callbacks import (
+    HubError,
+    Message,
+    Token,
+    Told,
+    ToldError,
+    call,
+    error_of,
+    start,
+)
+from trainhub.client.following import Subscription
+from trainhub.client.link import Link
+from trainhub.client.link_life import SLOW_SECONDS
+from trainhub.client.waiting import KEPT_SECONDS, CommandQueue, Login, Waiting, subject_of
+
+BACKOFF_SECONDS = 1.0, 30.0
+# After a connection of this length the backoff starts again from its first step.
+STEADY_SECONDS = 10.0
+LONGEST_RETRY_SECONDS = 3600.0  # the hub cannot make a client wait longer
+LARGE_BYTES = 16 * 1024  # a message of this size may take long on a slow link
+TOKEN_REFUSED = 4403
+# The hub would take these later: the client asks again.
+LATER = {"UNAVAILABLE", "RATE_LIMITED"}
+# A subscription is also asked again for these: the train may be loaded or registered later.
+NOT_YET = {*LATER, "UNKNOWN_TRAIN"}
+
+logger = logging.getLogger("trainhub.client")
+
+
+class Client:
+    """`connect` makes one. `state` is connecting, live, waiting, refused or closed."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        token: Token | None = None,
+        user: str | None = None,
+        storage: MutableMapping[str, str] | None = None,
+        on_state: Callable[[str], Any] | None = None,
+        on_error: ToldError | None = None,
+        backoff: tuple[float, float] = BACKOFF_SECONDS,
+    ) -> None:
+        self.state = "connecting"
+        self.reason = ""  # of the state waiting or refused
+        self._url = url.replace("http", "ws", 1) if url.startswith("http") else url
+        try:
+            parse_uri(self._url)
+        except InvalidURI as error:
+            raise ValueError(f"{error}: give a ws://, wss://, http:// or https:// one") from error
+        self._on_state = on_state
+        self._on_error = on_error
+        self._queue = CommandQueue(storage, self._complain)
+        self._login = self._log_in(token, user)
+        self._identifying: asyncio.Future[Message] | None = None
+        self._fresh = asyncio.Event()
+        self._backoff = backoff
+        self._tries = 0
+        self._not_before = -math.inf
+        self._attempt: asyncio.Timeout | None = None
+        self._link: Link | None = None
+        self._opened: float | None = None
+        self._hub_ahead = math.nan  # of the loop's clock, in seconds
+        self._user: str | None = None
+        self._who: tuple[Any, ...] | None = None  # user, role and trains of the last connection
+        self._ready = False
+        self._subscriptions: list[Subscription] = []
+        self._asked: Waiting | None = None  # one at a time, so that they stay in order
+        self._later: set[asyncio.TimerHandle] = set()
+
+    async def __aenter__(self) -> Self:
+        self._queue.restore()
+        self._task = asyncio.create_task(self._stay_connected())
+        self._task.add_done_callback(self._ended)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Ends it. Commands that wait fail; what a storage holds is asked by the next client."""
+        self._close()
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task
+
+    @property
+    def waiting(self) -> list[Waiting]:
+        """The commands that are not answered yet, in order, also those of an earlier program."""
+        return list(self._queue.entries)
+
+    async def identify(self, token: Token | None, *, user: str | None = None) -> Message:
+        """Who to be from now on; waits for IDENTIFIED, and raises HubError if it is refused.
+
+        Without a token it is no user. What is shown to whom differs, so each subscription gets a
+        new SNAPSHOT.
+        """
+        self._check_open()
+        before, self._login = self._login, self._log_in(token, user)
+        login = self._login
+        again = HubError("SUPERSEDED", "identify was called again before the hub answered")
+        self._settle(lambda waiter: waiter.set_exception(again))
+        identified = self._identifying = asyncio.get_running_loop().create_future()
+        identified.add_done_callback(lambda done: done.cancelled() or done.exception())
+        if self._ready:
+            self._ready = False  # no command goes under a name that is about to change
+            link = self._link
+            try:
+                await self._find_token(login)
+            except BaseException:
+                if self._login is login:
+                    self._settle(lambda waiter: waiter.cancel())
+                    self._go_back(before, link)
+                raise
+            if self._login is login and link is not None and self._link is link:
+                self._switch(login, before, link)
+        else:
+            self._fresh.set()
+            self._start_again()
+        message: Message = await identified
+        return message
+
+    def subscribe(
+        self,
+        train_no: str,
+        start_date: str | None = None,
+        *,
+        since: Message | None = None,
+        on_event: Told | None = None,
+        on_snapshot: Told | None = None,
+        on_figures: Told | None = None,
+        on_error: ToldError | None = None,
+    ) -> Subscription:
+        """A train's events, from now on and over every reconnect: by iteration, or by handlers.
+
+        With `on_snapshot` an iteration gives events only; with `on_event` there is none. `since`
+        is another subscription's, to go on from there. A train that the hub does not know yet is
+        asked for again; `on_error` is told of that, and of a refusal that is final.
+        """
+        subscription = Subscription(
+            self, train_no, start_date, since, on_event, on_snapshot, on_figures, on_error
+        )
+        self._subscriptions.append(subscription)
+        self.catch_up(subscription)
+        return subscription
+
+    def unsubscribe(self, subscription: Subscription) -> None:
+        joined = subscription.joined
+        subscription.end()
+        if subscription in self._subscriptions:
+            self._subscriptions.remove(subscription)
+            if joined:
+                self._leave(subscription)
+
+    async def command(
+        self, type_: str, /, *, key: str | None = None, within: float = KEPT_SECONDS, **fields: Any
+    ) -> Any:
+        """Ask a command, now or as soon as the hub can be reached; its result.
+
+        Raises HubError, LAPSED if it is not answered `within` seconds. A caller that stops waiting
+        does not take the command back.
+        """
+        self._check_open()
+        message = {**fields, "type": type_, "key": key or secrets.token_hex(16)}
+        entry = self._queue.add(message, self._login, min(within, KEPT_SECONDS))
+        self._pump()
+        return await asyncio.shield(entry.answer)
+
+    def claim(self, key: str) -> None:
+        """Ask a waiting command as the current user, who made it: one whose `user` is None."""
+        if not self._ready or self._user is None:
+            identify_first = "identify first: a command is claimed as the current user"
+            raise HubError("NOT_IDENTIFIED", identify_first)
+        self._queue.claim(key, self._user)
+        self._pump()
+
+    def discard(self, key: str) -> None:
+        """Drop a waiting command: DISCARDED. The hub may have carried it out already."""
+        self._queue.discard(key)
+
+    def check(self) -> None:
+        """Ask the hub for a sign of life now; without one the socket is replaced."""
+        if self._link is not None:
+            self._link.check()
+
+    def _check_open(self) -> None:
+        if self.state == "closed":
+            raise HubError("CLOSED", "this client was closed")
+
+    # --- the connection ---------------------------------------------------------------------
+
+    async def _stay_connected(self) -> None:
+        while True:
+            self._tell("connecting")
+            login = self._login
+            try:
+                reason = await self._be_connected(login)
+            except HubError as refused:
+                if login is self._login:
+                    await self._wait_for_a_token(refused)
+            else:
+                if login is self._login:
+                    await self._wait_to_try_again(reason)
+
+    async def _be_connected(self, login: Login) -> str:
+        """Be connected as long as it lasts; returns why it ended.
+
+        Raises HubError if there is no use in trying again before there is another token.
+        """
+        self._opened, link = None, None
+        try:
+            async with asyncio.timeout(None) as self._attempt:
+                await self._find_token(login)
+                if login.token is not None and login.token == login.refused:
+                    raise _token_refused()
+                link = self._link = await Link.open(self._url, self._is_slow)
+                await link.listen(self._hear)
+            return "the hub closed the connection"
+        except ConnectionClosed as error:
+            if error.rcvd is not None and error.rcvd.code == TOKEN_REFUSED:
+                self._refuse(login)
+            return (link and link.why) or str(error)
+        except (OSError, WebSocketException, TimeoutError) as error:
+            return str(error) or type(error).__name__
+        except HubError:
+            raise
+        except Exception as error:  # what should not happen is reported, and it goes on
+            broken = f"the connection was given up: {type(error).__name__}: {error}"
+            self._complain(HubError("BROKEN", broken, final=False))
+            return broken
+        finally:
+            self._attempt = None
+            self._detach()
+
+    async def _find_token(self, login: Login) -> None:
+        """Let a login have a token that was not refused, if it can.
+
+        Raises ConnectionError if there is none now, and HubError if what there is is no token.
+        """
+        if login.token is not None and login.token != login.refused:
+            return
+        found = await self._fetch(login.source) if callable(login.source) else login.source
+        if found is not None and not isinstance(found, str):
+            kind = type(found).__name__
+            raise HubError("BAD_TOKEN", f"a token is a text, and this is of the type {kind}")
+        login.token = found
+        if found is not None:
+            self._name(login, subject_of(found))
+
+    async def _fetch(self, source: Callable[[], Any]) -> Any:
+        try:
+            async with asyncio.timeout(SLOW_SECONDS):
+                found = source()
+                return await found if inspect.isawaitable(found) else found
+        except asyncio.CancelledError:
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                raise
+            raise ConnectionError("there is no token: the app's function was cancelled") from None
+        except Exception as error:  # whatever the app's own function fails with
+            reason = f"there is no token: {type(error).__name__}: {error}"
+            raise ConnectionError(reason) from error
+
+    def _start_again(self) -> None:
+        """Let another login have its connection, if one is open or being opened."""
+        attempt, self._attempt = self._attempt, None
+        if attempt is not None:
+            if self._link is not None:
+                self._link.abort("another login")
+            attempt.reschedule(self._now())
+
+    def _detach(self) -> None:
+        self._link, self._ready, self._asked = None, False, None
+        for timer in self._later:
+            timer.cancel()
+        self._later.clear()
+        for each in self._subscriptions:
+            each.leave()
+
+    async def _wait_for_a_token(self, refused: HubError) -> None:
+        for each in self._subscriptions:
+            each.give_error(refused)
+        self._settle(lambda waiter: waiter.set_exception(refused))
+        self._fresh.clear()
+        self._tell("refused", refused.message)
+        await self._fresh.wait()
+
+    async def _wait_to_try_again(self, reason: str) -> None:
+        if self._opened is not None and self._now() - self._opened > STEADY_SECONDS:
+            self._tries = 0
+        logger.info("not connected: %s", reason)
+        self._tell("waiting", reason)
+        first, most = self._backoff
+        backoff = uniform(0, min(most, first * 2 ** min(self._tries, 30)))
+        self._tries += 1
+        await asyncio.sleep(max(0.0, self._not_before - self._now()) + backoff)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """Let no caller wait for a client whose task has ended, for whatever reason."""
+        if self.state != "closed":
+            logger.error("the client's task has ended: %r", task)
+            self._close(HubError("CLOSED", "this client's task was ended from outside"))
+
+    def _close(self, error: HubError | None = None) -> None:
+        if self.state == "closed":
+            return
+        self._detach()
+        closed = error or HubError("CLOSED", "this client was closed")
+        self._queue.close(closed)
+        self._settle(lambda waiter: waiter.set_exception(closed))
+        for each in self._subscriptions:
+            each.end(error)
+        self._tell("closed")
+
+    def _is_slow(self) -> bool:
+        """Whether a large message is on its way to the hub. What comes from it is seen bytewise."""
+        return self._asked is not None and self._asked.size > LARGE_BYTES
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    # --- telling the app, and the hub -------------------------------------------------------
+
+    def _tell(self, state: str, reason: str = "") -> None:
+        self.state, self.reason = state, reason
+        start(call(self._on_state, state))
+
+    def _complain(self, error: HubError) -> None:
+        if self._on_error is None:
+            logger.warning("%s", error)
+        else:
+            start(call(self._on_error, error))
+
+    def _send(self, message: Message) -> None:
+        if self._link is not None:
+            self._link.send(message)
+
+    def _ask(self, message: Message, answered: Callable[[Message], None]) -> None:
+        if self._link is not None:
+            self._link.ask(message, answered)
+
+    # --- what the hub says ------------------------------------------------------------------
+
+    def _hear(self, message: Message) -> None:
+        """Take a message in. Raises if it is not the protocol's: then the socket is replaced."""
+        self._wait_as_told(message)
+        if message["type"] == "WELCOME":
+            self._welcome(message)
+        elif "trainNo" in message and "startDate" in message:
+            self._pass(message)
+
+    def _wait_as_told(self, message: Message) -> None:
+        """Keep to the hub's `retryAfterMs`, if it says one."""
+        if "retryAfterMs" in message:
+            self._not_before = self._now() + _retry_seconds(message)
+
+    def _welcome(self, message: Message) -> None:
+        assert self._link is not None
+        self._opened = self._now()
+        self._hub_ahead = _seconds_of(message.get("serverTime")) - self._opened
+        self._link.welcomed(message["heartbeatSeconds"])
+        login = self._login
+
+        def identified(answer: Message) -> None:
+            self._wait_as_told(answer)
+            if answer["type"] != "ERROR":
+                self._enter(answer)
+                return
+            if answer["code"] == "BAD_TOKEN":
+                self._refuse(login)
+            raise ConnectionError(f"the hub refuses IDENTIFY: {answer['code']}")
+
+        if login.token is None:
+            self._enter({})
+        else:
+            self._ask({"type": "IDENTIFY", "token": login.token}, identified)
+
+    def _refuse(self, login: Login) -> None:
+        """A token that was refused is not sent again: a fresh one, or none."""
+        login.refused = login.token
+        if not callable(login.source):
+            raise _token_refused()
+
+    def _enter(self, identified: Message) -> None:
+        user = identified.get("user")
+        who = user, identified.get("role"), identified.get("trains")
+        changed = self._who is not None and self._who != who
+        self._ready, self._user, self._who = True, user, who
+        self._name(self._login, user)
+        self._settle(lambda waiter: waiter.set_result(identified))
+        for each in self._subscriptions:
+            if changed:
+                each.restart()  # what was shown to another is not a place to go on from
+            self._rejoin(each)
+        self._tell("live")
+        self._pump()
+        if others := self._queue.others(user, self._login):
+            wait = "commands of another or an unknown user wait, and are not sent as this one"
+            self._complain(HubError("OTHERS_WAIT", wait, {"keys": others}, final=False))
+
+    # --- who it is --------------------------------------------------------------------------
+
+    def _log_in(self, source: Token | None, user: str | None) -> Login:
+        if source is not None and not callable(source) and not isinstance(source, str):
+            raise TypeError("a token is a text, or a function that fetches one")
+        login = Login(source, user, fixed=user is not None)
+        if isinstance(source, str):
+            self._name(login, subject_of(source))
+        return login
+
+    def _name(self, login: Login, user: str | None) -> None:
+        if user is not None and not login.fixed:
+            login.user = user
+            self._queue.name(login)
+
+    def _settle(self, how: Callable[[asyncio.Future[Message]], object]) -> None:
+        waiter, self._identifying = self._identifying, None
+        if waiter is not None and not waiter.done():
+            how(waiter)
+
+    def _switch(self, login: Login, before: Login, link: Link) -> None:
+        """Become another user on an open socket: leave the rooms, and come in as that user."""
+        for each in self._subscriptions:
+            if each.joined:
+                self._leave(each)
+
+        def answered(answer: Message) -> None:
+            if answer["type"] != "ERROR":
+                self._enter(answer)
+                return
+            self._settle(lambda waiter: waiter.set_exception(error_of(answer)))
+            self._go_back(before, link)
+
+        identify = {"type": "IDENTIFY", "token": login.token}
+        self._ask(identify if login.token is not None else {"type": "LOGOUT"}, answered)
+
+    def _go_back(self, before: Login, link: Link | None) -> None:
+        """Go on as the user before."""
+        self._login = before
+        if self._link is None or self._link is not link:
+            self._start_again()
+            return
+        self._ready = True
+        for each in self._subscriptions:
+            if not each.joined:
+                self._rejoin(each)
+        self._pump()
+
+    # --- trains -----------------------------------------------------------------------------
+
+    def catch_up(self, subscription: Subscription) -> None:
+        """Ask for what came after a subscription's place, if there is a connection."""
+        if self._ready:  # else it is done on the next one
+            self._rejoin(subscription)
+
+    def _rejoin(self, subscription: Subscription) -> None:
+        subscription.expects = True
+        wanted = {
+            "trainNo": subscription.train_no,
+            "startDate": subscription.start_date,
+            "since": subscription.last,
+        }
+        message = {name: value for name, value in wanted.items() if value is not None}
+
+        def answered(answer: Message) -> None:
+            if subscription not in self._subscriptions:
+                if answer["type"] != "ERROR":
+                    self._send({"type": "UNSUBSCRIBE_TRAIN", **_run_of(answer)})
+            elif answer["type"] != "ERROR":
+                subscription.join(answer)
+            else:
+                self._refused(subscription, answer)
+
+        self._ask({"type": "SUBSCRIBE_TRAIN", **message}, answered)
+
+    def _refused(self, subscription: Subscription, answer: Message) -> None:
+        error = error_of(answer)
+        error.final = error.code not in NOT_YET
+        subscription.leave()
+        if error.final:
+            self._subscriptions.remove(subscription)
+            subscription.end(error)
+        else:
+            self._rejoin_later(subscription, answer)
+        if error.code == subscription.refusal or error.code == "RATE_LIMITED":
+            return  # the app knows, or need not
+        subscription.refusal = error.code
+        if subscription.on_error is not None:
+            start(call(subscription.on_error, error))
+        elif not error.final or not subscription.is_iterated:  # else the iteration raises it
+            self._complain(error)
+
+    def _rejoin_later(self, subscription: Subscription, answer: Message) -> None:
+        first, most = self._backoff
+        backoff = min(most, first * 2 ** min(subscription.tries, 30))
+        subscription.tries += 1
+        self._after(answer, backoff, lambda: self.catch_up(subscription))
+
+    def _leave(self, subscription: Subscription) -> None:
+        run = {"trainNo": subscription.train_no, "startDate": subscription.start_date}
+        subscription.leave()
+        if not any(each.is_of(run) for each in self._subscriptions):
+            self._send({"type": "UNSUBSCRIBE_TRAIN", **run})
+
+    def _pass(self, message: Message) -> None:
+        news = False
+        for each in [each for each in self._subscriptions if each.is_of(message)]:
+            if each.is_older(message):  # this hub has not caught up with what the app has
+                each.leave()
+                self._rejoin_later(each, {})
+            else:
+                news = each.take(message) or news
+        if message["type"] == "UPGRADE_OFFER" and news:
+            self._send({"type": "ACK", **_run_of(message), "seq": message["seq"]})
+
+    # --- commands ---------------------------------------------------------------------------
+
+    def _pump(self) -> None:
+        if not self._ready or self._asked is not None:
+            return
+        entry = self._asked = self._queue.next(
+            self._user, self._login, self._now() + self._hub_ahead
+        )
+        if entry is None:
+            return
+
+        def answered(answer: Message) -> None:
+            if answer["type"] == "ERROR" and answer["code"] in LATER:
+                self._after(answer, self._backoff[0], go_on)
+                return
+            if answer["type"] == "ERROR":
+                self._queue.fail(entry, error_of(answer))
+            else:
+                self._queue.succeed(entry, answer["result"])
+            go_on()
+
+        def go_on() -> None:
+            self._asked = None
+            self._pump()
+
+        self._ask(entry.message, answered)
+
+    def _after(self, answer: Message, backoff: float, then: Callable[[], None]) -> None:
+        """Ask again a while after the hub said that it would take it later."""
+
+        def go() -> None:
+            self._later.discard(timer)
+            then()
+
+        seconds = _retry_seconds(answer) + backoff * uniform(0.5, 1.5)
+        timer = asyncio.get_running_loop().call_later(seconds, go)
+        self._later.add(timer)
+
+
+def connect(
+    url: str,
+    *,
+    token: Token | None = None,
+    user: str | None = None,
+    storage: MutableMapping[str, str] | None = None,
+    on_state: Callable[[str], Any] | None = None,
+    on_error: ToldError | None = None,
+    backoff: tuple[float, float] = BACKOFF_SECONDS,
+) -> Client:
+    """A client for `async with`. It connects by itself, and stays until the end of the block.
+
+    `user` says whose the token is, for a start without a network on which it cannot be fetched.
+    `storage` keeps the commands that wait: a mapping of texts on disk, such as `shelve.open(path)`;
+    PNRs stand in it. `on_error` is told what goes wrong and belongs to no call; without it that is
+    logged. `backoff` is the first and the most seconds to wait for the next try.
+    """
+    return Client(
+        url,
+        token=token,
+        user=user,
+        storage=storage,
+        on_state=on_state,
+        on_error=on_error,
+        backoff=backoff,
+    )
+
+
+def _run_of(message: Message) -> Message:
+    return {"trainNo": message["trainNo"], "startDate": message["startDate"]}
+
+
+def _seconds_of(time: str | None) -> float:
+    return math.nan if time is None else datetime.fromisoformat(time).timestamp()
+
+
+def _retry_seconds(message: Message) -> float:
+    return min(float(message.get("retryAfterMs", 0)) / 1000, LONGEST_RETRY_SECONDS)
+
+
+def _token_refused() -> HubError:
+    return HubError("BAD_TOKEN", "the hub refuses this token: give a fresh one")
