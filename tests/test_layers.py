@@ -40,6 +40,8 @@ LAYERS = (
         "trainhub.diagnostics",
         "trainhub.timers",
         "trainhub.health",
+        "trainhub.cost",
+        "trainhub.shares",
     ),
     ("trainhub.settings", "trainhub.timetable", "trainhub.client"),
     ("trainhub.domain",),
@@ -49,6 +51,7 @@ RANK = {part: rank for rank, parts in enumerate(LAYERS) for part in parts}
 # What some parts may import of the project, where that is less than all that is below them.
 ONLY = {
     "trainhub.adapters": {
+        "trainhub.cost",
         "trainhub.journal",
         "trainhub.notifications",
         "trainhub.write_buffer",
@@ -58,6 +61,8 @@ ONLY = {
     "trainhub.file_watch": set(),
     "trainhub.diagnostics": set(),
     "trainhub.health": set(),
+    "trainhub.cost": set(),
+    "trainhub.shares": set(),
     "trainhub.timers": set(),
     "trainhub.client": set(),  # it is an app's own, as well as the demo's
     "trainhub.settings": {"trainhub"},

@@ -193,13 +193,13 @@ def test_askers_are_forgotten(monkeypatch):
     askers = Askers(Limits(address_rate=1))
     for number in range(200):
         askers.ask(ANONYMOUS, f"10.0.0.{number}", 0)
-        assert len(askers._buckets) <= 50
+        assert len(askers) <= 50
     for number in range(50):
         askers.ask(ANONYMOUS, f"10.0.1.{number}", 60)
-    assert len(askers._buckets) == 50
+    assert len(askers) == 50
     for number in range(50):
         askers.ask(ANONYMOUS, "10.0.2.1", 120 + number)
-    assert len(askers._buckets) == 1
+    assert len(askers) == 1
 
 
 def test_each_limit_is_a_setting_with_the_same_default():

@@ -2,19 +2,22 @@
 
 from collections.abc import Callable
 from dataclasses import astuple
+from functools import partial
 from typing import Any
 
 import tornado.web
 
 from trainhub.answers import check_key
 from trainhub.audit import deed_of_kind
+from trainhub.cost import in_slices
 from trainhub.documents import stamp
 from trainhub.domain import commands as c
 from trainhub.domain.codec import clean_text, read_date, read_moment
 from trainhub.domain.errors import BadMessage, Forbidden, HubError, UnknownPassenger
 from trainhub.domain.model import Role, RunKey, normal_train_no, run_key
 from trainhub.domain.report import captaincy_report, report_csv
-from trainhub.domain.run_state import RunState
+from trainhub.domain.run_state import Passenger, RunState
+from trainhub.domain.train import TrainState
 from trainhub.domain.views import (
     berth_plan,
     offer_view,
@@ -26,9 +29,14 @@ from trainhub.domain.views import (
     visible_offers,
     visible_people,
 )
+from trainhub.hub import Hub
+from trainhub.identity import Standing
+from trainhub.journal import Record
 from trainhub.permissions import MAY, require_role
-from trainhub.protocol import read_command
+from trainhub.protocol import encode, read_command
+from trainhub.subscriptions import told
 from trainhub.web.base import Api, Large, Web
+from trainhub.web.shared import Shared
 
 _READERS = frozenset({Role.TTE, Role.ADMIN, Role.PASSENGER})
 _AUDITORS = frozenset({Role.ADMIN})
@@ -103,6 +111,12 @@ class CommandHandler(Api):
 class TrainsHandler(Large, CommandHandler):
     """The runs: a list to read, and the place where a chart is registered."""
 
+    def initialize(  # type: ignore[override]
+        self, web: Web, command: type[c.Command], trains: Shared
+    ) -> None:
+        super().initialize(web, command)
+        self._trains = trains
+
     def admit(self) -> None:
         super().admit()
         if self.request.method == "POST":  # before sixteen MB of JSON are read for nothing
@@ -119,7 +133,29 @@ class TrainsHandler(Large, CommandHandler):
 
     async def get(self) -> None:
         self.check_anonymous()
-        self.answer(await self.hub.read(lambda: [summary(state) for state in self.hub.runs()]))
+        await self.send_shared(await self._trains.get())
+
+
+def list_of_trains(hub: Hub) -> Shared:
+    """Return the list of all runs: the line of a run is encoded again when the run has changed."""
+    lines: dict[RunKey, tuple[int, bytes]] = {}
+
+    def line(state: TrainState) -> bytes:
+        seq, encoded = lines.get(state.run, (0, b""))
+        if seq != state.seq:
+            encoded = encode(summary(state))
+            lines[state.run] = (state.seq, encoded)
+        return encoded
+
+    async def make() -> bytes:
+        runs = list(hub.runs())
+        body = b'{"result":[%b]}' % b",".join([line(state) async for state in in_slices(runs)])
+        for gone in lines.keys() - {state.run for state in runs}:
+            del lines[gone]
+        await hub.read(lambda: None)  # what the lines show is in the journal now
+        return body
+
+    return Shared(make, lambda: (hub.log.last, len(list(hub.runs()))))
 
 
 class TrainHandler(Api):
@@ -143,17 +179,15 @@ class PassengersHandler(Api):
         }
         text = self.get_query_argument("q", "").casefold()
 
-        def view() -> list[dict[str, Any]]:
-            people = visible_people(state, standing.role, standing.user) or ()
-            views = map(person_view, people)
-            return [
-                each
-                for each in views
-                if all(each[name] == value for name, value in wanted.items())
-                and (text in each["name"].casefold() or text in each["pnr"])
-            ]
+        def wanted_view(person: Passenger) -> dict[str, Any] | None:
+            view = person_view(person)
+            matches = all(view[name] == value for name, value in wanted.items()) and (
+                text in view["name"].casefold() or text in view["pnr"]
+            )
+            return view if matches else None
 
-        self.answer(await self.hub.read(view))
+        people = visible_people(state, standing.role, standing.user) or ()
+        await self.answer_list(list(people), wanted_view)
 
 
 class PnrHandler(Api):
@@ -182,7 +216,7 @@ class StaffHandler(Api):
 
     async def get(self, trainNo: str) -> None:  # noqa: N803 (named by the path)
         state = self.staffs_run(trainNo)
-        self.answer(await self.hub.read(lambda: self._view(state)))
+        await self.answer_list(self._view(state), lambda line: line)
 
 
 class OffersHandler(Api):
@@ -230,19 +264,27 @@ class ReportHandler(Api):
 
 
 class EventsHandler(Api):
-    """The run's events after `?after=`, those that the reader may be told."""
+    """A page of the run's events after `?after=`, those that the reader may be told.
+
+    `next` is the `after` of the next page; the last page has none.
+    """
 
     async def get(self, trainNo: str) -> None:  # noqa: N803 (named by the path)
         state = self.find(trainNo)
         after = _number(self.get_query_argument("after", "0"))
         standing = self.identity.standing(state.run)
         await self.hub.read(lambda: None)
-        events = await self.hub.subscriptions.missed(state, after, standing)
-        if events is None:
+        records = await self.hub.subscriptions.page(state, after)
+        if records is None:
             raise tornado.web.HTTPError(
                 410, reason="events that old are not held: read the train as it is now"
             )
-        self.answer(events)
+        more = {"next": records[-1].seq} if records and records[-1].seq < state.seq else {}
+        await self.answer_list(records, partial(_event, standing), **more)
+
+
+def _event(standing: Standing, record: Record) -> dict[str, Any] | None:
+    return next(iter(told((record,), standing)), None)
 
 
 class MeHandler(Api):
@@ -303,8 +345,9 @@ def _number(text: str) -> int:
 
 
 def routes(web: Web) -> list[tuple[str, type[Api], dict[str, Any]]]:
+    trains = {"command": c.RegisterTrain, "trains": list_of_trains(web.hub)}
     return [
-        (r"/api/trains", TrainsHandler, {"web": web, "command": c.RegisterTrain}),
+        (r"/api/trains", TrainsHandler, {"web": web, **trains}),
         (_TRAIN, TrainHandler, {"web": web}),
         (_TRAIN + "/passengers", PassengersHandler, {"web": web}),
         (_TRAIN + r"/passengers/(?P<pnr>[^/]+)", PnrHandler, {"web": web}),

@@ -12,13 +12,14 @@ from typing import Any, ClassVar, cast
 from tornado.iostream import IOStream, StreamClosedError
 from tornado.websocket import WebSocketHandler, WebSocketProtocol
 
+from trainhub.cost import paid
 from trainhub.domain.errors import HubError, Unavailable
 from trainhub.domain.model import RunKey
 from trainhub.protocol import encode, error_fields, goodbye, welcome
 from trainhub.rooms import Room
 from trainhub.session import Session
 from trainhub.web.backlog import Backlog
-from trainhub.web.base import Edge, Web
+from trainhub.web.base import Edge, Web, reset
 from trainhub.web.limits import Addresses, Meter, rate_of
 from trainhub.web.rfc6455 import Rfc6455
 
@@ -36,8 +37,6 @@ PING = b"\x89\x00"
 PING_BATCH = 500
 # The same of tokens that are looked at: it takes a microsecond each.
 CHECK_BATCH = 2_000
-# SO_LINGER on, for no time: the kernel drops what is unsent, and the client gets a reset.
-_RESET = struct.pack("ii", 1, 0)
 
 
 def text_frame(payload: bytes) -> bytes:
@@ -112,12 +111,14 @@ class TrainSocket(Edge, WebSocketHandler):
     async def on_message(self, message: str | bytes) -> None:
         if not self._may_write():
             return  # it is being closed
-        seconds = self._meter.message()
+        account = self.web.askers.account(self._session.identity, self._address)
+        self.bill.account = account
+        seconds = max(self._meter.message(), account.debt())
         if seconds:
             self._session.rate_limited(message, seconds)
             return
         was_bad = self._session.bad
-        await self._session.receive(message)
+        await paid(self._session.receive(message))
         self._meter.set_rate(rate_of(self._limits, self._session.identity.role))
         if self._session.bad > was_bad and self._meter.bad.take():
             self._close(BAD_MESSAGES, "too many messages were not well formed")
@@ -128,6 +129,7 @@ class TrainSocket(Edge, WebSocketHandler):
             self.addresses.leave(self._address)
         self.newcomers.pop(self, None)
         self._backlog = None
+        self.hold(0)
         self._session.close()
 
     def _on_frame(self, size: int, whole: bool) -> None:
@@ -144,14 +146,18 @@ class TrainSocket(Edge, WebSocketHandler):
         if self._backlog is None:
             self._write(frames)
         elif self._may_write() and not self._backlog.add(frames):
-            self._cut_off()
+            self.cut_off()
+        else:
+            self.hold(self.unsent)
 
     def show(self, figure: str, frame: bytes) -> None:
         """Write a figure's frame; it takes the place of one of that name that still waits."""
         if self._backlog is None:
             self._write(frame)
         elif self._may_write() and not self._backlog.show(figure, frame):
-            self._cut_off()
+            self.cut_off()
+        else:
+            self.hold(self.unsent)
 
     def _may_write(self) -> bool:
         return self.ws_connection is not None and not self.ws_connection.is_closing()
@@ -174,9 +180,11 @@ class TrainSocket(Edge, WebSocketHandler):
             with suppress(StreamClosedError):
                 most = self._limits.max_unsent_bytes
                 self._backlog = Backlog(self._stream, frames[taken:], most, self._caught_up)
+                self.hold(self.unsent)
 
     def _caught_up(self) -> None:
         self._backlog = None
+        self.hold(0)
 
     @property
     def unsent(self) -> int:
@@ -237,8 +245,9 @@ class TrainSocket(Edge, WebSocketHandler):
             self._backlog.hand_over()
         self.close(code, reason)
 
-    def _cut_off(self) -> None:
-        assert self._backlog is not None
+    def cut_off(self) -> None:
+        if self._backlog is None or not self._may_write():
+            return  # it is being closed
         log.info("a client was %d bytes behind and was cut off", self._backlog.unsent)
         self._backlog.clear()
         self._close(TOO_SLOW, "too slow: come back, and say what you saw last")
@@ -250,11 +259,7 @@ class TrainSocket(Edge, WebSocketHandler):
         asyncio.get_running_loop().call_later(CLOSE_SECONDS, self._reset)
 
     def _reset(self) -> None:
-        """End the connection, also for the kernel, which would keep what is unsent for minutes."""
-        if not self._stream.closed():
-            with suppress(OSError):
-                self._stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-            self._stream.close()
+        reset(self._stream)
 
     @property
     def _address(self) -> str:
