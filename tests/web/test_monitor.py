@@ -77,6 +77,7 @@ async def test_the_report_of_an_empty_hub(call, site):
         },
         "journal": {"records": 0, "bytes": 0, "limit": 4 << 30, "lastCommitMillis": 0.0},
         "audit": {"refusals": 0, "leftOut": 0, "unidentified": 0},
+        "clients": {"heldBytes": 0, "heldLimit": 128 << 20, "cutOff": 0, "tooOften": 0},
         "degraded": [],
         "trains": [],
     }
@@ -186,7 +187,7 @@ async def test_a_run_that_is_gone_is_gone_from_the_report(call, site, running):
     await call("GET", "/api/monitor")
     site.hub._runs.clear()
     assert (await call("GET", "/api/monitor")).json["trains"] == []
-    assert site.monitor._people == {}
+    assert site.monitor._lines == {}
 
 
 @pytest.mark.gen_test

@@ -24,7 +24,7 @@ from pymongo.errors import (
 from pymongo.write_concern import WriteConcern
 
 from trainhub.adapters import schema
-from trainhub.cost import LONG_WORK, in_slices, paid
+from trainhub.cost import LONG_WORK, PAUSE, in_slices, paid
 from trainhub.domain.codec import load
 from trainhub.domain.errors import HubError
 from trainhub.domain.events import EVENTS, Event
@@ -219,7 +219,7 @@ class MongoStore:
         documents = await cursor.to_list(most or None)
         events: list[Event] = []
         async with LONG_WORK.turn():
-            async for document in in_slices(documents):
+            async for document in in_slices(documents, PAUSE if most else 0):
                 if document["seq"] != after + len(events) + 1:
                     break
                 try:

@@ -1,5 +1,6 @@
 """What every HTTP answer has in common: JSON, errors, identity, limits and safe headers."""
 
+import asyncio
 import logging
 import math
 import socket
@@ -29,9 +30,10 @@ from trainhub.protocol import MOST_BODY_BYTES, MOST_SOCKET_BYTES, encode, error_
 from trainhub.web.drain import Drain
 from trainhub.web.held import HeldBytes
 from trainhub.web.hosts import AllowedHosts
-from trainhub.web.limits import SECONDS_A_BYTE, Askers, Limits, TooOften
+from trainhub.web.limits import PATIENCE_SECONDS, SECONDS_A_BYTE, Askers, InDebt, Limits, TooOften
 from trainhub.web.origins import cors_headers, preflight_headers
-from trainhub.web.shared import Body
+from trainhub.web.shared import Body, Shared
+from trainhub.web.trains import list_of_trains
 
 log = logging.getLogger("trainhub.web")
 
@@ -89,6 +91,10 @@ class Web:
     @cached_property
     def askers(self) -> Askers:
         return Askers(self.limits, self.own_are_free)
+
+    @cached_property
+    def trains(self) -> Shared:
+        return list_of_trains(self.hub)
 
     @cached_property
     def held(self) -> HeldBytes:
@@ -180,17 +186,24 @@ class Edge(tornado.web.RequestHandler):
 
     def send_encoded(self, body: bytes) -> None:
         """Finish with JSON that is ready for the wire."""
+        self._set_json()
+        self.finish(body)
+
+    def _set_json(self) -> None:
         self.set_header("Content-Type", "application/json; charset=utf-8")
         self.set_header("Cache-Control", "no-store")
-        self.finish(body)
 
     async def send_shared(self, body: Body) -> None:
         """Finish with JSON that many callers are sent, compressed for those that take it so."""
-        self.set_header("Vary", "Accept-Encoding")
+        self.add_header("Vary", "Accept-Encoding")
         gzipped = await body.gzipped() if _takes_gzip(self.request.headers) else None
         if gzipped is not None:
             self.set_header("Content-Encoding", "gzip")
-        self.send_encoded(body.plain if gzipped is None else gzipped)
+        data = body.plain if gzipped is None else gzipped
+        self.set_header("Content-Length", str(len(data)))
+        self._set_json()
+        self.flush()  # the head alone: so the body is the same bytes for all who do not read it
+        self.finish(data)
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         error = kwargs.get("exc_info", (None, None))[1]
@@ -199,6 +212,7 @@ class Edge(tornado.web.RequestHandler):
             self.set_status(status_code)
             fields = error_fields(error)
             if isinstance(error, TooOften):
+                self.web.askers.refused += 1
                 fields["retryAfterMs"] = math.ceil(error.seconds * 1000)
                 self.set_header("Retry-After", str(math.ceil(error.seconds)))
         else:
@@ -237,13 +251,18 @@ class Api(Edge):
         self._body = bytearray()
         self._refused = False
 
-    def prepare(self) -> None:
+    async def prepare(self) -> None:
         announced = self.request.headers.get("Content-Length") or "0"
         # int() refuses what has some thousand figures.
         if announced.isdecimal() and (len(announced) > 15 or int(announced) > MOST_READ_BYTES):
             raise self._too_large()
         try:
-            self.admit()
+            try:
+                self.admit()
+            except InDebt as error:
+                # Most callers have paid by then. The others are slow to ask again.
+                await asyncio.sleep(min(error.seconds, PATIENCE_SECONDS))
+                self.admit()
         except (errors.HubError, tornado.web.HTTPError) as error:
             self._refuse(error)
 
@@ -295,7 +314,6 @@ class Api(Edge):
 
     def read_body(self) -> Mapping[str, Any]:
         """The body's JSON object; an empty body is an empty one."""
-        self.hold(0)  # the client has sent all of it
         if not self._body:
             return {}
         kind = self.request.headers.get("Content-Type", "").partition(";")[0].strip().lower()

@@ -12,6 +12,8 @@ log = logging.getLogger("trainhub.held")
 
 # The part of all bytes that may be held for one address.
 ADDRESS_SHARE = 0.5
+# The part of them from which the hub says so.
+COMPLAIN_AT = 0.75
 
 
 class Holder(Protocol):
@@ -34,6 +36,13 @@ class HeldBytes:
         self.cut_off = 0
         self._of_address: dict[str, int] = {}
         self._connections: dict[str, dict[Holder, int]] = {}  # the longest behind is first
+
+    def complaints(self) -> list[str]:
+        """Return whether much is held for clients that do not read, in MB."""
+        if self.total < self.most * COMPLAIN_AT:
+            return []
+        held, most = self.total >> 20, self.most >> 20
+        return [f"clients leave {held} of {most} MB unread, at which connections are cut off"]
 
     def hold(self, holder: Holder, address: str, size: int) -> None:
         """Say how many bytes are held for a connection now; 0 if it has caught up, or has gone."""

@@ -25,11 +25,15 @@ FRAME_RATE, FRAME_BURST = 20, 200
 BAD_RATE, BAD_BURST = 0.2, 20
 # Seconds of work that the hub does in a second for one user or address: a share of its one loop.
 # All clients without a token on the hub's own machine count as one address with a larger share.
-SHARE, OWN_SHARE, STAFF_SHARE = 0.1, 0.5, 0.8
+SHARE, OWN_SHARE, STAFF_SHARE = 0.1, 0.25, 0.8
 # Seconds of work that such a caller may ask for at once, as a multiple of its share.
 SHARE_BURST = 10
+# Seconds that a caller in debt waits for its turn; with a larger debt it is refused after them.
+PATIENCE_SECONDS = 1.0
 # What a byte of an answer costs in seconds: a caller with a share of 0.1 gets 10 MB a second.
 SECONDS_A_BYTE = 1e-8
+# Seconds for which an account is kept at least: a request that it pays for may be under way.
+IDLE_SECONDS = 60
 # Of so many users, and of so many addresses, it is known how much they have asked lately.
 MOST_ASKERS = 25_000
 # The bits of an IPv6 address that name a customer; the rest are theirs to choose.
@@ -83,9 +87,9 @@ class Bucket:
         """Whether it is as it was when it was new."""
         return self._tokens + (now - self._at) * self._rate >= self._burst
 
-    def spend(self, amount: float) -> None:
+    def spend(self, amount: float, now: float | None = None) -> None:
         """Take tokens, into debt no deeper than what may be taken at once."""
-        self.take(amount)
+        self.take(amount, now)
         self._tokens = max(self._tokens, -self._burst)
 
     @property
@@ -161,17 +165,22 @@ class TooOften(RateLimited):
         self.seconds = seconds
 
 
+class InDebt(TooOften):
+    """A request of a caller whose work has not been paid off yet."""
+
+
 class Account:
     """What one user, or one address without a token, may still ask: requests and seconds of work.
 
     `rate` is requests a second, None for any number; `share` is seconds of work a second.
     """
 
-    __slots__ = ("_requests", "_work")
+    __slots__ = ("_requests", "_work", "used_at")
 
     def __init__(self, rate: float | None, share: float, now: float | None = None) -> None:
         self._requests = None if rate is None else Bucket(rate, rate * BURST_SECONDS, now)
         self._work = Bucket(share, share * SHARE_BURST, now)
+        self.used_at = 0.0
 
     def ask(self, now: float | None = None) -> None:
         """Count one request. Raises TooOften, and does not count it, if it is one too many."""
@@ -180,20 +189,22 @@ class Account:
             raise TooOften(seconds)
 
     def check(self, now: float | None = None) -> None:
-        """Raise TooOften while the work that was done has not been paid off."""
+        """Raise InDebt while the work that was done has not been paid off."""
         if seconds := self.debt(now):
-            raise TooOften(seconds)
+            raise InDebt(seconds)
 
     def debt(self, now: float | None = None) -> float:
         """Return the seconds until the work that was done is paid off, 0 if it is."""
         return self._work.take(0, now)
 
-    def spend(self, seconds: float) -> None:
+    def spend(self, seconds: float, now: float | None = None) -> None:
         """Pay for work."""
-        self._work.spend(seconds)
+        self._work.spend(seconds, now)
 
-    def is_full(self, now: float) -> bool:
-        """Return whether this account is as it was when it was new."""
+    def is_idle(self, now: float) -> bool:
+        """Return whether this account is as it was when it was new, and nothing is under way."""
+        if now - self.used_at < IDLE_SECONDS:
+            return False
         return self._work.is_full(now) and (self._requests is None or self._requests.is_full(now))
 
 
@@ -208,6 +219,7 @@ class Askers:
     def __init__(self, limits: Limits, own_are_free: bool = True) -> None:
         self._limits, self._own_are_free = limits, own_are_free
         # Two tables, so that no crowd of addresses pushes out a user. The last to ask is last.
+        self.refused = 0
         self._users: dict[tuple[str, int], Account] = {}
         self._addresses: dict[str, Account] = {}
 
@@ -239,8 +251,9 @@ def _account(
     """Find or open an account, and close two that were silent longest, if they may be closed."""
     account = table.pop(name, None) or Account(rate, share, now)
     table[name] = account
+    account.used_at = now
     for oldest in list(islice(table, 2)):
-        if len(table) > MOST_ASKERS or (table[oldest].is_full(now) and oldest != name):
+        if len(table) > MOST_ASKERS or table[oldest].is_idle(now):
             del table[oldest]
     return account
 

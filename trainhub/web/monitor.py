@@ -51,11 +51,16 @@ class Monitor:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._web: Web | None = None
         self._started = time.monotonic()
         self.report = Shared(self._encoded, self._made_at)
         self._fresh_since = -FRESH_SECONDS
         # Each run's line in JSON, with the seq and the sockets that it shows.
         self._lines: dict[RunKey, tuple[int, Counter[Role | None], bytes]] = {}
+
+    def watch(self, web: Web) -> None:
+        """Report on this edge too."""
+        self._web = web
 
     def _made_at(self) -> float:
         """Return another moment at most once in FRESH_SECONDS."""
@@ -97,6 +102,7 @@ class Monitor:
                 "lastCommitMillis": round(hub.log.last_commit_seconds * 1000, 2),
             },
             "audit": self._audit(),
+            "clients": self._clients(),
             "degraded": parts.health.complaints(),
         }
 
@@ -135,6 +141,16 @@ class Monitor:
             "refusals": audit.kept,
             "leftOut": audit.left_out,
             "unidentified": audit.unidentified,
+        }
+
+    def _clients(self) -> dict[str, int]:
+        assert self._web is not None
+        held, askers = self._web.held, self._web.askers
+        return {
+            "heldBytes": held.total,
+            "heldLimit": held.most,
+            "cutOff": held.cut_off,
+            "tooOften": askers.refused,
         }
 
     def _line(self, state: TrainState) -> bytes:

@@ -20,7 +20,7 @@ from trainhub.rooms import Room
 from trainhub.session import Session
 from trainhub.web.backlog import Backlog
 from trainhub.web.base import Edge, Web, reset
-from trainhub.web.limits import Addresses, Meter, rate_of
+from trainhub.web.limits import PATIENCE_SECONDS, Addresses, Meter, rate_of
 from trainhub.web.rfc6455 import Rfc6455
 
 log = logging.getLogger("trainhub.websocket")
@@ -113,6 +113,10 @@ class TrainSocket(Edge, WebSocketHandler):
             return  # it is being closed
         account = self.web.askers.account(self._session.identity, self._address)
         self.bill.account = account
+        if debt := account.debt():
+            await asyncio.sleep(min(debt, PATIENCE_SECONDS))  # nothing more is read meanwhile
+            if not self._may_write():
+                return
         seconds = max(self._meter.message(), account.debt())
         if seconds:
             self._session.rate_limited(message, seconds)
