@@ -299,6 +299,14 @@ class TestWhoWaits:
             assert list(http_server._waiting.of("127.0.0.9"))
 
     @pytest.mark.gen_test
+    async def test_a_proxy_on_this_machine_that_is_not_trusted(self, call, caplog):
+        """The operator is told, once, that all its clients share one client's limits."""
+        for headers in ({}, {"X-Forwarded-For": "10.0.0.1"}, {"X-Forwarded-For": "10.0.0.2"}):
+            await call("GET", "/version", headers=headers)
+        told = [line.message for line in caplog.records if "--trusted-proxies" in line.message]
+        assert len(told) == 1
+
+    @pytest.mark.gen_test
     async def test_nobody_is_remembered(self, http_server, visit, connect, until):
         """Who has gone, and who has become a socket, waits no longer."""
         await connect()

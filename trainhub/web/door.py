@@ -17,7 +17,7 @@ from tornado.iostream import IOStream
 from trainhub.identity import ANONYMOUS
 from trainhub.shares import Shares
 from trainhub.web.base import RETRY_AFTER_SECONDS
-from trainhub.web.limits import Askers, TooOften, network_of
+from trainhub.web.limits import Askers, TooOften, is_own, network_of
 from trainhub.web.proxies import Proxies
 
 log = logging.getLogger("trainhub.door")
@@ -57,6 +57,7 @@ class Door(HTTPServer):
     refused = 0
     evicted = 0
     _silent_until = 0.0
+    _knows_own_proxy = False
 
     def initialize(self, *args: Any, **kwargs: Any) -> None:
         super().initialize(*args, **kwargs)
@@ -78,6 +79,15 @@ class Door(HTTPServer):
     @property
     def most_waiting(self) -> int:
         return int(min((self.most_files - KEPT_BACK) * WAITING_SHARE, MOST_WAITING))
+
+    def has_own_proxy(self) -> None:
+        """Say once that a proxy on this machine is not trusted to name its clients."""
+        if not self._knows_own_proxy:
+            self._knows_own_proxy = True
+            log.warning(
+                "a proxy on this machine is not among --trusted-proxies: all its clients without "
+                "a token share the limits of one"
+            )
 
     def _evict(self, longest: HTTP1ServerConnection) -> None:
         self.evicted += 1
@@ -156,6 +166,8 @@ class _Visit(httputil.HTTPMessageDelegate):
         context: Any = cast(Any, self._request_conn).context
         peer, protocol = context.address[0], "http" if self._door.ssl_options is None else "https"
         context.remote_ip, context.protocol = self._door.proxies.client(peer, protocol, headers)
+        if is_own(context.remote_ip) and "X-Forwarded-For" in headers:
+            self._door.has_own_proxy()
         return self._inner.headers_received(start_line, headers)
 
     def data_received(self, chunk: bytes) -> Awaitable[None] | None:
