@@ -291,6 +291,8 @@ class TestDebt:
         """All sockets of a user are paid by the user; what is not heard gets RATE_LIMITED."""
         sockets = [await connect("PASSENGER") for _ in range(2)]
         other = await connect("OTHER_PASSENGER")
+        for each in sockets:
+            await each.ask("PONG", "PING")
         debtor = site.web.askers.account(Identity("IR_1", Role.PASSENGER), "")
         debtor.spend(100)
         for each in sockets:
@@ -300,6 +302,17 @@ class TestDebt:
         await other.ask("PONG", "PING")
         debtor._work._tokens = -SHARE / 10
         await sockets[0].ask("PONG", "PING")
+
+    @pytest.mark.gen_test(timeout=30)
+    async def test_an_address_in_debt_lets_its_users_in(self, site, running, connect):
+        """One client without a token and many users may share an address: these may identify."""
+        site.web.askers.account(ANONYMOUS, "127.0.0.1").spend(100)
+        client = await connect()
+        await client.ask("IDENTIFIED", "IDENTIFY", token=site.token("TTE"))
+        await client.ask("PONG", "PING")
+        stranger = await connect()
+        await stranger.ask("PONG", "PING")
+        assert (await stranger.ask("ERROR", "PING"))["code"] == "RATE_LIMITED"
 
 
 def test_each_limit_is_a_setting_with_the_same_default():
@@ -514,8 +527,8 @@ class TestOverHttp:
     @pytest.mark.gen_test
     async def test_a_refused_command_has_not_happened(self, site, call, running):
         """It may be given again."""
-        for number in range(4 * BURST_SECONDS + 3):
-            body = {"text": str(number)}
-            answer = await call("POST", "/api/trains/12345/announcements", body, "TTE")
-            assert answer.status == (200 if number < 4 * BURST_SECONDS else 429)
-        assert site.hub.state(RUN).seq == 1 + 4 * BURST_SECONDS
+        path, statuses = "/api/trains/12345/announcements", []
+        while 429 not in statuses:
+            statuses.append((await call("POST", path, {"text": "x"}, "TTE")).status)
+        assert statuses.count(200) >= 4 * BURST_SECONDS
+        assert site.hub.state(RUN).seq == 1 + statuses.count(200)

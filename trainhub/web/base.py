@@ -3,11 +3,8 @@
 import asyncio
 import logging
 import math
-import socket
-import struct
 from asyncio import Future
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from http.client import responses
@@ -15,7 +12,6 @@ from typing import Any, TypeVar, cast
 
 import tornado.web
 from tornado.http1connection import HTTP1Connection
-from tornado.iostream import IOStream
 
 from trainhub import cost
 from trainhub.cost import LONG_WORK, in_slices
@@ -28,11 +24,11 @@ from trainhub.identity import ANONYMOUS, Identity, Tokens
 from trainhub.permissions import require_role, require_run
 from trainhub.protocol import MOST_BODY_BYTES, MOST_SOCKET_BYTES, encode, error_fields, parse
 from trainhub.web.drain import Drain
-from trainhub.web.held import HeldBytes
+from trainhub.web.held import HeldBytes, reset
 from trainhub.web.hosts import AllowedHosts
 from trainhub.web.limits import PATIENCE_SECONDS, SECONDS_A_BYTE, Askers, InDebt, Limits, TooOften
 from trainhub.web.origins import cors_headers, preflight_headers
-from trainhub.web.shared import Body, Shared
+from trainhub.web.shared import Body, Shared, takes_gzip
 from trainhub.web.trains import list_of_trains
 
 log = logging.getLogger("trainhub.web")
@@ -56,9 +52,6 @@ CODES = {401: "NOT_IDENTIFIED", 403: "FORBIDDEN", 404: "UNKNOWN_TYPE", 503: "UNA
 RETRY_AFTER_SECONDS = "5"
 # A body too large is read to its end up to this, so that whoever sends it gets to the answer.
 MOST_READ_BYTES = 4 * MOST_BODY_BYTES
-
-# SO_LINGER on, for no time: the kernel drops what is unsent, and the client gets a reset.
-_RESET = struct.pack("ii", 1, 0)
 
 HEADERS = {
     "Server": "trainhub",
@@ -196,7 +189,7 @@ class Edge(tornado.web.RequestHandler):
     async def send_shared(self, body: Body) -> None:
         """Finish with JSON that many callers are sent, compressed for those that take it so."""
         self.add_header("Vary", "Accept-Encoding")
-        gzipped = await body.gzipped() if _takes_gzip(self.request.headers) else None
+        gzipped = await body.gzipped() if takes_gzip(self.request.headers) else None
         if gzipped is not None:
             self.set_header("Content-Encoding", "gzip")
         data = body.plain if gzipped is None else gzipped
@@ -381,23 +374,6 @@ class Large:
     """Mixed into what takes a whole chart."""
 
     most_body_bytes = MOST_BODY_BYTES
-
-
-def reset(stream: IOStream) -> None:
-    """End a connection, also for the kernel, which would keep what is unsent for minutes."""
-    if not stream.closed():
-        with suppress(OSError):
-            stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        stream.close()
-
-
-def _takes_gzip(headers: Mapping[str, str]) -> bool:
-    """Return whether a caller names gzip, and not with a weight of zero."""
-    for each in headers.get("Accept-Encoding", "").lower().split(","):
-        coding, _, weight = each.replace(" ", "").partition(";")
-        if coding == "gzip":
-            return weight.rstrip("0").rstrip(".") != "q="
-    return False
 
 
 def status_of(error: errors.HubError) -> int:

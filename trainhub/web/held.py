@@ -4,7 +4,12 @@ Each connection has limits of its own. These are the limits for one address and 
 """
 
 import logging
+import socket
+import struct
+from contextlib import suppress
 from typing import Protocol
+
+from tornado.iostream import IOStream
 
 from trainhub.web.limits import is_own, network_of
 
@@ -14,6 +19,8 @@ log = logging.getLogger("trainhub.held")
 ADDRESS_SHARE = 0.5
 # The part of them from which the hub says so.
 COMPLAIN_AT = 0.75
+# SO_LINGER on, for no time: the kernel drops what is unsent, and the client gets a reset.
+_RESET = struct.pack("ii", 1, 0)
 
 
 class Holder(Protocol):
@@ -84,3 +91,11 @@ class HeldBytes:
         self.cut_off += 1
         log.info("%d connections were too far behind together and were cut off", self.cut_off)
         longest.cut_off()
+
+
+def reset(stream: IOStream) -> None:
+    """End a connection, also for the kernel, which would keep what is unsent for minutes."""
+    if not stream.closed():
+        with suppress(OSError):
+            stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        stream.close()

@@ -185,6 +185,10 @@ class Account:
     def ask(self, now: float | None = None) -> None:
         """Count one request. Raises TooOften, and does not count it, if it is one too many."""
         self.check(now)
+        self.count(now)
+
+    def count(self, now: float | None = None) -> None:
+        """Count one request that may be made in debt too. Raises TooOften as `ask` does."""
         if self._requests is not None and (seconds := self._requests.ask(now)):
             raise TooOften(seconds)
 

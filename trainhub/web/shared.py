@@ -3,7 +3,7 @@
 import asyncio
 import gzip
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from trainhub.cost import aside
@@ -52,3 +52,12 @@ class Shared:
                 self._body = Body(await self._make())
                 self._made_for = version
             return self._body
+
+
+def takes_gzip(headers: Mapping[str, str]) -> bool:
+    """Return whether a caller names gzip, and not with a weight of zero."""
+    for each in headers.get("Accept-Encoding", "").lower().split(","):
+        coding, _, weight = each.replace(" ", "").partition(";")
+        if coding == "gzip":
+            return weight.rstrip("0").rstrip(".") != "q="
+    return False

@@ -15,11 +15,13 @@ from tornado.websocket import WebSocketHandler, WebSocketProtocol
 from trainhub.cost import paid
 from trainhub.domain.errors import HubError, Unavailable
 from trainhub.domain.model import RunKey
+from trainhub.identity import ANONYMOUS
 from trainhub.protocol import encode, error_fields, goodbye, welcome
 from trainhub.rooms import Room
 from trainhub.session import Session
 from trainhub.web.backlog import Backlog
-from trainhub.web.base import Edge, Web, reset
+from trainhub.web.base import Edge, Web
+from trainhub.web.held import reset
 from trainhub.web.limits import PATIENCE_SECONDS, Addresses, Meter, rate_of
 from trainhub.web.rfc6455 import Rfc6455
 
@@ -69,9 +71,12 @@ class TrainSocket(Edge, WebSocketHandler):
         self._meter = Meter(web.limits.message_rate)
         self._backlog: Backlog | None = None
         self._heard = True
+        self._is_new = True  # its first message, by which it identifies, is heard in any case
 
     def prepare(self) -> None:
-        self.count()
+        # Of an address in debt, the client of this socket may be a user who is not.
+        self.bill.account = account = self.web.askers.account(ANONYMOUS, self._address)
+        account.count()
         self.web.hub.check()
         if self.web.drain.begun:
             raise Unavailable("the hub is stopping: try again in a moment")
@@ -113,11 +118,12 @@ class TrainSocket(Edge, WebSocketHandler):
             return  # it is being closed
         account = self.web.askers.account(self._session.identity, self._address)
         self.bill.account = account
-        if debt := account.debt():
+        first, self._is_new = self._is_new, False
+        if not first and (debt := account.debt()):
             await asyncio.sleep(min(debt, PATIENCE_SECONDS))  # nothing more is read meanwhile
             if not self._may_write():
                 return
-        seconds = max(self._meter.message(), account.debt())
+        seconds = max(self._meter.message(), 0 if first else account.debt())
         if seconds:
             self._session.rate_limited(message, seconds)
             return
