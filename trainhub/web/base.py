@@ -100,7 +100,7 @@ class Edge(tornado.web.RequestHandler):
     web: Web
 
     async def _execute(self, *args: Any, **kwargs: Any) -> None:
-        """Let the caller pay for all work of this request, or of this socket.
+        """Let the caller pay for all work of this request.
 
         This is a private name of Tornado's: its public hooks see no single step of a handler.
         """

@@ -27,11 +27,13 @@ BAD_RATE, BAD_BURST = 0.2, 20
 # All clients without a token on the hub's own machine count as one address with a larger share.
 SHARE, OWN_SHARE, STAFF_SHARE = 0.1, 0.25, 0.8
 # Seconds of work that such a caller may ask for at once, as a multiple of its share.
-SHARE_BURST = 10
+SHARE_BURST = 5
 # Seconds that a caller in debt waits for its turn; with a larger debt it is refused after them.
 PATIENCE_SECONDS = 1.0
 # What a byte of an answer costs in seconds: a caller with a share of 0.1 gets 10 MB a second.
 SECONDS_A_BYTE = 1e-8
+# What it costs in seconds to read a frame from a socket, whatever is in it.
+SECONDS_A_FRAME = 5e-5
 # Seconds for which an account is kept at least: a request that it pays for may be under way.
 IDLE_SECONDS = 60
 # Of so many users, and of so many addresses, it is known how much they have asked lately.

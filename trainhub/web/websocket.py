@@ -12,17 +12,24 @@ from typing import Any, ClassVar, cast
 from tornado.iostream import IOStream, StreamClosedError
 from tornado.websocket import WebSocketHandler, WebSocketProtocol
 
-from trainhub.cost import paid
+from trainhub.cost import Bill, open_bill, paid
 from trainhub.domain.errors import HubError, Unavailable
 from trainhub.domain.model import RunKey
-from trainhub.identity import ANONYMOUS
+from trainhub.identity import Identity
 from trainhub.protocol import encode, error_fields, goodbye, welcome
 from trainhub.rooms import Room
 from trainhub.session import Session
 from trainhub.web.backlog import Backlog
 from trainhub.web.base import Edge, Web
 from trainhub.web.held import reset
-from trainhub.web.limits import PATIENCE_SECONDS, Addresses, Meter, rate_of
+from trainhub.web.limits import (
+    PATIENCE_SECONDS,
+    SECONDS_A_FRAME,
+    Account,
+    Addresses,
+    Meter,
+    rate_of,
+)
 from trainhub.web.rfc6455 import Rfc6455
 
 log = logging.getLogger("trainhub.websocket")
@@ -71,12 +78,18 @@ class TrainSocket(Edge, WebSocketHandler):
         self._meter = Meter(web.limits.message_rate)
         self._backlog: Backlog | None = None
         self._heard = True
+        self._payer: Identity | None = None
         self._is_new = True  # its first message, by which it identifies, is heard in any case
+
+    async def _execute(self, *args: Any, **kwargs: Any) -> None:
+        # It lasts as long as the socket. Each frame and each message is paid for by itself.
+        self.bill = Bill()
+        open_bill(self.bill)
+        await WebSocketHandler._execute(self, *args, **kwargs)
 
     def prepare(self) -> None:
         # Of an address in debt, the client of this socket may be a user who is not.
-        self.bill.account = account = self.web.askers.account(ANONYMOUS, self._address)
-        account.count()
+        self._account().count()
         self.web.hub.check()
         if self.web.drain.begun:
             raise Unavailable("the hub is stopping: try again in a moment")
@@ -116,8 +129,7 @@ class TrainSocket(Edge, WebSocketHandler):
     async def on_message(self, message: str | bytes) -> None:
         if not self._may_write():
             return  # it is being closed
-        account = self.web.askers.account(self._session.identity, self._address)
-        self.bill.account = account
+        account = self._account()
         first, self._is_new = self._is_new, False
         if not first and (debt := account.debt()):
             await asyncio.sleep(min(debt, PATIENCE_SECONDS))  # nothing more is read meanwhile
@@ -133,6 +145,16 @@ class TrainSocket(Edge, WebSocketHandler):
         if self._session.bad > was_bad and self._meter.bad.take():
             self._close(BAD_MESSAGES, "too many messages were not well formed")
 
+    def _account(self) -> Account:
+        """Find what pays for the client, who may have become another one since its last message."""
+        identity = self._session.identity
+        if identity is not self._payer:
+            self._payer = identity
+            self._paying = self.web.askers.account(identity, self._address)
+            self.bill.account = self._paying
+        self._paying.used_at = time.monotonic()
+        return self._paying
+
     def on_close(self) -> None:
         if self in self.sockets:
             self.sockets.discard(self)
@@ -145,6 +167,7 @@ class TrainSocket(Edge, WebSocketHandler):
     def _on_frame(self, size: int, whole: bool) -> None:
         self._heard = True
         self._meter.frame(size, whole)
+        self.bill.spend(SECONDS_A_FRAME)
         if self._meter.is_spent and self._may_write():
             log.info("a client sent on over its rate and was closed")
             self._close(TOO_MANY, "too many messages, frames or bytes: keep to retryAfterMs")
