@@ -1,5 +1,6 @@
 """What one client may ask of the hub, and how many clients there may be."""
 
+import asyncio
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -202,6 +203,14 @@ class Account:
     def debt(self, now: float | None = None) -> float:
         """Return the seconds until the work that was done is paid off, 0 if it is."""
         return self._work.take(0, now)
+
+    async def pay_off(self) -> None:
+        """Wait until this account is out of debt, or for PATIENCE_SECONDS."""
+        left = PATIENCE_SECONDS
+        while left > 0 and (debt := self.debt()):
+            pause = min(debt + 0.001, left)  # the loop may wake up a little too early
+            await asyncio.sleep(pause)
+            left -= pause
 
     def spend(self, seconds: float, now: float | None = None) -> None:
         """Pay for work."""

@@ -23,7 +23,6 @@ from trainhub.web.backlog import Backlog
 from trainhub.web.base import Edge, Web
 from trainhub.web.held import reset
 from trainhub.web.limits import (
-    PATIENCE_SECONDS,
     SECONDS_A_FRAME,
     Account,
     Addresses,
@@ -131,8 +130,8 @@ class TrainSocket(Edge, WebSocketHandler):
             return  # it is being closed
         account = self._account()
         first, self._is_new = self._is_new, False
-        if not first and (debt := account.debt()):
-            await asyncio.sleep(min(debt, PATIENCE_SECONDS))  # nothing more is read meanwhile
+        if not first and account.debt():
+            await account.pay_off()  # nothing more is read meanwhile
             if not self._may_write():
                 return
         seconds = max(self._meter.message(), 0 if first else account.debt())
