@@ -40,6 +40,7 @@ class MemoryJournal:
         if self.broken:
             raise JournalFailed("no disk")
         self.records += batch.records
+        self.kept = [each for each in self.kept if (each.user, each.key) not in batch.gone]
         self.kept += batch.answers
         self.snapshot_of |= batch.snapshots
         self.places |= {place.reader: self._with_ahead(place) for place in batch.places}

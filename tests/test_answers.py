@@ -8,7 +8,7 @@ from clocks import Machine
 from fakes import MemoryJournal
 from railway import MORNING, RUN, TRAIN, register
 
-from trainhub.answers import KEPT_SECONDS, LONGEST_KEY, Answers, check_key
+from trainhub.answers import KEPT_SECONDS, LONGEST_KEY, MOST_OF_PASSENGER, Answers, check_key
 from trainhub.domain import commands as c
 from trainhub.domain.errors import BadMessage, Conflict
 from trainhub.domain.model import Role
@@ -173,3 +173,36 @@ def test_answers_do_not_grow_without_bound():
     assert len(answers) == 3
     assert answers.find("u", "k1", HELLO) is None
     assert answers.find("u", "k2", HELLO) == {"seq": 2}
+
+
+def test_no_user_pushes_out_another_s_answers():
+    """When there are too many, whoever has the most loses the oldest."""
+    answers = Answers(most=10)
+    answers.keep("T1", "k", HELLO, {"seq": 1}, 0.0)
+    for number in range(1_000):
+        answers.keep("IR_1", f"k{number}", HELLO, {"seq": number}, float(number))
+    assert answers.find("T1", "k", HELLO) == {"seq": 1}
+    assert len(answers) == 10
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_a_passenger_who_repeats_a_command_under_new_keys(make_hub):
+    """It costs the TTE's key nothing, and neither memory nor the journal keeps all of them.
+
+    Nor does the next start find more.
+    """
+    journal = MemoryJournal()
+    hub = await started(make_hub(journal))
+    first = await hub.execute(HELLO, TTE, "k")
+    mine = hub.state(RUN).passenger("4512345601", 1).booking.irctc_id
+    passenger = Identity(mine, Role.PASSENGER, frozenset({"12345"}))
+    cancel = c.CancelJourney(**TRAIN, pnr="4512345601", index=1)
+    for number in range(MOST_OF_PASSENGER + 50):
+        await hub.execute(cancel, passenger, f"k{number}")
+    assert [answer.key for answer in journal.kept if answer.user == mine] == [
+        f"k{number}" for number in range(50, MOST_OF_PASSENGER + 50)
+    ]
+    again = make_hub(journal)
+    await again.load()
+    assert len(again._answers) == MOST_OF_PASSENGER + 1
+    assert await again.execute(HELLO, TTE, "k") == first

@@ -37,6 +37,7 @@ TEXTS = {
     "max_connections": ("1", "1000000", "7", 7),
     "max_connections_per_address": ("1", "2", "7", 7),
     "max_unsent_bytes": ("1024", "2048", "4096", 4096),
+    "max_held_bytes": ("1048576", "2097152", "4194304", 4194304),
     "message_rate": ("1", "2", "7", 7),
     "staff_message_rate": ("1", "2", "7", 7),
     "address_rate": ("1", "2", "7", 7),

@@ -66,8 +66,20 @@ async def test_what_memory_no_longer_holds_comes_from_the_archive(make_hub):
     assert (await join(hub, ear, ADMIN, since(hub, 2)))["recovered"]
     assert ear.seqs == list(range(3, last + 1))
     assert books.asked == [(2, last - KEPT - 2)]
-    messages = await hub.subscriptions.missed(hub.state(RUN), 2, ADMIN.standing(RUN))
-    assert [message["seq"] for message in messages] == ear.seqs
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_all_of_a_run_is_read_in_pages(make_hub, monkeypatch):
+    """Each page begins where the one before ended, and none is longer than PAGE."""
+    monkeypatch.setattr(subscriptions, "PAGE", 100)
+    hub, books = await long_run(make_hub)
+    state, seqs = hub.state(RUN), [2]
+    while page := await hub.subscriptions.page(state, seqs[-1]):
+        assert len(page) <= 100
+        seqs += [record.seq for record in page]
+    assert seqs == list(range(2, state.seq + 1))
+    assert books.asked == [(2, 100)]
+    assert await hub.subscriptions.page(state, state.seq + 1) is None
 
 
 @pytest.mark.gen_test(timeout=20)
@@ -90,7 +102,8 @@ async def test_an_archive_that_has_a_gap_or_is_away(make_hub, has):
     ear = Ear()
     assert not (await join(hub, ear, ADMIN, since(hub, 2)))["recovered"]
     assert [m["type"] for m in ear.heard] == ["SNAPSHOT", "PRESENCE", "BOARDING_UPDATE"]
-    assert await hub.subscriptions.missed(hub.state(RUN), 2, ADMIN.standing(RUN)) is None
+    page = await hub.subscriptions.page(hub.state(RUN), 2)
+    assert page is None if not has else [record.seq for record in page] == list(range(3, has + 1))
 
 
 @pytest.mark.gen_test(timeout=20)

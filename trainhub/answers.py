@@ -14,10 +14,11 @@ from trainhub.domain.commands import Command
 from trainhub.domain.errors import BadMessage, Conflict
 from trainhub.journal import Answer
 from trainhub.protocol import encode
+from trainhub.shares import Shares
 
 KEPT_SECONDS = 24 * 3600
-# More than a day's marks of a thousand trains; the oldest go first.
-MOST = 500_000
+# More than a day's marks of a thousand trains; and far more than a passenger can need in a day.
+MOST, MOST_OF_PASSENGER = 500_000, 1_000
 LONGEST_KEY = 64
 
 
@@ -29,18 +30,20 @@ def check_key(key: object) -> str:
 
 
 class Answers:
-    """The answers of the last day, by user and key."""
+    """The answers of the last day, by user and key.
+
+    When there are too many, the user with the most loses the oldest one.
+    """
 
     def __init__(self, most: int = MOST) -> None:
-        self._most = most
-        self._answers: dict[tuple[str, str], Answer] = {}
+        self._answers: Shares[str, str, Answer] = Shares(most)
 
     def __len__(self) -> int:
         return len(self._answers)
 
     def find(self, user: str, key: str, command: Command) -> dict[str, Any] | None:
         """The first answer to this command. Raises Conflict if the key was another command's."""
-        found = self._answers.get((user, key))
+        found = self._answers.get(user, key)
         if found is None:
             return None
         if found.command != _mark_of(command):
@@ -49,31 +52,30 @@ class Answers:
         return result
 
     def keep(
-        self, user: str, key: str, command: Command, result: dict[str, Any], at: float
-    ) -> Answer:
-        """Take note of an answer; returns it for the log."""
+        self,
+        user: str,
+        key: str,
+        command: Command,
+        result: dict[str, Any],
+        at: float,
+        most: float = MOST,
+    ) -> tuple[Answer, list[tuple[str, str]]]:
+        """Remember an answer, and at most so many of its user.
+
+        Returns the answer, and the users and keys of those that are forgotten for it.
+        """
         answer = Answer(user, key, _mark_of(command), encode(result).decode(), at)
-        self.load((answer,))
-        return answer
+        return answer, self._answers.put(user, key, answer, most)
 
     def load(self, answers: Iterable[Answer]) -> None:
         for answer in answers:
-            self._answers[answer.user, answer.key] = answer
-        while len(self._answers) > self._most:
-            del self._answers[next(iter(self._answers))]
+            self._answers.put(answer.user, answer.key, answer)
 
-    def forget(self, before: float) -> float:
-        """Let go of the answers given before that time; they stand in the order of their times.
-
-        Returns the time before which none is held any more, which is later if there were too many.
-        """
-        while self._answers:
-            name = next(iter(self._answers))
-            oldest = self._answers[name].at
-            if oldest >= before:
-                return oldest if len(self._answers) >= self._most else before
-            del self._answers[name]
-        return before
+    def forget(self, before: float) -> None:
+        """Let go of the answers given before that time; a user's stand in the order of time."""
+        while old := [each for each in self._answers.oldest() if each[2].at < before]:
+            for user, key, _ in old:
+                self._answers.drop(user, key)
 
 
 def _mark_of(command: Command) -> str:

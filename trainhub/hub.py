@@ -13,7 +13,7 @@ from contextlib import suppress
 from datetime import date, datetime, timedelta
 from typing import Any, TypeVar
 
-from trainhub.answers import KEPT_SECONDS, Answers
+from trainhub.answers import KEPT_SECONDS, MOST, MOST_OF_PASSENGER, Answers
 from trainhub.audit import Audit, Entries, NoEntries, deed_of
 from trainhub.deliveries import Deliveries
 from trainhub.domain import commands as c
@@ -25,7 +25,7 @@ from trainhub.domain.errors import (
     UnknownTrain,
 )
 from trainhub.domain.events import Event, TrainRegistered
-from trainhub.domain.model import RunKey, person_key, run_key
+from trainhub.domain.model import Role, RunKey, person_key, run_key
 from trainhub.domain.snapshot import Snapshot, resume, take
 from trainhub.domain.train import TrainState, fold
 from trainhub.history import History
@@ -201,8 +201,11 @@ class Hub:
         events = state.carry_out(command, now, None if deed is None else deed.role)
         self._adopt(state)
         result = _result(command, state, events)
-        answer = signed and self._answers.keep(*signed, command, result, now.timestamp())
-        return result, self.log.append(state.run, first, events, answer or None, deed=deed)
+        if signed is None:
+            return result, self.log.append(state.run, first, events, deed=deed)
+        most = MOST_OF_PASSENGER if deed and deed.role is Role.PASSENGER else MOST
+        answer, gone = self._answers.keep(*signed, command, result, now.timestamp(), most)
+        return result, self.log.append(state.run, first, events, answer, gone=gone, deed=deed)
 
     async def _batch(
         self, batch: c.Batch, identity: Identity, key: str | None, address: str | None
@@ -366,7 +369,8 @@ class Hub:
         """
         now = self._clock().timestamp()
         before = before or (lambda seconds: now - seconds)
-        answers = self._answers.forget(before(KEPT_SECONDS))
+        answers = before(KEPT_SECONDS)
+        self._answers.forget(answers)
         retired = before(KEEP_RETIRED_DAYS * 24 * 3600)
         for run in [run for run, at in self._retired.items() if at < retired]:
             del self._retired[run]

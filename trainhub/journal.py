@@ -82,11 +82,13 @@ class Retired:
 class Batch:
     """What one commit makes durable, all of it or nothing.
 
-    A snapshot stands for the run's records up to its seq, but the first.
+    A snapshot stands for the run's records up to its seq, but the first. `gone` names answers of
+    earlier commands by user and key: they are dropped.
     """
 
     records: list[Record] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
+    gone: list[tuple[str, str]] = field(default_factory=list)
     snapshots: dict[RunKey, Snapshot] = field(default_factory=dict)
     places: list[Place] = field(default_factory=list)
     retired: list[Retired] = field(default_factory=list)
@@ -97,6 +99,7 @@ class Batch:
     def add(self, other: "Batch") -> None:
         self.records += other.records
         self.answers += other.answers
+        self.gone += other.gone
         self.snapshots |= other.snapshots
         self.places += other.places
         self.retired += other.retired

@@ -101,15 +101,17 @@ class Log:
         answer: Answer | None = None,
         then: Callable[[], None] | None = None,
         deed: Deed | None = None,
+        gone: Iterable[tuple[str, str]] = (),
     ) -> "asyncio.Future[None]":
         """Put events, the first of them numbered `seq` and done by `deed`, and an answer in line.
 
         The future is done when they, and all that was put in line before them, are durable and
         handed to the readers. `then` is called at just that place in the line: after the events
-        before it were delivered, and before any that come later.
+        before it were delivered, and before any that come later. `gone` are the users and keys of
+        the answers that are forgotten for this one.
         """
         self.check()
-        batch = Batch(answers=[] if answer is None else [answer])
+        batch = Batch(answers=[] if answer is None else [answer], gone=list(gone))
         for number, event in enumerate(events, start=seq):
             self.last += 1
             assert run is not None

@@ -314,6 +314,7 @@ class Server:
             origins=frozenset(settings.trusted_origins),
             own_are_free=not proxies.trusts("127.0.0.1"),
         )
+        self._health.watch(web.held.complaints)
         files = raise_file_limit(settings.max_connections)
         comers = Askers(web.limits, web.own_are_free)
         server = make_server(make_app(web, monitor), files, proxies, comers)

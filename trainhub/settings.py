@@ -41,6 +41,7 @@ class Settings:
     max_connections: int = 10_000
     max_connections_per_address: int = 1_000
     max_unsent_bytes: int = 1 << 20
+    max_held_bytes: int = 128 << 20
     message_rate: int = 20
     staff_message_rate: int = 2_000
     address_rate: int = 200
@@ -171,6 +172,10 @@ _OPTIONS: dict[str, tuple[Any, str]] = {
     "max_unsent_bytes": (
         _whole(1024, 1 << 30),
         "bytes that may wait for a client that reads too slowly (1048576)",
+    ),
+    "max_held_bytes": (
+        _whole(1 << 20, 1 << 40),
+        "bytes that may wait for all clients together, half of them for one address (134217728)",
     ),
     "message_rate": (
         _whole(1, 1_000_000),

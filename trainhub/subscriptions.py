@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from trainhub.cost import Gate
 from trainhub.domain.errors import TooManyRooms, UnknownTrain
 from trainhub.domain.events import Event, may_be_told
 from trainhub.domain.model import STAFF, Role, RunKey
@@ -26,6 +27,8 @@ PASSENGER_ROOMS, STAFF_ROOMS = 4, 64
 # Events from the archive above which a snapshot is the shorter way; and how many runs are looked up
 # there at once, for MongoDB has other work too.
 MOST_MISSED, AT_ONCE = 5_000, 8
+# Records in one page of a run's history, for those who read it over HTTP.
+PAGE = 500
 # How often it is tried to catch up with a run that moves on, before a snapshot is taken for it.
 TRIES = 3
 
@@ -81,7 +84,7 @@ class Subscriptions:
         self._is_here = is_here
         self._shared: dict[RunKey, _Shared] = {}
         self._fetching: dict[tuple[RunKey, int], asyncio.Task[Sequence[Record]]] = {}
-        self._at_once = asyncio.Semaphore(AT_ONCE)
+        self._at_once = Gate(AT_ONCE)
 
     async def join(
         self,
@@ -156,16 +159,17 @@ class Subscriptions:
             raise UnknownTrain(f"the run {state.run} has just left the hub")
         return held
 
-    async def missed(
-        self, state: TrainState, seq: int, standing: Standing
-    ) -> list[dict[str, Any]] | None:
-        """The events after `seq` that may be told, or None if some are no longer held."""
-        older = await self._older(state, Since(epoch=self._epoch, seq=seq))
-        if older is None:
-            return None
-        last = older[-1].seq if older else seq
-        newer = self._newer(state.run, last, state.seq)
-        return None if newer is None else told((*older, *newer), standing)
+    async def page(self, state: TrainState, after: int) -> Sequence[Record] | None:
+        """Return at most PAGE of the run's records after seq `after`, without a gap.
+
+        They come from memory or from the archive. None means that they are no longer held.
+        """
+        if after == state.seq:
+            return ()
+        held = self._newer(state.run, after, state.seq) if after < state.seq else None
+        if held is None and after < state.seq:
+            held = await self._fetch(state.run, after, PAGE) or None
+        return None if held is None else held[:PAGE]
 
     async def _older(self, state: TrainState, since: Since | None) -> Sequence[Record] | None:
         """What came after `since` and is older than what memory holds; None if it is not held."""
@@ -199,7 +203,7 @@ class Subscriptions:
         return await asyncio.shield(task)
 
     async def _look_up(self, run: RunKey, after: int, count: int) -> Sequence[Record]:
-        async with self._at_once:
+        async with self._at_once.turn():
             events = await self.archive.events(run, self._epoch, after, count)
         return [Record(0, run, seq, event) for seq, event in enumerate(events, start=after + 1)]
 

@@ -286,6 +286,20 @@ async def test_a_retired_run_is_not_loaded(path):
 
 
 @pytest.mark.gen_test
+async def test_answers_that_made_room_are_gone(path):
+    """With the commit that names them; a new one under the same key stays."""
+    journal = await SqliteJournal.open(path)
+    first = [Answer("u", key, "c", "{}", 1.0) for key in ("a", "b", "c")]
+    await journal.commit(Batch(answers=first))
+    again = Answer("u", "b", "c", "{}", 2.0)
+    await journal.commit(Batch(answers=[again], gone=[("u", "a"), ("u", "b"), ("v", "c")]))
+    await journal.close()
+    journal = await SqliteJournal.open(path)
+    assert await journal.answers() == [first[2], again]
+    await journal.close()
+
+
+@pytest.mark.gen_test
 async def test_a_record_that_is_missing(path):
     """A hole in the positions is found when the journal is opened."""
     journal = await SqliteJournal.open(path)

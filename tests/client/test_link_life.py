@@ -1,4 +1,4 @@
-"""trainhub/client/link_life.py: no healthy link is dropped, and each dead one is noticed in time."""
+"""trainhub/client/link_life.py: healthy links stay, and dead ones are noticed in time."""
 
 import itertools
 import math

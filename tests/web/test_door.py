@@ -285,6 +285,28 @@ class TestWhoWaits:
         assert b"PONG" in (await socket.frames(1))[0].data
 
     @pytest.mark.gen_test
+    async def test_a_crowd_from_one_address_makes_room_itself(
+        self, http_server, http_port, visit, monkeypatch, until
+    ):
+        """Whoever else waits for a slow network has time."""
+        monkeypatch.setattr(door, "MOST_WAITING", 20)
+        slow = socket.create_connection(("127.0.0.1", http_port), source_address=("127.0.0.9", 0))
+        await until(lambda: len(http_server._waiting) == 1)
+        for _ in range(50):
+            await visit(HEAD)
+        await until(lambda: http_server.evicted >= 30)
+        with slow:
+            assert list(http_server._waiting.of("127.0.0.9"))
+
+    @pytest.mark.gen_test
+    async def test_a_proxy_on_this_machine_that_is_not_trusted(self, call, caplog):
+        """The operator is told, once, that all its clients share one client's limits."""
+        for headers in ({}, {"X-Forwarded-For": "10.0.0.1"}, {"X-Forwarded-For": "10.0.0.2"}):
+            await call("GET", "/version", headers=headers)
+        told = [line.message for line in caplog.records if "--trusted-proxies" in line.message]
+        assert len(told) == 1
+
+    @pytest.mark.gen_test
     async def test_nobody_is_remembered(self, http_server, visit, connect, until):
         """Who has gone, and who has become a socket, waits no longer."""
         await connect()

@@ -80,6 +80,7 @@ async def test_the_report_of_an_empty_hub(call, site):
         "journal": {"records": 0, "bytes": 0, "limit": 4 << 30, "lastCommitMillis": 0.0},
         "audit": {"refusals": 0, "leftOut": 0, "unidentified": 0},
         "loop": {"held": 0, "longestMillis": 0},
+        "clients": {"heldBytes": 0, "heldLimit": 128 << 20, "cutOff": 0, "tooOften": 0},
         "degraded": [],
         "trains": [],
     }
@@ -179,8 +180,8 @@ async def test_a_report_is_made_once_for_many_who_ask(call, site, running, monke
     monkeypatch.setattr(monitor, "FRESH_SECONDS", 60.0)
     made = []
     monkeypatch.setattr(site.monitor, "_make", lambda: made.append(1) or {"n": len(made)})
-    site.monitor._made_at = -60.0
-    assert [(await call("GET", "/api/monitor")).json for _ in range(5)] == [{"n": 1}] * 5
+    site.monitor._fresh_since = -60.0
+    assert [(await call("GET", "/api/monitor")).json["n"] for _ in range(5)] == [1] * 5
 
 
 @pytest.mark.gen_test
@@ -189,7 +190,7 @@ async def test_a_run_that_is_gone_is_gone_from_the_report(call, site, running):
     await call("GET", "/api/monitor")
     site.hub._runs.clear()
     assert (await call("GET", "/api/monitor")).json["trains"] == []
-    assert site.monitor._people == {}
+    assert site.monitor._lines == {}
 
 
 @pytest.mark.gen_test

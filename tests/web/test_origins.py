@@ -94,13 +94,13 @@ async def test_a_trusted_page_may_read(call, path):
     """Good answers and errors; the answer is for that origin, as caches are told."""
     answer = await call("GET", path, headers={"Origin": APP})
     assert answer.headers[CORS] == APP
-    assert answer.headers["Vary"] == "Origin"
+    assert "Origin" in answer.headers["Vary"].split(",")
     assert answer.headers["Access-Control-Expose-Headers"] == "Retry-After"
     assert "Access-Control-Allow-Credentials" not in answer.headers
     for headers in ({}, {"Origin": OTHER}, {"Origin": "null"}):
         answer = await call("GET", path, headers=headers)
         assert CORS not in answer.headers
-        assert answer.headers["Vary"] == "Origin"
+        assert "Origin" in answer.headers["Vary"].split(",")
 
 
 @pytest.mark.gen_test
@@ -144,7 +144,7 @@ async def test_by_default_no_origin_is_trusted(call):
     for method, path in (("GET", "/api/trains"), ("OPTIONS", START), ("GET", "/")):
         answer = await call(method, path, headers={"Origin": APP, **PREFLIGHT})
         assert not [name for name in answer.headers if name.startswith("Access-Control")]
-        assert "Vary" not in answer.headers
+        assert "Origin" not in answer.headers.get("Vary", "")
 
 
 def test_a_hub_trusts_what_it_is_told(start_hub, mongodb_uri, database_name):

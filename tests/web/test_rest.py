@@ -534,6 +534,22 @@ async def test_after_is_a_number(call, running, after):
     assert (answer.status, answer.code) == (400, "BAD_MESSAGE")
 
 
+@pytest.mark.gen_test(timeout=30)
+async def test_events_come_in_pages(call, site, running, monkeypatch):
+    """`next` is the `after` of the next page, also when the reader may be told none of a page."""
+    monkeypatch.setattr("trainhub.subscriptions.PAGE", 10)
+    for number in range(35):
+        to = "STAFF" if number < 20 else "EVERYONE"
+        said = {"text": f"{number}", "to": to}
+        await call("POST", TRAIN + "/announcements", said, "ADMIN")
+    after, pages = 0, []
+    while after is not None:
+        answer = (await call("GET", f"{TRAIN}/events?after={after}")).json
+        pages.append([each["seq"] for each in answer["result"]])
+        after = answer.get("next")
+    assert pages == [[1, 2], [], list(range(23, 31)), list(range(31, 38))]
+
+
 @pytest.mark.gen_test
 async def test_events_that_are_not_held_are_gone(call, site, running):
     """What is no longer held is said plainly, so that the client reads the run as it is now."""

@@ -28,6 +28,7 @@ from pymongo.write_concern import WriteConcern
 
 from trainhub.adapters import schema
 from trainhub.adapters.pace import Pace
+from trainhub.cost import LONG_WORK, PAUSE, in_slices, paid
 from trainhub.domain.codec import load
 from trainhub.domain.errors import HubError
 from trainhub.domain.events import EVENTS, Event
@@ -236,23 +237,28 @@ class MongoStore:
         """A subscriptions.Archive: what a run's clients have missed. None of it while away."""
         try:
             with pymongo.timeout(ANSWER_SECONDS):
-                return await self._events(run, epoch, after, most)
+                return await paid(self._events(run, epoch, after, most))
         except PyMongoError as error:
             log.info("what was missed cannot be read: %s", _reason(error))
             return []
 
     async def _events(self, run: str, epoch: str, after: int = 0, most: int = 0) -> list[Event]:
         """Those from seq `after` + 1 on, up to a gap, at most so many; all if `most` is 0."""
-        events: list[Event] = []
         query = {"run": run, "epoch": epoch, "seq": {"$gt": after}}
-        async for document in self._database["events"].find(query).sort("seq", 1).limit(most):
-            if document["seq"] != after + len(events) + 1:
-                break
-            try:
-                events.append(load(EVENTS[document["type"]], document["data"]))
-            except (KeyError, HubError) as error:
-                log.error("%s cannot be read, the run ends before it: %s", document["_id"], error)
-                break
+        cursor = self._database["events"].find(query).sort("seq", 1).limit(most)
+        documents = await cursor.to_list(most or None)
+        events: list[Event] = []
+        async with LONG_WORK.turn():
+            async for document in in_slices(documents, PAUSE if most else 0):
+                if document["seq"] != after + len(events) + 1:
+                    break
+                try:
+                    events.append(load(EVENTS[document["type"]], document["data"]))
+                except (KeyError, HubError) as error:
+                    log.error(
+                        "%s cannot be read, the run ends before it: %s", document["_id"], error
+                    )
+                    break
         return events
 
     async def entries(

@@ -187,6 +187,8 @@ class SqliteJournal:
         snapshots = [snapshot_row(*each) for each in batch.snapshots.items()]
         with self._transaction():
             self._put(f"records ({RECORD})", *records, verb="INSERT")
+            if batch.gone:  # before the new ones, which may be under the same keys
+                self._db.executemany("DELETE FROM answers WHERE user = ? AND key = ?", batch.gone)
             self._put("answers", *answers)
             self._put("snapshots", *snapshots)
             for place in batch.places:

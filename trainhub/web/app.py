@@ -52,6 +52,7 @@ class StaticFiles(Edge, tornado.web.StaticFileHandler):
 
 
 def make_app(web: Web, monitor: Monitor) -> tornado.web.Application:
+    monitor.watch(web)
     page = (STATIC / "monitor.html").read_bytes()
     handlers: list[Any] = [
         (r"/", PageHandler, {"web": web, "page": page}),

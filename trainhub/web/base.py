@@ -2,14 +2,18 @@
 
 import logging
 import math
-from collections.abc import Mapping
+from asyncio import Future
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from http.client import responses
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import tornado.web
+from tornado.http1connection import HTTP1Connection
 
+from trainhub import cost
+from trainhub.cost import LONG_WORK, in_slices
 from trainhub.domain import errors
 from trainhub.domain.codec import read_date
 from trainhub.domain.model import STAFF, normal_train_no
@@ -19,11 +23,16 @@ from trainhub.identity import ANONYMOUS, Identity, Tokens
 from trainhub.permissions import require_role, require_run
 from trainhub.protocol import MOST_BODY_BYTES, MOST_SOCKET_BYTES, encode, error_fields, parse
 from trainhub.web.drain import Drain
+from trainhub.web.held import HeldBytes, reset
 from trainhub.web.hosts import AllowedHosts
-from trainhub.web.limits import Askers, Limits, TooOften
+from trainhub.web.limits import SECONDS_A_BYTE, Askers, InDebt, Limits, TooOften
 from trainhub.web.origins import cors_headers, preflight_headers
+from trainhub.web.shared import Body, Shared, takes_gzip
+from trainhub.web.trains import list_of_trains
 
 log = logging.getLogger("trainhub.web")
+
+T = TypeVar("T")
 
 # The nearest class of an error decides its status.
 STATUS: dict[type[errors.HubError], int] = {
@@ -75,11 +84,48 @@ class Web:
     def askers(self) -> Askers:
         return Askers(self.limits, self.own_are_free)
 
+    @cached_property
+    def trains(self) -> Shared:
+        return list_of_trains(self.hub)
+
+    @cached_property
+    def held(self) -> HeldBytes:
+        return HeldBytes(self.limits.max_held_bytes)
+
 
 class Edge(tornado.web.RequestHandler):
     """Safe headers on every answer, and every error as the protocol's JSON."""
 
     web: Web
+
+    async def _execute(self, *args: Any, **kwargs: Any) -> None:
+        """Let the caller pay for all work of this request.
+
+        This is a private name of Tornado's: its public hooks see no single step of a handler.
+        """
+        self.bill = cost.Bill()
+        cost.open_bill(self.bill)
+        await cost.paid(super()._execute(*args, **kwargs))
+
+    def flush(self, include_footers: bool = False) -> "Future[None]":
+        """Write what is ready: the caller pays for the bytes, and they are held until it reads."""
+        size = sum(map(len, self._write_buffer))
+        written = super().flush(include_footers)
+        self.bill.spend(size * SECONDS_A_BYTE)
+        stream = cast(HTTP1Connection, self.request.connection).stream
+        unsent = stream.writing()
+        self.hold(size if unsent else 0)
+        if unsent:
+            written.add_done_callback(lambda _: self.hold(0))
+        return written
+
+    def hold(self, size: int) -> None:
+        """Say how many bytes wait in memory for this client."""
+        self.web.held.hold(self, self.request.remote_ip or "", size)
+
+    def cut_off(self) -> None:
+        """Close the connection at once: too many bytes wait for clients like this one."""
+        reset(cast(HTTP1Connection, self.request.connection).stream)
 
     def set_default_headers(self) -> None:
         for name, value in HEADERS.items():
@@ -108,8 +154,10 @@ class Edge(tornado.web.RequestHandler):
         )
 
     def count(self, identity: Identity = ANONYMOUS) -> None:
-        """Take the request into account of whoever makes it; raises TooOften."""
-        self.web.askers.ask(identity, self.request.remote_ip or "")
+        """Count the request, and let its caller pay for it. Raises TooOften."""
+        account = self.web.askers.account(identity, self.request.remote_ip or "")
+        self.bill.account = account
+        account.ask()
 
     def options(self, *args: str, **kwargs: str) -> None:
         headers = preflight_headers(self.request.headers, self._origins, self.allowed)
@@ -126,9 +174,28 @@ class Edge(tornado.web.RequestHandler):
             raise errors.BadMessage(f"{name or 'the address'} is to be text in UTF-8") from None
 
     def send_json(self, body: Mapping[str, Any]) -> None:
+        self.send_encoded(encode(body))
+
+    def send_encoded(self, body: bytes) -> None:
+        """Finish with JSON that is ready for the wire."""
+        self._set_json()
+        self.finish(body)
+
+    def _set_json(self) -> None:
         self.set_header("Content-Type", "application/json; charset=utf-8")
         self.set_header("Cache-Control", "no-store")
-        self.finish(encode(body))
+
+    async def send_shared(self, body: Body) -> None:
+        """Finish with JSON that many callers are sent, compressed for those that take it so."""
+        self.add_header("Vary", "Accept-Encoding")
+        gzipped = await body.gzipped() if takes_gzip(self.request.headers) else None
+        if gzipped is not None:
+            self.set_header("Content-Encoding", "gzip")
+        data = body.plain if gzipped is None else gzipped
+        self.set_header("Content-Length", str(len(data)))
+        self._set_json()
+        self.flush()  # the head alone: so the body is the same bytes for all who do not read it
+        self.finish(data)
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         error = kwargs.get("exc_info", (None, None))[1]
@@ -137,6 +204,7 @@ class Edge(tornado.web.RequestHandler):
             self.set_status(status_code)
             fields = error_fields(error)
             if isinstance(error, TooOften):
+                self.web.askers.refused += 1
                 fields["retryAfterMs"] = math.ceil(error.seconds * 1000)
                 self.set_header("Retry-After", str(math.ceil(error.seconds)))
         else:
@@ -175,13 +243,18 @@ class Api(Edge):
         self._body = bytearray()
         self._refused = False
 
-    def prepare(self) -> None:
+    async def prepare(self) -> None:
         announced = self.request.headers.get("Content-Length") or "0"
         # int() refuses what has some thousand figures.
         if announced.isdecimal() and (len(announced) > 15 or int(announced) > MOST_READ_BYTES):
             raise self._too_large()
         try:
-            self.admit()
+            try:
+                self.admit()
+            except InDebt:
+                # Most callers have paid by then. The others are slow to ask again.
+                await self.web.askers.account(self.identity, self.request.remote_ip or "").pay_off()
+                self.admit()
         except (errors.HubError, tornado.web.HTTPError) as error:
             self._refuse(error)
 
@@ -197,8 +270,13 @@ class Api(Edge):
         if self._refused:
             return
         self._body += chunk
+        self.hold(len(self._body))
         if len(self._body) > self.most_body_bytes:
             self._refuse(self._too_large())
+
+    def on_connection_close(self) -> None:
+        super().on_connection_close()
+        self.hold(0)
 
     def _too_large(self) -> tornado.web.HTTPError:
         return tornado.web.HTTPError(
@@ -210,6 +288,7 @@ class Api(Edge):
 
         self._refused = True
         self._body.clear()
+        self.hold(0)
 
         def say(*args: str, **kwargs: str) -> None:
             raise error
@@ -258,6 +337,21 @@ class Api(Edge):
 
     def answer(self, result: object) -> None:
         self.send_json({"result": result})
+
+    async def answer_list(
+        self, items: Sequence[T], view: Callable[[T], Mapping[str, Any] | None], **more: int
+    ) -> None:
+        """Answer with the view of each item that has one, once all that they show is durable.
+
+        A long list is made in slices, and callers with long lists take turns. `more` stands beside
+        the result.
+        """
+        async with LONG_WORK.turn():
+            self.bill.check()
+            views = [encode(v) async for v in in_slices(map(view, items)) if v is not None]
+        await self.hub.read(lambda: None)
+        rest = b"," + encode(more)[1:] if more else b"}"
+        self.send_encoded(b'{"result":[%b]%b' % (b",".join(views), rest))
 
 
 class NoSuchPage(Api):

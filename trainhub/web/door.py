@@ -15,8 +15,9 @@ from tornado.httpserver import HTTPServer
 from tornado.iostream import IOStream
 
 from trainhub.identity import ANONYMOUS
+from trainhub.shares import Shares
 from trainhub.web.base import RETRY_AFTER_SECONDS
-from trainhub.web.limits import Askers, TooOften
+from trainhub.web.limits import Askers, TooOften, is_own, network_of
 from trainhub.web.proxies import Proxies
 
 log = logging.getLogger("trainhub.door")
@@ -56,19 +57,22 @@ class Door(HTTPServer):
     refused = 0
     evicted = 0
     _silent_until = 0.0
+    _knows_own_proxy = False
 
     def initialize(self, *args: Any, **kwargs: Any) -> None:
         super().initialize(*args, **kwargs)
-        # The connections that have not sent a whole request, the longest first.
-        self._waiting: dict[HTTP1ServerConnection, None] = {}
+        # The connections that have not sent a whole request, by address. When there are too many,
+        # the address with the most loses the one that has waited longest.
+        self._waiting: Shares[str, HTTP1ServerConnection, None] = Shares(math.inf)
 
     def start_request(
         self, server_conn: object, request_conn: httputil.HTTPConnection
     ) -> httputil.HTTPMessageDelegate:
         """Called when a connection begins to wait for a request, its first or the next one."""
-        self._waiting[cast(HTTP1ServerConnection, server_conn)] = None
-        if len(self._waiting) > self.most_waiting:
-            self._evict()
+        waiting = cast(HTTP1ServerConnection, server_conn)
+        self._waiting.most = self.most_waiting
+        for _, longest in self._waiting.put(_peer(waiting), waiting, None):
+            self._evict(longest)
         inner = super().start_request(server_conn, request_conn)
         return _Visit(inner, self, server_conn, request_conn)
 
@@ -76,16 +80,24 @@ class Door(HTTPServer):
     def most_waiting(self) -> int:
         return int(min((self.most_files - KEPT_BACK) * WAITING_SHARE, MOST_WAITING))
 
-    def _evict(self) -> None:
-        longest = next(iter(self._waiting))
-        del self._waiting[longest]
+    def has_own_proxy(self) -> None:
+        """Say once that a proxy on this machine is not trusted to name its clients."""
+        if not self._knows_own_proxy:
+            self._knows_own_proxy = True
+            log.warning(
+                "a proxy on this machine is not among --trusted-proxies: all its clients without "
+                "a token share the limits of one"
+            )
+
+    def _evict(self, longest: HTTP1ServerConnection) -> None:
         self.evicted += 1
         self._log("%d connections that asked for nothing made room so far", self.evicted)
         longest.stream.close()
 
     def has_asked(self, server_conn: object) -> None:
         """The connection has sent its whole request, or has gone."""
-        self._waiting.pop(cast(HTTP1ServerConnection, server_conn), None)
+        connection = cast(HTTP1ServerConnection, server_conn)
+        self._waiting.drop(_peer(connection), connection)
 
     def on_close(self, server_conn: object) -> None:
         self.has_asked(server_conn)
@@ -128,6 +140,11 @@ class Door(HTTPServer):
             log.warning(text, count)
 
 
+def _peer(connection: HTTP1ServerConnection) -> str:
+    """The address of whoever has connected: a client, or a proxy."""
+    return network_of(cast(Any, connection).context.address[0])
+
+
 class _Visit(httputil.HTTPMessageDelegate):
     """One request: its head says whom it is from, and once it is whole nobody waits for it."""
 
@@ -149,6 +166,8 @@ class _Visit(httputil.HTTPMessageDelegate):
         context: Any = cast(Any, self._request_conn).context
         peer, protocol = context.address[0], "http" if self._door.ssl_options is None else "https"
         context.remote_ip, context.protocol = self._door.proxies.client(peer, protocol, headers)
+        if is_own(context.remote_ip) and "X-Forwarded-For" in headers:
+            self._door.has_own_proxy()
         return self._inner.headers_received(start_line, headers)
 
     def data_received(self, chunk: bytes) -> Awaitable[None] | None:

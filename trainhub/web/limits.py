@@ -1,10 +1,12 @@
 """What one client may ask of the hub, and how many clients there may be."""
 
+import asyncio
 import time
 from collections import Counter
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 from itertools import islice
+from typing import TypeVar
 
 from trainhub.domain.errors import RateLimited
 from trainhub.domain.model import Role
@@ -22,8 +24,21 @@ LEAST_BURST_BYTES = 8 * MOST_SOCKET_BYTES
 FRAME_RATE, FRAME_BURST = 20, 200
 # Messages a second that are not well formed, and at once: an app with a fault in it, no flood.
 BAD_RATE, BAD_BURST = 0.2, 20
-# Of so many askers it is known how much they have asked lately.
-MOST_ASKERS = 50_000
+# Seconds of work that the hub does in a second for one user or address: a share of its one loop.
+# All clients without a token on the hub's own machine count as one address with a larger share.
+SHARE, OWN_SHARE, STAFF_SHARE = 0.1, 0.25, 0.8
+# Seconds of work that such a caller may ask for at once, as a multiple of its share.
+SHARE_BURST = 5
+# Seconds that a caller in debt waits for its turn; with a larger debt it is refused after them.
+PATIENCE_SECONDS = 1.0
+# What a byte of an answer costs in seconds: a caller with a share of 0.1 gets 10 MB a second.
+SECONDS_A_BYTE = 1e-8
+# What it costs in seconds to read a frame from a socket, whatever is in it.
+SECONDS_A_FRAME = 5e-5
+# Seconds for which an account is kept at least: a request that it pays for may be under way.
+IDLE_SECONDS = 60
+# Of so many users, and of so many addresses, it is known how much they have asked lately.
+MOST_ASKERS = 25_000
 # The bits of an IPv6 address that name a customer; the rest are theirs to choose.
 IPV6_PREFIX = 64
 
@@ -37,6 +52,7 @@ class Limits:
 
     max_connections_per_address: int = Settings.max_connections_per_address
     max_unsent_bytes: int = Settings.max_unsent_bytes
+    max_held_bytes: int = Settings.max_held_bytes
     message_rate: int = Settings.message_rate
     staff_message_rate: int = Settings.staff_message_rate
     address_rate: int = Settings.address_rate
@@ -73,6 +89,11 @@ class Bucket:
     def is_full(self, now: float) -> bool:
         """Whether it is as it was when it was new."""
         return self._tokens + (now - self._at) * self._rate >= self._burst
+
+    def spend(self, amount: float, now: float | None = None) -> None:
+        """Take tokens, into debt no deeper than what may be taken at once."""
+        self.take(amount, now)
+        self._tokens = max(self._tokens, -self._burst)
 
     @property
     def is_spent(self) -> bool:
@@ -125,14 +146,14 @@ class Addresses:
         self._open: Counter[str] = Counter()
 
     def count(self, address: str) -> int:
-        return self._open.get(_network(address), 0)
+        return self._open.get(network_of(address), 0)
 
     def enter(self, address: str) -> None:
-        if not _is_own(address):
-            self._open[_network(address)] += 1
+        if not is_own(address):
+            self._open[network_of(address)] += 1
 
     def leave(self, address: str) -> None:
-        network = _network(address)
+        network = network_of(address)
         if network in self._open:
             self._open[network] -= 1
             if not self._open[network]:
@@ -147,42 +168,112 @@ class TooOften(RateLimited):
         self.seconds = seconds
 
 
-class Askers:
-    """How much each user, and each address without a token, has asked lately over HTTP.
+class InDebt(TooOften):
+    """A request of a caller whose work has not been paid off yet."""
 
-    Those of the hub's own machine may ask without a token what they like, if `own_are_free`: a
-    proxy there speaks for everybody, unless it is trusted to say for whom.
+
+class Account:
+    """What one user, or one address without a token, may still ask: requests and seconds of work.
+
+    `rate` is requests a second, None for any number; `share` is seconds of work a second.
+    """
+
+    __slots__ = ("_requests", "_work", "used_at")
+
+    def __init__(self, rate: float | None, share: float, now: float | None = None) -> None:
+        self._requests = None if rate is None else Bucket(rate, rate * BURST_SECONDS, now)
+        self._work = Bucket(share, share * SHARE_BURST, now)
+        self.used_at = 0.0
+
+    def ask(self, now: float | None = None) -> None:
+        """Count one request. Raises TooOften, and does not count it, if it is one too many."""
+        self.check(now)
+        self.count(now)
+
+    def count(self, now: float | None = None) -> None:
+        """Count one request that may be made in debt too. Raises TooOften as `ask` does."""
+        if self._requests is not None and (seconds := self._requests.ask(now)):
+            raise TooOften(seconds)
+
+    def check(self, now: float | None = None) -> None:
+        """Raise InDebt while the work that was done has not been paid off."""
+        if seconds := self.debt(now):
+            raise InDebt(seconds)
+
+    def debt(self, now: float | None = None) -> float:
+        """Return the seconds until the work that was done is paid off, 0 if it is."""
+        return self._work.take(0, now)
+
+    async def pay_off(self) -> None:
+        """Wait until this account is out of debt, or for PATIENCE_SECONDS."""
+        left = PATIENCE_SECONDS
+        while left > 0 and (debt := self.debt()):
+            pause = min(debt + 0.001, left)  # the loop may wake up a little too early
+            await asyncio.sleep(pause)
+            left -= pause
+
+    def spend(self, seconds: float, now: float | None = None) -> None:
+        """Pay for work."""
+        self._work.spend(seconds, now)
+
+    def is_idle(self, now: float) -> bool:
+        """Return whether this account is as it was when it was new, and nothing is under way."""
+        if now - self.used_at < IDLE_SECONDS:
+            return False
+        return self._work.is_full(now) and (self._requests is None or self._requests.is_full(now))
+
+
+class Askers:
+    """The account of each user, and of each address without a token.
+
+    Clients on the hub's own machine may ask without a token as often as they like, if
+    `own_are_free`. A proxy there speaks for many clients, unless it is trusted to say for which.
+    The work that they cause is paid from one account.
     """
 
     def __init__(self, limits: Limits, own_are_free: bool = True) -> None:
         self._limits, self._own_are_free = limits, own_are_free
-        self._buckets: dict[tuple[str, int], Bucket] = {}  # the last that asked stands last
+        # Two tables, so that no crowd of addresses pushes out a user. The last to ask is last.
+        self.refused = 0
+        self._users: dict[tuple[str, int], Account] = {}
+        self._addresses: dict[str, Account] = {}
+
+    def __len__(self) -> int:
+        return len(self._users) + len(self._addresses)
+
+    def account(self, identity: Identity, address: str, now: float | None = None) -> Account:
+        """Return what pays for this caller's requests and messages."""
+        now = time.monotonic() if now is None else now
+        if identity.user is not None:
+            rate = rate_of(self._limits, identity.role)
+            share = SHARE if identity.role is Role.PASSENGER else STAFF_SHARE
+            return _account(self._users, (identity.user, rate), rate, share, now)
+        if self._own_are_free and is_own(address):
+            return _account(self._addresses, "this machine", None, OWN_SHARE, now)
+        return _account(self._addresses, network_of(address), self._limits.address_rate, SHARE, now)
 
     def ask(self, identity: Identity, address: str, now: float | None = None) -> None:
-        """One request; raises RateLimited if it is one too many, and then does not count it."""
-        if identity.user is not None:
-            asker, rate = f"user {identity.user}", rate_of(self._limits, identity.role)
-        elif self._own_are_free and _is_own(address):
-            return
-        else:
-            asker, rate = _network(address), self._limits.address_rate
-        now = time.monotonic() if now is None else now
-        key = (asker, rate)
-        bucket = self._buckets.pop(key, None) or Bucket(rate, rate * BURST_SECONDS, now)
-        self._buckets[key] = bucket
-        seconds = bucket.ask(now)
-        self._let_go(now)
-        if seconds:
-            raise TooOften(seconds)
-
-    def _let_go(self, now: float) -> None:
-        """Forget two of those that were silent longest, if they may: so the table is bounded."""
-        for key in list(islice(self._buckets, 2)):
-            if len(self._buckets) > MOST_ASKERS or self._buckets[key].is_full(now):
-                del self._buckets[key]
+        """Count one request. Raises TooOften, and does not count it, if it is one too many."""
+        self.account(identity, address, now).ask(now)
 
 
-def _network(address: str) -> str:
+Name = TypeVar("Name", str, tuple[str, int])
+
+
+def _account(
+    table: dict[Name, Account], name: Name, rate: int | None, share: float, now: float
+) -> Account:
+    """Find or open an account, and close two that were silent longest, if they may be closed."""
+    account = table.pop(name, None) or Account(rate, share, now)
+    table[name] = account
+    account.used_at = now
+    for oldest in list(islice(table, 2)):
+        if len(table) > MOST_ASKERS or table[oldest].is_idle(now):
+            del table[oldest]
+    return account
+
+
+def network_of(address: str) -> str:
     """The address, or the part of it that its owner cannot change at will."""
     try:
         found = ip_address(address)
@@ -193,7 +284,7 @@ def _network(address: str) -> str:
     return address
 
 
-def _is_own(address: str) -> bool:
+def is_own(address: str) -> bool:
     return address == "::1" or address.startswith(("127.", "::ffff:127."))
 
 

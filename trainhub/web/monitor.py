@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from trainhub import __version__
+from trainhub.cost import in_slices
 from trainhub.domain.errors import Unavailable
 from trainhub.domain.model import PersonState, Role, RunKey
 from trainhub.domain.train import TrainState
@@ -17,8 +18,10 @@ from trainhub.lateness import Lateness
 from trainhub.log import Reader
 from trainhub.loop_watch import LoopWatch
 from trainhub.notifications import Notifications
+from trainhub.protocol import encode
 from trainhub.timers import Timers
 from trainhub.web.base import Api, Edge, Web
+from trainhub.web.shared import Shared
 from trainhub.web.websocket import TrainSocket
 from trainhub.write_buffer import WriteBuffer
 
@@ -52,18 +55,23 @@ class Monitor:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._web: Web | None = None
         self._started = time.monotonic()
-        self._made_at = -FRESH_SECONDS
-        self._report: dict[str, Any] = {}
-        # People's figures of each run, kept with the seq they were counted at.
-        self._people: dict[RunKey, tuple[int, dict[str, int]]] = {}
+        self.report = Shared(self._encoded, self._made_at)
+        self._fresh_since = -FRESH_SECONDS
+        # Each run's line in JSON, with the seq and the sockets that it shows.
+        self._lines: dict[RunKey, tuple[int, Counter[Role | None], bytes]] = {}
 
-    def report(self) -> dict[str, Any]:
+    def watch(self, web: Web) -> None:
+        """Report on this edge too."""
+        self._web = web
+
+    def _made_at(self) -> float:
+        """Return another moment at most once in FRESH_SECONDS."""
         now = time.monotonic()
-        if now - self._made_at >= FRESH_SECONDS:
-            self._made_at = now
-            self._report = self._make()
-        return self._report
+        if now - self._fresh_since >= FRESH_SECONDS:
+            self._fresh_since = now
+        return self._fresh_since
 
     def readiness(self) -> dict[str, Any]:
         """Return what is degraded, and the figures by which that is judged.
@@ -81,10 +89,16 @@ class Monitor:
             "loop": self._loop(),
         }
 
+    async def _encoded(self) -> bytes:
+        hub = self._parts.hub
+        runs = list(hub.runs())
+        lines = [self._line(state) async for state in in_slices(runs)]
+        self._lines = {state.run: self._lines[state.run] for state in runs}
+        await hub.read(lambda: None)  # what the lines show is in the journal now
+        return b'%b,"trains":[%b]}' % (encode(self._make())[:-1], b",".join(lines))
+
     def _make(self) -> dict[str, Any]:
         parts, hub = self._parts, self._parts.hub
-        trains = [self._train(state) for state in hub.runs()]
-        self._people = {state.run: self._people[state.run] for state in hub.runs()}
         return {
             "version": __version__,
             "serverTime": datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -103,8 +117,8 @@ class Monitor:
             },
             "audit": self._audit(),
             "loop": self._loop(),
+            "clients": self._clients(),
             "degraded": parts.health.complaints(),
-            "trains": trains,
         }
 
     def _loop(self) -> dict[str, Any]:
@@ -150,26 +164,41 @@ class Monitor:
             "unidentified": audit.unidentified,
         }
 
-    def _train(self, state: TrainState) -> dict[str, Any]:
-        kept = self._people.get(state.run)
-        if kept is None or kept[0] != state.seq:
-            kept = self._people[state.run] = (state.seq, _people(state))
+    def _clients(self) -> dict[str, int]:
+        assert self._web is not None
+        held, askers = self._web.held, self._web.askers
         return {
-            "run": state.run,
-            **summary(state),
-            **kept[1],
-            "sockets": self._sockets(state.run),
+            "heldBytes": held.total,
+            "heldLimit": held.most,
+            "cutOff": held.cut_off,
+            "tooOften": askers.refused,
         }
 
-    def _sockets(self, run: RunKey) -> dict[str, int]:
-        roles = Counter(standing.role for standing in self._parts.hub.rooms.standings(run))
-        named = {
-            "passengers": roles[Role.PASSENGER],
-            "ttes": roles[Role.TTE],
-            "admins": roles[Role.ADMIN],
-        }
-        total = roles.total()
-        return {"total": total, **named, "others": total - sum(named.values())}
+    def _line(self, state: TrainState) -> bytes:
+        rooms = self._parts.hub.rooms
+        roles = Counter(standing.role for standing in rooms.standings(state.run))
+        seq, shown, line = self._lines.get(state.run, (None, None, b""))
+        if (seq, shown) != (state.seq, roles):
+            line = encode(
+                {
+                    "run": state.run,
+                    **summary(state),
+                    **_people(state),
+                    "sockets": _sockets(roles),
+                }
+            )
+            self._lines[state.run] = (state.seq, roles, line)
+        return line
+
+
+def _sockets(roles: Counter[Role | None]) -> dict[str, int]:
+    named = {
+        "passengers": roles[Role.PASSENGER],
+        "ttes": roles[Role.TTE],
+        "admins": roles[Role.ADMIN],
+    }
+    total = roles.total()
+    return {"total": total, **named, "others": total - sum(named.values())}
 
 
 def _people(state: TrainState) -> dict[str, int]:
@@ -187,7 +216,7 @@ class MonitorHandler(Api):
         self._monitor = monitor
 
     async def get(self) -> None:
-        self.send_json(await self.hub.read(self._monitor.report))
+        await self.send_shared(await self._monitor.report.get())
 
 
 class ReadyHandler(MonitorHandler):

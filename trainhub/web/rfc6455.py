@@ -1,8 +1,9 @@
 """WebSocket as RFC 6455 has it where tornado is lenient, and a count of every frame.
 
-The only place that uses tornado's private names: its protocol class has no public hook between a
-frame and the message that it belongs to. They are four: `_receive_frame`, `_handle_message`,
-`_frame_mask` and `_wire_bytes_in`; tests/web/test_autobahn.py and test_rfc6455.py hold them.
+It uses tornado's private names, as its protocol class has no public hook between a frame and the
+message that it belongs to. They are four: `_receive_frame`, `_handle_message`, `_frame_mask` and
+`_wire_bytes_in`; tests/web/test_autobahn.py and test_rfc6455.py hold them. The only other ones are
+`_execute` and `_write_buffer` in base.py.
 """
 
 import struct

@@ -12,14 +12,23 @@ from typing import Any, ClassVar, cast
 from tornado.iostream import IOStream, StreamClosedError
 from tornado.websocket import WebSocketHandler, WebSocketProtocol
 
+from trainhub.cost import Bill, open_bill, paid
 from trainhub.domain.errors import HubError, Unavailable
 from trainhub.domain.model import RunKey
+from trainhub.identity import Identity
 from trainhub.protocol import encode, error_fields, goodbye, welcome
 from trainhub.rooms import Room
 from trainhub.session import Session
 from trainhub.web.backlog import Backlog
 from trainhub.web.base import Edge, Web
-from trainhub.web.limits import Addresses, Meter, rate_of
+from trainhub.web.held import reset
+from trainhub.web.limits import (
+    SECONDS_A_FRAME,
+    Account,
+    Addresses,
+    Meter,
+    rate_of,
+)
 from trainhub.web.rfc6455 import Rfc6455
 
 log = logging.getLogger("trainhub.websocket")
@@ -36,8 +45,6 @@ PING = b"\x89\x00"
 PING_BATCH = 500
 # The same of tokens that are looked at: it takes a microsecond each.
 CHECK_BATCH = 2_000
-# SO_LINGER on, for no time: the kernel drops what is unsent, and the client gets a reset.
-_RESET = struct.pack("ii", 1, 0)
 
 
 def text_frame(payload: bytes) -> bytes:
@@ -70,9 +77,18 @@ class TrainSocket(Edge, WebSocketHandler):
         self._meter = Meter(web.limits.message_rate)
         self._backlog: Backlog | None = None
         self._heard = True
+        self._payer: Identity | None = None
+        self._is_new = True  # its first message, by which it identifies, is heard in any case
+
+    async def _execute(self, *args: Any, **kwargs: Any) -> None:
+        # It lasts as long as the socket. Each frame and each message is paid for by itself.
+        self.bill = Bill()
+        open_bill(self.bill)
+        await WebSocketHandler._execute(self, *args, **kwargs)
 
     def prepare(self) -> None:
-        self.count()
+        # Of an address in debt, the client of this socket may be a user who is not.
+        self._account().count()
         self.web.hub.check()
         if self.web.drain.begun:
             raise Unavailable("the hub is stopping: try again in a moment")
@@ -112,15 +128,31 @@ class TrainSocket(Edge, WebSocketHandler):
     async def on_message(self, message: str | bytes) -> None:
         if not self._may_write():
             return  # it is being closed
-        seconds = self._meter.message()
+        account = self._account()
+        first, self._is_new = self._is_new, False
+        if not first and account.debt():
+            await account.pay_off()  # nothing more is read meanwhile
+            if not self._may_write():
+                return
+        seconds = max(self._meter.message(), 0 if first else account.debt())
         if seconds:
             self._session.rate_limited(message, seconds)
             return
         was_bad = self._session.bad
-        await self._session.receive(message)
+        await paid(self._session.receive(message))
         self._meter.set_rate(rate_of(self._limits, self._session.identity.role))
         if self._session.bad > was_bad and self._meter.bad.take():
             self._close(BAD_MESSAGES, "too many messages were not well formed")
+
+    def _account(self) -> Account:
+        """Find what pays for the client, who may have become another one since its last message."""
+        identity = self._session.identity
+        if identity is not self._payer:
+            self._payer = identity
+            self._paying = self.web.askers.account(identity, self._address)
+            self.bill.account = self._paying
+        self._paying.used_at = time.monotonic()
+        return self._paying
 
     def on_close(self) -> None:
         if self in self.sockets:
@@ -128,11 +160,13 @@ class TrainSocket(Edge, WebSocketHandler):
             self.addresses.leave(self._address)
         self.newcomers.pop(self, None)
         self._backlog = None
+        self.hold(0)
         self._session.close()
 
     def _on_frame(self, size: int, whole: bool) -> None:
         self._heard = True
         self._meter.frame(size, whole)
+        self.bill.spend(SECONDS_A_FRAME)
         if self._meter.is_spent and self._may_write():
             log.info("a client sent on over its rate and was closed")
             self._close(TOO_MANY, "too many messages, frames or bytes: keep to retryAfterMs")
@@ -144,14 +178,18 @@ class TrainSocket(Edge, WebSocketHandler):
         if self._backlog is None:
             self._write(frames)
         elif self._may_write() and not self._backlog.add(frames):
-            self._cut_off()
+            self.cut_off()
+        else:
+            self.hold(self.unsent)
 
     def show(self, figure: str, frame: bytes) -> None:
         """Write a figure's frame; it takes the place of one of that name that still waits."""
         if self._backlog is None:
             self._write(frame)
         elif self._may_write() and not self._backlog.show(figure, frame):
-            self._cut_off()
+            self.cut_off()
+        else:
+            self.hold(self.unsent)
 
     def _may_write(self) -> bool:
         return self.ws_connection is not None and not self.ws_connection.is_closing()
@@ -174,9 +212,11 @@ class TrainSocket(Edge, WebSocketHandler):
             with suppress(StreamClosedError):
                 most = self._limits.max_unsent_bytes
                 self._backlog = Backlog(self._stream, frames[taken:], most, self._caught_up)
+                self.hold(self.unsent)
 
     def _caught_up(self) -> None:
         self._backlog = None
+        self.hold(0)
 
     @property
     def unsent(self) -> int:
@@ -237,8 +277,9 @@ class TrainSocket(Edge, WebSocketHandler):
             self._backlog.hand_over()
         self.close(code, reason)
 
-    def _cut_off(self) -> None:
-        assert self._backlog is not None
+    def cut_off(self) -> None:
+        if self._backlog is None or not self._may_write():
+            return  # it is being closed
         log.info("a client was %d bytes behind and was cut off", self._backlog.unsent)
         self._backlog.clear()
         self._close(TOO_SLOW, "too slow: come back, and say what you saw last")
@@ -250,11 +291,7 @@ class TrainSocket(Edge, WebSocketHandler):
         asyncio.get_running_loop().call_later(CLOSE_SECONDS, self._reset)
 
     def _reset(self) -> None:
-        """End the connection, also for the kernel, which would keep what is unsent for minutes."""
-        if not self._stream.closed():
-            with suppress(OSError):
-                self._stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-            self._stream.close()
+        reset(self._stream)
 
     @property
     def _address(self) -> str:

@@ -1,0 +1,31 @@
+"""The list of all runs, a line for each: what many callers ask for and all read alike."""
+
+from trainhub.cost import in_slices
+from trainhub.domain.model import RunKey
+from trainhub.domain.train import TrainState
+from trainhub.domain.views import summary
+from trainhub.hub import Hub
+from trainhub.protocol import encode
+from trainhub.web.shared import Shared
+
+
+def list_of_trains(hub: Hub) -> Shared:
+    """Return the answer with all runs. A run's line is encoded again when the run has changed."""
+    lines: dict[RunKey, tuple[int, bytes]] = {}
+
+    def line(state: TrainState) -> bytes:
+        seq, encoded = lines.get(state.run, (0, b""))
+        if seq != state.seq:
+            encoded = encode(summary(state))
+            lines[state.run] = (state.seq, encoded)
+        return encoded
+
+    async def make() -> bytes:
+        runs = list(hub.runs())
+        body = b'{"result":[%b]}' % b",".join([line(state) async for state in in_slices(runs)])
+        for gone in lines.keys() - {state.run for state in runs}:
+            del lines[gone]
+        await hub.read(lambda: None)  # what the lines show is in the journal now
+        return body
+
+    return Shared(make, lambda: (hub.log.last, len(list(hub.runs()))))
