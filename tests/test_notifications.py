@@ -25,7 +25,6 @@ from trainhub.notifications import (
     FIRST_WAIT_SECONDS,
     LAST_PROBE_SECONDS,
     LAST_WAIT_SECONDS,
-    LATE_SECONDS,
     LIFETIME_SECONDS,
     NEWS_SECONDS,
     WAIT_SHARE,
@@ -479,17 +478,15 @@ async def test_what_is_set_aside_is_bounded(monkeypatch, clock):
 
 
 @pytest.mark.gen_test
-async def test_what_is_late_and_what_was_given_up_is_complained_of(clock):
-    """How many wait and since when; a dead letter for a day."""
+async def test_what_was_set_aside_or_given_up_is_complained_of(clock):
+    """How many cannot be sent and since when; a dead letter for a day."""
     sender, kept = Choosy("j1"), KeptJobs()
     queue = make_queue(sender, kept=kept)
     queue.take(records(1, 2))
     await queue.drain()
     assert queue.complaints() == []
-    clock.now += LATE_SECONDS + 2
-    assert queue.complaints() == ["1 notifications wait, the oldest for 7 s"]
     await pass_time(queue, clock, ASIDE_SECONDS + 20)
-    assert queue.complaints() == ["1 notifications wait, the oldest for 57 s"]
+    assert queue.complaints() == ["1 notifications cannot be sent, the oldest for 50 s"]
     await pass_time(queue, clock, LIFETIME_SECONDS + 200, step=20)
     told = ["1 notifications of the last 24 hours were given up"]
     assert queue.complaints() == told

@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from itertools import chain, count, islice, takewhile
+from itertools import count, islice, takewhile
 from typing import Protocol
 
 from trainhub.journal import Record
@@ -47,8 +47,7 @@ MOST_ASIDE = 10_000
 NOTED_AT_ONCE = 500
 # Seconds until the next write after one that failed.
 NOTE_AGAIN_SECONDS = 5.0
-# Seconds that a job may be open before that is complained of, and from one log line to the next.
-LATE_SECONDS = 5.0
+# Seconds from one log line to the next.
 COMPLAIN_SECONDS = 60.0
 # Seconds for which a dead letter is complained of.
 NEWS_SECONDS = 24 * 3600.0
@@ -228,12 +227,12 @@ class Notifications:
                     self._queue.append(opened)
 
     def complaints(self) -> list[str]:
-        """Return how late the oldest job is, and how many were given up of late."""
+        """Return how many jobs were set aside, and how many were given up of late."""
         now, found = time.monotonic(), []
-        first = next(chain(self._aside.values(), self._open.values()), None)
-        if first is not None and now - first.since > LATE_SECONDS:
-            waiting, age = len(self._open) + len(self._aside), now - first.since
-            found.append(f"{waiting} notifications wait, the oldest for {age:.0f} s")
+        first = next(iter(self._aside.values()), None)
+        if first is not None:
+            number, age = len(self._aside), now - first.since
+            found.append(f"{number} notifications cannot be sent, the oldest for {age:.0f} s")
         while self._given_up_at and now - self._given_up_at[0] > NEWS_SECONDS:
             self._given_up_at.popleft()
         if self._given_up_at:

@@ -79,8 +79,9 @@ TRUST_SECONDS = 1.0
 CERTIFICATE_SECONDS = 1.0
 HEALTH_SECONDS = 1.0
 DISK_SECONDS = 30.0
+# Seconds for which the start waits for the disk to be measured.
+FIRST_LOOK_SECONDS = 2.0
 SUMMARY_SECONDS = 60.0
-OUTBOX_SECONDS = 60.0
 # The log's readers beside the rooms, by the names under which the journal keeps their places.
 NOTIFIED, FLUSHED = "notified", "flushed"
 # Seconds at the end for what is still to be written; the rest waits in the journal.
@@ -115,7 +116,7 @@ def main(arguments: list[str]) -> int:
         os.umask(0o077)  # what the hub writes is its owner's
         watch = LoopWatch()
         with asyncio.Runner(loop_factory=watch.make_loop) as runner:
-            return runner.run(Server(asked, Diagnostics(asked.log_format), watch).run())
+            return runner.run(Server(asked, watch, Diagnostics(asked.log_format)).run())
     except SystemExit as asked_for:  # --help, --version
         return OK if asked_for.code is None else int(asked_for.code)
     except JournalFailed as error:
@@ -129,11 +130,11 @@ def main(arguments: list[str]) -> int:
 class Server:
     """One hub with all its parts. `run` goes from start to stop."""
 
-    def __init__(self, settings: Settings, diagnostics: Diagnostics, watch: LoopWatch) -> None:
+    def __init__(self, settings: Settings, watch: LoopWatch, diagnostics: Diagnostics) -> None:
         """`watch` is of the loop that `run` is called on."""
         self._settings = settings
-        self._diagnostics = diagnostics
         self._watch = watch
+        self._diagnostics = diagnostics
         self._failure: BaseException | None = None
         self._ending = Ending(lambda: OK if self._failure is None else JOURNAL_LOST)
         self._wall: WallClock
@@ -141,7 +142,6 @@ class Server:
         self._certificate: Certificate | None = None
         self._timers = Timers()
         self._health = Health()
-        self._outbox: Outbox
         self.hub: Hub
         self.port = 0
 
@@ -201,12 +201,11 @@ class Server:
             entries=store,
         )
         kept = UndeliveredFile(folder.path)
-        self._outbox = Outbox(folder.path / "outbox")
-        notify, notified = self._notifications(journal, kept)
+        notify, notified = self._notifications(journal, folder.path / "outbox", kept)
         buffer, written = self._write_buffer(journal, store, folder.path)
-        self._health.watch(buffer.complaints, notify.complaints, self._outbox.complaints)
+        self._health.watch(buffer.complaints, notify.complaints, hub.log.complaints)
         disk = DiskWatch(folder.path)
-        self._health.watch(hub.log.complaints, disk.complaints)
+        self._health.watch(disk.complaints)
         parts = Parts(
             *(hub, notify, buffer, notified, written, self._health, self._timers, settings.demo),
             loop=self._watch,
@@ -234,7 +233,9 @@ class Server:
         self._start_timers(stack, parts, partial(trust.renew, tokens))
         self._timers.every(HEALTH_SECONDS, "health", self._health.note)
         self._timers.every(DISK_SECONDS, "disk", disk.look)
-        await disk.look()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_LOOK_SECONDS):
+                await disk.look()
         if settings.charts is not None:
             await load_charts(hub, OPERATOR, settings.charts)
         spare_the_loop()
@@ -246,12 +247,12 @@ class Server:
             await self._start_demo(stack, fast, tokens)
 
     def _notifications(
-        self, journal: SqliteJournal, kept: UndeliveredFile
+        self, journal: SqliteJournal, outbox: Path, kept: UndeliveredFile
     ) -> tuple[Notifications, Reader]:
         def jobs(record: Record) -> list[Job]:
             return list(letters.jobs(self.hub.state(record.run), record))
 
-        notify = Notifications(self._outbox, jobs, kept, self.hub.now)
+        notify = Notifications(Outbox(outbox), jobs, kept, self.hub.now)
         return notify, Reader(NOTIFIED, journal, notify)
 
     async def _store(self, stack: AsyncExitStack, folder: Path) -> MongoStore:
@@ -287,13 +288,11 @@ class Server:
             ),
             "mongodb": Lateness(parts.written, head, "MongoDB lacks changes that are {} s old"),
         }
-        lately = (
-            Lately(
-                lambda: buffer.refused,
-                "MongoDB refused {} documents for good within an hour: they are in dead_letters",
-            ),
+        lately = Lately(
+            lambda: buffer.refused,
+            "MongoDB refused {} documents for good within an hour: they are in dead_letters",
         )
-        self._health.observe(*late.values(), *lately)
+        self._health.observe(*late.values(), lately)
         return late
 
     def _listen(self, stack: AsyncExitStack, tokens: Tokens, monitor: Monitor) -> None:
@@ -375,7 +374,6 @@ class Server:
             ("idlers", IDLERS_SECONDS, TrainSocket.dismiss_idlers),
             ("trust", TRUST_SECONDS, renew_trust),
             ("refused tokens", TRUST_SECONDS, TrainSocket.dismiss_refused),
-            ("outbox", OUTBOX_SECONDS, self._outbox.begin_measure),
             ("log summary", SUMMARY_SECONDS, self._diagnostics.summarize),
             ("heartbeat", self._settings.heartbeat_seconds, TrainSocket.beat_all),
         )

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import email
 import json
-import shutil
 import stat
 import threading
 from email.policy import default
@@ -325,27 +324,6 @@ def test_a_file_system_that_hangs_costs_a_bounded_number_of_threads(folder):
     assert threads <= 2 * AT_ONCE
     assert failed == 3 * AT_ONCE
     assert len(list(folder.glob("*.eml"))) == len(jobs)
-
-
-def test_what_is_not_taken_away_is_complained_of(folder, monkeypatch):
-    """Once it is measured, and until it is taken away; how many files, and how large they are."""
-    monkeypatch.setattr(outbox_module, "MANY_FILES", 3)
-    outbox = Outbox(folder)
-
-    def measured():
-        outbox.begin_measure()
-        outbox._measuring.result(10)
-        return outbox.complaints()
-
-    for n in range(2):
-        (folder / f"{n}.eml").write_bytes(bytes(1 << 20))
-    assert measured() == []
-    (folder / "2.eml").write_bytes(bytes(1 << 20))
-    assert measured() == ["3 files (3 MB) wait in the outbox to be taken away"]
-    (folder / "2.eml").unlink()
-    assert measured() == []
-    shutil.rmtree(folder)
-    assert measured() == []
 
 
 def test_the_loop_does_not_write(folder, monkeypatch):

@@ -1,10 +1,11 @@
-"""The free space of the data folder's disk: measured on a timer, in a thread."""
+"""The data folder's disk, and what piles up in the folder: looked at on a timer, in a thread."""
 
 import asyncio
 import os
 import time
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 # The hub stops when the journal cannot be written, so this is said well before.
@@ -13,29 +14,35 @@ LOW_BYTES = 512 << 20
 SOON_SECONDS = 24 * 3600.0
 # What happened "lately", and the least of it that says anything about what comes.
 WINDOW_SECONDS, LEAST_SECONDS = 3600.0, 600.0
+# So many files in the outbox, and never fewer than before: no program takes them away.
+MANY_FILES = 1_000
 
 
 class DiskWatch:
-    """Whether the disk is low on space, or full soon."""
+    """What is low, full soon, or growing without bound."""
 
     def __init__(self, folder: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._folder, self._clock = folder, clock
-        # (time, free bytes)
-        self._seen: deque[tuple[float, int]] = deque()
+        # Of its own: the end of the hub waits for those of the loop.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="disk")
+        # (time, free bytes, files in the outbox)
+        self._seen: deque[tuple[float, int, int]] = deque()
 
     async def look(self) -> None:
         """Measure. A disk that does not answer holds up a thread, and this timer is overdue."""
-        free = await asyncio.to_thread(self._measure)
+        call = asyncio.get_running_loop().run_in_executor(self._thread, self._measure)
+        free, files = await call
         now = self._clock()
-        self._seen.append((now, free))
+        self._seen.append((now, free, files))
         while self._seen[0][0] < now - WINDOW_SECONDS:
             self._seen.popleft()
 
     def complaints(self) -> list[str]:
-        """Return what is wrong with the disk."""
-        if not self._seen:
-            return []
-        (then, before), (now, free) = self._seen[0], self._seen[-1]
+        """Return what is wrong with the disk and the folder."""
+        return [*self._disk(), *self._outbox()] if self._seen else []
+
+    def _disk(self) -> list[str]:
+        (then, before, _), (now, free, _) = self._seen[0], self._seen[-1]
         if free < LOW_BYTES:
             return [f"the disk of the data folder has {free >> 20} MB left"]
         if now - then < LEAST_SECONDS or free >= before:
@@ -45,6 +52,18 @@ class DiskWatch:
             return []
         return [f"the disk of the data folder is full in {left / 3600:.1f} hours if it goes on so"]
 
-    def _measure(self) -> int:
+    def _outbox(self) -> list[str]:
+        counts = [files for _, _, files in self._seen]
+        lasted = self._seen[-1][0] - self._seen[0][0]
+        if counts[-1] < MANY_FILES or lasted < LEAST_SECONDS or counts != sorted(counts):
+            return []
+        return [f"the outbox has {counts[-1]} files, and no program takes them away"]
+
+    def _measure(self) -> tuple[int, int]:
         disk = os.statvfs(self._folder)
-        return disk.f_bavail * disk.f_frsize
+        try:
+            with os.scandir(self._folder / "outbox") as entries:
+                files = sum(1 for _ in entries)
+        except OSError:  # it is away: the notifications say so
+            files = 0
+        return disk.f_bavail * disk.f_frsize, files

@@ -8,7 +8,6 @@ import logging
 import os
 import re
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from email.errors import MessageError
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -25,8 +24,6 @@ FROM = "trainhub <trainhub@localhost>"
 MOST_WRITES = 2 * AT_ONCE
 # Seconds for which the start waits for the folder.
 FOLDER_SECONDS = 2.0
-# Files that wait to be taken away above which that is complained of: a day's of a busy station.
-MANY_FILES = 10_000
 # A plain address and nothing else: whatever the email package might take for more is refused.
 _ADDRESS = re.compile(r"[A-Za-z0-9._%+'/-]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63}){0,8}")
 
@@ -42,9 +39,6 @@ class Outbox:
         self._threads = ThreadPoolExecutor(MOST_WRITES, thread_name_prefix="outbox")
         # The writes whose outcome was not yet told, by their jobs' ids.
         self._writes: dict[str, Future[None]] = {}
-        # What waited in the folder when it was last measured.
-        self.files = self.bytes = 0
-        self._measuring: Future[None] | None = None
         try:
             self._threads.submit(self._make_folder).result(FOLDER_SECONDS)
         except (OSError, TimeoutError) as error:
@@ -61,26 +55,6 @@ class Outbox:
         finally:
             if write.done():
                 self._writes.pop(job.id, None)
-
-    def begin_measure(self) -> None:
-        """Count what waits to be taken away; called by a timer."""
-        if self._measuring is None or self._measuring.done():
-            self._measuring = self._threads.submit(self._measure)
-
-    def _measure(self) -> None:
-        files = size = 0
-        with suppress(OSError), os.scandir(self._folder) as entries:
-            for entry in entries:
-                with suppress(FileNotFoundError):  # it was taken away meanwhile
-                    size += entry.stat().st_size
-                    files += 1
-        self.files, self.bytes = files, size
-
-    def complaints(self) -> list[str]:
-        """Return whether what is written is not taken away."""
-        if self.files < MANY_FILES:
-            return []
-        return [f"{self.files} files ({self.bytes >> 20} MB) wait in the outbox to be taken away"]
 
     async def close(self) -> None:
         """Let go of the threads that wait for work; those that hang end with the process."""
