@@ -20,7 +20,17 @@ from trainhub.domain.model import Level, Role
 from trainhub.identity import Identity
 from trainhub.journal import Record
 from trainhub.log import Log, Reader
-from trainhub.write_buffer import BACKOFF, Change, Refused, StoreAway, TooNew, WriteBuffer
+from trainhub.write_buffer import (
+    BACKOFF,
+    BULK,
+    LATE_SECONDS,
+    LONG_SECONDS,
+    Change,
+    Refused,
+    StoreAway,
+    TooNew,
+    WriteBuffer,
+)
 
 ADMIN = Identity("control", Role.ADMIN, frozenset({"*"}))
 
@@ -190,7 +200,7 @@ async def test_an_early_flush_that_the_journal_fails_leaves_all_there(monkeypatc
     store = MemoryStore()
     buffer = make_buffer(store, settled=failed)
     buffer.take(records(1, 3))
-    await until(lambda: buffer._early is None)
+    await until(lambda: buffer._flush is None)
     assert (store.bulks, buffer.depth) == ([], 3)
 
 
@@ -433,6 +443,84 @@ async def test_a_bulk_that_fails_half_way_is_written_again(clock):
     await buffer.flush()
     assert store.bulks == [("events", 1), ("passengers", 1)]
     assert buffer.oldest is None
+
+
+@pytest.mark.gen_test
+async def test_what_was_written_of_a_bulk_that_failed_is_not_written_again(clock):
+    """The store says which of the documents it has, and the rest waits."""
+
+    class HalfAway(MemoryStore):
+        async def write(self, collection, documents):
+            if self.away:
+                raise StoreAway("too slow", [each["_id"] for each in documents[:3]])
+            await super().write(collection, documents)
+
+    store = HalfAway()
+    store.away = True
+    buffer = make_buffer(store)
+    buffer.take(records(1, 10))
+    await buffer.flush()
+    assert (buffer.depth, buffer.flushed, buffer.oldest) == (7, 3, 1)
+    store.away = False
+    clock.now += 10
+    await buffer.flush()
+    assert sorted(name for _, name in store.documents) == sorted(f"d{n}" for n in range(4, 11))
+    assert (buffer.depth, buffer.flushed, buffer.oldest) == (0, 10, None)
+
+
+class ClockedStore(MemoryStore):
+    """A store that takes `seconds` for each document by the clock, and fails above `limit`."""
+
+    def __init__(self, clock, seconds, limit=60):
+        super().__init__()
+        self._clock, self.seconds, self.limit = clock, seconds, limit
+        self.tried = []
+
+    async def write(self, collection, documents):
+        self.tried.append(len(documents))
+        takes = self.seconds * len(documents)
+        self._clock.now += min(takes, self.limit)
+        if takes > self.limit:
+            raise StoreAway("too slow")
+        await super().write(collection, documents)
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("seconds", [0.0001, 0.05, 2, 50])
+async def test_bulks_are_as_large_as_the_store_takes(clock, seconds):
+    """They shrink while it fails or takes long, down to one document, and grow when it is quick."""
+    store = ClockedStore(clock, seconds)
+    buffer = make_buffer(store)
+    buffer.take(records(1, 3_000))
+    while len(store.documents) < min(3_000, int(600 / seconds)):
+        await buffer.flush()
+        clock.now += 10
+    usual = store.tried[-1]
+    assert usual == 1 or usual * seconds < LONG_SECONDS * 2
+    assert (usual == BULK) == (seconds < 0.001)
+    store.seconds = 0.0001
+    while buffer.depth:
+        await buffer.flush()
+        clock.now += 10
+    buffer.take(records(3_001, 9_000))
+    await buffer.flush()
+    assert max(store.tried[-5:]) == BULK
+
+
+@pytest.mark.gen_test
+async def test_a_slow_store_is_complained_of(clock):
+    """Also while nothing fails: documents of one flush wait for long."""
+    store = SlowStore()
+    buffer = make_buffer(store)
+    buffer.take(records(1, 3))
+    buffer.begin_flush()
+    await until(lambda: store.calls)
+    assert buffer.complaints() == []
+    clock.now += LATE_SECONDS + 10
+    assert buffer.complaints() == ["MongoDB is slow, 3 documents wait, the oldest for 40 s"]
+    store.let_all_through()
+    await until(lambda: not buffer.depth)
+    assert buffer.complaints() == []
 
 
 async def next_try(buffer, store, clock):
@@ -814,6 +902,29 @@ async def test_a_fault_nobody_foresaw_does_not_wedge_it():
     store.away = False
     await buffer.flush_now()
     assert len(store.documents) == 4
+
+
+@pytest.mark.gen_test
+async def test_a_fault_nobody_foresaw_does_not_stop_the_timer_s_flushes(caplog):
+    """The timer waits for no flush: what one raises is logged, and the next one begins."""
+
+    class Faulty(MemoryStore):
+        async def write(self, collection, documents):
+            if self.away:
+                raise RuntimeError("a bug")
+            await super().write(collection, documents)
+
+    store = Faulty()
+    store.away = True
+    buffer = make_buffer(store)
+    buffer.take(records(1, 3))
+    buffer.begin_flush()
+    buffer.begin_flush()
+    await until(lambda: "a flush failed" in caplog.text)
+    store.away = False
+    await until(lambda: buffer._flush is None)
+    buffer.begin_flush()
+    await until(lambda: len(store.documents) == 3)
 
 
 @pytest.mark.gen_test

@@ -10,7 +10,7 @@ import logging
 import random
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -22,8 +22,10 @@ log = logging.getLogger("trainhub.write_buffer")
 
 Document = dict[str, Any]
 
-# A bulk of 1,000 is near the best rate.
+# A bulk of 1,000 is near the best rate. One that takes long is made smaller, down to one document:
+# what is written counts as written then, and is rendered as late as can be.
 BULK = 1_000
+LONG_SECONDS, SHORT_SECONDS = 4.0, 1.0
 # When so many documents wait, a flush does not wait for the timer.
 EARLY = 2 * BULK
 # Seconds of rendering or encoding after which all else that the loop has to do comes first. Several
@@ -33,6 +35,8 @@ CAPACITY = 50_000
 # Seconds between tries while MongoDB is away: from, to. Spread by chance.
 BACKOFF = (0.1, 5.0)
 COMPLAIN_SECONDS = 60.0
+# Seconds that a flush may take before that is complained of.
+LATE_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,14 @@ class Change:
 
 
 class StoreAway(Exception):
-    """The store did not take the documents now; it may later. One line of reason."""
+    """The store did not take the documents now; it may later. One line of reason.
+
+    `written` has the `_id` of each that is on the store's disk all the same.
+    """
+
+    def __init__(self, reason: str, written: Collection[str] = ()) -> None:
+        super().__init__(reason)
+        self.written = written
 
 
 class Refused(StoreAway):
@@ -130,8 +141,10 @@ class WriteBuffer:
         self._gathering: dict[tuple[str, str], Change] = {}
         self._flushing_from: int | None = None
         self._gathering_from: int | None = None
+        self._bulk = BULK
         self._busy = asyncio.Lock()
-        self._early: asyncio.Task[None] | None = None
+        self._flush: asyncio.Task[None] | None = None
+        self._flushing_since = 0.0
         self._failures = 0
         self._retry_at = 0.0
         self._complained_at = 0.0
@@ -162,8 +175,8 @@ class WriteBuffer:
         for record in records:
             for change in self._changes(record):
                 self._gathering[change.collection, change.id] = change
-        if len(self._gathering) >= EARLY and not self._busy.locked() and self._early is None:
-            self._early = asyncio.get_running_loop().create_task(self._flush_early())
+        if len(self._gathering) >= EARLY:
+            self.begin_flush()
 
     def add(self, change: Change) -> bool:
         """Take a change that is in no log, unless much waits: those of the log come first.
@@ -177,18 +190,28 @@ class WriteBuffer:
 
     def complaints(self) -> list[str]:
         """Return what keeps documents from MongoDB, without the words of its driver."""
-        if self.failing is None:
-            return []
-        why = f": {self.failing_told}" if self.failing_told else ""
-        return [f"MongoDB does not take writes, {self.depth} documents wait{why}"]
+        if self.failing is not None:
+            why = f": {self.failing_told}" if self.failing_told else ""
+            return [f"MongoDB does not take writes, {self.depth} documents wait{why}"]
+        age = time.monotonic() - self._flushing_since
+        if self._flushing and age > LATE_SECONDS:
+            return [f"MongoDB is slow, {self.depth} documents wait, the oldest for {age:.0f} s"]
+        return []
 
-    async def _flush_early(self) -> None:
+    def begin_flush(self) -> None:
+        """Flush, and wait for nothing; called by a timer. Does nothing while a flush is at it."""
+        if self._flush is None and not self._busy.locked():
+            self._flush = asyncio.get_running_loop().create_task(self._flush_quietly())
+
+    async def _flush_quietly(self) -> None:
         try:
             await self.flush()
         except Unavailable:
             pass  # the journal has failed, and the hub is stopping
+        except Exception:
+            log.exception("a flush failed, its documents wait for the next one")
         finally:
-            self._early = None
+            self._flush = None
 
     async def flush(self) -> None:
         """Write all that is waiting; what could not be written is kept for the next call.
@@ -221,6 +244,7 @@ class WriteBuffer:
         """Take up what came since, once what was before it is written."""
         if not self._flushing:
             self._flushing, self._gathering = self._gathering, {}
+            self._flushing_since = time.monotonic()
             self._flushing_from, self._gathering_from = self._gathering_from, None
 
     async def _write_generation(self) -> None:
@@ -237,10 +261,11 @@ class WriteBuffer:
             raise failed
 
     async def _write_collection(self, collection: str, waiting: list[Change]) -> None:
-        for start in range(0, len(waiting), BULK):
-            bulk = waiting[start : start + BULK]
+        while waiting:
+            bulk, waiting = waiting[: self._bulk], waiting[self._bulk :]
             documents, letters = await _render(bulk)
             await self._settled()
+            start = time.monotonic()
             try:
                 await self._store.write(collection, list(documents.values()))
             except Refused as error:
@@ -249,11 +274,26 @@ class WriteBuffer:
                     for change in bulk
                     if change.id in error.reasons
                 ]
+            except StoreAway as error:
+                self._have_written(collection, error.written)
+                self._bulk = max(self._bulk // 4, 1)
+                raise
+            self._adapt(time.monotonic() - start)
             if letters:
                 await self._give_up(collection, letters)
-            for change in bulk:
-                del self._flushing[collection, change.id]
-            self.flushed += len(bulk) - len(letters)
+            self._have_written(collection, [change.id for change in bulk])
+            self.flushed -= len(letters)
+
+    def _adapt(self, seconds: float) -> None:
+        if seconds > LONG_SECONDS:
+            self._bulk = max(self._bulk // 2, 1)
+        elif seconds < SHORT_SECONDS:
+            self._bulk = min(self._bulk * 2, BULK)
+
+    def _have_written(self, collection: str, ids: Collection[str]) -> None:
+        for each in ids:
+            del self._flushing[collection, each]
+        self.flushed += len(ids)
 
     async def _give_up(self, collection: str, letters: Sequence[DeadLetter]) -> None:
         """One bad document holds up no other."""

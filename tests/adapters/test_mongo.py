@@ -15,12 +15,14 @@ import pytest
 from fakes import Letters
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorDatabase
 from poison import POISON
+from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 from pymongo.monitoring import CommandListener
 from railway import RUN, Driver, chart, person
+from slow_line import SlowLine
 from voyage import voyages
 
-from trainhub.adapters import mongo
+from trainhub.adapters import mongo, pace
 from trainhub.adapters.mongo import BadUri, MongoStore
 from trainhub.documents import INDEXES, LASTING, UNIQUE, changes
 from trainhub.domain import commands as c
@@ -31,6 +33,8 @@ from trainhub.journal import Record
 from trainhub.write_buffer import Change, Refused, StoreAway, WriteBuffer
 
 PASSWORD = "s3cret"
+# The databases that a mongod has of its own.
+OWN = {"admin", "config", "local"}
 
 
 @pytest.fixture
@@ -351,7 +355,7 @@ async def test_a_document_of_just_the_most_bytes_is_stored(store, database):
 @pytest.mark.gen_test
 async def test_a_bulk_is_cut_at_its_bytes(store, database, monkeypatch):
     """However large its documents are, a bulk is not; one that is larger goes by itself."""
-    monkeypatch.setattr(mongo, "BULK_BYTES", 1_000)
+    monkeypatch.setattr(pace, "BULK_SECONDS", 1_000 / pace.FULL_RATE)
     bulks = []
 
     class Spy(MongoStore):
@@ -367,6 +371,34 @@ async def test_a_bulk_is_cut_at_its_bytes(store, database, monkeypatch):
     assert [len(each) for each in bulks] == [2, 2, 1, 3]
     assert all(sum(each) <= 1_000 or len(each) == 1 for each in bulks)
     assert database.events.count_documents({}) == len(sizes)
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_what_got_through_before_the_line_failed_is_told(
+    start_mongod, make_store, monkeypatch
+):
+    """StoreAway names it, so that it is not sent again; on a slow line bulks become smaller."""
+    monkeypatch.setattr(pace, "BASE_SECONDS", 0.5)
+    mongod = start_mongod()
+    documents = [run(1, name=f"r{n:03}", v="x" * 1_000) for n in range(200)]
+    with SlowLine(mongod, 10**8) as line:
+        store = make_store(line.uri)
+        await written(store, run(1))
+        line.rate = 60_000
+        failures, waiting = 0, documents
+        while waiting:
+            try:
+                await store.write("events", waiting)
+                break
+            except StoreAway as error:
+                failures += 1
+                waiting = [each for each in waiting if each["_id"] not in error.written]
+        assert 0 < failures < 10
+        line.rate = 10**8
+        with MongoClient(mongod.uri) as client:
+            (database,) = [n for n in client.list_database_names() if n not in OWN]
+            assert client[database].events.count_documents({}) == 200
+        store.close()
 
 
 @pytest.mark.gen_test
@@ -534,6 +566,7 @@ async def test_a_server_that_freezes_and_one_that_dies(start_mongod, make_store,
     """StoreAway in bounded time, and the same store writes again when the server is back."""
     monkeypatch.setattr(mongo, "TIMEOUT_MS", 400)
     monkeypatch.setattr(mongo, "ANSWER_SECONDS", 0.4)
+    monkeypatch.setattr(pace, "BASE_SECONDS", 0.4)
     mongod = start_mongod()
     store = make_store(mongod.uri)
     await written(store, run(1))

@@ -257,7 +257,7 @@ def no_trace(io_loop, site, http_server, until):
         io_loop.run_sync(lambda: until(lambda: not TrainSocket.sockets), timeout=10)
         io_loop.run_sync(lambda: until(lambda: not TrainSocket.rooms), timeout=10)
         early = site.parts.write_buffer
-        io_loop.run_sync(lambda: until(lambda: early._early is None), timeout=10)
+        io_loop.run_sync(lambda: until(lambda: early._flush is None), timeout=10)
     finally:
         TrainSocket.sockets.clear()
         TrainSocket.rooms.clear()

@@ -8,7 +8,8 @@ import logging
 import re
 import time
 import warnings
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import bson
@@ -17,13 +18,16 @@ from bson.raw_bson import RawBSONDocument
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo.errors import (
     ConfigurationError,
+    ConnectionFailure,
     InvalidURI,
     OperationFailure,
     PyMongoError,
+    ServerSelectionTimeoutError,
 )
 from pymongo.write_concern import WriteConcern
 
 from trainhub.adapters import schema
+from trainhub.adapters.pace import Pace
 from trainhub.domain.codec import load
 from trainhub.domain.errors import HubError
 from trainhub.domain.events import EVENTS, Event
@@ -32,8 +36,8 @@ from trainhub.write_buffer import TURN, Document, Refused, StoreAway
 
 log = logging.getLogger("trainhub.mongo")
 
-# Without a limit a frozen server holds a call for ever, and the process's end waits for a call that
-# is under way; one that is away shows it sooner. A bulk takes some 30 ms.
+# Without a limit a frozen server holds a call for ever; one that is away shows it sooner. Writes of
+# documents have their own limits (pace.py).
 TIMEOUT_MS = 3_000
 ANSWER_SECONDS = 2.0
 # What an index on a large collection may take.
@@ -48,8 +52,6 @@ WHOLE_FOR_GOOD = frozenset({15, 10334, 17280})
 DUPLICATE_KEY, UNAUTHORIZED = 11000, 13
 CONCERN = WriteConcern(w="majority", j=True)
 MOST_DOCUMENT_BYTES = 16 * 1024 * 1024
-# A bulk is cut at so many bytes: what waits in the driver and in the server stays small.
-BULK_BYTES = 4 * 1024 * 1024
 
 
 class BadUri(ValueError):
@@ -85,6 +87,8 @@ class MongoStore:
         self._unique = unique
         self._met = False
         self._meeting = asyncio.Lock()
+        self._pace = Pace()
+        self._line = asyncio.Lock()  # held by a write while the line is slow
         self._uri, self._name = uri, database
         try:
             _check_encoded(uri)
@@ -108,10 +112,23 @@ class MongoStore:
         """Raises TooNew too: then nothing was written."""
         inserts = collection in self._lasting
         operations, reasons = await _encode(documents, inserts)
+        done = 0
+
+        def written() -> list[str]:
+            names = (each.document["_id"] for each in operations[:done])
+            return [name for name in names if name not in reasons]
+
         try:
             await self._meet()
-            for bulk in _bulks(operations):
-                reasons |= await self._write(collection, bulk, inserts)
+            while done < len(operations):
+                # Writes beside each other would only take a slow line from each other.
+                async with self._line if self._pace.is_slow else nullcontext():
+                    bulk = _bulk(operations, done, self._pace.bulk_bytes)
+                    reasons |= await self._write(collection, bulk, inserts)
+                done += len(bulk)
+        except StoreAway as error:
+            error.written = written()
+            raise
         except PyMongoError as error:
             self._met = False
             if isinstance(error, OperationFailure) and error.code == UNAUTHORIZED:
@@ -119,7 +136,7 @@ class MongoStore:
                 # keep them for ever, and the server does not take them for the new one's.
                 self.close()
                 self._connect()
-            raise StoreAway(_reason(error)) from error
+            raise StoreAway(_reason(error), written()) from error
         if reasons:
             raise Refused(reasons)
 
@@ -138,7 +155,7 @@ class MongoStore:
             ("documents" if inserts else "updates"): [RawBSONDocument(each.bson) for each in bulk],
         }
         try:
-            reply = await self._database.command(command)
+            reply = await self._send(command, sum(len(each.bson) for each in bulk))
         except (bson.errors.BSONError, OperationFailure) as error:
             if isinstance(error, OperationFailure) and error.code not in WHOLE_FOR_GOOD:
                 raise
@@ -155,6 +172,19 @@ class MongoStore:
             updates, _ = await _encode(there, inserts=False)
             reasons |= await self._write(collection, updates, inserts=False)
         return reasons
+
+    async def _send(self, command: dict[str, Any], size: int) -> Any:
+        """Send a write in the time that the line needs. If it fails on the line, slow down."""
+        rate, start = self._pace.rate, time.monotonic()
+        try:
+            with pymongo.timeout(self._pace.seconds(size)):
+                reply = await self._database.command(command)
+        except PyMongoError as error:
+            if _is_the_lines(error):
+                self._pace.failed(rate)
+            raise
+        self._pace.succeeded(size, time.monotonic() - start)
+        return reply
 
     async def check(self) -> None:
         """Raise TooNew if the database is of a later schema; if it is away, that shows later."""
@@ -297,16 +327,14 @@ def _update(document: Document) -> dict[str, Any]:
     return {"q": {"_id": document["_id"]}, "u": [{"$replaceWith": newer}], "upsert": True}
 
 
-def _bulks(operations: Sequence[Operation]) -> Iterator[Sequence[Operation]]:
-    """The operations in their order, cut where a bulk would have more than BULK_BYTES."""
-    start = size = 0
-    for place, operation in enumerate(operations):
-        size += len(operation.bson)
-        if size > BULK_BYTES and place > start:
-            yield operations[start:place]
-            start, size = place, len(operation.bson)
-    if start < len(operations):
-        yield operations[start:]
+def _bulk(operations: Sequence[Operation], start: int, most_bytes: int) -> Sequence[Operation]:
+    """Return the operations from a place on that fit into one bulk, at least one."""
+    size = 0
+    for place in range(start, len(operations)):
+        size += len(operations[place].bson)
+        if size > most_bytes and place > start:
+            return operations[start:place]
+    return operations[start:]
 
 
 def _check_encoded(uri: str) -> None:
@@ -347,6 +375,13 @@ def _taken_apart(
     if later:
         raise StoreAway(f"errors {', '.join(sorted(later))} of a bulk write")
     return reasons, there
+
+
+def _is_the_lines(error: PyMongoError) -> bool:
+    """True if a write was under way and too slow, or cut off. A server that is away is neither."""
+    if isinstance(error, ServerSelectionTimeoutError):
+        return False
+    return isinstance(error, ConnectionFailure) or error.timeout
 
 
 def _same_id(failed: Mapping[str, Any]) -> bool:
