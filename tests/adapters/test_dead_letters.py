@@ -2,6 +2,9 @@
 
 import asyncio
 import json
+import os
+import threading
+import time
 from datetime import UTC, datetime
 from random import Random
 
@@ -196,6 +199,23 @@ async def test_a_line_that_a_crash_cut_short_spoils_no_other(path):
     assert cut == b'{"at": "2026-11-23T'
 
 
+@pytest.mark.gen_test
+async def test_old_files_are_dropped(path):
+    """A file to which nothing was added for KEPT_DAYS; one that is newer stays."""
+    letters, older = DeadLetters(path, MemoryStore()), path.with_name("dead_letters.jsonl.1")
+    await letters.keep([letter(seq=1)])
+    older.write_bytes(b"{}\n")
+    long_ago = time.time() - dead_letters.KEPT_DAYS * 24 * 3600
+    os.utime(older, (long_ago - 60, long_ago - 60))
+    os.utime(path, (long_ago + 60, long_ago + 60))
+    await letters.keep([letter(seq=2)])
+    assert [each["seq"] for each in lines(path)] == [1, 2]
+    assert not older.exists()
+    os.utime(path, (long_ago - 60, long_ago - 60))
+    await letters.keep([letter(seq=3)])
+    assert [each["seq"] for each in lines(path)] == [3]
+
+
 # --- where it cannot be kept ------------------------------------------------------------------
 
 
@@ -248,3 +268,29 @@ async def test_a_slow_disk_does_not_hold_the_loop(path, monkeypatch):
     assert not keeping.done()
     passes.set()
     await keeping
+
+
+@pytest.mark.gen_test
+async def test_a_disk_that_hangs_holds_up_nothing(path, monkeypatch, caplog):
+    """The collection has the letters all the same, and the next ones do not wait for the first."""
+    monkeypatch.setattr(dead_letters, "FILE_SECONDS", 0.05)
+    thawed = threading.Event()
+
+    class Frozen(DeadLetters):
+        def _append(self, line):
+            assert thawed.wait(30)
+            super()._append(line)
+
+    store = MemoryStore()
+    letters = Frozen(path, store)
+    try:
+        async with asyncio.timeout(20):
+            for n in range(3):
+                await letters.keep([letter(name=f"p{n}")])
+    finally:
+        thawed.set()
+    assert len(store.documents) == 3
+    assert caplog.text.count("no answer") == 3
+    letters._writing.result(10)
+    await letters.keep([letter(name="p3")])
+    assert [each["documentId"] for each in lines(path)] == ["p0", "p3"]

@@ -1,15 +1,19 @@
 """Dead letters: the documents that MongoDB will never take, in a file and in a collection.
 
 The file `dead_letters.jsonl` has one letter a line, in the order of the refusals; once it is large
-it becomes `dead_letters.jsonl.1` in place of the one before. The collection `dead_letters` has the
-newest letter of each document, cut. Neither has to be there for the hub to go on.
+it becomes `dead_letters.jsonl.1` in place of the one before. A file whose newest letter is old is
+dropped. The collection `dead_letters` has the newest letter of each document, cut. Neither has to
+be there for the hub to go on.
 """
 
 import asyncio
 import json
 import logging
 import os
+import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -22,6 +26,10 @@ log = logging.getLogger("trainhub.dead_letters")
 COLLECTION = "dead_letters"
 # Both files together are at most twice this and one letter more.
 MOST_FILE_BYTES = 64 * 1024 * 1024
+# Days for which the newest letter of a file keeps the file.
+KEPT_DAYS = 90
+# Seconds that the file may take: a disk that hangs must not hold the other documents up.
+FILE_SECONDS = 10.0
 # Characters of a document's text. The file's is enough for all that a body over HTTP can bring;
 # the collection's is for looking, and thousands of them are no burden.
 MOST_IN_FILE, MOST_IN_COLLECTION = 20_000_000, 32_768
@@ -33,16 +41,23 @@ class DeadLetters:
     """A write_buffer.DeadLetters: first the file, then the collection of `store`."""
 
     def __init__(self, path: Path, store: Store) -> None:
-        self._path = path
+        self._path, self._turned = path, path.with_name(f"{path.name}.1")
         self._store = store
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="dead letters")
+        self._writing: Future[None] | None = None
         # Two flushes never run at once; whoever calls besides them waits here.
         self._busy = asyncio.Lock()
 
     async def keep(self, letters: Sequence[DeadLetter]) -> None:
         at = datetime.now(UTC)
         async with self._busy:
-            # In a thread: the text of a large document and a slow disk both take their time.
-            kept = await asyncio.to_thread(self._to_file, letters, at)
+            # In threads: the text of a large document and a slow disk both take their time.
+            whole = await asyncio.to_thread(lambda: [_letter(each, at) for each in letters])
+            try:
+                await self._to_file(whole)
+            except (OSError, TimeoutError) as error:
+                log.error("%s cannot be written: %s", self._path, error.strerror or "no answer")
+            kept = [{**each, "document": each["document"][:MOST_IN_COLLECTION]} for each in whole]
             try:
                 await self._store.write(COLLECTION, kept)
             except StoreAway as error:
@@ -51,15 +66,25 @@ class DeadLetters:
                     *(len(kept), self._path.name, type(error).__name__),
                 )
 
-    def _to_file(self, letters: Sequence[DeadLetter], at: datetime) -> list[Document]:
-        """Append the letters to the file; returns those for the collection."""
-        whole = [_letter(each, at) for each in letters]
-        try:
-            for letter in whole:
-                self._append(_line(letter))
-        except OSError as error:
-            log.error("%s cannot be written: %s", self._path, error.strerror)
-        return [{**each, "document": each["document"][:MOST_IN_COLLECTION]} for each in whole]
+    async def _to_file(self, letters: Sequence[Document]) -> None:
+        """Append the letters to the file. Raises OSError or, if the disk hangs, TimeoutError."""
+        if self._writing is not None and not self._writing.done():
+            raise TimeoutError
+        self._writing = self._thread.submit(self._append_all, letters)
+        async with asyncio.timeout(FILE_SECONDS):
+            await asyncio.shield(asyncio.wrap_future(self._writing))
+
+    def _append_all(self, letters: Sequence[Document]) -> None:
+        self._drop_old()
+        for letter in letters:
+            self._append(_line(letter))
+
+    def _drop_old(self) -> None:
+        before = time.time() - KEPT_DAYS * 24 * 3600
+        for file in (self._path, self._turned):
+            with suppress(FileNotFoundError):
+                if file.stat().st_mtime < before:
+                    file.unlink()
 
     def _append(self, line: bytes) -> None:
         """Returns when the line is on disk."""
@@ -68,7 +93,7 @@ class DeadLetters:
         try:
             size = os.fstat(file).st_size
             if size and size + len(line) > MOST_FILE_BYTES:
-                os.replace(self._path, self._path.with_name(f"{self._path.name}.1"))
+                os.replace(self._path, self._turned)
                 os.close(file)
                 file, size = os.open(self._path, flags, 0o600), 0
             if size and os.pread(file, 1, size - 1) != b"\n":
