@@ -11,7 +11,7 @@ from trainhub.domain.model import RunKey
 from trainhub.domain.snapshot import Snapshot
 from trainhub.journal import Answer, Batch, JournalFailed, Place, Record
 from trainhub.log import Reader
-from trainhub.notifications import Job
+from trainhub.notifications import Job, Undelivered
 from trainhub.write_buffer import DeadLetter, Document, StoreAway
 
 
@@ -163,3 +163,19 @@ class Postbox:
 
     async def close(self) -> None:
         pass
+
+
+class KeptJobs:
+    """A notifications.UndeliveredJobs that keeps what it is given; `broken` makes it fail."""
+
+    def __init__(self) -> None:
+        self.jobs: dict[str, Undelivered] = {}
+        self.broken = False
+
+    async def note(self, jobs: Sequence[Undelivered], sent: Sequence[str]) -> None:
+        await asyncio.sleep(0)
+        if self.broken:
+            raise OSError("no disk")
+        self.jobs |= {each.job.id: each for each in jobs}
+        for name in sent:
+            self.jobs.pop(name, None)

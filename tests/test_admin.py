@@ -1,16 +1,21 @@
 """trainhub/admin.py: what an operator asks for beside the running hub."""
 
+import asyncio
 import time
+from dataclasses import replace
 
 import jwt
 import pytest
 
 from trainhub import admin
+from trainhub.adapters.data_folder import DataFolder
+from trainhub.adapters.undelivered import UndeliveredFile
 from trainhub.domain.errors import BadToken
 from trainhub.domain.model import Role
 from trainhub.identity import Identity, Tokens
 from trainhub.journal import JournalFailed
 from trainhub.keys import BadKeys, load_keys
+from trainhub.notifications import Channel, Job, Undelivered
 from trainhub.revocations import read_revocations
 from trainhub.settings import BadSettings
 
@@ -130,3 +135,20 @@ def test_check_wants_a_hub_s_folder(tmp_path):
     with pytest.raises(JournalFailed, match="name a hub's data folder"):
         admin.check([str(tmp_path)])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_could_not_be_sent_is_listed(order, tmp_path):
+    """run.py undelivered FOLDER: a line each, without addresses and words; check counts them."""
+    assert order("undelivered", str(tmp_path)) == []
+    job = Job("run_1-email", 1, Channel.EMAIL, "a@example.org", "subject", "body")
+    kept = [
+        Undelivered(job, 1_700_000_000.0, 3, "OSError(2)"),
+        Undelivered(replace(job, id="run_2-push"), 1_700_000_060.0, 9, "expired", time.time()),
+    ]
+    asyncio.run(UndeliveredFile(tmp_path).note(kept, []))
+    assert order("undelivered", str(tmp_path)) == [
+        "2023-11-14T22:13:20+00:00 tried again after 3 tries: run_1-email: OSError(2)",
+        "2023-11-14T22:14:20+00:00 given up after 9 tries: run_2-push: expired",
+    ]
+    counted = "notifications: 1 are tried again, 1 were given up"
+    assert counted in DataFolder(tmp_path).contents()

@@ -35,6 +35,7 @@ LAYERS = (
     ),
     ("trainhub.log", "trainhub.identity"),
     ("trainhub.journal", "trainhub.revocations", "trainhub.clock"),
+    ("trainhub.signals",),
     (
         "trainhub.keys",
         "trainhub.file_watch",
@@ -43,7 +44,7 @@ LAYERS = (
         "trainhub.health",
         "trainhub.loop_watch",
     ),
-    ("trainhub.settings", "trainhub.timetable", "trainhub.client"),
+    ("trainhub.settings", "trainhub.timetable", "trainhub.client", "trainhub.lines"),
     ("trainhub.domain",),
     ("trainhub",),  # its __init__: the version
 )
@@ -58,7 +59,9 @@ ONLY = {
     },
     "trainhub.keys": set(),
     "trainhub.file_watch": set(),
-    "trainhub.diagnostics": set(),
+    "trainhub.diagnostics": {"trainhub.lines"},
+    "trainhub.signals": {"trainhub.diagnostics"},
+    "trainhub.lines": set(),
     "trainhub.health": set(),
     "trainhub.loop_watch": set(),
     "trainhub.timers": set(),

@@ -7,7 +7,7 @@ from email import message_from_bytes
 from email.policy import SMTP
 
 import pytest
-from fakes import Postbox
+from fakes import KeptJobs, Postbox
 from load import asker, wait_for
 from marked import marked, marked_rac, marked_wl, words_in, words_of
 from railway import MORNING, PEOPLE, RUN, TRAIN, Driver, chart, person, rac
@@ -257,7 +257,9 @@ async def test_what_is_sent_of_a_whole_day_names_its_own_booking_only():
         driver.give(c.AcceptOffer(**TRAIN, offer_id=offer.id))
     driver.give(c.CancelTrain(**TRAIN))
     post = Postbox()
-    queue = Notifications(post, lambda record: jobs(driver.state, record))
+    queue = Notifications(
+        post, lambda record: jobs(driver.state, record), KeptJobs(), lambda: MORNING
+    )
     queue.take([Record(seq, RUN, seq, each) for seq, each in enumerate(driver.events, start=1)])
     await queue.drain()
     personal = [job for job in post.jobs if "cancelled" not in job.subject]
@@ -370,6 +372,14 @@ def test_a_passenger_without_a_berth_is_told_of_none():
     assert len(bodies) == 2
     assert all("find Person 20, AAA to EEE. If" in body for body in bodies)
     assert not any("berth" in body for body in bodies)
+
+
+def test_only_an_offer_expires():
+    """All that a person is told stays true, except an offer: its letter says until when."""
+    for driver in voyages():
+        for event, (_, made) in zip(driver.events, jobs_of(driver), strict=True):
+            expires = event.expires_at if isinstance(event, e.UpgradeOffer) else None
+            assert {each.expires for each in made} <= {expires}
 
 
 def test_an_offer_and_an_upgrade_name_the_person_and_the_berth():

@@ -23,7 +23,6 @@ from trainhub.log import Log, Reader
 from trainhub.write_buffer import (
     BACKOFF,
     BULK,
-    LATE_SECONDS,
     LONG_SECONDS,
     Change,
     Refused,
@@ -505,22 +504,6 @@ async def test_bulks_are_as_large_as_the_store_takes(clock, seconds):
     buffer.take(records(3_001, 9_000))
     await buffer.flush()
     assert max(store.tried[-5:]) == BULK
-
-
-@pytest.mark.gen_test
-async def test_a_slow_store_is_complained_of(clock):
-    """Also while nothing fails: documents of one flush wait for long."""
-    store = SlowStore()
-    buffer = make_buffer(store)
-    buffer.take(records(1, 3))
-    buffer.begin_flush()
-    await until(lambda: store.calls)
-    assert buffer.complaints() == []
-    clock.now += LATE_SECONDS + 10
-    assert buffer.complaints() == ["MongoDB is slow, 3 documents wait, the oldest for 40 s"]
-    store.let_all_through()
-    await until(lambda: not buffer.depth)
-    assert buffer.complaints() == []
 
 
 async def next_try(buffer, store, clock):

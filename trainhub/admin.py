@@ -7,11 +7,12 @@ fail with. A running hub takes up what was changed within a second.
 import argparse
 import os
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from trainhub.adapters.data_folder import DataFolder
 from trainhub.adapters.journal_check import check_journal
+from trainhub.adapters.undelivered import read_undelivered
 from trainhub.clock import WallClock
 from trainhub.domain.errors import BadToken
 from trainhub.domain.model import Role
@@ -87,13 +88,8 @@ def revoke(arguments: Sequence[str]) -> bool:
 
 def check(arguments: Sequence[str]) -> bool:
     """Say what a data folder holds, and whether it is sound. Changes nothing."""
-    parser = Parser(
-        prog="python run.py check",
-        description="Say what a data folder holds, and whether it is sound. Changes nothing.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("data_dir", type=Path, help="a hub's data folder")
-    folder = DataFolder(parser.parse_args(arguments).data_dir)
+    what = "Say what a data folder holds, and whether it is sound. Changes nothing."
+    folder = DataFolder(_named_folder("check", what, arguments))
     finding = check_journal(folder.path / "journal.db")
     if not has_keys(folder.path / "keys.json"):
         finding.fault("keys.json does not hold the hub's keys, for its owner alone")
@@ -105,11 +101,29 @@ def check(arguments: Sequence[str]) -> bool:
     return not finding.faults
 
 
+def undelivered(arguments: Sequence[str]) -> bool:
+    """List the notifications that could not be sent, the oldest first. Changes nothing."""
+    what = "List the notifications that could not be sent. Changes nothing."
+    for each in read_undelivered(_named_folder("undelivered", what, arguments)):
+        since = datetime.fromtimestamp(each.since, UTC).isoformat(timespec="seconds")
+        state = "tried again" if each.given_up is None else "given up"
+        print(f"{since} {state} after {each.tries} tries: {each.job.id}: {each.reason}")
+    return True
+
+
+def _named_folder(order: str, what: str, arguments: Sequence[str]) -> Path:
+    parser = Parser(prog=f"python run.py {order}", description=what, allow_abbrev=False)
+    parser.add_argument("data_dir", type=Path, help="a hub's data folder")
+    folder: Path = parser.parse_args(arguments).data_dir
+    return folder
+
+
 ORDERS: dict[str, Callable[[Sequence[str]], bool]] = {
     "token": token,
     "keys": keys,
     "revoke": revoke,
     "check": check,
+    "undelivered": undelivered,
 }
 
 

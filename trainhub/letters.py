@@ -33,9 +33,10 @@ def jobs(state: TrainState, record: Record) -> Iterator[Job]:
         return
     subject, body = words(state, event)
     name = f"{record.run}/{record.seq}".replace("/", "_")
+    expires = event.expires_at if isinstance(event, e.UpgradeOffer) else None
     for channel, to in _recipients(state, _about(state, event)):
         job = f"{name}-{_id(to)}-{channel.lower()}"
-        yield Job(job, record.position, channel, to, subject, body)
+        yield Job(job, record.position, channel, to, subject, body, expires)
 
 
 def _about(state: TrainState, event: e.Event) -> Iterable[PersonKey]:

@@ -4,9 +4,8 @@ import asyncio
 import gc
 import logging
 import os
-import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import fields
 from datetime import datetime
@@ -15,7 +14,7 @@ from pathlib import Path
 
 from tornado.netutil import bind_sockets
 
-from trainhub import admin, demo, diagnostics, letters
+from trainhub import admin, demo, letters
 from trainhub.adapters.data_folder import BadDataFolder, DataFolder
 from trainhub.adapters.dead_letters import DeadLetters
 from trainhub.adapters.disk_watch import DiskWatch
@@ -23,8 +22,10 @@ from trainhub.adapters.embedded_mongod import EmbeddedMongod, MongodFailed, Mong
 from trainhub.adapters.mongo import BadUri, MongoStore
 from trainhub.adapters.outbox import Outbox
 from trainhub.adapters.sqlite_journal import SqliteJournal
+from trainhub.adapters.undelivered import UndeliveredFile
 from trainhub.charts import load_charts
 from trainhub.clock import WallClock
+from trainhub.diagnostics import Diagnostics
 from trainhub.documents import INDEXES, LASTING, UNIQUE, changes
 from trainhub.domain.errors import Unavailable
 from trainhub.domain.model import Role
@@ -39,7 +40,8 @@ from trainhub.loop_watch import LoopWatch
 from trainhub.notifications import Job, Notifications
 from trainhub.rooms import Rooms
 from trainhub.settings import BadSettings, Settings, read_settings
-from trainhub.timers import PATIENCE_SECONDS, Call, Timers
+from trainhub.signals import Ending, end_at_signals
+from trainhub.timers import Call, Timers
 from trainhub.timetable import TimetableError
 from trainhub.web.app import make_app, make_server
 from trainhub.web.base import Web
@@ -77,9 +79,9 @@ TRUST_SECONDS = 1.0
 CERTIFICATE_SECONDS = 1.0
 HEALTH_SECONDS = 1.0
 DISK_SECONDS = 30.0
-# These timers wait for other programs, which have time limits and complaints of their own.
-OUTSIDE = ("notify", "flush")
-OUTSIDE_PATIENCE = 30.0
+# Seconds for which the start waits for the disk to be measured.
+FIRST_LOOK_SECONDS = 2.0
+SUMMARY_SECONDS = 60.0
 # The log's readers beside the rooms, by the names under which the journal keeps their places.
 NOTIFIED, FLUSHED = "notified", "flushed"
 # Seconds at the end for what is still to be written; the rest waits in the journal.
@@ -108,13 +110,15 @@ def main(arguments: list[str]) -> int:
     try:
         order = admin.ORDERS.get(arguments[0]) if arguments else None
         if order is not None:
+            end_at_signals(BAD_START)
             return OK if order(arguments[1:]) else JOURNAL_LOST
         asked = read_settings(arguments)
         os.umask(0o077)  # what the hub writes is its owner's
-        diagnostics.start(asked.log_format)
         watch = LoopWatch()
         with asyncio.Runner(loop_factory=watch.make_loop) as runner:
-            return runner.run(Server(asked, watch).run())
+            return runner.run(Server(asked, watch, Diagnostics(asked.log_format)).run())
+    except SystemExit as asked_for:  # --help, --version
+        return OK if asked_for.code is None else int(asked_for.code)
     except JournalFailed as error:
         print(f"trainhub: {error}", file=sys.stderr)
         return JOURNAL_LOST
@@ -126,12 +130,13 @@ def main(arguments: list[str]) -> int:
 class Server:
     """One hub with all its parts. `run` goes from start to stop."""
 
-    def __init__(self, settings: Settings, watch: LoopWatch) -> None:
+    def __init__(self, settings: Settings, watch: LoopWatch, diagnostics: Diagnostics) -> None:
         """`watch` is of the loop that `run` is called on."""
         self._settings = settings
         self._watch = watch
-        self._stopping = asyncio.Event()
+        self._diagnostics = diagnostics
         self._failure: BaseException | None = None
+        self._ending = Ending(lambda: OK if self._failure is None else JOURNAL_LOST)
         self._wall: WallClock
         self._clock: Clock
         self._certificate: Certificate | None = None
@@ -142,13 +147,13 @@ class Server:
 
     async def run(self) -> int:
         """Start, serve until asked to stop, stop. Returns the exit code; raises BAD_STARTS."""
-        loop = asyncio.get_running_loop()
-        self._health.watch(self._timers.complaints, self._watch.complaints)
-        for each in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(each, self._stopping.set)
+        self._health.watch(
+            self._timers.complaints, self._watch.complaints, self._diagnostics.complaints
+        )
+        self._ending.listen()
         async with AsyncExitStack() as stack:
             starting = asyncio.create_task(self._start(stack))
-            stopping = asyncio.create_task(self._stopping.wait())
+            stopping = asyncio.create_task(self._ending.asked.wait())
             await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
             if not starting.done():
                 starting.cancel()  # asked to stop before it was up
@@ -195,9 +200,10 @@ class Server:
             archive=store,
             entries=store,
         )
-        notify, notified = self._notifications(journal, folder.path / "outbox")
+        kept = UndeliveredFile(folder.path)
+        notify, notified = self._notifications(journal, folder.path / "outbox", kept)
         buffer, written = self._write_buffer(journal, store, folder.path)
-        self._health.watch(buffer.complaints, hub.log.complaints)
+        self._health.watch(buffer.complaints, notify.complaints, hub.log.complaints)
         disk = DiskWatch(folder.path)
         self._health.watch(disk.complaints)
         parts = Parts(
@@ -214,7 +220,7 @@ class Server:
             await self._restore(journal, store)
         else:
             await store.check()
-        notify.resume((await notified.open()).ahead)
+        notify.resume((await notified.open()).ahead, kept.jobs)
         await written.open()
         hub.follow(notified, written)
         # So that a hub that dies young, time and again, starts no slower each time.
@@ -227,7 +233,9 @@ class Server:
         self._start_timers(stack, parts, partial(trust.renew, tokens))
         self._timers.every(HEALTH_SECONDS, "health", self._health.note)
         self._timers.every(DISK_SECONDS, "disk", disk.look)
-        await disk.look()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_LOOK_SECONDS):
+                await disk.look()
         if settings.charts is not None:
             await load_charts(hub, OPERATOR, settings.charts)
         spare_the_loop()
@@ -238,11 +246,13 @@ class Server:
         if settings.demo:
             await self._start_demo(stack, fast, tokens)
 
-    def _notifications(self, journal: SqliteJournal, outbox: Path) -> tuple[Notifications, Reader]:
+    def _notifications(
+        self, journal: SqliteJournal, outbox: Path, kept: UndeliveredFile
+    ) -> tuple[Notifications, Reader]:
         def jobs(record: Record) -> list[Job]:
             return list(letters.jobs(self.hub.state(record.run), record))
 
-        notify = Notifications(Outbox(outbox), jobs)
+        notify = Notifications(Outbox(outbox), jobs, kept, self.hub.now)
         return notify, Reader(NOTIFIED, journal, notify)
 
     async def _store(self, stack: AsyncExitStack, folder: Path) -> MongoStore:
@@ -250,7 +260,7 @@ class Server:
         if uri is None:
             mongod = EmbeddedMongod(folder / "mongodb")
             await mongod.start()
-            stack.push_async_callback(mongod.stop, 2.0)
+            stack.push_async_callback(self._ending.unless_hurried, mongod.stop, 2.0)
             uri = mongod.uri
         store = MongoStore(uri, self._settings.database, INDEXES, LASTING, UNIQUE)
         stack.callback(store.close)
@@ -271,21 +281,18 @@ class Server:
 
     def _observe_readers(self, head: Callable[[], int], parts: Parts) -> dict[str, Lateness]:
         """Have health say how late the readers are, and what they have given up lately."""
-        notify, buffer = parts.notifications, parts.write_buffer
+        buffer = parts.write_buffer
         late = {
             "notifications": Lateness(
                 parts.notified, head, "the oldest notification waits for {} s"
             ),
             "mongodb": Lateness(parts.written, head, "MongoDB lacks changes that are {} s old"),
         }
-        lately = (
-            Lately(lambda: notify.failed, "{} notifications were given up within an hour"),
-            Lately(
-                lambda: buffer.refused,
-                "MongoDB refused {} documents for good within an hour: they are in dead_letters",
-            ),
+        lately = Lately(
+            lambda: buffer.refused,
+            "MongoDB refused {} documents for good within an hour: they are in dead_letters",
         )
-        self._health.observe(*late.values(), *lately)
+        self._health.observe(*late.values(), lately)
         return late
 
     def _listen(self, stack: AsyncExitStack, tokens: Tokens, monitor: Monitor) -> None:
@@ -312,9 +319,10 @@ class Server:
         if self._certificate is not None:
             self._show_certificate(stack, server, self._certificate)
         server.add_sockets(sockets)
-        stack.push_async_callback(server.close_all_connections)
+        unless_hurried = self._ending.unless_hurried
+        stack.push_async_callback(unless_hurried, server.close_all_connections)
         stack.callback(server.stop)
-        stack.push_async_callback(self._dismiss, web.drain)
+        stack.push_async_callback(unless_hurried, self._dismiss, web.drain)
 
     def _show_certificate(
         self, stack: AsyncExitStack, server: Door, certificate: Certificate
@@ -349,8 +357,12 @@ class Server:
         self, stack: AsyncExitStack, parts: Parts, renew_trust: Callable[[], None]
     ) -> None:
         timers: tuple[tuple[str, float, Call], ...] = (
-            ("notify", DRAIN_SECONDS, partial(_turn, parts.notified, parts.notifications.drain)),
-            ("flush", FLUSH_SECONDS, partial(_turn, parts.written, parts.write_buffer.flush)),
+            (
+                "notify",
+                DRAIN_SECONDS,
+                partial(_turn, parts.notified, parts.notifications.begin_drain),
+            ),
+            ("flush", FLUSH_SECONDS, partial(_turn, parts.written, parts.write_buffer.begin_flush)),
             ("save places", SAVE_PLACES_SECONDS, self.hub.save_places),
             ("figures", FIGURES_SECONDS, self.hub.send_figures),
             ("clock", CLOCK_SECONDS, self._look_at_clock),
@@ -361,11 +373,11 @@ class Server:
             ("idlers", IDLERS_SECONDS, TrainSocket.dismiss_idlers),
             ("trust", TRUST_SECONDS, renew_trust),
             ("refused tokens", TRUST_SECONDS, TrainSocket.dismiss_refused),
+            ("log summary", SUMMARY_SECONDS, self._diagnostics.summarize),
             ("heartbeat", self._settings.heartbeat_seconds, TrainSocket.beat_all),
         )
         for name, seconds, call in timers:
-            patience = OUTSIDE_PATIENCE if name in OUTSIDE else PATIENCE_SECONDS
-            self._timers.every(seconds, name, partial(self._on_timer, call), patience)
+            self._timers.every(seconds, name, partial(self._on_timer, call))
         stack.callback(self._timers.stop)
 
     async def _on_timer(self, call: Call) -> None:
@@ -400,7 +412,7 @@ class Server:
 
     def _journal_failed(self, error: BaseException) -> None:
         self._failure = error
-        self._stopping.set()
+        self._ending.ask()
 
     async def _dismiss(self, drain: Drain) -> None:
         """Tell every socket that the hub goes, and whether it will be back."""
@@ -415,14 +427,18 @@ class Server:
         buffer, notify = parts.write_buffer, parts.notifications
         with suppress(Unavailable):
             await self.hub.log.append()
+        await self._ending.unless_hurried(self._last_flush, buffer, notify)
+        await notify.close()
+        with suppress(Unavailable):
+            await self.hub.save_places()
+        log.info("stopped; %d documents and %d jobs wait", buffer.depth, notify.depth)
+
+    async def _last_flush(self, buffer: WriteBuffer, notify: Notifications) -> None:
         try:
             async with asyncio.timeout(LAST_FLUSH):
                 await asyncio.gather(buffer.flush_now(), notify.drain())
         except TimeoutError:
             log.warning("stopped before all was written: the next start goes on from the journal")
-        with suppress(Unavailable):
-            await self.hub.save_places()
-        log.info("stopped; %d documents and %d jobs wait", buffer.depth, notify.depth)
 
 
 def spare_the_loop() -> None:
@@ -436,10 +452,10 @@ def spare_the_loop() -> None:
     gc.enable()
 
 
-async def _turn(reader: Reader, work: Callable[[], Awaitable[None]]) -> None:
-    """Let a reader take the records that wait for it, and work them off."""
+async def _turn(reader: Reader, begin: Callable[[], None]) -> None:
+    """Let a reader take the records that wait for it, and begin to work them off."""
     await reader.catch_up()
-    await work()
+    begin()
 
 
 def _limits(settings: Settings) -> Limits:

@@ -261,7 +261,7 @@ def _hub_parser() -> argparse.ArgumentParser:
         prog="python run.py",
         description="The real-time hub of a railway. Beside it: `python run.py token` makes a "
         "token, `keys` changes what they are signed with, `revoke` takes one back, `check` looks "
-        "into a data folder; each has its --help.",
+        "into a data folder, `undelivered` lists what could not be sent; each has its --help.",
         epilog="Each option is also a variable TRAINHUB_…, in the environment or in .env.",
         allow_abbrev=False,
     )

@@ -35,8 +35,6 @@ CAPACITY = 50_000
 # Seconds between tries while MongoDB is away: from, to. Spread by chance.
 BACKOFF = (0.1, 5.0)
 COMPLAIN_SECONDS = 60.0
-# Seconds that a flush may take before that is complained of.
-LATE_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +142,6 @@ class WriteBuffer:
         self._bulk = BULK
         self._busy = asyncio.Lock()
         self._flush: asyncio.Task[None] | None = None
-        self._flushing_since = 0.0
         self._failures = 0
         self._retry_at = 0.0
         self._complained_at = 0.0
@@ -190,13 +187,10 @@ class WriteBuffer:
 
     def complaints(self) -> list[str]:
         """Return what keeps documents from MongoDB, without the words of its driver."""
-        if self.failing is not None:
-            why = f": {self.failing_told}" if self.failing_told else ""
-            return [f"MongoDB does not take writes, {self.depth} documents wait{why}"]
-        age = time.monotonic() - self._flushing_since
-        if self._flushing and age > LATE_SECONDS:
-            return [f"MongoDB is slow, {self.depth} documents wait, the oldest for {age:.0f} s"]
-        return []
+        if self.failing is None:
+            return []
+        why = f": {self.failing_told}" if self.failing_told else ""
+        return [f"MongoDB does not take writes, {self.depth} documents wait{why}"]
 
     def begin_flush(self) -> None:
         """Flush, and wait for nothing; called by a timer. Does nothing while a flush is at it."""
@@ -244,7 +238,6 @@ class WriteBuffer:
         """Take up what came since, once what was before it is written."""
         if not self._flushing:
             self._flushing, self._gathering = self._gathering, {}
-            self._flushing_since = time.monotonic()
             self._flushing_from, self._gathering_from = self._gathering_from, None
 
     async def _write_generation(self) -> None:

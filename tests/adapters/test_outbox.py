@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import email
-import email.errors
 import json
 import stat
 import threading
@@ -17,7 +16,7 @@ from trainhub.adapters.outbox import FROM, Outbox
 from trainhub.domain import commands as c
 from trainhub.journal import Record
 from trainhub.letters import jobs
-from trainhub.notifications import Channel, Job
+from trainhub.notifications import AT_ONCE, Channel, Job, Undeliverable
 
 HEADERS = {
     "From",
@@ -147,7 +146,7 @@ SPLITTING = "=?utf-8?q?x=0D=0A=0D=0Aall_of_it?="
 )
 def test_no_header_can_be_slipped_in(folder, field, text):
     """Line ends in an address or a subject, plain or encoded: refused, or in the field itself."""
-    with contextlib.suppress(ValueError, email.errors.MessageError):
+    with contextlib.suppress(Undeliverable):
         send(folder, mail(**{field: text}))
     for file in folder.glob("*.eml"):
         assert set(parsed(file)) == HEADERS
@@ -231,6 +230,100 @@ def test_a_folder_that_is_gone_is_an_error(folder):
     folder.rmdir()
     with pytest.raises(OSError, match="No such file"):
         asyncio.run(outbox.send(mail()))
+
+
+def test_a_folder_that_cannot_be_made_does_not_hold_the_start(folder, caplog):
+    """Something else stands in its place: that is logged, and jobs fail until it has gone."""
+    folder.parent.mkdir()
+    folder.write_text("no folder")
+    outbox = Outbox(folder)
+    assert "cannot be made" in caplog.text
+    with pytest.raises(OSError, match="Not a directory"):
+        asyncio.run(outbox.send(mail()))
+    folder.unlink()
+    folder.mkdir()
+    asyncio.run(outbox.send(mail()))
+    assert (folder / "run_1-email.eml").is_file()
+
+
+@pytest.mark.parametrize(
+    "job", [mail(to="no address"), mail(body="half \ud800"), push(body="half \ud800")]
+)
+def test_what_no_file_can_hold_is_undeliverable(folder, job):
+    """No later try can help, and the reason quotes nothing of the passenger's."""
+    with pytest.raises(Undeliverable) as error:
+        send(folder, job)
+    assert "half" not in str(error.value)
+    assert job.to not in str(error.value)
+
+
+class Hanging(Outbox):
+    """An outbox on a file system that hangs for some files, until `thaw`; `writes` counts them."""
+
+    def __init__(self, folder, *hanging):
+        super().__init__(folder)
+        self.hanging = hanging
+        self.writes = []
+        self._thawed = threading.Event()
+
+    def _write(self, name, content):
+        self.writes.append(name)
+        if name in self.hanging:
+            assert self._thawed.wait(30)
+        super()._write(name, content)
+
+    def thaw(self):
+        self._thawed.set()
+
+
+def test_a_write_that_hangs_is_waited_for_and_not_repeated(folder):
+    """A try that is given up goes on in its thread; the next try takes its outcome."""
+
+    async def story():
+        outbox = Hanging(folder, "run_1-email.eml")
+        try:
+            for _ in range(3):
+                with pytest.raises(TimeoutError):
+                    async with asyncio.timeout(0.05):
+                        await outbox.send(mail())
+            await outbox.send(push())
+        finally:
+            outbox.thaw()
+        await outbox.send(mail())
+        return outbox.writes
+
+    assert asyncio.run(story()) == ["run_1-email.eml", "run_1-push.json"]
+    assert len(list(folder.iterdir())) == 2
+
+
+def test_a_file_system_that_hangs_costs_a_bounded_number_of_threads(folder):
+    """Above that a job fails at once. When it is back all go out."""
+    jobs = [mail(f"run_{n}-email") for n in range(5 * AT_ONCE)]
+
+    async def story():
+        outbox = Hanging(folder, *(f"{job.id}.eml" for job in jobs))
+        failed = 0
+        before = threading.active_count()
+        try:
+            for job in jobs:
+                try:
+                    async with asyncio.timeout(0.01):
+                        await outbox.send(job)
+                except OSError as error:
+                    failed += "hangs" in str(error)
+            threads = threading.active_count() - before
+        finally:
+            outbox.thaw()
+        await asyncio.gather(*(outbox.send(job) for job in jobs[:AT_ONCE]))
+        for job in jobs:
+            await outbox.send(job)
+        await outbox.close()
+        return threads, failed
+
+    threads, failed = asyncio.run(story())
+    assert threads <= 2 * AT_ONCE
+    assert failed == 3 * AT_ONCE
+    assert len(list(folder.glob("*.eml"))) == len(jobs)
 
 
 def test_the_loop_does_not_write(folder, monkeypatch):

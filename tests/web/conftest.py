@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
-from fakes import Letters, MemoryJournal, MemoryStore, Postbox
+from fakes import KeptJobs, Letters, MemoryJournal, MemoryStore, Postbox
 from railway import MORNING, chart
 from tornado.httpclient import HTTPRequest
 from tornado.websocket import websocket_connect
@@ -81,7 +81,7 @@ def make_parts(hub: Hub, journal: MemoryJournal) -> Parts:
     def jobs(record):
         return letters.jobs(hub.state(record.run), record)
 
-    notify = Notifications(Postbox(), jobs)
+    notify = Notifications(Postbox(), jobs, KeptJobs(), hub.now)
     buffer = WriteBuffer(
         MemoryStore(),
         lambda record: changes(hub.state(record.run), record, hub.epoch),
@@ -92,7 +92,7 @@ def make_parts(hub: Hub, journal: MemoryJournal) -> Parts:
     written = Reader("write buffer", journal, buffer)
     hub.follow(notified, written)
     health = Health()
-    health.watch(buffer.complaints, hub.log.complaints)
+    health.watch(buffer.complaints, notify.complaints, hub.log.complaints)
     return Parts(hub, notify, buffer, notified, written, health, Timers(), demo=False)
 
 

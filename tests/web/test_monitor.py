@@ -64,6 +64,8 @@ async def test_the_report_of_an_empty_hub(call, site):
             "sent": 0,
             "failed": 0,
             "retried": 0,
+            "setAside": 0,
+            "failing": None,
             "behind": 0,
         },
         "writeBuffer": {

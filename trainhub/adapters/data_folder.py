@@ -4,6 +4,8 @@ import fcntl
 import os
 from pathlib import Path
 
+from trainhub.adapters.undelivered import read_undelivered
+
 
 class BadDataFolder(Exception):
     """The folder cannot be used; the message is one line that says what to do."""
@@ -55,8 +57,11 @@ class DataFolder:
             file.read_bytes().count(b"\n") for file in self.path.glob("dead_letters.jsonl*")
         )
         database = sum(f.stat().st_size for f in self.path.glob("mongodb/**/*") if f.is_file())
+        jobs = read_undelivered(self.path)
+        given_up = sum(each.given_up is not None for each in jobs)
         return [
             f"outbox: {mails} e-mails and {pushes} pushes wait to be taken away",
+            f"notifications: {len(jobs) - given_up} are tried again, {given_up} were given up",
             f"{letters} dead letters",
             f"embedded database: {database >> 20} MB" if database else "no embedded database",
         ]

@@ -5,6 +5,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 # The hub stops when the journal cannot be written, so this is said well before.
@@ -22,12 +23,15 @@ class DiskWatch:
 
     def __init__(self, folder: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._folder, self._clock = folder, clock
+        # Of its own: the end of the hub waits for those of the loop.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="disk")
         # (time, free bytes, files in the outbox)
         self._seen: deque[tuple[float, int, int]] = deque()
 
     async def look(self) -> None:
         """Measure. A disk that does not answer holds up a thread, and this timer is overdue."""
-        free, files = await asyncio.to_thread(self._measure)
+        call = asyncio.get_running_loop().run_in_executor(self._thread, self._measure)
+        free, files = await call
         now = self._clock()
         self._seen.append((now, free, files))
         while self._seen[0][0] < now - WINDOW_SECONDS:
@@ -60,6 +64,6 @@ class DiskWatch:
         try:
             with os.scandir(self._folder / "outbox") as entries:
                 files = sum(1 for _ in entries)
-        except FileNotFoundError:
+        except OSError:  # it is away: the notifications say so
             files = 0
         return disk.f_bavail * disk.f_frsize, files

@@ -119,6 +119,8 @@ class Monitor:
             "sent": queue.sent,
             "failed": queue.failed,
             "retried": queue.retried,
+            "setAside": queue.set_aside,
+            "failing": next(iter(queue.complaints()), None),
             "behind": self._parts.notified.behind,
         }
 

@@ -1,0 +1,203 @@
+"""What stands outside hangs, is full, or has gone: the hub works on, and ends in time."""
+
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from urllib.request import urlopen
+
+import pytest
+from hub_process import ROOT
+from load import asker, wait_for
+from railway import RUN, chart, person
+
+# Seconds from SIGTERM to the end, as docs/reliability.md says.
+DEADLINE = 5
+# Seconds after which a notification's next try is due at the latest, once it has failed for a few.
+NEXT_TRY = 15
+PEOPLE = 30
+# Seconds for what waits for no other job: less than a try that hangs takes.
+SOON = 8
+
+
+def full_train(ask):
+    """A run whose every passenger can be marked as not turned up."""
+    ask("/api/trains", chart(*(person(n, pnr=f"45{n:08}") for n in range(1, PEOPLE + 1))))
+    ask("/api/trains/12345/start", {})
+
+
+def no_shows(ask, first, last):
+    """Mark these people, in their order: each is told by a mail and a push."""
+    for n in range(first, last + 1):
+        ask(f"/api/trains/12345/passengers/45{n:08}/1/no-show", {})
+
+
+def hang(folder, last):
+    """Let the pushes of the first people hang: to open a FIFO waits for its reader."""
+    for n in range(1, last + 1):  # a no-show is two events, after those of the start
+        os.mkfifo(folder / f".{RUN.replace('/', '_')}_{2 * n + 1}-IR_{n}-push.json.part")
+
+
+def written(folder):
+    """How many mails and pushes are in an outbox."""
+    return len([file for file in folder.iterdir() if not file.name.startswith(".")])
+
+
+@contextlib.contextmanager
+def full_pipe():
+    """The end to write to of a pipe that is full, and that nobody reads."""
+    reader, writer = os.pipe()
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+    os.set_blocking(writer, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(writer, b"x" * 512)
+    os.set_blocking(writer, True)
+    yield writer
+    os.close(reader)
+    os.close(writer)
+
+
+class SilentHub:
+    """A hub whose standard files are as the test wants them, so that it cannot say where it is."""
+
+    def __init__(self, folder, port, *options, files="", **pipes):
+        """`files` are redirections of the shell."""
+        shell = ["bash", "-c", f'exec "$0" "$@" {files}', sys.executable, str(ROOT / "run.py")]
+        options = ("--data-dir", str(folder), "--port", str(port), *options)
+        self.folder, self.url = folder, f"http://127.0.0.1:{port}"
+        self.process = subprocess.Popen([*shell, *options], **pipes)
+        wait_for(self._is_ready)
+
+    def _is_ready(self):
+        assert self.process.poll() is None
+        with contextlib.suppress(OSError):
+            return self.get("/readyz")["ready"]
+
+    def get(self, path):
+        with urlopen(self.url + path, timeout=20) as answer:
+            return json.load(answer)
+
+    def stop(self):
+        """SIGTERM; returns the exit code and the seconds until then."""
+        start = time.monotonic()
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(30), time.monotonic() - start
+
+
+@pytest.fixture
+def silent_hub(tmp_path, unused_port, mongodb_uri, database_name):
+    started = []
+
+    def start(*options, **files):
+        options = options or ("--mongodb-uri", mongodb_uri, "--database", database_name)
+        hub = SilentHub(tmp_path / "data", unused_port, *options, **files)
+        started.append(hub)
+        return hub
+
+    yield start
+    for hub in started:
+        hub.process.kill()
+        hub.process.wait()
+
+
+# --- the outbox ---------------------------------------------------------------------------------
+
+
+def test_an_outbox_that_is_away_loses_nothing(start_hub, mongodb_uri, database_name):
+    """It is renamed for a while, over a restart too: each mail and push comes, and once."""
+    options = ("--mongodb-uri", mongodb_uri, "--database", database_name)
+    hub = start_hub(*options)
+    ask = asker(hub)
+    full_train(ask)
+    outbox, away = hub.folder / "outbox", hub.folder / "away"
+    outbox.rename(away)
+    no_shows(ask, 1, 20)
+    wait_for(lambda: ask("/api/monitor")["notifications"]["retried"] > 20)
+    wait_for(lambda: "oldest notification waits" in "".join(ask("/readyz")["degraded"]))
+    assert ask("/api/monitor")["notifications"]["failed"] == 0
+    away.rename(outbox)
+    wait_for(lambda: written(outbox) == 40, NEXT_TRY)
+    wait_for(lambda: ask("/readyz")["degraded"] == [])
+    for file in outbox.iterdir():
+        file.unlink()
+
+    outbox.rename(away)
+    no_shows(ask, 21, 30)
+    assert hub.stop() == 0
+    outbox.write_text("something else in its place")
+    hub = start_hub(*options, folder=hub.folder)
+    ask = asker(hub)
+    wait_for(lambda: "oldest notification waits" in "".join(ask("/readyz")["degraded"]))
+    outbox.unlink()
+    away.rename(outbox)
+    wait_for(lambda: written(outbox) == 20, NEXT_TRY)
+    assert ask("/api/monitor")["notifications"]["sent"] == 20
+
+
+def test_files_that_hang_hold_up_no_other(start_hub, mongodb_uri, database_name):
+    """Those of eight pushes do: all others go out, and the hub ends in time."""
+    hub = start_hub("--mongodb-uri", mongodb_uri, "--database", database_name)
+    ask = asker(hub)
+    full_train(ask)
+    outbox = hub.folder / "outbox"
+    hang(outbox, 8)
+    no_shows(ask, 1, 20)
+    wait_for(lambda: written(outbox) == 40 - 8, SOON)
+    wait_for(lambda: "oldest notification waits" in "".join(ask("/readyz")["degraded"]))
+    no_shows(ask, 21, 30)  # later ones too, while those still hang
+    wait_for(lambda: written(outbox) == 60 - 8, SOON)
+    start = time.monotonic()
+    assert hub.stop(signal.SIGTERM, 30) == 0
+    assert time.monotonic() - start < DEADLINE
+
+
+# --- stdout and stderr --------------------------------------------------------------------------
+
+
+def test_a_hub_whose_lines_nobody_reads_works_on(silent_hub):
+    """Full pipes from the first line on: it starts, answers, says so, and ends in time."""
+    with full_pipe() as stuck:
+        hub = silent_hub(stdout=stuck, stderr=stuck)
+        full_train(asker(hub))
+        wait_for(
+            lambda: any("stderr is not read" in each for each in hub.get("/readyz")["degraded"])
+        )
+        code, took = hub.stop()
+    assert code == 0
+    assert took < DEADLINE
+    assert not (hub.folder / "journal.db-wal").exists()  # the journal was closed
+
+
+@pytest.mark.parametrize(
+    "files", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-", ">/dev/full 2>/dev/full", "> >(true) 2>&1"]
+)
+def test_standard_files_that_are_closed_full_or_gone(silent_hub, files):
+    """The hub starts and works, and what is printed gets into none of its own files."""
+    hub = silent_hub(files=files)
+    full_train(asker(hub))
+    for number in range(3):
+        target = os.readlink(f"/proc/{hub.process.pid}/fd/{number}")
+        assert not target.startswith(("socket:", "anon_inode:", str(hub.folder)))
+    assert hub.stop()[0] == 0
+
+
+def test_the_end_comes_in_time_whatever_hangs(silent_hub, start_mongod, unused_port):
+    """MongoDB is frozen, the outbox hangs, nobody reads stderr: all at the same time."""
+    mongod = start_mongod()
+    with full_pipe() as stuck:
+        hub = silent_hub("--mongodb-uri", mongod.uri, stdout=stuck, stderr=stuck)
+        ask = asker(hub)
+        full_train(ask)
+        hang(hub.folder / "outbox", PEOPLE)
+        mongod.freeze()
+        no_shows(ask, 1, PEOPLE)
+        wait_for(lambda: len(hub.get("/readyz")["degraded"]) >= 3)
+        code, took = hub.stop()
+    assert code == 0
+    assert took < DEADLINE
+    assert not (hub.folder / "journal.db-wal").exists()

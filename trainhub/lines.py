@@ -1,0 +1,113 @@
+"""A text stream whose reader may be slow, stuck or gone: writing never blocks and never raises."""
+
+import io
+import os
+import select
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+
+# Bytes that may wait for the reader; above that, lines are dropped and counted.
+MOST_WAITING_BYTES = 1 << 20
+# Characters of one line that has no end yet.
+LONGEST_LINE = 1 << 16
+# Seconds after which one write counts as stuck.
+STUCK_SECONDS = 5.0
+# Seconds for which a drop is complained of.
+COMPLAIN_SECONDS = 60.0
+
+
+class Lines(io.TextIOBase):
+    """A stream in place of stdout or stderr: a thread writes the lines, the caller never waits.
+
+    The thread is a daemon, so a stuck write does not hold the end of the process.
+    """
+
+    def __init__(self, file: int, name: str, dropped: Callable[[int], str] | None = None) -> None:
+        """`dropped` makes the line that says how many lines are missing at its place."""
+        super().__init__()
+        self._file, self._name, self._make_note = file, name, dropped
+        # Reentrant, because a signal handler of the main thread may log in the middle of a write.
+        self._changed = threading.Condition(threading.RLock())
+        self._waiting: deque[bytes] = deque()
+        self._begun = ""
+        self._missing = 0
+        self._bytes = 0
+        self._stuck_since: float | None = None
+        self._dropped_at = -COMPLAIN_SECONDS
+        self.dropped = 0
+        threading.Thread(target=self._work, name=name, daemon=True).start()
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._file
+
+    def write(self, text: str) -> int:
+        """Queue the whole lines; the rest waits for its end."""
+        with self._changed:
+            whole, end, self._begun = (self._begun + text).rpartition("\n")
+            if len(self._begun) > LONGEST_LINE:
+                whole, end, self._begun = whole + end + self._begun, "\n", ""
+            if end:
+                self._queue((whole + end).encode("utf-8", "backslashreplace"))
+        return len(text)
+
+    def _queue(self, lines: bytes) -> None:
+        if self._bytes + len(lines) > MOST_WAITING_BYTES:
+            self._drop(lines)
+            return
+        if self._missing and self._make_note is not None:
+            lines = f"{self._make_note(self._missing)}\n".encode() + lines
+        self._missing = 0
+        self._waiting.append(lines)
+        self._bytes += len(lines)
+        self._changed.notify_all()
+
+    def _drop(self, lines: bytes) -> None:
+        count = lines.count(b"\n")
+        self.dropped += count
+        self._missing += count
+        self._dropped_at = time.monotonic()
+
+    def drain(self, seconds: float) -> bool:
+        """Wait until all is written, or for so long. True if all is written."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._bytes, seconds)
+
+    def complaints(self) -> list[str]:
+        """Return whether the reader is stuck, or was of late."""
+        now, since = time.monotonic(), self._stuck_since
+        stuck = since is not None and now - since > STUCK_SECONDS
+        if not stuck and now - self._dropped_at > COMPLAIN_SECONDS:
+            return []
+        return [f"{self._name} is not read: {self.dropped} lines were dropped since the start"]
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting)
+                lines = self._waiting.popleft()
+                self._stuck_since = time.monotonic()
+            written = self._write_out(lines)
+            with self._changed:
+                self._stuck_since = None
+                self._bytes -= len(lines)
+                if not written:
+                    self._drop(lines)
+                self._changed.notify_all()
+
+    def _write_out(self, lines: bytes) -> bool:
+        """False if the reader is gone, or the disk behind the file is full."""
+        while lines:
+            try:
+                lines = lines[os.write(self._file, lines) :]
+            except BlockingIOError:  # another program set the shared terminal or pipe to that
+                poll = select.poll()
+                poll.register(self._file, select.POLLOUT)
+                poll.poll()
+            except OSError:
+                return False
+        return True
