@@ -13,8 +13,9 @@ OTHER = RunKey("54321/2026-11-23")
 class State:
     """As much of a run's state as is looked at here."""
 
-    def __init__(self, seq, passengers=0, run=RUN):
-        self.run, self.seq, self.passengers = run, seq, range(passengers)
+    def __init__(self, seq, passengers=0, run=RUN, offers=0):
+        self.run, self.seq = run, seq
+        self.passengers, self.offers = range(passengers), range(offers)
 
 
 def kept(*positions, run=RUN):
@@ -67,6 +68,13 @@ def test_a_snapshot_is_due_after_many_events(passengers, after):
     retention.add(Record(3, RUN, after + 2, Driver().events[0]))
     assert not retention.due(State(2 * after, passengers), 3)
     assert retention.due(State(2 * after + 1, passengers), 3)
+
+
+def test_a_snapshot_is_due_less_often_when_a_long_day_has_made_it_large():
+    """It has every offer that the day has brought: so as many events have to be worth it."""
+    retention = kept(1, 2)
+    assert not retention.due(State(900, 400, offers=500), 2)
+    assert retention.due(State(901, 400, offers=500), 2)
 
 
 def test_a_snapshot_is_due_of_a_quiet_run_that_holds_up_trimming():

@@ -218,9 +218,9 @@ async def test_offers_as_the_reader_may_see_them(call, site, offered):
         "chosen",
     ]
     own = await call("GET", TRAIN + "/offers", who="OTHER_PASSENGER")
-    only_staff = {"reason", "cause", "name", "delivered", "deliveredAt"}
+    only_staff = {"reason", "passedOver", "cause", "name", "delivered", "deliveredAt"}
     assert own.result[0].keys() == staff[1].keys() - only_staff
-    for value in (b"4512345610", b"4512345601", b"Person 1", b"IR_", b"reason"):
+    for value in (b"4512345610", b"4512345601", b"Person 1", b"IR_", b"reason", b"passedOver"):
         assert value not in own.body
 
 

@@ -41,7 +41,19 @@ T = TypeVar("T")
 
 # Positions that are trimmed in one transaction: commits wait for it.
 TRIM = 2_000
+# Bytes of events that are read for a start at once: this bounds its memory, however long they are.
+CHUNK = 8 << 20
 _RECORDS = f"SELECT {RECORD} FROM records"
+_EVENT = RECORD.split(", ").index("event")
+# `snapshots` is read once, for two of its columns, and joined by an index that SQLite makes of
+# them. A look-up in the table reads whole rows on its way, and a row has all of a run's state.
+_UNFOLDED = f"""
+WITH taken (of, up_to) AS MATERIALIZED (SELECT run, seq FROM snapshots)
+{_RECORDS} LEFT JOIN taken ON of = run
+WHERE position > ? AND run NOT IN (SELECT run FROM retired)
+AND (position > ? OR seq = 1 OR seq > coalesce(up_to, 0))
+ORDER BY position LIMIT ?
+"""
 
 
 class SqliteJournal:
@@ -79,8 +91,8 @@ class SqliteJournal:
     async def unfolded(self, after: int, limit: int, kept: int) -> list[Record]:
         return await self._on_thread(partial(self._unfolded, after, limit, kept))
 
-    async def snapshots(self) -> dict[RunKey, Snapshot]:
-        return await self._on_thread(self._snapshots)
+    async def snapshot(self, run: RunKey) -> Snapshot | None:
+        return await self._on_thread(partial(self._snapshot, run))
 
     async def retired(self) -> dict[RunKey, float]:
         return await self._on_thread(self._retired)
@@ -249,18 +261,22 @@ class SqliteJournal:
         return [read_record(self._path, row) for row in self._db.execute(sql, (after, limit))]
 
     def _unfolded(self, after: int, limit: int, kept: int) -> list[Record]:
-        sql = (
-            f"{_RECORDS} WHERE position > ? AND run NOT IN (SELECT run FROM retired)"
-            " AND (position > ? OR seq = 1 OR"
-            " seq > coalesce((SELECT s.seq FROM snapshots s WHERE s.run = records.run), 0))"
-            " ORDER BY position LIMIT ?"
-        )
-        rows = self._db.execute(sql, (after, self.head - kept, limit))
-        return [read_record(self._path, row) for row in rows]
+        rows = self._db.execute(_UNFOLDED, (after, self.head - kept, limit))
+        return list(self._some(rows))
 
-    def _snapshots(self) -> dict[RunKey, Snapshot]:
-        rows = self._db.execute("SELECT run, seq, version, state, checksum FROM snapshots")
-        return dict(read_snapshot(self._path, row) for row in rows)
+    def _some(self, rows: sqlite3.Cursor) -> Iterator[Record]:
+        """The first records of `rows`, up to `CHUNK` bytes of events and at least one."""
+        size = 0
+        for row in rows:
+            yield read_record(self._path, row)
+            size += len(row[_EVENT])
+            if size >= CHUNK:
+                return
+
+    def _snapshot(self, run: RunKey) -> Snapshot | None:
+        sql = "SELECT run, seq, version, state, checksum FROM snapshots WHERE run = ?"
+        row = self._db.execute(sql, (run,)).fetchone()
+        return None if row is None else read_snapshot(self._path, row)[1]
 
     def _retired(self) -> dict[RunKey, float]:
         rows = self._db.execute("SELECT run, at, checksum FROM retired")
