@@ -246,9 +246,9 @@ def _best(state: RunState, passenger: Passenger, openings: list[Opening]) -> Ope
     return None
 
 
-def candidates(state: RunState, class_: str) -> list[Passenger]:
+def candidates(state: RunState, class_: str) -> Iterator[Passenger]:
     """Those who wait for a berth of a class, aboard or not, in their turn."""
-    return [state.passengers[person] for person in state.waiting.get(class_, ())]
+    return (state.passengers[person] for person in state.waiting.get(class_, ()))
 
 
 def _unable(state: RunState, passenger: Passenger) -> str | None:
