@@ -409,7 +409,7 @@ class Hub:
         self._history.add(record)
         self._retention.add(record)
         if snapshot is not None:
-            self._retention.saved(run, snapshot.seq)
+            self._retention.resumed(run, snapshot.seq, self._journal.head)
 
     async def restore(self, runs: Mapping[RunKey, Sequence[Event]]) -> None:
         """Take the runs that another log has kept, each with its events, into this one."""

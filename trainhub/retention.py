@@ -48,6 +48,14 @@ class Retention:
         """Take note that a snapshot stands for the run's records up to `seq`."""
         self._runs[run].saved_seq, self._runs[run].unsaved = seq, None
 
+    def resumed(self, run: RunKey, seq: int, head: int) -> None:
+        """Take note at a start that a snapshot stands for records, none of them behind `head`.
+
+        These are not read again, so `add` does not tell of them.
+        """
+        self.saved(run, seq)
+        self._runs[run].seq, self._runs[run].last = seq, head
+
     def forget(self, run: RunKey) -> None:
         del self._runs[run]
 

@@ -9,7 +9,7 @@ import secrets
 import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -43,6 +43,9 @@ T = TypeVar("T")
 TRIM = 2_000
 # Bytes of events that are read for a start at once: this bounds its memory, however long they are.
 CHUNK = 8 << 20
+READ_AHEAD = 1 << 20
+# Bytes that are left of a write-ahead log that a long reading beside the hub has made larger.
+LOG_LEFT = 64 << 20
 _RECORDS = f"SELECT {RECORD} FROM records"
 _EVENT = RECORD.split(", ").index("event")
 # `snapshots` is read once, for two of its columns, and joined by an index that SQLite makes of
@@ -124,6 +127,7 @@ class SqliteJournal:
 
     def _open(self) -> None:
         torn = self._look_at_tail()
+        self._read_ahead()
         # The statements below begin and end their transactions themselves.
         self._db = sqlite3.connect(self._path, isolation_level=None)
         self._db.text_factory = as_text
@@ -146,6 +150,15 @@ class SqliteJournal:
             raise unbelievable(self._path, "the write-ahead log", wal.damage)
         return wal.torn
 
+    def _read_ahead(self) -> None:
+        """Read the file once from end to end, so that the checks below find it in memory.
+
+        SQLite reads page by page: after a power cut that takes ten times as long.
+        """
+        with suppress(FileNotFoundError), self._path.open("rb", buffering=0) as file:
+            while file.read(READ_AHEAD):
+                pass
+
     def _prepare(self) -> None:
         # SQLite says what it could do, and goes on: on a disk that fails, with another mode, which
         # loses commits when the power is cut.
@@ -156,6 +169,7 @@ class SqliteJournal:
                 "cannot do what SQLite needs; name a folder on another with --data-dir"
             )
         self._db.execute("PRAGMA synchronous=FULL")
+        self._db.execute(f"PRAGMA journal_size_limit={LOG_LEFT}")
         for (line,) in self._db.execute("PRAGMA quick_check(1)"):
             if line != "ok":
                 raise unbelievable(self._path, "the structure", line)

@@ -214,12 +214,14 @@ def match(state: RunState, due: Due, now: datetime) -> Events:
     for class_ in state.waiting if due.everywhere else fresh:
         whole = due.everywhere or bool(due.persons)
         pools = fresh.get(class_, []), list(state.openings(class_)) if whole else []
-        queue = Queue()
+        queue, left = Queue(), len(due.persons)
         for passenger in candidates(state, class_):
-            if not any(pools):
+            # The others are tried with what is new alone, and nothing of that may be left.
+            if not (pools[0] or (pools[1] and (due.everywhere or left))):
                 break
             outcome = _unable(state, passenger)
             everywhere = due.everywhere or passenger.person in due.persons
+            left -= passenger.person in due.persons
             best = None if outcome else _best(state, passenger, pools[everywhere])
             if best is not None:
                 vacancy = best.vacancy
