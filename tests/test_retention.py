@@ -103,6 +103,17 @@ def test_a_run_is_done_when_all_of_it_is_dealt_with():
     assert retention.registered(RUN) == 1
 
 
+def test_a_run_that_a_snapshot_brought_back_is_done_once_the_readers_are_past_the_start():
+    """Its last record lies somewhere up to where the head was at the start."""
+    retention = kept(1)
+    retention.resumed(RUN, 7, 20)
+    assert not retention.is_done(State(7), 19)
+    assert retention.is_done(State(7), 20)
+    retention.add(Record(25, RUN, 8, Driver().events[0]))
+    assert not retention.is_done(State(8), 24)
+    assert retention.is_done(State(8), 25)
+
+
 def test_a_run_that_is_forgotten_holds_up_nothing():
     """Nor does it disturb another's."""
     retention = kept(1, 2)

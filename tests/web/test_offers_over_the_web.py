@@ -225,6 +225,25 @@ async def test_offers_as_the_reader_may_see_them(call, site, offered):
 
 
 @pytest.mark.gen_test
+async def test_offers_come_in_pages_the_newest_page_first(call, site, offered, monkeypatch):
+    """?limit= and ?before=: from page to page back to the first offer, each page in order."""
+    await give(site, c.DenyOffer, offer_id=OFFER)
+    second = next(reversed(state(site).offers))
+    read = TRAIN + "/offers"
+    newest = await call("GET", f"{read}?limit=1", who="TTE")
+    assert [each["offerId"] for each in newest.result] == [second]
+    older = await call("GET", f"{read}?limit=1&before={second}", who="TTE")
+    assert [each["offerId"] for each in older.result] == [OFFER]
+    assert (await call("GET", f"{read}?before={OFFER}", who="TTE")).result == []
+    own = await call("GET", f"{read}?limit=1", who="PASSENGER")
+    assert [each["offerId"] for each in own.result] == [OFFER]
+    monkeypatch.setattr("trainhub.web.rest.OFFERS", 1)
+    assert (await call("GET", read, who="TTE")).result == newest.result
+    for odd, status in (("limit=0", 400), ("limit=501", 400), ("limit=x", 400), ("before=x", 404)):
+        assert (await call("GET", f"{read}?{odd}", who="TTE")).status == status
+
+
+@pytest.mark.gen_test
 @pytest.mark.parametrize(
     ("wanted", "found"),
     [("", 2), ("?state=OPEN", 1), ("?state=DENIED", 1), ("?state=LOST", 0), ("?state=", 0)],

@@ -153,9 +153,10 @@ class SqliteJournal:
     def _read_ahead(self) -> None:
         """Read the file once from end to end, so that the checks below find it in memory.
 
-        SQLite reads page by page: after a power cut that takes ten times as long.
+        SQLite reads page by page: after a power cut that takes ten times as long. What cannot be
+        read SQLite finds too, and names.
         """
-        with suppress(FileNotFoundError), self._path.open("rb", buffering=0) as file:
+        with suppress(OSError), self._path.open("rb", buffering=0) as file:
             while file.read(READ_AHEAD):
                 pass
 
