@@ -301,23 +301,22 @@ async def test_a_start_reads_its_file_a_few_times_over_however_large_the_states_
     A look-up in `snapshots` for each record would read megabytes of states for each.
     """
     journal = await SqliteJournal.open(path)
-    states = {}
     runs = [RunKey(f"{10_000 + number}/2026-11-23") for number in range(40)]
     wide = dataclasses.replace(
         take(Driver().state), seq=50, passengers=(_someone("x" * 200_000),), holds=()
     )
-    for number, run in enumerate(runs):
-        first = 1 + 50 * number
+    for seq in range(1, 51):
+        place = 40 * (seq - 1)
+        event = announcement("day")
         await journal.commit(
-            Batch([Record(first + n, run, 1 + n, announcement("day")) for n in range(50)])
+            Batch([Record(place + n, run, seq, event) for n, run in enumerate(runs, start=1)])
         )
-        states[run] = wide
-    await journal.commit(Batch(snapshots=states))
+    await journal.commit(Batch(snapshots=dict.fromkeys(runs, wide)))
     await journal.close()
     before = bytes_read()
     journal = await SqliteJournal.open(path)
     found = await journal.unfolded(0, 5_000, 10)
-    assert [record.seq for record in found] == [1] * 40 + list(range(41, 51))
+    assert [record.seq for record in found] == [1] * 40 + [50] * 10
     for run in runs:
         assert await journal.snapshot(run) == wide
     await journal.close()
