@@ -212,28 +212,35 @@ def match(state: RunState, due: Due, now: datetime) -> Events:
         fresh.setdefault(state.passengers[person].booking.class_, [])
     events: Events = []
     for class_ in state.waiting if due.everywhere else fresh:
-        whole = due.everywhere or bool(due.persons)
-        pools = fresh.get(class_, []), list(state.openings(class_)) if whole else []
-        queue, left = Queue(), len(due.persons)
-        for passenger in candidates(state, class_):
-            # The others are tried with what is new alone, and nothing of that may be left.
-            if not (pools[0] or (pools[1] and (due.everywhere or left))):
+        everywhere, left = due.everywhere, len(due.persons)
+        new = fresh.get(class_, [])
+        whole = list(state.openings(class_)) if everywhere or left else []
+        waiting = candidates(state, class_) if new or whole else []
+        queue, told, asked = Queue(), 0, set[PersonKey]()
+        for place, passenger in enumerate(waiting):
+            # The candidates that are not new are tried with what is new alone.
+            if not new and not (whole and (everywhere or left)):
                 break
-            outcome = _unable(state, passenger)
-            everywhere = due.everywhere or passenger.person in due.persons
-            left -= passenger.person in due.persons
-            best = None if outcome else _best(state, passenger, pools[everywhere])
-            if best is not None:
-                vacancy = best.vacancy
-                reason = queue.reason(passenger.booking, partial(_misfit, state, vacancy))
-                if state.chart.policy is Policy.AUTO:
-                    return _confirm(state, passenger, vacancy, None, reason, now)
-                seq = state.seq + len(events) + 1
-                events += _offer(state, passenger, vacancy, reason, seq, now)
-                for pool in pools:
-                    drop(pool, best)
-                outcome = HAS_OFFER
-            queue.add(passenger.booking, outcome)
+            pool = new
+            if everywhere or (left and passenger.person in due.persons):
+                pool, left = whole, left - 1
+            if not pool or _unable(state, passenger) is not None:
+                continue
+            best = _best(state, passenger, pool)
+            if best is None:
+                continue
+            for each in waiting[told:place]:
+                why = HAS_OFFER if each.person in asked else _unable(state, each)
+                queue.add(each.booking, why)
+            told, vacancy = place, best.vacancy
+            reason = queue.reason(passenger.booking, partial(_misfit, state, vacancy))
+            if state.chart.policy is Policy.AUTO:
+                return _confirm(state, passenger, vacancy, None, reason, now)
+            seq = state.seq + len(events) + 1
+            events += _offer(state, passenger, vacancy, reason, seq, now)
+            asked.add(passenger.person)
+            drop(new, best)
+            drop(whole, best)
     due.clear()
     return events
 
@@ -248,9 +255,9 @@ def _best(state: RunState, passenger: Passenger, openings: list[Opening]) -> Ope
     return None
 
 
-def candidates(state: RunState, class_: str) -> Iterator[Passenger]:
+def candidates(state: RunState, class_: str) -> list[Passenger]:
     """Those who wait for a berth of a class, aboard or not, in their turn."""
-    return (state.passengers[person] for person in state.waiting.get(class_, ()))
+    return [state.passengers[person] for person in state.waiting.get(class_, ())]
 
 
 def _unable(state: RunState, passenger: Passenger) -> str | None:

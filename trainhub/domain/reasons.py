@@ -63,28 +63,11 @@ class Queue:
     """The candidates that a matching has gone past, in their turn, and why."""
 
     def __init__(self) -> None:
-        # Most matchings choose nobody, so that groups are made only when a reason is asked for.
-        self._passed: list[tuple[Booking, str | None]] = []
         self._named: list[tuple[Booking, str | None]] = []
         self._others: list[_Group | Booking] = []
 
     def add(self, booking: Booking, outcome: str | None) -> None:
         """Go past a candidate; `outcome` is None if it depends on the berth."""
-        self._passed.append((booking, outcome))
-
-    def reason(self, chosen: Booking, misfit: Callable[[Booking], str]) -> Reason:
-        """Say why a berth is for `chosen`; `misfit` tells why it did not fit a candidate before."""
-        for booking, outcome in self._passed:
-            self._sort(booking, outcome)
-        self._passed.clear()
-        named = [(each, misfit(each) if why is None else why) for each, why in self._named]
-        others = (
-            each if isinstance(each, _Group) else _group(each, misfit(each))
-            for each in self._others
-        )
-        return tuple(_considered(*each) for each in (*named, (chosen, CHOSEN))), _passed(others)
-
-    def _sort(self, booking: Booking, outcome: str | None) -> None:
         last = self._others[-1] if self._others else None
         if len(self._named) < NAMED:
             self._named.append((booking, outcome))
@@ -95,6 +78,15 @@ class Queue:
             last.count += 1
         else:
             self._others.append(_group(booking, outcome))
+
+    def reason(self, chosen: Booking, misfit: Callable[[Booking], str]) -> Reason:
+        """Say why a berth is for `chosen`; `misfit` tells why it did not fit a candidate before."""
+        named = [(each, misfit(each) if why is None else why) for each, why in self._named]
+        others = (
+            each if isinstance(each, _Group) else _group(each, misfit(each))
+            for each in self._others
+        )
+        return tuple(_considered(*each) for each in (*named, (chosen, CHOSEN))), _passed(others)
 
 
 def shorten(reason: tuple[Considered, ...]) -> Reason:
