@@ -62,8 +62,8 @@ class MemoryJournal:
     async def unfolded(self, after: int, limit: int, kept: int) -> list[Record]:
         return [record for record in await self.read(after, limit) if record.run not in self.over]
 
-    async def snapshots(self) -> dict[RunKey, Snapshot]:
-        return self.snapshot_of
+    async def snapshot(self, run: RunKey) -> Snapshot | None:
+        return self.snapshot_of.get(run)
 
     async def retired(self) -> dict[RunKey, float]:
         return self.over

@@ -286,6 +286,7 @@ def test_an_offer_s_document():
         "reason": [
             {"pnr": "4512345610", "index": 1, "status": "RAC", "number": 1, "outcome": "chosen"}
         ],
+        "passedOver": [],
         "expiresAt": MORNING + timedelta(seconds=300),
         "closedAt": None,
         "answeredBy": None,

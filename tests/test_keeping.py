@@ -220,6 +220,26 @@ async def test_what_the_rooms_were_told_is_kept_too(start):
 
 
 @pytest.mark.gen_test
+async def test_a_run_that_a_snapshot_brought_back_is_retired_like_any_other(start, monkeypatch):
+    """Its last records are not read at the start: it would stay in the hub for ever."""
+    monkeypatch.setattr("trainhub.hub.KEPT", 0)
+    hub = await start()
+    await running(hub)
+    await hub.execute(c.CancelTrain(**TRAIN), ADMIN)
+    await hub.tidy()
+    await hub.flush()
+    await hub.stop()
+    again = await start()
+    assert again.state(RUN).status == "CANCELLED"
+    again.now_is(MORNING + KEEP_ENDED + timedelta(seconds=1))
+    await again.save_places()
+    await again.retire()
+    with pytest.raises(UnknownTrain):
+        again.state(RUN)
+    await again.stop()
+
+
+@pytest.mark.gen_test
 async def test_a_snapshot_that_does_not_fit_stops_the_start(start):
     """It is not passed over: what it stands for may be gone."""
     hub = await start()

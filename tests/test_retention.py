@@ -13,8 +13,9 @@ OTHER = RunKey("54321/2026-11-23")
 class State:
     """As much of a run's state as is looked at here."""
 
-    def __init__(self, seq, passengers=0, run=RUN):
-        self.run, self.seq, self.passengers = run, seq, range(passengers)
+    def __init__(self, seq, passengers=0, run=RUN, offers=0):
+        self.run, self.seq = run, seq
+        self.passengers, self.offers = range(passengers), range(offers)
 
 
 def kept(*positions, run=RUN):
@@ -69,6 +70,13 @@ def test_a_snapshot_is_due_after_many_events(passengers, after):
     assert retention.due(State(2 * after + 1, passengers), 3)
 
 
+def test_a_snapshot_is_due_less_often_when_a_long_day_has_made_it_large():
+    """It has every offer that the day has brought: so as many events have to be worth it."""
+    retention = kept(1, 2)
+    assert not retention.due(State(900, 400, offers=500), 2)
+    assert retention.due(State(901, 400, offers=500), 2)
+
+
 def test_a_snapshot_is_due_of_a_quiet_run_that_holds_up_trimming():
     """Its only event since is older than what is kept."""
     retention = kept(1, 2)
@@ -93,6 +101,17 @@ def test_a_run_is_done_when_all_of_it_is_dealt_with():
     assert not retention.is_done(State(2), 4)
     assert retention.is_done(State(2), 5)
     assert retention.registered(RUN) == 1
+
+
+def test_a_run_that_a_snapshot_brought_back_is_done_once_the_readers_are_past_the_start():
+    """Its last record lies somewhere up to where the head was at the start."""
+    retention = kept(1)
+    retention.resumed(RUN, 7, 20)
+    assert not retention.is_done(State(7), 19)
+    assert retention.is_done(State(7), 20)
+    retention.add(Record(25, RUN, 8, Driver().events[0]))
+    assert not retention.is_done(State(8), 24)
+    assert retention.is_done(State(8), 25)
 
 
 def test_a_run_that_is_forgotten_holds_up_nothing():

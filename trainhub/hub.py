@@ -380,25 +380,28 @@ class Hub:
 
     async def load(self) -> int:
         """Take up the runs from their snapshots and the records since; returns these' number."""
-        start, count, position = time.monotonic(), 0, 0
-        snapshots = await self._journal.snapshots()
+        start, count, position, resumed = time.monotonic(), 0, 0, 0
         self._retired = await self._journal.retired()
         while records := await self._journal.unfolded(position, LOAD, KEPT):
             for record in records:
-                self._replay(record, snapshots)
+                # One at a time: a run's state may be large, and the start holds no other copy.
+                snapshot = await self._journal.snapshot(record.run) if record.seq == 1 else None
+                resumed += snapshot is not None
+                self._replay(record, snapshot)
             position = records[-1].position
             count += len(records)
         self._answers.load(await self._journal.answers())
         took = time.monotonic() - start
         log.info(
             "%d runs from %d snapshots and %d journal records in %.2f s",
-            *(len(self._runs), len(snapshots), count, took),
+            *(len(self._runs), resumed, count, took),
         )
         return count
 
-    def _replay(self, record: Record, snapshots: Mapping[RunKey, Snapshot]) -> None:
+    def _replay(self, record: Record, snapshot: Snapshot | None) -> None:
+        """Take up a record; a run's first one with the run's snapshot, if there is one."""
         run, event = record.run, record.event
-        state, snapshot = self._runs.get(run), snapshots.get(run)
+        state = self._runs.get(run)
         if state is None and snapshot is not None and isinstance(event, TrainRegistered):
             self._adopt(_resumed(run, event, snapshot))
         elif state is None or record.seq > state.seq:
@@ -409,8 +412,8 @@ class Hub:
             state.evolve(event)
         self._history.add(record)
         self._retention.add(record)
-        if snapshot is not None and record.seq == 1:
-            self._retention.saved(run, snapshot.seq)
+        if snapshot is not None:
+            self._retention.resumed(run, snapshot.seq, self._journal.head)
 
     async def restore(self, runs: Mapping[RunKey, Sequence[Event]]) -> None:
         """Take the runs that another log has kept, each with its events, into this one."""

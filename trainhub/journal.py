@@ -126,13 +126,14 @@ class Journal(Protocol):
         """At most `limit` records with a position above `after`, in order."""
 
     async def unfolded(self, after: int, limit: int, kept: int) -> list[Record]:
-        """Those of the runs that are not retired, without what snapshots stand for.
+        """Read on for a start: the records of live runs, without what snapshots stand for.
 
-        Of the last `kept` positions it has all records all the same.
+        Of the last `kept` positions it has all records all the same. It may return fewer than
+        `limit` where events are long; an empty list is the end.
         """
 
-    async def snapshots(self) -> dict[RunKey, Snapshot]:
-        """The newest snapshot of each run that has one."""
+    async def snapshot(self, run: RunKey) -> Snapshot | None:
+        """Return the newest snapshot of a run, if it has one."""
 
     async def retired(self) -> dict[RunKey, float]:
         """The runs that are over and done with, and since when."""

@@ -13,8 +13,8 @@ from trainhub.journal import Record
 # The last records stay whatever was done with them: clients of a hub that was started again get
 # from them what they missed. Reading them takes a start about a quarter of a second.
 KEPT = 20_000
-# A snapshot after so many events of a run, or as many as it has passengers: so its cost for each
-# event is the same on a small train and a full one.
+# A snapshot after this many events of a run, or as many as it has passengers and offers: so its
+# cost for each event is the same on a small train and a full one, at dawn and after a long day.
 LEAST = 200
 
 
@@ -48,6 +48,14 @@ class Retention:
         """Take note that a snapshot stands for the run's records up to `seq`."""
         self._runs[run].saved_seq, self._runs[run].unsaved = seq, None
 
+    def resumed(self, run: RunKey, seq: int, head: int) -> None:
+        """Take note at a start that a snapshot stands for records, none of them behind `head`.
+
+        These are not read again, so `add` does not tell of them.
+        """
+        self.saved(run, seq)
+        self._runs[run].seq, self._runs[run].last = seq, head
+
     def forget(self, run: RunKey) -> None:
         del self._runs[run]
 
@@ -64,7 +72,7 @@ class Retention:
         run = self._runs.get(state.run)
         if run is None or run.unsaved is None:
             return False
-        most = max(LEAST, len(state.passengers))
+        most = max(LEAST, len(state.passengers) + len(state.offers))
         return state.seq - run.saved_seq >= most or run.unsaved <= head - kept
 
     def trimmable(self, head: int, done: int, kept: int = KEPT) -> int:

@@ -1,6 +1,7 @@
 """trainhub/adapters/sqlite_journal.py: what was committed is there again, whatever happened."""
 
 import asyncio
+import dataclasses
 import os
 import signal
 import sqlite3
@@ -19,7 +20,7 @@ from trainhub.adapters.sqlite_journal import SqliteJournal
 from trainhub.domain import commands as c
 from trainhub.domain import events as e
 from trainhub.domain.model import Level, RunKey
-from trainhub.domain.snapshot import resume, take
+from trainhub.domain.snapshot import PassengerThen, resume, take
 from trainhub.domain.train import fold
 from trainhub.journal import Answer, Batch, JournalFailed, Place, Record, Retired
 
@@ -226,7 +227,7 @@ async def test_a_snapshot_stands_for_what_was_trimmed(path):
     assert journal.head == len(days)
     assert await journal.read(0, 100) == [days[0], *days[middle:]]
     (first, *later) = await journal.unfolded(0, 100, 100)
-    state = resume(RUN, first.event, (await journal.snapshots())[RUN])
+    state = resume(RUN, first.event, await journal.snapshot(RUN))
     for record in later:
         state.evolve(record.event)
     assert state.passengers == driver.state.passengers
@@ -283,6 +284,73 @@ async def test_a_retired_run_is_not_loaded(path):
     await journal.forget(0, 8.0)
     assert await journal.retired() == {OTHER_RUN: 8.0}
     await journal.close()
+
+
+def bytes_read():
+    """What this process has read from files so far, be it from a disk or from memory."""
+    for line in Path("/proc/self/io").read_text().splitlines():
+        if line.startswith("rchar:"):
+            return int(line.split()[1])
+    raise AssertionError("no count of what was read")
+
+
+@pytest.mark.gen_test
+async def test_a_start_reads_its_file_a_few_times_over_however_large_the_states_are(path):
+    """MongoDB was away for a day: every record is there, and a snapshot stands for almost all.
+
+    A look-up in `snapshots` for each record would read megabytes of states for each.
+    """
+    journal = await SqliteJournal.open(path)
+    runs = [RunKey(f"{10_000 + number}/2026-11-23") for number in range(40)]
+    wide = dataclasses.replace(
+        take(Driver().state), seq=50, passengers=(_someone("x" * 200_000),), holds=()
+    )
+    for seq in range(1, 51):
+        place = 40 * (seq - 1)
+        event = announcement("day")
+        await journal.commit(
+            Batch([Record(place + n, run, seq, event) for n, run in enumerate(runs, start=1)])
+        )
+    await journal.commit(Batch(snapshots=dict.fromkeys(runs, wide)))
+    await journal.close()
+    before = bytes_read()
+    journal = await SqliteJournal.open(path)
+    found = await journal.unfolded(0, 5_000, 10)
+    assert [record.seq for record in found] == [1] * 40 + [50] * 10
+    for run in runs:
+        assert await journal.snapshot(run) == wide
+    await journal.close()
+    assert bytes_read() - before < 8 * path.stat().st_size
+
+
+def _someone(person):
+    return PassengerThen(
+        person=person,
+        from_="AAA",
+        status="CNF",
+        coach=None,
+        berth=None,
+        state="DUE",
+        marked_nt_at=None,
+        boarding_changed=False,
+        upgraded_from=None,
+    )
+
+
+@pytest.mark.gen_test
+async def test_long_events_are_read_a_few_at_a_time(path, monkeypatch):
+    """A start holds so many bytes of them at once, and reads on until nothing is left."""
+    monkeypatch.setattr("trainhub.adapters.sqlite_journal.CHUNK", 10_000)
+    journal = await SqliteJournal.open(path)
+    written = [Record(n, RUN, n, announcement("x" * 3_000)) for n in range(1, 12)]
+    await journal.commit(Batch(written))
+    found, sizes = [], []
+    while more := await journal.unfolded(len(found), 100, 100):
+        found += more
+        sizes.append(len(more))
+    await journal.close()
+    assert found == written
+    assert sizes == [4, 4, 3]
 
 
 @pytest.mark.gen_test

@@ -120,7 +120,7 @@ READ = {
     "PASSENGER_CANCELLED": PERSON_FIELDS,
     "BOARDING_CHANGED": f"{PERSON_FIELDS} oldFrom",
     "UPGRADE_PENDING": "offerId user pnr index name status number coach berth berthType"
-    " oldCoach oldBerth from to cause expiresAt reason",
+    " oldCoach oldBerth from to cause expiresAt reason passedOver",
     "UPGRADE_OFFER": "offerId pnr index coach berth berthType to expiresAt",
     "UPGRADE_DELIVERED": "offerId pnr index devices",
     "UPGRADE_CONFIRMED": f"{PERSON_FIELDS} offerId status number oldCoach oldBerth cause",

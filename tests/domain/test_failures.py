@@ -173,9 +173,11 @@ def closed(kind):
 
 def whole(state):
     """All that a state holds, as it would be compared by eye."""
-    return {name: repr(value) for name, value in vars(state).items() if name != "occupancy"} | {
-        "occupancy": copy.deepcopy(state.occupancy._holds)
-    }
+    return {
+        name: repr(value)
+        for name, value in vars(state).items()
+        if name not in ("occupancy", "_openings")
+    } | {"occupancy": copy.deepcopy(state.occupancy._holds)}
 
 
 # The lines of the rules whose `raise` some failure of the table has reached.

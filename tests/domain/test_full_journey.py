@@ -13,6 +13,7 @@ from trainhub.domain import commands as c
 from trainhub.domain import events as e
 from trainhub.domain.chart import read_chart
 from trainhub.domain.errors import HubError
+from trainhub.domain.reasons import NAMED
 from trainhub.domain.report import captaincy_report, report_csv
 from trainhub.domain.train import TrainState
 from trainhub.domain.views import figures
@@ -202,7 +203,9 @@ def test_every_reason_on_a_whole_journey_is_true(policy):
             who = f"{event.pnr}/{event.index}"
             line = waiting[booked[who].class_]
             told = [f"{each.pnr}/{each.index}" for each in event.reason]
-            assert told == line[: line.index(who) + 1]
+            before = line[: line.index(who)]
+            assert told == [*before[:NAMED], who]
+            assert sum(each.count for each in event.passed_over) == len(before[NAMED:])
             assert event.reason[-1].outcome == "chosen"
             for other, each in zip(told, event.reason[:-1], strict=False):
                 to = booked[other].to

@@ -24,6 +24,7 @@ from trainhub.domain.berths import Occupancy
 from trainhub.domain.chart import read_chart
 from trainhub.domain.codec import dump, load
 from trainhub.domain.errors import HubError
+from trainhub.domain.reasons import GROUPS, NAMED
 from trainhub.domain.snapshot import Snapshot, resume, take
 from trainhub.domain.train import TrainState, fold
 from trainhub.domain.views import figures
@@ -66,7 +67,8 @@ def picture(value):
         names = [field.name for field in dataclasses.fields(value)]
         return [(name, picture(getattr(value, name))) for name in names]
     assert type(value) in (TrainState, Occupancy), f"what is {value!r} doing in a state?"
-    return [(name, picture(inner)) for name, inner in vars(value).items()]
+    derived = "_openings"  # an index over the rest
+    return [(name, picture(inner)) for name, inner in vars(value).items() if name != derived]
 
 
 class Notebook:
@@ -471,11 +473,19 @@ class Journeys(RuleBasedStateMachine):
             just = not (notes.is_able(other) and notes.fits(other, berth)) or other.key in refused
             assert just, f"{chosen.key} was served before {other.key}"
         told = [f"{each.pnr}/{each.index}" for each in event.reason]
-        assert told == [each.key for each in (*better, chosen)]
-        for other, each in zip(better, event.reason, strict=False):
+        assert told == [each.key for each in (*better[:NAMED], chosen)]
+        for other, each in zip(better, event.reason[:-1], strict=False):
             assert (each.status, each.number) == (other.status, other.number)
             assert self.is_true(other, berth, each.outcome), each.outcome
         assert event.reason[-1].outcome == "chosen"
+        others, groups = better[NAMED:], event.passed_over
+        assert len(groups) <= GROUPS
+        assert sum(each.count for each in groups) == len(others)
+        for other in others:
+            assert any(
+                each.status == other.status and self.is_true(other, berth, each.outcome)
+                for each in groups
+            )
         for each in notes.vacant:
             free = notes.is_vacant(each) and each not in notes.held()
             if free and notes.fits(chosen, each) and chosen.key not in notes.refused[each]:

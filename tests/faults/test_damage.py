@@ -27,9 +27,12 @@ async def contents(path):
     """All that a hub would believe of a journal."""
     journal = await SqliteJournal.open(path)
     try:
+        records = await journal.read(0, 10**6)
+        runs = dict.fromkeys(record.run for record in records)
+        snapshots = [each for run in runs if (each := await journal.snapshot(run)) is not None]
         return (
-            *(journal.epoch, journal.head, await journal.read(0, 10**6)),
-            *(await journal.snapshots(), await journal.retired(), await journal.answers()),
+            *(journal.epoch, journal.head, records),
+            *(snapshots, await journal.retired(), await journal.answers()),
             *[await journal.place(reader) for reader in ("delivered", "notified", "flushed")],
         )
     finally:

@@ -218,10 +218,29 @@ async def test_offers_as_the_reader_may_see_them(call, site, offered):
         "chosen",
     ]
     own = await call("GET", TRAIN + "/offers", who="OTHER_PASSENGER")
-    only_staff = {"reason", "cause", "name", "delivered", "deliveredAt"}
+    only_staff = {"reason", "passedOver", "cause", "name", "delivered", "deliveredAt"}
     assert own.result[0].keys() == staff[1].keys() - only_staff
-    for value in (b"4512345610", b"4512345601", b"Person 1", b"IR_", b"reason"):
+    for value in (b"4512345610", b"4512345601", b"Person 1", b"IR_", b"reason", b"passedOver"):
         assert value not in own.body
+
+
+@pytest.mark.gen_test
+async def test_offers_come_in_pages_the_newest_page_first(call, site, offered, monkeypatch):
+    """?limit= and ?before=: from page to page back to the first offer, each page in order."""
+    await give(site, c.DenyOffer, offer_id=OFFER)
+    second = next(reversed(state(site).offers))
+    read = TRAIN + "/offers"
+    newest = await call("GET", f"{read}?limit=1", who="TTE")
+    assert [each["offerId"] for each in newest.result] == [second]
+    older = await call("GET", f"{read}?limit=1&before={second}", who="TTE")
+    assert [each["offerId"] for each in older.result] == [OFFER]
+    assert (await call("GET", f"{read}?before={OFFER}", who="TTE")).result == []
+    own = await call("GET", f"{read}?limit=1", who="PASSENGER")
+    assert [each["offerId"] for each in own.result] == [OFFER]
+    monkeypatch.setattr("trainhub.web.rest.OFFERS", 1)
+    assert (await call("GET", read, who="TTE")).result == newest.result
+    for odd, status in (("limit=0", 400), ("limit=501", 400), ("limit=x", 400), ("before=x", 404)):
+        assert (await call("GET", f"{read}?{odd}", who="TTE")).status == status
 
 
 @pytest.mark.gen_test

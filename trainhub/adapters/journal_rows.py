@@ -93,7 +93,7 @@ def unseal(path: Path, table: str, row: Row) -> Row:
 
 
 def _checksum(table: str, values: Iterable[Any]) -> int:
-    text = "\n".join((table, *(str(value) for value in values if value is not None)))
+    text = "\n".join([table, *[str(value) for value in values if value is not None]])
     return zlib.crc32(text.encode(errors="surrogateescape"))
 
 
@@ -136,16 +136,15 @@ def _read_deed(text: str | None) -> Deed | None:
 
 def read_record(path: Path, row: Row) -> Record:
     """A row of `records`. Raises JournalFailed if it cannot be believed."""
-    what = f"record {_shown(row[0])}"
-    if row[-1] != _checksum("records", row[:-1]):
-        raise unbelievable(path, what, "its checksum is wrong")
-    position, run, seq, version, kind, text, deed, _ = row
-    _check_version(path, what, version)
+    position, run, seq, version, kind, text, deed, checksum = row
+    if checksum != _checksum("records", row[:-1]):
+        raise unbelievable(path, f"record {_shown(position)}", "its checksum is wrong")
+    _check_version(path, "record", position, version)
     try:
         event = reload(EVENTS[kind], ujson.loads(text))
         return Record(position, RunKey(run), seq, event, _read_deed(deed))
     except (KeyError, TypeError, ValueError) as error:
-        raise unbelievable(path, what, error) from error
+        raise unbelievable(path, f"record {_shown(position)}", error) from error
 
 
 def snapshot_row(run: RunKey, snapshot: Snapshot) -> Row:
@@ -155,14 +154,13 @@ def snapshot_row(run: RunKey, snapshot: Snapshot) -> Row:
 def read_snapshot(path: Path, row: Row) -> tuple[RunKey, Snapshot]:
     """A row of `snapshots`. Raises JournalFailed if it cannot be believed."""
     run, seq, version, text = unseal(path, "snapshots", row)
-    what = f"the snapshot of {_shown(run)}"
-    _check_version(path, what, version)
+    _check_version(path, "the snapshot of", run, version)
     try:
         snapshot = reload(Snapshot, ujson.loads(text))
         if snapshot.seq != seq:
             raise ValueError(f"it says seq {snapshot.seq}, not {seq}")
     except (KeyError, TypeError, ValueError) as error:
-        raise unbelievable(path, what, error) from error
+        raise unbelievable(path, f"the snapshot of {_shown(run)}", error) from error
     return RunKey(run), snapshot
 
 
@@ -184,9 +182,9 @@ def as_text(stored: bytes) -> str:
     return stored.decode(errors="surrogateescape")
 
 
-def _check_version(path: Path, what: str, version: int) -> None:
+def _check_version(path: Path, what: str, name: object, version: int) -> None:
     if version > VERSION:
         raise JournalFailed(
-            f"{what} of the journal {path} has version {version}, this hub reads {VERSION}: "
-            "use the version of trainhub that wrote it"
+            f"{what} {_shown(name)} of the journal {path} has version {version}, "
+            f"this hub reads {VERSION}: use the version of trainhub that wrote it"
         )

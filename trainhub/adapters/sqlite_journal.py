@@ -9,7 +9,7 @@ import secrets
 import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -41,7 +41,22 @@ T = TypeVar("T")
 
 # Positions that are trimmed in one transaction: commits wait for it.
 TRIM = 2_000
+# Bytes of events that are read for a start at once: this bounds its memory, however long they are.
+CHUNK = 8 << 20
+READ_AHEAD = 1 << 20
+# Bytes that are left of a write-ahead log that a long reading beside the hub has made larger.
+LOG_LEFT = 64 << 20
 _RECORDS = f"SELECT {RECORD} FROM records"
+_EVENT = RECORD.split(", ").index("event")
+# `snapshots` is read once, for two of its columns, and joined by an index that SQLite makes of
+# them. A look-up in the table reads whole rows on its way, and a row has all of a run's state.
+_UNFOLDED = f"""
+WITH taken (of, up_to) AS MATERIALIZED (SELECT run, seq FROM snapshots)
+{_RECORDS} LEFT JOIN taken ON of = run
+WHERE position > ? AND run NOT IN (SELECT run FROM retired)
+AND (position > ? OR seq = 1 OR seq > coalesce(up_to, 0))
+ORDER BY position LIMIT ?
+"""
 
 
 class SqliteJournal:
@@ -79,8 +94,8 @@ class SqliteJournal:
     async def unfolded(self, after: int, limit: int, kept: int) -> list[Record]:
         return await self._on_thread(partial(self._unfolded, after, limit, kept))
 
-    async def snapshots(self) -> dict[RunKey, Snapshot]:
-        return await self._on_thread(self._snapshots)
+    async def snapshot(self, run: RunKey) -> Snapshot | None:
+        return await self._on_thread(partial(self._snapshot, run))
 
     async def retired(self) -> dict[RunKey, float]:
         return await self._on_thread(self._retired)
@@ -112,6 +127,7 @@ class SqliteJournal:
 
     def _open(self) -> None:
         torn = self._look_at_tail()
+        self._read_ahead()
         # The statements below begin and end their transactions themselves.
         self._db = sqlite3.connect(self._path, isolation_level=None)
         self._db.text_factory = as_text
@@ -134,6 +150,16 @@ class SqliteJournal:
             raise unbelievable(self._path, "the write-ahead log", wal.damage)
         return wal.torn
 
+    def _read_ahead(self) -> None:
+        """Read the file once from end to end, so that the checks below find it in memory.
+
+        SQLite reads page by page: after a power cut that takes ten times as long. What cannot be
+        read SQLite finds too, and names.
+        """
+        with suppress(OSError), self._path.open("rb", buffering=0) as file:
+            while file.read(READ_AHEAD):
+                pass
+
     def _prepare(self) -> None:
         # SQLite says what it could do, and goes on: on a disk that fails, with another mode, which
         # loses commits when the power is cut.
@@ -144,6 +170,7 @@ class SqliteJournal:
                 "cannot do what SQLite needs; name a folder on another with --data-dir"
             )
         self._db.execute("PRAGMA synchronous=FULL")
+        self._db.execute(f"PRAGMA journal_size_limit={LOG_LEFT}")
         for (line,) in self._db.execute("PRAGMA quick_check(1)"):
             if line != "ok":
                 raise unbelievable(self._path, "the structure", line)
@@ -251,18 +278,22 @@ class SqliteJournal:
         return [read_record(self._path, row) for row in self._db.execute(sql, (after, limit))]
 
     def _unfolded(self, after: int, limit: int, kept: int) -> list[Record]:
-        sql = (
-            f"{_RECORDS} WHERE position > ? AND run NOT IN (SELECT run FROM retired)"
-            " AND (position > ? OR seq = 1 OR"
-            " seq > coalesce((SELECT s.seq FROM snapshots s WHERE s.run = records.run), 0))"
-            " ORDER BY position LIMIT ?"
-        )
-        rows = self._db.execute(sql, (after, self.head - kept, limit))
-        return [read_record(self._path, row) for row in rows]
+        rows = self._db.execute(_UNFOLDED, (after, self.head - kept, limit))
+        return list(self._some(rows))
 
-    def _snapshots(self) -> dict[RunKey, Snapshot]:
-        rows = self._db.execute("SELECT run, seq, version, state, checksum FROM snapshots")
-        return dict(read_snapshot(self._path, row) for row in rows)
+    def _some(self, rows: sqlite3.Cursor) -> Iterator[Record]:
+        """The first records of `rows`, up to `CHUNK` bytes of events and at least one."""
+        size = 0
+        for row in rows:
+            yield read_record(self._path, row)
+            size += len(row[_EVENT])
+            if size >= CHUNK:
+                return
+
+    def _snapshot(self, run: RunKey) -> Snapshot | None:
+        sql = "SELECT run, seq, version, state, checksum FROM snapshots WHERE run = ?"
+        row = self._db.execute(sql, (run,)).fetchone()
+        return None if row is None else read_snapshot(self._path, row)[1]
 
     def _retired(self) -> dict[RunKey, float]:
         rows = self._db.execute("SELECT run, at, checksum FROM retired")

@@ -9,11 +9,13 @@ same two salts; frames with others are left from an earlier round. A frame that 
 how many pages the database then has (https://www.sqlite.org/fileformat2.html#walformat).
 """
 
+import os
 import struct
 from array import array
 from dataclasses import dataclass
 from pathlib import Path
 from sys import byteorder
+from typing import BinaryIO
 
 _HEADER = struct.Struct(">8I")
 _FRAME = struct.Struct(">6I")
@@ -33,48 +35,68 @@ class Wal:
 def inspect(path: Path) -> Wal:
     """What SQLite will make of a write-ahead log; `path` is the log's own file."""
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            return _inspect(file, os.fstat(file.fileno()).st_size)
     except FileNotFoundError:
         return Wal()
-    if len(content) <= _HEADER.size:
-        return Wal(torn=len(content) % _HEADER.size)  # no frame was ever begun
-    magic, _, page, _, *salts, check1, check2 = _HEADER.unpack_from(content)
+
+
+def _inspect(file: BinaryIO, length: int) -> Wal:
+    if length <= _HEADER.size:
+        return Wal(torn=length % _HEADER.size)  # no frame was ever begun
+    header = file.read(_HEADER.size)
+    magic, _, page, _, *salts, check1, check2 = _HEADER.unpack(header)
     big = magic == _MAGIC_BIG
-    sums = _sum(content[:24], (0, 0), big)
+    sums = _sum(header[:24], (0, 0), big)
     if magic not in (_MAGIC_LITTLE, _MAGIC_BIG) or sums != (check1, check2) or page < 512:
         # The header is on disk before the first frame is written, so no crash can have torn it.
         return Wal(damage="its header is damaged")
-    return _frames(content, page, tuple(salts), sums, big)
+    return _frames(file, length, page, tuple(salts), sums, big)
 
 
 def _frames(
-    content: bytes, page: int, salts: tuple[int, ...], sums: tuple[int, int], big: bool
+    file: BinaryIO,
+    length: int,
+    page: int,
+    salts: tuple[int, ...],
+    sums: tuple[int, int],
+    big: bool,
 ) -> Wal:
+    """Read frame by frame: a log may be large, after a long backup beside the hub."""
     size = _FRAME.size + page
-    starts = range(_HEADER.size, len(content) - size + 1, size)
+    starts = range(_HEADER.size, length - size + 1, size)
     commits, end = 0, _HEADER.size  # of what is whole
     for start in starts:
-        _, pages, *those, check1, check2 = _FRAME.unpack_from(content, start)
+        frame = file.read(size)
+        if len(frame) < size:
+            break  # a hub has cut the log meanwhile
+        _, pages, *those, check1, check2 = _FRAME.unpack_from(frame)
         if tuple(those) != salts:
             break
-        sums = _sum(content[start : start + 8], sums, big)
-        sums = _sum(content[start + _FRAME.size : start + size], sums, big)
+        sums = _sum(frame[:8], sums, big)
+        sums = _sum(frame[_FRAME.size :], sums, big)
         if sums != (check1, check2):
             break
         if pages:
             commits, end = commits + 1, start + size
     # What is of this round behind that: the beginning of one more commit, or damage.
-    behind = [start for start in starts if start >= end and _salted(content, start, salts)]
-    ended = [start for start in behind if _FRAME.unpack_from(content, start)[1]]
-    if ended and behind[-1] > ended[0]:
+    last = first_ended = None
+    for start in range(end, starts.stop, size):
+        file.seek(start)
+        header = file.read(_FRAME.size)
+        if len(header) == _FRAME.size and _salted(header, salts):
+            last = start
+            if first_ended is None and _FRAME.unpack(header)[1]:
+                first_ended = start
+    if last is not None and first_ended is not None and last > first_ended:
         return Wal(commits, damage=f"a frame at byte {end} or after it is damaged")
-    cut = (len(content) - _HEADER.size) % size  # a frame that was begun
-    return Wal(commits, torn=(behind[-1] + size - end if behind else 0) + cut)
+    cut = (length - _HEADER.size) % size  # a frame that was begun
+    return Wal(commits, torn=(0 if last is None else last + size - end) + cut)
 
 
-def _salted(content: bytes, start: int, salts: tuple[int, ...]) -> bool:
+def _salted(header: bytes, salts: tuple[int, ...]) -> bool:
     """Whether a frame is of this round; one salt is enough, as damage may have hit the other."""
-    those = _FRAME.unpack_from(content, start)[2:4]
+    those = _FRAME.unpack(header)[2:4]
     return any(mine == its for mine, its in zip(those, salts, strict=True))
 
 

@@ -21,6 +21,7 @@ from trainhub.domain.model import (
     Role,
     person_key,
 )
+from trainhub.domain.reasons import NAMED, Considered, PassedOver, shorten
 
 
 @dataclass(frozen=True)
@@ -273,21 +274,25 @@ class BerthVacated(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Considered:
-    """A passenger who was looked at for a berth, in order, and why it was not for them.
+class Justified:
+    """An event with the reason why a berth is for one passenger and not for those before.
 
-    `outcome` is "chosen" for the last one.
+    `reason` names some of them, and the chosen one at its end; `passed_over` has the others.
     """
 
-    pnr: str
-    index: int
-    status: BookingStatus
-    number: int | None
-    outcome: str
+    reason: tuple[Considered, ...]
+    passed_over: tuple[PassedOver, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Bound the reason of an event that an older hub wrote."""
+        if len(self.reason) > NAMED + 1:
+            reason, passed_over = shorten(self.reason)
+            object.__setattr__(self, "reason", reason)
+            object.__setattr__(self, "passed_over", passed_over)
 
 
 @dataclass(frozen=True, kw_only=True)
-class UpgradePending(Event):
+class UpgradePending(Justified, Event):
     """A berth is held for a passenger: the staff's side of an offer, with its reason."""
 
     offer_id: str
@@ -306,7 +311,6 @@ class UpgradePending(Event):
     to: str
     cause: Cause
     expires_at: datetime
-    reason: tuple[Considered, ...]
 
     @property
     def audience(self) -> Audience:
@@ -348,7 +352,7 @@ class UpgradeDelivered(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
-class UpgradeConfirmed(PersonEvent):
+class UpgradeConfirmed(Justified, PersonEvent):
     """A passenger on RAC or WL has a berth of their own: `coach` and `berth` are the new one.
 
     It is theirs from `from_`, where the train is, or which it left last.
@@ -361,10 +365,9 @@ class UpgradeConfirmed(PersonEvent):
     old_coach: str | None
     old_berth: int | None
     cause: Cause
-    reason: tuple[Considered, ...]
     answered_by: Role | None = None
 
-    untold = frozenset({"at", "user", "reason", "answeredBy"})
+    untold = frozenset({"at", "user", "reason", "passedOver", "answeredBy"})
 
     @property
     def offers(self) -> tuple[str, ...]:

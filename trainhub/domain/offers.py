@@ -6,19 +6,19 @@ a better number who fits the same berth, and who is passed over has a reason tha
 """
 
 import re
+from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from functools import partial
 
 from trainhub.domain import commands as c
 from trainhub.domain import events as e
-from trainhub.domain.berths import BerthType
 from trainhub.domain.codec import read_date
 from trainhub.domain.errors import BadMessage, Conflict, OfferClosed, UnknownOffer
 from trainhub.domain.marks import person_event, vacated
 from trainhub.domain.model import (
     BerthKey,
-    BookingStatus,
+    Booking,
     OfferState,
     PersonKey,
     PersonState,
@@ -26,20 +26,15 @@ from trainhub.domain.model import (
     RunKey,
     berth_key,
 )
-from trainhub.domain.run_state import Offer, Passenger, RunState, Vacancy
+from trainhub.domain.openings import Opening, Vacancy, drop
+from trainhub.domain.reasons import Queue, Reason
+from trainhub.domain.run_state import Offer, Passenger, RunState
 
 Events = list[e.Event]
 
-# Which berth a passenger likes better, all else being equal.
-_LIKED = {
-    BerthType.LOWER: 0,
-    BerthType.SIDE_LOWER: 1,
-    BerthType.MIDDLE: 2,
-    BerthType.UPPER: 3,
-    BerthType.SIDE_UPPER: 4,
-    BerthType.SEAT: 5,
-}
-CHOSEN, HAS_OFFER = "chosen", "has an open offer"
+HAS_OFFER = "has an open offer"
+# Why a passenger in one of these states can take no berth.
+_NOT_ABOARD = {each: f"is {each}, not aboard" for each in PersonState if each != "ABOARD"}
 # Devices of an offer that are counted: each is an event, and a client may go on for ever.
 MOST_DEVICES = 16
 _OFFER_ID = re.compile(r"([0-9A-Z]{1,10})\.([0-9]{4}-[0-9]{2}-[0-9]{2})\.[0-9]{1,15}")
@@ -48,6 +43,15 @@ _OFFER_ID = re.compile(r"([0-9A-Z]{1,10})\.([0-9]{4}-[0-9]{2}-[0-9]{2})\.[0-9]{1
 def offer_id(run: RunKey, seq: int) -> str:
     """An offer's id names its run and the event that made it: "12345.2026-11-23.17"."""
     return f"{run.replace('/', '.')}.{seq}"
+
+
+def offer_seq(text: str) -> int:
+    """The number of the event that made an offer: later offers of its run have larger ones.
+
+    Raises UnknownOffer if the text is no offer's id.
+    """
+    run_of_offer(text)
+    return int(text.rpartition(".")[2])
 
 
 def run_of_offer(text: str) -> tuple[str, str]:
@@ -162,90 +166,93 @@ def _stands(state: RunState, offer: Offer) -> bool:
     )
 
 
-def to_match(state: RunState, event: e.Event) -> Iterator[BerthKey]:
-    """The berths that may find somebody after an event."""
-    if isinstance(event, e.BerthVacated):
-        yield berth_key(event.coach, event.berth)
-    elif isinstance(event, e.BoardingChanged):
-        yield from filter(None, (state.passengers[event.person].berth_key,))
-    elif isinstance(event, e.StationArrival):
-        # What fell free ahead of the train begins, and what others held on the way ends.
-        yield from state.freed
-    elif isinstance(event, e.PassengerBoarded | e.UpgradeClosed):
-        passenger = state.passengers[event.person]
-        if passenger.status is not BookingStatus.CNF:
-            yield from _of_class(state, passenger.booking.class_)
+class Due:
+    """What a command has changed that may bring somebody a berth, by what `match` has to look at.
 
-
-def _of_class(state: RunState, class_: str) -> Iterator[BerthKey]:
-    """The berths of a class that fell free somewhere."""
-    for key, starts in state.freed.items():
-        if next(iter(starts.values())).class_ == class_:
-            yield key
-
-
-def match(state: RunState, keys: dict[BerthKey, None], now: datetime) -> Events:
-    """The next allotments among the vacancies that `keys` names; none if nobody fits any.
-
-    Keys that are done with are taken out of `keys`. Upgrades that take effect at once come one at
-    a time, as each changes who shares with whom; offers come together.
+    Before a command no candidate fits any vacancy. So afterwards it is enough to try the vacancies
+    that are new with all candidates, and the candidates that are new with all vacancies.
     """
-    by_class: dict[str, list[_Open]] = {}
-    for key in list(keys):
-        vacancy = None if key in state.open_by_berth else state.vacancy(key)
-        if vacancy is None:
-            del keys[key]
-        else:
-            by_class.setdefault(vacancy.class_, []).append(_open(state, vacancy))
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        self.berths: dict[BerthKey, None] = {}
+        self.persons: dict[PersonKey, None] = {}
+        self.everywhere = False
+
+    def add(self, state: RunState, event: e.Event) -> None:
+        """Take note of what an event has changed."""
+        if isinstance(event, e.BerthVacated):
+            self.berths[berth_key(event.coach, event.berth)] = None
+        elif isinstance(event, e.BoardingChanged):
+            key = state.passengers[event.person].berth_key
+            if key is not None:
+                self.berths[key] = None
+        elif isinstance(event, e.StationArrival):
+            # What fell free ahead of the train begins, and what others held on the way ends.
+            self.everywhere = True
+        elif isinstance(event, e.PassengerBoarded | e.UpgradeClosed):
+            if event.person in state.waiting.get(state.passengers[event.person].booking.class_, ()):
+                self.persons[event.person] = None
+            if isinstance(event, e.UpgradeClosed):
+                self.berths[state.offers[event.offer_id].key] = None
+
+
+def match(state: RunState, due: Due, now: datetime) -> Events:
+    """The next allotments among what is due; none if nobody fits anything.
+
+    Upgrades that take effect at once come one at a time, as each changes who shares with whom;
+    offers come together.
+    """
+    fresh: dict[str, list[Opening]] = {}
+    for opening in filter(None, map(state.opening, due.berths)):
+        insort(fresh.setdefault(opening.vacancy.class_, []), opening)
+    for person in due.persons:
+        fresh.setdefault(state.passengers[person].booking.class_, [])
     events: Events = []
-    asked: set[PersonKey] = set()
-    for class_, vacant in by_class.items():
-        waiting = candidates(state, class_)
+    for class_ in state.waiting if due.everywhere else fresh:
+        everywhere, left = due.everywhere, len(due.persons)
+        new = fresh.get(class_, [])
+        whole = list(state.openings(class_)) if everywhere or left else []
+        waiting = candidates(state, class_) if new or whole else []
+        queue, told, asked = Queue(), 0, set[PersonKey]()
         for place, passenger in enumerate(waiting):
-            if not vacant:
+            # The candidates that are not new are tried with what is new alone.
+            if not new and not (whole and (everywhere or left)):
                 break
-            if _unable(state, passenger) is not None:
+            pool = new
+            if everywhere or (left and passenger.person in due.persons):
+                pool, left = whole, left - 1
+            if not pool or _unable(state, passenger) is not None:
                 continue
-            fitting = [each for each in vacant if _fits(state, passenger, each)]
-            if not fitting:
+            best = _best(state, passenger, pool)
+            if best is None:
                 continue
-            best = min(fitting, key=lambda each: _rank(state, passenger, each))
-            vacant.remove(best)
-            del keys[best.vacancy.key]
-            reason = _reason(state, passenger, best.vacancy, waiting[:place], asked)
+            for each in waiting[told:place]:
+                why = HAS_OFFER if each.person in asked else _unable(state, each)
+                queue.add(each.booking, why)
+            told, vacancy = place, best.vacancy
+            reason = queue.reason(passenger.booking, partial(_misfit, state, vacancy))
             if state.chart.policy is Policy.AUTO:
-                return _confirm(state, passenger, best.vacancy, None, reason, now)
+                return _confirm(state, passenger, vacancy, None, reason, now)
             seq = state.seq + len(events) + 1
-            events += _offer(state, passenger, best.vacancy, reason, seq, now)
+            events += _offer(state, passenger, vacancy, reason, seq, now)
             asked.add(passenger.person)
-        for each in vacant:
-            del keys[each.vacancy.key]
+            drop(new, best)
+            drop(whole, best)
+    due.clear()
     return events
 
 
-class _Open(NamedTuple):
-    """A vacancy, the segment it is free up to, and who alone has half of it until then."""
-
-    vacancy: Vacancy
-    until: int
-    holder: PersonKey | None
-
-
-def _open(state: RunState, vacancy: Vacancy) -> _Open:
-    last = len(state.stops) - 1
-    held = state.occupancy.at(vacancy.key, state.current)
-    holder = held[0] if held else None
-    until = state.occupancy.free_until(vacancy.key, state.current, last, but=holder)
-    return _Open(vacancy, until, holder)
-
-
-def _fits(state: RunState, passenger: Passenger, vacant: _Open) -> bool:
-    """`_misfit` in a hurry: each candidate is held against each vacancy."""
-    return (
-        vacant.until >= state.alights(passenger)
-        and vacant.holder in (None, passenger.person)
-        and passenger.person not in vacant.vacancy.passed
-    )
+def _best(state: RunState, passenger: Passenger, openings: list[Opening]) -> Opening | None:
+    """The first opening that fits: free to the destination, not offered to the passenger before."""
+    person = passenger.person
+    for place in range(bisect_left(openings, (state.alights(passenger),)), len(openings)):
+        opening = openings[place]
+        if opening.holder in (None, person) and person not in opening.vacancy.passed:
+            return opening
+    return None
 
 
 def candidates(state: RunState, class_: str) -> list[Passenger]:
@@ -256,7 +263,7 @@ def candidates(state: RunState, class_: str) -> list[Passenger]:
 def _unable(state: RunState, passenger: Passenger) -> str | None:
     """Why a passenger can take no berth at all just now, or None."""
     if passenger.state is not PersonState.ABOARD:
-        return f"is {passenger.state}, not aboard"
+        return _NOT_ABOARD[passenger.state]
     if passenger.person in state.open_by_person:
         return HAS_OFFER
     if state.alights(passenger) <= state.current:
@@ -267,11 +274,11 @@ def _unable(state: RunState, passenger: Passenger) -> str | None:
     return None
 
 
-def _misfit(state: RunState, passenger: Passenger, vacancy: Vacancy) -> str | None:
-    """Why a vacancy does not suit a passenger, or None."""
-    if passenger.person in vacancy.passed:
+def _misfit(state: RunState, vacancy: Vacancy, booking: Booking) -> str:
+    """Why a vacancy does not suit a passenger who could take another."""
+    if booking.person in vacancy.passed:
         return "had an offer of this berth before"
-    return _room(state, passenger, vacancy.key)
+    return _room(state, state.passengers[booking.person], vacancy.key) or ""
 
 
 def _room(state: RunState, passenger: Passenger, key: BerthKey) -> str | None:
@@ -292,18 +299,11 @@ def _km(state: RunState, passenger: Passenger) -> int:
     return end.distance_km - start.distance_km
 
 
-def _rank(state: RunState, passenger: Passenger, vacant: _Open) -> tuple[int, int, str, int]:
-    """The berth free for the shortest time beyond the destination, then the one liked best."""
-    vacancy = vacant.vacancy
-    liked = _LIKED[state.occupancy.types[vacancy.key]]
-    return vacant.until - state.alights(passenger), liked, vacancy.coach, vacancy.berth
-
-
 def _offer(
     state: RunState,
     passenger: Passenger,
     vacancy: Vacancy,
-    reason: tuple[e.Considered, ...],
+    reason: Reason,
     seq: int,
     now: datetime,
 ) -> Events:
@@ -327,7 +327,8 @@ def _offer(
         to=booking.to,
         cause=vacancy.cause,
         expires_at=now + timedelta(seconds=state.chart.offer_seconds),
-        reason=reason,
+        reason=reason[0],
+        passed_over=reason[1],
     )
     if state.chart.policy is Policy.APPROVAL:
         return [pending]
@@ -348,40 +349,10 @@ def _offer(
     ]
 
 
-def _reason(
-    state: RunState,
-    chosen: Passenger,
-    vacancy: Vacancy,
-    better: list[Passenger],
-    asked: set[PersonKey],
-) -> tuple[e.Considered, ...]:
-    """Those who came before, each with why not, and the chosen one.
-
-    `asked` are those who are offered another berth at this very moment.
-    """
-
-    def considered(passenger: Passenger, outcome: str) -> e.Considered:
-        booking = passenger.booking
-        return e.Considered(
-            pnr=booking.pnr,
-            index=booking.index,
-            status=passenger.status,
-            number=booking.number,
-            outcome=outcome,
-        )
-
-    def why(passenger: Passenger) -> str:
-        if passenger.person in asked:
-            return HAS_OFFER
-        return _unable(state, passenger) or _misfit(state, passenger, vacancy) or ""
-
-    passed = (considered(each, why(each)) for each in better)
-    return (*passed, considered(chosen, CHOSEN))
-
-
 def _confirm_offer(state: RunState, offer: Offer, now: datetime) -> Events:
     passenger = state.passengers[offer.person]
-    return _confirm(state, passenger, offer.vacancy, offer.id, offer.made.reason, now)
+    reason = offer.made.reason, offer.made.passed_over
+    return _confirm(state, passenger, offer.vacancy, offer.id, reason, now)
 
 
 def _confirm(
@@ -389,7 +360,7 @@ def _confirm(
     passenger: Passenger,
     vacancy: Vacancy,
     offer: str | None,
-    reason: tuple[e.Considered, ...],
+    reason: Reason,
     now: datetime,
 ) -> Events:
     """The passenger moves; the half berth left behind is free, and who shared it is told."""
@@ -407,7 +378,8 @@ def _confirm(
             old_coach=passenger.coach,
             old_berth=passenger.berth,
             cause=vacancy.cause,
-            reason=reason,
+            reason=reason[0],
+            passed_over=reason[1],
         )
     ]
     old = passenger.berth_key

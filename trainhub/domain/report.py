@@ -6,6 +6,7 @@ to what and for what reason. As rows, which JSON and CSV both show.
 
 import csv
 import io
+from collections import defaultdict
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
@@ -21,6 +22,13 @@ COLUMNS = ("coach", "kind", "berth", "from", "to", "pnr", "index", "name", "deta
 
 def captaincy_report(state: RunState) -> dict[str, Any]:
     """Per coach: NT passengers, vacant berths and where, upgrades with their reasons."""
+    no_shows: dict[str | None, list[dict[str, Any]]] = defaultdict(list)
+    for passenger in state.passengers.values():
+        if passenger.state is PersonState.NT:
+            no_shows[passenger.coach].append(_no_show(passenger))
+    upgrades = defaultdict(list)
+    for upgrade in state.upgrades:
+        upgrades[upgrade.coach].append(_upgrade(upgrade))
     return {
         "trainNo": state.chart.train_no,
         "trainName": state.chart.train_name,
@@ -30,13 +38,13 @@ def captaincy_report(state: RunState) -> dict[str, Any]:
             {
                 "coach": coach.code,
                 "class": coach.class_,
-                "noShows": [_no_show(p) for p in _no_shows(state, coach)],
+                "noShows": no_shows[coach.code],
                 "vacant": list(_vacant(state, coach)),
-                "upgrades": [_upgrade(u) for u in state.upgrades if u.coach == coach.code],
+                "upgrades": upgrades[coach.code],
             }
             for coach in state.chart.coaches
         ],
-        "notSeated": [_no_show(p) for p in _no_shows(state, None)],
+        "notSeated": no_shows[None],
     }
 
 
@@ -65,7 +73,8 @@ def _rows(report: dict[str, Any]) -> Iterator[dict[str, Any]]:
         for vacant in coach["vacant"]:
             yield {**code, "kind": "VACANT", **vacant, "detail": vacant["cause"]}
         for upgrade in coach["upgrades"]:
-            passed = len(upgrade["reason"]) - 1
+            others = sum(each["count"] for each in upgrade["passedOver"])
+            passed = len(upgrade["reason"]) - 1 + others
             came = (
                 upgrade["status"]
                 if upgrade["number"] is None
@@ -75,15 +84,6 @@ def _rows(report: dict[str, Any]) -> Iterator[dict[str, Any]]:
             yield {**code, "kind": "UPGRADE", **upgrade, "detail": detail}
     for person in report["notSeated"]:
         yield {"coach": "", "kind": "NT", **person}
-
-
-def _no_shows(state: RunState, coach: Coach | None) -> Iterator[Passenger]:
-    code = coach and coach.code
-    return (
-        passenger
-        for passenger in state.passengers.values()
-        if passenger.state is PersonState.NT and passenger.coach == code
-    )
 
 
 def _no_show(passenger: Passenger) -> dict[str, Any]:

@@ -5,13 +5,13 @@ a berth, a station, an offer. The rules stand in journey.py, marks.py and offers
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from trainhub.domain import events as e
-from trainhub.domain.berths import Occupancy, segments
+from trainhub.domain.berths import BerthType, Occupancy, segments
 from trainhub.domain.errors import UnknownOffer, UnknownPassenger, UnknownStation
 from trainhub.domain.model import (
     BerthKey,
@@ -28,7 +28,18 @@ from trainhub.domain.model import (
     berth_key,
     person_key,
 )
+from trainhub.domain.openings import Opening, Openings, Vacancy
 from trainhub.domain.schedule import due_times
+
+# Which berth a passenger likes better, all else being equal.
+_LIKED = {
+    BerthType.LOWER: 0,
+    BerthType.SIDE_LOWER: 1,
+    BerthType.MIDDLE: 2,
+    BerthType.UPPER: 3,
+    BerthType.SIDE_UPPER: 4,
+    BerthType.SEAT: 5,
+}
 
 
 @dataclass(slots=True)
@@ -84,24 +95,6 @@ class Stop:
 
 
 @dataclass(slots=True)
-class Vacancy:
-    """A berth, or half a side lower, that fell free from a station on; `id` is new each time.
-
-    `start` is that station's index, which may lie ahead. `passed` are those who had an offer of it
-    that ended without an upgrade.
-    """
-
-    id: int
-    key: BerthKey
-    coach: str
-    berth: int
-    class_: str
-    start: int
-    cause: e.Cause
-    passed: set[PersonKey] = field(default_factory=set)
-
-
-@dataclass(slots=True)
 class Offer:
     """A berth held for a passenger until an answer, or `made.expires_at`; then what became of it.
 
@@ -153,6 +146,7 @@ class RunState:
         self.waiting: dict[str, dict[PersonKey, None]] = {}
         # What fell free, by berth and the index of the station from which on.
         self.freed: dict[BerthKey, dict[int, Vacancy]] = {}
+        self._openings = Openings()
         self.offers: dict[str, Offer] = {}
         self.open_by_berth: dict[BerthKey, Offer] = {}
         self.open_by_person: dict[PersonKey, Offer] = {}
@@ -242,6 +236,21 @@ class RunState:
         since = range(start, self.current + 1)
         return self.freed[key][start] if all(self.is_vacant(key, i) for i in since) else None
 
+    def opening(self, key: BerthKey) -> Opening | None:
+        """The berth as it can be offered now; None if it is not vacant, or on offer."""
+        vacancy = None if key in self.open_by_berth else self.vacancy(key)
+        if vacancy is None:
+            return None
+        held = self.occupancy.at(key, self.current)
+        holder = held[0] if held else None
+        until = self.occupancy.free_until(key, self.current, len(self.stops) - 1, but=holder)
+        liked = _LIKED[self.occupancy.types[key]]
+        return Opening(until, liked, vacancy.coach, vacancy.berth, holder, vacancy)
+
+    def openings(self, class_: str) -> list[Opening]:
+        """The berths of a class that can be offered now, sorted; not to be changed."""
+        return self._openings.of_class(class_, self.freed, self.opening)
+
     # --- evolve -----------------------------------------------------------------------------
 
     def evolve(self, event: e.Event) -> None:
@@ -273,8 +282,10 @@ class RunState:
 
     def _started(self, event: e.JourneyStarted) -> None:
         self.status = RunStatus.RUNNING
+        self._openings.mark_all()
 
     def _arrived(self, event: e.StationArrival) -> None:
+        self._openings.mark_all()
         self.current = event.station.index
         self.departed = False
         self.delay_minutes = event.delay_minutes
@@ -299,6 +310,7 @@ class RunState:
     def _end(self, status: RunStatus, at: datetime) -> None:
         self.status = status
         self.ended_at = at
+        self._openings.mark_all()
 
     def _delayed(self, event: e.DelayUpdate) -> None:
         self.delay_minutes = event.delay_minutes
@@ -344,6 +356,7 @@ class RunState:
 
     def _vacated(self, event: e.BerthVacated) -> None:
         key = berth_key(event.coach, event.berth)
+        self._openings.mark(key)
         start = self.by_station[event.from_]
         self.freed.setdefault(key, {})[start] = Vacancy(
             self.seq + 1, key, event.coach, event.berth, event.class_, start, event.cause
@@ -356,6 +369,7 @@ class RunState:
         self.offers[offer.id] = offer
         self.open_by_berth[offer.key] = offer
         self.open_by_person[offer.person] = offer
+        self._openings.mark(offer.key)
 
     def _delivered(self, event: e.UpgradeDelivered) -> None:
         offer = self.offers[event.offer_id]
@@ -378,6 +392,7 @@ class RunState:
         offer.answered_by = event.answered_by
         del self.open_by_berth[offer.key]
         del self.open_by_person[offer.person]
+        self._openings.mark(offer.key)
         return offer
 
     def _upgraded(self, event: e.UpgradeConfirmed) -> None:
@@ -411,10 +426,12 @@ class RunState:
             half = passenger.status is BookingStatus.RAC
             mask = self.remaining(passenger)
             self.occupancy.take(passenger.berth_key, passenger.person, mask, half=half)
+            self._openings.mark(passenger.berth_key)
 
     def _leave_berth(self, passenger: Passenger, mask: int) -> None:
         if passenger.berth_key is not None and mask:
             self.occupancy.release(passenger.berth_key, passenger.person, mask)
+            self._openings.mark(passenger.berth_key)
 
 
 def _turn(booking: Booking) -> tuple[bool, bool, int, PersonKey]:

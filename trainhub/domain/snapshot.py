@@ -21,7 +21,8 @@ from trainhub.domain.model import (
     RunStatus,
     berth_key,
 )
-from trainhub.domain.run_state import Offer, Passenger, RunState, Vacancy
+from trainhub.domain.openings import Vacancy
+from trainhub.domain.run_state import Offer, Passenger, RunState
 from trainhub.domain.train import TrainState
 
 

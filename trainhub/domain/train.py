@@ -39,16 +39,16 @@ class TrainState(RunState):
         events = [_answered(event, by) for event in self.decide(command, now)]
         now = local(now, self.zone) if self.seq else now
         done: list[e.Event] = []
-        # Berths on offer whose offer may be over, and vacant ones that may find somebody.
+        # Berths on offer whose offer may be over, and what may bring somebody a berth.
         check: dict[BerthKey, None] = {}
-        match: dict[BerthKey, None] = {}
+        due = offers.Due()
         while events:
             for event in events:
                 self.evolve(event)
                 check |= dict.fromkeys(offers.to_check(self, event))
-                match |= dict.fromkeys(offers.to_match(self, event))
+                due.add(self, event)
             done += events
-            events = offers.outdated(self, check, now) or offers.match(self, match, now)
+            events = offers.outdated(self, check, now) or offers.match(self, due, now)
             check.clear()
         return done
 

@@ -1,7 +1,7 @@
 """What may be read of a run: a line for a list, the run as a role may see it, its figures."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from trainhub.domain.berths import stretches
@@ -11,7 +11,6 @@ from trainhub.domain.model import (
     BerthKey,
     BookingStatus,
     Coach,
-    OfferState,
     PersonKey,
     PersonState,
     Role,
@@ -64,10 +63,14 @@ def private_view(state: RunState, role: Role | None, user: str | None) -> dict[s
     people = visible_people(state, role, user)
     if people is None:
         return {}
-    offers = visible_offers(state, role, user)
+    if role in STAFF:
+        offers = list(state.open_by_person.values())
+    else:
+        held = (state.open_by_person.get(each.person) for each in people)
+        offers = [each for each in held if each is not None]
     return {
         "passengers": [person_view(passenger) for passenger in people],
-        "offers": [offer_view(each, role) for each in offers if each.state is OfferState.OPEN],
+        "offers": [offer_view(each, role) for each in offers],
     }
 
 
@@ -118,16 +121,22 @@ def offer_view(offer: Offer, role: Role | None) -> dict[str, Any]:
         "answeredBy": dump(offer.answered_by),
     }
     if role in STAFF:
-        view |= {"name": made.name, "cause": made.cause.value, "reason": dump(made.reason)}
-        view |= {"delivered": offer.devices, "deliveredAt": dump(offer.delivered_at)}
+        view |= {
+            "name": made.name,
+            "cause": made.cause.value,
+            "reason": dump(made.reason),
+            "passedOver": dump(made.passed_over),
+            "delivered": offer.devices,
+            "deliveredAt": dump(offer.delivered_at),
+        }
     return view
 
 
-def visible_offers(state: RunState, role: Role | None, user: str | None) -> Iterable[Offer]:
-    """All offers for the staff, their own for passengers."""
-    if role in STAFF:
-        return state.offers.values()
-    return (o for o in state.offers.values() if role is Role.PASSENGER and o.made.user == user)
+def visible_offers(state: RunState, role: Role | None, user: str | None) -> Iterator[Offer]:
+    """All offers for the staff, their own for passengers; the newest first."""
+    for offer in reversed(state.offers.values()):
+        if role in STAFF or (role is Role.PASSENGER and offer.made.user == user):
+            yield offer
 
 
 def rac_view(state: RunState) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from trainhub.domain import commands as c
 from trainhub.domain.codec import clean_text, read_date, read_moment
 from trainhub.domain.errors import BadMessage, Forbidden, HubError, UnknownPassenger
 from trainhub.domain.model import Role, RunKey, normal_train_no, run_key
+from trainhub.domain.offers import offer_seq
 from trainhub.domain.report import captaincy_report, report_csv
 from trainhub.domain.run_state import Passenger, RunState
 from trainhub.domain.views import (
@@ -38,8 +39,12 @@ _READERS = frozenset({Role.TTE, Role.ADMIN, Role.PASSENGER})
 _AUDITORS = frozenset({Role.ADMIN})
 # What the audit trail is narrowed by; a word misspelt must not answer all of it.
 _NARROWED = ("run", "user", "before", "limit")
-# Entries of the audit trail in one answer.
+# Entries of the audit trail in one answer: if `limit` does not say, and at most.
+ENTRIES = 100
 MOST_ENTRIES = 1_000
+# Offers likewise; each has a reason, and the loop waits while they are made ready.
+OFFERS = 200
+MOST_OFFERS = 500
 
 View = Callable[[RunState], list[dict[str, Any]]]
 
@@ -198,17 +203,28 @@ class StaffHandler(Api):
 
 
 class OffersHandler(Api):
-    """The run's offers, narrowed by ?state=; passengers see their own."""
+    """The run's newest offers, narrowed by ?state=; passengers see their own.
+
+    At most ?limit= of them, the oldest of these first; ?before= is an offer's id.
+    """
 
     async def get(self, trainNo: str) -> None:  # noqa: N803 (named by the path)
         require_role(self.identity, _READERS)
         state = self.find(trainNo)
         role, user = astuple(self.identity.standing(state.run))
         wanted = self.get_query_argument("state", None)
-        offers = visible_offers(state, role, user)
-        views = [offer_view(each, role) for each in offers]
+        before = self.get_query_argument("before", None)
+        last = None if before is None else offer_seq(before)
+        limit = _limit(self, OFFERS, MOST_OFFERS)
+        offers = [
+            each
+            for each in visible_offers(state, role, user)
+            if wanted in (None, each.state) and (last is None or offer_seq(each.id) < last)
+        ]
+        page = reversed(offers[:limit])
+        views = [offer_view(each, role) for each in page]
         await self.hub.read(lambda: None)
-        self.answer([each for each in views if wanted in (None, each["state"])])
+        self.answer(views)
 
 
 class CoachHandler(Api):
@@ -285,9 +301,7 @@ class AuditHandler(Api):
             raise BadMessage(f"{min(odd)[:20]!a} is not asked here: use {', '.join(_NARROWED)}")
         text = self.get_query_argument
         run, user = text("run", None), text("user", None)
-        before, limit = text("before", None), _number(text("limit", "100"))
-        if not 1 <= limit <= MOST_ENTRIES:
-            raise BadMessage(f"limit is a whole number from 1 to {MOST_ENTRIES}")
+        before, limit = text("before", None), _limit(self, ENTRIES, MOST_ENTRIES)
         entries = await self.hub.audit.read(
             self.identity,
             None if run is None else self._covered(_run(run)),
@@ -314,6 +328,14 @@ def _before(text: str) -> str:
     """What the ids of the entries that are asked for are below: they begin with their times."""
     time, slash, rest = clean_text(text, "before").partition("/")
     return f"{stamp(read_moment(time, 'before'))}{slash}{rest}"
+
+
+def _limit(handler: Api, usual: int, most: int) -> int:
+    """What `?limit=` says, from 1 to `most`."""
+    limit = _number(handler.get_query_argument("limit", str(usual)))
+    if not 1 <= limit <= most:
+        raise BadMessage(f"limit is a whole number from 1 to {most}")
+    return limit
 
 
 def _number(text: str) -> int:
