@@ -9,7 +9,7 @@ class FaultyLink:
     """Passes all on to `port` of this machine, between `with` and its end; `url` is its own.
 
     `silent_up` and `silent_down` swallow what comes from the client, or from the hub. `cut_in` is
-    a text: the first connection that carries it down is cut a few bytes after it.
+    a text: the first connection that carries it down is cut sixty bytes after it.
     """
 
     def __init__(self, port, cut_in=None):
@@ -67,7 +67,7 @@ class FaultyLink:
         if self._cut_in is None or (place := seen.find(self._cut_in.encode())) < 0:
             return None
         self._cut_in, self.has_cut = None, True
-        return place + 20
+        return place + 60
 
     async def _pass_on(self, reader, writer, is_silent, where_to_cut=lambda _: None):
         seen = b""

@@ -116,7 +116,7 @@ async def test_a_snapshot_that_is_cut_on_its_way_is_asked_for_again(start_again)
     """A TTE has no list of passengers before it is there."""
     hub = await asyncio.to_thread(start_again)
     token = token_of(hub, "T1", Role.TTE)
-    with FaultyLink(hub.port, cut_in='"SNAPSHOT"') as link:
+    with FaultyLink(hub.port, cut_in='"recovered":false') as link:
         async with connect(link.url, token=token, backoff=QUICK) as client:
             first = await anext(aiter(client.subscribe("12345")))
         assert link.has_cut

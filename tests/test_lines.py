@@ -17,14 +17,16 @@ def note(count):
 
 @pytest.fixture
 def pipe():
-    """A pipe's two ends."""
-    ends = os.pipe()
-    yield ends
-    for end in ends:
-        try:
-            os.close(end)
-        except OSError:
-            continue
+    """A pipe's two ends. They stay open, as a stream's thread may write to the process's end."""
+    return os.pipe()
+
+
+def until_stuck(lines):
+    """Wait until one write has lasted for a while: nothing more fits into the pipe."""
+    deadline = time.monotonic() + 30
+    while lines._stuck_since is None or time.monotonic() - lines._stuck_since < 0.3:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def read_lines(end, count, seconds=30):
@@ -52,8 +54,11 @@ def test_lines_come_out_in_order(pipe):
 def test_a_reader_that_is_stuck_blocks_nobody(pipe):
     """What does not fit is dropped and counted; where it is missing a line says so."""
     lines = Lines(pipe[1], "stderr", note)
+    for _ in range(1_000):
+        lines.write(LINE + "\n")
+    until_stuck(lines)
     start = time.monotonic()
-    for _ in range(3 * MOST_WAITING_BYTES // 100):
+    for _ in range(3 * MOST_WAITING_BYTES // 100 - 1_000):
         lines.write(LINE + "\n")
     assert time.monotonic() - start < 10
     assert not lines.drain(0.05)
@@ -75,9 +80,10 @@ def test_a_reader_that_is_stuck_blocks_nobody(pipe):
 def test_a_reader_that_does_not_read_is_complained_of(pipe, monkeypatch):
     """Before anything is dropped: the pipe is full, and a write is stuck."""
     lines = Lines(pipe[1], "stderr", note)
-    for _ in range(1000):
+    for _ in range(1_000):
         lines.write(LINE + "\n")
     assert lines.complaints() == []
+    until_stuck(lines)
     monkeypatch.setattr("trainhub.lines.STUCK_SECONDS", 0.01)
     time.sleep(0.05)
     assert lines.complaints() == ["stderr is not read: 0 lines were dropped since the start"]

@@ -191,7 +191,7 @@ def test_the_shipped_defaults_notice_a_dead_link_and_leave_a_healthy_one(node, s
 def test_a_snapshot_that_is_cut_on_its_way_is_asked_for_again(client, start_again):
     """A TTE has no list of passengers before it is there."""
     hub = start_again()
-    with FaultyLink(hub.port, cut_in='"SNAPSHOT"') as link:
+    with FaultyLink(hub.port, cut_in='"recovered":false') as link:
         client.connect(link.url, tte(hub))
         client.call("subscribe", train="12345")
         client.wait(lambda: client.of("snapshot"))
