@@ -95,7 +95,10 @@ def test_refusals_never_share_an_id():
 
 
 def test_which_events_change_people_and_which_change_offers():
-    """A mark changes one person, a chart all of them, an upgrade a person and its offer."""
+    """A mark changes one person, a chart all of them, an upgrade a person and its offer.
+
+    A corrected clock changes each open offer: one in this journey.
+    """
     driver, counts = to_its_end(), {}
     for record in records(driver):
         made = [collection for collection, _ in rendered(driver, record)]
@@ -106,7 +109,8 @@ def test_which_events_change_people_and_which_change_offers():
     }  # fmt: skip
     expected = dict.fromkeys(counts, (0, 0)) | dict.fromkeys(one_person, (1, 0))
     expected |= {e.TrainRegistered: (6, 0), e.UpgradeConfirmed: (1, 1)}
-    expected |= dict.fromkeys((e.UpgradePending, e.UpgradeDelivered, e.UpgradeClosed), (0, 1))
+    one_offer = (e.UpgradePending, e.UpgradeDelivered, e.UpgradeClosed, e.ClockCorrected)
+    expected |= dict.fromkeys(one_offer, (0, 1))
     assert counts == expected
 
 
