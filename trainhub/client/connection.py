@@ -158,7 +158,7 @@ class Client:
         return subscription
 
     def unsubscribe(self, subscription: Subscription) -> None:
-        joined = subscription.joined
+        joined = subscription._joined
         subscription.end()
         if subscription in self._subscriptions:
             self._subscriptions.remove(subscription)
@@ -433,7 +433,7 @@ class Client:
     def _switch(self, login: Login, before: Login, link: Link) -> None:
         """Become another user on an open socket: leave the rooms, and come in as that user."""
         for each in self._subscriptions:
-            if each.joined:
+            if each._joined:
                 self._leave(each)
 
         def answered(answer: Message) -> None:
@@ -454,7 +454,7 @@ class Client:
             return
         self._ready = True
         for each in self._subscriptions:
-            if not each.joined:
+            if not each._joined:
                 self._rejoin(each)
         self._pump()
 

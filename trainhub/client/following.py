@@ -60,7 +60,7 @@ class Subscription:
         self.expects = False  # an answer to SUBSCRIBE_TRAIN, or its SNAPSHOT
         self.tries = 0
         self.refusal: str | None = None  # the code that the app was told
-        self.joined = False
+        self._joined = False
         self._behind = False
         self._ended = False
 
@@ -98,11 +98,11 @@ class Subscription:
         self.expects = answer.get("recovered") is False
         if not self.expects:
             self.last = self.last or {"epoch": answer["epoch"], "seq": 0}
-        self.joined, self._behind, self._held = True, False, []
+        self._joined, self._behind, self._held = True, False, []
         self.tries, self.refusal = 0, None
 
     def leave(self) -> None:
-        self.joined = self.expects = False
+        self._joined = self.expects = False
 
     def end(self, error: HubError | None = None) -> None:
         self.leave()
@@ -131,7 +131,7 @@ class Subscription:
 
     def is_of(self, message: Message) -> bool:
         run = message.get("trainNo"), message.get("startDate")
-        return self.joined and run == (self.train_no, self.start_date)
+        return self._joined and run == (self.train_no, self.start_date)
 
     def is_older(self, message: Message) -> bool:
         """Whether it is a SNAPSHOT from before what the app has."""
@@ -207,7 +207,7 @@ class Subscription:
 
     def _catch_up(self) -> None:
         """Ask for what did not fit, now that there is room."""
-        if self._behind and self.joined:
+        if self._behind and self._joined:
             self._behind = False
             self.leave()  # what comes before the hub's answer comes again after it
             self._client.catch_up(self)
