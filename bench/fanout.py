@@ -37,8 +37,9 @@ from trainhub.identity import Standing, Tokens
 from trainhub.rooms import Rooms
 from trainhub.web.base import Web
 from trainhub.web.door import Door
+from trainhub.web.frames import text_frame
 from trainhub.web.limits import Limits
-from trainhub.web.websocket import TrainSocket, text_frame
+from trainhub.web.websocket import TrainSocket
 
 HANDSHAKE = (
     b"GET /ws HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"

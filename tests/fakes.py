@@ -95,6 +95,8 @@ async def save(journal: MemoryJournal, reader: Reader) -> None:
 class Ear:
     """A rooms.Listener that keeps what it hears, a list of messages for each write."""
 
+    window = 0
+
     def __init__(self) -> None:
         self.writes: list[list[dict[str, Any]]] = []
 
@@ -102,6 +104,9 @@ class Ear:
         self.writes.append([json.loads(line) for line in frames.splitlines()])
         for message in self.writes[-1]:
             WITNESS.sent(message)
+
+    def catch_up(self, frames: bytes) -> None:
+        self.send(frames)
 
     def show(self, figure: str, frame: bytes) -> None:
         self.send(frame)

@@ -51,6 +51,8 @@ ANSWERS = {"IDENTIFIED", "LOGGED_OUT", "SUBSCRIBED", "UNSUBSCRIBED", "PONG", "DO
 class Sink:
     """A listener that counts the answers by kind, and keeps those to the frame in hand."""
 
+    window = 0
+
     def __init__(self):
         self.seen = Counter()
         self.answers = []
@@ -62,6 +64,9 @@ class Sink:
             if found["type"] in ANSWERS:
                 self.answers.append(found)
                 self.seen[found.get("code", found["type"])] += 1
+
+    def catch_up(self, frames):
+        self.send(frames)
 
     def show(self, figure, frame):
         self.send(frame)

@@ -18,6 +18,7 @@ LAYERS = (
     ("trainhub.demo", "trainhub.session", "trainhub.charts"),
     ("trainhub.hub",),
     ("trainhub.subscriptions", "trainhub.deliveries", "trainhub.audit"),
+    ("trainhub.lookups", "trainhub.snapshots"),
     (
         "trainhub.rooms",
         "trainhub.documents",
@@ -45,6 +46,8 @@ LAYERS = (
         "trainhub.loop_watch",
         "trainhub.cost",
         "trainhub.shares",
+        "trainhub.breaker",
+        "trainhub.deflate",
     ),
     ("trainhub.settings", "trainhub.timetable", "trainhub.client", "trainhub.lines"),
     ("trainhub.domain",),
@@ -69,6 +72,8 @@ ONLY = {
     "trainhub.loop_watch": set(),
     "trainhub.cost": set(),
     "trainhub.shares": set(),
+    "trainhub.breaker": set(),
+    "trainhub.deflate": set(),
     "trainhub.timers": set(),
     "trainhub.client": set(),  # it is an app's own, as well as the demo's
     "trainhub.settings": {"trainhub"},

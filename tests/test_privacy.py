@@ -133,11 +133,16 @@ def hearers(event):
 class Wire:
     """A listener that keeps the bytes it is sent."""
 
+    window = 0
+
     def __init__(self):
         self.bytes = b""
 
     def send(self, frames):
         self.bytes += frames
+
+    def catch_up(self, frames):
+        self.send(frames)
 
     def show(self, figure, frame):
         self.send(frame)

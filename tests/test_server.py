@@ -92,6 +92,57 @@ def test_ctrl_c_while_it_starts_stops_it(start_hub):
     assert embedded(hub.folder) is None
 
 
+def test_it_is_ready_when_its_charts_are_loaded(start_hub, tmp_path, unused_port):
+    """Until then a train that is still to come is UNAVAILABLE, over HTTP and WebSocket alike.
+
+    A client that was told UNKNOWN_TRAIN would not ask again.
+    """
+    from websockets.exceptions import InvalidStatus
+    from websockets.sync.client import connect
+
+    folder = tmp_path / "charts"
+    folder.mkdir()
+    people = [person(who, pnr=str(4_500_000_000 + who), berth=None, coach=None, status="WL",
+                     number=who) for who in range(1, 800)]  # fmt: skip
+    numbers = [str(10_000 + number) for number in range(25)]
+    for number in numbers:
+        (folder / f"{number}.json").write_text(json.dumps(chart(*people, trainNo=number)))
+    hub = start_hub("--charts", str(folder), "--port", str(unused_port), wait=False)
+    base, last = f"127.0.0.1:{unused_port}", numbers[-1]
+
+    def status(path):
+        try:
+            with urllib.request.urlopen(f"http://{base}{path}", timeout=30) as answer:
+                return answer.status
+        except urllib.error.HTTPError as error:
+            return error.code
+        except OSError:
+            return None
+
+    def subscribe():
+        with connect(f"ws://{base}/ws") as client:
+            client.send(json.dumps({"type": "SUBSCRIBE_TRAIN", "trainNo": last}))
+            while (heard := json.loads(client.recv(timeout=30)))["type"] == "WELCOME":
+                pass
+            return heard["type"]
+
+    seen = []
+    deadline = time.monotonic() + 90
+    while (ready := status("/readyz")) != 200:
+        assert time.monotonic() < deadline
+        seen += [ready, status(f"/api/trains/{last}")]
+        try:
+            assert subscribe() == "SUBSCRIBED"
+        except (OSError, InvalidStatus) as error:
+            seen.append(getattr(getattr(error, "response", None), "status_code", None))
+    assert 503 in seen
+    assert set(seen) <= {None, 503, 200}
+    assert status(f"/api/trains/{last}") == 200
+    assert subscribe() == "SUBSCRIBED"
+    hub.wait_until_listening()
+    assert len(Control(hub).ask("/api/trains")) == len(numbers)
+
+
 def test_what_was_answered_is_there_after_kill_9(start_hub):
     """An answer means durable; the outbox and MongoDB catch up after the crash."""
     hub = start_hub()

@@ -93,6 +93,8 @@ def may_hear(event, role, user):
 class Client:
     """A client's notebook: who it is and what it hears, from the frames that came to it."""
 
+    window = 0
+
     def __init__(self, hub, journal):
         self.hub, self.journal = hub, journal
         self.session = Session(hub, TOKENS, self, lambda each: self.send(line(encode(each))))
@@ -114,6 +116,9 @@ class Client:
             return  # nobody reads it any more
         for text in frames.splitlines():
             self.hear(json.loads(text))
+
+    def catch_up(self, frames):
+        self.send(frames)
 
     def show(self, figure, frame):
         self.send(frame)

@@ -11,11 +11,10 @@ from test_hub import ADMIN, PASSENGER, TTE, join, running
 
 from trainhub import subscriptions
 from trainhub.domain import commands as c
-from trainhub.domain.errors import UnknownTrain
-from trainhub.domain.views import run_view
+from trainhub.domain.errors import Unavailable, UnknownTrain
 from trainhub.history import KEPT
-from trainhub.identity import ANONYMOUS
 from trainhub.protocol import Since
+from trainhub.write_buffer import StoreAway
 
 
 class Books:
@@ -25,12 +24,15 @@ class Books:
         self._journal = journal
         self.has = 10**9
         self.asked = []
+        self.away = False
         self.open = asyncio.Event()
         self.open.set()
 
     async def events(self, run, epoch, after, most):
         self.asked.append((after, most))
         await self.open.wait()
+        if self.away:
+            raise StoreAway("frozen")
         found = [r for r in self._journal.records if r.run == run and after < r.seq <= self.has]
         return [record.event for record in found[:most]]
 
@@ -44,7 +46,7 @@ async def long_run(make_hub):
     """A hub whose run has more events than memory holds, and its archive."""
     journal = MemoryJournal()
     hub = make_hub(journal)
-    hub.subscriptions.archive = books = Books(journal)
+    hub.subscriptions.lookups.archive = books = Books(journal)
     await running(hub)
     await say(hub, KEPT + 50)
     return hub, books
@@ -116,6 +118,70 @@ async def test_very_much_that_was_missed_is_not_looked_up(make_hub, monkeypatch)
 
 
 @pytest.mark.gen_test(timeout=20)
+async def test_an_archive_that_does_not_answer_holds_up_no_client(make_hub):
+    """A snapshot is sent, after some 300 ms and not when the archive gives up."""
+    hub, books = await long_run(make_hub)
+    books.open.clear()
+    ear = Ear()
+    assert not (await join(hub, ear, ADMIN, since(hub, 2)))["recovered"]
+    assert not books.open.is_set()
+    assert ear.heard[0]["type"] == "SNAPSHOT"
+    await say(hub, 1)
+    assert ear.seqs == [hub.state(RUN).seq]
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_events_in_an_archive_that_is_away_may_be_asked_for_later(make_hub):
+    """Not here now is not gone: UNAVAILABLE, and a snapshot to who subscribes."""
+    hub, books = await long_run(make_hub)
+    books.away = True
+    with pytest.raises(Unavailable):
+        await hub.subscriptions.page(hub.state(RUN), 2)
+    assert not (await join(hub, Ear(), ADMIN, since(hub, 2)))["recovered"]
+    last = hub.state(RUN).seq
+    assert [r.seq for r in await hub.subscriptions.page(hub.state(RUN), last - 1)] == [last]
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_who_has_seen_more_than_there_is_goes_on_under_another_epoch(make_hub, caplog):
+    """The hub lost history: its next events have numbers that the client knows from others.
+
+    So they are of another epoch for that client, also when it comes back; for the others nothing
+    changes. Seen again, it is yet another.
+    """
+    hub = make_hub()
+    await running(hub)
+    last = hub.state(RUN).seq
+    ear = Ear()
+    answer = await join(hub, ear, TTE, since(hub, last + 5))
+    branch = answer["epoch"]
+    assert branch != hub.epoch
+    assert (answer["recovered"], answer["seq"]) == (False, last)
+    snapshot = ear.heard[0]
+    assert (snapshot["type"], snapshot["epoch"], snapshot["seq"]) == ("SNAPSHOT", branch, last)
+    assert "was the data folder restored" in caplog.text
+    await say(hub, 3)
+    back = Ear()
+    again = await join(hub, back, TTE, Since(epoch=branch, seq=last + 1))
+    assert (again["recovered"], again["epoch"]) == (True, branch)
+    assert back.seqs == [last + 2, last + 3]
+    other = await join(hub, Ear(), TTE, since(hub, last + 1))
+    assert (other["recovered"], other["epoch"]) == (True, hub.epoch)
+    ahead = await join(hub, Ear(), TTE, Since(epoch=branch, seq=last + 9))
+    assert ahead["epoch"] not in (branch, hub.epoch)
+
+
+@pytest.mark.gen_test(timeout=20)
+@pytest.mark.parametrize("epoch", ["e2", "e1~", "e1~xyz", "e1~0123456g", "e1~012345678", "", "~"])
+async def test_an_epoch_that_is_not_the_hub_s_is_not_told_on(make_hub, epoch):
+    """Whatever a client calls it, it hears the hub's own and gets a snapshot."""
+    hub = make_hub()
+    await running(hub)
+    answer = await join(hub, Ear(), ADMIN, Since(epoch=epoch, seq=1))
+    assert (answer["recovered"], answer["epoch"]) == (False, "e1")
+
+
+@pytest.mark.gen_test(timeout=20)
 async def test_many_who_ask_for_the_same_are_one_look_up(make_hub):
     """A whole train comes out of a tunnel."""
     hub, books = await long_run(make_hub)
@@ -127,7 +193,7 @@ async def test_many_who_ask_for_the_same_are_one_look_up(make_hub):
     await asyncio.gather(*joining)
     assert len(books.asked) == 1
     assert all(ear.seqs == ears[0].seqs for ear in ears)
-    assert hub.subscriptions._fetching == {}
+    assert hub.subscriptions.lookups._fetching == {}
 
 
 @pytest.mark.gen_test(timeout=20)
@@ -155,7 +221,7 @@ async def test_by_chance_nobody_misses_an_event_or_hears_one_twice(make_hub):
     print(f"SEED={seed}")
     chance, journal = Random(seed), MemoryJournal()
     hub = make_hub(journal)
-    hub.subscriptions.archive = Books(journal)
+    hub.subscriptions.lookups.archive = Books(journal)
     hub.subscriptions._history._kept = 30
     await running(hub)
     ears, under_way = [Phone() for _ in range(6)], []
@@ -224,42 +290,6 @@ async def test_a_run_that_leaves_the_hub_while_somebody_joins(make_hub):
         await joining
     await saying
     assert not hub.rooms.is_open(RUN)
-
-
-# --- what many are told alike -------------------------------------------------------------------
-
-
-@pytest.mark.gen_test
-async def test_a_snapshot_is_the_run_as_its_reader_may_see_it(make_hub):
-    """Put together from parts that all share, it is what the view gives."""
-    hub = make_hub()
-    state = await running(hub)
-    for identity in (ANONYMOUS, PASSENGER, TTE, ADMIN, PASSENGER, ANONYMOUS, TTE):
-        ear = Ear()
-        await join(hub, ear, identity)
-        standing = identity.standing(RUN)
-        snapshot = ear.heard[0]
-        assert snapshot["type"] == "SNAPSHOT"
-        assert snapshot["run"] == run_view(state, standing.role, standing.user)
-        assert (snapshot["seq"], snapshot["epoch"]) == (state.seq, hub.epoch)
-
-
-@pytest.mark.gen_test
-async def test_a_snapshot_is_made_once_for_a_storm_of_joiners(make_hub, monkeypatch):
-    """Once for each seq; and anew after an event."""
-    hub = make_hub()
-    await running(hub)
-    made = []
-    real = subscriptions.public_view
-    monkeypatch.setattr(subscriptions, "public_view", lambda s: made.append(s.seq) or real(s))
-    for identity in (ANONYMOUS, TTE, PASSENGER) * 20:
-        await join(hub, Ear(), identity)
-    assert made == [2]
-    await say(hub, 1)
-    await join(hub, Ear(), TTE)
-    assert made == [2, 3]
-    await hub.send_figures()
-    assert hub.subscriptions._shared == {}
 
 
 # --- figures ------------------------------------------------------------------------------------

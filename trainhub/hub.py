@@ -32,11 +32,12 @@ from trainhub.history import History
 from trainhub.identity import Identity, Standing
 from trainhub.journal import Batch, Deed, Journal, JournalFailed, Record, Retired
 from trainhub.log import LIMIT, Log, Reader
+from trainhub.lookups import Archive, NoArchive
 from trainhub.permissions import MAY, require_relation, require_role
 from trainhub.protocol import error_fields, run_fields
 from trainhub.retention import KEPT, Retention
 from trainhub.rooms import Rooms
-from trainhub.subscriptions import Archive, NoArchive, Subscriptions
+from trainhub.subscriptions import Subscriptions
 from trainhub.which_run import run_meant
 
 log = logging.getLogger("trainhub.hub")
@@ -98,7 +99,10 @@ class Hub:
         return self._clock()
 
     def check(self) -> None:
-        """Raise Unavailable while the runs are being loaded, or if the journal has failed."""
+        """Raise Unavailable until every run and chart is loaded, or if the journal has failed.
+
+        What comes from outside asks this first. The start itself gives commands before.
+        """
         if not self.loaded:
             raise Unavailable("the hub is starting and loads its runs: try again in a moment")
         self.log.check()
@@ -152,7 +156,7 @@ class Hub:
         has given before is not carried out again, and gets the first result. Raises a HubError,
         also only once what it speaks of is durable; nothing is changed then.
         """
-        self.check()
+        self.log.check()
         deed = deed_of(command, identity, address)
         try:
             if isinstance(command, c.Batch):

@@ -3,11 +3,12 @@
 A room is the sockets subscribed to one run. There is no call that reaches all trains.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Protocol
 
+from trainhub.deflate import Part, deflate
 from trainhub.domain.events import Audience, Everyone, User
 from trainhub.domain.model import STAFF, Role, RunKey
 from trainhub.identity import Standing
@@ -19,11 +20,25 @@ from trainhub.protocol import encode, event_message
 class Listener(Protocol):
     """A client's socket, as a room sees it."""
 
+    @property
+    def window(self) -> int:
+        """The bits of the window in which it reads compressed messages; 0 if it reads none."""
+
     def send(self, frames: bytes) -> None:
         """Take frames that are ready for the wire. Never waits and never raises."""
 
+    def catch_up(self, frames: bytes) -> None:
+        """Take what the client has asked for: a snapshot, or what it missed. As `send`."""
+
     def show(self, figure: str, frame: bytes) -> None:
         """Take a figure: it replaces one of that name that is waiting for a client still behind."""
+
+
+class Frame(Protocol):
+    """Turns JSON into what goes on the wire."""
+
+    def __call__(self, payload: bytes, /, *, deflated: bool = ...) -> bytes:
+        """`deflated` says that the payload is JSON that was compressed."""
 
 
 @dataclass(slots=True)
@@ -47,7 +62,7 @@ class Rooms:
     oldest = None
     ahead: Mapping[str, int] = MappingProxyType({})
 
-    def __init__(self, table: dict[RunKey, Room], frame: Callable[[bytes], bytes]) -> None:
+    def __init__(self, table: dict[RunKey, Room], frame: Frame) -> None:
         self._table = table
         self._frame = frame
         self._rooms_of: dict[Listener, dict[RunKey, None]] = {}
@@ -160,11 +175,13 @@ class Rooms:
             listener.show(figure, frame)
 
     def frame(self, message: dict[str, object]) -> bytes:
-        return self.wrap(encode(message))
+        return self._frame(encode(message))
 
-    def wrap(self, payload: bytes) -> bytes:
-        """JSON as it goes on the wire."""
-        return self._frame(payload)
+    def wrap(self, parts: Sequence[Part], window: int) -> bytes:
+        """A message of these parts for a listener with that window."""
+        if window:
+            return self._frame(deflate(parts, window), deflated=True)
+        return self._frame(b"".join(part.plain for part in parts))
 
     def flush(self) -> None:
         """One write to each socket that something was put for."""

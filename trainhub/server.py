@@ -47,6 +47,7 @@ from trainhub.web.app import make_app, make_server
 from trainhub.web.base import Web
 from trainhub.web.door import Door, raise_file_limit
 from trainhub.web.drain import Drain
+from trainhub.web.frames import text_frame
 from trainhub.web.hosts import AllowedHosts
 from trainhub.web.limits import Askers, Limits
 from trainhub.web.monitor import Monitor, Parts
@@ -56,7 +57,6 @@ from trainhub.web.websocket import (
     GOING_AWAY,
     JOURNAL_FAILED,
     TrainSocket,
-    text_frame,
 )
 from trainhub.write_buffer import StoreAway, TooNew, WriteBuffer
 
@@ -204,6 +204,7 @@ class Server:
         notify, notified = self._notifications(journal, folder.path / "outbox", kept)
         buffer, written = self._write_buffer(journal, store, folder.path)
         self._health.watch(buffer.complaints, notify.complaints, hub.log.complaints)
+        self._health.watch(hub.subscriptions.complaints)
         disk = DiskWatch(folder.path)
         self._health.watch(disk.complaints)
         parts = Parts(
@@ -228,7 +229,6 @@ class Server:
         if not settings.demo:
             wall.go_on_from((await _last_moment(journal, wall())).timestamp())
         await self._look_at_clock()
-        hub.loaded = True
         await hub.expire_offers()
         self._start_timers(stack, parts, partial(trust.renew, tokens))
         self._timers.every(HEALTH_SECONDS, "health", self._health.note)
@@ -238,13 +238,17 @@ class Server:
                 await disk.look()
         if settings.charts is not None:
             await load_charts(hub, OPERATOR, settings.charts)
+        show = await self._start_demo(stack, fast) if settings.demo else None
+        # Not before: a train that is still to come is UNAVAILABLE, not UNKNOWN_TRAIN.
+        hub.loaded = True
         spare_the_loop()
         self._watch.start()
         stack.callback(self._watch.stop)
         scheme = "http" if self._certificate is None else "https"
         print(f"trainhub listening on {scheme}://{settings.address}:{self.port}", flush=True)
-        if settings.demo:
-            await self._start_demo(stack, fast, tokens)
+        if show is not None:
+            await show.open_sockets(f"ws://{settings.address}:{self.port}/ws", tokens)
+            print(show.invitation(tokens), flush=True)
 
     def _notifications(
         self, journal: SqliteJournal, outbox: Path, kept: UndeliveredFile
@@ -401,13 +405,12 @@ class Server:
         if self._wall.unsaved:
             await asyncio.to_thread(self._wall.save)
 
-    async def _start_demo(self, stack: AsyncExitStack, clock: demo.Clock, tokens: Tokens) -> None:
+    async def _start_demo(self, stack: AsyncExitStack, clock: demo.Clock) -> demo.Demo:
         settings = self._settings
         show = demo.Demo(self.hub, clock, OPERATOR, settings.timetable, settings.demo_seed)
         await show.start()
         stack.push_async_callback(show.stop)
-        await show.open_sockets(f"ws://{settings.address}:{self.port}/ws", tokens)
-        print(show.invitation(tokens), flush=True)
+        return show
 
     # --- stopping ---------------------------------------------------------------------------
 

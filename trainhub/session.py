@@ -67,6 +67,7 @@ class Session:
         self._address = address
         self.identity: Identity = ANONYMOUS
         self.bad = 0  # messages so far that were not well formed
+        self.is_busy = False  # a message of it is being answered
         self._closed = False
 
     @property
@@ -81,6 +82,7 @@ class Session:
         def answer(message: dict[str, Any]) -> None:
             self._send(message if number is None else {**message, "id": number})
 
+        self.is_busy = True
         try:
             if isinstance(text, bytes):
                 raise BadMessage("messages are text frames, not binary ones")
@@ -100,6 +102,7 @@ class Session:
             failed = Unavailable("the hub failed at this message; its log has the reason")
             answer({"type": "ERROR", **error_fields(failed)})
         finally:
+            self.is_busy = False
             if self._closed:  # it went while it was being put into a room
                 self.close()
 

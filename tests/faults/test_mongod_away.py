@@ -3,6 +3,8 @@
 AWAY_SECONDS=60 AWAY_COMMANDS=100000 is the long form; it takes some five minutes.
 """
 
+import asyncio
+import json
 import os
 import time
 
@@ -13,6 +15,9 @@ from probe import Probe
 from pymongo import MongoClient
 from railway import chart
 from watch import Watch, proven
+from websockets.asyncio.client import connect
+
+from trainhub.history import KEPT
 
 COMMANDS = int(os.environ.get("AWAY_COMMANDS", "5000"))
 SECONDS = float(os.environ.get("AWAY_SECONDS", "8"))
@@ -167,3 +172,38 @@ def test_a_start_does_not_wait_for_a_frozen_mongod(start_hub, start_mongod):
     assert any("MongoDB does not answer" in line for line in hub.logged)
     mongod.thaw()
     wait_for(lambda: ask("/api/monitor")["writeBuffer"]["flushed"] >= 8)
+
+
+def test_those_who_come_back_while_mongod_is_frozen(start_hub, start_mongod):
+    """What they missed is in MongoDB only: they get a SNAPSHOT, and none is closed as idle.
+
+    The hub says so in /readyz, asks MongoDB no more for a while, and has it back by itself.
+    """
+    mongod = start_mongod()
+    hub = start_hub("--mongodb-uri", mongod.uri)
+    ask = asker(hub)
+    ask("/api/trains", chart())
+    for number in range(KEPT + 250):
+        ask("/api/trains/12345/announcements", {"text": f"number {number}"})
+    wait_for(lambda: not behind(hub.folder))
+    epoch = ask("/api/monitor")["epoch"]
+
+    async def come_back(seq):
+        async with connect(f"ws://127.0.0.1:{hub.port}/ws", max_size=None, open_timeout=60) as one:
+            since = {"epoch": epoch, "seq": seq}
+            subscribe = {"type": "SUBSCRIBE_TRAIN", "trainNo": "12345", "since": since}
+            await one.send(json.dumps(subscribe))
+            while (heard := json.loads(await one.recv()))["type"] != "SUBSCRIBED":
+                assert heard["type"] == "WELCOME"
+            return heard["recovered"]
+
+    async def all_come_back():
+        return await asyncio.gather(*(come_back(seq) for seq in range(200, 0, -1)))
+
+    mongod.freeze()
+    assert asyncio.run(all_come_back()) == [False] * 200
+    told = "clients that were away for long get a SNAPSHOT"
+    wait_for(lambda: asyncio.run(come_back(1)) or told in str(ask("/readyz")["degraded"]))
+    mongod.thaw()
+    wait_for(lambda: asyncio.run(come_back(1)))
+    wait_for(lambda: told not in str(ask("/readyz")["degraded"]))

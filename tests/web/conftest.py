@@ -35,9 +35,10 @@ from trainhub.rooms import Rooms
 from trainhub.timers import Timers
 from trainhub.web.app import make_app, make_server
 from trainhub.web.base import Web
+from trainhub.web.frames import text_frame
 from trainhub.web.monitor import Monitor, Parts
 from trainhub.web.proxies import Proxies
-from trainhub.web.websocket import TrainSocket, text_frame
+from trainhub.web.websocket import TrainSocket
 from trainhub.write_buffer import WriteBuffer
 
 OPERATOR = Identity("operator", Role.ADMIN, frozenset({"*"}))
@@ -294,6 +295,7 @@ class RawSocket:
     def __init__(self, reader, writer):
         self.reader, self.writer = reader, writer
         self._parser = Protocol(Side.CLIENT, state=OPEN, max_size=None)
+        self._parts = []  # of the message that is coming
 
     def send(self, opcode, payload):
         """A frame as a client sends it: whole and masked."""
@@ -315,14 +317,22 @@ class RawSocket:
         self.send(Opcode.TEXT, json.dumps({"type": kind, **fields}).encode())
 
     async def frames(self, count):
-        """The next so many frames."""
+        """The next `count` frames; a message that comes in parts counts as one frame."""
         found = []
         while len(found) < count:
             async with asyncio.timeout(5):
                 data = await self.reader.read(65_536)
             assert data, "the hub closed"
             self._parser.receive_data(data)
-            found += self._parser.events_received()
+            for frame in self._parser.events_received():
+                if frame.opcode not in (Opcode.TEXT, Opcode.CONT):
+                    found.append(frame)
+                    continue
+                self._parts.append(frame)
+                if frame.fin:
+                    whole = b"".join(each.data for each in self._parts)
+                    found.append(replace(self._parts[0], data=whole, fin=True))
+                    self._parts.clear()
         return found
 
     async def close_code(self):

@@ -7,7 +7,8 @@ import pytest
 from load import seeded
 from tornado.iostream import IOStream
 
-from trainhub.web.backlog import Backlog
+from trainhub.web.backlog import PIECE, Backlog
+from trainhub.web.frames import frames_end, text_frame
 
 MOST = 100_000
 
@@ -29,7 +30,7 @@ class Pair:
             try:
                 sent += self.stream.write_to_fd(filling)
             except BlockingIOError:
-                return Backlog(self.stream, b"<rest>", most, self._is_done), sent
+                return Backlog(self.stream, b"<rest>", 0, most, self._is_done), sent
 
     def _is_done(self):
         self.done += 1
@@ -109,9 +110,26 @@ async def test_a_large_snapshot_leaves_room_for_what_comes_after_it(pair):
     _, sent = pair.stall()
     await pair.read(sent + len(b"<rest>"))
     snapshot = b"s" * 10 * MOST
-    backlog = Backlog(pair.stream, snapshot, MOST, pair._is_done)
+    backlog = Backlog(pair.stream, snapshot, 0, MOST, pair._is_done)
     assert backlog.add(b"x" * (MOST // 2))
     assert not backlog.add(b"x")
+
+
+@pytest.mark.gen_test
+async def test_a_large_write_is_handed_over_in_pieces_between_frames(pair, until):
+    """What is written past it comes between two frames, and waits for some of them only."""
+    _, sent = pair.stall()
+    await pair.read(sent + len(b"<rest>"))
+    message = text_frame(b"x" * 1_000_000)
+    backlog = Backlog(pair.stream, message, 5_000, MOST, pair._is_done)
+    assert backlog.add(text_frame(b"y" * 100))
+    pair.stream.write(b"<ping>")
+    heard = await pair.read(len(message) - 5_000 + 102 + len(b"<ping>"))
+    at = heard.index(b"<ping>")
+    assert at < 3 * PIECE
+    assert frames_end(message, 5_000 + at) == 5_000 + at
+    assert heard[:at] + heard[at + 6 :] == message[5_000:] + text_frame(b"y" * 100)
+    await until(lambda: pair.done)
 
 
 @pytest.mark.gen_test

@@ -14,6 +14,7 @@ from trainhub.settings import Settings
 from trainhub.web.limits import (
     BAD_BURST,
     BURST_SECONDS,
+    BYTES_A_MESSAGE,
     FRAME_BURST,
     LEAST_BURST_BYTES,
     SHARE,
@@ -189,6 +190,20 @@ def test_this_machine_s_own_addresses(own_are_free):
     for address in ("127.0.0.1", "::1"):
         let = sum(asked(askers, ANONYMOUS, address) for _ in range(100))
         assert let == (100 if own_are_free else BURST_SECONDS)
+
+
+def test_an_answer_counts_by_its_bytes():
+    """As the messages that may have as many; half a burst of debt at most, for one cannot know."""
+    meter = Meter(20)
+    meter.answered(50 * BYTES_A_MESSAGE)
+    assert meter.message() == 0
+    meter.answered(1_000 * BYTES_A_MESSAGE)
+    wait = meter.message()
+    assert 2 < wait <= 51 / 20
+    assert not meter.is_spent  # it is told to wait, and not closed for what it could not know
+    for _ in range(60):
+        meter.message()
+    assert meter.is_spent
 
 
 def test_askers_are_forgotten(monkeypatch):

@@ -1,10 +1,12 @@
 """trainhub/web/rfc6455.py: what the RFC forbids a client is refused, and each frame is counted."""
 
+import json
 import struct
 
 import pytest
 from websockets.frames import Opcode
 
+from trainhub.deflate import Part, deflate
 from trainhub.web.rfc6455 import fault_of_close
 from trainhub.web.websocket import TrainSocket
 
@@ -68,3 +70,78 @@ async def test_every_frame_is_counted(raw, until):
     socket.send(Opcode.TEXT, b"x" * 200)
     await until(lambda: len(counted) == 6)
     assert counted == [(11, False), (6, False), (6, False), (22, True), (6, False), (208, True)]
+
+
+# --- compressed messages --------------------------------------------------------------------------
+
+OFFER = "Sec-WebSocket-Extensions: permessage-deflate"
+PING = b'{"type": "PING", "id": "compressed"}'
+
+
+def deflated(text):
+    return deflate([Part(text)], 15)
+
+
+def frame(first, payload):
+    """A client's frame by its first byte."""
+    return struct.pack("!BBH", first, 0x80 | 126, len(payload)) + bytes(4) + payload
+
+
+@pytest.mark.gen_test
+async def test_a_ping_between_the_parts_of_a_compressed_message(raw):
+    """RFC 7692, 6: the first frame says that the message is compressed, for all of them."""
+    socket, _ = await raw(OFFER)
+    payload = deflated(PING)
+    socket.writer.write(frame(0x41, payload[:5]))
+    socket.send(Opcode.PING, b"here?")
+    socket.writer.write(frame(0x80, payload[5:]))
+    _, pong, answer = await socket.frames(3)
+    assert (pong.opcode, pong.data) == (Opcode.PONG, b"here?")
+    assert json.loads(answer.data)["id"] == "compressed"
+
+
+@pytest.mark.gen_test
+async def test_messages_may_be_compressed_or_not(raw):
+    """Each by itself, whatever came before it."""
+    socket, _ = await raw(OFFER)
+    for first, payload in ((0x81, PING), (0xC1, deflated(PING)), (0x81, PING)):
+        socket.writer.write(frame(first, payload))
+    assert [json.loads(each.data)["type"] for each in await socket.frames(4)][1:] == ["PONG"] * 3
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(
+    ("offers", "first", "payload", "code"),
+    [
+        ([OFFER], 0xC1, b"not deflated", 1007),
+        ([OFFER], 0xC1, deflate([Part(bytes(70_000))], 15), 1009),
+        ([OFFER], 0xC0, PING, None),  # a part that says so, of no message
+        ([OFFER], 0xA1, PING, None),  # a bit that was not agreed on
+        ([], 0xC1, deflated(PING), None),
+    ],
+)
+async def test_what_is_no_compressed_message_closes(raw, until, offers, first, payload, code):
+    """With a close code where the RFC names one."""
+    socket, _ = await raw(*offers)
+    socket.writer.write(frame(first, payload))
+    if code is None:
+        assert await socket.is_closed()
+    else:
+        assert await socket.close_code() == code
+        socket.send(Opcode.CLOSE, b"")
+    await until(lambda: not TrainSocket.sockets)
+
+
+@pytest.mark.gen_test
+async def test_a_message_counts_by_what_it_was_inflated_to(raw, until):
+    """A few bytes may stand for 64 KB, which are then read as JSON."""
+    socket, _ = await raw(OFFER)
+    (handler,) = TrainSocket.sockets
+    counted = []
+    handler.ws_connection._on_frame = lambda size, whole: counted.append((size, whole))
+    text = PING + b" " * 60_000
+    payload = deflated(text)
+    assert len(payload) < 500
+    socket.writer.write(frame(0xC1, payload))
+    await until(lambda: counted)
+    assert counted == [(len(text), True)]

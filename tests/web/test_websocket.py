@@ -6,10 +6,13 @@ import contextlib
 import json
 import socket
 import struct
+import time
+from random import Random
 
 import pytest
 from railway import RUN, person
 from tornado.httpclient import HTTPClientError
+from websockets.asyncio.client import connect as websockets_connect
 from websockets.frames import Opcode
 from websockets.protocol import OPEN, Protocol, Side
 from websockets.utils import accept_key
@@ -19,8 +22,10 @@ from trainhub.domain.model import Role
 from trainhub.identity import Identity
 from trainhub.protocol import MOST_SOCKET_BYTES
 from trainhub.rooms import Room
-from trainhub.web.limits import Limits
-from trainhub.web.websocket import GOING_AWAY, TOO_SLOW, TrainSocket, text_frame
+from trainhub.web.frames import text_frame
+from trainhub.web.limits import BYTES_A_MESSAGE, Limits
+from trainhub.web.liveness import sent
+from trainhub.web.websocket import GOING_AWAY, TOO_SLOW, TrainSocket
 
 HERE = {"trainNo": "12345", "startDate": "2026-11-23"}
 OPERATOR = Identity("operator", Role.ADMIN, frozenset({"*"}))
@@ -48,43 +53,16 @@ def texts(client):
     return [m["data"]["text"] for m in client.heard if m["type"] == "ANNOUNCEMENT"]
 
 
-# --- frames -------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("size", "head"),
-    [(0, 2), (1, 2), (125, 2), (126, 4), (127, 4), (65_535, 4), (65_536, 10), (1_000_000, 10)],
-)
-def test_a_frame_is_what_a_client_reads(size, head):
-    """Each of the three lengths of RFC 6455, 5.2, at its ends, by the parser of another library."""
-    payload = b"x" * size
-    parser = Protocol(Side.CLIENT, state=OPEN, max_size=None)
-    sent = text_frame(payload)
-    assert len(sent) == head + size  # the shortest form, as the RFC asks
-    parser.receive_data(sent)
-    (frame,) = parser.events_received()
-    assert (frame.opcode, frame.fin, frame.data) == (Opcode.TEXT, True, payload)
-    assert not any((frame.rsv1, frame.rsv2, frame.rsv3))
-
-
-def test_frames_in_one_write_are_read_one_by_one():
-    """What one commit brings goes in one write: several frames, one after the other."""
-    payloads = [b"", "naïve ☃".encode(), b"y" * 126, b"z" * 65_536, b"{}"]
-    parser = Protocol(Side.CLIENT, state=OPEN, max_size=None)
-    parser.receive_data(b"".join(map(text_frame, payloads)))
-    assert [frame.data for frame in parser.events_received()] == payloads
-
-
 # --- the handshake --------------------------------------------------------------------------------
 
 
 @pytest.mark.gen_test
 async def test_the_handshake(raw):
-    """101 with the key's answer, no extension, and WELCOME as the first frame."""
-    socket, head = await raw("Sec-WebSocket-Extensions: permessage-deflate")
+    """101 with the key's answer, no extension that was not asked for, and WELCOME first."""
+    socket, head = await raw()
     assert head.startswith("HTTP/1.1 101 ")
     assert f"Sec-Websocket-Accept: {accept_key(socket.key)}\r\n".lower() in head.lower()
-    assert "extensions" not in head.lower()  # a compressor costs up to 316 KB a socket
+    assert "extensions" not in head.lower()
     assert "protocol:" not in head.lower()
     (frame,) = await socket.frames(1)
     welcome = json.loads(frame.data)
@@ -418,6 +396,149 @@ async def test_goodbye(connect, running):
     assert await client.closed() == (1001, "the hub is stopping")
 
 
+# --- large messages -------------------------------------------------------------------------------
+
+
+def crowd(count):
+    """People on WL, with names that do not compress well."""
+    chance = Random(count)
+    return [
+        person(who, berth=None, coach=None, status="WL", number=who,
+               pnr=f"{4_000_000_000 + who}", name=chance.randbytes(20).hex())
+        for who in range(1, count + 1)
+    ]  # fmt: skip
+
+
+@pytest.mark.gen_test(timeout=20)
+@pytest.mark.parametrize("who", ["TTE", "PASSENGER", None])
+async def test_a_client_that_can_inflate_gets_its_snapshot_compressed(
+    connect, http_port, site, who
+):
+    """What it reads is the same, and less on the wire; its own messages may be compressed too."""
+    await site.register(*crowd(300))
+    plain = await connect(who)
+    await plain.ask("SUBSCRIBED", "SUBSCRIBE_TRAIN", **HERE)
+    expected = await plain.until("SNAPSHOT")
+    async with websockets_connect(f"ws://127.0.0.1:{http_port}/ws") as client:
+        assert "no_context_takeover" in client.response.headers["Sec-WebSocket-Extensions"]
+        (handler,) = TrainSocket.sockets - {next(iter(TrainSocket.rooms[RUN].listeners))}
+        assert json.loads(await client.recv())["type"] == "WELCOME"
+        if who is not None:
+            await client.send(json.dumps({"type": "IDENTIFY", "token": site.token(who)}))
+            assert json.loads(await client.recv())["type"] == "IDENTIFIED"
+        before = sent(handler._stream.socket).taken
+        await client.send(json.dumps({"type": "SUBSCRIBE_TRAIN", **HERE}))
+        while (told := json.loads(await client.recv()))["type"] != "SNAPSHOT":
+            pass
+        assert told == expected
+        await client.send(json.dumps({"type": "PING", "id": 1}))
+        while json.loads(await client.recv())["type"] != "PONG":
+            pass
+        assert sent(handler._stream.socket).taken - before < len(json.dumps(told)) / 1.5
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_a_ping_does_not_wait_for_a_large_message(raw, until):
+    """RFC 6455, 5.4: pings and pongs come between the parts of a message."""
+    socket, _ = await raw()
+    (handler,) = TrainSocket.sockets
+    await socket.frames(1)
+    socket.writer.transport.pause_reading()
+    handler.send(text_frame(b"x" * 8_000_000))
+    waits = 0
+    while handler.unsent != waits:
+        waits = handler.unsent
+        await asyncio.sleep(0.1)
+    assert waits > 1_000_000
+    handler.beat()
+    socket.send(Opcode.PING, b"are you there")
+    await until(lambda: handler._liveness.heard)
+    socket.writer.transport.resume_reading()
+    frames, parser = [], Protocol(Side.CLIENT, state=OPEN, max_size=None)
+    while not any(frame.opcode is Opcode.CONT and frame.fin for frame in frames):
+        parser.receive_data(await socket.reader.read(65_536))
+        frames += parser.events_received()
+    kinds = [frame.opcode for frame in frames]
+    for kind in (Opcode.PING, Opcode.PONG):
+        assert kinds.index(kind) < len(kinds) - waits / 20_000, "it waited for all of it"
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_the_staff_may_ask_for_more_than_may_wait(raw, site, until):
+    """A control room comes back and follows many full trains at once, on a slow line."""
+    for number in range(8):
+        await site.register(*crowd(1_000), trainNo=str(200 + number))
+    socket, _ = await raw()
+    socket.say("IDENTIFY", token=site.token("ADMIN"))
+    await socket.frames(2)
+    socket.writer.transport.pause_reading()
+    for number in range(8):
+        socket.say("SUBSCRIBE_TRAIN", trainNo=str(200 + number))
+    await until(lambda: len(TrainSocket.rooms) == 8)
+    (handler,) = TrainSocket.sockets
+    assert handler.unsent > Limits().max_unsent_bytes
+    socket.writer.transport.resume_reading()
+    snapshots = 0
+    while snapshots < 8:
+        found = [json.loads(frame.data)["type"] for frame in await socket.frames(1)]
+        snapshots += found.count("SNAPSHOT")
+
+
+# --- what is asked for ----------------------------------------------------------------------------
+
+
+def wide(**fields):
+    """A chart whose snapshot is large for everyone."""
+    stations = [
+        {"code": f"S{place}", "name": "N" * 900, "day": 1, "distanceKm": place,
+         "arrival": f"09:{place:02}" if place else None,
+         "departure": f"09:{place:02}" if place < 49 else None}
+        for place in range(50)
+    ]  # fmt: skip
+    return {"stations": stations, "passengers": [], **fields}
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_to_subscribe_over_and_over_brings_no_more_than_messages_may(connect, site):
+    """A short message that brings a long answer counts as many; none is closed for that."""
+    await site.register(**wide())
+    client = await connect()
+    for _ in range(60):
+        await client.say("SUBSCRIBE_TRAIN", **HERE)
+    answered = 0
+    while answered < 60:
+        answered += (await client.next())["type"] in ("SUBSCRIBED", "ERROR")
+    told = [message["type"] for message in client.heard]
+    size = len(json.dumps(next(m for m in client.heard if m["type"] == "SNAPSHOT")))
+    brought = told.count("SNAPSHOT") * size
+    assert brought < 150 * BYTES_A_MESSAGE + size
+    assert TrainSocket.sockets
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("settings_of_web", [{"limits": Limits(identify_seconds=1)}])
+async def test_who_has_asked_and_waits_for_the_hub_is_not_idle(connect, site, running, until):
+    """Its time begins again, and it is closed only if it is idle then."""
+    client = await connect()
+    (handler,) = TrainSocket.sockets
+    site.journal.gate.clear()
+    command = asyncio.ensure_future(announce(site, "x"))
+    await until(lambda: site.hub.state(RUN).seq == 3)
+    await client.say("SUBSCRIBE_TRAIN", **HERE)
+    await until(lambda: handler._session.is_busy)
+    for _ in range(3):
+        TrainSocket.newcomers[handler] = time.monotonic() - 1
+        TrainSocket.dismiss_idlers()
+    assert TrainSocket.newcomers[handler] > time.monotonic()
+    site.journal.gate.set()
+    await client.until("SUBSCRIBED")
+    await command
+    TrainSocket.newcomers[handler] = time.monotonic() - 1
+    TrainSocket.dismiss_idlers()
+    assert handler not in TrainSocket.newcomers
+    await client.all_told()
+
+
 # --- those who do not read or do not answer -----------------------------------------------------
 
 
@@ -464,8 +585,12 @@ def slow(raw, site, running, until):
         client.say("SUBSCRIBE_TRAIN", **HERE)
         await client.frames(4)  # WELCOME, SUBSCRIBED, SNAPSHOT, BOARDING_UPDATE
         client.writer.transport.pause_reading()
-        while handler._backlog is None:
-            handler.send(text_frame(b'{"type": "FILL", "text": "' + b"x" * 60_000 + b'"}'))
+        waits = 0
+        while not waits or handler.unsent != waits:  # until its kernel takes no more either
+            while handler._backlog is None:
+                handler.send(text_frame(b'{"type": "FILL", "text": "' + b"x" * 60_000 + b'"}'))
+            waits = handler.unsent
+            await asyncio.sleep(0.05)
         return client, handler
 
     return open_slow
@@ -530,7 +655,7 @@ async def test_frames_come_after_what_the_stream_still_holds(http_port, no_trace
             heard += await loop.sock_recv(client, 65_536)
     parser.receive_data(heard)
     sizes = [len(frame.data) for frame in parser.events_received()][1:]
-    assert sizes == [60_000] * count + [4]
+    assert sizes == [16_384, 16_384, 16_384, 10_848] * count + [4]
 
 
 @pytest.mark.made_up
@@ -544,7 +669,7 @@ async def test_the_newest_figure_waits_for_a_slow_client(slow, connect, site):
         for each in (handler, other):
             frame = site.hub.rooms.frame({"type": "BOARDING_UPDATE", "number": number})
             each.show(f"BOARDING_UPDATE {RUN}", frame)
-    assert [(await reader.until("BOARDING_UPDATE"))["number"] for _ in range(1_000)]
+        assert (await reader.until("BOARDING_UPDATE"))["number"] == number
     handler.send(text_frame(b'{"type": "LAST"}'))
     client.writer.transport.resume_reading()
     told = []
@@ -626,7 +751,7 @@ async def test_the_silent_are_dropped_at_the_second_beat(raw, connect, until):
     for handler in (one, two):
         handler.beat()
     reading = asyncio.ensure_future(alive.connection.read_message())  # and answering pings
-    await until(lambda: one._heard)
+    await until(lambda: one._liveness.heard)
     assert TrainSocket.sockets == {one, two}
     for handler in (one, two):
         handler.beat()
@@ -644,14 +769,14 @@ async def test_any_sign_of_life_counts(raw, until, how):
     (handler,) = TrainSocket.sockets
     for _ in range(3):
         handler.beat()
-        assert not handler._heard
+        assert not handler._liveness.heard
         if how == "pong":
             socket.send(Opcode.PONG, b"")
         elif how == "message":
             socket.say("PING")
         else:
             socket.send(Opcode.TEXT, b"?")
-        await until(lambda: handler._heard)
+        await until(lambda: handler._liveness.heard)
     handler.beat()
     assert handler in TrainSocket.sockets
     frames = await socket.frames(5)

@@ -234,13 +234,12 @@ class MongoStore:
             raise StoreAway(_reason(error)) from error
 
     async def events(self, run: RunKey, epoch: str, after: int, most: int) -> list[Event]:
-        """A subscriptions.Archive: what a run's clients have missed. None of it while away."""
+        """A lookups.Archive: what a run's clients have missed. Raises StoreAway."""
         try:
             with pymongo.timeout(ANSWER_SECONDS):
                 return await paid(self._events(run, epoch, after, most))
         except PyMongoError as error:
-            log.info("what was missed cannot be read: %s", _reason(error))
-            return []
+            raise StoreAway(_reason(error)) from error
 
     async def _events(self, run: str, epoch: str, after: int = 0, most: int = 0) -> list[Event]:
         """Those from seq `after` + 1 on, up to a gap, at most so many; all if `most` is 0."""

@@ -6,30 +6,46 @@ from collections.abc import Callable
 
 from tornado.iostream import IOStream
 
-# So much is handed to the stream at once: what is there is sent, whatever comes after it.
-PIECE = 64 * 1024
+from trainhub.web.frames import frames_end
+
+# So much is handed to the stream at once: what is there is sent, whatever comes after it. At least
+# a whole TLS record.
+PIECE = 16 * 1024
 
 
 class Backlog:
     """Frames in their order behind a write that the socket did not take whole.
 
-    It lasts until the stream has taken all, and then calls `done`. What is written past it, a pong
-    or a close, comes between two frames and before what still waits here.
+    It lasts until the stream has taken all, and then calls `done`. What is written past it, a ping,
+    a pong or a close, comes between two frames and before what still waits here.
     """
 
     __slots__ = ("_done", "_figures", "_stream", "_underway", "_waiting", "most", "unsent")
 
-    def __init__(self, stream: IOStream, rest: bytes, most: int, done: Callable[[], None]) -> None:
-        """`rest` is what the socket has not taken; `most` is how many bytes may wait in all."""
+    def __init__(
+        self,
+        stream: IOStream,
+        frames: bytes,
+        taken: int,
+        most: int,
+        done: Callable[[], None],
+    ) -> None:
+        """The socket has taken the first `taken` bytes; `most` is how many may wait in all."""
         self._stream = stream
         self._done = done
-        self._waiting: deque[bytes | str] = deque()  # frames, and figures by their names
+        # Frames, and figures by their names.
+        self._waiting: deque[bytes | memoryview | str] = deque()
         self._figures: dict[str, bytes] = {}
-        self.unsent = len(rest)
+        self.unsent = len(frames) - taken
         # A client that has read all before may be sent more: the snapshot of a very full train.
         # That must not be what it is cut off for at the next event.
-        self.most = max(most, len(rest) + most // 2)
-        self._write(rest)
+        self.most = max(most, self.unsent + most // 2)
+        whole = memoryview(frames)  # snapshots are shared: no copy for each slow client
+        # A TLS record that blocked is offered again, and OpenSSL wants as many bytes as before.
+        end = frames_end(whole, taken + PIECE)
+        if end < len(whole):
+            self._waiting.append(whole[end:])
+        self._write(whole[taken:end])
 
     def add(self, frames: bytes) -> bool:
         """Let frames wait; returns False if they are more than may."""
@@ -63,7 +79,7 @@ class Backlog:
         if frames:
             self._stream.write(frames)
 
-    def _write(self, frames: bytes) -> None:
+    def _write(self, frames: bytes | memoryview) -> None:
         self._underway = len(frames)
         self._stream.write(frames).add_done_callback(self._written)
 
@@ -78,12 +94,19 @@ class Backlog:
         else:
             self._done()
 
-    def _take(self, most: int) -> list[bytes]:
+    def _take(self, most: int) -> list[bytes | memoryview]:
         """The frames that come next: so many bytes, or one that has more."""
-        taken: list[bytes] = []
+        taken: list[bytes | memoryview] = []
         size = 0
         while self._waiting and size < most:
             item = self._waiting.popleft()
-            taken.append(self._figures.pop(item) if isinstance(item, str) else item)
-            size += len(taken[-1])
+            frames = self._figures.pop(item) if isinstance(item, str) else item
+            if len(frames) > most:
+                rest = memoryview(frames)
+                end = frames_end(rest, most)
+                if end < len(rest):
+                    self._waiting.appendleft(rest[end:])
+                frames = rest[:end]
+            taken.append(frames)
+            size += len(frames)
         return taken

@@ -90,6 +90,14 @@ class Bucket:
         """Whether it is as it was when it was new."""
         return self._tokens + (now - self._at) * self._rate >= self._burst
 
+    def charge(self, amount: float, now: float | None = None) -> None:
+        """Take tokens for what an answer has cost.
+
+        At most half a burst of debt: the client could not know the cost, and may ask on a little.
+        """
+        self.take(0, now)
+        self._tokens = min(self._tokens, max(self._tokens - amount, -self._burst / 2))
+
     def spend(self, amount: float, now: float | None = None) -> None:
         """Take tokens, into debt no deeper than what may be taken at once."""
         self.take(amount, now)
@@ -129,6 +137,10 @@ class Meter:
     def message(self) -> float:
         """A message came; returns the seconds to wait before it may be said, 0 if it may now."""
         return max(self._messages.take(), self._bytes.take(0))
+
+    def answered(self, size: int) -> None:
+        """Charge the bytes that a message was answered with, as the messages that may have them."""
+        self._messages.charge(size / BYTES_A_MESSAGE)
 
     @property
     def is_spent(self) -> bool:
@@ -289,6 +301,10 @@ def is_own(address: str) -> bool:
 
 
 def rate_of(limits: Limits, role: Role | None) -> int:
-    """Messages a second for that role; whoever has no token counts as a passenger."""
-    public = role is None or role is Role.PASSENGER
-    return limits.message_rate if public else limits.staff_message_rate
+    """Messages a second for that role."""
+    return limits.message_rate if is_public(role) else limits.staff_message_rate
+
+
+def is_public(role: Role | None) -> bool:
+    """Whether it is a passenger's. A client without a token counts as a passenger."""
+    return role is None or role is Role.PASSENGER

@@ -1,9 +1,12 @@
 """WebSocket as RFC 6455 has it where tornado is lenient, and a count of every frame.
 
 It uses tornado's private names, as its protocol class has no public hook between a frame and the
-message that it belongs to. They are four: `_receive_frame`, `_handle_message`, `_frame_mask` and
-`_wire_bytes_in`; tests/web/test_autobahn.py and test_rfc6455.py hold them. The only other ones are
-`_execute` and `_write_buffer` in base.py.
+message that it belongs to. They are five: `_receive_frame`, `_read_bytes`, `_handle_message`,
+`_frame_mask` and `_wire_bytes_in`; tests/web/test_autobahn.py and test_rfc6455.py hold them. The
+only other ones are `_execute` and `_write_buffer` in base.py.
+
+Tornado's own compression is not used: it takes a ping between the fragments of a compressed message
+for a sign that the message is not compressed.
 """
 
 import struct
@@ -13,8 +16,10 @@ from typing import Any
 
 from tornado.websocket import WebSocketProtocol13
 
+from trainhub.deflate import BadDeflate, TooLarge, inflate
+
 TEXT, BINARY, CLOSE = 0x1, 0x2, 0x8
-PROTOCOL_ERROR, NOT_UTF_8 = 1002, 1007
+PROTOCOL_ERROR, NOT_UTF_8, TOO_LARGE = 1002, 1007, 1009
 # Close codes that may be sent (RFC 6455, 7.4, and IANA's list); from 3000 on they are the apps'.
 _REGISTERED = frozenset({1000, 1001, 1002, 1003, *range(1007, 1015)})
 
@@ -23,18 +28,30 @@ class Rfc6455(WebSocketProtocol13):
     """Refuses what is not masked and closes that mean nothing; tells `on_frame` of each frame.
 
     `on_frame(bytes, whole)` is called when a frame was dealt with; `whole` says that it made a
-    message complete.
+    message complete. `compressed` says that permessage-deflate was agreed on.
     """
 
-    _whole = False
-
-    def __init__(self, handler: Any, params: Any, on_frame: Callable[[int, bool], None]) -> None:
+    def __init__(
+        self,
+        handler: Any,
+        params: Any,
+        on_frame: Callable[[int, bool], None],
+        *,
+        compressed: bool = False,
+    ) -> None:
         super().__init__(handler, False, params)
         self._on_frame = on_frame
+        self._compressed = compressed
+        self._at_head = False
+        self._whole = False
+        self._deflated = False  # the message that is being read
+        self._inflated = 0  # bytes that a frame's message had beyond those on the wire
 
     async def _receive_frame(self) -> None:
         self._frame_mask = None
         self._whole = False
+        self._inflated = 0
+        self._at_head = True
         before = self._wire_bytes_in
         await super()._receive_frame()
         if self.client_terminated:
@@ -42,7 +59,17 @@ class Rfc6455(WebSocketProtocol13):
         if self._frame_mask is None:
             self._refuse(PROTOCOL_ERROR, "a client masks its frames")
         else:
-            self._on_frame(self._wire_bytes_in - before, self._whole)
+            self._on_frame(max(self._wire_bytes_in - before, self._inflated), self._whole)
+
+    async def _read_bytes(self, n: int) -> bytes:
+        data = await super()._read_bytes(n)
+        if self._at_head:
+            self._at_head = False
+            if self._compressed and data[0] & self.OPCODE_MASK in (TEXT, BINARY):
+                # On any other frame the bit stays, and tornado refuses it.
+                self._deflated = bool(data[0] & self.RSV1)
+                data = bytes((data[0] & ~self.RSV1, data[1]))
+        return data
 
     def _handle_message(self, opcode: int, data: bytes) -> "Future[None] | None":
         if self._frame_mask is None:
@@ -51,6 +78,16 @@ class Rfc6455(WebSocketProtocol13):
         if opcode == CLOSE and (fault := fault_of_close(data)):
             self._refuse(*fault)
             return None
+        if self._whole and self._deflated:
+            try:
+                data = inflate(data, self.params.max_message_size)
+            except TooLarge as error:
+                self._refuse(TOO_LARGE, str(error))
+                return None
+            except BadDeflate as error:
+                self._refuse(NOT_UTF_8, str(error))
+                return None
+            self._inflated = len(data)
         return super()._handle_message(opcode, data)
 
     def _refuse(self, code: int, reason: str) -> None:

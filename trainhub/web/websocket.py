@@ -4,15 +4,16 @@ import asyncio
 import logging
 import secrets
 import socket
-import struct
 import time
 from contextlib import suppress
+from functools import partial
 from typing import Any, ClassVar, cast
 
 from tornado.iostream import IOStream, StreamClosedError
 from tornado.websocket import WebSocketHandler, WebSocketProtocol
 
 from trainhub.cost import Bill, open_bill, paid
+from trainhub.deflate import agree
 from trainhub.domain.errors import HubError, Unavailable
 from trainhub.domain.model import RunKey
 from trainhub.identity import Identity
@@ -21,14 +22,18 @@ from trainhub.rooms import Room
 from trainhub.session import Session
 from trainhub.web.backlog import Backlog
 from trainhub.web.base import Edge, Web
+from trainhub.web.frames import text_frame
 from trainhub.web.held import reset
 from trainhub.web.limits import (
+    SECONDS_A_BYTE,
     SECONDS_A_FRAME,
     Account,
     Addresses,
     Meter,
+    is_public,
     rate_of,
 )
+from trainhub.web.liveness import Liveness, sent
 from trainhub.web.rfc6455 import Rfc6455
 
 log = logging.getLogger("trainhub.websocket")
@@ -41,20 +46,12 @@ TOKEN_REFUSED, TOO_SLOW, TOO_MANY, JOURNAL_FAILED = 4403, 4408, 4429, 4503
 # How long a client that is cut off may take to read what was under way and the close.
 CLOSE_SECONDS = 3
 PING = b"\x89\x00"
+# Bytes that the kernel may hold unsent for a client: a ping or a close waits for no more.
+UNSENT_IN_KERNEL = 16 * 1024
 # Sockets that are pinged in one turn of the loop: ten thousand at once would hold up the others.
 PING_BATCH = 500
 # The same of tokens that are looked at: it takes a microsecond each.
 CHECK_BATCH = 2_000
-
-
-def text_frame(payload: bytes) -> bytes:
-    """A WebSocket text frame as a server sends it: whole and not masked (RFC 6455, 5.2)."""
-    size = len(payload)
-    if size < 126:
-        return bytes((0x81, size)) + payload
-    if size < 1 << 16:
-        return struct.pack("!BBH", 0x81, 126, size) + payload
-    return struct.pack("!BBQ", 0x81, 127, size) + payload
 
 
 class TrainSocket(Edge, WebSocketHandler):
@@ -65,6 +62,8 @@ class TrainSocket(Edge, WebSocketHandler):
     addresses: ClassVar[Addresses] = Addresses()
     # Those that are new, and until when each has to say who it is or what it wants to hear.
     newcomers: ClassVar[dict["TrainSocket", float]] = {}
+    # The bits of the window in which the client reads compressed messages; 0 if it reads none.
+    window = 0
 
     def initialize(self, web: Web) -> None:
         self.web = web
@@ -76,7 +75,7 @@ class TrainSocket(Edge, WebSocketHandler):
         )
         self._meter = Meter(web.limits.message_rate)
         self._backlog: Backlog | None = None
-        self._heard = True
+        self._liveness = Liveness(web.limits.heartbeat_seconds)
         self._payer: Identity | None = None
         self._is_new = True  # its first message, by which it identifies, is heard in any case
 
@@ -99,7 +98,13 @@ class TrainSocket(Edge, WebSocketHandler):
 
     def get_websocket_protocol(self) -> WebSocketProtocol | None:
         plain = super().get_websocket_protocol()
-        return plain and Rfc6455(self, cast(Any, plain).params, self._on_frame)
+        if plain is None:
+            return None
+        answer, self.window = agree(self.request.headers.get("Sec-WebSocket-Extensions", ""))
+        if answer:
+            self.set_header("Sec-WebSocket-Extensions", answer)
+        params = cast(Any, plain).params
+        return Rfc6455(self, params, self._on_frame, compressed=bool(answer))
 
     def select_subprotocol(self, subprotocols: list[str]) -> str | None:
         self._token = next(
@@ -112,9 +117,10 @@ class TrainSocket(Edge, WebSocketHandler):
         self.set_nodelay(True)
         self._stream = cast(IOStream, self.ws_connection.stream)
         beat = self._limits.heartbeat_seconds
-        with suppress(AttributeError):  # Linux alone has it; elsewhere max_unsent_bytes has to do
-            user_timeout = socket.TCP_USER_TIMEOUT
-            self._stream.socket.setsockopt(socket.IPPROTO_TCP, user_timeout, 2 * beat * 1000)
+        with suppress(AttributeError):  # Linux has both; elsewhere max_unsent_bytes has to do
+            tune = partial(self._stream.socket.setsockopt, socket.IPPROTO_TCP)
+            tune(socket.TCP_USER_TIMEOUT, 2 * beat * 1000)
+            tune(socket.TCP_NOTSENT_LOWAT, UNSENT_IN_KERNEL)
         self.sockets.add(self)
         self.addresses.enter(self._address)
         self.newcomers[self] = time.monotonic() + self._limits.identify_seconds
@@ -164,7 +170,7 @@ class TrainSocket(Edge, WebSocketHandler):
         self._session.close()
 
     def _on_frame(self, size: int, whole: bool) -> None:
-        self._heard = True
+        self._liveness.heard = True
         self._meter.frame(size, whole)
         self.bill.spend(SECONDS_A_FRAME)
         if self._meter.is_spent and self._may_write():
@@ -181,6 +187,15 @@ class TrainSocket(Edge, WebSocketHandler):
             self.cut_off()
         else:
             self.hold(self.unsent)
+
+    def catch_up(self, frames: bytes) -> None:
+        """Write what the client has asked for, and charge it as messages of that size."""
+        self._meter.answered(len(frames))
+        self.bill.spend(len(frames) * SECONDS_A_BYTE)
+        if self._backlog is not None and not is_public(self._session.identity.role):
+            # The staff may ask for many full trains at once, on a slow line.
+            self._backlog.most += len(frames)
+        self.send(frames)
 
     def show(self, figure: str, frame: bytes) -> None:
         """Write a figure's frame; it takes the place of one of that name that still waits."""
@@ -211,7 +226,7 @@ class TrainSocket(Edge, WebSocketHandler):
         if taken < len(frames):
             with suppress(StreamClosedError):
                 most = self._limits.max_unsent_bytes
-                self._backlog = Backlog(self._stream, frames[taken:], most, self._caught_up)
+                self._backlog = Backlog(self._stream, frames, taken, most, self._caught_up)
                 self.hold(self.unsent)
 
     def _caught_up(self) -> None:
@@ -235,15 +250,13 @@ class TrainSocket(Edge, WebSocketHandler):
             await asyncio.sleep(0)
 
     def beat(self) -> None:
-        """Ping the client; one that has said nothing since the last beat but one is gone."""
-        if self._backlog is not None:
-            # A ping would wait behind the rest. Whether any of it gets there the kernel sees.
-            self._heard = True
-        elif not self._heard:
+        """Ping the client. Close it if the previous ping was not answered."""
+        if not self._liveness.beat(sent(self._stream.socket), self._backlog is not None):
             self._reset()
-        else:
-            self._heard = False
+        elif self._backlog is None:
             self._write(PING)
+        elif self._may_write():
+            self._stream.write(PING)
 
     @classmethod
     def dismiss_idlers(cls) -> None:
@@ -254,7 +267,9 @@ class TrainSocket(Edge, WebSocketHandler):
             if cls.newcomers[first] > now:
                 return
             del cls.newcomers[first]
-            if first._session.is_idle:
+            if first._session.is_busy:  # it has asked, and waits for the hub
+                cls.newcomers[first] = now + first._limits.identify_seconds
+            elif first._session.is_idle:
                 first._close(NOT_IDENTIFIED, "identify or subscribe after connecting")
 
     @classmethod
