@@ -111,6 +111,9 @@ class Ear:
     def show(self, figure: str, frame: bytes) -> None:
         self.send(frame)
 
+    def missed(self) -> None:
+        self.writes.append([{"type": "MISSED"}])
+
     @property
     def heard(self) -> list[dict[str, Any]]:
         return [message for write in self.writes for message in write]

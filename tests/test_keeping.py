@@ -117,6 +117,28 @@ async def test_the_journal_is_trimmed_behind_its_slowest_reader(start, monkeypat
 
 
 @pytest.mark.gen_test
+async def test_nothing_is_trimmed_that_mongodb_may_have_lost(start, monkeypatch):
+    """It is asked at that moment: what it had once, it may have lost since."""
+    monkeypatch.setattr("trainhub.hub.KEPT", 50)
+    hub = await start()
+    holds = [False]
+
+    async def may_trim():
+        return holds[0]
+
+    hub.may_trim = may_trim
+    await running(hub)
+    await say(hub, LEAST)
+    await hub.flush()
+    await hub.tidy()
+    assert await positions(hub) == list(range(1, LEAST + 3))
+    holds[0] = True
+    await hub.tidy()
+    assert await positions(hub) == [1, *range(LEAST + 2 - 50 + 1, LEAST + 3)]
+    await hub.stop()
+
+
+@pytest.mark.gen_test
 async def test_a_full_journal_takes_no_commands_until_it_is_trimmed(start, caplog):
     """A warning at half; then 503 for changes, while reading and repeats go on; nothing is lost."""
     store = MemoryStore()

@@ -312,6 +312,99 @@ async def reading(journal, desk):
 
 
 @pytest.mark.gen_test
+async def test_a_delivery_that_fails_is_not_the_journal_s_failure():
+    """The events are durable, and answered so; the hub stops, for the reason that it is."""
+    told = Told()
+    told.log = Log(told.journal, lambda _: 1 / 0, told.failures.append)
+    await told.append(1)
+    (failure,) = told.failures
+    assert isinstance(failure, ZeroDivisionError)
+    with pytest.raises(Unavailable, match="error of its own"):
+        told.log.check()
+
+
+@pytest.mark.gen_test
+async def test_what_follows_a_commit_fails_for_the_one_who_asked_alone():
+    """Those beside it are told and answered, and the log goes on."""
+    told = Told()
+    before, after = told.append(1, "mine"), None
+    bad = told.log.append(then=lambda: 1 / 0)
+    after = told.append(1, "theirs")
+    outcomes = await asyncio.gather(before, bad, after, return_exceptions=True)
+    assert [type(each) for each in outcomes] == [type(None), ZeroDivisionError, type(None)]
+    assert told.lines == [[1], "mine", [2], "theirs"]
+    await told.append(1)
+    assert told.failures == []
+
+
+class Clumsy(Desk):
+    """A consumer that cannot take what `breaks_at` names."""
+
+    def __init__(self, *breaks_at):
+        super().__init__()
+        self.breaks_at = set(breaks_at)
+
+    def take(self, taken):
+        for record in taken:
+            if record.position in self.breaks_at:
+                raise ValueError(f"record {record.position}")
+        super().take(taken)
+
+
+@pytest.mark.gen_test
+async def test_a_reader_that_fails_takes_nothing_from_the_others():
+    """It reads again from the journal, passes over what it can never take, and says how many."""
+    journal = MemoryJournal()
+    readers = [Reader(name, journal, desk) for name, desk in (("a", Clumsy(2)), ("b", Desk()))]
+
+    def deliver(records):
+        for reader in readers:
+            reader.offer(records)
+
+    failures = []
+    log = Log(journal, deliver, failures.append)
+    await log.append(RUN, 1, events(3))
+    await log.append(RUN, 4, events(1))
+    clumsy, other = readers
+    assert other._consumer.taken == [1, 2, 3, 4]
+    assert other.complaints() == []
+    await clumsy.catch_up()
+    assert clumsy._consumer.taken == [1, 3, 4]
+    assert clumsy.behind == 0
+    assert clumsy.complaints() == ["1 events could not be a: the hub's log says why"]
+    await log.append(RUN, 5, events(1))
+    assert clumsy._consumer.taken == [1, 3, 4, 5]
+    assert failures == []
+
+
+@pytest.mark.gen_test
+async def test_a_reader_that_never_catches_up_goes_on_with_what_comes():
+    """The rooms: who missed something comes back for it; nobody else waits for them."""
+    journal = MemoryJournal()
+    rooms = Reader("delivered", journal, Clumsy(2), catches_up=False)
+    log = Log(journal, rooms.offer, print)
+    for seq in range(1, 5):
+        await log.append(RUN, seq, events(1))
+    assert rooms._consumer.taken == [1, 3, 4]
+    assert rooms.passed_over == 1
+
+
+@pytest.mark.gen_test
+async def test_a_reader_that_goes_back_reads_all_of_it_again():
+    """And is not moved on by a place that was on its way to the disk meanwhile."""
+    journal, desk = MemoryJournal(), Desk()
+    reader = Reader("desk", journal, desk)
+    await Log(journal, reader.offer, print).append(RUN, 1, events(3))
+    desk.deal_with(3)
+    place = reader.place()
+    reader.rewind()
+    reader.has_saved(place)
+    assert (reader.saved, reader.done) == (0, 0)
+    await reader.catch_up()
+    assert desk.taken == [1, 2, 3, 1, 2, 3]
+
+
+@pytest.mark.gen_test
 async def test_a_reader_that_keeps_up_is_fed_by_each_commit():
     """It gets the records of each commit themselves, and the journal is not read."""
     journal, desk = SlowToRead(), Desk()

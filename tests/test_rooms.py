@@ -417,3 +417,36 @@ def test_everyone_is_everyone():
     """The fixtures above mean what they say."""
     assert announcement().audience == EVERYONE
     assert VACATED.audience == TO_STAFF
+
+
+# --- what cannot be told -----------------------------------------------------------------------
+
+
+def test_an_event_that_cannot_be_told_closes_its_own_room_alone():
+    """Its listeners would miss it unawares: they are sent away, to come back for it."""
+    rooms = Rooms({}, line)
+    mine, other = Ear(), Ear()
+    rooms.join(RUN, mine, STANDINGS["TTE"])
+    rooms.join(OTHER_RUN, other, STANDINGS["TTE"])
+    good = announcement()
+    bad = replace(good, text=object())
+    rooms.take([Record(1, RUN, 1, bad), Record(2, OTHER_RUN, 1, good)])
+    assert [each["type"] for each in mine.heard] == ["MISSED"]
+    assert rooms.rooms_of(mine) == []
+    assert other.seqs == [1]
+
+
+def test_a_listener_that_raises_costs_the_others_nothing():
+    """It is sent away; the others hear what they should."""
+
+    class Broken(Ear):
+        def send(self, frames):
+            raise RuntimeError("no such socket")
+
+    rooms = Rooms({}, line)
+    ears = [Ear(), Broken(), Ear()]
+    for ear in ears:
+        rooms.join(RUN, ear, STANDINGS["TTE"])
+    rooms.take([Record(1, RUN, 1, announcement())])
+    assert [ear.seqs for ear in ears] == [[1], [], [1]]
+    assert rooms.rooms_of(ears[1]) == []

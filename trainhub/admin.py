@@ -1,25 +1,32 @@
-"""What an operator asks for beside the running hub: a token, other keys, a revocation, a check.
+"""What an operator asks for beside the running hub: tokens, keys, revocations, a check, a refill.
 
 Each order is `python run.py NAME`; it returns whether all is well, and raises what a start can
 fail with. A running hub takes up what was changed within a second.
 """
 
 import argparse
+import asyncio
 import os
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from trainhub.adapters.data_folder import DataFolder
-from trainhub.adapters.journal_check import check_journal
+from trainhub.adapters.embedded_mongod import EmbeddedMongod
+from trainhub.adapters.journal_check import Finding, check_journal
+from trainhub.adapters.mongo_lease import look
 from trainhub.adapters.undelivered import read_undelivered
 from trainhub.clock import WallClock
 from trainhub.domain.errors import BadToken
 from trainhub.domain.model import Role
 from trainhub.identity import Tokens, id_and_end
 from trainhub.keys import add_key, drop_key, has_keys, load_keys
+from trainhub.lease import Held
+from trainhub.lineage import Verdict, compare
 from trainhub.revocations import read_revocations, revoke_token, revoke_user
 from trainhub.settings import BadSettings, Parser, Settings, number, one_of, outside
+from trainhub.stores import REFILL_FILE
+from trainhub.write_buffer import StoreAway
 
 
 def token(arguments: Sequence[str]) -> bool:
@@ -87,12 +94,27 @@ def revoke(arguments: Sequence[str]) -> bool:
 
 
 def check(arguments: Sequence[str]) -> bool:
-    """Say what a data folder holds, and whether it is sound. Changes nothing."""
-    what = "Say what a data folder holds, and whether it is sound. Changes nothing."
-    folder = DataFolder(_named_folder("check", what, arguments))
+    """Say what a data folder holds, whether it is sound, and whether MongoDB agrees."""
+    parser = Parser(
+        prog="python run.py check",
+        description="Say what a data folder holds, whether it is sound, and whether MongoDB has "
+        "what the journal has written there. Changes nothing.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("data_dir", type=Path, help="a hub's data folder")
+    parser.add_argument("--mongodb-uri", help="the hub's MongoDB server, if it is not the embedded")
+    parser.add_argument("--database", help="the hub's database name in MongoDB (trainhub)")
+    given = parser.parse_args(arguments)
+    variables = outside(os.environ, Path(".env"))
+    folder = DataFolder(given.data_dir)
+    uri = given.mongodb_uri or variables.get("TRAINHUB_MONGODB_URI")
+    database = given.database or variables.get("TRAINHUB_DATABASE") or Settings.database
+    # MongoDB is asked before and after the journal is read, as a hub may be writing to both.
+    before = _look(folder.path, uri, database)
     finding = check_journal(folder.path / "journal.db")
     if not has_keys(folder.path / "keys.json"):
         finding.fault("keys.json does not hold the hub's keys, for its owner alone")
+    _compare(finding, before, before and _look(folder.path, uri, database))
     for line in (*finding.lines, *folder.contents()):
         print(line)
     for fault in finding.faults:
@@ -103,19 +125,70 @@ def check(arguments: Sequence[str]) -> bool:
 
 def undelivered(arguments: Sequence[str]) -> bool:
     """List the notifications that could not be sent, the oldest first. Changes nothing."""
-    what = "List the notifications that could not be sent. Changes nothing."
-    for each in read_undelivered(_named_folder("undelivered", what, arguments)):
+    parser = Parser(
+        prog="python run.py undelivered",
+        description="List the notifications that could not be sent. Changes nothing.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("data_dir", type=Path, help="a hub's data folder")
+    for each in read_undelivered(parser.parse_args(arguments).data_dir):
         since = datetime.fromtimestamp(each.since, UTC).isoformat(timespec="seconds")
         state = "tried again" if each.given_up is None else "given up"
         print(f"{since} {state} after {each.tries} tries: {each.job.id}: {each.reason}")
     return True
 
 
-def _named_folder(order: str, what: str, arguments: Sequence[str]) -> Path:
-    parser = Parser(prog=f"python run.py {order}", description=what, allow_abbrev=False)
-    parser.add_argument("data_dir", type=Path, help="a hub's data folder")
-    folder: Path = parser.parse_args(arguments).data_dir
-    return folder
+def _look(folder: Path, uri: str | None, database: str) -> Held | str | None:
+    """What MongoDB says; a text says why it was not asked, None that nothing is there."""
+    if uri is None:
+        mongod = EmbeddedMongod(folder / "mongodb")
+        if not mongod.runs:
+            return "the embedded database does not run: it is not compared with the journal"
+        uri = mongod.uri
+    try:
+        return asyncio.run(look(uri, database))
+    except StoreAway:
+        return "MongoDB does not answer: it is not compared with the journal"
+
+
+def _compare(finding: Finding, before: Held | str | None, after: Held | str | None) -> None:
+    """Add to a finding how the journal and MongoDB stand to each other."""
+    for held in (before, after):
+        if isinstance(held, str):
+            finding.lines.append(held)
+            return
+    if finding.lineage is None:
+        return
+    places = [held.place if isinstance(held, Held) else None for held in (before, after)]
+    if isinstance(after, Held):
+        holder = after.holder
+        state = "was last held" if holder.released else "is held"
+        finding.lines.append(f"MongoDB {state} by process {holder.pid} on {holder.host}")
+    if places[1] is not None:
+        finding.lines.append(f"MongoDB has epoch {places[1].epoch} up to {places[1].position}")
+    lineage = finding.lineage.started("check", finding.head)
+    if compare(lineage, 0, places[0]) is Verdict.FORKED:
+        finding.fault(
+            "MongoDB has a history that this journal does not know: the journal is older, or "
+            "another hub's; the next start begins a new epoch, which takes its place"
+        )
+    elif finding.head and compare(lineage, finding.flushed, places[1]) is Verdict.BEHIND:
+        finding.lines.append(
+            "MongoDB is behind the journal: a running hub, or the next, refills it"
+        )
+
+
+def refill(arguments: Sequence[str]) -> bool:
+    """Have the hub write MongoDB again from all that its journal still has."""
+    parser = _parser(
+        "refill", "Have the hub write MongoDB again, from all that its journal still has."
+    )
+    folder = _folder(parser.parse_args(arguments))
+    if not (folder / "journal.db").is_file():
+        raise BadSettings(f"there is no journal in {folder}: name a hub's data folder")
+    (folder / REFILL_FILE).touch(mode=0o600)
+    print("asked for: a running hub refills MongoDB within seconds, or the next start does")
+    return True
 
 
 ORDERS: dict[str, Callable[[Sequence[str]], bool]] = {
@@ -124,6 +197,7 @@ ORDERS: dict[str, Callable[[Sequence[str]], bool]] = {
     "revoke": revoke,
     "check": check,
     "undelivered": undelivered,
+    "refill": refill,
 }
 
 

@@ -84,7 +84,7 @@ class Audit:
         self, epoch: str, entries: Entries, clock: Callable[[], float] = time.monotonic
     ) -> None:
         """`clock` counts seconds; no wall clock, whose minutes may be long or short."""
-        self._epoch = epoch
+        self.epoch = epoch
         self._clock = clock
         self._entries = entries
         self._keep: Callable[[Change], bool] = lambda _: False
@@ -102,7 +102,7 @@ class Audit:
             return
         if deed is None:
             self.unidentified += 1
-        elif self._may(deed.user) and self._keep(refusal(deed, run, error.code, at, self._epoch)):
+        elif self._may(deed.user) and self._keep(refusal(deed, run, error.code, at, self.epoch)):
             self.kept += 1
         else:
             self.left_out += 1

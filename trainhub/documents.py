@@ -48,17 +48,27 @@ INDEXES: dict[str, tuple[tuple[str, ...], ...]] = {
 }
 
 
-def changes(state: TrainState, record: Record, epoch: str) -> Iterator[Change]:
-    """The documents that a record changes. Each is rendered when it is written, as it is then."""
-    run = record.run
+def changes(
+    state: TrainState | None, record: Record, epoch: str, made_in: str | None = None
+) -> Iterator[Change]:
+    """The documents that a record changes. Each is rendered when it is written, as it is then.
+
+    A run's first record changes all its documents, so that a log can be gone through again after
+    what is between was trimmed. `state` is None once the run has left the hub: then only what
+    never changes is written. `made_in` is the epoch in which the record was made, if it is not
+    the present one.
+    """
+    run, made_in = record.run, made_in or epoch
     yield Change(EVENTS, f"{run}/{record.seq}", partial(_event, record, epoch))
-    yield Change(RUNS, run, partial(_run, state, epoch))
     if record.deed is not None:
-        name = f"{stamp(record.event.at)}/{epoch}/{run}/{record.seq}"
-        yield Change(AUDIT, name, partial(_done, name, record, record.deed, epoch))
+        name = f"{stamp(record.event.at)}/{made_in}/{run}/{record.seq}"
+        yield Change(AUDIT, name, partial(_done, name, record, record.deed, made_in))
+    if state is None:
+        return
+    yield Change(RUNS, run, partial(_run, state, epoch))
     for person in record.event.persons:
         yield Change(PASSENGERS, f"{run}/{person}", partial(_passenger, state, person, epoch))
-    for offer in record.event.offers:
+    for offer in state.offers if record.seq == 1 else record.event.offers:
         yield Change(OFFERS, offer, partial(_offer, state, offer, epoch))
 
 

@@ -8,7 +8,7 @@ is taken at once and handed out when the log has it: nobody sees what a crash co
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import date, datetime, timedelta
 from typing import Any, TypeVar
@@ -72,7 +72,7 @@ class Hub:
         self._clock = clock
         self.rooms = rooms
         self.log = Log(journal, self._committed, on_failure, journal_limit)
-        told = Reader(DELIVERED, journal, rooms)
+        told = Reader(DELIVERED, journal, rooms, catches_up=False)
         told.skip()  # nobody is there yet who could be told of what is in the log
         self.readers = [told]
         self._history = History()
@@ -90,6 +90,11 @@ class Hub:
         self._retired: dict[RunKey, float] = {}
         self._figures_due: set[RunKey] = set()
         self.loaded = False
+        # Why the hub is not loaded yet, for clients.
+        self.starting = "the hub is starting and loads its runs: try again in a moment"
+        # Whether MongoDB has, right now, what the journal is about to drop.
+        self.may_trim: Callable[[], Awaitable[bool]] = _always
+        self._trimmed = 0
 
     @property
     def epoch(self) -> str:
@@ -104,8 +109,13 @@ class Hub:
         What comes from outside asks this first. The start itself gives commands before.
         """
         if not self.loaded:
-            raise Unavailable("the hub is starting and loads its runs: try again in a moment")
+            raise Unavailable(self.starting)
         self.log.check()
+
+    def begin_epoch(self) -> None:
+        """Take up the journal's new epoch: clients of the one before need a fresh snapshot."""
+        self.subscriptions.begin_epoch(self.epoch)
+        self.audit.epoch = self.epoch
 
     def follow(self, *readers: Reader) -> None:
         """Let these read the log too, after the rooms."""
@@ -121,6 +131,9 @@ class Hub:
         if found is None:
             raise UnknownTrain(f"there is no run {run} here")
         return found
+
+    def present(self, run: RunKey) -> TrainState | None:
+        return self._runs.get(run)
 
     def find(
         self,
@@ -339,8 +352,13 @@ class Hub:
             if self._retention.due(state, self.log.last, kept):
                 self._retention.saved(state.run, state.seq)
                 await self.log.keep(Batch(snapshots={state.run: take(state)}))
+        if self._trimmable(kept) > self._trimmed and await self.may_trim():
+            self._trimmed = self._trimmable(kept)
+            await self._journal.trim(self._trimmed)
+
+    def _trimmable(self, kept: int) -> int:
         done = min(reader.saved for reader in self.readers)
-        await self._journal.trim(self._retention.trimmable(self._journal.head, done, kept))
+        return self._retention.trimmable(self._journal.head, done, kept)
 
     async def retire(self) -> None:
         """Forget the runs that ended long ago, once every reader has all of them."""
@@ -419,12 +437,19 @@ class Hub:
         if snapshot is not None:
             self._retention.resumed(run, snapshot.seq, self._journal.head)
 
-    async def restore(self, runs: Mapping[RunKey, Sequence[Event]]) -> None:
-        """Take the runs that another log has kept, each with its events, into this one."""
+    def restore(self, runs: Mapping[RunKey, Sequence[Event]]) -> "asyncio.Future[None]":
+        """Take the runs that another log has kept, each with its events, into this one.
+
+        The future is done when they are durable; nothing else was put in line meanwhile.
+        """
         for run, events in runs.items():
             self._adopt(fold(run, events))
             self.log.append(run, 1, events)
-        await self.log.append()
+        return self.log.append()
+
+
+async def _always() -> bool:
+    return True
 
 
 def _resumed(run: RunKey, registered: TrainRegistered, snapshot: Snapshot) -> TrainState:

@@ -115,9 +115,11 @@ class Journal(Protocol):
     `head` is the last record's position, `size` the bytes that it takes up.
     """
 
-    epoch: str
     head: int
     size: int
+
+    @property
+    def epoch(self) -> str: ...
 
     async def commit(self, batch: Batch) -> None:
         """Return once all of it is on disk. If it fails, all of it may be there, or none."""

@@ -13,7 +13,7 @@ from typing import Protocol
 from trainhub.domain.errors import Unavailable
 from trainhub.domain.events import Event
 from trainhub.domain.model import RunKey
-from trainhub.journal import Answer, Batch, Deed, Journal, Place, Record
+from trainhub.journal import Answer, Batch, Deed, Journal, JournalFailed, Place, Record
 
 log = logging.getLogger("trainhub.log")
 
@@ -54,7 +54,8 @@ class Log:
         self._waiting: list[_Entry] = []
         self._writer: asyncio.Task[None] | None = None
         self.last = journal.head
-        self._failed = False
+        # Why nothing is taken any more, for clients; None while all is well.
+        self._failed: str | None = None
         self._warned = False
         self.limit = limit
         self.last_commit_seconds = 0.0
@@ -81,9 +82,9 @@ class Log:
         return [f"the journal has {size} of {limit} MB, at which commands are refused"]
 
     def check(self) -> None:
-        """Raise Unavailable if the journal has failed: nothing may be decided any more."""
-        if self._failed:
-            raise Unavailable("the hub cannot write its journal and is stopping: try another hub")
+        """Raise Unavailable if the log has failed: nothing may be decided any more."""
+        if self._failed is not None:
+            raise Unavailable(self._failed)
 
     def check_room(self) -> None:
         """Raise Unavailable if the log is full: reading goes on, changes have to wait."""
@@ -171,49 +172,64 @@ class Log:
         self._warned = self.filling
 
     def _settle(self, entries: list[_Entry]) -> None:
-        """Deliver in order. What is durable is answered so, even if telling it fails."""
+        """Deliver in order. What is durable is answered so, even if telling it fails.
+
+        A `then` that raises fails its own entry alone. `on_commit` keeps what its parts raise from
+        the others; if it raises all the same, the hub's state is not known and the hub stops.
+        """
         told: list[Record] = []
-        try:
-            for entry in entries:
-                told += entry.batch.records
-                if entry.then is not None:
-                    self._tell(told)
-                    told = []
+        for entry in entries:
+            told += entry.batch.records
+            if entry.then is not None:
+                self._tell(told)
+                told = []
+                try:
                     entry.then()
-            self._tell(told)
-        except Exception as error:
-            log.exception("what the journal has could not be delivered")
-            self.fail(error)
+                except Exception as error:
+                    log.exception("what was to follow a commit failed, for the one who asked")
+                    _settle_with(entry, error)
+        self._tell(told)
         for entry in entries:
             if not entry.done.done():  # whoever waited may have gone
                 entry.done.set_result(None)
 
     def _tell(self, records: list[Record]) -> None:
-        if records:
+        if not records:
+            return
+        try:
             self._on_commit(records)
+        except Exception as error:
+            log.exception("what the journal has could not be delivered")
+            self.fail(error)
 
     def fail(self, error: BaseException) -> None:
-        """The journal cannot be relied on any more: take nothing, and tell `on_failure`, once."""
+        """Take nothing any more, and tell `on_failure` once: the journal failed, or the hub."""
         _refuse(self._waiting, _DID_NOT_HAPPEN)
         self._waiting = []
-        if not self._failed:
-            self._failed = True
+        if self._failed is None:
+            self._failed = _NO_JOURNAL if isinstance(error, JournalFailed) else _NO_HUB
             self._on_failure(error)
 
 
+_NO_JOURNAL = "the hub cannot write its journal and is stopping: try another hub"
+_NO_HUB = "the hub has met an error of its own and is stopping: try another hub"
 # What was in the commit that failed may be on disk all the same, so that the next start finds it.
 _NOT_KNOWN = (
     "the hub's journal failed while it was writing this: whether it happened is not known; ask "
     "again under the same idempotency key once the hub is back"
 )
-_DID_NOT_HAPPEN = "the hub could not write its journal: the command did not happen"
+_DID_NOT_HAPPEN = "the hub is stopping after a failure: the command did not happen"
 
 
 def _refuse(entries: Iterable[_Entry], message: str) -> None:
     for entry in entries:
-        if not entry.done.done():
-            entry.done.set_exception(Unavailable(message))
-            entry.done.exception()  # nobody may be waiting any more
+        _settle_with(entry, Unavailable(message))
+
+
+def _settle_with(entry: _Entry, error: Exception) -> None:
+    if not entry.done.done():
+        entry.done.set_exception(error)
+        entry.done.exception()  # nobody may be waiting any more
 
 
 class Consumer(Protocol):
@@ -245,8 +261,13 @@ class Reader:
     it holds grows without bound, and nothing is lost.
     """
 
-    def __init__(self, name: str, journal: Journal, consumer: Consumer) -> None:
+    def __init__(
+        self, name: str, journal: Journal, consumer: Consumer, *, catches_up: bool = True
+    ) -> None:
+        """A reader that never `catches_up` passes over what its consumer raises at, at once."""
         self.name = name
+        self._catches_up = catches_up
+        self.passed_over = 0
         self._journal = journal
         self._consumer = consumer
         self._position = 0
@@ -276,18 +297,60 @@ class Reader:
         return self._position if oldest is None else oldest - 1
 
     def offer(self, records: Sequence[Record]) -> None:
-        """Take what a commit brought, unless older records are still to come."""
-        if records[0].position == self._position + 1 and not self._consumer.full:
+        """Take what a commit brought, unless older records are still to come.
+
+        Never raises: one reader's error is not another's. A reader that catches up tries again.
+        """
+        if records[0].position != self._position + 1 or self._consumer.full:
+            return
+        try:
             self._take(records)
+        except Exception:
+            if self._catches_up:
+                log.exception("'%s' failed on a commit, and reads it again", self.name)
+            else:
+                self._pass_over(records)
 
     async def catch_up(self) -> None:
-        """Take what is waiting in the journal, until the consumer is full."""
+        """Take what is waiting in the journal, until the consumer is full.
+
+        A record at which the consumer raises, taken by itself, is passed over and counted.
+        """
         while self.behind and not self._consumer.full:
             position = self._position
             records = await self._journal.read(position, CATCH_UP)
             if not records or self._position != position:
                 return
-            self._take(records)
+            try:
+                self._take(records)
+            except Exception:
+                for record in records:
+                    self._take_alone(record)
+
+    def _take_alone(self, record: Record) -> None:
+        try:
+            self._take([record])
+        except Exception:
+            self._pass_over([record])
+
+    def _pass_over(self, records: Sequence[Record]) -> None:
+        self.passed_over += len(records)
+        self._position = records[-1].position
+        log.exception(
+            "'%s' failed on the records from %d to %d, which stay in the journal: it goes on "
+            "without them",
+            *(self.name, records[0].position, records[-1].position),
+        )
+
+    def complaints(self) -> list[str]:
+        """Return whether events were passed over since the start."""
+        if not self.passed_over:
+            return []
+        return [f"{self.passed_over} events could not be {self.name}: the hub's log says why"]
+
+    def rewind(self) -> None:
+        """Go back to the journal's start; the consumer is told by its own `restart`."""
+        self._position = self.saved = 0
 
     def place(self) -> Place | None:
         """Where a restart should go on from, if that is elsewhere than what was last saved."""
@@ -299,7 +362,7 @@ class Reader:
 
     def has_saved(self, place: Place) -> None:
         """Take note that a place is on disk."""
-        self.saved = place.position
+        self.saved = min(place.position, self.done)  # it may have gone back meanwhile
         still = self._consumer.ahead.keys()
         self._saved_ahead = frozenset(
             name for name in (*self._saved_ahead, *place.ahead) if name in still

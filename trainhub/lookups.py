@@ -40,7 +40,7 @@ class Lookups:
 
     def __init__(self, archive: Archive, epoch: str) -> None:
         self.archive = archive
-        self._epoch = epoch
+        self.epoch = epoch
         self._fetching: dict[tuple[RunKey, int], asyncio.Task[Sequence[Record] | None]] = {}
         self._at_once = Gate(AT_ONCE)
         self._breaker = Breaker()
@@ -68,7 +68,7 @@ class Lookups:
             if not self._breaker.allow():
                 return None
             try:
-                events = await self.archive.events(run, self._epoch, after, count)
+                events = await self.archive.events(run, self.epoch, after, count)
             except StoreAway as error:
                 self._breaker.failed()
                 log.info("what was missed cannot be read: %s", error)

@@ -3,7 +3,9 @@
 A room is the sockets subscribed to one run. There is no call that reaches all trains.
 """
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Protocol
@@ -15,6 +17,8 @@ from trainhub.identity import Standing
 from trainhub.journal import Record
 from trainhub.presence import Presence
 from trainhub.protocol import encode, event_message
+
+logger = logging.getLogger("trainhub.rooms")
 
 
 class Listener(Protocol):
@@ -32,6 +36,9 @@ class Listener(Protocol):
 
     def show(self, figure: str, frame: bytes) -> None:
         """Take a figure: it replaces one of that name that is waiting for a client still behind."""
+
+    def missed(self) -> None:
+        """Close: an event could not be told, and the client has to come back for it."""
 
 
 class Frame(Protocol):
@@ -159,7 +166,11 @@ class Rooms:
         """Tell each record to those in its run's room who may hear it, and flush."""
         for record in records:
             if record.run in self._table:
-                self.tell(record.run, record.event.audience, self.frame(event_message(record)))
+                try:
+                    self.tell(record.run, record.event.audience, self.frame(event_message(record)))
+                except Exception:
+                    logger.exception("event %d of %s cannot be told", record.seq, record.run)
+                    self._dismiss(list(self._table[record.run].listeners))
         self.flush()
 
     def show_train(self, run: RunKey, figure: str, frame: bytes) -> None:
@@ -187,7 +198,18 @@ class Rooms:
         """One write to each socket that something was put for."""
         outgoing, self._outgoing = self._outgoing, {}
         for listener, frames in outgoing.items():
-            listener.send(frames[0] if len(frames) == 1 else b"".join(frames))
+            try:
+                listener.send(frames[0] if len(frames) == 1 else b"".join(frames))
+            except Exception:
+                logger.exception("a client could not be told")
+                self._dismiss([listener])
+
+    def _dismiss(self, listeners: Iterable[Listener]) -> None:
+        """Let those go who would miss an event; what raised once may raise again."""
+        for listener in listeners:
+            self.leave_all(listener)
+            with suppress(Exception):
+                listener.missed()
 
     def _put(self, listeners: Iterable[Listener], frame: bytes) -> None:
         outgoing = self._outgoing

@@ -5,7 +5,7 @@ import gc
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import fields
 from datetime import datetime
@@ -20,6 +20,7 @@ from trainhub.adapters.dead_letters import DeadLetters
 from trainhub.adapters.disk_watch import DiskWatch
 from trainhub.adapters.embedded_mongod import EmbeddedMongod, MongodFailed, MongodMissing
 from trainhub.adapters.mongo import BadUri, MongoStore
+from trainhub.adapters.mongo_lease import MongoLease
 from trainhub.adapters.outbox import Outbox
 from trainhub.adapters.sqlite_journal import SqliteJournal
 from trainhub.adapters.undelivered import UndeliveredFile
@@ -35,12 +36,14 @@ from trainhub.identity import ALL_TRAINS, Identity, Tokens, TrustFiles
 from trainhub.journal import Batch, JournalFailed, Place, Record
 from trainhub.keys import BadKeys
 from trainhub.lateness import Lateness
+from trainhub.lease import RENEW_SECONDS, RivalHub
 from trainhub.log import Reader
 from trainhub.loop_watch import LoopWatch
 from trainhub.notifications import Job, Notifications
 from trainhub.rooms import Rooms
 from trainhub.settings import BadSettings, Settings, read_settings
 from trainhub.signals import Ending, end_at_signals
+from trainhub.stores import Stores
 from trainhub.timers import Call, Timers
 from trainhub.timetable import TimetableError
 from trainhub.web.app import make_app, make_server
@@ -58,7 +61,7 @@ from trainhub.web.websocket import (
     JOURNAL_FAILED,
     TrainSocket,
 )
-from trainhub.write_buffer import StoreAway, TooNew, WriteBuffer
+from trainhub.write_buffer import Change, StoreAway, TooNew, WriteBuffer
 
 log = logging.getLogger("trainhub.server")
 
@@ -82,11 +85,15 @@ DISK_SECONDS = 30.0
 # Seconds for which the start waits for the disk to be measured.
 FIRST_LOOK_SECONDS = 2.0
 SUMMARY_SECONDS = 60.0
+FILE_SECONDS = 1.0
+# Seconds that a look at MongoDB may take: a refill of many runs is one.
+LEASE_PATIENCE = 30.0
 # The log's readers beside the rooms, by the names under which the journal keeps their places.
 NOTIFIED, FLUSHED = "notified", "flushed"
 # Seconds at the end for what is still to be written; the rest waits in the journal.
 LAST_FLUSH = 1.5
 
+WAITS = "the hub's data folder is empty and MongoDB, which may have its runs, does not answer"
 # The hub's own hand: charts at the start, and the demo.
 OPERATOR = Identity("operator", Role.ADMIN, frozenset({ALL_TRAINS}))
 
@@ -96,6 +103,7 @@ BAD_STARTS = (
     BadCertificate,
     BadDataFolder,
     BadUri,
+    RivalHub,
     TooNew,
     MongodFailed,
     MongodMissing,
@@ -144,6 +152,7 @@ class Server:
         self._health = Health()
         self.hub: Hub
         self.port = 0
+        self._said = False
 
     async def run(self) -> int:
         """Start, serve until asked to stop, stop. Returns the exit code; raises BAD_STARTS."""
@@ -161,8 +170,15 @@ class Server:
             elif starting.exception() is None:
                 await stopping
             stopping.cancel()
-        if self._failure is not None:
+        if isinstance(self._failure, JournalFailed):
             log.critical("the journal failed, the hub has stopped: %s", self._failure)
+            return JOURNAL_LOST
+        if self._failure is not None:
+            log.critical(
+                "an error of the hub itself has stopped it, and the journal is sound: %r; start it "
+                "again, and report the traceback above",
+                self._failure,
+            )
             return JOURNAL_LOST
         if not starting.cancelled():
             starting.result()
@@ -195,6 +211,10 @@ class Server:
         rooms = Rooms(TrainSocket.rooms, text_frame)
         limit = settings.journal_limit << 20
         store = await self._store(stack, folder.path)
+        alone = settings.mongodb_uri is None
+        stores = Stores(journal, store, MongoLease(store), folder.path, alone=alone)
+        stack.push_async_callback(self._ending.unless_hurried, stores.release)
+        await stores.open()
         self.hub = hub = Hub(
             *(journal, rooms, self._clock, self._journal_failed, limit),
             archive=store,
@@ -202,9 +222,12 @@ class Server:
         )
         kept = UndeliveredFile(folder.path)
         notify, notified = self._notifications(journal, folder.path / "outbox", kept)
-        buffer, written = self._write_buffer(journal, store, folder.path)
+        buffer, written = self._write_buffer(journal, stores, folder.path)
+        stores.follow(hub.log, buffer, written, self._begin_epoch)
+        hub.may_trim = stores.holds_all
         self._health.watch(buffer.complaints, notify.complaints, hub.log.complaints)
-        self._health.watch(hub.subscriptions.complaints)
+        self._health.watch(hub.subscriptions.complaints, stores.complaints)
+        self._health.watch(*(each.complaints for each in (*hub.readers, notified, written)))
         disk = DiskWatch(folder.path)
         self._health.watch(disk.complaints)
         parts = Parts(
@@ -217,12 +240,16 @@ class Server:
 
         gc.disable()  # millions of objects are made now, and none is garbage
         await hub.load()
-        if journal.head == 0:
-            await self._restore(journal, store)
-        else:
-            await store.check()
-        notify.resume((await notified.open()).ahead, kept.jobs)
         await written.open()
+        keep = partial(self._on_timer, stores.keep)
+        self._timers.every(RENEW_SECONDS, "lease", keep, LEASE_PATIENCE)
+        stack.callback(self._timers.stop)
+        if journal.head == 0 and not settings.new:
+            await stores.wait(self._say_that_it_waits)
+            await self._restore(journal, store, stores)
+        else:
+            await self._meet(stores)
+        notify.resume((await notified.open()).ahead, kept.jobs)
         hub.follow(notified, written)
         # So that a hub that dies young, time and again, starts no slower each time.
         await hub.tidy()
@@ -230,7 +257,7 @@ class Server:
             wall.go_on_from((await _last_moment(journal, wall())).timestamp())
         await self._look_at_clock()
         await hub.expire_offers()
-        self._start_timers(stack, parts, partial(trust.renew, tokens))
+        self._start_timers(stack, parts, journal, partial(trust.renew, tokens))
         self._timers.every(HEALTH_SECONDS, "health", self._health.note)
         self._timers.every(DISK_SECONDS, "disk", disk.look)
         with suppress(TimeoutError):
@@ -244,11 +271,17 @@ class Server:
         spare_the_loop()
         self._watch.start()
         stack.callback(self._watch.stop)
-        scheme = "http" if self._certificate is None else "https"
-        print(f"trainhub listening on {scheme}://{settings.address}:{self.port}", flush=True)
+        self._say_where_it_listens()
         if show is not None:
             await show.open_sockets(f"ws://{settings.address}:{self.port}/ws", tokens)
             print(show.invitation(tokens), flush=True)
+
+    def _say_where_it_listens(self) -> None:
+        if not self._said:
+            self._said = True
+            scheme = "http" if self._certificate is None else "https"
+            where = f"{scheme}://{self._settings.address}:{self.port}"
+            print(f"trainhub listening on {where}", flush=True)
 
     def _notifications(
         self, journal: SqliteJournal, outbox: Path, kept: UndeliveredFile
@@ -271,14 +304,20 @@ class Server:
         return store
 
     def _write_buffer(
-        self, journal: SqliteJournal, store: MongoStore, folder: Path
+        self, journal: SqliteJournal, stores: Stores, folder: Path
     ) -> tuple[WriteBuffer, Reader]:
         hub = self.hub
+
+        def changed(record: Record) -> Iterable[Change]:
+            made_in = journal.lineage.epoch_at(record.position)
+            return changes(hub.present(record.run), record, hub.epoch, made_in)
+
         buffer = WriteBuffer(
-            store,
-            lambda record: changes(hub.state(record.run), record, hub.epoch),
+            stores,
+            changed,
             lambda: hub.log.append(),
-            DeadLetters(folder / "dead_letters.jsonl", store),
+            DeadLetters(folder / "dead_letters.jsonl", stores),
+            reached=stores.reached,
         )
         hub.audit.write_to(buffer.add)
         return buffer, Reader(FLUSHED, journal, buffer)
@@ -343,23 +382,55 @@ class Server:
         self._timers.every(CERTIFICATE_SECONDS, "certificate", look)
         stack.callback(self._timers.stop)
 
-    async def _restore(self, journal: SqliteJournal, store: MongoStore) -> None:
-        """Take up the live runs that an earlier data folder has left in MongoDB."""
+    async def _meet(self, stores: Stores) -> None:
+        """Compare the stores; a hub that knows its runs does not wait for MongoDB."""
         try:
-            runs = {run: events async for run, events in store.live_runs()}
+            await stores.meet()
         except TooNew:
             raise
         except StoreAway as error:
-            log.warning("MongoDB does not answer, so this new journal starts empty: %s", error)
-            return
-        await self.hub.restore(runs)
+            log.warning("MongoDB does not answer at the start: %s", error)
+        if self._settings.new:
+            await stores.succeed()
+
+    def _say_that_it_waits(self, reason: str) -> None:
+        """Say once that the hub listens and is not ready: MongoDB may have its runs."""
+        if not self.hub.starting.startswith(WAITS):
+            self.hub.starting = f"{WAITS}: try again when MongoDB is back"
+            log.warning("%s (%s); --new would start without them", WAITS, reason)
+            self._say_where_it_listens()
+
+    async def _restore(self, journal: SqliteJournal, store: MongoStore, stores: Stores) -> None:
+        """Take up the live runs that an earlier data folder has left in MongoDB."""
+        while True:
+            try:
+                runs = {run: events async for run, events in store.live_runs()}
+                break
+            except TooNew:
+                raise
+            except StoreAway as error:
+                self._say_that_it_waits(str(error))
+                await stores.wait(self._say_that_it_waits)
+        await stores.succeed()
+        restored = self.hub.restore(runs)
         # What they were notified of, they were by the hub that wrote it.
-        await self.hub.log.keep(Batch(places=[Place(NOTIFIED, journal.head, {})]))
+        await self.hub.log.keep(Batch(places=[Place(NOTIFIED, self.hub.log.last, {})]))
+        await restored
         if runs:
             log.info("%d runs taken from MongoDB into a new journal", len(runs))
 
+    async def _begin_epoch(self) -> None:
+        """Send every client for a fresh snapshot: the history that it knows may be another."""
+        self.hub.begin_epoch()
+        reason = "the hub's history has begun a new epoch: come back for a fresh snapshot"
+        await Drain().run(TrainSocket.sockets, GOING_AWAY, reason)
+
     def _start_timers(
-        self, stack: AsyncExitStack, parts: Parts, renew_trust: Callable[[], None]
+        self,
+        stack: AsyncExitStack,
+        parts: Parts,
+        journal: SqliteJournal,
+        renew_trust: Callable[[], None],
     ) -> None:
         timers: tuple[tuple[str, float, Call], ...] = (
             (
@@ -375,6 +446,7 @@ class Server:
             ("tidy", TIDY_SECONDS, self.hub.tidy),
             ("retire", RETIRE_SECONDS, self.hub.retire),
             ("forget", FORGET_SECONDS, partial(self.hub.forget, self._wall.before)),
+            ("journal file", FILE_SECONDS, journal.verify),
             ("idlers", IDLERS_SECONDS, TrainSocket.dismiss_idlers),
             ("trust", TRUST_SECONDS, renew_trust),
             ("refused tokens", TRUST_SECONDS, TrainSocket.dismiss_refused),
@@ -420,8 +492,11 @@ class Server:
 
     async def _dismiss(self, drain: Drain) -> None:
         """Tell every socket that the hub goes, and whether it will be back."""
-        code = GOING_AWAY if self._failure is None else JOURNAL_FAILED
-        reason = "the hub is stopping" if self._failure is None else "the journal failed"
+        code, reason = JOURNAL_FAILED, "the hub has failed"
+        if self._failure is None:
+            code, reason = GOING_AWAY, "the hub is stopping"
+        elif isinstance(self._failure, JournalFailed):
+            reason = "the journal failed"
         await drain.run(TrainSocket.sockets, code, reason)
 
     async def _finish(self, parts: Parts) -> None:
@@ -431,15 +506,19 @@ class Server:
         buffer, notify = parts.write_buffer, parts.notifications
         with suppress(Unavailable):
             await self.hub.log.append()
-        await self._ending.unless_hurried(self._last_flush, buffer, notify)
+        await self._ending.unless_hurried(self._last_flush, parts)
         await notify.close()
         with suppress(Unavailable):
             await self.hub.save_places()
         log.info("stopped; %d documents and %d jobs wait", buffer.depth, notify.depth)
 
-    async def _last_flush(self, buffer: WriteBuffer, notify: Notifications) -> None:
+    async def _last_flush(self, parts: Parts) -> None:
+        buffer, notify = parts.write_buffer, parts.notifications
         try:
             async with asyncio.timeout(LAST_FLUSH):
+                if parts.written in self.hub.readers:  # they know their places by now
+                    await parts.written.catch_up()
+                    await parts.notified.catch_up()
                 await asyncio.gather(buffer.flush_now(), notify.drain())
         except TimeoutError:
             log.warning("stopped before all was written: the next start goes on from the journal")

@@ -49,6 +49,7 @@ class Settings:
     heartbeat_seconds: int = 25
     journal_limit: int = 4096
     log_format: str = "text"
+    new: bool = False
     demo: bool = False
     timetable: Path | None = None
     demo_speed: float = 60.0
@@ -202,6 +203,13 @@ _OPTIONS: dict[str, tuple[Any, str]] = {
 }
 
 
+_FLAGS = {
+    "new": "start an empty data folder without the runs that MongoDB may have, and do not wait for "
+    "it; changes nothing once the folder has a journal",
+    "demo": "run real trains in accelerated time",
+}
+
+
 class Parser(argparse.ArgumentParser):
     """Raises BadSettings for what it cannot read, and leaves nothing to guess."""
 
@@ -222,9 +230,10 @@ def read_settings(
         text = variables.get(f"TRAINHUB_{name.upper()}")
         if name not in values and text:
             values[name] = _read(read, text, f"TRAINHUB_{name.upper()}")
-    text = variables.get("TRAINHUB_DEMO")
-    if "demo" not in values and text:
-        values["demo"] = _read(_switch, text, "TRAINHUB_DEMO")
+    for name in _FLAGS:
+        text = variables.get(f"TRAINHUB_{name.upper()}")
+        if name not in values and text:
+            values[name] = _read(_switch, text, f"TRAINHUB_{name.upper()}")
     return _consistent(Settings(**values))
 
 
@@ -266,16 +275,16 @@ def _hub_parser() -> argparse.ArgumentParser:
         prog="python run.py",
         description="The real-time hub of a railway. Beside it: `python run.py token` makes a "
         "token, `keys` changes what they are signed with, `revoke` takes one back, `check` looks "
-        "into a data folder, `undelivered` lists what could not be sent; each has its --help.",
+        "into a data folder and compares it with MongoDB, `refill` writes MongoDB again from it, "
+        "`undelivered` lists what could not be sent; each has its --help.",
         epilog="Each option is also a variable TRAINHUB_…, in the environment or in .env.",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"trainhub {__version__}")
     for name, (read, text) in _OPTIONS.items():
         parser.add_argument(_flag(name), type=read, help=text, metavar=name.upper())
-    parser.add_argument(
-        "--demo", action="store_true", default=None, help="run real trains in accelerated time"
-    )
+    for name, text in _FLAGS.items():
+        parser.add_argument(_flag(name), action="store_true", default=None, help=text)
     return parser
 
 

@@ -35,7 +35,7 @@ class Snapshots:
     """What joiners are told alike, over the rooms of one log."""
 
     def __init__(self, epoch: str, rooms: Rooms) -> None:
-        self._epoch = epoch
+        self.epoch = epoch
         self._rooms = rooms
         self._shared: dict[RunKey, Shared] = {}
         self._events: dict[tuple[RunKey, int], bytes] = {}
@@ -62,7 +62,7 @@ class Snapshots:
         """The SNAPSHOT for a standing, under that name of the epoch, as that window reads it."""
         shared = self.share(state)
         people = self._people(state, standing, shared)
-        alike = epoch == self._epoch and people in (shared.staff, NO_PEOPLE)
+        alike = epoch == self.epoch and people in (shared.staff, NO_PEOPLE)
         key = (people is NO_PEOPLE, window)
         frames = shared.snapshots.get(key) if alike else None
         if frames is None:

@@ -232,6 +232,11 @@ class Subscriptions:
         """Return whether the archive is not asked at the moment."""
         return self.lookups.complaints()
 
+    def begin_epoch(self, epoch: str) -> None:
+        """Number what is told from here on as of another epoch."""
+        self._epoch = self.lookups.epoch = self._snapshots.epoch = epoch
+        self._snapshots.forget()
+
     # --- figures ----------------------------------------------------------------------------
 
     async def send_figures(self, changed: Iterable[TrainState]) -> None:

@@ -11,7 +11,7 @@ import random
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -102,6 +102,15 @@ class DeadLetters(Protocol):
         """Never raises on account of what it is given, or of where it keeps them."""
 
 
+@dataclass(slots=True)
+class _Generation:
+    """Changes of one flush, and the first and last records that they come from."""
+
+    changes: dict[tuple[str, str], Change] = field(default_factory=dict)
+    first: int | None = None
+    last: int | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class LastFlush:
     at: float
@@ -114,7 +123,8 @@ class WriteBuffer:
 
     `changes` maps a record to its changes; `settled` waits until all that a document may show by
     now is in the journal, since a document is rendered later than the record that asked for it.
-    What the store refuses for good goes to `dead_letters`.
+    What the store refuses for good goes to `dead_letters`. `reached` notes in the store up to which
+    record it has all; it may raise StoreAway.
     """
 
     # A document that is written twice is the same document.
@@ -127,18 +137,18 @@ class WriteBuffer:
         settled: Callable[[], Awaitable[None]],
         dead_letters: DeadLetters,
         capacity: int = CAPACITY,
+        reached: Callable[[int], Awaitable[None]] | None = None,
     ) -> None:
         self._store = store
+        self._reached = reached
         self._changes = changes
         self._settled = settled
         self._dead_letters = dead_letters
         self.capacity = capacity
         # Two generations: what a flush is working off, and what came since. When the first is
         # empty, all records before the second's first are in MongoDB.
-        self._flushing: dict[tuple[str, str], Change] = {}
-        self._gathering: dict[tuple[str, str], Change] = {}
-        self._flushing_from: int | None = None
-        self._gathering_from: int | None = None
+        self._flushing = _Generation()
+        self._gathering = _Generation()
         self._bulk = BULK
         self._busy = asyncio.Lock()
         self._flush: asyncio.Task[None] | None = None
@@ -151,12 +161,14 @@ class WriteBuffer:
         self.failing_told: str | None = None
         self.flushed = 0
         self.refused = 0
+        # How often the log was gone through again from its start.
+        self.refills = 0
         self.last_flush: LastFlush | None = None
 
     @property
     def depth(self) -> int:
         """Documents waiting to be written."""
-        return len(self._flushing) + len(self._gathering)
+        return len(self._flushing.changes) + len(self._gathering.changes)
 
     @property
     def full(self) -> bool:
@@ -164,15 +176,18 @@ class WriteBuffer:
 
     @property
     def oldest(self) -> int | None:
-        return self._gathering_from if self._flushing_from is None else self._flushing_from
+        first = self._flushing.first
+        return self._gathering.first if first is None else first
 
     def take(self, records: Sequence[Record]) -> None:
-        if self._gathering_from is None:
-            self._gathering_from = records[0].position
+        gathering = self._gathering
+        if gathering.first is None:
+            gathering.first = records[0].position
+        gathering.last = records[-1].position
         for record in records:
             for change in self._changes(record):
-                self._gathering[change.collection, change.id] = change
-        if len(self._gathering) >= EARLY:
+                gathering.changes[change.collection, change.id] = change
+        if len(gathering.changes) >= EARLY:
             self.begin_flush()
 
     def add(self, change: Change) -> bool:
@@ -182,8 +197,14 @@ class WriteBuffer:
         """
         if self.depth >= self.capacity // 2:
             return False
-        self._gathering[change.collection, change.id] = change
+        self._gathering.changes[change.collection, change.id] = change
         return True
+
+    def restart(self) -> None:
+        """Count nothing as written: the reader goes through the log from its start again."""
+        self.refills += 1
+        for generation in (self._flushing, self._gathering):
+            generation.first, generation.last = 1, None
 
     def complaints(self) -> list[str]:
         """Return what keeps documents from MongoDB, without the words of its driver."""
@@ -236,9 +257,8 @@ class WriteBuffer:
 
     def _next_generation(self) -> None:
         """Take up what came since, once what was before it is written."""
-        if not self._flushing:
-            self._flushing, self._gathering = self._gathering, {}
-            self._flushing_from, self._gathering_from = self._gathering_from, None
+        if not self._flushing.changes and self._flushing.last is None:
+            self._flushing, self._gathering = self._gathering, _Generation()
 
     async def _write_generation(self) -> None:
         """Each collection's changes in bulks, the oldest first; the collections beside each other.
@@ -246,12 +266,16 @@ class WriteBuffer:
         Raises StoreAway if any is left: it waits, with those that came after it.
         """
         collections: dict[str, list[Change]] = defaultdict(list)
-        for change in self._flushing.values():
+        flushing = self._flushing
+        for change in flushing.changes.values():
             collections[change.collection].append(change)
         writing = (self._write_collection(*each) for each in collections.items())
         outcomes = await asyncio.gather(*writing, return_exceptions=True)
         for failed in filter(None, outcomes):
             raise failed
+        if flushing.last is not None and self._reached is not None:
+            await self._reached(flushing.last)
+        flushing.last = None
 
     async def _write_collection(self, collection: str, waiting: list[Change]) -> None:
         while waiting:
@@ -285,7 +309,7 @@ class WriteBuffer:
 
     def _have_written(self, collection: str, ids: Collection[str]) -> None:
         for each in ids:
-            del self._flushing[collection, each]
+            del self._flushing.changes[collection, each]
         self.flushed += len(ids)
 
     async def _give_up(self, collection: str, letters: Sequence[DeadLetter]) -> None:

@@ -17,7 +17,7 @@ from trainhub.domain.events import TYPES
 from trainhub.domain.model import Role
 from trainhub.journal import Answer, Batch, Deed, JournalFailed, Place, Record
 
-# As the first hubs wrote it.
+# As hubs wrote it once records had checksums.
 FORMAT_2 = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE records (position INTEGER PRIMARY KEY, run TEXT NOT NULL, seq INTEGER NOT NULL,
@@ -31,6 +31,15 @@ INSERT INTO readers VALUES ('notifications', 2), ('write buffer', 3);
 """
 
 
+# As the very first hubs wrote it: neither checksums nor answers.
+FORMAT_1 = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE records (position INTEGER PRIMARY KEY, run TEXT NOT NULL, seq INTEGER NOT NULL,
+    type TEXT NOT NULL, event TEXT NOT NULL);
+CREATE TABLE readers (name TEXT PRIMARY KEY, position INTEGER NOT NULL) WITHOUT ROWID;
+INSERT INTO meta VALUES ('format', '1'), ('epoch', 'abc');
+INSERT INTO readers VALUES ('notifications', 2), ('write buffer', 3);
+"""
 # As hubs wrote it before records had deeds.
 FORMAT_3 = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL, checksum INTEGER NOT NULL)
@@ -95,6 +104,34 @@ def test_format_2_comes_up_to_date_with_all_that_is_in_it(old):
     asyncio.run(read())
     assert check_journal(path).faults == []
     asyncio.run(opened(path))
+
+
+def test_format_1_comes_up_to_date_with_all_that_is_in_it(tmp_path):
+    """Through every format since: what its messages say, that this hub reads it, is so."""
+    path, driver = tmp_path / "journal.db", Driver()
+    driver.go_to("BBB")
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA journal_mode=WAL")
+        db.executescript(FORMAT_1)
+        for number, event in enumerate(driver.events, start=1):
+            kind, text = TYPES[type(event)], json.dumps(dump(event), ensure_ascii=False)
+            db.execute(
+                "INSERT INTO records VALUES (?, ?, ?, ?, ?)", (number, RUN, number, kind, text)
+            )
+        db.commit()
+
+    async def read():
+        journal = await SqliteJournal.open(path)
+        assert journal.epoch == "abc"
+        events = [Record(n, RUN, n, event) for n, event in enumerate(driver.events, start=1)]
+        assert await journal.read(0, 100) == events
+        assert await journal.place("flushed") == Place("flushed", 3, {})
+        await journal.commit(Batch(answers=[Answer("u", "k", "c", "{}", 5.5)]))
+        await journal.close()
+
+    asyncio.run(read())
+    assert formats(path) == "4"
+    assert check_journal(path).faults == []
 
 
 def test_format_3_comes_up_to_date_with_all_that_is_in_it(tmp_path):

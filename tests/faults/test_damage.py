@@ -4,11 +4,14 @@ import asyncio
 import os
 import re
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from hub_process import ROOT
 from load import Fleet, kill_later, seeded
 from railway import MORNING, RUN, TRAIN, Driver
 
@@ -131,7 +134,7 @@ def test_a_file_that_lost_its_last_pages_is_refused(growing, copy):
 def left_by_a_crash(start_hub, unused_port, tmp_path):
     """The two files of a journal that a killed hub left, with something in every table."""
     fleet = Fleet(4, seeded()[0])
-    hub = start_hub("--mongodb-uri", f"mongodb://127.0.0.1:{unused_port}")
+    hub = start_hub("--mongodb-uri", f"mongodb://127.0.0.1:{unused_port}", "--new")
     fleet.begin(hub)
     fleet.drive(hub, kill_later(hub, 0.3))
     hub.wait()
@@ -193,3 +196,49 @@ def test_a_flipped_bit_is_never_believed(left_by_a_crash, copy, caplog, capsys):
     with capsys.disabled():
         print(f"\n{noticed} flipped bits noticed, seed {seed}: {dict(kinds)};")
         print(f"{harmless} more were in bytes that hold nothing; believed: 0")
+
+
+def flipped(path, place, bits=0x80):
+    """The bytes of a file with some bits of one byte turned over."""
+    content = bytearray(path.read_bytes())
+    content[place] ^= bits
+    return bytes(content)
+
+
+def test_any_byte_of_the_first_page_is_refused_in_words_or_does_no_harm(left_by_a_crash, copy):
+    """SQLite quotes a damaged table definition in its own words, which are no UTF-8 then: that is
+    the journal's failure like any other, for the start and for `check`."""
+    (seed, chance), files = seeded(), left_by_a_crash
+    asyncio.run(contents(lay(copy, files)))  # hands the log over to the database's file
+    whole = (copy / NAMES[0]).read_bytes()
+    refused = 0
+    for place in sorted(chance.sample(range(4096), min(FLIPS, 500))):
+        (copy / NAMES[0]).write_bytes(whole)
+        path = lay(copy, {NAMES[0]: flipped(copy / NAMES[0], place)})
+        finding, (found, refusal) = check_journal(path), attempt(path)
+        "\n".join((*finding.lines, *finding.faults)).encode()
+        assert found is not None or (refusal and finding.faults), (seed, place)
+        refused += found is None
+    assert refused > 100
+
+
+def test_a_damaged_table_definition_is_one_line_and_exit_code_3(start_hub):
+    """The hub and `check` both, at any byte: never a traceback, never another code."""
+    hub = start_hub()
+    assert hub.stop() == 0
+    path = hub.folder / NAMES[0]
+    whole = path.read_bytes()
+    definition = whole.index(b"CREATE TABLE records")
+    for place in (definition - 5, definition + 3, definition + 14, definition + 60, 18, 40, 105):
+        path.write_bytes(whole)
+        path.write_bytes(flipped(path, place))
+        command = [sys.executable, str(ROOT / "run.py"), "check", str(hub.folder)]
+        checked = subprocess.run(command, capture_output=True, text=True, check=False)
+        started = start_hub(folder=hub.folder, wait=False)
+        if started.listens():
+            assert started.stop() == 0, place
+        else:
+            assert started.wait() == 3, place
+            assert checked.returncode == 3, place
+        assert checked.returncode in (0, 3), place
+        assert "Traceback" not in "".join(started.logged) + checked.stderr, place

@@ -35,7 +35,7 @@ EACH = 4
 @pytest.fixture
 def options(unused_port):
     """No MongoDB, so that the journal alone is on the disk."""
-    return ("--mongodb-uri", f"mongodb://127.0.0.1:{unused_port}")
+    return ("--mongodb-uri", f"mongodb://127.0.0.1:{unused_port}", "--new")
 
 
 @pytest.fixture

@@ -166,7 +166,7 @@ def test_a_start_does_not_wait_for_a_frozen_mongod(start_hub, start_mongod):
     """The start goes on after some two seconds, and the hub works."""
     mongod = start_mongod()
     mongod.freeze()
-    hub = start_hub("--mongodb-uri", mongod.uri)
+    hub = start_hub("--mongodb-uri", mongod.uri, "--new")
     ask = asker(hub)
     assert ask("/api/trains", chart())["passengers"] == 6
     assert any("MongoDB does not answer" in line for line in hub.logged)

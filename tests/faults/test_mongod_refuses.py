@@ -27,12 +27,15 @@ def guarded(start_mongod):
         yield mongod
 
 
+NEW_JSON = ("--new", "--log-format", "json")
+
+
 def test_the_hub_may_not_write(start_hub, guarded, capsys):
     """From the start, and again in the middle of the load: /readyz says so, all goes on, and what
     waits is written when the right is there. No password and no passenger is in what it says."""
     seed, _ = seeded()
     fleet = Fleet(8, seed)
-    hub = start_hub("--mongodb-uri", guarded.uri_for(f"hub:{PASSWORD}"), "--log-format", "json")
+    hub = start_hub("--mongodb-uri", guarded.uri_for(f"hub:{PASSWORD}"), *NEW_JSON)
     ask = asker(hub)
     said = []
 
@@ -71,7 +74,7 @@ def test_the_hub_may_not_write(start_hub, guarded, capsys):
 
 def test_the_hub_has_a_wrong_password(start_hub, guarded):
     """The hub runs, and says that MongoDB does not take writes, but not the password."""
-    hub = start_hub("--mongodb-uri", guarded.uri_for(f"hub:{PASSWORD}-old"))
+    hub = start_hub("--mongodb-uri", guarded.uri_for(f"hub:{PASSWORD}-old"), "--new")
     ask = asker(hub)
     fleet = Fleet(1, 1)
     fleet.begin(hub)
@@ -104,7 +107,7 @@ def test_a_right_that_is_missing_does_not_fill_the_log(start_hub, guarded):
 
 def begun(start_hub, guarded):
     """A hub on that mongod with one run, and what drives and asks it."""
-    hub = start_hub("--mongodb-uri", guarded.uri_for(f"hub:{PASSWORD}"))
+    hub = start_hub("--mongodb-uri", guarded.uri_for(f"hub:{PASSWORD}"), "--new")
     fleet = Fleet(1, 1)
     fleet.begin(hub)
     return hub, fleet, asker(hub)

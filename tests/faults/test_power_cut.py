@@ -25,7 +25,7 @@ MOST_CUTS_WITHOUT_FSYNC = 5
 @pytest.fixture
 def options(unused_port):
     """No MongoDB, so that the journal alone is on the disk."""
-    return ("--mongodb-uri", f"mongodb://127.0.0.1:{unused_port}")
+    return ("--mongodb-uri", f"mongodb://127.0.0.1:{unused_port}", "--new")
 
 
 def drive_and_cut(fleet, hub, disks, disk, answers):

@@ -109,7 +109,7 @@ def test_a_variable_mistaken(start_hub):
 def test_a_server_that_is_not_there(start_hub, unused_port, form, options):
     """The hub works on, and neither its log nor any answer has the URI's secrets."""
     uri = f"mongodb://{USER}:{PASSWORD}@127.0.0.1:{unused_port}/?{options}"
-    hub = start_hub("--log-format", form, environment={"TRAINHUB_MONGODB_URI": uri})
+    hub = start_hub("--new", "--log-format", form, environment={"TRAINHUB_MONGODB_URI": uri})
     degraded(hub)
     answers = everything_answered(hub)
     assert hub.stop() == 0
@@ -138,7 +138,7 @@ def test_a_server_that_asks_for_a_password(start_hub, guarded, right):
     """An odd password works when it is percent-encoded; whether right or wrong, it is not told."""
     password = quote(ODD_PASSWORD, safe="") + ("" if right else "x")
     uri = guarded.uri_for(f"{USER}:{password}")
-    hub = start_hub(environment={"TRAINHUB_MONGODB_URI": uri})
+    hub = start_hub("--new", environment={"TRAINHUB_MONGODB_URI": uri})
     if right:
         fleet, ask = Fleet(1, 1), asker(hub)
         fleet.begin(hub)

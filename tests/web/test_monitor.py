@@ -76,6 +76,7 @@ async def test_the_report_of_an_empty_hub(call, site):
             "refused": 0,
             "failing": None,
             "behind": 0,
+            "refills": 0,
         },
         "journal": {"records": 0, "bytes": 0, "limit": 4 << 30, "lastCommitMillis": 0.0},
         "audit": {"refusals": 0, "leftOut": 0, "unidentified": 0},

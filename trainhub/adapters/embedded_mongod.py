@@ -90,6 +90,11 @@ class EmbeddedMongod:
         self.restarts = 0
         self.uri = f"mongodb://{quote(os.fsencode(self._socket), safe='')}/?directConnection=true"
 
+    @property
+    def runs(self) -> bool:
+        """Whether a hub's mongod runs on the folder, seen from any process."""
+        return self._socket.exists()
+
     async def start(self, timeout: float = 60) -> None:
         """Return once it answers commands; does nothing if it is started already.
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from trainhub.adapters.file_identity import identity, is_copy
 from trainhub.adapters.journal_formats import read_format
 from trainhub.adapters.journal_rows import (
     FORMAT,
@@ -26,9 +27,12 @@ from trainhub.domain.events import TrainRegistered
 from trainhub.domain.model import RunKey
 from trainhub.domain.snapshot import Snapshot, resume
 from trainhub.journal import JournalFailed, Record
+from trainhub.lineage import Lineage, Since, read_lineage
 
 T = TypeVar("T")
 
+# The bytes of the header that say by which SQLite a file may be written and read, and good values.
+_VERSIONS, _WRITABLE = slice(18, 20), (1, 2)
 # Faults are named up to this many; a file that is torn has very many.
 MOST_NAMED = 20
 
@@ -39,6 +43,10 @@ class Finding:
 
     lines: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
+    # What MongoDB is compared with; None if the journal cannot say.
+    lineage: Lineage | None = None
+    head: int = 0
+    flushed: int = 0
 
     def fault(self, text: str) -> None:
         if len(self.faults) < MOST_NAMED:
@@ -62,8 +70,14 @@ def check_journal(path: Path) -> Finding:
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as db:
             db.text_factory = as_text
             _Check(db, path, finding).all()
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeError) as error:
+        # UnicodeError: Python decodes SQLite's words, which may quote a damaged page.
         finding.fault(f"SQLite cannot read it: {one_line(error)}")
+    except Exception as error:
+        finding.fault(f"its structure is damaged: {one_line(repr(error))}")
+    with path.open("rb") as file:
+        if any(version not in _WRITABLE for version in file.read(_VERSIONS.stop)[_VERSIONS]):
+            finding.fault("its header is damaged: SQLite takes it for a file that none may write")
     return finding
 
 
@@ -95,15 +109,27 @@ class _Check:
             return
         meta: dict[str, str] = dict(self._sealed("meta", "name, value"))
         self._say(f"format {FORMAT}, epoch {meta.get('epoch')}")
-        head = self._log(int(meta.get("trimmed", 0)))
+        self._identity(meta)
+        head = self._finding.head = self._log(int(meta.get("trimmed", 0)))
         answers = sum(1 for _ in self._sealed("answers", "user, key, command, result, at"))
         self._say(f"{answers} answers kept for idempotency keys")
         ahead = [row[0] for row in self._sealed("ahead", "reader, id, position")]
         for reader, position in self._sealed("places", "reader, position"):
             beyond = f", and {ahead.count(reader)} beyond" if reader in ahead else ""
             self._say(f"{reader} up to {position}{beyond}, {head - position} behind")
+            if reader == "flushed":
+                self._finding.flushed = position
             if position > head:
                 self._finding.fault(f"the log ends at {head}, before what was {reader}")
+
+    def _identity(self, meta: dict[str, str]) -> None:
+        """Which history it is, and whether a hub was last started on this very file."""
+        if "lineage" in meta:
+            self._finding.lineage = read_lineage(meta["lineage"])
+        elif "epoch" in meta:
+            self._finding.lineage = Lineage((Since(meta["epoch"], 0),))
+        if "file" in meta and is_copy(meta["file"], identity(self._path)):
+            self._say("a copy of the file on which a hub last ran: the next start begins an epoch")
 
     def _log(self, trimmed: int) -> int:
         """The records and the snapshots that stand for some; returns the head."""

@@ -48,6 +48,20 @@ def read_format(db: sqlite3.Connection) -> str | None:
     return None if row is None else str(row[0])
 
 
+def _to_2(db: sqlite3.Connection, path: Path) -> None:
+    """Records have a checksum, and there are answers under idempotency keys."""
+    db.execute("ALTER TABLE records ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0")
+    rows = db.execute("SELECT position, run, seq, type, event FROM records").fetchall()
+    for position, run, seq, kind, text in rows:
+        checksum = zlib.crc32(f"{position}\n{run}\n{seq}\n{kind}\n{text}".encode())
+        db.execute("UPDATE records SET checksum = ? WHERE position = ?", (checksum, position))
+    db.execute(
+        "CREATE TABLE answers (user TEXT NOT NULL, key TEXT NOT NULL, command TEXT NOT NULL,"
+        " result TEXT NOT NULL, at REAL NOT NULL, PRIMARY KEY (user, key)) WITHOUT ROWID"
+    )
+    db.execute("UPDATE meta SET value = '2' WHERE name = 'format'")
+
+
 def _to_3(db: sqlite3.Connection, path: Path) -> None:
     """Records have a version, every row a checksum; readers' places have other names."""
     for table in ("meta", "records", "answers"):
@@ -80,4 +94,8 @@ def _to_4(db: sqlite3.Connection, _: Path) -> None:
     db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?, ?)", seal("meta", "format", "4"))
 
 
-_STEPS: dict[str, Callable[[sqlite3.Connection, Path], None]] = {"2": _to_3, "3": _to_4}
+_STEPS: dict[str, Callable[[sqlite3.Connection, Path], None]] = {
+    "1": _to_2,
+    "2": _to_3,
+    "3": _to_4,
+}

@@ -33,6 +33,7 @@ from trainhub.domain.codec import load
 from trainhub.domain.errors import HubError
 from trainhub.domain.events import EVENTS, Event
 from trainhub.domain.model import RunKey, RunStatus
+from trainhub.lineage import NUMBERED
 from trainhub.write_buffer import TURN, Document, Refused, StoreAway
 
 log = logging.getLogger("trainhub.mongo")
@@ -41,6 +42,8 @@ log = logging.getLogger("trainhub.mongo")
 # documents have their own limits (pace.py).
 TIMEOUT_MS = 3_000
 ANSWER_SECONDS = 2.0
+# What a call takes that is about one small document.
+SMALL_BYTES = 1_000
 # What an index on a large collection may take.
 INDEX_SECONDS = 10.0
 CLOSE_SECONDS = 0.5
@@ -131,15 +134,33 @@ class MongoStore:
             error.written = written()
             raise
         except PyMongoError as error:
-            self._met = False
-            if isinstance(error, OperationFailure) and error.code == UNAUTHORIZED:
-                # The connections may be a user's that was dropped and made anew: the driver would
-                # keep them for ever, and the server does not take them for the new one's.
-                self.close()
-                self._connect()
-            raise StoreAway(_reason(error), written()) from error
+            raise self.failed(error, written()) from error
         if reasons:
             raise Refused(reasons)
+
+    def failed(self, error: PyMongoError, written: Collection[str] = ()) -> StoreAway:
+        """Return the error to raise for a call that failed; the next write looks round again."""
+        self._met = False
+        if isinstance(error, OperationFailure) and error.code == UNAUTHORIZED:
+            # The connections may be a user's that was dropped and made anew: the driver would
+            # keep them for ever, and the server does not take them for the new one's.
+            self.close()
+            self._connect()
+        return StoreAway(_reason(error), written)
+
+    def look_round(self) -> None:
+        """Make sure of the schema and the indexes before the next write."""
+        self._met = False
+
+    @property
+    def patience(self) -> float:
+        """Seconds that a small call may take, beside a bulk on a line that is slow."""
+        return self._pace.seconds(SMALL_BYTES) if self._pace.is_slow else ANSWER_SECONDS
+
+    @property
+    def database(self) -> Any:
+        """The database as it is connected to now."""
+        return self._database
 
     async def _write(
         self, collection: str, bulk: Sequence[Operation], inserts: bool
@@ -187,14 +208,6 @@ class MongoStore:
         self._pace.succeeded(size, time.monotonic() - start)
         return reply
 
-    async def check(self) -> None:
-        """Raise TooNew if the database is of a later schema; if it is away, that shows later."""
-        try:
-            with pymongo.timeout(ANSWER_SECONDS):
-                await schema.check(self._database)
-        except PyMongoError as error:
-            log.warning("MongoDB does not answer at the start: %s", _reason(error))
-
     async def _meet(self) -> None:
         """See that the server answers, its schema is ours, the indexes are there.
 
@@ -226,12 +239,35 @@ class MongoStore:
         live = {"status": {"$in": [RunStatus.SCHEDULED.value, RunStatus.RUNNING.value]}}
         try:
             await self._meet()
-            async for run in self._database["runs"].find(live, {"epoch": 1}):
+            async for run in self._database["runs"].find(live, {"epoch": 1, "seq": 1}):
                 events = await self._events(run["_id"], run["epoch"])
+                if len(events) < run["seq"]:
+                    log.error(
+                        "%s comes back as of event %d, though it was at %d: the events between "
+                        "are not in MongoDB",
+                        *(run["_id"], len(events), run["seq"]),
+                    )
                 if events:
                     yield RunKey(run["_id"]), events
         except PyMongoError as error:
             raise StoreAway(_reason(error)) from error
+
+    async def adopt_events(self, run: RunKey, past: Collection[str], epoch: str, below: int) -> int:
+        """Number a run's events below a seq as of `epoch`, and return how many are not there.
+
+        They are older than all that the journal still has, of the epochs `past`. Seq 1 is left
+        out: a journal always has it. Raises StoreAway.
+        """
+        seqs = {"$gt": 1, "$lt": below}
+        events = self._database["events"]
+        try:
+            await events.update_many(
+                {"run": run, "seq": seqs, "epoch": {"$in": [*past]}}, {"$set": {"epoch": epoch}}
+            )
+            there = await events.count_documents({"run": run, "seq": seqs, "epoch": epoch})
+        except PyMongoError as error:
+            raise self.failed(error) from error
+        return max(0, below - 2 - int(there))
 
     async def events(self, run: RunKey, epoch: str, after: int, most: int) -> list[Event]:
         """A lookups.Archive: what a run's clients have missed. Raises StoreAway."""
@@ -321,14 +357,23 @@ async def _encode(
 
 
 def _update(document: Document) -> dict[str, Any]:
-    """Put the document there unless the same log has one there that is as new.
+    """Put the document there unless what is there is of a later epoch, or of this one and as new.
 
-    A pipeline, as it finds the document by its `_id` alone: the server is quicker at that than at
-    a filter with the guard in it, and sees by itself when two calls insert at the same moment.
+    Epochs without a number cannot be compared: of those, the one that writes wins. A pipeline, as
+    it finds the document by its `_id` alone: the server is quicker at that than at a filter with
+    the guard in it, and sees by itself when two calls insert at the same moment.
     """
     same_log = {"$eq": ["$epoch", {"$literal": document["epoch"]}]}
     as_new = {"$gte": ["$seq", {"$literal": document["seq"]}]}
-    newer = {"$cond": [{"$and": [same_log, as_new]}, "$$ROOT", {"$literal": document}]}
+    after = max(document["epoch"], NUMBERED)
+    later_log = {"$gt": ["$epoch", {"$literal": after}]}
+    newer = {
+        "$cond": [
+            {"$or": [later_log, {"$and": [same_log, as_new]}]},
+            "$$ROOT",
+            {"$literal": document},
+        ]
+    }
     return {"q": {"_id": document["_id"]}, "u": [{"$replaceWith": newer}], "upsert": True}
 
 

@@ -5,7 +5,6 @@ FULL is what makes a commit outlive a power cut: NORMAL loses the last ones.
 
 import asyncio
 import logging
-import secrets
 import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from trainhub.adapters.file_identity import OpenFile, identity, is_copy
 from trainhub.adapters.journal_formats import bring_up_to_date
 from trainhub.adapters.journal_rows import (
     RECORD,
@@ -34,6 +34,7 @@ from trainhub.adapters.wal import inspect
 from trainhub.domain.model import RunKey
 from trainhub.domain.snapshot import Snapshot
 from trainhub.journal import Answer, Batch, JournalFailed, Place, Record
+from trainhub.lineage import Lineage, Since, next_epoch, read_lineage
 
 log = logging.getLogger("trainhub.journal")
 
@@ -68,7 +69,10 @@ class SqliteJournal:
         self._db: sqlite3.Connection
         self._trimmed = 0
         self._page = 0
-        self.epoch = ""
+        self._file: OpenFile
+        self.lineage: Lineage
+        # Whether the file is a copy of the one on which the last hub started.
+        self.copied = False
         self.head = 0
         self.size = 0
 
@@ -82,6 +86,29 @@ class SqliteJournal:
             journal._thread.shutdown()
             raise
         return journal
+
+    @property
+    def epoch(self) -> str:
+        return self.lineage.epoch
+
+    async def start(self, name: str) -> None:
+        """Keep that a hub starts here. A copied file begins a new epoch: it may be a past."""
+        lineage = self.lineage
+        if self.copied:
+            lineage = lineage.began(next_epoch([lineage.epoch]), self.head)
+        await self._keep_lineage(lineage.started(name, self.head))
+
+    async def begin_epoch(self, epoch: str, after: str | None = None) -> None:
+        """Number what comes from here on as another history; see Lineage.began."""
+        await self._keep_lineage(self.lineage.began(epoch, self.head, after))
+
+    async def first_kept(self) -> dict[RunKey, int]:
+        """Return, of each run that has some, the seq of the first record behind its first one."""
+        return await self._on_thread(self._first_kept)
+
+    async def verify(self) -> None:
+        """Raise JournalFailed if the file on disk is not the one that was opened."""
+        await self._on_thread(self._check_file)
 
     async def commit(self, batch: Batch) -> None:
         await self._on_thread(partial(self._commit, batch))
@@ -120,8 +147,13 @@ class SqliteJournal:
     async def _on_thread(self, call: Callable[[], T]) -> T:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, call)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeError, OSError) as error:
+            # UnicodeError: Python decodes SQLite's words, which may quote a damaged page.
             raise JournalFailed(f"the journal {self._path} failed: {one_line(error)}") from error
+
+    async def _keep_lineage(self, lineage: Lineage) -> None:
+        await self._on_thread(partial(self._put_lineage, lineage))
+        self.lineage = lineage
 
     # --- opening ----------------------------------------------------------------------------
 
@@ -133,9 +165,12 @@ class SqliteJournal:
         self._db.text_factory = as_text
         try:
             self._prepare()
-        except BaseException:
+        except (JournalFailed, sqlite3.Error, MemoryError):
             self._db.close()
             raise
+        except Exception as error:
+            self._db.close()
+            raise unbelievable(self._path, "the structure", error) from error
         if torn:
             log.warning(
                 "the journal's last %d bytes were no whole commit and are dropped: "
@@ -178,15 +213,20 @@ class SqliteJournal:
         rows = self._db.execute("SELECT name, value, checksum FROM meta")
         meta = dict(unseal(self._path, "meta", row) for row in rows)
         if "epoch" not in meta:
-            meta["epoch"] = secrets.token_hex(8)
+            meta["epoch"] = next_epoch()
             self._put("meta", seal("meta", "epoch", meta["epoch"]))
-        self.epoch = meta["epoch"]
+        self.lineage = Lineage((Since(meta["epoch"], 0),))
+        if "lineage" in meta:
+            self.lineage = read_lineage(meta["lineage"])
+        if "file" in meta:
+            self.copied = is_copy(meta["file"], identity(self._path))
         self._trimmed = int(meta.get("trimmed", 0))
         (self._page,) = self._db.execute("PRAGMA page_size").fetchone()
         self._check_positions()
         # So that a torn tail is gone for good, and a log left by a crash is not read again.
         self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._measure()
+        self._file = OpenFile(self._path)
 
     def _check_positions(self) -> None:
         """Find the head. Raises JournalFailed if a record is missing up to it."""
@@ -252,6 +292,25 @@ class SqliteJournal:
         self._trimmed = up_to
         self._measure()
 
+    def _put_lineage(self, lineage: Lineage) -> None:
+        texts = {
+            "epoch": lineage.epoch,
+            "lineage": lineage.to_text(),
+            "file": identity(self._path),
+        }
+        with self._transaction():
+            self._put("meta", *(seal("meta", *each) for each in texts.items()))
+
+    def _check_file(self) -> None:
+        self._refuse(self._file.check())
+
+    def _refuse(self, wrong: str | None) -> None:
+        if wrong is not None:
+            raise JournalFailed(
+                f"the journal {self._path} is not the file that the hub opened: {wrong}; put the "
+                "right data folder in place while no hub runs on it, and start again"
+            )
+
     def _forget(self, answers_before: float, retired_before: float) -> None:
         with self._transaction():
             self._db.execute("DELETE FROM answers WHERE at < ?", (answers_before,))
@@ -260,10 +319,13 @@ class SqliteJournal:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
+        self._check_file()
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
             self._db.execute("COMMIT")
+            # What went into a file that no name leads to any more is not kept: nobody is answered.
+            self._refuse(self._file.written())
         except BaseException:
             # So that nothing reads what was never committed. It is not tried again: after a failed
             # fsync the pages may be gone though the next one succeeds.
@@ -294,6 +356,10 @@ class SqliteJournal:
         sql = "SELECT run, seq, version, state, checksum FROM snapshots WHERE run = ?"
         row = self._db.execute(sql, (run,)).fetchone()
         return None if row is None else read_snapshot(self._path, row)[1]
+
+    def _first_kept(self) -> dict[RunKey, int]:
+        rows = self._db.execute("SELECT run, min(seq) FROM records WHERE seq > 1 GROUP BY run")
+        return {RunKey(run): seq for run, seq in rows}
 
     def _retired(self) -> dict[RunKey, float]:
         rows = self._db.execute("SELECT run, at, checksum FROM retired")

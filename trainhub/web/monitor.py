@@ -154,6 +154,7 @@ class Monitor:
             "refused": buffer.refused,
             "failing": next(iter(buffer.complaints()), None),
             "behind": self._parts.written.behind,
+            "refills": buffer.refills,
         }
 
     def _audit(self) -> dict[str, int]:

@@ -292,6 +292,11 @@ class TrainSocket(Edge, WebSocketHandler):
             self._backlog.hand_over()
         self.close(code, reason)
 
+    def missed(self) -> None:
+        """Close: an event could not be told, and the client has to come back for it."""
+        if self._may_write():
+            self._close(GOING_AWAY, "an event could not be told: come back, and say what you saw")
+
     def cut_off(self) -> None:
         if self._backlog is None or not self._may_write():
             return  # it is being closed

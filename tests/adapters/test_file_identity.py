@@ -1,0 +1,73 @@
+"""trainhub/adapters/file_identity.py on real files: copies and replacements are told."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from trainhub.adapters.file_identity import OpenFile, identity, is_copy
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "journal.db"
+    path.write_bytes(b"database")
+    path.with_name("journal.db-wal").write_bytes(b"log")
+    return path
+
+
+def test_a_file_that_is_written_to_or_moved_is_the_same(file, tmp_path):
+    """Neither a write nor another name makes it another file."""
+    before = identity(file)
+    file.write_bytes(b"more")
+    assert not is_copy(before, identity(file))
+    moved = file.rename(tmp_path / "elsewhere.db")
+    assert not is_copy(before, identity(moved))
+
+
+def test_a_copy_in_its_place_is_another_file(file, tmp_path):
+    """Also where the file system gives the inode of the one that was removed to the copy."""
+    before, copy = identity(file), tmp_path / "copy.db"
+    shutil.copy2(file, copy)
+    file.unlink()
+    shutil.copy2(copy, file)
+    assert is_copy(before, identity(file))
+
+
+def test_a_time_that_is_not_known_is_not_compared():
+    """A file system may not keep it, or begin to with the next kernel."""
+    assert not is_copy("7:0", "7:1.5")
+    assert not is_copy("7:1.5", "7:0")
+    assert is_copy("7:1.5", "7:1.6")
+    assert is_copy("7:0", "8:0")
+
+
+@pytest.mark.parametrize("name", ["journal.db", "journal.db-wal"])
+def test_a_file_that_is_removed_or_replaced_is_noticed(file, name):
+    """The database and its write-ahead log both."""
+    opened, victim = OpenFile(file), file.with_name(name)
+    assert opened.check() is None
+    with victim.open("rb") as held:  # as SQLite does: its inode is not given away
+        victim.unlink()
+        assert "removed" in opened.check()
+        victim.write_bytes(held.read())
+        assert "another file" in opened.written()
+
+
+def test_a_file_that_is_written_over_in_place_is_noticed(file):
+    """`cp` onto the open file leaves its inode; what one wrote oneself is no surprise."""
+    opened = OpenFile(file)
+    file.write_bytes(b"by the hub itself")
+    assert opened.written() is None
+    assert opened.check() is None
+    file.write_bytes(b"by another program")
+    os.utime(file, (1, 1))
+    assert "another program wrote" in opened.check()
+
+
+def test_a_folder_that_is_gone_is_noticed(file):
+    """Nothing is left of the path."""
+    opened = OpenFile(file)
+    shutil.rmtree(Path(file).parent)
+    assert "removed" in opened.check()
