@@ -320,6 +320,23 @@ def test_a_cancelled_journey_that_lies_ahead_is_a_vacancy_when_the_train_gets_th
     assert upgraded(run) == {11: "S1-1"}
 
 
+def test_a_vacancy_outlives_a_journey_whose_station_was_skipped():
+    """Nobody could board there: the berth has been free all the way, and is not wasted."""
+    run = begin(
+        *(person(1, end="BBB", berth=7, status="RAC", number=3), rac(11, 1)),
+        rac(12, 2, "CCC", "DDD"),
+        policy="AUTO",
+    )
+    run.board(1)
+    run.go_to("BBB")
+    run.give(c.SkipStation(**TRAIN, station_code="CCC"))
+    run.board(11)
+    assert upgraded(run) == {}
+    run.depart("BBB")
+    run.arrive("DDD")
+    assert upgraded(run) == {11: "S1-7"}
+
+
 def test_a_vacancy_ahead_outlives_a_holder_before_it():
     """The berth is held on the way to it; that does not end what begins behind."""
     run = begin(person(1, "AAA", "CCC"), person(2, "CCC", berth=1), rac(11, 1), policy="AUTO")

@@ -233,7 +233,8 @@ class RunState:
         start = max((at for at in self.freed.get(key, ()) if at <= self.current), default=None)
         if start is None:
             return None
-        since = range(start, self.current + 1)
+        # A journey that begins where the train does not stop takes no berth on the way.
+        since = (i for i in range(start, self.current + 1) if not self.stops[i].skipped)
         return self.freed[key][start] if all(self.is_vacant(key, i) for i in since) else None
 
     def opening(self, key: BerthKey) -> Opening | None:
