@@ -1,6 +1,7 @@
 """trainhub/subscriptions.py: whoever comes into a room misses nothing and hears nothing twice."""
 
 import asyncio
+import logging
 import os
 from random import Random
 
@@ -149,6 +150,7 @@ async def test_who_has_seen_more_than_there_is_goes_on_under_another_epoch(make_
     So they are of another epoch for that client, also when it comes back; for the others nothing
     changes. Seen again, it is yet another.
     """
+    caplog.set_level(logging.INFO)
     hub = make_hub()
     await running(hub)
     last = hub.state(RUN).seq

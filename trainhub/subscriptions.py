@@ -64,7 +64,7 @@ class Subscriptions:
         self.lookups = Lookups(archive, epoch)
         self._is_here = is_here
         self._snapshots = Snapshots(epoch, rooms)
-        self._warned = False
+        self._noted = False
 
     async def join(
         self,
@@ -110,9 +110,9 @@ class Subscriptions:
             return epoch
         if since.seq <= state.seq:
             return since.epoch
-        if identity.role is not None and not self._warned:
-            self._warned = True
-            log.warning(
+        if identity.role is not None and not self._noted:
+            self._noted = True  # once, and no warning: a client may say so without cause
+            log.info(
                 "a client has seen event %d of %s, and this hub has %d: was the data folder "
                 "restored from a copy, or is there a second hub?",
                 *(since.seq, state.run, state.seq),
@@ -197,6 +197,8 @@ class Subscriptions:
         self, deadline: float, state: TrainState, seq: int
     ) -> Sequence[Record] | None:
         """As `_older`; None also if the archive does not answer by the deadline."""
+        if 0 <= seq <= state.seq and self._newer(state.run, seq, state.seq) is not None:
+            return ()  # no timer is made for what memory holds
         try:
             async with asyncio.timeout_at(deadline):
                 return await self._older(state, seq)
