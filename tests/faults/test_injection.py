@@ -76,10 +76,10 @@ FIELDS = {
     },
     "events": FILED | {"run", "trainNo", "startDate", "type", "timestamp", "data"},
     "audit": FILED | {"at", "user", "role", "address", "command", "run", "about", "result"},
-    "meta": {"_id", "version"},
+    "meta": {"_id", "version", "lease", "place"},
 }  # fmt: skip
 # What a hub asks of a server, and the operators in its questions.
-ASKED = {"find", "getMore", "insert", "update", "createIndexes"}
+ASKED = {"find", "findAndModify", "getMore", "insert", "update", "createIndexes"}
 OPERATORS = {"$and", "$or", "$eq", "$in", "$lt", "$lte", "$gt", "$gte", "$exists"}
 
 
