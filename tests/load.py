@@ -375,6 +375,11 @@ def wait_for_a_write(hub):
     wait_for(lambda: saved_place(hub.folder) > before)
 
 
+def warnings(hub):
+    """The warnings in a hub's log, without those of a machine that is busy with other things."""
+    return [line for line in hub.logged if " WARNING " in line and ".loop_watch:" not in line]
+
+
 def wait_for(condition, seconds=60):
     deadline = time.monotonic() + seconds
     while not (found := condition()):

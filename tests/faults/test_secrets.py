@@ -143,7 +143,7 @@ def test_a_server_that_asks_for_a_password(start_hub, guarded, right):
         fleet, ask = Fleet(1, 1), asker(hub)
         fleet.begin(hub)
         wait_for(lambda: ask("/api/monitor")["writeBuffer"]["flushed"])
-        assert ask("/readyz")["degraded"] == []
+        wait_for(lambda: ask("/readyz")["degraded"] == [])
     else:
         degraded(hub)
     answers = everything_answered(hub)
