@@ -377,7 +377,7 @@ def wait_for_a_write(hub):
 
 def warnings(hub):
     """The warnings in a hub's log, without those of a machine that is busy with other things."""
-    return [line for line in hub.logged if " WARNING " in line and ".loop_watch:" not in line]
+    return [line for line in hub.logged if " WARNING " in line and "trainhub.loop:" not in line]
 
 
 def wait_for(condition, seconds=60):

@@ -33,4 +33,10 @@ def test_batches_add_up_in_their_order():
     whole.add(Batch([RECORD], snapshots={RUN: "old"}))
     whole.add(Batch(answers=[ANSWER], places=[PLACE]))
     whole.add(Batch([RECORD], snapshots={RUN: "new"}, retired=[RETIRED]))
-    assert whole == Batch([RECORD, RECORD], [ANSWER], {RUN: "new"}, [PLACE], [RETIRED])
+    assert whole == Batch(
+        records=[RECORD, RECORD],
+        answers=[ANSWER],
+        snapshots={RUN: "new"},
+        places=[PLACE],
+        retired=[RETIRED],
+    )

@@ -5,7 +5,7 @@ import os
 import re
 
 import pytest
-from load import Fleet, PEOPLE, asker, behind, seeded, wait_for, wait_for_a_write, warnings
+from load import PEOPLE, Fleet, asker, behind, seeded, wait_for, wait_for_a_write, warnings
 from mongods import as_root
 from pymongo import MongoClient
 from watch import Watch, proven
