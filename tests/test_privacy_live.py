@@ -305,7 +305,9 @@ def test_nobody_reads_of_another(site, listen, browser):
             assert since is None or {"JOURNEY_STARTED", "DELAY_UPDATE"} <= back.seen
             seen |= back.seen
             back.close()
-    assert seen >= EVENTS.keys(), f"{EVENTS.keys() - seen} did not happen"
+    # The machine's clock is not set here; test_privacy.py has that event with all others.
+    missing = EVENTS.keys() - {"CLOCK_CORRECTED"} - seen
+    assert not missing, f"{missing} did not happen"
     assert ALL_WORDS - {FOR_02} <= words_in(staff.told, ALL_WORDS)  # they are there to be found
     assert FOR_02.encode() in ears["IR_02zq"].told
     assert not foreign(page_saw.bytes, None), "the page was told"
