@@ -86,6 +86,13 @@ def check(document, *keys):
     return fastjsonschema.compile(whole_schema)
 
 
+def compile_messages():
+    """Compile the schema of every message now: later it would count as memory that is kept."""
+    for action in ("send", "receive"):
+        for kind in sent_by(action):
+            check(asyncapi, "components", "messages", kind, "payload")
+
+
 @functools.cache
 def _addresses():
     """Each path of openapi.yaml with its pattern, those without parameters first."""

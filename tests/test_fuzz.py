@@ -14,7 +14,7 @@ from collections import Counter
 from datetime import date
 
 import pytest
-from contract import error_codes
+from contract import compile_messages, error_codes
 from fakes import MemoryJournal, line
 from load import seeded
 from mutation import DEPTH, MESSAGES, ODD, message, mutated
@@ -141,6 +141,7 @@ async def test_nonsense_is_answered_and_leaves_nothing(caplog):
     hub = await running()
     targets = [Target(hub, identity) for identity in BYSTANDERS]
     before = image(hub)
+    compile_messages()
     start = time.monotonic()
     tracemalloc.start()
     try:
