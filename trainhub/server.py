@@ -93,7 +93,7 @@ NOTIFIED, FLUSHED = "notified", "flushed"
 # Seconds at the end for what is still to be written; the rest waits in the journal.
 LAST_FLUSH = 1.5
 
-WAITS = "the hub's data folder is empty and MongoDB, which may have its runs, does not answer"
+WAITS = "the hub's data folder is empty, and it waits for MongoDB, which may have its runs"
 # The hub's own hand: charts at the start, and the demo.
 OPERATOR = Identity("operator", Role.ADMIN, frozenset({ALL_TRAINS}))
 
@@ -396,7 +396,7 @@ class Server:
     def _say_that_it_waits(self, reason: str) -> None:
         """Say once that the hub listens and is not ready: MongoDB may have its runs."""
         if not self.hub.starting.startswith(WAITS):
-            self.hub.starting = f"{WAITS}: try again when MongoDB is back"
+            self.hub.starting = f"{WAITS}: try again in a moment"
             log.warning("%s (%s); --new would start without them", WAITS, reason)
             self._say_where_it_listens()
 
