@@ -19,6 +19,7 @@ from trainhub.domain.errors import (
     UnknownOffer,
 )
 from trainhub.domain.model import OfferState, Role
+from trainhub.hub import MARKS_AT_ONCE
 from trainhub.identity import ANONYMOUS, Identity
 from trainhub.log import Reader
 from trainhub.write_buffer import WriteBuffer
@@ -255,6 +256,25 @@ async def test_a_batch_is_told_in_the_order_of_its_marks(make_hub):
         "PASSENGER_BOARDED",
     ]
     assert ear.seqs == [3, 4, 5, 6, 8, 9, 10]  # 7 is the UPGRADE_OFFER, for the passenger alone
+
+
+@pytest.mark.gen_test
+async def test_a_large_batch_gives_way_to_other_work(make_hub):
+    """The loop is free between the parts of a batch: its end comes after other commands' ends."""
+    hub = make_hub()
+    await hub.execute(register(), ADMIN)
+    await hub.execute(c.StartJourney(**TRAIN), ADMIN)
+    turns = (c.MarkKind.NO_SHOW, c.MarkKind.UNDO_NO_SHOW)
+    marks = tuple(mark(turns[place % 2], 1) for place in range(40 * MARKS_AT_ONCE))
+    batch = asyncio.create_task(hub.execute(c.Batch(**TRAIN, marks=marks), TTE))
+    turned = 0
+    while hub.state(RUN).seq < 40 * MARKS_AT_ONCE:  # an event or more of each mark
+        await asyncio.sleep(0)
+        turned += 1
+        assert not batch.done()
+    assert turned >= 20
+    answers = (await batch)["marks"]
+    assert [each.get("error") for each in answers] == [None] * len(marks)
 
 
 @pytest.mark.gen_test

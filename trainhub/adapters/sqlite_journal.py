@@ -3,11 +3,9 @@
 FULL is what makes a commit outlive a power cut: NORMAL loses the last ones.
 """
 
-import asyncio
 import logging
 import sqlite3
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -31,6 +29,7 @@ from trainhub.adapters.journal_rows import (
     unseal,
 )
 from trainhub.adapters.wal import inspect
+from trainhub.adapters.worker import Worker
 from trainhub.domain.model import RunKey
 from trainhub.domain.snapshot import Snapshot
 from trainhub.journal import Answer, Batch, JournalFailed, Place, Record
@@ -65,7 +64,7 @@ class SqliteJournal:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
+        self._thread = Worker("journal")
         self._db: sqlite3.Connection
         self._trimmed = 0
         self._page = 0
@@ -83,7 +82,7 @@ class SqliteJournal:
         try:
             await journal._on_thread(journal._open)
         except JournalFailed:
-            journal._thread.shutdown()
+            journal._thread.stop()
             raise
         return journal
 
@@ -142,11 +141,11 @@ class SqliteJournal:
 
     async def close(self) -> None:
         await self._on_thread(self._db.close)
-        self._thread.shutdown()
+        self._thread.stop()
 
     async def _on_thread(self, call: Callable[[], T]) -> T:
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+            return await self._thread.run(call)
         except (sqlite3.Error, UnicodeError, OSError) as error:
             # UnicodeError: Python decodes SQLite's words, which may quote a damaged page.
             raise JournalFailed(f"the journal {self._path} failed: {one_line(error)}") from error

@@ -5,6 +5,7 @@ field by its path. A trailing underscore (`from_`, `class_`) is for Python only.
 """
 
 import dataclasses
+import operator
 import re
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
@@ -34,25 +35,8 @@ def camel(name: str) -> str:
 
 
 def dump(value: Any) -> Any:
-    """A JSON-ready copy of a dataclass, or of any value that a dataclass may hold here."""
-    if type(value) in _AS_IT_IS:
-        return value
-    if dataclasses.is_dataclass(value):
-        fields = {}
-        for attr, name in _names(type(value)):
-            field = getattr(value, attr)
-            # Most need no call: every document and message is made of these.
-            fields[name] = field if type(field) in _AS_IT_IS else dump(field)
-        return fields
-    if isinstance(value, StrEnum):
-        return value.value
-    if isinstance(value, datetime | date):
-        return value.isoformat()
-    if isinstance(value, tuple | list):
-        return [dump(item) for item in value]
-    if isinstance(value, Mapping):
-        return {key: dump(item) for key, item in value.items()}
-    raise TypeError(f"{type(value).__name__} has no JSON form here")
+    """Return a JSON-ready copy of a dataclass, or of any value that a dataclass may hold here."""
+    return value if type(value) in _AS_IT_IS else _dumper(type(value))(value)
 
 
 def load(cls: type[T], data: Any, path: str = "") -> T:
@@ -94,6 +78,31 @@ def reload(cls: type[T], data: Mapping[str, Any]) -> T:
 
 def _names_of(cls: type) -> tuple[tuple[str, str], ...]:
     return tuple((field.name, camel(field.name)) for field in dataclasses.fields(cls))
+
+
+def _dumper_of(cls: type) -> Callable[[Any], Any]:
+    """Return what makes JSON-ready copies of the values of one class."""
+    if dataclasses.is_dataclass(cls):
+        return partial(_dump_fields, _names(cls))
+    if issubclass(cls, StrEnum):
+        return operator.attrgetter("_value_")
+    if issubclass(cls, date):
+        return cls.isoformat
+    if issubclass(cls, tuple | list):
+        return lambda items: [dump(item) for item in items]
+    if issubclass(cls, Mapping):
+        return lambda items: {key: dump(item) for key, item in items.items()}
+    raise TypeError(f"{cls.__name__} has no JSON form here")
+
+
+def _dump_fields(names: tuple[tuple[str, str], ...], value: Any) -> dict[str, Any]:
+    fields = {}
+    for attr, name in names:
+        field = getattr(value, attr)
+        kind = type(field)
+        # Most fields need no call: every document and message is made of these.
+        fields[name] = field if kind in _AS_IT_IS else _dumper(kind)(field)
+    return fields
 
 
 def _plan_of(cls: type) -> dict[str, tuple[str, bool, Loader]]:
@@ -275,5 +284,6 @@ _READERS: dict[Any, Reader | None] = {
 
 # What a class looks like is worked out once.
 _names: Callable[[type], tuple[tuple[str, str], ...]] = cache(_names_of)
+_dumper: Callable[[type], Callable[[Any], Any]] = cache(_dumper_of)
 _plan: Callable[[type], dict[str, tuple[str, bool, Loader]]] = cache(_plan_of)
 _reload_plan: Callable[[type], tuple[tuple[str, str, Reader | None], ...]] = cache(_reload_plan_of)
