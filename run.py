@@ -8,7 +8,7 @@ import sys
 for each in (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT):
     signal.signal(each, lambda number, frame: os._exit(0))
 
-from trainhub.diagnostics import fill_standard_files, leave  # noqa: E402
+from trainhub.process.diagnostics import fill_standard_files, leave  # noqa: E402
 from trainhub.server import main  # noqa: E402
 
 if __name__ == "__main__":

@@ -32,9 +32,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from fakes import MemoryJournal
 from tornado.web import Application
 
-from trainhub.hub import Hub
-from trainhub.identity import Standing, Tokens
-from trainhub.rooms import Rooms
+from trainhub.access.identity import Standing, Tokens
+from trainhub.core.rooms import Rooms
+from trainhub.hub.hub import Hub
 from trainhub.web.base import Web
 from trainhub.web.door import Door
 from trainhub.web.frames import text_frame

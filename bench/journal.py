@@ -15,15 +15,15 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from trainhub.adapters.sqlite_journal import SqliteJournal
+from trainhub.core.codec import dump
+from trainhub.core.journal import Batch, Record
+from trainhub.core.rooms import Rooms
+from trainhub.demo.timetable import DEMO_TIMETABLE, make_chart, read_timetable
 from trainhub.domain import commands as c
 from trainhub.domain.chart import read_chart
-from trainhub.domain.codec import dump
 from trainhub.domain.snapshot import take
 from trainhub.domain.train import TrainState
-from trainhub.hub import Hub
-from trainhub.journal import Batch, Record
-from trainhub.rooms import Rooms
-from trainhub.timetable import DEMO_TIMETABLE, make_chart, read_timetable
+from trainhub.hub.hub import Hub
 
 TRAINS, PEOPLE = 1_000, 200
 NOW = datetime.now(UTC)

@@ -31,9 +31,9 @@ from mongods import Mongod
 from probe import Probe
 from railway import chart, person
 
+from trainhub.access.identity import Tokens
+from trainhub.access.keys import load_keys
 from trainhub.domain.model import Role
-from trainhub.identity import Tokens
-from trainhub.keys import load_keys
 
 EACH, MISSED = 200, 20
 # Handshakes under way at a time: below what the hub's listening socket lets wait.

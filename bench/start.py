@@ -20,15 +20,15 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from trainhub.adapters.sqlite_journal import SqliteJournal
+from trainhub.core.journal import Batch, Record
+from trainhub.core.rooms import Rooms
 from trainhub.domain import commands as c
 from trainhub.domain import events as e
 from trainhub.domain.chart import read_chart
 from trainhub.domain.snapshot import take
 from trainhub.domain.train import TrainState
-from trainhub.hub import Hub
-from trainhub.journal import Batch, Record
-from trainhub.retention import LEAST
-from trainhub.rooms import Rooms
+from trainhub.hub.hub import Hub
+from trainhub.hub.retention import LEAST
 
 SIZES = (100_000, 200_000, 400_000)
 MORNING = datetime(2026, 11, 23, 0, 30, tzinfo=UTC)

@@ -31,14 +31,14 @@ from upgrades import full_train
 
 from trainhub.adapters.embedded_mongod import find_mongod
 from trainhub.adapters.mongo import MongoStore
-from trainhub.documents import INDEXES, LASTING, changes
+from trainhub.core.journal import Record
+from trainhub.core.write_buffer import Change, StoreAway, WriteBuffer
 from trainhub.domain import commands as c
 from trainhub.domain import events as e
 from trainhub.domain.model import Chart, RunKey
 from trainhub.domain.train import TrainState
-from trainhub.journal import Record
+from trainhub.hub.documents import INDEXES, LASTING, changes
 from trainhub.server import spare_the_loop
-from trainhub.write_buffer import Change, StoreAway, WriteBuffer
 
 RUNS, CHANGES_A_MARK = 100, 3
 ONE_BY_ONE_SECONDS, FEED_SECONDS = 2.0, 5.0

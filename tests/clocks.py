@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from trainhub.clock import WallClock
+from trainhub.process.clock import WallClock
 
 NOON = datetime(2026, 11, 27, 12, tzinfo=UTC).timestamp()
 

@@ -17,8 +17,8 @@ from railway import MORNING, chart
 from tornado.platform.asyncio import AsyncIOMainLoop
 from witness import WITNESS, witness_all
 
-from trainhub.hub import Hub
-from trainhub.rooms import Rooms
+from trainhub.core.rooms import Rooms
+from trainhub.hub.hub import Hub
 
 CHROMIUM = (
     "--headless=new --no-sandbox --disable-gpu --disable-background-networking "

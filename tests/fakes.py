@@ -7,12 +7,12 @@ from typing import Any
 
 from witness import WITNESS
 
+from trainhub.core.journal import Answer, Batch, JournalFailed, Place, Record
+from trainhub.core.log import Reader
+from trainhub.core.notifications import Job, Undelivered
+from trainhub.core.write_buffer import DeadLetter, Document, StoreAway
 from trainhub.domain.model import RunKey
 from trainhub.domain.snapshot import Snapshot
-from trainhub.journal import Answer, Batch, JournalFailed, Place, Record
-from trainhub.log import Reader
-from trainhub.notifications import Job, Undelivered
-from trainhub.write_buffer import DeadLetter, Document, StoreAway
 
 
 class MemoryJournal:

@@ -22,9 +22,9 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 from witness import WITNESS
 
+from trainhub.access.identity import Tokens
+from trainhub.access.keys import load_keys
 from trainhub.domain.model import Role
-from trainhub.identity import Tokens
-from trainhub.keys import load_keys
 
 DAY = "2026-11-23"
 PEOPLE = 60

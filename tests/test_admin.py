@@ -8,15 +8,15 @@ import jwt
 import pytest
 
 from trainhub import admin
+from trainhub.access.identity import Identity, Tokens
+from trainhub.access.keys import BadKeys, load_keys
+from trainhub.access.revocations import read_revocations
 from trainhub.adapters.data_folder import DataFolder
 from trainhub.adapters.undelivered import UndeliveredFile
+from trainhub.core.journal import JournalFailed
+from trainhub.core.notifications import Channel, Job, Undelivered
 from trainhub.domain.errors import BadToken
 from trainhub.domain.model import Role
-from trainhub.identity import Identity, Tokens
-from trainhub.journal import JournalFailed
-from trainhub.keys import BadKeys, load_keys
-from trainhub.notifications import Channel, Job, Undelivered
-from trainhub.revocations import read_revocations
 from trainhub.settings import BadSettings
 
 TOKEN = ("--role", "TTE", "--user", "T17", "--train", "12345")

@@ -14,10 +14,10 @@ from load import admin_token
 from railway import chart
 from websockets.asyncio.client import connect as plain_connect
 
+from trainhub.access.identity import Tokens
+from trainhub.access.keys import load_keys
 from trainhub.client import HubError, connect, following
 from trainhub.domain.model import Role
-from trainhub.identity import Tokens
-from trainhub.keys import load_keys
 
 QUICK = 0.01, 0.1
 MARK = {"pnr": "4512345601", "index": 1}

@@ -20,14 +20,14 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 from witness import WITNESS
 
+from trainhub.access.identity import Tokens
+from trainhub.access.keys import load_keys
+from trainhub.access.revocations import revoke_user
 from trainhub.domain import errors
 from trainhub.domain.commands import COMMANDS
 from trainhub.domain.events import EVENTS
 from trainhub.domain.model import Role
-from trainhub.identity import Tokens
-from trainhub.keys import load_keys
-from trainhub.protocol import _MESSAGES
-from trainhub.revocations import revoke_user
+from trainhub.hub.protocol import _MESSAGES
 from trainhub.web import rest, websocket
 
 # What no test can bring about from outside a hub that works: its own faults.

@@ -19,10 +19,10 @@ from tornado.httpclient import AsyncHTTPClient, HTTPRequest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
+from trainhub.access.identity import Tokens
+from trainhub.access.keys import load_keys
+from trainhub.demo.timetable import DEMO_TIMETABLE, make_chart, read_timetable
 from trainhub.domain.model import Role
-from trainhub.identity import Tokens
-from trainhub.keys import load_keys
-from trainhub.timetable import DEMO_TIMETABLE, make_chart, read_timetable
 
 TRAINS, PEOPLE = 1_000, 20
 TRAINS_HEARD, SOCKETS_EACH = 30, 10

@@ -21,17 +21,17 @@ from mutation import DEPTH, MESSAGES, ODD, message, mutated
 from railway import MORNING, RUN, person, rac, register
 from witness import WITNESS
 
+from trainhub.access.identity import Identity, Tokens
+from trainhub.core.codec import dump
+from trainhub.core.rooms import Rooms
 from trainhub.domain import commands as c
-from trainhub.domain.codec import dump
 from trainhub.domain.errors import BadMessage, HubError
 from trainhub.domain.model import Role
 from trainhub.domain.snapshot import take
 from trainhub.domain.train import fold
-from trainhub.hub import Hub
-from trainhub.identity import Identity, Tokens
-from trainhub.protocol import _MESSAGES, encode, error_fields, parse, read_message
-from trainhub.rooms import Rooms
-from trainhub.session import Session
+from trainhub.hub.hub import Hub
+from trainhub.hub.protocol import _MESSAGES, encode, error_fields, parse, read_message
+from trainhub.hub.session import Session
 
 FRAMES = int(os.environ.get("FUZZ_FRAMES", "20000"))
 BATCH = 2_000

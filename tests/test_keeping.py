@@ -10,17 +10,17 @@ from railway import MORNING, RUN, TRAIN, register
 from test_hub import ADMIN, TTE, join, running
 
 from trainhub.adapters.sqlite_journal import SqliteJournal
-from trainhub.documents import changes
+from trainhub.core.journal import Batch, JournalFailed
+from trainhub.core.log import Reader
+from trainhub.core.rooms import Rooms
+from trainhub.core.write_buffer import WriteBuffer
 from trainhub.domain import commands as c
 from trainhub.domain.errors import Conflict, Unavailable, UnknownTrain
 from trainhub.domain.snapshot import take
-from trainhub.hub import KEEP_ENDED, KEEP_RETIRED_DAYS, Hub
-from trainhub.journal import Batch, JournalFailed
-from trainhub.log import Reader
-from trainhub.protocol import Since
-from trainhub.retention import LEAST
-from trainhub.rooms import Rooms
-from trainhub.write_buffer import WriteBuffer
+from trainhub.hub.documents import changes
+from trainhub.hub.hub import KEEP_ENDED, KEEP_RETIRED_DAYS, Hub
+from trainhub.hub.protocol import Since
+from trainhub.hub.retention import LEAST
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ async def positions(hub):
 @pytest.mark.gen_test
 async def test_a_restart_folds_what_came_after_the_snapshot(start, monkeypatch):
     """The state, and what clients can catch up with, is what it was; little is read for it."""
-    monkeypatch.setattr("trainhub.hub.KEPT", 50)
+    monkeypatch.setattr("trainhub.hub.hub.KEPT", 50)
     hub = await start()
     await running(hub)
     await say(hub, LEAST)
@@ -100,7 +100,7 @@ async def test_a_restart_folds_what_came_after_the_snapshot(start, monkeypatch):
 @pytest.mark.gen_test
 async def test_the_journal_is_trimmed_behind_its_slowest_reader(start, monkeypatch):
     """Nothing goes that MongoDB does not have; then all but the last records and the first."""
-    monkeypatch.setattr("trainhub.hub.KEPT", 50)
+    monkeypatch.setattr("trainhub.hub.hub.KEPT", 50)
     store = MemoryStore()
     hub = await start(store)
     await running(hub)
@@ -119,7 +119,7 @@ async def test_the_journal_is_trimmed_behind_its_slowest_reader(start, monkeypat
 @pytest.mark.gen_test
 async def test_nothing_is_trimmed_that_mongodb_may_have_lost(start, monkeypatch):
     """It is asked at that moment: what it had once, it may have lost since."""
-    monkeypatch.setattr("trainhub.hub.KEPT", 50)
+    monkeypatch.setattr("trainhub.hub.hub.KEPT", 50)
     hub = await start()
     holds = [False]
 
@@ -244,7 +244,7 @@ async def test_what_the_rooms_were_told_is_kept_too(start):
 @pytest.mark.gen_test
 async def test_a_run_that_a_snapshot_brought_back_is_retired_like_any_other(start, monkeypatch):
     """Its last records are not read at the start: it would stay in the hub for ever."""
-    monkeypatch.setattr("trainhub.hub.KEPT", 0)
+    monkeypatch.setattr("trainhub.hub.hub.KEPT", 0)
     hub = await start()
     await running(hub)
     await hub.execute(c.CancelTrain(**TRAIN), ADMIN)

@@ -19,10 +19,10 @@ from railway import chart
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
+from trainhub.access.identity import LEEWAY, Tokens
+from trainhub.access.keys import load_keys
 from trainhub.client import connect as connect_client
 from trainhub.domain.model import Role
-from trainhub.identity import LEEWAY, Tokens
-from trainhub.keys import load_keys
 
 HERE = {"trainNo": "12345", "startDate": "2026-11-23"}
 

@@ -7,8 +7,10 @@ import pytest
 from fakes import Ear, Letters, MemoryJournal, MemoryStore
 from railway import MORNING, PEOPLE, RUN, TRAIN, rac, register
 
+from trainhub.access.identity import ANONYMOUS, Identity
 from trainhub.adapters.mongo import MongoStore
-from trainhub.documents import INDEXES, OFFERS, changes
+from trainhub.core.log import Reader
+from trainhub.core.write_buffer import WriteBuffer
 from trainhub.domain import commands as c
 from trainhub.domain.errors import (
     Conflict,
@@ -19,10 +21,8 @@ from trainhub.domain.errors import (
     UnknownOffer,
 )
 from trainhub.domain.model import OfferState, Role
-from trainhub.hub import MARKS_AT_ONCE
-from trainhub.identity import ANONYMOUS, Identity
-from trainhub.log import Reader
-from trainhub.write_buffer import WriteBuffer
+from trainhub.hub.documents import INDEXES, OFFERS, changes
+from trainhub.hub.hub import MARKS_AT_ONCE
 
 HERE = frozenset({"12345"})
 ADMIN = Identity("control", Role.ADMIN, frozenset({"*"}))

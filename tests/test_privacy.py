@@ -21,16 +21,16 @@ from load import seeded
 from marked import marked, marked_rac, marked_wl, words_in, words_of
 from railway import MORNING, RUN, Driver, chart, person, register_chart
 
+from trainhub.access.identity import Identity, Tokens
 from trainhub.adapters.dead_letters import DeadLetters
-from trainhub.documents import changes
+from trainhub.core.log import Reader
+from trainhub.core.write_buffer import Refused, WriteBuffer
 from trainhub.domain import commands as c
 from trainhub.domain import events as e
 from trainhub.domain.model import Booking, Role
-from trainhub.identity import Identity, Tokens
-from trainhub.log import Reader
-from trainhub.protocol import encode
-from trainhub.session import Session
-from trainhub.write_buffer import Refused, WriteBuffer
+from trainhub.hub.documents import changes
+from trainhub.hub.protocol import encode
+from trainhub.hub.session import Session
 
 OPERATOR = Identity("operator", Role.ADMIN, frozenset({"*"}))
 TOKENS = Tokens({"k1": "a secret of tests, long enough for HMAC with SHA-256"})

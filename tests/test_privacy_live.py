@@ -21,10 +21,10 @@ from railway import chart
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
+from trainhub.access.identity import Tokens
+from trainhub.access.keys import load_keys
 from trainhub.domain.events import EVENTS
 from trainhub.domain.model import Role
-from trainhub.identity import Tokens
-from trainhub.keys import load_keys
 
 DAY = datetime.now(UTC).date().isoformat()
 FIRST, SECOND = "12345", "22222"

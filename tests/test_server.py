@@ -21,9 +21,9 @@ from pymongo import MongoClient
 from railway import RUN, chart, person, rac
 from witness import WITNESS
 
+from trainhub.access.identity import Tokens
+from trainhub.access.keys import load_keys
 from trainhub.domain.model import Role
-from trainhub.identity import Tokens
-from trainhub.keys import load_keys
 
 
 class Control:

@@ -19,16 +19,16 @@ from railway import MORNING, person, rac, register_chart
 from railway import chart as chart_of
 from walks import walks
 
+from trainhub.access.identity import Identity, Tokens
+from trainhub.core.rooms import Rooms
 from trainhub.domain import commands as c
 from trainhub.domain.errors import Conflict
 from trainhub.domain.events import EVENTS
 from trainhub.domain.model import Role
-from trainhub.hub import Hub
-from trainhub.identity import Identity, Tokens
-from trainhub.protocol import _MESSAGES, encode
-from trainhub.rooms import Rooms
-from trainhub.session import Session
-from trainhub.subscriptions import PASSENGER_ROOMS
+from trainhub.hub.hub import Hub
+from trainhub.hub.protocol import _MESSAGES, encode
+from trainhub.hub.session import Session
+from trainhub.hub.subscriptions import PASSENGER_ROOMS
 
 EXAMPLES, STEPS_EACH = 400, 60
 OPERATOR = Identity("operator", Role.ADMIN, frozenset({"*"}))

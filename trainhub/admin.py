@@ -11,22 +11,22 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from trainhub.access.identity import Tokens, id_and_end
+from trainhub.access.keys import add_key, drop_key, has_keys, load_keys
+from trainhub.access.revocations import read_revocations, revoke_token, revoke_user
 from trainhub.adapters.data_folder import DataFolder
 from trainhub.adapters.embedded_mongod import EmbeddedMongod
 from trainhub.adapters.journal_check import Finding, check_journal
 from trainhub.adapters.mongo_lease import look
 from trainhub.adapters.undelivered import read_undelivered
-from trainhub.clock import WallClock
+from trainhub.core.lease import Held
+from trainhub.core.lineage import Verdict, compare
+from trainhub.core.stores import REFILL_FILE
+from trainhub.core.write_buffer import StoreAway
 from trainhub.domain.errors import BadToken
 from trainhub.domain.model import Role
-from trainhub.identity import Tokens, id_and_end
-from trainhub.keys import add_key, drop_key, has_keys, load_keys
-from trainhub.lease import Held
-from trainhub.lineage import Verdict, compare
-from trainhub.revocations import read_revocations, revoke_token, revoke_user
+from trainhub.process.clock import WallClock
 from trainhub.settings import BadSettings, Parser, Settings, number, one_of, outside
-from trainhub.stores import REFILL_FILE
-from trainhub.write_buffer import StoreAway
 
 
 def token(arguments: Sequence[str]) -> bool:

@@ -14,7 +14,9 @@ from pathlib import Path
 
 from tornado.netutil import bind_sockets
 
-from trainhub import admin, demo, letters
+from trainhub import admin
+from trainhub.access.identity import ALL_TRAINS, Identity, Tokens, TrustFiles
+from trainhub.access.keys import BadKeys
 from trainhub.adapters.data_folder import BadDataFolder, DataFolder
 from trainhub.adapters.dead_letters import DeadLetters
 from trainhub.adapters.disk_watch import DiskWatch
@@ -24,28 +26,29 @@ from trainhub.adapters.mongo_lease import MongoLease
 from trainhub.adapters.outbox import Outbox
 from trainhub.adapters.sqlite_journal import SqliteJournal
 from trainhub.adapters.undelivered import UndeliveredFile
-from trainhub.charts import load_charts
-from trainhub.clock import WallClock
-from trainhub.diagnostics import Diagnostics
-from trainhub.documents import INDEXES, LASTING, UNIQUE, changes
+from trainhub.core.journal import Batch, JournalFailed, Place, Record
+from trainhub.core.lateness import Lateness
+from trainhub.core.lease import RENEW_SECONDS, RivalHub
+from trainhub.core.log import Reader
+from trainhub.core.notifications import Job, Notifications
+from trainhub.core.rooms import Rooms
+from trainhub.core.stores import Stores
+from trainhub.core.write_buffer import Change, StoreAway, TooNew, WriteBuffer
+from trainhub.demo import demo
+from trainhub.demo.timetable import TimetableError
 from trainhub.domain.errors import Unavailable
 from trainhub.domain.model import Role
-from trainhub.health import Health, Lately
-from trainhub.hub import Clock, Hub
-from trainhub.identity import ALL_TRAINS, Identity, Tokens, TrustFiles
-from trainhub.journal import Batch, JournalFailed, Place, Record
-from trainhub.keys import BadKeys
-from trainhub.lateness import Lateness
-from trainhub.lease import RENEW_SECONDS, RivalHub
-from trainhub.log import Reader
-from trainhub.loop_watch import LoopWatch
-from trainhub.notifications import Job, Notifications
-from trainhub.rooms import Rooms
+from trainhub.hub import letters
+from trainhub.hub.charts import load_charts
+from trainhub.hub.documents import INDEXES, LASTING, UNIQUE, changes
+from trainhub.hub.hub import Clock, Hub
+from trainhub.process.clock import WallClock
+from trainhub.process.diagnostics import Diagnostics
+from trainhub.process.health import Health, Lately
+from trainhub.process.loop_watch import LoopWatch
+from trainhub.process.signals import Ending, end_at_signals
+from trainhub.process.timers import Call, Timers
 from trainhub.settings import BadSettings, Settings, read_settings
-from trainhub.signals import Ending, end_at_signals
-from trainhub.stores import Stores
-from trainhub.timers import Call, Timers
-from trainhub.timetable import TimetableError
 from trainhub.web.app import make_app, make_server
 from trainhub.web.base import Web
 from trainhub.web.door import Door, raise_file_limit
@@ -61,7 +64,6 @@ from trainhub.web.websocket import (
     JOURNAL_FAILED,
     TrainSocket,
 )
-from trainhub.write_buffer import Change, StoreAway, TooNew, WriteBuffer
 
 log = logging.getLogger("trainhub.server")
 

@@ -16,8 +16,8 @@ from railway import RUN
 from trainhub.adapters import dead_letters
 from trainhub.adapters.dead_letters import COLLECTION, DeadLetters, as_text
 from trainhub.adapters.mongo import MongoStore
-from trainhub.documents import INDEXES, SCHEMA
-from trainhub.write_buffer import Change, DeadLetter, Refused
+from trainhub.core.write_buffer import Change, DeadLetter, Refused
+from trainhub.hub.documents import INDEXES, SCHEMA
 
 WHO = f"{RUN}/4512345601/1"
 

@@ -27,7 +27,7 @@ from trainhub.adapters.embedded_mongod import (
     find_mongod,
 )
 from trainhub.adapters.mongo import MongoStore
-from trainhub.write_buffer import Refused
+from trainhub.core.write_buffer import Refused
 
 HUB = """
 import asyncio, sys

@@ -10,7 +10,7 @@ from railway import RUN, Driver
 
 from trainhub.adapters.journal_check import check_journal
 from trainhub.adapters.sqlite_journal import SqliteJournal
-from trainhub.journal import Answer, Batch, JournalFailed, Place, Record
+from trainhub.core.journal import Answer, Batch, JournalFailed, Place, Record
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ from railway import RUN, Driver
 from trainhub.adapters import journal_formats
 from trainhub.adapters.journal_check import check_journal
 from trainhub.adapters.sqlite_journal import SqliteJournal
-from trainhub.domain.codec import dump
+from trainhub.core.codec import dump
+from trainhub.core.journal import Answer, Batch, Deed, JournalFailed, Place, Record
 from trainhub.domain.events import TYPES
 from trainhub.domain.model import Role
-from trainhub.journal import Answer, Batch, Deed, JournalFailed, Place, Record
 
 # As hubs wrote it once records had checksums.
 FORMAT_2 = """

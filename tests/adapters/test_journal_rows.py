@@ -14,9 +14,9 @@ from trainhub.adapters.journal_rows import (
     snapshot_row,
     unseal,
 )
+from trainhub.core.journal import Deed, JournalFailed, Record
 from trainhub.domain.model import Role
 from trainhub.domain.snapshot import take
-from trainhub.journal import Deed, JournalFailed, Record
 
 PATH = Path("/srv/data/journal.db")
 

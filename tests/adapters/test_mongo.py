@@ -24,13 +24,13 @@ from voyage import voyages
 
 from trainhub.adapters import mongo, pace
 from trainhub.adapters.mongo import BadUri, MongoStore
-from trainhub.documents import INDEXES, LASTING, UNIQUE, changes
+from trainhub.core.journal import Record
+from trainhub.core.write_buffer import Change, Refused, StoreAway, WriteBuffer
 from trainhub.domain import commands as c
 from trainhub.domain.chart import read_chart
 from trainhub.domain.model import RunKey
 from trainhub.domain.train import TrainState, fold
-from trainhub.journal import Record
-from trainhub.write_buffer import Change, Refused, StoreAway, WriteBuffer
+from trainhub.hub.documents import INDEXES, LASTING, UNIQUE, changes
 
 PASSWORD = "s3cret"
 # The databases that a mongod has of its own.
@@ -506,7 +506,7 @@ async def test_flushes_in_any_order_end_with_the_newest(
 @pytest.mark.gen_test
 async def test_a_document_that_is_never_taken_holds_up_no_other(store, database, monkeypatch):
     """One of 1,500 is refused for ever: the other 1,499 reach MongoDB all the same."""
-    monkeypatch.setattr("trainhub.write_buffer.BACKOFF", (0.0, 0.0))
+    monkeypatch.setattr("trainhub.core.write_buffer.BACKOFF", (0.0, 0.0))
     database.create_collection("runs", validator={"value": {"$ne": 7}})
 
     async def settled():

@@ -6,9 +6,9 @@ import pytest
 
 from trainhub.adapters.mongo import MongoStore
 from trainhub.adapters.mongo_lease import MongoLease, look
-from trainhub.lease import Held, Holder
-from trainhub.lineage import StorePlace
-from trainhub.write_buffer import StoreAway
+from trainhub.core.lease import Held, Holder
+from trainhub.core.lineage import StorePlace
+from trainhub.core.write_buffer import StoreAway
 
 A, B = Holder("a", "h000001-aa", "here", 1), Holder("b", "h000002-bb", "there", 2)
 PLACE = StorePlace("h000001-aa", "a", 7)

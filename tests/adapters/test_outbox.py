@@ -13,10 +13,10 @@ from railway import RUN, TRAIN, Driver, person
 
 from trainhub.adapters import outbox as outbox_module
 from trainhub.adapters.outbox import FROM, Outbox
+from trainhub.core.journal import Record
+from trainhub.core.notifications import AT_ONCE, Channel, Job, Undeliverable
 from trainhub.domain import commands as c
-from trainhub.journal import Record
-from trainhub.letters import jobs
-from trainhub.notifications import AT_ONCE, Channel, Job, Undeliverable
+from trainhub.hub.letters import jobs
 
 HEADERS = {
     "From",

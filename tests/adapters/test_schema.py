@@ -12,8 +12,8 @@ from railway import RUN, chart
 from trainhub.adapters import schema
 from trainhub.adapters.mongo import MongoStore
 from trainhub.adapters.mongo_lease import MongoLease
-from trainhub.documents import INDEXES, SCHEMA
-from trainhub.write_buffer import TooNew
+from trainhub.core.write_buffer import TooNew
+from trainhub.hub.documents import INDEXES, SCHEMA
 
 OURS = ("runs", "passengers", "offers", "events")
 

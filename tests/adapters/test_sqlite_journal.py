@@ -17,12 +17,12 @@ from voyage import voyages
 
 from trainhub.adapters.journal_check import check_journal
 from trainhub.adapters.sqlite_journal import SqliteJournal
+from trainhub.core.journal import Answer, Batch, JournalFailed, Place, Record, Retired
 from trainhub.domain import commands as c
 from trainhub.domain import events as e
 from trainhub.domain.model import Level, RunKey
 from trainhub.domain.snapshot import PassengerThen, resume, take
 from trainhub.domain.train import fold
-from trainhub.journal import Answer, Batch, JournalFailed, Place, Record, Retired
 
 OTHER_RUN = RunKey("54321/2026-11-23")
 
@@ -628,7 +628,7 @@ import asyncio, sys
 from pathlib import Path
 from test_sqlite_journal import records
 from trainhub.adapters.sqlite_journal import SqliteJournal
-from trainhub.journal import Batch
+from trainhub.core.journal import Batch
 
 async def main():
     journal = await SqliteJournal.open(Path(sys.argv[1]))

@@ -10,7 +10,7 @@ from railway import MORNING
 
 from trainhub.adapters import undelivered
 from trainhub.adapters.undelivered import KEPT_DAYS, NAME, UndeliveredFile, read_undelivered
-from trainhub.notifications import Channel, Job, Undelivered
+from trainhub.core.notifications import Channel, Job, Undelivered
 
 
 def waiting(name, since=None, given_up=None, **more):

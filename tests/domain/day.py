@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 from railway import RUN, Driver, chart, person
 
+from trainhub.core.codec import dump, load
 from trainhub.domain import events as e
-from trainhub.domain.codec import dump, load
 from trainhub.domain.train import fold
 
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)

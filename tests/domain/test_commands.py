@@ -7,8 +7,8 @@ from datetime import UTC, date, datetime
 import pytest
 from railway import TRAIN
 
+from trainhub.core.codec import load
 from trainhub.domain import commands as c
-from trainhub.domain.codec import load
 from trainhub.domain.errors import BadMessage
 from trainhub.domain.model import Level
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from trainhub.demo.timetable import make_chart, read_timetable
 from trainhub.domain import commands as c
 from trainhub.domain import events as e
 from trainhub.domain.chart import read_chart
@@ -17,7 +18,6 @@ from trainhub.domain.reasons import NAMED
 from trainhub.domain.report import captaincy_report, report_csv
 from trainhub.domain.train import TrainState
 from trainhub.domain.views import figures
-from trainhub.timetable import make_chart, read_timetable
 
 TIMETABLE = Path(__file__).resolve().parents[3] / "shared/data/indian-railways/timetable.json.gz"
 PEOPLE = 1_300

@@ -4,8 +4,8 @@ import json
 
 from railway import MORNING
 
+from trainhub.core.codec import dump, reload
 from trainhub.domain import events as e
-from trainhub.domain.codec import dump, reload
 from trainhub.domain.model import Booking
 from trainhub.domain.reasons import CHOSEN, GROUPS, NAMED, OTHER, Considered, Queue, shorten
 

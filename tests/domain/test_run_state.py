@@ -6,6 +6,7 @@ import pytest
 from day import recovered
 from railway import MORNING, RUN, TRAIN, Driver
 
+from trainhub.demo.timetable import DEMO_TIMETABLE, make_chart, read_timetable
 from trainhub.domain import commands as c
 from trainhub.domain import events as e
 from trainhub.domain.chart import read_chart
@@ -13,7 +14,6 @@ from trainhub.domain.errors import (
     UnknownPassenger,
 )
 from trainhub.domain.train import fold
-from trainhub.timetable import DEMO_TIMETABLE, make_chart, read_timetable
 
 
 def test_a_recovered_run_stands_where_it_stood():

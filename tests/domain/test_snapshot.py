@@ -10,8 +10,8 @@ import pytest
 from railway import RUN, Driver, person
 from voyage import to_its_end, voyages
 
+from trainhub.core.codec import dump, load, reload
 from trainhub.domain import commands as c
-from trainhub.domain.codec import dump, load, reload
 from trainhub.domain.events import UpgradeClosed, UpgradeConfirmed
 from trainhub.domain.snapshot import Snapshot, resume, take
 from trainhub.domain.train import fold

@@ -13,9 +13,9 @@ from load import Fleet, admin_token, asker, logs_of, seeded, settled
 from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
+from trainhub.access.identity import Tokens
+from trainhub.access.keys import load_keys
 from trainhub.domain.model import Role
-from trainhub.identity import Tokens
-from trainhub.keys import load_keys
 
 RUNS, CLIENTS, KILLS = 10, 500, 2
 SECONDS = float(os.environ.get("CHURN_SECONDS", "12"))

@@ -17,9 +17,9 @@ from railway import MORNING, RUN, TRAIN, Driver
 
 from trainhub.adapters.journal_check import check_journal
 from trainhub.adapters.sqlite_journal import SqliteJournal
+from trainhub.core.journal import Answer, Batch, JournalFailed, Place, Record, Retired
 from trainhub.domain import commands as c
 from trainhub.domain.snapshot import take
-from trainhub.journal import Answer, Batch, JournalFailed, Place, Record, Retired
 
 FLIPS = int(os.environ.get("FLIPS", "1000"))
 KIND = re.compile(r"record|the (write-ahead log|structure|log|snapshot)|\w+")

@@ -12,11 +12,11 @@ from hub_process import strace
 from load import Fleet, asker, logs_of, seeded
 from railway import register
 
+from trainhub.access.identity import Identity
 from trainhub.adapters.sqlite_journal import SqliteJournal
 from trainhub.domain import commands as c
 from trainhub.domain.errors import Unavailable
 from trainhub.domain.model import Role
-from trainhub.identity import Identity
 
 CREWS = 8
 # How long after the disk's failure a command may still be answered: those of the commit before.

@@ -17,8 +17,8 @@ from railway import chart, person, rac, station
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
+from trainhub.access.identity import load_keys
 from trainhub.domain.commands import COMMANDS
-from trainhub.identity import load_keys
 from trainhub.web import rest
 
 DAY = "2026-11-23"

@@ -17,7 +17,7 @@ from railway import chart
 from watch import Watch, proven
 from websockets.asyncio.client import connect
 
-from trainhub.history import KEPT
+from trainhub.core.history import KEPT
 
 COMMANDS = int(os.environ.get("AWAY_COMMANDS", "5000"))
 SECONDS = float(os.environ.get("AWAY_SECONDS", "8"))

@@ -10,7 +10,7 @@ from mongods import as_root
 from pymongo import MongoClient
 from watch import Watch, proven
 
-from trainhub.documents import INDEXES
+from trainhub.hub.documents import INDEXES
 
 COMMANDS = int(os.environ.get("REFUSED_COMMANDS", "1000"))
 PASSWORD = "s3cret%2Fpass"

@@ -16,12 +16,12 @@ from websockets.asyncio.client import connect
 from trainhub.adapters import dead_letters
 from trainhub.adapters.dead_letters import COLLECTION, DeadLetters
 from trainhub.adapters.mongo import MongoStore
-from trainhub.documents import INDEXES, LASTING
+from trainhub.core.journal import Record
+from trainhub.core.write_buffer import Change, WriteBuffer
 from trainhub.domain.commands import To
 from trainhub.domain.events import Announcement
 from trainhub.domain.model import Level
-from trainhub.journal import Record
-from trainhub.write_buffer import Change, WriteBuffer
+from trainhub.hub.documents import INDEXES, LASTING
 
 ONE_IN = 100
 OWN = "49999"  # the run of those poisons that the door lets in

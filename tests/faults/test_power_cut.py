@@ -14,8 +14,8 @@ import pytest
 from hub_process import strace
 from load import Fleet, more_answers, seeded
 
+from trainhub.access.keys import load_keys
 from trainhub.adapters.sqlite_journal import SqliteJournal
-from trainhub.keys import load_keys
 
 CUTS = int(os.environ.get("POWER_CUTS", "6"))
 # Without fsync one cut shows a loss, unless the kernel happened to have written everything.

@@ -20,26 +20,26 @@ from websockets.frames import Opcode
 from websockets.protocol import OPEN, Protocol, Side
 from witness import WITNESS
 
-from trainhub import letters
-from trainhub.documents import changes
+from trainhub.access.identity import Identity, Tokens
+from trainhub.core.log import Reader
+from trainhub.core.notifications import Notifications
+from trainhub.core.rooms import Rooms
+from trainhub.core.write_buffer import WriteBuffer
 from trainhub.domain.commands import RegisterTrain
 from trainhub.domain.errors import Unavailable
 from trainhub.domain.model import Role
-from trainhub.health import Health
-from trainhub.hub import Hub
-from trainhub.identity import Identity, Tokens
-from trainhub.log import Reader
-from trainhub.notifications import Notifications
-from trainhub.protocol import read_command
-from trainhub.rooms import Rooms
-from trainhub.timers import Timers
+from trainhub.hub import letters
+from trainhub.hub.documents import changes
+from trainhub.hub.hub import Hub
+from trainhub.hub.protocol import read_command
+from trainhub.process.health import Health
+from trainhub.process.timers import Timers
 from trainhub.web.app import make_app, make_server
 from trainhub.web.base import Web
 from trainhub.web.frames import text_frame
 from trainhub.web.monitor import Monitor, Parts
 from trainhub.web.proxies import Proxies
 from trainhub.web.websocket import TrainSocket
-from trainhub.write_buffer import WriteBuffer
 
 OPERATOR = Identity("operator", Role.ADMIN, frozenset({"*"}))
 KEY = base64.b64encode(bytes(16)).decode()

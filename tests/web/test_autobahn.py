@@ -7,7 +7,7 @@ import pytest
 from tornado.httpserver import HTTPServer
 from tornado.web import Application
 
-from trainhub.deflate import Part, deflate
+from trainhub.core.deflate import Part, deflate
 from trainhub.web.frames import BINARY, TEXT, message_frames
 from trainhub.web.limits import Limits
 from trainhub.web.websocket import TrainSocket

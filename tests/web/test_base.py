@@ -11,7 +11,7 @@ import pytest
 from railway import RUN
 
 from trainhub.domain import errors
-from trainhub.protocol import MOST_BODY_BYTES, MOST_SOCKET_BYTES
+from trainhub.hub.protocol import MOST_BODY_BYTES, MOST_SOCKET_BYTES
 from trainhub.web.base import HEADERS, STATUS, status_of
 from trainhub.web.monitor import PAGE_POLICY
 from trainhub.web.rest import COMMANDS

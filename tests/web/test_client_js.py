@@ -16,9 +16,9 @@ from faulty_link import FaultyLink
 from load import admin_token, wait_for
 from railway import chart
 
+from trainhub.access.identity import Tokens
+from trainhub.access.keys import load_keys
 from trainhub.domain.model import Role
-from trainhub.identity import Tokens
-from trainhub.keys import load_keys
 
 JS = Path(__file__).parents[1] / "js"
 QUICK = {"backoffFirstMs": 10, "backoffMostMs": 100}

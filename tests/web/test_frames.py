@@ -9,7 +9,7 @@ from load import seeded
 from websockets.frames import Opcode
 from websockets.protocol import OPEN, Protocol, Side
 
-from trainhub.deflate import Part, deflate
+from trainhub.core.deflate import Part, deflate
 from trainhub.web.frames import PART_BYTES, frames_end, text_frame
 
 

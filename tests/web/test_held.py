@@ -8,7 +8,7 @@ from conftest import OPERATOR
 from railway import chart
 
 from trainhub.domain.commands import RegisterTrain
-from trainhub.protocol import read_command
+from trainhub.hub.protocol import read_command
 from trainhub.web.held import HeldBytes
 from trainhub.web.limits import Limits
 

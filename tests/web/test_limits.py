@@ -8,8 +8,8 @@ from railway import RUN
 from tornado.httpclient import HTTPClientError
 from websockets.frames import Opcode
 
+from trainhub.access.identity import ANONYMOUS, Identity
 from trainhub.domain.model import Role
-from trainhub.identity import ANONYMOUS, Identity
 from trainhub.settings import Settings
 from trainhub.web.limits import (
     BAD_BURST,

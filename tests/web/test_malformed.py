@@ -5,7 +5,7 @@ Where a hub and a proxy before it read a request differently, a second one could
 
 import pytest
 
-from trainhub.protocol import MOST_SOCKET_BYTES
+from trainhub.hub.protocol import MOST_SOCKET_BYTES
 from trainhub.web.app import MOST_HEAD_BYTES
 
 START = "POST /api/trains/12345/start HTTP/1.1"

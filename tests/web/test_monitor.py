@@ -7,11 +7,11 @@ from load import wait_for
 from railway import MORNING, RUN, person, rac
 
 from trainhub import __version__
+from trainhub.access.identity import Identity
+from trainhub.core.write_buffer import Refused, StoreAway, TooNew
 from trainhub.domain import commands as c
 from trainhub.domain.model import Role
-from trainhub.identity import Identity
 from trainhub.web import monitor
-from trainhub.write_buffer import Refused, StoreAway, TooNew
 
 OPERATOR = Identity("operator", Role.ADMIN, frozenset({"*"}))
 HERE = {"trainNo": "12345", "startDate": "2026-11-23"}

@@ -11,10 +11,10 @@ from urllib.parse import unquote
 import pytest
 from railway import RUN, chart, person, rac
 
+from trainhub.access.identity import Identity
 from trainhub.domain import commands as c
 from trainhub.domain.model import Role
-from trainhub.identity import Identity
-from trainhub.permissions import MAY
+from trainhub.hub.permissions import MAY
 from trainhub.web import rest
 
 OPERATOR = Identity("operator", Role.ADMIN, frozenset({"*"}))

@@ -6,10 +6,10 @@ import json
 import pytest
 from railway import PEOPLE, RUN, chart, person, rac
 
-from trainhub.domain.codec import dump, load
+from trainhub.core.codec import dump, load
 from trainhub.domain.commands import COMMANDS
 from trainhub.domain.model import Role
-from trainhub.protocol import MOST_BODY_BYTES, encode, read_command
+from trainhub.hub.protocol import MOST_BODY_BYTES, encode, read_command
 from trainhub.web import rest
 
 ROLES = ("ADMIN", "SERVICE", "TTE", "OTHER_TTE", "PASSENGER", None)
@@ -537,7 +537,7 @@ async def test_after_is_a_number(call, running, after):
 @pytest.mark.gen_test(timeout=30)
 async def test_events_come_in_pages(call, site, running, monkeypatch):
     """`next` is the `after` of the next page, also when the reader may be told none of a page."""
-    monkeypatch.setattr("trainhub.subscriptions.PAGE", 10)
+    monkeypatch.setattr("trainhub.hub.subscriptions.PAGE", 10)
     for number in range(35):
         to = "STAFF" if number < 20 else "EVERYONE"
         said = {"text": f"{number}", "to": to}

@@ -6,7 +6,7 @@ import struct
 import pytest
 from websockets.frames import Opcode
 
-from trainhub.deflate import Part, deflate
+from trainhub.core.deflate import Part, deflate
 from trainhub.web.rfc6455 import fault_of_close
 from trainhub.web.websocket import TrainSocket
 

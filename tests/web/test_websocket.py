@@ -17,11 +17,11 @@ from websockets.frames import Opcode
 from websockets.protocol import OPEN, Protocol, Side
 from websockets.utils import accept_key
 
+from trainhub.access.identity import Identity
+from trainhub.core.rooms import Room
 from trainhub.domain import commands as c
 from trainhub.domain.model import Role
-from trainhub.identity import Identity
-from trainhub.protocol import MOST_SOCKET_BYTES
-from trainhub.rooms import Room
+from trainhub.hub.protocol import MOST_SOCKET_BYTES
 from trainhub.web.frames import text_frame
 from trainhub.web.limits import BYTES_A_MESSAGE, Limits
 from trainhub.web.liveness import sent

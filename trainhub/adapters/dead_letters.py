@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from trainhub.adapters.schema import VERSION
-from trainhub.write_buffer import DeadLetter, Document, Store, StoreAway
+from trainhub.core.write_buffer import DeadLetter, Document, Store, StoreAway
 
 log = logging.getLogger("trainhub.dead_letters")
 

@@ -23,11 +23,11 @@ from trainhub.adapters.journal_rows import (
     unseal,
 )
 from trainhub.adapters.wal import Wal, inspect
+from trainhub.core.journal import JournalFailed, Record
+from trainhub.core.lineage import Lineage, Since, read_lineage
 from trainhub.domain.events import TrainRegistered
 from trainhub.domain.model import RunKey
 from trainhub.domain.snapshot import Snapshot, resume
-from trainhub.journal import JournalFailed, Record
-from trainhub.lineage import Lineage, Since, read_lineage
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from trainhub.adapters.journal_rows import FORMAT, RECORD, SCHEMA, seal, unbelievable
-from trainhub.journal import JournalFailed
+from trainhub.core.journal import JournalFailed
 
 log = logging.getLogger("trainhub.journal")
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import ujson
 
-from trainhub.domain.codec import dump, reload
+from trainhub.core.codec import dump, reload
+from trainhub.core.journal import Answer, Deed, JournalFailed, Record, Retired
 from trainhub.domain.events import EVENTS, TYPES
 from trainhub.domain.model import Role, RunKey
 from trainhub.domain.snapshot import Snapshot
-from trainhub.journal import Answer, Deed, JournalFailed, Record, Retired
 
 FORMAT = "4"
 # How events and snapshots are written as JSON; stands in each record and snapshot.

@@ -28,13 +28,13 @@ from pymongo.write_concern import WriteConcern
 
 from trainhub.adapters import schema
 from trainhub.adapters.pace import Pace
-from trainhub.cost import LONG_WORK, PAUSE, in_slices, paid
-from trainhub.domain.codec import load
+from trainhub.core.codec import load
+from trainhub.core.cost import LONG_WORK, PAUSE, in_slices, paid
+from trainhub.core.lineage import NUMBERED
+from trainhub.core.write_buffer import TURN, Document, Refused, StoreAway
 from trainhub.domain.errors import HubError
 from trainhub.domain.events import EVENTS, Event
 from trainhub.domain.model import RunKey, RunStatus
-from trainhub.lineage import NUMBERED
-from trainhub.write_buffer import TURN, Document, Refused, StoreAway
 
 log = logging.getLogger("trainhub.mongo")
 

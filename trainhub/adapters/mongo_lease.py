@@ -17,8 +17,8 @@ from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from trainhub.adapters import schema
 from trainhub.adapters.mongo import CLOSE_SECONDS, MongoStore
-from trainhub.lease import Held, Holder
-from trainhub.lineage import StorePlace
+from trainhub.core.lease import Held, Holder
+from trainhub.core.lineage import StorePlace
 
 _OWNER = {"_id": "hub"}
 

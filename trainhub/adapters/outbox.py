@@ -15,7 +15,7 @@ from pathlib import Path
 
 import ujson
 
-from trainhub.notifications import AT_ONCE, Channel, Job, Undeliverable
+from trainhub.core.notifications import AT_ONCE, Channel, Job, Undeliverable
 
 logger = logging.getLogger("trainhub.outbox")
 

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from trainhub.write_buffer import TooNew
+from trainhub.core.write_buffer import TooNew
 
 log = logging.getLogger("trainhub.schema")
 

@@ -30,10 +30,10 @@ from trainhub.adapters.journal_rows import (
 )
 from trainhub.adapters.wal import inspect
 from trainhub.adapters.worker import Worker
+from trainhub.core.journal import Answer, Batch, JournalFailed, Place, Record
+from trainhub.core.lineage import Lineage, Since, next_epoch, read_lineage
 from trainhub.domain.model import RunKey
 from trainhub.domain.snapshot import Snapshot
-from trainhub.journal import Answer, Batch, JournalFailed, Place, Record
-from trainhub.lineage import Lineage, Since, next_epoch, read_lineage
 
 log = logging.getLogger("trainhub.journal")
 

@@ -16,7 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from trainhub.notifications import Channel, Job, Undelivered
+from trainhub.core.notifications import Channel, Job, Undelivered
 
 logger = logging.getLogger("trainhub.undelivered")
 

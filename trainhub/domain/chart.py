@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from trainhub.core.codec import camel, load
 from trainhub.domain.berths import BERTHS, Occupancy, layout, segments
-from trainhub.domain.codec import camel, load
 from trainhub.domain.commands import Rejected
 from trainhub.domain.errors import BadMessage
 from trainhub.domain.model import Booking, BookingStatus, Chart, berth_key, normal_train_no

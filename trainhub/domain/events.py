@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, ClassVar, TypeAlias
 
-from trainhub.domain.codec import dump
+from trainhub.core.codec import dump
 from trainhub.domain.commands import To
 from trainhub.domain.model import (
     STAFF,

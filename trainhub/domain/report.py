@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
+from trainhub.core.codec import dump
 from trainhub.domain.berths import segments, stretches
-from trainhub.domain.codec import dump
 from trainhub.domain.events import UpgradeConfirmed
 from trainhub.domain.model import Coach, PersonState, berth_key
 from trainhub.domain.run_state import Passenger, RunState

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from trainhub.core.codec import dump
 from trainhub.domain.berths import stretches
-from trainhub.domain.codec import dump
 from trainhub.domain.model import (
     STAFF,
     BerthKey,

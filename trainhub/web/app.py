@@ -7,7 +7,7 @@ from typing import Any
 import tornado.web
 from tornado.routing import Rule
 
-from trainhub.protocol import MOST_SOCKET_BYTES
+from trainhub.hub.protocol import MOST_SOCKET_BYTES
 from trainhub.web import rest
 from trainhub.web.base import MOST_READ_BYTES, Edge, Misdirected, NoSuchPage, Web
 from trainhub.web.door import BODY_SECONDS, HEAD_SECONDS, Door

@@ -14,8 +14,8 @@ from tornado.http1connection import HTTP1ServerConnection
 from tornado.httpserver import HTTPServer
 from tornado.iostream import IOStream
 
-from trainhub.identity import ANONYMOUS
-from trainhub.shares import Shares
+from trainhub.access.identity import ANONYMOUS
+from trainhub.core.shares import Shares
 from trainhub.web.base import RETRY_AFTER_SECONDS
 from trainhub.web.limits import Askers, TooOften, is_own, network_of
 from trainhub.web.proxies import Proxies

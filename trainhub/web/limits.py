@@ -8,10 +8,10 @@ from ipaddress import IPv6Address, ip_address
 from itertools import islice
 from typing import TypeVar
 
+from trainhub.access.identity import Identity
 from trainhub.domain.errors import RateLimited
 from trainhub.domain.model import Role
-from trainhub.identity import Identity
-from trainhub.protocol import MOST_SOCKET_BYTES
+from trainhub.hub.protocol import MOST_SOCKET_BYTES
 from trainhub.settings import Settings
 
 # A client that was silent may say at once what it could have said in so many seconds.

@@ -7,23 +7,23 @@ from datetime import UTC, datetime
 from typing import Any
 
 from trainhub import __version__
-from trainhub.cost import in_slices
+from trainhub.core.cost import in_slices
+from trainhub.core.lateness import Lateness
+from trainhub.core.log import Reader
+from trainhub.core.notifications import Notifications
+from trainhub.core.write_buffer import WriteBuffer
 from trainhub.domain.errors import Unavailable
 from trainhub.domain.model import PersonState, Role, RunKey
 from trainhub.domain.train import TrainState
 from trainhub.domain.views import summary
-from trainhub.health import Health
-from trainhub.hub import Hub
-from trainhub.lateness import Lateness
-from trainhub.log import Reader
-from trainhub.loop_watch import LoopWatch
-from trainhub.notifications import Notifications
-from trainhub.protocol import encode
-from trainhub.timers import Timers
+from trainhub.hub.hub import Hub
+from trainhub.hub.protocol import encode
+from trainhub.process.health import Health
+from trainhub.process.loop_watch import LoopWatch
+from trainhub.process.timers import Timers
 from trainhub.web.base import Api, Edge, Web
 from trainhub.web.shared import Shared
 from trainhub.web.websocket import TrainSocket
-from trainhub.write_buffer import WriteBuffer
 
 # A report is made at most once in so many seconds, for however many who ask.
 FRESH_SECONDS = 0.9

@@ -7,12 +7,12 @@ from typing import Any
 
 import tornado.web
 
-from trainhub.answers import check_key
-from trainhub.audit import deed_of_kind
-from trainhub.cost import aside
-from trainhub.documents import stamp
+from trainhub.access.identity import Standing
+from trainhub.core.answers import check_key
+from trainhub.core.codec import clean_text, read_date, read_moment
+from trainhub.core.cost import aside
+from trainhub.core.journal import Record
 from trainhub.domain import commands as c
-from trainhub.domain.codec import clean_text, read_date, read_moment
 from trainhub.domain.errors import BadMessage, Forbidden, HubError, UnknownPassenger
 from trainhub.domain.model import Role, RunKey, normal_train_no, run_key
 from trainhub.domain.offers import offer_seq
@@ -28,11 +28,11 @@ from trainhub.domain.views import (
     visible_offers,
     visible_people,
 )
-from trainhub.identity import Standing
-from trainhub.journal import Record
-from trainhub.permissions import MAY, require_role
-from trainhub.protocol import read_command
-from trainhub.subscriptions import told
+from trainhub.hub.audit import deed_of_kind
+from trainhub.hub.documents import stamp
+from trainhub.hub.permissions import MAY, require_role
+from trainhub.hub.protocol import read_command
+from trainhub.hub.subscriptions import told
 from trainhub.web.base import Api, Large, Web
 
 _READERS = frozenset({Role.TTE, Role.ADMIN, Role.PASSENGER})

@@ -16,7 +16,7 @@ from typing import Any
 
 from tornado.websocket import WebSocketProtocol13
 
-from trainhub.deflate import BadDeflate, TooLarge, inflate
+from trainhub.core.deflate import BadDeflate, TooLarge, inflate
 
 TEXT, BINARY, CLOSE = 0x1, 0x2, 0x8
 PROTOCOL_ERROR, NOT_UTF_8, TOO_LARGE = 1002, 1007, 1009

@@ -6,7 +6,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
-from trainhub.cost import aside
+from trainhub.core.cost import aside
 
 # An answer below this size fits into few packets as it is.
 WORTH_GZIP_BYTES = 4 * 1024

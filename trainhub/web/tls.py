@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cryptography.x509 import load_pem_x509_certificates
 
-from trainhub.file_watch import FileWatch
+from trainhub.process.file_watch import FileWatch
 
 log = logging.getLogger("trainhub.tls")
 

@@ -12,14 +12,14 @@ from typing import Any, ClassVar, cast
 from tornado.iostream import IOStream, StreamClosedError
 from tornado.websocket import WebSocketHandler, WebSocketProtocol
 
-from trainhub.cost import Bill, open_bill, paid
-from trainhub.deflate import agree
+from trainhub.access.identity import Identity
+from trainhub.core.cost import Bill, open_bill, paid
+from trainhub.core.deflate import agree
+from trainhub.core.rooms import Room
 from trainhub.domain.errors import HubError, Unavailable
 from trainhub.domain.model import RunKey
-from trainhub.identity import Identity
-from trainhub.protocol import encode, error_fields, goodbye, welcome
-from trainhub.rooms import Room
-from trainhub.session import Session
+from trainhub.hub.protocol import encode, error_fields, goodbye, welcome
+from trainhub.hub.session import Session
 from trainhub.web.backlog import Backlog
 from trainhub.web.base import Edge, Web
 from trainhub.web.frames import text_frame

@@ -1,0 +1,586 @@
+"""trainhub/stores.py on real hubs and mongods: journal and MongoDB compare notes when they meet."""
+
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import pytest
+from hub_process import ROOT
+from load import asker, behind, opened, wait_for
+from mongods import embedded, embedded_uri
+from pymongo import MongoClient
+from railway import RUN, chart, person
+from websockets.sync.client import connect
+from witness import WITNESS
+
+from trainhub.core.lease import DEAD_SECONDS
+
+PEOPLE = [person(who) for who in range(1, 40)]
+CARDS = [f"45123456{who:02}" for who in range(1, 40)]
+
+
+@pytest.fixture
+def options(mongodb_uri, database):
+    return ("--mongodb-uri", mongodb_uri, "--database", database.name)
+
+
+@pytest.fixture
+def away(tmp_path, start_mongod):
+    """A mongod of the test's own, which it may stop, and the options that name it."""
+    mongod = start_mongod()
+    return mongod, ("--mongodb-uri", mongod.uri)
+
+
+def begun(hub, boarded=3):
+    """The hub's control room, after a run was started and some have boarded."""
+    ask = asker(hub)
+    ask("/api/trains", chart(*PEOPLE))
+    ask("/api/trains/12345/start", {})
+    mark(ask, "board", range(boarded))
+    return ask
+
+
+def mark(ask, what, people):
+    for who in people:
+        ask(f"/api/trains/12345/passengers/{CARDS[who]}/1/{what}", {})
+
+
+def flushed(hub):
+    wait_for(lambda: not behind(hub.folder))
+
+
+def joined(hub, since=None):
+    """SUBSCRIBED, and all that comes right after it."""
+    with connect(hub.url.replace("http", "ws") + "/ws") as socket:
+        asked = {"type": "SUBSCRIBE_TRAIN", "trainNo": "12345", "id": "1"}
+        socket.send(json.dumps(asked | ({"since": since} if since else {})))
+        heard = [json.loads(socket.recv(10)) for _ in range(3)]
+        try:
+            while True:
+                heard.append(json.loads(socket.recv(0.5)))
+        except TimeoutError:
+            pass
+    for message in heard:
+        WITNESS.sent(message)
+    return next(each for each in heard if each["type"] == "SUBSCRIBED"), heard
+
+
+def agree(ask, database):
+    """Whether MongoDB has just what the hub says: each person, the run, and every event."""
+    people = ask("/api/trains/12345/passengers")
+    run = ask("/api/trains/12345")
+    epoch = ask("/api/monitor")["epoch"]
+    events = list(database.events.find({"run": RUN, "epoch": epoch}).sort("seq"))
+    documents = {each["pnr"]: each for each in database.passengers.find({"run": RUN})}
+    return (
+        [each["seq"] for each in events] == list(range(1, run["seq"] + 1))
+        and {each["epoch"] for each in documents.values()} == {epoch}
+        and {each["pnr"]: each["state"] for each in people}
+        == {pnr: each["state"] for pnr, each in documents.items()}
+        and database.runs.find_one({"_id": RUN})["seq"] == run["seq"]
+    )
+
+
+def degraded(hub):
+    with urlopen(f"{hub.url}/readyz", timeout=30) as answer:
+        return json.load(answer)["degraded"]
+
+
+def check(folder, *options):
+    command = [sys.executable, str(ROOT / "run.py"), "check", str(folder), *options]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def over(source, target):
+    """Copy a folder over another, in place: what is there keeps its inodes."""
+    for extra in target.glob("journal.db-*"):
+        extra.unlink()
+    shutil.copytree(source, target, dirs_exist_ok=True, copy_function=shutil.copyfile)
+
+
+def instead(source, target):
+    """Put a copy in the place of a folder that is lost."""
+    shutil.rmtree(target)
+    shutil.copytree(source, target)
+
+
+# --- a data folder that went back -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("restore", [instead, over])
+def test_a_folder_restored_from_a_copy_begins_a_new_epoch(
+    start_hub, options, database, tmp_path, restore
+):
+    """Docs and messages advise it. Clients are told that they missed something, and MongoDB takes
+    the history that goes on, with no document of the one that is lost in its place."""
+    hub = start_hub(*options)
+    begun(hub)
+    flushed(hub)
+    assert hub.stop() == 0
+    shutil.copytree(hub.folder, tmp_path / "copy")
+    hub = start_hub(*options, folder=hub.folder)
+    mark(asker(hub), "board", range(3, 13))
+    before, _ = joined(hub)
+    flushed(hub)
+    assert hub.stop() == 0
+    restore(tmp_path / "copy", hub.folder)
+    hub = start_hub(*options, folder=hub.folder)
+    ask = asker(hub)
+    mark(ask, "no-show", range(3, 13))
+    since = {"epoch": before["epoch"], "seq": before["seq"]}
+    answer, heard = joined(hub, since)
+    assert answer["seq"] > before["seq"]
+    assert not answer["recovered"]
+    assert "SNAPSHOT" in [each["type"] for each in heard]
+    assert answer["epoch"] > before["epoch"]
+    wait_for(lambda: agree(ask, database))
+    wait_for(lambda: degraded(hub) == [])
+    hub.kill()
+    hub = start_hub(*options, folder=hub.folder)
+    again, _ = joined(hub, {"epoch": answer["epoch"], "seq": answer["seq"]})
+    assert again["recovered"], "the new history goes on over a kill -9"
+
+
+@pytest.mark.parametrize("restore", [instead, over])
+@pytest.mark.parametrize("with_database", [True, False])
+def test_so_does_one_with_the_embedded_database(start_hub, tmp_path, with_database, restore):
+    """Restored as a whole, both stores are of the same past: the copy itself is the sign. Restored
+    without its database, that is written again from the journal."""
+    hub = start_hub()
+    begun(hub)
+    flushed(hub)
+    assert hub.stop() == 0
+    shutil.copytree(hub.folder, tmp_path / "copy")
+    hub = start_hub(folder=hub.folder)
+    mark(asker(hub), "board", range(3, 13))
+    before, _ = joined(hub)
+    hub.kill()
+    wait_for(lambda: embedded(hub.folder) is None)  # it ends with its hub, a moment later
+    if restore is over:  # a mongod's files are only good as a whole
+        shutil.rmtree(hub.folder / "mongodb")
+    restore(tmp_path / "copy", hub.folder)
+    if not with_database:
+        shutil.rmtree(hub.folder / "mongodb")
+    hub = start_hub(folder=hub.folder)
+    ask = asker(hub)
+    mark(ask, "no-show", range(3, 13))
+    answer, _ = joined(hub, {"epoch": before["epoch"], "seq": before["seq"]})
+    assert not answer["recovered"]
+    with MongoClient(embedded_uri(hub.folder)) as client:
+        wait_for(lambda: agree(ask, client.trainhub))
+
+
+def test_a_copy_that_was_taken_under_the_running_hub(start_hub, options, database, tmp_path):
+    """By SQLite's own backup. The hub was killed later on; the copy ends before MongoDB does."""
+    hub = start_hub(*options)
+    ask = begun(hub)
+    flushed(hub)
+    with (
+        closing(sqlite3.connect(f"file:{hub.folder}/journal.db?mode=ro", uri=True)) as source,
+        closing(sqlite3.connect(tmp_path / "copy.db")) as target,
+    ):
+        source.backup(target)
+    mark(ask, "board", range(3, 13))
+    before, _ = joined(hub)
+    flushed(hub)
+    hub.kill()
+    for extra in hub.folder.glob("journal.db-*"):
+        extra.unlink()
+    shutil.copyfile(tmp_path / "copy.db", hub.folder / "journal.db")  # the same inode
+    hub = start_hub(*options, folder=hub.folder)
+    ask = asker(hub)
+    mark(ask, "no-show", range(3, 13))
+    answer, _ = joined(hub, {"epoch": before["epoch"], "seq": before["seq"]})
+    assert not answer["recovered"]
+    wait_for(lambda: agree(ask, database))
+
+
+def test_a_fork_that_shows_only_when_mongodb_is_back(start_hub, away, tmp_path):
+    """The hub has gone on meanwhile, past what its clients saw: they are sent for a snapshot."""
+    mongod, options = away
+    hub = start_hub(*options)
+    begun(hub)
+    flushed(hub)
+    assert hub.stop() == 0
+    shutil.copytree(hub.folder, tmp_path / "copy")
+    hub = start_hub(*options, folder=hub.folder)
+    mark(asker(hub), "board", range(3, 8))
+    flushed(hub)
+    assert hub.stop() == 0
+    mongod.stop()
+    for sign in hub.folder.glob("started.*"):  # as `rsync --inplace --delete` does
+        sign.unlink()
+    over(tmp_path / "copy", hub.folder)
+    hub = start_hub(*options, folder=hub.folder)
+    ask = asker(hub)
+    mark(ask, "no-show", range(3, 13))
+    before, _ = joined(hub)
+    with connect(hub.url.replace("http", "ws") + "/ws") as socket:
+        socket.send(json.dumps({"type": "SUBSCRIBE_TRAIN", "trainNo": "12345", "id": "1"}))
+        mongod.start()
+        kinds = []
+        while "GOODBYE" not in kinds:
+            kinds.append(json.loads(socket.recv(60))["type"])
+    answer, _ = joined(hub, {"epoch": before["epoch"], "seq": before["seq"]})
+    assert answer["epoch"] > before["epoch"]
+    assert not answer["recovered"]
+    with MongoClient(mongod.uri) as client:
+        wait_for(lambda: agree(ask, client.trainhub))
+    assert hub.process.poll() is None
+
+
+# --- two hubs on one database -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("copied", [False, True])
+def test_a_second_hub_on_a_live_database_is_refused(start_hub, options, database, tmp_path, copied):
+    """An empty folder, and a copy of the first one's: exit code 2 and a line that says who holds
+    the database and what to do. The first hub does not notice."""
+    hub = start_hub(*options)
+    ask = begun(hub)
+    flushed(hub)
+    folder = tmp_path / "second"
+    if copied:
+        shutil.copytree(hub.folder, folder, ignore=shutil.ignore_patterns("*.lock", "*.sock"))
+    second = start_hub(*options, folder=folder, wait=False)
+    assert second.wait(60) == 2
+    (line,) = [line for line in second.logged if line.startswith("trainhub: ")]
+    assert f"process {hub.process.pid}" in line
+    assert "--database" in line
+    assert "Traceback" not in "".join(second.logged)
+    mark(ask, "board", range(3, 5))
+    wait_for(lambda: agree(ask, database))
+    assert degraded(hub) == []
+
+
+def test_a_dead_hub_s_lease_is_taken_over(start_hub, options, database, tmp_path):
+    """Killed, and its folder lost: the next hub sees that nobody renews the lease, and goes on."""
+    hub = start_hub(*options)
+    ask = begun(hub)
+    flushed(hub)
+    before = ask("/api/trains/12345/passengers")
+    hub.kill()
+    began = time.monotonic()
+    hub = start_hub(*options, folder=tmp_path / "other")
+    assert time.monotonic() - began >= DEAD_SECONDS
+    ask = asker(hub)
+    assert ask("/api/trains/12345/passengers") == before
+    mark(ask, "board", range(3, 5))
+    wait_for(lambda: agree(ask, database))
+    assert any("took over the database" in line for line in hub.logged)
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
+def test_the_same_folder_has_its_lease_back_at_once(start_hub, options, end):
+    """Only one hub can hold the folder: a start after kill -9 looks at no clock and never waits."""
+    hub = start_hub(*options)
+    begun(hub)
+    flushed(hub)
+    before, _ = joined(hub)
+    hub.stop(end)
+    hub = start_hub(*options, folder=hub.folder)
+    assert degraded(hub) == []
+    answer, _ = joined(hub, {"epoch": before["epoch"], "seq": before["seq"]})
+    assert answer["recovered"]
+    assert not [line for line in hub.logged if "trainhub.stores" in line]
+
+
+def test_a_hub_that_was_frozen_notices_its_rival(start_hub, options, database, tmp_path):
+    """It writes nothing into MongoDB any more, and says so; the other hub's history stands."""
+    frozen = start_hub(*options)
+    asked = begun(frozen)
+    flushed(frozen)
+    frozen.freeze()
+    rival = start_hub(*options, folder=tmp_path / "rival")
+    ask = asker(rival)
+    mark(ask, "no-show", range(3, 6))
+    wait_for(lambda: agree(ask, database))
+    frozen.process.send_signal(signal.SIGCONT)
+    mark(asked, "board", range(3, 10))
+    wait_for(lambda: "another hub owns the database" in str(degraded(frozen)))
+    mark(ask, "board", range(10, 12))
+    wait_for(lambda: agree(ask, database))
+    epoch = ask("/api/monitor")["epoch"]
+    assert {each["epoch"] for each in database.events.find({"run": RUN})} == {epoch}
+    assert degraded(rival) == []
+    assert frozen.stop() == 0
+    assert rival.process.poll() is None
+
+
+# --- an empty folder before its MongoDB ----------------------------------------------------------
+
+
+def refused(hub, path, body=None):
+    """The status and code with which the hub refuses a request."""
+    try:
+        asker(hub)(path, body)
+    except HTTPError as error:
+        return error.code, json.load(error)["error"]
+    raise AssertionError(f"{path} was answered")
+
+
+def is_ready(hub):
+    try:
+        return asker(hub)("/readyz")["ready"]
+    except HTTPError:
+        return False
+
+
+def test_an_empty_folder_waits_for_its_mongodb(start_hub, away, tmp_path):
+    """The whole station lost power, and the folder: a chart that is registered anew would wipe the
+    run that MongoDB has. So nothing is taken until it was asked, and then the run is there."""
+    mongod, options = away
+    hub = start_hub(*options)
+    before = begun(hub)("/api/trains/12345/passengers")
+    flushed(hub)
+    hub.kill()
+    mongod.stop()
+    hub = start_hub(*options, folder=tmp_path / "new")
+    for path, body in (("/readyz", None), ("/api/trains", chart(*PEOPLE)), ("/api/trains", None)):
+        status, error = refused(hub, path, body)
+        assert (status, error["code"]) == (503, "UNAVAILABLE")
+        assert "empty" in error["message"]
+        assert "MongoDB" in error["message"]
+    mongod.start()
+    wait_for(lambda: any("1 runs taken from MongoDB" in line for line in hub.logged))
+    wait_for(lambda: is_ready(hub))
+    ask = asker(hub)
+    assert ask("/api/trains/12345/passengers") == before
+    with MongoClient(mongod.uri) as client:
+        wait_for(lambda: agree(ask, client.trainhub))
+
+
+def test_an_empty_folder_that_is_told_so_waits_for_nothing(start_hub, away):
+    """--new: the hub begins without MongoDB, which gets it all once it is there."""
+    mongod, options = away
+    mongod.stop()
+    hub = start_hub(*options, "--new")
+    ask = begun(hub)
+    mongod.start()
+    with MongoClient(mongod.uri) as client:
+        wait_for(lambda: agree(ask, client.trainhub))
+    wait_for(lambda: degraded(hub) == [])
+
+
+def test_new_takes_no_runs_and_its_documents_win(start_hub, options, database, tmp_path):
+    """MongoDB has a run of another log: the chart that is registered here takes its place."""
+    hub = start_hub(*options)
+    begun(hub)
+    flushed(hub)
+    assert hub.stop() == 0
+    hub = start_hub(*options, "--new", folder=tmp_path / "new")
+    ask = asker(hub)
+    assert ask("/api/trains") == []
+    ask("/api/trains", chart(*PEOPLE))
+    wait_for(lambda: database.runs.find_one({"_id": RUN})["status"] == "SCHEDULED")
+    assert {each["state"] for each in database.passengers.find()} == {"DUE"}
+
+
+# --- MongoDB that lost something ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_a_database_that_is_lost_is_refilled(
+    start_hub, options, database, mongodb_uri, tmp_path, running
+):
+    """Dropped under the hub, or while it was stopped: all of it is there again, indexes too, the
+    hub counts that, and a lost data folder still finds its runs there afterwards."""
+    hub = start_hub(*options)
+    ask = begun(hub)
+    flushed(hub)
+    if not running:
+        assert hub.stop() == 0
+    with MongoClient(mongodb_uri) as client:
+        client.drop_database(database.name)
+    if not running:
+        hub = start_hub(*options, folder=hub.folder)
+        ask = asker(hub)
+    wait_for(lambda: agree(ask, database))
+    wait_for(lambda: degraded(hub) == [])
+    wait_for(lambda: ask("/api/monitor")["writeBuffer"]["refills"] == 1)
+    assert "run_1_seq_1" in database.events.index_information()
+    assert database.meta.find_one({"_id": "schema"})
+    assert database.audit.count_documents({}) == 5
+    assert hub.stop() == 0
+    hub = start_hub(*options, folder=tmp_path / "new")
+    assert len(asker(hub)("/api/trains")) == 1
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_a_database_from_an_older_dump_is_refilled(start_hub, away, tmp_path, running):
+    """Its files are put back to what they were some commands ago, with the hub up or down."""
+    mongod, options = away
+    hub = start_hub(*options)
+    ask = begun(hub)
+    flushed(hub)
+    mongod.stop()
+    shutil.copytree(mongod.folder, tmp_path / "dump")
+    mongod.start()
+    mark(ask, "board", range(3, 13))
+    flushed(hub)
+    if not running:
+        assert hub.stop() == 0
+    mongod.stop()
+    shutil.rmtree(mongod.folder)
+    shutil.copytree(tmp_path / "dump", mongod.folder)
+    mongod.start()
+    if not running:
+        hub = start_hub(*options, folder=hub.folder)
+    ask = asker(hub)
+    with MongoClient(mongod.uri) as client:
+        wait_for(lambda: agree(ask, client.trainhub))
+        assert client.trainhub.audit.count_documents({}) == 15
+    wait_for(lambda: ask("/api/monitor")["writeBuffer"]["refills"] == 1)
+
+
+def test_a_refill_by_hand(start_hub, options, database):
+    """For what the hub cannot see, as one collection that is gone: beside it or before a start."""
+    hub = start_hub(*options)
+    ask = begun(hub)
+    flushed(hub)
+    command = [sys.executable, str(ROOT / "run.py"), "refill", "--data-dir", str(hub.folder)]
+
+    def lose_and_refill():
+        database.passengers.delete_many({})
+        database.events.delete_many({"seq": 2})
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert "refill" in done.stdout
+
+    lose_and_refill()
+    wait_for(lambda: agree(ask, database))
+    assert hub.stop() == 0
+    lose_and_refill()
+    hub = start_hub(*options, folder=hub.folder)
+    again = asker(hub)
+    wait_for(lambda: agree(again, database))
+    wait_for(lambda: not (hub.folder / "refill").exists())
+
+
+def trimmed(hub):
+    """Up to where the journal has dropped its records."""
+    with opened(hub.folder) as journal:
+        found = journal.execute("SELECT value FROM meta WHERE name = 'trimmed'").fetchone()
+        return int(found[0]) if found else 0
+
+
+def test_what_was_trimmed_is_rendered_again_or_said_to_be_lost(
+    start_hub, options, database, mongodb_uri
+):
+    """The documents as they are now come from the hub's state. Events that neither store has any
+    more are counted, in the log and in what is degraded; nothing is trimmed meanwhile."""
+    hub = start_hub(*options, "--journal-limit", "1")  # so that it trims all that it may
+    ask = begun(hub)
+    while not trimmed(hub):
+        ask("/api/trains/12345/announcements", {"text": "x" * 400})
+    flushed(hub)
+    with MongoClient(mongodb_uri) as client:
+        client.drop_database(database.name)
+    wait_for(lambda: "neither in MongoDB nor in the journal" in str(degraded(hub)))
+    mark(ask, "board", range(3, 5))
+    seq = ask("/api/trains/12345")["seq"]
+    wait_for(lambda: database.events.find_one({"seq": seq}))
+    wait_for(lambda: not behind(hub.folder))
+    states = {each["pnr"]: each["state"] for each in ask("/api/trains/12345/passengers")}
+    assert states == {each["pnr"]: each["state"] for each in database.passengers.find()}
+    found = sorted(each["seq"] for each in database.events.find({"run": RUN}))
+    missing = seq - len(found)
+    assert missing > 0
+    assert f"{missing} events are neither" in str(degraded(hub))
+    assert [line for line in hub.logged if f"{missing} events are neither" in line]
+
+
+# --- the journal's file ---------------------------------------------------------------------------
+
+
+def remove(path, _):
+    path.unlink()
+
+
+def remove_folder(path, _):
+    shutil.rmtree(path.parent)
+
+
+def replace(path, copy):
+    os.replace(copy, path)
+
+
+def write_over(path, copy):
+    shutil.copyfile(copy, path)
+
+
+def move_folder(path, _):
+    aside = path.parent.with_name("aside")
+    path.parent.rename(aside)
+    shutil.copytree(aside, path.parent, ignore=shutil.ignore_patterns("*.sock"))
+
+
+@pytest.mark.parametrize("loss", [remove, remove_folder, replace, write_over, move_folder])
+@pytest.mark.parametrize("waits", [True, False])
+def test_a_journal_that_is_replaced_under_the_hub_stops_it(
+    start_hub, options, tmp_path, loss, waits
+):
+    """No command is answered that would be gone at the next start: exit code 3 and the reason, at
+    the next command, or by itself within seconds."""
+    hub = start_hub(*options)
+    ask = begun(hub)
+    path = hub.folder / "journal.db"
+    shutil.copyfile(path, tmp_path / "copy.db")
+    loss(path, tmp_path / "copy.db")
+    if not waits:
+        with pytest.raises((HTTPError, OSError)):
+            mark(ask, "board", range(3, 4))
+    assert hub.wait(30) == 3
+    assert any("is not the file that the hub opened" in line for line in hub.logged)
+    assert "Traceback" not in "".join(hub.logged)
+
+
+# --- check ----------------------------------------------------------------------------------------
+
+
+def test_check_compares_the_stores(start_hub, options, database, mongodb_uri, tmp_path):
+    """Alike, MongoDB behind, MongoDB away, and a journal that is a past: each is said, and only the
+    last is a fault."""
+    uri = ("--mongodb-uri", mongodb_uri, "--database", database.name)
+    hub = start_hub(*options)
+    begun(hub)
+    flushed(hub)
+    done = check(hub.folder, *uri)
+    assert done.returncode == 0, done.stdout
+    assert f"MongoDB is held by process {hub.process.pid}" in done.stdout
+    assert "up to 5" in done.stdout
+    assert hub.stop() == 0
+    shutil.copytree(hub.folder, tmp_path / "copy")
+    done = check(hub.folder, *uri)
+    assert "was last held" in done.stdout
+    done = check(hub.folder, "--mongodb-uri", "mongodb://127.0.0.1:1")
+    assert (done.returncode, "not compared" in done.stdout) == (0, True)
+    hub = start_hub(*options, folder=hub.folder)
+    mark(asker(hub), "board", range(3, 5))
+    flushed(hub)
+    assert hub.stop() == 0
+    done = check(tmp_path / "copy", *uri)
+    assert done.returncode == 3
+    assert "FAULT: MongoDB has a history that this journal does not know" in done.stdout
+    with MongoClient(mongodb_uri) as client:
+        client.drop_database(database.name)
+    done = check(hub.folder, *uri)
+    assert (done.returncode, "MongoDB is behind" in done.stdout) == (0, True)
+
+
+def test_check_compares_the_embedded_database_while_it_runs(start_hub):
+    """It is started by the hub alone: beside a hub it is asked, and else it is said that not."""
+    hub = start_hub()
+    begun(hub)
+    flushed(hub)
+    assert "up to 5" in check(hub.folder).stdout
+    assert hub.stop() == 0
+    done = check(hub.folder)
+    assert (done.returncode, "not compared" in done.stdout) == (0, True)

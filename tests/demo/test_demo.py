@@ -1,0 +1,139 @@
+"""trainhub/demo.py: the demo's trains run by the timetable, through the hub's own commands."""
+
+import asyncio
+import json
+import re
+import signal
+import time
+import urllib.parse
+import urllib.request
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from fakes import MemoryJournal
+from railway import chart
+from witness import WITNESS
+
+from trainhub.access.identity import Identity, Tokens
+from trainhub.demo.demo import Clock, Demo
+from trainhub.demo.timetable import DEMO_TIMETABLE, read_timetable
+from trainhub.domain.model import Role, RunStatus
+
+OPERATOR = Identity("operator", Role.ADMIN, frozenset({"*"}))
+EVENING = datetime(2026, 11, 23, 16, 0, tzinfo=UTC)
+SPEED = 20_000
+
+
+@pytest.fixture
+def timetable(tmp_path):
+    """A timetable of the tests' own train, which runs from 09:00 to 13:00."""
+    train = {key: chart()[key] for key in ("trainNo", "trainName", "stations")}
+    path = tmp_path / "timetable.json"
+    path.write_text(json.dumps([{**train, "runsOn": ["mon"]}]))
+    return path
+
+
+def test_the_clock_runs_faster_than_the_real_one():
+    """One real second is `speed` seconds of the demo."""
+    clock = Clock(EVENING, 1000)
+    first, real = clock(), datetime.now(UTC)
+    while (passed := clock() - first) < timedelta(seconds=20):
+        pass
+    took = datetime.now(UTC) - real
+    assert passed / 1100 < took < passed / 800
+    assert clock().utcoffset() == timedelta(hours=5, minutes=30)
+
+
+async def until(condition):
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_a_train_runs_to_its_end_and_starts_anew(make_hub, timetable):
+    """From the chart to the terminus with nobody left aboard, and then the next day's run."""
+    clock = Clock(datetime(2026, 11, 23, 3, 0, tzinfo=UTC), SPEED)
+    hub = make_hub(clock=clock)
+    demo = Demo(hub, clock, OPERATOR, timetable, seed=7)
+    await demo.start()
+    (first,) = hub.runs()
+    await until(lambda: len(list(hub.runs())) == 2)
+    await demo.stop()
+    assert first.run == "12345/2026-11-23"
+    assert first.status is RunStatus.COMPLETED
+    states = {passenger.state for passenger in first.passengers.values()}
+    assert states <= {"ALIGHTED", "NT"}
+    assert "ALIGHTED" in states
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_a_demo_that_was_cut_short_goes_on_from_its_journal(make_hub, timetable):
+    """It looks at its run and does what comes next, wherever the run stands."""
+    journal = MemoryJournal()
+    clock = Clock(datetime(2026, 11, 23, 3, 0, tzinfo=UTC), SPEED)
+    hub = make_hub(journal, clock)
+    demo = Demo(hub, clock, OPERATOR, timetable, seed=7)
+    await demo.start()
+    (state,) = hub.runs()
+    await until(lambda: state.current == 2)
+    await demo.stop()
+    await hub.log.append()
+    again = make_hub(journal, clock)
+    await again.load()
+    (state,) = again.runs()
+    assert state.current >= 2
+    demo = Demo(again, clock, OPERATOR, timetable, seed=7)
+    await demo.start()
+    await until(lambda: state.status is RunStatus.COMPLETED)
+    await demo.stop()
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_trains_are_taken_up_where_they_should_be(make_hub):
+    """By the timetable, most of the demo's trains are under way at any hour."""
+    clock = Clock(EVENING, 0.001)
+    hub = make_hub(clock=clock)
+    demo = Demo(hub, clock, OPERATOR, None, seed=1)
+    await demo.start()
+    assert len(list(hub.runs())) == len(read_timetable(DEMO_TIMETABLE)) >= 30
+    await until(lambda: sum(s.status is RunStatus.RUNNING and s.current for s in hub.runs()) > 15)
+    text = demo.invitation(Tokens({"k": "secret" * 8}))
+    await demo.stop()
+    assert len(re.findall(r"^  ey\S+$", text, re.M)) == 3
+
+
+def get(url, token=None):
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    with urllib.request.urlopen(urllib.request.Request(url, headers=headers)) as answer:
+        content = json.load(answer)
+    WITNESS.answered("GET", urllib.parse.urlsplit(url).path, answer.status, content)
+    return content
+
+
+def test_the_demo_lives_and_stops(start_hub):
+    """`run.py --demo`: trains move, sockets listen, tokens work; Ctrl-C ends it within 5 s."""
+    hub = start_hub("--demo", "--demo-speed", "600")
+    deadline = time.monotonic() + 30
+    while sum(line.startswith("  ey") for line in hub.said) < 3:
+        assert time.monotonic() < deadline, hub.said
+        time.sleep(0.02)
+    tokens = [line.strip() for line in hub.said if line.startswith("  ey")]
+    roles = [get(f"{hub.url}/api/me", token)["result"]["role"] for token in tokens]
+    assert roles == ["PASSENGER", "TTE", "ADMIN"]
+    seen = set()
+    while len(seen) < 3:
+        assert time.monotonic() < deadline, "the trains stand still"
+        report = get(f"{hub.url}/api/monitor")
+        if report["sockets"] >= 30 and report["writeBuffer"]["flushed"] > 100:
+            seen.add(report["journal"]["records"])
+        time.sleep(0.02)
+    assert report["demo"] is True
+    assert len(report["trains"]) >= 30
+    start = time.monotonic()
+    assert hub.stop(signal.SIGINT) == 0
+    assert time.monotonic() - start < 5
+    assert not any("Traceback" in line or " ERROR " in line for line in hub.logged), hub.logged
+    again = start_hub("--demo", folder=hub.folder)
+    report = get(f"{again.url}/api/monitor")
+    assert report["journal"]["records"] >= max(seen)

@@ -1,0 +1,256 @@
+"""trainhub/charts.py: the charts of a folder, and what becomes of broken ones."""
+
+import json
+import logging
+
+import pytest
+from fakes import MemoryJournal
+from railway import RUN, chart, person
+
+from trainhub.access.identity import Identity
+from trainhub.domain.model import Role
+from trainhub.hub.charts import load_charts
+
+OPERATOR = Identity("operator", Role.ADMIN, frozenset({"*"}))
+HEADER = "pnr,index,irctcId,name,from,to,class,status,coach,berth,phone,email"
+# What must never be in a log.
+SECRET = {
+    "pnr": "4598765432",
+    "irctcId": "IR_SECRET",
+    "name": "Zarathustra Quux",
+    "phone": "9198765432",
+    "email": "quux@example.org",
+}
+
+
+def row(who=1, **fields):
+    """A line of CSV for `person(who)`."""
+    one = {**person(who), "phone": "", **fields}
+    return ",".join(str(one[name]) for name in HEADER.split(","))
+
+
+def csv_of(*rows):
+    return "\n".join([HEADER, *rows]) + "\n"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Writes charts and tables into a folder, a value that is no text as JSON; returns it."""
+
+    def write(**files):
+        for name, content in files.items():
+            path = tmp_path / name.replace("_", ".")
+            if isinstance(content, bytes):
+                path.write_bytes(content)
+            else:
+                text = content if isinstance(content, str) else json.dumps(content)
+                path.write_text(text, "utf-8")
+        return tmp_path
+
+    return write
+
+
+@pytest.fixture
+def hub(make_hub):
+    return make_hub()
+
+
+@pytest.fixture
+def logged(caplog):
+    """The log's errors, as text."""
+    caplog.set_level(logging.INFO)
+    return lambda: [r.getMessage() for r in caplog.records if r.levelno >= logging.ERROR]
+
+
+def without_coach(*people, **fields):
+    data = chart(**fields)
+    data["passengers"] = list(people)
+    return data
+
+
+@pytest.mark.gen_test
+async def test_every_chart_of_a_folder_is_registered(hub, folder, logged):
+    """NAME.json is a chart, in the order of names; other files are not looked at."""
+    path = folder(
+        b_json=chart(trainNo="222"),
+        a_json=chart(trainNo="111"),
+        readme_txt="not a chart",
+        lonely_csv=csv_of(row()),
+    )
+    assert await load_charts(hub, OPERATOR, path) == 2
+    assert [state.run for state in hub.runs()] == ["111/2026-11-23", "222/2026-11-23"]
+    assert len(hub.state("111/2026-11-23").passengers) == 6
+    assert logged() == []
+
+
+@pytest.mark.gen_test
+async def test_the_table_beside_a_chart_holds_its_passengers(hub, folder, logged):
+    """NAME.csv takes the place of the passengers in NAME.json; a byte order mark does not hurt."""
+    path = folder(
+        a_json=chart(trainNo="111"),
+        a_csv="\ufeff" + csv_of(row(1), row(2, phone="9198765432", name='"Person, Two"')),
+        b_json=without_coach(trainNo="222"),
+        b_csv=csv_of(),
+    )
+    assert await load_charts(hub, OPERATOR, path) == 2
+    people = hub.state("111/2026-11-23").passengers
+    assert [each.booking.name for each in people.values()] == ["Person 1", "Person, Two"]
+    assert people["4512345602/1"].booking.phone == "9198765432"
+    assert (people["4512345601/1"].coach, people["4512345601/1"].berth) == ("S1", 1)
+    assert not hub.state("222/2026-11-23").passengers
+    assert logged() == []
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "not JSON"),
+        ("{", "not JSON"),
+        ("[]", "a chart is a JSON object"),
+        ("7", "a chart is a JSON object"),
+        (b"\xff\xfe\x00", "not JSON"),
+        ({}, "missing"),
+        (chart(stations=[]), "stations is a list of 2"),
+        (chart(trainNo=None), "trainNo"),
+        (chart(startDate="tomorrow"), "startDate is a date"),
+        (chart(startDate="9999-12-31"), "startDate"),
+        (chart(colour="red"), "is not a field here"),
+        (chart(passengers=5), "passengers is a list"),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+async def test_a_broken_chart_is_left_out_and_the_others_load(hub, folder, logged, content, said):
+    """It is logged with its name and reason."""
+    path = folder(a_json=chart(trainNo="111"), b_json=content, c_json=chart(trainNo="333"))
+    if isinstance(content, dict) and content.get("startDate") == "9999-12-31":
+        content["stations"][4]["day"] = 2
+        path = folder(b_json=content)
+    assert await load_charts(hub, OPERATOR, path) == 2
+    assert [state.run for state in hub.runs()] == ["111/2026-11-23", "333/2026-11-23"]
+    (line,) = logged()
+    assert line.startswith("b.json is left out: ")
+    assert said in line
+
+
+@pytest.mark.gen_test
+async def test_a_file_that_cannot_be_read_is_left_out(hub, folder, logged):
+    """A folder that is called a chart, a table that is no UTF-8 or breaks in the middle."""
+    path = folder(
+        b_json=chart(trainNo="222"),
+        b_csv=HEADER.encode() + b"\n" + row(1, name="Jos\xe9").encode("latin-1"),
+        c_json=chart(trainNo="333"),
+        c_csv="pnr,name\n1,2\n",
+        d_json=chart(trainNo="444"),
+        d_csv=csv_of(row(1), row(2, name='"never closed')),
+        e_json=chart(trainNo="555"),
+    )
+    (path / "a.json").mkdir()
+    assert await load_charts(hub, OPERATOR, path) == 1
+    lines = logged()
+    assert [line.split()[0] for line in lines] == ["a.json", "b.json", "c.json", "d.json"]
+    assert "the CSV header lacks" in lines[2]
+    assert "line" in lines[3]
+    assert "Person" not in "".join(lines)
+
+
+@pytest.mark.gen_test
+async def test_a_broken_line_is_logged_with_its_file_and_number(hub, folder, logged):
+    """In CSV the line of the text, the header being 1; in JSON the entry, counted from 1."""
+    path = folder(
+        a_json=chart(trainNo="111"),
+        a_csv=csv_of(row(1), row(2, to="ZZZ"), row(3), row(4, pnr="12")),
+        b_json=chart(person(1), person(1), trainNo="222"),
+    )
+    assert await load_charts(hub, OPERATOR, path) == 2
+    lines = dict(line.split(" is left out: ") for line in logged())
+    assert list(lines) == ["a.csv line 3", "a.csv line 5", "b.json line 2"]
+    to, pnr, twice = lines.values()
+    assert to.startswith("to: the train has no")
+    assert pnr == "pnr is 10 to 12 digits"
+    assert twice == "person 1 of the PNR is there twice"
+    assert len(hub.state("111/2026-11-23").passengers) == 2
+
+
+def shifted(by):
+    """A line whose cells have slipped by some columns: each value stands under another's name."""
+    cells = row(1, **SECRET).split(",")
+    return ",".join(cells[by:] + cells[:by])
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(
+    "broken",
+    [
+        person(1, **SECRET, to="ZZZ"),
+        person(1, **{**SECRET, "pnr": float(SECRET["pnr"])}),
+        person(1, **{**SECRET, "pnr": [SECRET["pnr"]]}),
+        person(1, **{**SECRET, "phone": int(SECRET["phone"])}),
+        person(1, **{**SECRET, "index": SECRET["pnr"]}),
+        person(1, **SECRET, age=SECRET["name"]),
+        person(1, **SECRET, berth=99),
+        person(1, **SECRET, berth=SECRET["name"]),
+        person(1, **SECRET, status=SECRET["name"]),
+        person(1, **SECRET, coach=SECRET["name"]),
+        {**person(1, **SECRET), SECRET["name"]: 1},
+        {**person(1, **SECRET), "from": SECRET["name"]},
+        [SECRET["name"], SECRET["pnr"]],
+        SECRET["name"],
+        *(shifted(by) for by in range(1, 12)),
+        row(1, **{**SECRET, "name": "Zarathustra, Quux"}),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+async def test_no_line_brings_a_person_into_the_log(hub, folder, caplog, broken):
+    """Line and reason are logged, never a PNR, name, phone or e-mail: not even a misplaced one."""
+    caplog.set_level(logging.DEBUG)
+    if isinstance(broken, str) and "," in broken:
+        path = folder(a_json=chart(), a_csv=csv_of(broken, row(2)))
+    else:
+        path = folder(a_json=without_coach(broken, person(2)))
+    assert await load_charts(hub, OPERATOR, path) == 1
+    assert len(hub.state(RUN).passengers) == 1
+    lines = [each.getMessage() for each in caplog.records if "is left out" in each.getMessage()]
+    assert len(lines) == 1
+    for value in (*SECRET.values(), "Zarathustra"):
+        assert value.casefold() not in caplog.text.casefold()
+
+
+@pytest.mark.gen_test
+async def test_a_broken_chart_brings_nobody_into_the_log(hub, folder, caplog):
+    """A chart that is refused whole is logged without the people on it."""
+    caplog.set_level(logging.DEBUG)
+    whole = json.dumps(chart(person(1, **SECRET), trainNo="111"))
+    cut = [whole[: whole.index(value) + len(value)] for value in SECRET.values()]
+    broken = {f"c{number}_json": text for number, text in enumerate(cut)}
+    quoted = row(1, **{**SECRET, "name": '"' + SECRET["name"]})
+    path = folder(**broken, d_json=chart(), d_csv=csv_of(quoted), e_json={"name": whole})
+    assert await load_charts(hub, OPERATOR, path) == 0
+    assert len([line for line in caplog.messages if "is left out" in line]) == len(cut) + 2
+    for value in SECRET.values():
+        assert value not in caplog.text
+
+
+@pytest.mark.gen_test
+async def test_a_run_that_is_there_already_stays_as_it_is(folder, logged, make_hub):
+    """The charts of a restart are those of before: that is no error, and changes nothing."""
+    journal = MemoryJournal()
+    path = folder(a_json=chart())
+    hub = make_hub(journal)
+    assert await load_charts(hub, OPERATOR, path) == 1
+    folder(a_json=chart(person(1)))
+    assert await load_charts(hub, OPERATOR, path) == 0
+    assert len(hub.state(RUN).passengers) == 6
+    again = make_hub(journal)
+    await again.load()
+    assert await load_charts(again, OPERATOR, path) == 0
+    assert len(journal.records) == 1
+    assert logged() == []
+
+
+@pytest.mark.gen_test
+async def test_a_folder_that_is_not_there_is_an_error(hub, tmp_path):
+    """An operator's slip, to be said at the start and not passed over."""
+    with pytest.raises(FileNotFoundError):
+        await load_charts(hub, OPERATOR, tmp_path / "nowhere")
+    assert await load_charts(hub, OPERATOR, tmp_path) == 0

@@ -1,0 +1,461 @@
+"""trainhub/letters.py: each letter goes to its own booking, and promises what the rules give."""
+
+import re
+from dataclasses import fields, replace
+from datetime import datetime, timedelta
+from email import message_from_bytes
+from email.policy import SMTP
+
+import pytest
+from fakes import KeptJobs, Postbox
+from load import asker, wait_for
+from marked import marked, marked_rac, marked_wl, words_in, words_of
+from railway import MORNING, PEOPLE, RUN, TRAIN, Driver, chart, person, rac
+from voyage import to_its_end, voyages
+
+from trainhub.core.journal import Record
+from trainhub.core.notifications import Channel, Notifications
+from trainhub.domain import commands as c
+from trainhub.domain import events as e
+from trainhub.domain.errors import Conflict, OfferClosed
+from trainhub.domain.model import PersonState
+from trainhub.hub.letters import jobs
+
+AGENT = "AGENT_zq"
+TOLD = {e.NoShow, e.NoShowUndone, e.TrainCancelled, e.UpgradeOffer, e.UpgradeConfirmed}
+
+
+def jobs_of(driver):
+    """The jobs of each of a run's events, as (type, jobs)."""
+    return [
+        (type(event), list(jobs(driver.state, Record(100 + seq, RUN, seq, event))))
+        for seq, event in enumerate(driver.events, start=1)
+    ]
+
+
+def sent(driver, *kinds):
+    """The jobs of a run's events of these types, in order."""
+    return [each for kind, those in jobs_of(driver) if kind in (kinds or TOLD) for each in those]
+
+
+def to_whom(made):
+    return sorted((each.channel.value, each.to) for each in made)
+
+
+def give(driver, kind, who, index=1, **more):
+    return driver.give(kind(**TRAIN, pnr=f"45123456{who:02}", index=index, **more))
+
+
+# --- which events are told ------------------------------------------------------------------
+
+
+def test_what_is_told_by_mail_and_push():
+    """What a person must act on or plan by; no other event makes a job."""
+    made = [each for driver in voyages() for each in jobs_of(driver)]
+    assert {kind for kind, those in made if those} == TOLD
+    assert {kind for kind, those in made if not those} == set(e.TYPES) - TOLD
+
+
+def test_the_same_record_makes_the_same_jobs():
+    """Ids and words hold over a restart, so that a job sent twice can be known; ids are unique."""
+    driver = Driver(*PEOPLE)
+    driver.start()
+    driver.no_show(1)
+    driver.undo(1)
+    driver.no_show(1)
+    first = sent(driver)
+    driver.go_to("CCC")
+    again = sent(driver)
+    assert again == first
+    assert len({each.id for each in first}) == len(first) == 6
+    assert first[1].id == "12345_2026-11-23_3-IR_1-push"
+    assert re.fullmatch("12345_2026-11-23_3-[0-9a-f]{16}-email", first[0].id)
+    assert first[0].position == 103
+
+
+def test_a_cancelling_makes_the_same_jobs_before_and_after_those_aboard_have_alighted():
+    """A restart may read the record when the run's state has gone on."""
+    driver = party_of_all_states()
+    driver.give(c.CancelTrain(**TRAIN))
+    (cancelled,) = [each for each in driver.events if isinstance(each, e.TrainCancelled)]
+    after = list(jobs(driver.state, Record(1, RUN, 1, cancelled)))
+    driver = party_of_all_states()
+    driver.state.evolve(cancelled)
+    assert list(jobs(driver.state, Record(1, RUN, 1, cancelled))) == after
+    assert len(after) == 4
+
+
+# --- to whom --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("who", [1, 2])
+def test_an_agent_s_parties_are_told_each_at_its_own_address(who):
+    """One user booked both: the mail goes to the party that did not turn up, the push to the user.
+
+    The address belongs to the booking, not to the user who made it.
+    """
+    driver = Driver(person(1, irctcId="AGENT7"), person(2, irctcId="AGENT7"))
+    driver.start()
+    driver.no_show(who)
+    made = sent(driver)
+    assert to_whom(made) == [("EMAIL", f"person{who}@example.org"), ("PUSH", "AGENT7")]
+    assert all(f"Person {who} (berth S1-{who})" in each.body for each in made)
+
+
+def test_a_booking_without_an_address_is_told_by_push_alone():
+    """Another booking's address is not taken, though the same user made that booking."""
+    driver = Driver(person(1, irctcId="AGENT7"), person(2, irctcId="AGENT7", email=None))
+    driver.start()
+    driver.no_show(2)
+    assert to_whom(sent(driver)) == [("PUSH", "AGENT7")]
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"email": None}, ["person1@example.org"]),
+        ({}, ["person2@example.org"]),
+        ({"email": None, "irctcId": "IR_other"}, []),
+    ],
+)
+def test_a_party_on_one_pnr_shares_its_address(fields, told):
+    """A child without an address is written to at that of the PNR, never at another user's."""
+    family = {"irctcId": "IR_1", "pnr": "4512345601"}
+    driver = Driver(person(1, **family), person(2, **{**family, "index": 2, **fields}))
+    driver.start()
+    give(driver, c.MarkNoShow, 1, index=2)
+    assert [each.to for each in sent(driver) if each.channel is Channel.EMAIL] == told
+
+
+def party_of_all_states():
+    """A run at BBB with people in every state, and one of each address and user."""
+    people = (
+        person(1, "AAA", "BBB"),  # has arrived
+        person(2),  # gives up the journey
+        person(3),  # does not turn up
+        person(4),  # is aboard
+        person(5, irctcId="IR_4"),  # booked by the same user, aboard
+        person(6, email="Person5@example.org", pnr="4512345605", index=2, irctcId="IR_4"),  # due
+        person(7, "CCC", email=None, irctcId="IR_7", berth=8),  # boards further on
+        person(9, "AAA", "BBB"),  # due, and the train has passed the destination
+    )
+    driver = Driver(*people)
+    give(driver, c.CancelJourney, 2)
+    driver.start()
+    for who in (1, 4, 5):
+        driver.board(who)
+    driver.no_show(3)
+    driver.go_to("BBB")
+    states = [each.state for each in driver.state.passengers.values()]
+    assert {*states} == set(PersonState)
+    return driver
+
+
+def test_a_cancelled_train_is_told_to_those_it_concerns():
+    """Those aboard and those due. Nothing to passengers who arrived, cancelled or are NT.
+
+    One mail for each address and one push for each user, whatever the capital letters.
+    """
+    driver = party_of_all_states()
+    driver.give(c.CancelTrain(**TRAIN, reason="a flood."))
+    made = sent(driver, e.TrainCancelled)
+    assert to_whom(made) == [
+        ("EMAIL", "person4@example.org"),
+        ("EMAIL", "person5@example.org"),
+        ("PUSH", "IR_4"),
+        ("PUSH", "IR_7"),
+    ]
+    assert {each.body for each in made} == {"TEST EXP of 23 November 2026 is cancelled: a flood."}
+    assert len({each.id for each in made}) == 4
+
+
+def test_a_train_cancelled_before_its_start_is_told_to_all_who_are_due():
+    """Each party's address once: three on one PNR are one mail."""
+    driver = Driver(
+        *(person(who, irctcId="IR_1", pnr="4512345601", index=who) for who in (1, 2)),
+        person(3, irctcId="IR_1", pnr="4512345601", index=3, email="person1@example.org"),
+        person(4, email=None),
+    )
+    driver.give(c.CancelTrain(**TRAIN))
+    assert to_whom(sent(driver)) == [
+        ("EMAIL", "person1@example.org"),
+        ("EMAIL", "person2@example.org"),
+        ("PUSH", "IR_1"),
+        ("PUSH", "IR_4"),
+    ]
+
+
+# --- nothing of one booking at another's address --------------------------------------------
+
+
+def crowd():
+    """Marked people, two and two booked by one agent, each with a PNR and an address of its own."""
+    agent = {"irctcId": AGENT}
+    return [
+        marked(1, **agent),
+        marked(2, **agent),
+        marked_rac(10, 1),
+        marked_rac(11, 2) | agent,
+        marked_wl(20, 1, **agent),
+        marked(3, "BBB", "DDD", email=None, **agent),
+    ]
+
+
+def every_event_of(driver, booking):
+    """Each type of event, made about one booking: its own words and no others."""
+    made = {type(each): each for voyage in voyages() for each in voyage.events}
+    assert made.keys() == e.TYPES.keys()
+    own = {
+        "pnr": booking["pnr"],
+        "index": booking["index"],
+        "user": booking["irctcId"],
+        "name": booking["name"],
+    }
+    for event in made.values():
+        names = {field.name for field in fields(event)}
+        if {"pnr", "index"} <= names:
+            yield replace(event, **{name: own[name] for name in own.keys() & names})
+        elif not isinstance(event, e.TrainRegistered):
+            yield event
+
+
+@pytest.mark.parametrize("who", range(len(crowd())))
+def test_no_byte_of_a_booking_reaches_another_booking_s_address(who):
+    """Each type of event, about each booking, on each channel, searched for everyone's marks."""
+    people = crowd()
+    driver = Driver(*people)
+    addresses = {each["email"]: each["pnr"] for each in people if each["email"]}
+    own, count = people[who], 0
+    foreign = set().union(*(words_of(each) for each in people if each is not own))
+    foreign -= {None, own["irctcId"]}
+    for event in every_event_of(driver, own):
+        for job in jobs(driver.state, Record(1, RUN, 1, event)):
+            count += 1
+            text = f"{job.subject}\n{job.body}".encode()
+            assert not words_in(text, foreign), f"{event} at {job.to}"
+            if isinstance(event, e.UserEvent):
+                owner = addresses[job.to] if job.channel is Channel.EMAIL else own["pnr"]
+                assert owner == own["pnr"]
+                assert job.channel is Channel.EMAIL or job.to == own["irctcId"]
+    assert count > 4
+
+
+@pytest.mark.gen_test
+async def test_what_is_sent_of_a_whole_day_names_its_own_booking_only():
+    """The same, from the rules' own events and through the queue: each mail has its person's name.
+
+    The agent's pushes name the person that each is about, so that the agent can tell.
+    """
+    people = crowd()
+    driver = Driver(*people)
+    driver.start()
+    for who in (10, 11, 20):
+        driver.board(who)
+    for who in (1, 2):
+        driver.no_show(who)
+    for offer in list(driver.state.open_by_berth.values()):
+        driver.give(c.AcceptOffer(**TRAIN, offer_id=offer.id))
+    driver.give(c.CancelTrain(**TRAIN))
+    post = Postbox()
+    queue = Notifications(
+        post, lambda record: jobs(driver.state, record), KeptJobs(), lambda: MORNING
+    )
+    queue.take([Record(seq, RUN, seq, each) for seq, each in enumerate(driver.events, start=1)])
+    await queue.drain()
+    personal = [job for job in post.jobs if "cancelled" not in job.subject]
+    assert len(personal) > 8
+    for job in personal:
+        named = {each["pnr"] for each in people if each["name"] in job.body}
+        assert len(named) == 1
+        if job.channel is Channel.EMAIL:
+            assert named == {each["pnr"] for each in people if each["email"] == job.to}
+        else:
+            (pnr,) = named
+            assert job.to == next(each["irctcId"] for each in people if each["pnr"] == pnr)
+
+
+@pytest.mark.parametrize("who", [1, 2])
+def test_over_a_real_hub_a_party_s_mail_goes_to_its_own_address(
+    start_hub, mongodb_uri, database_name, who
+):
+    """An agent's two parties, as processes and files: one is NT, then the train is cancelled."""
+    hub = start_hub("--mongodb-uri", mongodb_uri, "--database", database_name)
+    ask, outbox = asker(hub), hub.folder / "outbox"
+    people = [person(each, irctcId="AGENT7") for each in (1, 2)]
+    ask("/api/trains", chart(*people))
+    ask("/api/trains/12345/start", {})
+    ask(f"/api/trains/12345/passengers/451234560{who}/1/no-show", {})
+    wait_for(lambda: len(list(outbox.glob("*.eml"))) == 1)
+    ask("/api/trains/12345/cancel", {})
+    wait_for(lambda: len(list(outbox.glob("*.eml"))) == 2)
+    mails = [message_from_bytes(path.read_bytes(), policy=SMTP) for path in outbox.glob("*.eml")]
+    to = {mail["To"]: mail.get_content() for mail in mails}
+    assert to.keys() == {"person1@example.org", "person2@example.org"}
+    told, other = to[f"person{who}@example.org"], to[f"person{3 - who}@example.org"]
+    assert f"Person {who} (berth S1-{who})" in told
+    assert "is cancelled" in other
+    assert "Person" not in other
+
+
+# --- what the words promise -----------------------------------------------------------------
+
+
+def moment_in(body):
+    """The time that a letter names: with its day and its offset, so that it is one moment."""
+    found = re.search(r"(\d\d:\d\d(?::\d\d)?) on (\d{1,2} \w+ \d{4}) \(UTC([+-]\d\d:\d\d)\)", body)
+    clock, day, offset = found.groups()
+    clock = clock if clock.count(":") == 2 else f"{clock}:00"
+    return datetime.strptime(f"{day} {clock} {offset}", "%d %B %Y %H:%M:%S %z")
+
+
+def test_a_no_show_s_letter_says_what_can_still_be_done():
+    """The train and its day, the person and the berth; at once, and no later than the undo."""
+    driver = Driver()
+    driver.start()
+    driver.no_show(1)
+    driver.undo(1)
+    marked_nt, taken_back = sent(driver)[::2]
+    assert marked_nt.subject == "Train 12345: you are marked as not turned up"
+    assert marked_nt.body == (
+        "The ticket examiner of TEST EXP of 23 November 2026 did not find Person 1 (berth S1-1), "
+        "AAA to EEE. The berth may be given to another passenger at any time from now on. "
+        "If Person 1 is on the train, speak to the examiner at once. The examiner can take the "
+        "mark back no later than 08:30 on 23 November 2026 (UTC+05:30), unless the berth has been "
+        "given to another passenger before."
+    )
+    assert taken_back.body == (
+        "The mark 'not turned up' for Person 1 (berth S1-1), AAA to EEE on TEST EXP of "
+        "23 November 2026 was taken back."
+    )
+
+
+@pytest.mark.parametrize("seconds", [0, 17])
+def test_until_the_time_in_a_no_show_s_letter_the_mark_can_be_taken_back(seconds):
+    """At that time, which is in whole minutes, it still can; a minute later it cannot."""
+    driver = Driver(person(1))
+    driver.start()
+    driver.now += timedelta(seconds=seconds)
+    driver.no_show(1)
+    latest = moment_in(sent(driver)[0].body)
+    assert latest.second == 0
+    driver.now = latest
+    driver.undo(1)
+    driver.no_show(1)
+    driver.now = moment_in(sent(driver, e.NoShow)[-1].body) + timedelta(minutes=1)
+    with pytest.raises(Conflict, match="30 minutes"):
+        driver.undo(1)
+
+
+@pytest.mark.parametrize("policy", ["AUTO", "OFFER"])
+def test_a_no_show_s_letter_promises_no_time_for_which_the_berth_is_kept(policy):
+    """By the rules it is another's at once, and the mark then stays: the letter says so."""
+    driver = Driver(person(1), rac(10, 1), policy=policy)
+    driver.start()
+    driver.board(10)
+    driver.no_show(1)
+    for offer in list(driver.state.open_by_berth.values()):
+        driver.give(c.AcceptOffer(**TRAIN, offer_id=offer.id))
+    with pytest.raises(Conflict, match="given to another"):
+        driver.undo(1)
+    body = sent(driver, e.NoShow)[0].body
+    assert "may be given to another passenger at any time from now on" in body
+    assert "unless the berth has been given to another passenger before" in body
+    assert "within" not in body
+
+
+def test_a_passenger_without_a_berth_is_told_of_none():
+    """A person on the waiting list: no berth in the words."""
+    driver = Driver()
+    driver.start()
+    driver.no_show(20)
+    bodies = [each.body for each in sent(driver)]
+    assert len(bodies) == 2
+    assert all("find Person 20, AAA to EEE. If" in body for body in bodies)
+    assert not any("berth" in body for body in bodies)
+
+
+def test_only_an_offer_expires():
+    """All that a person is told stays true, except an offer: its letter says until when."""
+    for driver in voyages():
+        for event, (_, made) in zip(driver.events, jobs_of(driver), strict=True):
+            expires = event.expires_at if isinstance(event, e.UpgradeOffer) else None
+            assert {each.expires for each in made} <= {expires}
+
+
+def test_an_offer_and_an_upgrade_name_the_person_and_the_berth():
+    """For whom, which berth, to where, and until when by the train's clock."""
+    driver = to_its_end()
+    offer, upgrade = (
+        next(each for each in sent(driver, kind) if "Person 11" in each.body)
+        for kind in (e.UpgradeOffer, e.UpgradeConfirmed)
+    )
+    assert offer.subject == "Train 12345: a berth of your own is free"
+    assert offer.body == (
+        "Berth S1-1 (lower) of TEST EXP of 23 November 2026 is held for Person 11, to EEE. Answer "
+        "in the app, or tell the ticket examiner, before 08:05 on 23 November 2026 (UTC+05:30): "
+        "then the offer ends. It may be withdrawn earlier."
+    )
+    assert upgrade.subject == "Train 12345: you have berth S1-1"
+    assert upgrade.body == (
+        "Person 11 now travels confirmed in berth S1-1 of TEST EXP of 23 November 2026, "
+        "from AAA to EEE."
+    )
+
+
+@pytest.mark.parametrize("offer_seconds", [40, 300])
+def test_before_the_time_in_an_offer_s_letter_it_can_be_answered(offer_seconds):
+    """A second before that time it is accepted; at that time it has expired."""
+    for early in (timedelta(seconds=1), timedelta()):
+        driver = Driver(person(1), rac(10, 1), offerSeconds=offer_seconds)
+        driver.start()
+        driver.board(10)
+        driver.no_show(1)
+        (offer,) = driver.state.open_by_berth.values()
+        driver.now = moment_in(sent(driver, e.UpgradeOffer)[0].body) - early
+        accept = c.AcceptOffer(**TRAIN, offer_id=offer.id)
+        if early:
+            assert isinstance(driver.give(accept)[0], e.UpgradeConfirmed)
+        else:
+            with pytest.raises(OfferClosed):
+                driver.give(accept)
+
+
+def test_an_offer_may_be_withdrawn_before_its_time():
+    """As its letter says: the no-show comes back, and the berth is theirs again."""
+    driver = Driver(person(1), rac(10, 1))
+    driver.start()
+    driver.board(10)
+    driver.no_show(1)
+    driver.undo(1)
+    assert driver.state.open_by_berth == {}
+    assert "It may be withdrawn earlier." in sent(driver, e.UpgradeOffer)[0].body
+
+
+@pytest.mark.parametrize(
+    ("at", "told"),
+    [("00:20", "01:50 on 25 October 2026 (UTC+01:00)"),
+     ("00:50", "01:20 on 25 October 2026 (UTC+00:00)")],
+)  # fmt: skip
+def test_times_are_the_train_s_own_and_can_be_told_apart(at, told):
+    """In the night in which an hour comes twice, the offset says which one is meant."""
+    stations = [
+        {"code": "A", "name": "A", "departure": "00:30", "day": 1},
+        {"code": "B", "name": "B", "arrival": "03:30", "day": 1},
+    ]
+    driver = Driver(
+        person(1, "A", "B"), stations=stations, timezone="Europe/London", startDate="2026-10-25"
+    )
+    driver.now = datetime.fromisoformat(f"2026-10-25T{at}:00+00:00")
+    driver.start()
+    driver.no_show(1)
+    assert f"no later than {told}" in sent(driver)[0].body
+    assert moment_in(told) == driver.now + timedelta(minutes=30)
+
+
+def test_every_letter_names_the_run_s_day():
+    """A run is a number and a day: two of one number may be live at once."""
+    for driver in voyages():
+        for job in sent(driver):
+            assert "23 November 2026" in job.body
+            assert job.subject.startswith("Train 12345")
+    assert MORNING.day == 23

@@ -1,0 +1,88 @@
+"""trainhub/permissions.py: one table says who may give which command, and every cell is so."""
+
+import re
+from pathlib import Path
+
+import pytest
+from railway import RUN
+
+from trainhub.access.identity import ANONYMOUS, Identity
+from trainhub.domain import commands as c
+from trainhub.domain.errors import Forbidden, NotIdentified
+from trainhub.domain.model import Role, RunKey
+from trainhub.hub.permissions import MAY, Relation, require_relation, require_role, require_run
+
+OWN = {c.CancelJourney, c.ChangeBoarding, c.AcceptOffer, c.DenyOffer}
+
+
+def test_every_command_says_who_may_give_it():
+    """A command without a line in the table could be given by nobody, or by all."""
+    assert MAY.keys() == set(c.COMMANDS.values())
+    assert all(MAY.values())
+
+
+def test_a_passenger_speaks_for_their_own_people_and_nothing_else():
+    """Four commands, each for people booked by the same user; all others are nothing of theirs."""
+    assert {command for command, roles in MAY.items() if Role.PASSENGER in roles} == OWN
+    assert {MAY[command][Role.PASSENGER] for command in OWN} == {Relation.OWN_PERSON}
+
+
+@pytest.mark.parametrize("owner", ["IR_2", "ir_1", "IR_1 ", "", None])
+@pytest.mark.parametrize("command", OWN, ids=lambda each: each.__name__)
+def test_another_s_person_is_forbidden_to_a_passenger(command, owner):
+    """FORBIDDEN for somebody else's, and for one who is not there: that tells nobody who is."""
+    passenger = Identity("IR_1", Role.PASSENGER, frozenset({"12345"}))
+    require_relation(passenger, command, RUN, "IR_1")
+    with pytest.raises(Forbidden, match="booked by the same user"):
+        require_relation(passenger, command, RUN, owner)
+    for role in (Role.TTE, Role.ADMIN):
+        require_relation(Identity("IR_1", role, frozenset({"12345"})), command, RUN, owner)
+
+
+@pytest.mark.parametrize("command", MAY, ids=lambda each: each.__name__)
+@pytest.mark.parametrize("role", Role)
+def test_a_command_asks_for_its_role_and_its_run(command, role):
+    """FORBIDDEN without the role, FORBIDDEN on another's run, NOT_IDENTIFIED without a token."""
+    here = Identity("U1", role, frozenset({"12345"}))
+    with pytest.raises(NotIdentified):
+        require_role(ANONYMOUS, MAY[command])
+    if role in MAY[command]:
+        require_role(here, MAY[command])
+        require_relation(here, command, RUN, "U1")
+        with pytest.raises(Forbidden, match="does not cover"):
+            require_relation(here, command, RunKey("54321/2026-11-23"), "U1")
+    else:
+        with pytest.raises(Forbidden, match="may"):
+            require_role(here, MAY[command])
+
+
+def test_a_role_is_asked_for_with_those_that_have_it():
+    """An error says in words what to do."""
+    require_role(Identity("U1", Role.ADMIN), {Role.ADMIN})
+    with pytest.raises(Forbidden, match="ADMIN, TTE may"):
+        require_role(Identity("U1", Role.PASSENGER), {Role.TTE, Role.ADMIN})
+    with pytest.raises(NotIdentified, match="IDENTIFY"):
+        require_role(ANONYMOUS, set(Role))
+
+
+def test_a_run_is_asked_for():
+    """By its train's number or by itself."""
+    require_run(Identity("U1", Role.TTE, frozenset({"12345"})), RUN)
+    for trains in ((), ("54321",), ("12345/2026-11-24",)):
+        with pytest.raises(Forbidden, match=f"does not cover {RUN}"):
+            require_run(Identity("U1", Role.TTE, frozenset(trains)), RUN)
+
+
+def test_the_docs_have_the_same_table():
+    """docs/security.md, a line each: the command, and what each role has to be to it."""
+    text = (Path(__file__).parents[2] / "docs" / "security.md").read_text()
+    words = {"run": Relation.OWN_RUN, "person": Relation.OWN_PERSON, "": None}
+    roles = (Role.PASSENGER, Role.TTE, Role.ADMIN, Role.SERVICE)
+    told = {}
+    for line in re.findall(r"^\| ([A-Z_, ]+) \|(.*)\|$", text, re.MULTILINE):
+        cells = [words[cell.strip()] for cell in line[1].split("|")]
+        for name in line[0].split(", "):
+            told[c.COMMANDS[name]] = {
+                role: cell for role, cell in zip(roles, cells, strict=True) if cell is not None
+            }
+    assert told == MAY

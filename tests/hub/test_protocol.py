@@ -1,0 +1,482 @@
+"""trainhub/protocol.py: what a client may say, and what it is told."""
+
+import json
+import math
+from datetime import UTC, date, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from railway import MORNING, RUN, Driver, chart, person
+from voyage import voyages
+
+from trainhub.core.codec import dump, load
+from trainhub.core.journal import Record
+from trainhub.domain import commands as c
+from trainhub.domain.errors import BadMessage, Conflict, UnknownOffer, UnknownType
+from trainhub.domain.events import EVENTS
+from trainhub.domain.model import Level, RunKey
+from trainhub.domain.train import TrainState
+from trainhub.hub.protocol import (
+    LONGEST_ID,
+    Identify,
+    Ping,
+    Since,
+    SubscribeTrain,
+    UnsubscribeTrain,
+    encode,
+    error_fields,
+    event_message,
+    figure_message,
+    goodbye,
+    parse,
+    read_command,
+    read_id,
+    read_message,
+    run_fields,
+    welcome,
+)
+
+DAY = date(2026, 11, 23)
+PERSON = {"train_no": "12345", "pnr": "4512345601", "index": 1}
+OFFER = {"train_no": "12345", "start_date": DAY, "offer_id": "12345.2026-11-23.17"}
+MARK = {"trainNo": "12345", "pnr": "4512345601", "index": 1}
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"type": "PING"}, Ping()),
+        ({"type": "IDENTIFY", "token": "a.b.c"}, Identify(token="a.b.c")),
+        ({"type": "SUBSCRIBE_TRAIN", "trainNo": "12345"}, SubscribeTrain(train_no="12345")),
+        (
+            {
+                "type": "SUBSCRIBE_TRAIN",
+                "trainNo": "12345",
+                "startDate": "2026-11-23",
+                "since": {"epoch": "e1", "seq": 0},
+            },
+            SubscribeTrain(train_no="12345", start_date=DAY, since=Since(epoch="e1", seq=0)),
+        ),
+        (
+            {"type": "UNSUBSCRIBE_TRAIN", "trainNo": "12345", "startDate": None},
+            UnsubscribeTrain(train_no="12345"),
+        ),
+        ({"type": "START_JOURNEY", "trainNo": "12345"}, c.StartJourney(train_no="12345")),
+        (
+            {
+                "type": "ARRIVE",
+                "trainNo": "12345",
+                "startDate": "2026-11-23",
+                "stationCode": "BBB",
+                "at": "2026-11-23T10:00:00Z",
+                "platform": "2A",
+            },
+            c.Arrive(
+                train_no="12345",
+                start_date=DAY,
+                station_code="BBB",
+                at=datetime(2026, 11, 23, 10, tzinfo=UTC),
+                platform="2A",
+            ),
+        ),
+        (
+            {"type": "DEPART", "trainNo": "12345", "stationCode": "AAA"},
+            c.Depart(train_no="12345", station_code="AAA"),
+        ),
+        ({"type": "MARK_BOARDED", **MARK}, c.MarkBoarded(**PERSON)),
+        ({"type": "MARK_NO_SHOW", **MARK}, c.MarkNoShow(**PERSON)),
+        ({"type": "UNDO_NO_SHOW", **MARK}, c.UndoNoShow(**PERSON)),
+        (
+            {
+                "type": "ANNOUNCE",
+                "trainNo": "12345",
+                "text": "hello",
+                "level": "WARNING",
+                "to": "USER",
+                "user": "IR_1",
+            },
+            c.Announce(
+                train_no="12345", text="hello", level=Level.WARNING, to=c.To.USER, user="IR_1"
+            ),
+        ),
+        (
+            {"type": "CANCEL_TRAIN", "trainNo": "12345", "reason": "a flood"},
+            c.CancelTrain(train_no="12345", reason="a flood"),
+        ),
+        (
+            {"type": "SKIP_STATION", "trainNo": "12345", "stationCode": "BBB"},
+            c.SkipStation(train_no="12345", station_code="BBB"),
+        ),
+        (
+            {"type": "SET_DELAY", "trainNo": "12345", "delayMinutes": -5, "reason": "fog"},
+            c.SetDelay(train_no="12345", delay_minutes=-5, reason="fog"),
+        ),
+        (
+            {"type": "SET_PLATFORM", "trainNo": 12345, "stationCode": "BBB", "platform": "9"},
+            c.SetPlatform(train_no="12345", station_code="BBB", platform="9", confirmed=True),
+        ),
+        ({"type": "CANCEL_JOURNEY", **MARK}, c.CancelJourney(**PERSON)),
+        (
+            {"type": "CHANGE_BOARDING", **MARK, "stationCode": "BBB"},
+            c.ChangeBoarding(**PERSON, station_code="BBB"),
+        ),
+        *(
+            ({"type": kind, "offerId": "12345.2026-11-23.17"}, command(**OFFER))
+            for kind, command in (
+                ("ACCEPT_OFFER", c.AcceptOffer),
+                ("DENY_OFFER", c.DenyOffer),
+                ("APPROVE_OFFER", c.ApproveOffer),
+                ("WITHDRAW_OFFER", c.WithdrawOffer),
+            )
+        ),
+        (
+            {
+                "type": "BATCH",
+                "trainNo": "12345",
+                "marks": [{"mark": "NO_SHOW", "pnr": "4512345601", "index": 1}],
+            },
+            c.Batch(
+                train_no="12345",
+                marks=(c.Mark(mark=c.MarkKind.NO_SHOW, pnr="4512345601", index=1),),
+            ),
+        ),
+    ],
+    ids=lambda value: value["type"] if isinstance(value, dict) else "",
+)
+def test_each_message_is_read(data, message):
+    """Every type of the protocol, with the fields that it may have."""
+    assert read_message(data) == message
+
+
+def test_every_command_is_a_message_too():
+    """A command may be given by WebSocket: its type stands in the table of messages."""
+    for kind in c.COMMANDS:
+        with pytest.raises(BadMessage) as raised:
+            read_message({"type": kind, "nonsense": 1})
+        assert not isinstance(raised.value, UnknownType)
+
+
+@pytest.mark.parametrize("kind", ["ACCEPT_OFFER", "DENY_OFFER", "APPROVE_OFFER", "WITHDRAW_OFFER"])
+def test_an_offer_s_id_names_its_run(kind):
+    """Whatever train a message names beside it, the offer's own run is the one that is asked."""
+    data = {"type": kind, "offerId": "12345.2026-11-23.17"}
+    message = read_message({**data, "trainNo": "54321", "startDate": "2026-01-01"})
+    assert (message.train_no, message.start_date) == ("12345", DAY)
+    for missing in ({"type": kind}, {"type": kind, "offerId": None}, {"type": kind, "offerId": 7}):
+        with pytest.raises(BadMessage):
+            read_message(missing)
+
+
+@pytest.mark.parametrize(
+    "offer_id",
+    [
+        "", "17", "12345", "12345.2026-11-23", "12345.2026-11-23.", "12345.2026-11-23.x",
+        "12345/2026-11-23.17", "12345.2026-11-23.17\n", "12345.2026-13-45.17", "..", "x" * 5_000,
+    ],
+)  # fmt: skip
+def test_what_is_no_offer_s_id_names_no_offer(offer_id):
+    """UNKNOWN_OFFER, as for one that could be an id and is not."""
+    with pytest.raises(UnknownOffer):
+        read_message({"type": "ACCEPT_OFFER", "offerId": offer_id})
+
+
+def test_a_chart_is_read_whole():
+    """REGISTER_TRAIN carries the chart's own fields; unsound passengers come back as rejected."""
+    command = read_message({"type": "REGISTER_TRAIN", **chart(person(1), person(2, to="ZZZ"))})
+    assert isinstance(command, c.RegisterTrain)
+    assert (command.train_no, command.start_date) == ("12345", DAY)
+    assert [each.pnr for each in command.chart.passengers] == ["4512345601"]
+    assert [(each.line, each.pnr) for each in command.rejected] == [(2, "4512345602")]
+
+
+@pytest.mark.parametrize("train_no", ["12345", " 12345 ", 12345])
+def test_a_train_number_may_be_written_in_three_ways(train_no):
+    """12345, "12345" and " 12345 " are the same train, in every message and in a chart."""
+    for kind in ("SUBSCRIBE_TRAIN", "UNSUBSCRIBE_TRAIN", "START_JOURNEY"):
+        assert read_message({"type": kind, "trainNo": train_no}).train_no == "12345"
+    registered = read_message({"type": "REGISTER_TRAIN", **chart(trainNo=train_no)})
+    assert registered.chart.train_no == "12345"
+
+
+@pytest.mark.parametrize("train_no", [None, True, 1.5, math.nan, math.inf, [], {}, "", " "])
+@pytest.mark.parametrize("kind", ["SUBSCRIBE_TRAIN", "START_JOURNEY", "REGISTER_TRAIN"])
+def test_what_is_no_train_number_is_refused(kind, train_no):
+    """null is not a train called NONE, true not one called TRUE."""
+    fields = chart() if kind == "REGISTER_TRAIN" else {}
+    with pytest.raises(BadMessage):
+        read_message({**fields, "type": kind, "trainNo": train_no})
+
+
+@pytest.mark.parametrize(
+    ("data", "error"),
+    [
+        (None, BadMessage),
+        ([], BadMessage),
+        ("PING", BadMessage),
+        (1, BadMessage),
+        ({}, BadMessage),
+        ({"type": None}, BadMessage),
+        ({"type": ["PING"]}, BadMessage),
+        ({"type": {}}, BadMessage),
+        ({"type": "ping"}, UnknownType),
+        ({"type": ""}, UnknownType),
+        ({"type": "SNAPSHOT"}, UnknownType),
+        ({"type": "PING", "more": 1}, BadMessage),
+        ({"type": "PING", "key": "k"}, BadMessage),
+        ({"type": "UNSUBSCRIBE_TRAIN", "trainNo": "1", "key": 1.5}, BadMessage),
+        ({"type": "IDENTIFY"}, BadMessage),
+        ({"type": "IDENTIFY", "token": None}, BadMessage),
+        ({"type": "IDENTIFY", "token": 7}, BadMessage),
+        ({"type": "IDENTIFY", "token": ""}, BadMessage),
+        ({"type": "SUBSCRIBE_TRAIN"}, BadMessage),
+        ({"type": "SUBSCRIBE_TRAIN", "trainNo": "1", "startDate": "23-11-2026"}, BadMessage),
+        ({"type": "SUBSCRIBE_TRAIN", "trainNo": "1", "startDate": 20261123}, BadMessage),
+        ({"type": "SUBSCRIBE_TRAIN", "trainNo": "1", "startDate": "2026-02-30"}, BadMessage),
+        ({"type": "SUBSCRIBE_TRAIN", "trainNo": "1", "since": 5}, BadMessage),
+        ({"type": "SUBSCRIBE_TRAIN", "trainNo": "1", "since": {"epoch": "e"}}, BadMessage),
+        (
+            {"type": "SUBSCRIBE_TRAIN", "trainNo": "1", "since": {"epoch": "e", "seq": "1"}},
+            BadMessage,
+        ),
+        (
+            {"type": "SUBSCRIBE_TRAIN", "trainNo": "1", "since": {"epoch": "e", "seq": True}},
+            BadMessage,
+        ),
+        ({"type": "MARK_BOARDED", **MARK, "index": "1"}, BadMessage),
+        ({"type": "MARK_BOARDED", **MARK, "index": 1.0}, BadMessage),
+        ({"type": "MARK_BOARDED", **MARK, "index": math.nan}, BadMessage),
+        ({"type": "MARK_BOARDED", **MARK, "index": 2**53}, BadMessage),
+        ({"type": "MARK_BOARDED", **MARK, "pnr": 4512345601}, BadMessage),
+        ({"type": "ARRIVE", "trainNo": "1", "stationCode": "A", "at": "10:00"}, BadMessage),
+        (
+            {"type": "ARRIVE", "trainNo": "1", "stationCode": "A", "at": "2026-11-23T10:00"},
+            BadMessage,
+        ),
+        ({"type": "ANNOUNCE", "trainNo": "1", "text": "half \ud83d of a pair"}, BadMessage),
+        ({"type": "ANNOUNCE", "trainNo": "1", "text": "a NUL \0"}, BadMessage),
+        ({"type": "ANNOUNCE", "trainNo": "1", "text": "x" * 1_001}, BadMessage),
+        ({"type": "ANNOUNCE", "trainNo": "1", "text": math.nan}, BadMessage),
+        ({"type": "ANNOUNCE", "trainNo": "1", "text": "x", "level": "LOUD"}, BadMessage),
+        ({"type": "ANNOUNCE", "trainNo": "1", "text": "x", "level": []}, BadMessage),
+    ],
+    ids=repr,
+)
+def test_what_does_not_fit_is_refused(data, error):
+    """Nothing is coerced, nothing unknown is let in, nothing missing is made up."""
+    with pytest.raises(error) as raised:
+        read_message(data)
+    assert type(raised.value) is error
+
+
+def test_an_unknown_type_is_told_the_known_ones():
+    """An error says in words what to do."""
+    with pytest.raises(UnknownType, match=r"IDENTIFY, LOGOUT, SUBSCRIBE_TRAIN.*ANNOUNCE"):
+        read_message({"type": "HELLO"})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", " ", "{", "[1", '{"a": }', "{'a': 1}", '{"a": 1} {}', "PING", "\ufeff{}", b"\xff"),
+        *(b'"\xff"', b'{"type": "\xed\xa0\x80"}', "[" * 50_000, '{"a":' * 50_000, "1" * 50_000),
+    ],
+    ids=lambda text: repr(text[:20]),
+)
+def test_what_is_not_json_is_a_bad_message(text):
+    """Broken, cut short, nested too deep, or not in UTF-8: an error, never an exception."""
+    with pytest.raises(BadMessage, match="not JSON"):
+        parse(text)
+
+
+@pytest.mark.parametrize("text", ["NaN", '{"id": NaN}', "[Infinity]", "[-Infinity]", "[1e400]"])
+def test_numbers_that_json_does_not_have_are_refused(text):
+    """NaN on its way out breaks every browser in the room, so it is refused on the way in."""
+    with pytest.raises(BadMessage):
+        parse(text)
+
+
+@pytest.mark.parametrize(
+    ("data", "found"),
+    [
+        ({"id": "a7"}, "a7"),
+        ({"id": 7}, 7),
+        ({"id": -1}, -1),
+        ({"id": "é ü"}, "é ü"),
+        ({"id": "x" * LONGEST_ID}, "x" * LONGEST_ID),
+        ({"id": "x" * (LONGEST_ID + 1)}, None),
+        ({"id": 2**53}, None),
+        ({"id": 1.5}, None),
+        ({"id": math.nan}, None),
+        ({"id": True}, None),
+        ({"id": None}, None),
+        ({"id": ["a"]}, None),
+        ({"id": "a\nb"}, None),
+        ({"id": "\ud800"}, None),
+        ({}, None),
+        ([], None),
+        (None, None),
+    ],
+    ids=repr,
+)
+def test_an_id_is_a_short_text_or_a_number(data, found):
+    """Whatever else stands there is not given back: the answer goes without an id."""
+    assert read_id(data) == found
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+        max_leaves=10,
+    )
+)
+def test_what_is_sent_is_json(value):
+    """Any JSON reader gets back what was sent, in UTF-8 and without needless escapes."""
+    frame = encode({"value": value})
+    assert json.loads(frame) == {"value": value}
+    assert rb"\/" not in encode({"a": "/"})
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, {1}, date(2026, 1, 1), object(), b"x"])
+def test_what_is_not_json_is_never_sent(value):
+    """A fault of ours stays here: no client gets NaN, or a date in some form of its own."""
+    with pytest.raises((TypeError, ValueError, OverflowError)):
+        encode({"value": value})
+
+
+@pytest.mark.parametrize("text", ['{"type": "PING", "\\ud800": 1}', '{"\\udfff": 1}'])
+def test_any_refusal_can_be_sent(text):
+    """An error about half of a surrogate pair does not itself hold one."""
+    for refuse in (
+        lambda data: read_message(data),
+        lambda data: read_message({**data, "type": "PING"}),
+        lambda data: read_message({"type": "SUBSCRIBE_TRAIN", "trainNo": "1", "since": data}),
+        lambda data: read_command(c.StartJourney, {"trainNo": "1", **data}),
+    ):
+        with pytest.raises(BadMessage) as raised:
+            refuse(parse(text))
+        assert encode(error_fields(raised.value))
+
+
+def test_a_refusal_is_short():
+    """A field's name that is very long is not sent back in full."""
+    with pytest.raises(BadMessage) as raised:
+        read_message({"type": "PING", "x" * 60_000: 1})
+    assert len(raised.value.message) < 1_000
+
+
+@pytest.mark.parametrize(
+    "odd", [{"pnr": "\ud800"}, {"pnr": ["\ud800"]}, {"\ud800": 1}, {"coach": "\ud800"}]
+)
+def test_any_rejected_line_can_be_told(odd):
+    """The answer to a chart with an odd line reaches its sender: the train is registered."""
+    command = read_command(c.RegisterTrain, chart(person(1, **odd)))
+    (rejected,) = command.rejected
+    assert encode({"pnr": rejected.pnr, "reason": rejected.reason})
+
+
+def test_a_train_has_no_thousands_of_coaches():
+    """What a chart may hold is bounded in each of its lists: checking it holds up everybody."""
+    coaches = [{"code": f"S{number}", "class": "SL", "berths": 1} for number in range(3_000)]
+    with pytest.raises(BadMessage, match="coaches"):
+        read_command(c.RegisterTrain, chart(coaches=coaches))
+
+
+@pytest.mark.parametrize("day", ["0001-01-01", "1969-12-31", "1970-06-01", "9500-01-01"])
+def test_a_run_that_the_journal_could_not_give_back_is_refused(day):
+    """A chart is taken only if each event of its run can be read again after a restart."""
+    try:
+        command = read_command(c.RegisterTrain, chart(startDate=day))
+    except BadMessage:
+        return
+    state = TrainState(RunKey(f"12345/{day}"))
+    for each in (command, c.StartJourney(train_no="12345")):
+        for event in state.decide(each, MORNING):
+            assert load(type(event), json.loads(encode(dump(event)))) == event
+            state.evolve(event)
+
+
+def test_a_run_after_the_end_of_time_is_refused():
+    """A chart whose last stop lies beyond the year 9999 is a bad chart, and no fault of ours."""
+    late = chart(startDate="9999-12-31")
+    late["stations"][4]["day"] = 2
+    try:
+        command = read_command(c.RegisterTrain, late)
+    except BadMessage:
+        return
+    state = TrainState(RunKey("12345/9999-12-31"))
+    for event in state.decide(command, MORNING):
+        state.evolve(event)
+
+
+def test_an_event_is_told_in_six_fields():
+    """{type, trainNo, startDate, seq, timestamp, data}, without what only the fold needs."""
+    driver = Driver()
+    driver.start()
+    (event,) = driver.no_show(20)
+    assert event_message(Record(9, RUN, 3, event)) == {
+        "type": "NO_SHOW",
+        "trainNo": "12345",
+        "startDate": "2026-11-23",
+        "seq": 3,
+        "timestamp": "2026-11-23T08:00:00.000+05:30",
+        "data": {
+            "pnr": "4512345620",
+            "index": 1,
+            "name": "Person 20",
+            "coach": None,
+            "berth": None,
+            "from": "AAA",
+            "to": "EEE",
+        },
+    }
+
+
+def test_every_event_that_happens_can_be_sent():
+    """Each kind of event as a run brings it about is JSON, and says which kind it is."""
+    seen = set()
+    for driver in voyages():
+        for seq, event in enumerate(driver.events, start=1):
+            message = json.loads(encode(event_message(Record(seq, RUN, seq, event))))
+            assert list(message) == ["type", "trainNo", "startDate", "seq", "timestamp", "data"]
+            assert EVENTS[message["type"]] is type(event)
+            seen.add(message["type"])
+    assert seen == EVENTS.keys()
+
+
+def test_a_figure_has_no_seq():
+    """Figures are unnumbered: a client does not take them for events."""
+    assert figure_message("BOARDING_UPDATE", RUN, {"x": 1}) == {
+        "type": "BOARDING_UPDATE",
+        "trainNo": "12345",
+        "startDate": "2026-11-23",
+        "data": {"x": 1},
+    }
+
+
+def test_the_first_and_last_words():
+    """WELCOME says what a client needs to go on, GOODBYE when to come back."""
+    assert welcome("c1", MORNING, 25) == {
+        "type": "WELCOME",
+        "clientId": "c1",
+        "protocol": 1,
+        "serverTime": "2026-11-23T02:30:00.000+00:00",
+        "heartbeatSeconds": 25,
+    }
+    assert goodbye("stopping", 3_000) == {
+        "type": "GOODBYE",
+        "reason": "stopping",
+        "retryAfterMs": 3_000,
+    }
+
+
+def test_an_error_has_details_only_if_there_are_any():
+    """ERROR {code, message, details?}."""
+    assert error_fields(Conflict("not now")) == {"code": "CONFLICT", "message": "not now"}
+    assert error_fields(Conflict("not now", next="BBB"))["details"] == {"next": "BBB"}
+
+
+def test_a_run_is_told_in_two_fields():
+    """The run's key is the hub's own: clients read trainNo and startDate."""
+    assert run_fields(RUN) == {"trainNo": "12345", "startDate": "2026-11-23"}

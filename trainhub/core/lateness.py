@@ -1,0 +1,60 @@
+"""How long the oldest record has been waiting that a reader of the log has not dealt with."""
+
+import time
+from collections import deque
+from collections.abc import Callable
+
+from trainhub.core.log import Reader
+
+# A reader that is later than this is a complaint.
+LATE_SECONDS = 10.0
+# So many places of the log's head are remembered, with the time of each.
+MOST_MARKS = 600
+
+
+class Lateness:
+    """The age of a reader's oldest record, by the second.
+
+    Records bear the wall clock's time, which may jump. So the log's head is noted on a timer, and
+    the age is that of the first head which the reader has not reached.
+    """
+
+    def __init__(
+        self,
+        reader: Reader,
+        head: Callable[[], int],
+        sentence: str,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`sentence` is the complaint, with "{}" in place of the seconds."""
+        self._reader, self._head, self._sentence, self._clock = reader, head, sentence, clock
+        # (time, head) in the order of both.
+        self._marks: deque[tuple[float, int]] = deque()
+        self._spacing = 0.0
+
+    def note(self) -> None:
+        """Note the log's head; to be called on a timer."""
+        done, head = self._reader.done, self._head()
+        while self._marks and self._marks[0][1] <= done:
+            self._marks.popleft()
+        now = self._clock()
+        if not self._marks:
+            self._spacing = 0.0
+        elif head == self._marks[-1][1] or now - self._marks[-1][0] < self._spacing:
+            return
+        if head > done:
+            self._marks.append((now, head))
+        if len(self._marks) > MOST_MARKS:  # the longer it lasts, the less a second matters
+            self._spacing = 2 * (now - self._marks[0][0]) / MOST_MARKS
+            self._marks = deque(list(self._marks)[::2])
+
+    @property
+    def seconds(self) -> float:
+        """Return the age; 0 if nothing waits."""
+        done = self._reader.done
+        first = next((at for at, head in self._marks if head > done), None)
+        return 0.0 if first is None else self._clock() - first
+
+    def complaints(self) -> list[str]:
+        """Return the sentence if the reader is late."""
+        return [self._sentence.format(round(self.seconds))] if self.seconds > LATE_SECONDS else []

@@ -1,0 +1,373 @@
+"""The log: group commit into the journal, and the readers that follow it.
+
+Nothing is told, sent, stored or answered before `Log` has its events on disk; each `Reader` then
+gets every record in order, from the commit itself while it keeps up and from the journal when not.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from trainhub.core.journal import Answer, Batch, Deed, Journal, JournalFailed, Place, Record
+from trainhub.domain.errors import Unavailable
+from trainhub.domain.events import Event
+from trainhub.domain.model import RunKey
+
+log = logging.getLogger("trainhub.log")
+
+# How many records a reader that fell behind takes from the journal at once. A chart's record alone
+# may make thousands of changes, and the loop waits while they are taken.
+CATCH_UP = 50
+# Bytes that a log may take up, and the part of them at which somebody is told.
+LIMIT = 4 << 30
+WARN_AT = 0.5
+
+
+@dataclass(slots=True)
+class _Entry:
+    batch: Batch
+    then: Callable[[], None] | None
+    done: "asyncio.Future[None]" = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
+
+
+class Log:
+    """Group commit: while one commit is in flight the next entries gather for the next one.
+
+    `on_commit` gets what one commit made durable, in order; `on_failure` is called once. At `limit`
+    bytes the log takes no more commands, until it has been trimmed.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        on_commit: Callable[[list[Record]], None],
+        on_failure: Callable[[BaseException], None],
+        limit: int = LIMIT,
+    ) -> None:
+        self._journal = journal
+        self._on_commit = on_commit
+        self._on_failure = on_failure
+        self._waiting: list[_Entry] = []
+        self._writer: asyncio.Task[None] | None = None
+        self.last = journal.head
+        # Why nothing is taken any more, for clients; None while all is well.
+        self._failed: str | None = None
+        self._warned = False
+        self.limit = limit
+        self.last_commit_seconds = 0.0
+
+    @property
+    def size(self) -> int:
+        """The bytes that the log takes up on its disk."""
+        return self._journal.size
+
+    @property
+    def filling(self) -> bool:
+        """Whether it has come so near to its limit that somebody should know."""
+        return self.size >= self.limit * WARN_AT
+
+    @property
+    def full(self) -> bool:
+        return self.size >= self.limit
+
+    def complaints(self) -> list[str]:
+        """Return whether the journal nears its limit, in MB."""
+        if not self.filling:
+            return []
+        size, limit = self.size >> 20, self.limit >> 20
+        return [f"the journal has {size} of {limit} MB, at which commands are refused"]
+
+    def check(self) -> None:
+        """Raise Unavailable if the log has failed: nothing may be decided any more."""
+        if self._failed is not None:
+            raise Unavailable(self._failed)
+
+    def check_room(self) -> None:
+        """Raise Unavailable if the log is full: reading goes on, changes have to wait."""
+        if self.full:
+            raise Unavailable(
+                "the hub's journal has reached its limit, as MongoDB or the mail has been away for "
+                "long: nothing was changed, try again when it is back"
+            )
+
+    def append(
+        self,
+        run: RunKey | None = None,
+        seq: int = 0,
+        events: Iterable[Event] = (),
+        answer: Answer | None = None,
+        then: Callable[[], None] | None = None,
+        deed: Deed | None = None,
+        gone: Iterable[tuple[str, str]] = (),
+    ) -> "asyncio.Future[None]":
+        """Put events, the first of them numbered `seq` and done by `deed`, and an answer in line.
+
+        The future is done when they, and all that was put in line before them, are durable and
+        handed to the readers. `then` is called at just that place in the line: after the events
+        before it were delivered, and before any that come later. `gone` are the users and keys of
+        the answers that are forgotten for this one.
+        """
+        self.check()
+        batch = Batch(answers=[] if answer is None else [answer], gone=list(gone))
+        for number, event in enumerate(events, start=seq):
+            self.last += 1
+            assert run is not None
+            batch.records.append(Record(self.last, run, number, event, deed))
+            deed = None
+        return self._put(_Entry(batch, then))
+
+    def keep(self, batch: Batch) -> "asyncio.Future[None]":
+        """Put in line what stands beside the records: snapshots, places, retired runs."""
+        assert not batch.records
+        self.check()
+        return self._put(_Entry(batch, None))
+
+    def _put(self, entry: _Entry) -> "asyncio.Future[None]":
+        if not entry.batch and self._writer is None:
+            self._settle([entry])
+        else:
+            self._waiting.append(entry)
+            if self._writer is None:
+                self._writer = asyncio.get_running_loop().create_task(self._write())
+        return entry.done
+
+    async def _write(self) -> None:
+        try:
+            while self._waiting:
+                entries, self._waiting = self._waiting, []
+                try:
+                    await self._commit(entries)
+                except Exception as error:
+                    _refuse(entries, _NOT_KNOWN)
+                    self.fail(error)
+                    return
+                self._settle(entries)
+        finally:
+            self._writer = None
+
+    async def _commit(self, entries: list[_Entry]) -> None:
+        batch = Batch()
+        for entry in entries:
+            batch.add(entry.batch)
+        if not batch:
+            return
+        loop = asyncio.get_running_loop()
+        start = loop.time()
+        await self._journal.commit(batch)
+        self.last_commit_seconds = loop.time() - start
+        self._watch_size()
+
+    def _watch_size(self) -> None:
+        if self.filling and not self._warned:
+            log.warning(
+                "the journal has %d of %d MB, as MongoDB or the mail does not keep up: "
+                "at the limit commands are refused",
+                self.size >> 20,
+                self.limit >> 20,
+            )
+        self._warned = self.filling
+
+    def _settle(self, entries: list[_Entry]) -> None:
+        """Deliver in order. What is durable is answered so, even if telling it fails.
+
+        A `then` that raises fails its own entry alone. `on_commit` keeps what its parts raise from
+        the others; if it raises all the same, the hub's state is not known and the hub stops.
+        """
+        told: list[Record] = []
+        for entry in entries:
+            told += entry.batch.records
+            if entry.then is not None:
+                self._tell(told)
+                told = []
+                try:
+                    entry.then()
+                except Exception as error:
+                    log.exception("what was to follow a commit failed, for the one who asked")
+                    _settle_with(entry, error)
+        self._tell(told)
+        for entry in entries:
+            if not entry.done.done():  # whoever waited may have gone
+                entry.done.set_result(None)
+
+    def _tell(self, records: list[Record]) -> None:
+        if not records:
+            return
+        try:
+            self._on_commit(records)
+        except Exception as error:
+            log.exception("what the journal has could not be delivered")
+            self.fail(error)
+
+    def fail(self, error: BaseException) -> None:
+        """Take nothing any more, and tell `on_failure` once: the journal failed, or the hub."""
+        _refuse(self._waiting, _DID_NOT_HAPPEN)
+        self._waiting = []
+        if self._failed is None:
+            self._failed = _NO_JOURNAL if isinstance(error, JournalFailed) else _NO_HUB
+            self._on_failure(error)
+
+
+_NO_JOURNAL = "the hub cannot write its journal and is stopping: try another hub"
+_NO_HUB = "the hub has met an error of its own and is stopping: try another hub"
+# What was in the commit that failed may be on disk all the same, so that the next start finds it.
+_NOT_KNOWN = (
+    "the hub's journal failed while it was writing this: whether it happened is not known; ask "
+    "again under the same idempotency key once the hub is back"
+)
+_DID_NOT_HAPPEN = "the hub is stopping after a failure: the command did not happen"
+
+
+def _refuse(entries: Iterable[_Entry], message: str) -> None:
+    for entry in entries:
+        _settle_with(entry, Unavailable(message))
+
+
+def _settle_with(entry: _Entry, error: Exception) -> None:
+    if not entry.done.done():
+        entry.done.set_exception(error)
+        entry.done.exception()  # nobody may be waiting any more
+
+
+class Consumer(Protocol):
+    """What stands behind a reader: takes records and works through them in its own time."""
+
+    @property
+    def full(self) -> bool:
+        """Whether it wants no more records now."""
+
+    @property
+    def oldest(self) -> int | None:
+        """The position of the oldest record that it has taken and not yet dealt with for good."""
+
+    @property
+    def ahead(self) -> Mapping[str, int]:
+        """What it is done with though something older is not: ids, with their records' positions.
+
+        Nothing, if doing it twice does no harm.
+        """
+
+    def take(self, records: Sequence[Record]) -> None: ...
+
+
+class Reader:
+    """One reader of the log, with its place in it.
+
+    It is fed by each commit while its consumer keeps up. If the consumer is full, or the hub was
+    stopped, it stays where it is and catches up from the journal: so nothing waits for it, nothing
+    it holds grows without bound, and nothing is lost.
+    """
+
+    def __init__(
+        self, name: str, journal: Journal, consumer: Consumer, *, catches_up: bool = True
+    ) -> None:
+        """A reader that never `catches_up` passes over what its consumer raises at, at once."""
+        self.name = name
+        self._catches_up = catches_up
+        self.passed_over = 0
+        self._journal = journal
+        self._consumer = consumer
+        self._position = 0
+        self.saved = 0
+        self._saved_ahead: frozenset[str] = frozenset()
+
+    async def open(self) -> Place:
+        """Go to where this reader had got before the hub was last stopped; returns that place."""
+        place = await self._journal.place(self.name)
+        self._position = self.saved = place.position
+        self._saved_ahead = frozenset(place.ahead)
+        return place
+
+    def skip(self) -> None:
+        """Go to the log's head: nobody wants what is waiting."""
+        self._position = self._journal.head
+
+    @property
+    def behind(self) -> int:
+        """How many records wait in the journal for this reader."""
+        return self._journal.head - self._position
+
+    @property
+    def done(self) -> int:
+        """Up to which position everything has been dealt with for good."""
+        oldest = self._consumer.oldest
+        return self._position if oldest is None else oldest - 1
+
+    def offer(self, records: Sequence[Record]) -> None:
+        """Take what a commit brought, unless older records are still to come.
+
+        Never raises: one reader's error is not another's. A reader that catches up tries again.
+        """
+        if records[0].position != self._position + 1 or self._consumer.full:
+            return
+        try:
+            self._take(records)
+        except Exception:
+            if self._catches_up:
+                log.exception("'%s' failed on a commit, and reads it again", self.name)
+            else:
+                self._pass_over(records)
+
+    async def catch_up(self) -> None:
+        """Take what is waiting in the journal, until the consumer is full.
+
+        A record at which the consumer raises, taken by itself, is passed over and counted.
+        """
+        while self.behind and not self._consumer.full:
+            position = self._position
+            records = await self._journal.read(position, CATCH_UP)
+            if not records or self._position != position:
+                return
+            try:
+                self._take(records)
+            except Exception:
+                for record in records:
+                    self._take_alone(record)
+
+    def _take_alone(self, record: Record) -> None:
+        try:
+            self._take([record])
+        except Exception:
+            self._pass_over([record])
+
+    def _pass_over(self, records: Sequence[Record]) -> None:
+        self.passed_over += len(records)
+        self._position = records[-1].position
+        log.exception(
+            "'%s' failed on the records from %d to %d, which stay in the journal: it goes on "
+            "without them",
+            *(self.name, records[0].position, records[-1].position),
+        )
+
+    def complaints(self) -> list[str]:
+        """Return whether events were passed over since the start."""
+        if not self.passed_over:
+            return []
+        return [f"{self.passed_over} events could not be {self.name}: the hub's log says why"]
+
+    def rewind(self) -> None:
+        """Go back to the journal's start; the consumer is told by its own `restart`."""
+        self._position = self.saved = 0
+
+    def place(self) -> Place | None:
+        """Where a restart should go on from, if that is elsewhere than what was last saved."""
+        done, ahead = self.done, self._consumer.ahead
+        fresh = {name: at for name, at in ahead.items() if name not in self._saved_ahead}
+        if done <= self.saved and not fresh:
+            return None
+        return Place(self.name, max(done, self.saved), fresh)
+
+    def has_saved(self, place: Place) -> None:
+        """Take note that a place is on disk."""
+        self.saved = min(place.position, self.done)  # it may have gone back meanwhile
+        still = self._consumer.ahead.keys()
+        self._saved_ahead = frozenset(
+            name for name in (*self._saved_ahead, *place.ahead) if name in still
+        )
+
+    def _take(self, records: Sequence[Record]) -> None:
+        self._consumer.take(records)
+        self._position = records[-1].position

@@ -1,0 +1,413 @@
+"""Notifications: a bounded deque of e-mail and push jobs, drained on a timer.
+
+It is one of the log's readers: taking a record puts its jobs on the deque and never waits for a
+sender. A job is sent at least once. One that fails is tried again for a day; then it is given up,
+kept as a dead letter, counted and shown.
+"""
+
+import asyncio
+import heapq
+import logging
+import random
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from itertools import count, islice, takewhile
+from typing import Protocol
+
+from trainhub.core.journal import Record
+
+log = logging.getLogger("trainhub.notifications")
+
+CAPACITY = 10_000
+# Jobs that are with the sender at once, and those of them that were tried before.
+AT_ONCE = 20
+AGAIN_AT_ONCE = 10
+# Seconds for one try.
+SEND_SECONDS = 10.0
+# The wait for the next try is this share of the job's age, so it grows by a quarter each time.
+WAIT_SHARE = 0.25
+FIRST_WAIT_SECONDS = 1.0
+LAST_WAIT_SECONDS = 120.0
+# When so many jobs failed since the last success, the sender counts as down, and one job at a time
+# probes it. The wait for the next probe is a share of the time for which the sender has been down.
+DOWN_AFTER = AT_ONCE
+PROBE_SHARE = 0.1
+LAST_PROBE_SECONDS = 30.0
+# Seconds after which a job is given up: a day late it helps no passenger.
+LIFETIME_SECONDS = 24 * 3600.0
+# A job that is open for so many seconds is set aside in a file: the journal need not keep it.
+ASIDE_SECONDS = 30.0
+MOST_ASIDE = 10_000
+# Jobs that go into the file in one write.
+NOTED_AT_ONCE = 500
+# Seconds until the next write after one that failed.
+NOTE_AGAIN_SECONDS = 5.0
+# Seconds from one log line to the next.
+COMPLAIN_SECONDS = 60.0
+# Seconds for which a dead letter is complained of.
+NEWS_SECONDS = 24 * 3600.0
+# Seconds at the end for the last write.
+LAST_NOTE_SECONDS = 0.5
+
+
+class Channel(StrEnum):
+    EMAIL = "EMAIL"
+    PUSH = "PUSH"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One message to one person. `id` names it for good: the same record makes the same jobs.
+
+    `to` is an e-mail address for EMAIL, and the user (irctcId) for PUSH. After `expires`, by the
+    hub's clock, the words are no longer true.
+    """
+
+    id: str
+    position: int
+    channel: Channel
+    to: str
+    subject: str
+    body: str
+    expires: datetime | None = None
+
+
+class Undeliverable(Exception):
+    """No later try can bring this job to its person. The message holds nothing of theirs."""
+
+
+class Sender(Protocol):
+    """What brings a job to its person."""
+
+    async def send(self, job: Job) -> None:
+        """Return when it is on its way.
+
+        Raises Undeliverable if that can never be; any other exception means try again later.
+        """
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Undelivered:
+    """A job that could not be sent so far, or for good. Times are seconds since 1970."""
+
+    job: Job
+    since: float
+    tries: int
+    reason: str
+    given_up: float | None = None
+
+
+class UndeliveredJobs(Protocol):
+    """Where they are kept durably, by their jobs' ids."""
+
+    async def note(self, jobs: Sequence[Undelivered], sent: Sequence[str]) -> None:
+        """Keep jobs, each in place of what was kept of it before, and drop those that were sent.
+
+        Returns when that is on disk. Raises OSError.
+        """
+
+
+@dataclass(slots=True, eq=False)
+class _Open:
+    """A job that is neither sent nor given up. Times are monotonic."""
+
+    job: Job
+    since: float
+    tries: int = 0
+    reason: str = ""
+    given_up: float | None = None
+
+    def undelivered(self, now: float) -> Undelivered:
+        """Return it with wall times, as it is kept."""
+        wall = time.time() - now
+        given_up = None if self.given_up is None else wall + self.given_up
+        return Undelivered(self.job, wall + self.since, self.tries, self.reason, given_up)
+
+
+class Notifications:
+    """The deque and its drain. `make` maps a record to its jobs; `now` is the hub's clock.
+
+    A job is open until it was sent, given up, or set aside: only then may the journal drop its
+    record. One that was set aside is tried on as before. Jobs are set aside and given up by a
+    durable note in `kept` first.
+    """
+
+    def __init__(
+        self,
+        sender: Sender,
+        make: Callable[[Record], Iterable[Job]],
+        kept: UndeliveredJobs,
+        now: Callable[[], datetime],
+        capacity: int = CAPACITY,
+    ) -> None:
+        self._sender = sender
+        self._make = make
+        self._kept = kept
+        self._now = now
+        self.capacity = capacity
+        # Jobs not yet done with by their ids, in the order of the log, and those set aside.
+        self._open: OrderedDict[str, _Open] = OrderedDict()
+        self._aside: OrderedDict[str, _Open] = OrderedDict()
+        # Where each of both is: due for the first try, due again, waiting for its time, in hand.
+        self._queue: deque[_Open] = deque()
+        self._again: deque[_Open] = deque()
+        self._later: list[tuple[float, int, _Open]] = []
+        self._in_hand: set[asyncio.Task[None]] = set()
+        self._again_in_hand = 0
+        self._numbers = count()
+        # Jobs that failed since the last success, and the times of a sender that is down.
+        self._failed: set[str] = set()
+        self._down_since: float | None = None
+        self._probe_at = 0.0
+        # What `kept` has still to hear: jobs that are given up, and ids of sent ones.
+        self._giving_up: dict[str, _Open] = {}
+        self._sent_late: list[str] = []
+        self._noting: asyncio.Task[None] | None = None
+        self._note_at = 0.0
+        self._one_note = asyncio.Lock()
+        # Jobs done with though an older one is not: id → position. And those that were so before
+        # the hub was last stopped, until their records have come by again.
+        self.ahead: dict[str, int] = {}
+        self._done_before: set[str] = set()
+        self._given_up_at: deque[float] = deque(maxlen=MOST_ASIDE)
+        self._silent_until = 0.0
+        self.sent = self.failed = self.retried = 0
+
+    # --- as a reader of the log -------------------------------------------------------------
+
+    @property
+    def depth(self) -> int:
+        """Jobs for which the journal keeps their records."""
+        return len(self._open)
+
+    @property
+    def set_aside(self) -> int:
+        """Jobs that are tried on though the journal need not keep their records."""
+        return len(self._aside)
+
+    @property
+    def full(self) -> bool:
+        return self.depth >= self.capacity
+
+    @property
+    def oldest(self) -> int | None:
+        first = next(iter(self._open.values()), None)
+        return None if first is None else first.job.position
+
+    def resume(self, ahead: Mapping[str, int], kept: Iterable[Undelivered] = ()) -> None:
+        """Know again, before any record is taken, what was done and what could not be sent."""
+        self.ahead |= ahead
+        self._done_before |= ahead.keys()
+        now, wall = time.monotonic(), time.time()
+        for each in kept:
+            if each.given_up is not None:
+                self._given_up_at.append(now - max(0.0, wall - each.given_up))
+            else:
+                since = now - max(0.0, wall - each.since)
+                self._aside[each.job.id] = opened = _Open(each.job, since, each.tries, each.reason)
+                self._again.append(opened)
+            self._done_before.add(each.job.id)
+
+    def take(self, records: Sequence[Record]) -> None:
+        now = time.monotonic()
+        for record in records:
+            for job in self._make(record):
+                if job.id in self._done_before:
+                    self._done_before.discard(job.id)
+                    self.ahead[job.id] = job.position
+                else:
+                    self._open[job.id] = opened = _Open(job, now)
+                    self._queue.append(opened)
+
+    def complaints(self) -> list[str]:
+        """Return how many jobs were set aside, and how many were given up of late."""
+        now, found = time.monotonic(), []
+        first = next(iter(self._aside.values()), None)
+        if first is not None:
+            number, age = len(self._aside), now - first.since
+            found.append(f"{number} notifications cannot be sent, the oldest for {age:.0f} s")
+        while self._given_up_at and now - self._given_up_at[0] > NEWS_SECONDS:
+            self._given_up_at.popleft()
+        if self._given_up_at:
+            number = len(self._given_up_at)
+            found.append(f"{number} notifications of the last 24 hours were given up")
+        return found
+
+    # --- sending ----------------------------------------------------------------------------
+
+    def begin_drain(self) -> None:
+        """Give the sender the jobs that are due, and wait for none; called by a timer."""
+        self._send_due()
+        if self._noting is None and time.monotonic() >= self._note_at and self._has_news():
+            self._noting = asyncio.create_task(self._note())
+            self._noting.add_done_callback(self._noted)
+
+    async def drain(self) -> None:
+        """Give the sender the jobs that are due, and wait until each was sent or has failed."""
+        self._send_due()
+        while self._in_hand:
+            await asyncio.wait(self._in_hand)
+        with suppress(OSError):  # the journal keeps it then
+            while self._has_news():
+                await self._note()
+
+    async def close(self) -> None:
+        """Break off what the sender has in hand, and keep what was sent and given up."""
+        for task in self._in_hand:
+            task.cancel()
+        with suppress(TimeoutError, OSError):
+            async with asyncio.timeout(LAST_NOTE_SECONDS):
+                await self._note()
+
+    def _send_due(self) -> None:
+        now = time.monotonic()
+        if self._down_since is not None:
+            self._probe(now)
+            return
+        while self._later and self._later[0][0] <= now:
+            self._again.append(heapq.heappop(self._later)[2])
+        while self._queue and len(self._in_hand) < AT_ONCE:
+            self._begin(self._queue.popleft())
+        # Those that keep failing leave room for the others.
+        while self._again and self._again_in_hand < AGAIN_AT_ONCE and len(self._in_hand) < AT_ONCE:
+            self._begin(self._again.popleft())
+
+    def _probe(self, now: float) -> None:
+        """Try one job: a new one if there is any, so that no bad job keeps the others waiting."""
+        if self._in_hand or now < self._probe_at:
+            return
+        if self._queue or self._again:
+            self._begin((self._queue or self._again).popleft())
+        elif self._later:
+            self._begin(heapq.heappop(self._later)[2])
+
+    def _begin(self, opened: _Open) -> None:
+        again = opened.tries > 0
+        self._again_in_hand += again
+
+        def ended(task: asyncio.Task[None]) -> None:
+            self._in_hand.discard(task)
+            self._again_in_hand -= again
+            if not task.cancelled():
+                self._send_due()
+
+        task = asyncio.create_task(self._send(opened))
+        self._in_hand.add(task)
+        task.add_done_callback(ended)
+
+    async def _send(self, opened: _Open) -> None:
+        job = opened.job
+        if job.expires is not None and self._now() >= job.expires:
+            self._give_up(opened, "it expired before it could be sent")
+        elif opened.tries and time.monotonic() - opened.since >= LIFETIME_SECONDS:
+            self._give_up(opened, f"it could not be sent for so long: {opened.reason}")
+        else:
+            opened.tries += 1
+            try:
+                async with asyncio.timeout(SEND_SECONDS):
+                    await self._sender.send(job)
+            except Undeliverable as error:
+                self._give_up(opened, str(error))
+            except Exception as error:
+                self._try_again(opened, error)
+            else:
+                self.sent += 1
+                self._done(opened)
+                self._is_up()
+
+    def _is_up(self) -> None:
+        self._failed.clear()
+        if self._down_since is not None:
+            self._down_since = None
+            self._again += (opened for _, _, opened in sorted(self._later))
+            self._later.clear()
+
+    def _try_again(self, opened: _Open, error: Exception) -> None:
+        opened.reason = repr(error)[:200]
+        self.retried += 1
+        now = time.monotonic()
+        due = now + _spread((now - opened.since) * WAIT_SHARE, LAST_WAIT_SECONDS)
+        heapq.heappush(self._later, (due, next(self._numbers), opened))
+        if len(self._failed) < DOWN_AFTER:
+            self._failed.add(opened.job.id)
+        if len(self._failed) >= DOWN_AFTER:
+            self._down_since = now if self._down_since is None else self._down_since
+            down = now - self._down_since
+            self._probe_at = now + _spread(down * PROBE_SHARE, LAST_PROBE_SECONDS)
+        if now >= self._silent_until:
+            self._silent_until = now + COMPLAIN_SECONDS
+            waiting = len(self._open) + len(self._aside)
+            log.warning("notifications are not sent, %d wait: %s", waiting, opened.reason)
+
+    def _give_up(self, opened: _Open, reason: str) -> None:
+        opened.reason, opened.given_up = reason, time.monotonic()
+        self._giving_up[opened.job.id] = opened
+        self.failed += 1
+        self._given_up_at.append(opened.given_up)
+        log.error("job %s is given up after %d tries: %s", opened.job.id, opened.tries, reason)
+
+    def _done(self, opened: _Open) -> None:
+        """Let the journal drop the job's record. If the job was set aside, it may do so already."""
+        name = opened.job.id
+        if self._aside.pop(name, None) is not None:
+            if opened.given_up is None:
+                self._sent_late.append(name)
+            return
+        first = self.oldest
+        del self._open[name]
+        self.ahead[name] = opened.job.position
+        oldest = self.oldest
+        if oldest != first:
+            self.ahead = {
+                name: at for name, at in self.ahead.items() if oldest is not None and at >= oldest
+            }
+
+    # --- keeping what was not sent ----------------------------------------------------------
+
+    def _stale(self) -> list[_Open]:
+        """The jobs that are to be set aside."""
+        before = time.monotonic() - ASIDE_SECONDS
+        room = max(0, min(MOST_ASIDE - len(self._aside), NOTED_AT_ONCE))
+        old = takewhile(lambda each: each.since <= before, self._open.values())
+        return [each for each in islice(old, room) if each.given_up is None]
+
+    def _has_news(self) -> bool:
+        return bool(self._giving_up or self._sent_late or self._stale())
+
+    async def _note(self) -> None:
+        async with self._one_note:
+            given_up = list(islice(self._giving_up.values(), NOTED_AT_ONCE))
+            stale, sent, now = self._stale(), list(self._sent_late), time.monotonic()
+            await self._kept.note([each.undelivered(now) for each in (*stale, *given_up)], sent)
+            del self._sent_late[: len(sent)]
+            for each in given_up:
+                del self._giving_up[each.job.id]
+                self._done(each)
+            for each in stale:
+                self._put_aside(each)
+
+    def _put_aside(self, opened: _Open) -> None:
+        name = opened.job.id
+        if name not in self._open:  # it was sent while it was noted
+            self._sent_late.append(name)
+        elif opened.given_up is None:
+            self._done(opened)
+            self._aside[name] = opened
+
+    def _noted(self, task: "asyncio.Task[None]") -> None:
+        self._noting = None
+        if not task.cancelled() and task.exception() is not None:
+            self._note_at = time.monotonic() + NOTE_AGAIN_SECONDS
+            log.error("undelivered notifications cannot be kept: %r", task.exception())
+
+
+def _spread(wait: float, most: float) -> float:
+    """Return a wait within its bounds and spread by chance: the jobs failed at the same time."""
+    return min(max(wait, FIRST_WAIT_SECONDS), most) * random.uniform(0.5, 1.0)

@@ -1,0 +1,1 @@
+"""A made-up railway day: real trains with made-up passengers."""

@@ -1,0 +1,228 @@
+"""The demo: real trains with made-up passengers, driven through the hub's own commands.
+
+The demo's clock runs faster than the real one. Each train is taken up where it should be by the
+timetable, goes on with a seeded delay and seeded no-shows, and starts anew when it has ended.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from random import Random
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from trainhub.access.identity import ALL_TRAINS, Identity, Tokens
+from trainhub.client import HubError, connect
+from trainhub.demo.timetable import DEMO_TIMETABLE, make_chart, read_timetable
+from trainhub.domain import commands as c
+from trainhub.domain.errors import Conflict, OfferClosed, Unavailable
+from trainhub.domain.model import PersonState, Role, RunStatus, run_key
+from trainhub.domain.schedule import since_midnight
+from trainhub.domain.train import TrainState
+from trainhub.hub.hub import Hub
+from trainhub.hub.protocol import read_command
+
+log = logging.getLogger("trainhub.demo")
+
+ZONE = ZoneInfo("Asia/Kolkata")
+# People on one train; fewer on each when a whole timetable runs.
+PEOPLE, PEOPLE_IN_ALL = 60, 40_000
+NO_SHOW_SHARE = 0.06
+# Trains that get listening sockets, and users with a socket on each.
+TRAINS_WITH_SOCKETS, PASSENGERS_LISTENING = 60, 3
+STOP_SECONDS = 1.0
+# How long before its first departure a train is registered.
+CHARTED_BEFORE = timedelta(hours=4)
+
+
+class Clock:
+    """A clock that starts at a moment and runs `speed` times as fast as the real one."""
+
+    def __init__(self, start: datetime, speed: float) -> None:
+        self._start = start
+        self._zero = time.monotonic()
+        self.speed = speed
+
+    def __call__(self) -> datetime:
+        gone = timedelta(seconds=(time.monotonic() - self._zero) * self.speed)
+        return self._start.astimezone(ZONE) + gone
+
+
+class Demo:
+    """The trains of a timetable, each a task that looks at its run and does what comes next."""
+
+    def __init__(
+        self, hub: Hub, clock: Clock, operator: Identity, timetable: Path | None, seed: int
+    ) -> None:
+        """`clock` is the hub's own. Raises TimetableError if the timetable cannot be used."""
+        self._hub = hub
+        self._clock = clock
+        self._operator = operator
+        self._trains = read_timetable(timetable or DEMO_TIMETABLE)
+        self._people = max(5, min(PEOPLE, PEOPLE_IN_ALL // max(len(self._trains), 1)))
+        self._seed = seed
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Register every train's run, then set the trains off."""
+        runs = [(train, await self._register(train, self._day(train))) for train in self._trains]
+        self._tasks += [asyncio.create_task(self._go_on(train, state)) for train, state in runs]
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            # A socket's closing may wait for the other side; the hub does not.
+            await asyncio.wait(self._tasks, timeout=STOP_SECONDS)
+
+    def invitation(self, tokens: Tokens) -> str:
+        """Ready tokens for one passenger, one TTE and one admin, as text to print."""
+        now = self._clock()
+        # One that is under way, or about to be set off.
+        state = min(
+            self._hub.runs(), key=lambda each: (each.stops[0].scheduled_departure or now) > now
+        )
+        passenger = next(iter(state.passengers.values())).booking
+        train_no = state.chart.train_no
+        those = {
+            f"passenger {passenger.irctc_id} on {state.run}, PNR {passenger.pnr}": tokens.issue(
+                passenger.irctc_id, Role.PASSENGER, [train_no]
+            ),
+            f"TTE of {train_no}": tokens.issue("T1", Role.TTE, [train_no]),
+            "admin": tokens.issue("control", Role.ADMIN, [ALL_TRAINS]),
+        }
+        lines = [f"{len(self._trains)} trains run; tokens for 12 hours:"]
+        lines += [f"\n{who}\n  {token}" for who, token in those.items()]
+        return "\n".join(lines)
+
+    # --- the trains -------------------------------------------------------------------------
+
+    def _day(self, train: Mapping[str, Any]) -> date:
+        """The start date of the run that should be under way now, or else of the next one."""
+        now = self._clock().astimezone(ZONE)
+        last = train["stations"][-1]
+        lasts = since_midnight(last["arrival"], last["day"])
+        day = now.date() - timedelta(days=last["day"])
+        while datetime.combine(day, datetime.min.time(), ZONE) + lasts <= now:
+            day += timedelta(days=1)
+        return day
+
+    async def _register(self, train: Mapping[str, Any], day: date) -> TrainState:
+        run = run_key(train["trainNo"], day)
+        if all(state.run != run for state in self._hub.runs()):
+            chart = make_chart(train, day, seed=self._seed, passengers=self._people)
+            await self._hub.execute(read_command(c.RegisterTrain, chart), self._operator)
+        return self._hub.state(run)
+
+    async def _go_on(self, train: Mapping[str, Any], state: TrainState) -> None:
+        try:
+            while True:
+                await self._drive(state)
+                day = max(self._day(train), state.chart.start_date + timedelta(days=1))
+                starts = datetime.combine(day, datetime.min.time(), ZONE)
+                await self._until(starts - CHARTED_BEFORE)
+                state = await self._register(train, day)
+        except Unavailable:
+            log.info("the hub is stopping, and %s with it", state.run)
+
+    async def _drive(self, state: TrainState) -> None:
+        """From wherever the run is to its end."""
+        chance = Random(f"{self._seed}/{state.run}")
+        late = timedelta(minutes=max(0, round(chance.gauss(3, 8))))
+        while state.status in (RunStatus.SCHEDULED, RunStatus.RUNNING):
+            late = max(timedelta(0), late + timedelta(minutes=round(chance.gauss(0, 2))))
+            try:
+                await self._next_step(state, late, chance)
+            except Conflict as error:
+                # Somebody else with a token drives this train too: look again.
+                log.info("%s: %s", state.run, error.message)
+                await asyncio.sleep(1)
+
+    async def _next_step(self, state: TrainState, late: timedelta, chance: Random) -> None:
+        if state.status is RunStatus.SCHEDULED:
+            departure = state.stops[0].scheduled_departure
+            assert departure is not None
+            await self._until(departure - timedelta(minutes=30))
+            await self._do(c.StartJourney, state)
+            return
+        coming = state.next_stop
+        if not state.departed:
+            here = state.stops[state.current]
+            await self._mark(state, chance)
+            await self._answer(state, chance)
+            await self._serve(c.Depart, state, here.station.code, here.scheduled_departure, late)
+        elif coming is not None:
+            await self._serve(c.Arrive, state, coming.station.code, coming.scheduled_arrival, late)
+
+    async def _serve(
+        self,
+        command: type[c.Command],
+        state: TrainState,
+        code: str,
+        scheduled: datetime | None,
+        late: timedelta,
+    ) -> None:
+        """Arrive or depart so late, but never before the train's last report."""
+        here = state.stops[state.current]
+        last = here.departed or here.arrived
+        assert scheduled is not None
+        at = max(scheduled + late, (last or scheduled) + timedelta(minutes=1))
+        await self._until(at)
+        await self._do(command, state, stationCode=code, at=at.isoformat())
+
+    async def _mark(self, state: TrainState, chance: Random) -> None:
+        """The TTE goes through those who board here."""
+        code = state.stops[state.current].station.code
+        due = [
+            passenger.booking
+            for passenger in state.passengers.values()
+            if passenger.booking.from_ == code and passenger.state is PersonState.DUE
+        ]
+        for booking in due:
+            absent = chance.random() < NO_SHOW_SHARE
+            mark = c.MarkNoShow if absent else c.MarkBoarded
+            await self._do(mark, state, pnr=booking.pnr, index=booking.index)
+
+    async def _answer(self, state: TrainState, chance: Random) -> None:
+        """Most of those who are offered a berth take it, some do not, some do not answer."""
+        for offer in list(state.open_by_berth.values()):
+            answer = chance.choices((c.AcceptOffer, c.DenyOffer, None), (6, 2, 2))[0]
+            if answer is not None:
+                with suppress(OfferClosed):  # its time may be over by now
+                    await self._hub.execute(
+                        read_command(answer, {"offerId": offer.id}), self._operator
+                    )
+
+    async def _do(self, command: type[c.Command], state: TrainState, **fields: Any) -> None:
+        named = {"trainNo": state.chart.train_no, "startDate": state.chart.start_date.isoformat()}
+        await self._hub.execute(read_command(command, {**named, **fields}), self._operator)
+
+    async def _until(self, moment: datetime) -> None:
+        left = (moment - self._clock()).total_seconds()
+        if left > 0:
+            await asyncio.sleep(left / self._clock.speed)
+
+    # --- those who listen -------------------------------------------------------------------
+
+    async def open_sockets(self, url: str, tokens: Tokens) -> None:
+        """A TTE's and a few passengers' sockets on the first trains, over the network like any."""
+        for state in list(self._hub.runs())[:TRAINS_WITH_SOCKETS]:
+            train_no = state.chart.train_no
+            users = list(state.by_user)[:PASSENGERS_LISTENING]
+            ready = [tokens.issue("T1", Role.TTE, [train_no])]
+            ready += [tokens.issue(user, Role.PASSENGER, [train_no]) for user in users]
+            self._tasks += [asyncio.create_task(_listen(url, token, train_no)) for token in ready]
+
+
+async def _listen(url: str, token: str, train_no: str) -> None:
+    """A client that subscribes to a train and hears what comes, for as long as the demo runs."""
+    async with connect(url, token=token) as client:
+        try:
+            async for _ in client.subscribe(train_no):
+                pass
+        except HubError as error:
+            log.info("a demo socket has gone: %s", error)

@@ -1,0 +1,1 @@
+"""Where messaging meets the railway: runs, commands, sessions, views and documents."""

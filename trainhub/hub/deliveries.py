@@ -1,0 +1,37 @@
+"""Which devices have said that an offer has arrived: each counts once for each offer.
+
+What they said is an event of the run (UPGRADE_DELIVERED), and durable. Only who said it is kept in
+memory alone: a device is what has a socket of its own, and is forgotten with the socket.
+"""
+
+from weakref import WeakKeyDictionary
+
+from trainhub.access.identity import Standing
+from trainhub.domain.model import Role
+from trainhub.domain.offers import offer_id
+from trainhub.domain.train import TrainState
+
+
+class Deliveries:
+    """The offers that each device has acknowledged."""
+
+    def __init__(self) -> None:
+        self._acknowledged: WeakKeyDictionary[object, set[str]] = WeakKeyDictionary()
+
+    def arrived(
+        self, state: TrainState, seq: int, standing: Standing, device: object
+    ) -> str | None:
+        """Return the offer that is new on the device, by the seq of its UPGRADE_OFFER.
+
+        None if the offer is not the user's, or the device has said so before. The event before the
+        UPGRADE_OFFER made the offer, and gave it its name.
+        """
+        name = offer_id(state.run, seq - 1)
+        offer = state.offers.get(name)
+        if offer is None or standing != Standing(Role.PASSENGER, offer.made.user):
+            return None
+        before = self._acknowledged.setdefault(device, set())
+        if name in before:
+            return None
+        before.add(name)
+        return name

@@ -1,0 +1,190 @@
+"""What of a run stands in MongoDB, in which collection and under which `_id`.
+
+    runs        "12345/2026-11-23"                 the run as it is now
+    passengers  "12345/2026-11-23/4512345678/1"    a person as they are now
+    offers      "12345.2026-11-23.17"              an offer of a berth, and how it ended
+    events      "12345/2026-11-23/17"              one event of the run's log, for good
+    audit       "2026-11-23T10:20:00.000Z/…"       one command, who gave it, what became of it
+
+Each document carries the log's `epoch` and the run's `seq` that it shows, so that an older write
+never lands on a newer one, and the number of its form. Fields are those of the protocol;
+docs/mongodb.md lists them.
+"""
+
+import secrets
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from trainhub.core.codec import dump
+from trainhub.core.journal import Deed, Record
+from trainhub.core.write_buffer import Change, Document
+from trainhub.domain.events import TYPES
+from trainhub.domain.model import PersonKey, Role, RunKey
+from trainhub.domain.run_state import Stop
+from trainhub.domain.train import TrainState
+from trainhub.domain.views import offer_view, person_view
+from trainhub.hub.protocol import run_fields
+
+RUNS, PASSENGERS, OFFERS, EVENTS = "runs", "passengers", "offers", "events"
+AUDIT = "audit"
+
+# The form of the documents below. Whoever changes it gives it the next number, and
+# adapters/schema.py a migration to it: a database has years of the documents that were.
+SCHEMA = 2
+# Those whose documents never change once they are there.
+LASTING = frozenset({EVENTS, AUDIT})
+# Of those, the ones whose ids are never used again: what is there already is the same document.
+UNIQUE = frozenset({AUDIT})
+
+# Collection → keys of each index, beside the one on _id that MongoDB makes.
+INDEXES: dict[str, tuple[tuple[str, ...], ...]] = {
+    RUNS: (("trainNo", "startDate"), ("status",)),
+    PASSENGERS: (("run", "pnr"), ("irctcId",), ("run", "coach", "berth")),
+    OFFERS: (("run", "state"), ("irctcId",)),
+    EVENTS: (("run", "seq"), ("type", "timestamp")),
+    AUDIT: (("run", "_id"), ("user", "_id")),
+}
+
+
+def changes(
+    state: TrainState | None, record: Record, epoch: str, made_in: str | None = None
+) -> Iterator[Change]:
+    """The documents that a record changes. Each is rendered when it is written, as it is then.
+
+    A run's first record changes all its documents, so that a log can be gone through again after
+    what is between was trimmed. `state` is None once the run has left the hub: then only what
+    never changes is written. `made_in` is the epoch in which the record was made, if it is not
+    the present one.
+    """
+    run, made_in = record.run, made_in or epoch
+    yield Change(EVENTS, f"{run}/{record.seq}", partial(_event, record, epoch))
+    if record.deed is not None:
+        name = f"{stamp(record.event.at)}/{made_in}/{run}/{record.seq}"
+        yield Change(AUDIT, name, partial(_done, name, record, record.deed, made_in))
+    if state is None:
+        return
+    yield Change(RUNS, run, partial(_run, state, epoch))
+    for person in record.event.persons:
+        yield Change(PASSENGERS, f"{run}/{person}", partial(_passenger, state, person, epoch))
+    for offer in state.offers if record.seq == 1 else record.event.offers:
+        yield Change(OFFERS, offer, partial(_offer, state, offer, epoch))
+
+
+def _event(record: Record, epoch: str) -> Document:
+    return {
+        "_id": f"{record.run}/{record.seq}",
+        "epoch": epoch,
+        "schema": SCHEMA,
+        "seq": record.seq,
+        "run": record.run,
+        **run_fields(record.run),
+        "type": TYPES[type(record.event)],
+        "timestamp": record.event.at,
+        "data": dump(record.event),
+    }
+
+
+def _run(state: TrainState, epoch: str) -> Document:
+    chart = state.chart
+    return {
+        "_id": state.run,
+        "epoch": epoch,
+        "schema": SCHEMA,
+        "seq": state.seq,
+        "trainNo": chart.train_no,
+        "trainName": chart.train_name,
+        "startDate": chart.start_date.isoformat(),
+        "timezone": chart.timezone,
+        "policy": chart.policy.value,
+        "boarding": chart.boarding.value,
+        "status": state.status.value,
+        "endedAt": state.ended_at,
+        "index": state.current,
+        "departed": state.departed,
+        "delayMinutes": state.delay_minutes,
+        "stations": [_stop(stop) for stop in state.stops],
+        "coaches": dump(chart.coaches),
+    }
+
+
+def _stop(stop: Stop) -> dict[str, Any]:
+    return {
+        "code": stop.station.code,
+        "name": stop.station.name,
+        "platform": stop.platform,
+        "platformConfirmed": stop.platform_confirmed,
+        "skipped": stop.skipped,
+        "scheduledArrival": stop.scheduled_arrival,
+        "scheduledDeparture": stop.scheduled_departure,
+        "actualArrival": stop.arrived,
+        "actualDeparture": stop.departed,
+    }
+
+
+def _passenger(state: TrainState, person: PersonKey, epoch: str) -> Document:
+    return {
+        "_id": f"{state.run}/{person}",
+        "epoch": epoch,
+        "schema": SCHEMA,
+        "seq": state.seq,
+        "run": state.run,
+        **person_view(state.passengers[person]),
+    }
+
+
+def _offer(state: TrainState, offer_id: str, epoch: str) -> Document:
+    offer = state.offers[offer_id]
+    return {
+        "_id": offer_id,
+        "epoch": epoch,
+        "schema": SCHEMA,
+        "seq": state.seq,
+        "run": state.run,
+        "irctcId": offer.made.user,
+        **offer_view(offer, Role.ADMIN),
+        "expiresAt": offer.made.expires_at,
+        "closedAt": offer.closed_at,
+        "deliveredAt": offer.delivered_at,
+    }
+
+
+def stamp(at: datetime) -> str:
+    """A time as an entry's id begins with it: so that their order is that of the times."""
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _done(name: str, record: Record, deed: Deed, epoch: str) -> Document:
+    return _entry(name, deed, record.run, record.event.at, epoch, record.seq, "DONE")
+
+
+def refusal(deed: Deed, run: RunKey | None, code: str, at: datetime, epoch: str) -> Change:
+    """The audit's entry of a command that was refused with an error of that code."""
+    name = f"{stamp(at)}/{epoch}/{secrets.token_hex(8)}"
+    return Change(AUDIT, name, partial(_entry, name, deed, run, at, epoch, None, code))
+
+
+def _entry(
+    name: str,
+    deed: Deed,
+    run: RunKey | None,
+    at: datetime,
+    epoch: str,
+    seq: int | None,
+    result: str,
+) -> Document:
+    return {
+        "_id": name,
+        "epoch": epoch,
+        "schema": SCHEMA,
+        "at": at,
+        "user": deed.user,
+        "role": deed.role.value,
+        "address": deed.address,
+        "command": deed.command,
+        "run": run,
+        "about": deed.about,
+        "seq": seq,
+        "result": result,
+    }

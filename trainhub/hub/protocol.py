@@ -1,0 +1,218 @@
+"""The JSON messages of protocol version 1, both ways."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from typing import Any
+
+import ujson
+
+from trainhub.access.identity import Identity
+from trainhub.core.codec import load
+from trainhub.core.journal import Record
+from trainhub.domain.chart import read_chart
+from trainhub.domain.commands import COMMANDS, Command, OfferCommand, RegisterTrain
+from trainhub.domain.errors import BadMessage, HubError, UnknownType
+from trainhub.domain.events import TYPES
+from trainhub.domain.model import RunKey, normal_train_no
+from trainhub.domain.offers import run_of_offer
+
+VERSION = 1
+MOST_SOCKET_BYTES = 64 * 1024
+# A chart's texts may have 8 MB (domain/chart.py), and no real chart is near it.
+MOST_BODY_BYTES = 8 * 1024 * 1024
+LONGEST_ID = 64
+# A token that names a hundred runs is some 4 KB; HTTP's headers end at 16 KB.
+LONGEST_TOKEN = 12 * 1024
+# The last that a date can name; a token may say that it lasts longer.
+_LAST_MOMENT = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identify:
+    token: str = field(metadata={"longest": LONGEST_TOKEN})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Logout:
+    """Be nobody again, as before IDENTIFY."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Since:
+    """The last event a client saw: the log's epoch and the run's seq."""
+
+    epoch: str
+    seq: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubscribeTrain:
+    train_no: str
+    start_date: date | None = None
+    since: Since | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnsubscribeTrain:
+    train_no: str
+    start_date: date | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ping:
+    pass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ack:
+    """The UPGRADE_OFFER numbered `seq` has arrived on this device."""
+
+    train_no: str
+    start_date: date | None = None
+    seq: int
+
+
+Message = Identify | Logout | SubscribeTrain | UnsubscribeTrain | Ping | Ack | Command
+_MESSAGES: dict[str, type[Any]] = {
+    "IDENTIFY": Identify,
+    "LOGOUT": Logout,
+    "SUBSCRIBE_TRAIN": SubscribeTrain,
+    "UNSUBSCRIBE_TRAIN": UnsubscribeTrain,
+    "PING": Ping,
+    "ACK": Ack,
+    **COMMANDS,
+}
+
+
+def parse(text: str | bytes) -> Any:
+    """Text as JSON; BadMessage if it is not, or if it could not be sent on as JSON in UTF-8.
+
+    The parser takes NaN, numbers beyond all floats and halves of surrogate pairs. They are found by
+    writing the data anew, so that nothing comes in that would break whoever is told of it.
+    """
+    try:
+        data = ujson.loads(text.decode() if isinstance(text, bytes) else text)
+        _to_json(data)
+    except (ValueError, OverflowError, RecursionError) as error:
+        reason = ascii(str(error))[1:-1][:100]
+        raise BadMessage(f"this is not JSON in UTF-8 that can be sent on: {reason}") from None
+    return data
+
+
+def read_message(data: Any) -> Message:
+    """A socket's message, from its JSON object; `id` and a command's `key` are the caller's."""
+    if not isinstance(data, Mapping):
+        raise BadMessage('a message is an object like {"type": "PING"}')
+    fields = {name: value for name, value in data.items() if name not in ("type", "id")}
+    kind = data.get("type")
+    if not isinstance(kind, str):
+        raise BadMessage('a message has a type, like {"type": "PING"}')
+    cls = _MESSAGES.get(kind)
+    if cls is None:
+        raise UnknownType(f"there is no message of that type: use {', '.join(_MESSAGES)}")
+    if issubclass(cls, Command):
+        fields.pop("key", None)
+        return read_command(cls, fields)
+    return load(cls, _with_train_no(fields))  # type: ignore[no-any-return]
+
+
+def read_id(data: Any) -> str | int | None:
+    """The `id` that ties an answer to its message; one that is no short text or number is none."""
+    found = data.get("id") if isinstance(data, Mapping) else None
+    if isinstance(found, str) and len(found) <= LONGEST_ID and found.isprintable():
+        return found
+    return found if type(found) is int and abs(found) < 2**53 else None
+
+
+def read_command(cls: type[Command], fields: Mapping[str, Any]) -> Command:
+    """A command from its fields; the one way for sockets and HTTP alike."""
+    if cls is RegisterTrain:
+        chart, rejected = read_chart(fields)
+        return RegisterTrain(
+            train_no=chart.train_no, start_date=chart.start_date, chart=chart, rejected=rejected
+        )
+    if issubclass(cls, OfferCommand):
+        return load(cls, _with_offers_run(fields))
+    return load(cls, _with_train_no(fields))
+
+
+def _with_offers_run(fields: Mapping[str, Any]) -> Mapping[str, Any]:
+    """An offer's id names its run, so a message about an offer needs nothing else."""
+    found = fields.get("offerId")
+    if not isinstance(found, str):
+        return {"trainNo": "?", **fields}  # load says what is missing
+    train_no, start_date = run_of_offer(found)
+    return {**fields, "trainNo": train_no, "startDate": start_date}
+
+
+def _with_train_no(fields: Mapping[str, Any]) -> Mapping[str, Any]:
+    """12345, "12345" and " 12345 " name the same train."""
+    return (
+        {**fields, "trainNo": normal_train_no(fields["trainNo"])} if "trainNo" in fields else fields
+    )
+
+
+def encode(message: Mapping[str, Any]) -> bytes:
+    """A message as JSON in UTF-8. Raises on anything that is not JSON: NaN, dates, sets."""
+    return _to_json(message)
+
+
+def _to_json(data: object) -> bytes:
+    text: str = ujson.dumps(data, ensure_ascii=False, escape_forward_slashes=False, allow_nan=False)
+    return text.encode()
+
+
+def event_message(record: Record) -> dict[str, Any]:
+    return {
+        "type": TYPES[type(record.event)],
+        **run_fields(record.run),
+        "seq": record.seq,
+        "timestamp": record.event.at.isoformat(timespec="milliseconds"),
+        "data": record.event.told,
+    }
+
+
+def figure_message(kind: str, run: RunKey, data: Mapping[str, Any]) -> dict[str, Any]:
+    return {"type": kind, **run_fields(run), "data": data}
+
+
+def run_fields(run: RunKey) -> dict[str, str]:
+    train_no, start_date = run.split("/")
+    return {"trainNo": train_no, "startDate": start_date}
+
+
+def welcome(client: str, now: datetime, heartbeat_seconds: int) -> dict[str, Any]:
+    return {
+        "type": "WELCOME",
+        "clientId": client,
+        "protocol": VERSION,
+        "serverTime": now.isoformat(timespec="milliseconds"),
+        "heartbeatSeconds": heartbeat_seconds,
+    }
+
+
+def identified(identity: Identity) -> dict[str, Any]:
+    """Whom the hub now takes a client for, and until when."""
+    message = {
+        "type": "IDENTIFIED",
+        "role": identity.role,
+        "user": identity.user,
+        "trains": sorted(identity.trains),
+    }
+    if identity.source is not None:
+        until = datetime.fromtimestamp(min(identity.source.expires, _LAST_MOMENT), UTC)
+        message["expiresAt"] = until.isoformat(timespec="seconds")
+    return message
+
+
+def goodbye(reason: str, retry_after_ms: int) -> dict[str, Any]:
+    return {"type": "GOODBYE", "reason": reason, "retryAfterMs": retry_after_ms}
+
+
+def error_fields(error: HubError) -> dict[str, Any]:
+    """`code`, `message` and, if there are any, `details`."""
+    fields: dict[str, Any] = {"code": error.code, "message": error.message}
+    if error.details:
+        fields["details"] = error.details
+    return fields

@@ -1,0 +1,208 @@
+"""One client's conversation, without a socket: a message in, its answer out.
+
+Every message is answered, by its answer or by ERROR. What is wrong with one changes nothing, and
+the conversation goes on.
+"""
+
+import logging
+import math
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+
+from trainhub.access.identity import ANONYMOUS, Identity, Tokens
+from trainhub.core.answers import check_key
+from trainhub.core.rooms import Listener
+from trainhub.domain.commands import Command
+from trainhub.domain.errors import (
+    BadMessage,
+    HubError,
+    NotIdentified,
+    RateLimited,
+    TooManyRooms,
+    Unavailable,
+    UnknownTrain,
+)
+from trainhub.domain.train import TrainState
+from trainhub.hub.hub import Hub
+from trainhub.hub.protocol import (
+    Ack,
+    Identify,
+    Logout,
+    Ping,
+    SubscribeTrain,
+    UnsubscribeTrain,
+    error_fields,
+    identified,
+    parse,
+    read_id,
+    read_message,
+    run_fields,
+)
+from trainhub.hub.subscriptions import most_rooms
+
+log = logging.getLogger("trainhub.session")
+
+Answer = Callable[[dict[str, Any]], None]
+
+
+class Session:
+    """What one client has said so far. `listener` is its socket, `send` answers it."""
+
+    def __init__(
+        self,
+        hub: Hub,
+        tokens: Tokens,
+        listener: Listener,
+        send: Answer,
+        *,
+        anonymous: bool = True,
+        address: str | None = None,
+    ) -> None:
+        self._hub = hub
+        self._tokens = tokens
+        self._listener = listener
+        self._send = send
+        self._anonymous = anonymous
+        self._address = address
+        self.identity: Identity = ANONYMOUS
+        self.bad = 0  # messages so far that were not well formed
+        self.is_busy = False  # a message of it is being answered
+        self._closed = False
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the client has neither identified nor is in a room."""
+        return self.identity.role is None and not self._hub.rooms.rooms_of(self._listener)
+
+    async def receive(self, text: str | bytes) -> None:
+        """Take one message and answer it. Never raises."""
+        number: str | int | None = None
+
+        def answer(message: dict[str, Any]) -> None:
+            self._send(message if number is None else {**message, "id": number})
+
+        self.is_busy = True
+        try:
+            if isinstance(text, bytes):
+                raise BadMessage("messages are text frames, not binary ones")
+            data = parse(text)
+            number = read_id(data)
+            message = read_message(data)
+            if isinstance(message, Command):
+                key = check_key(data["key"]) if "key" in data else None
+                await self._command(message, key, answer)
+            else:
+                await _ANSWERS[type(message)](self, message, answer)
+        except HubError as error:
+            self.bad += isinstance(error, BadMessage)
+            answer({"type": "ERROR", **error_fields(error)})
+        except Exception:
+            log.exception("a message could not be answered")
+            failed = Unavailable("the hub failed at this message; its log has the reason")
+            answer({"type": "ERROR", **error_fields(failed)})
+        finally:
+            self.is_busy = False
+            if self._closed:  # it went while it was being put into a room
+                self.close()
+
+    def rate_limited(self, text: str | bytes, seconds: float) -> None:
+        """Answer a message that is not looked at, under its `id` if it can be read."""
+        error = RateLimited("you say more than you may: wait before the next message")
+        number = None
+        with suppress(BadMessage):
+            number = read_id(parse(text))
+        wait = math.ceil(seconds * 1000)
+        fields = {"type": "ERROR", **error_fields(error), "retryAfterMs": wait}
+        self._send(fields if number is None else {**fields, "id": number})
+
+    def identify(self, token: str) -> None:
+        """Become whom the token names, before anything else is said. Raises BadToken."""
+        self.identity = self._tokens.identify(token)
+        self._send(identified(self.identity))
+
+    def objection(self) -> str | None:
+        """Why the client's token is not to be believed any more, or None."""
+        return self._tokens.objection(self.identity)
+
+    def close(self) -> None:
+        """The client has gone: take it out of every room."""
+        self._closed = True
+        self._hub.rooms.leave_all(self._listener, lost=True)
+
+    async def _command(self, command: Command, key: str | None, answer: Answer) -> None:
+        result = await self._hub.execute(command, self.identity, key, self._address)
+        answer({"type": "DONE", "result": result})
+
+    async def _identify(self, message: Identify, answer: Answer) -> None:
+        identity = self._tokens.identify(message.token)
+        await self._become(identity, identified(identity), answer)
+
+    async def _logout(self, message: Logout, answer: Answer) -> None:
+        await self._become(ANONYMOUS, {"type": "LOGGED_OUT"}, answer)
+
+    async def _become(self, identity: Identity, told: dict[str, Any], answer: Answer) -> None:
+        """Be somebody else from here on. Raises TooManyRooms, and is then who it was."""
+        runs = self._hub.rooms.rooms_of(self._listener)
+        most = most_rooms(identity)
+        if len(runs) > most:
+            raise TooManyRooms(f"as that user you may be in {most} rooms: leave some first")
+        self.identity = identity
+        # In the rooms it is in already it is now somebody else: it leaves them, so that it hears
+        # nothing more as who it was, and comes in anew.
+        self._hub.rooms.leave_all(self._listener)
+        answer(told)
+        for run in runs if self._may_subscribe else ():
+            # That is the answer, whatever becomes of a room: a run may leave the hub meanwhile.
+            with suppress(UnknownTrain, Unavailable):
+                state = self._hub.state(run)
+                await self._hub.subscriptions.join(
+                    self._listener, self.identity, state, None, lambda _: None
+                )
+
+    @property
+    def _may_subscribe(self) -> bool:
+        return self._anonymous or self.identity.role is not None
+
+    async def _subscribe(self, message: SubscribeTrain, answer: Answer) -> None:
+        if not self._may_subscribe:
+            raise NotIdentified("this hub wants a token before you subscribe: IDENTIFY first")
+        state = self._hub.find(message.train_no, message.start_date, self.identity)
+        await self._hub.subscriptions.join(
+            self._listener,
+            self.identity,
+            state,
+            message.since,
+            lambda fields: answer({"type": "SUBSCRIBED", **fields}),
+        )
+
+    async def _unsubscribe(self, message: UnsubscribeTrain, answer: Answer) -> None:
+        state = self._joined(message)
+        self._hub.rooms.leave(state.run, self._listener)
+        answer({"type": "UNSUBSCRIBED", **run_fields(state.run)})
+
+    def _joined(self, message: UnsubscribeTrain | Ack) -> TrainState:
+        """Return the run of a room that the client speaks of: without a date one that it is in."""
+        rooms = self._hub.rooms.rooms_of(self._listener)
+        return self._hub.find(message.train_no, message.start_date, self.identity, rooms)
+
+    async def _ack(self, message: Ack, answer: Answer) -> None:
+        if message.seq < 1:
+            raise BadMessage("seq is that of the UPGRADE_OFFER which has arrived, from 1 on")
+        state = self._joined(message)
+        await self._hub.acknowledge(
+            state, message.seq, self.identity.standing(state.run), self._listener
+        )
+
+    async def _ping(self, message: Ping, answer: Answer) -> None:
+        answer({"type": "PONG", "serverTime": self._hub.now().isoformat(timespec="milliseconds")})
+
+
+_ANSWERS: dict[type[Any], Callable[[Session, Any, Answer], Awaitable[None]]] = {
+    Identify: Session._identify,
+    Logout: Session._logout,
+    SubscribeTrain: Session._subscribe,
+    UnsubscribeTrain: Session._unsubscribe,
+    Ping: Session._ping,
+    Ack: Session._ack,
+}

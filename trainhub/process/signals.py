@@ -1,0 +1,126 @@
+"""What the hub does at a signal: it ends on those that ask for it, in time whatever hangs."""
+
+import asyncio
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from types import FrameType
+from typing import Any
+
+from trainhub.process.diagnostics import leave
+
+logger = logging.getLogger("trainhub.signals")
+
+STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT)
+# Each would end the process by default, without a word and without the last writes.
+WITHOUT_MEANING = (
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGALRM,
+    signal.SIGVTALRM,
+    signal.SIGPROF,
+    signal.SIGIO,
+    signal.SIGXCPU,
+)
+# Seconds from the first signal, and from the second one, until the process is gone.
+END_SECONDS = 10.0
+HURRY_SECONDS = 2.0
+
+
+class Ending:
+    """The end of the process: asked for once, hurried by asking again, and certain.
+
+    A thread of its own ends the process when the time is over: what hangs may be the event loop.
+    """
+
+    def __init__(self, exit_code: Callable[[], int]) -> None:
+        """`exit_code` is asked when the process has to be ended in the middle of something."""
+        self._exit_code = exit_code
+        self._asked = False
+        self._stop_at: set[int] = {*STOP}
+        self.asked = asyncio.Event()
+        self._hurry = asyncio.Event()
+
+    def listen(self) -> None:
+        """Take the process's signals from now on."""
+        self._loop = asyncio.get_running_loop()
+        reader, writer = os.pipe()
+        os.set_blocking(writer, False)
+        # A thread hears of a signal by its number in a pipe: the main one may be in a system call.
+        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+        threading.Thread(target=self._watch, args=[reader], name="signals", daemon=True).start()
+        for number in (*STOP, *WITHOUT_MEANING):
+            signal.signal(number, _leave_it_to_the_thread)
+        # A hang-up says that the terminal has gone. A service has none, and re-reads its keys and
+        # certificates by itself. `nohup` asks to ignore it.
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            self._stop_at = {*STOP, signal.SIGHUP} if _has_terminal() else {*STOP}
+            signal.signal(signal.SIGHUP, _leave_it_to_the_thread)
+
+    def _watch(self, reader: int) -> None:
+        while True:
+            for number in os.read(reader, 64):
+                if number in self._stop_at:
+                    self._stop()
+                elif number in (*WITHOUT_MEANING, signal.SIGHUP):
+                    name = signal.Signals(number).name
+                    logger.info("%s means nothing to the hub: SIGTERM stops it", name)
+
+    def _stop(self) -> None:
+        if self._asked:
+            self._make_certain(HURRY_SECONDS)
+            self._tell(self._hurry)
+        self.ask()
+
+    def ask(self) -> None:
+        """Ask for the end, from any thread."""
+        if not self._asked:
+            self._asked = True
+            self._make_certain(END_SECONDS)
+            self._tell(self.asked)
+
+    def _tell(self, event: asyncio.Event) -> None:
+        with suppress(RuntimeError):  # the loop is closed, and the process as good as gone
+            self._loop.call_soon_threadsafe(event.set)
+
+    def _make_certain(self, seconds: float) -> None:
+        timer = threading.Timer(seconds, self._give_up_waiting, [seconds])
+        timer.daemon = True
+        timer.start()
+
+    def _give_up_waiting(self, seconds: float) -> None:
+        logger.critical("the hub did not stop within %.0f s and leaves without waiting", seconds)
+        leave(self._exit_code())
+
+    async def unless_hurried(
+        self, call: Callable[..., Coroutine[Any, Any, None]], *arguments: Any
+    ) -> None:
+        """Await a call of the end, or break it off when the end is asked for again."""
+        task = asyncio.create_task(call(*arguments))
+        hurry = asyncio.create_task(self._hurry.wait())
+        await asyncio.wait((task, hurry), return_when=asyncio.FIRST_COMPLETED)
+        hurry.cancel()
+        if task.done():
+            task.result()
+        else:
+            task.cancel()
+
+
+def _leave_it_to_the_thread(number: int, frame: FrameType | None) -> None:
+    pass
+
+
+def _has_terminal() -> bool:
+    with suppress(OSError):
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+        return True
+    return False
+
+
+def end_at_signals(code: int) -> None:
+    """End the process at once at a signal that asks for it: nothing has begun that needs care."""
+    for number in STOP:
+        signal.signal(number, lambda number, frame: os._exit(code))
