@@ -32,9 +32,10 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from fakes import MemoryJournal
 from tornado.web import Application
 
-from trainhub.access.identity import Standing, Tokens
-from trainhub.core.rooms import Rooms
+from trainhub.access.identity import Tokens
+from trainhub.core.audience import Standing
 from trainhub.hub.hub import Hub
+from trainhub.hub.rooms import TrainRooms
 from trainhub.web.base import Web
 from trainhub.web.door import Door
 from trainhub.web.frames import text_frame
@@ -105,7 +106,7 @@ class Bench:
     def __init__(self, kind: type[TrainSocket], rooms: int, sockets: int, stalled: int = 0) -> None:
         self._kind, self._count, self._stalled = kind, sockets, stalled
         self.runs = [f"{10_000 + number}/2026-11-23" for number in range(rooms)]
-        self.rooms = Rooms(TrainSocket.rooms, text_frame)
+        self.rooms = TrainRooms(TrainSocket.rooms, text_frame)
 
     async def __aenter__(self) -> "Bench":
         hub = Hub(MemoryJournal(), self.rooms, lambda: datetime.now(UTC), lambda error: None)

@@ -17,13 +17,14 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from trainhub.adapters.sqlite_journal import SqliteJournal
 from trainhub.core.codec import dump
 from trainhub.core.journal import Batch, Record
-from trainhub.core.rooms import Rooms
 from trainhub.demo.timetable import DEMO_TIMETABLE, make_chart, read_timetable
 from trainhub.domain import commands as c
 from trainhub.domain.chart import read_chart
 from trainhub.domain.snapshot import take
 from trainhub.domain.train import TrainState
 from trainhub.hub.hub import Hub
+from trainhub.hub.rooms import TrainRooms
+from trainhub.hub.vocabulary import RAILWAY
 
 TRAINS, PEOPLE = 1_000, 200
 NOW = datetime.now(UTC)
@@ -58,7 +59,7 @@ def marked(state):
 
 async def write(folder):
     """A journal of all that, without snapshots; then with a snapshot of each run after it."""
-    journal = await SqliteJournal.open(folder / "journal.db")
+    journal = await SqliteJournal.open(folder / "journal.db", RAILWAY)
     states, marks, bytes_before = [], 0, 0
     for state, events in runs():
         await commit(journal, state, events)
@@ -82,8 +83,8 @@ async def commit(journal, state, events):
 
 async def start(folder, what):
     """A start as the hub does it."""
-    journal = await SqliteJournal.open(folder / "journal.db")
-    hub = Hub(journal, Rooms({}, bytes), lambda: NOW, print)
+    journal = await SqliteJournal.open(folder / "journal.db", RAILWAY)
+    hub = Hub(journal, TrainRooms({}, bytes), lambda: NOW, print)
     gc.collect()
     gc.disable()
     begin = time.perf_counter()
@@ -96,7 +97,7 @@ async def start(folder, what):
 
 async def commits(folder):
     """Commits of so many records each: their time, medians."""
-    journal = await SqliteJournal.open(folder / "commits.db")
+    journal = await SqliteJournal.open(folder / "commits.db", RAILWAY)
     state, _ = next(runs())
     event = state.carry_out(c.Announce(train_no=state.chart.train_no, text="x" * 30), NOW)[0]
     for count in (1, 10, 100, 1_000):
@@ -131,7 +132,7 @@ async def main():
         await journal.close()
         snapshots(states)
         await start(folder, "folding all")
-        journal = await SqliteJournal.open(folder / "journal.db")
+        journal = await SqliteJournal.open(folder / "journal.db", RAILWAY)
         before = journal.size
         for state in states:
             await journal.commit(Batch(snapshots={state.run: take(state)}))

@@ -21,7 +21,6 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from trainhub.adapters.sqlite_journal import SqliteJournal
 from trainhub.core.journal import Batch, Record
-from trainhub.core.rooms import Rooms
 from trainhub.domain import commands as c
 from trainhub.domain import events as e
 from trainhub.domain.chart import read_chart
@@ -29,6 +28,8 @@ from trainhub.domain.snapshot import take
 from trainhub.domain.train import TrainState
 from trainhub.hub.hub import Hub
 from trainhub.hub.retention import LEAST
+from trainhub.hub.rooms import TrainRooms
+from trainhub.hub.vocabulary import RAILWAY
 
 SIZES = (100_000, 200_000, 400_000)
 MORNING = datetime(2026, 11, 23, 0, 30, tzinfo=UTC)
@@ -108,7 +109,7 @@ async def write(path: Path, mix: str, records: int) -> None:
     """Write a journal of that many records, with the snapshots that a hub takes."""
     runs, people, marks = MIXES[mix]
     runs = runs * records // 100_000
-    journal = await SqliteJournal.open(path)
+    journal = await SqliteJournal.open(path, RAILWAY)
     for number in range(runs):
         batch, saved = Batch(), 0
         for state, events in day(number, people, marks, records // runs):
@@ -131,9 +132,9 @@ async def start(path: Path) -> str:
     """Open a journal and load it, as the hub does."""
     gc.disable()
     marks = [(time.perf_counter(), time.process_time())]
-    journal = await SqliteJournal.open(path)
+    journal = await SqliteJournal.open(path, RAILWAY)
     marks.append((time.perf_counter(), time.process_time()))
-    hub = Hub(journal, Rooms({}, bytes), lambda: MORNING, print)
+    hub = Hub(journal, TrainRooms({}, bytes), lambda: MORNING, print)
     count = await hub.load()
     marks.append((time.perf_counter(), time.process_time()))
     head = journal.head

@@ -17,8 +17,8 @@ from railway import MORNING, chart
 from tornado.platform.asyncio import AsyncIOMainLoop
 from witness import WITNESS, witness_all
 
-from trainhub.core.rooms import Rooms
 from trainhub.hub.hub import Hub
+from trainhub.hub.rooms import TrainRooms
 
 CHROMIUM = (
     "--headless=new --no-sandbox --disable-gpu --disable-background-networking "
@@ -95,7 +95,7 @@ def make_hub(io_loop):
 
     def make(journal=None, clock=lambda: MORNING, failures=None):
         told = failures if failures is not None else []
-        hub = Hub(journal or MemoryJournal(), Rooms({}, line), clock, told.append)
+        hub = Hub(journal or MemoryJournal(), TrainRooms({}, line), clock, told.append)
         hub.loaded = True
         return hub
 

@@ -44,7 +44,7 @@ class MemoryJournal:
         self.kept += batch.answers
         self.snapshot_of |= batch.snapshots
         self.places |= {place.reader: self._with_ahead(place) for place in batch.places}
-        self.over |= {retired.run: retired.at for retired in batch.retired}
+        self.over |= {retired.stream: retired.at for retired in batch.retired}
         if batch.records:
             self.commits.append(len(batch.records))
             self.head = batch.records[-1].position
@@ -60,7 +60,9 @@ class MemoryJournal:
         return [record for record in self.records if record.position > after][:limit]
 
     async def unfolded(self, after: int, limit: int, kept: int) -> list[Record]:
-        return [record for record in await self.read(after, limit) if record.run not in self.over]
+        return [
+            record for record in await self.read(after, limit) if record.stream not in self.over
+        ]
 
     async def snapshot(self, run: RunKey) -> Snapshot | None:
         return self.snapshot_of.get(run)

@@ -13,9 +13,9 @@ from trainhub.access.keys import BadKeys, load_keys
 from trainhub.access.revocations import read_revocations
 from trainhub.adapters.data_folder import DataFolder
 from trainhub.adapters.undelivered import UndeliveredFile
+from trainhub.core.errors import BadToken
 from trainhub.core.journal import JournalFailed
 from trainhub.core.notifications import Channel, Job, Undelivered
-from trainhub.domain.errors import BadToken
 from trainhub.domain.model import Role
 from trainhub.settings import BadSettings
 

@@ -23,14 +23,15 @@ from witness import WITNESS
 
 from trainhub.access.identity import Identity, Tokens
 from trainhub.core.codec import dump
-from trainhub.core.rooms import Rooms
+from trainhub.core.errors import BadMessage, HubError
+from trainhub.core.wire import encode, error_fields, parse
 from trainhub.domain import commands as c
-from trainhub.domain.errors import BadMessage, HubError
 from trainhub.domain.model import Role
 from trainhub.domain.snapshot import take
 from trainhub.domain.train import fold
 from trainhub.hub.hub import Hub
-from trainhub.hub.protocol import _MESSAGES, encode, error_fields, parse, read_message
+from trainhub.hub.protocol import _MESSAGES, read_message
+from trainhub.hub.rooms import TrainRooms
 from trainhub.hub.session import Session
 
 FRAMES = int(os.environ.get("FUZZ_FRAMES", "20000"))
@@ -103,7 +104,7 @@ class Target:
 
 async def running():
     """A hub in memory with a train that stands at its first station, somebody aboard."""
-    hub = Hub(MemoryJournal(), Rooms({}, line), lambda: MORNING, [].append)
+    hub = Hub(MemoryJournal(), TrainRooms({}, line), lambda: MORNING, [].append)
     hub.loaded = True
     people = [person(1), person(2), rac(3, 1), rac(4, 2)]
     given = {"passengers": people}

@@ -10,17 +10,19 @@ from railway import MORNING, RUN, TRAIN, register
 from test_hub import ADMIN, TTE, join, running
 
 from trainhub.adapters.sqlite_journal import SqliteJournal
+from trainhub.core.errors import Conflict, Unavailable
 from trainhub.core.journal import Batch, JournalFailed
 from trainhub.core.log import Reader
-from trainhub.core.rooms import Rooms
 from trainhub.core.write_buffer import WriteBuffer
 from trainhub.domain import commands as c
-from trainhub.domain.errors import Conflict, Unavailable, UnknownTrain
+from trainhub.domain.errors import UnknownTrain
 from trainhub.domain.snapshot import take
 from trainhub.hub.documents import changes
 from trainhub.hub.hub import KEEP_ENDED, KEEP_RETIRED_DAYS, Hub
 from trainhub.hub.protocol import Since
 from trainhub.hub.retention import LEAST
+from trainhub.hub.rooms import TrainRooms
+from trainhub.hub.vocabulary import RAILWAY
 
 
 @pytest.fixture
@@ -28,12 +30,12 @@ def start(tmp_path):
     """Starts hubs, one after the other, on one journal; `hub.now_is` moves the clock."""
 
     async def begin(store=None, **options):
-        journal = await SqliteJournal.open(tmp_path / "journal.db")
+        journal = await SqliteJournal.open(tmp_path / "journal.db", RAILWAY)
         now = [MORNING]
-        hub = Hub(journal, Rooms({}, line), lambda: now[0], print, **options)
+        hub = Hub(journal, TrainRooms({}, line), lambda: now[0], print, **options)
         buffer = WriteBuffer(
             store or MemoryStore(),
-            lambda record: changes(hub.state(record.run), record, hub.epoch),
+            lambda record: changes(hub.state(record.stream), record, hub.epoch),
             hub.log.append,
             Letters(),
         )

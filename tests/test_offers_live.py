@@ -9,19 +9,13 @@ from railway import MORNING, PEOPLE, RUN, TRAIN, rac, register
 
 from trainhub.access.identity import ANONYMOUS, Identity
 from trainhub.adapters.mongo import MongoStore
+from trainhub.core.errors import Conflict, Forbidden, NotIdentified, Unavailable
 from trainhub.core.log import Reader
 from trainhub.core.write_buffer import WriteBuffer
 from trainhub.domain import commands as c
-from trainhub.domain.errors import (
-    Conflict,
-    Forbidden,
-    NotIdentified,
-    OfferClosed,
-    Unavailable,
-    UnknownOffer,
-)
+from trainhub.domain.errors import OfferClosed, UnknownOffer
 from trainhub.domain.model import OfferState, Role
-from trainhub.hub.documents import INDEXES, OFFERS, changes
+from trainhub.hub.documents import INDEXES, LIVE, OFFERS, changes
 from trainhub.hub.hub import MARKS_AT_ONCE
 
 HERE = frozenset({"12345"})
@@ -474,7 +468,7 @@ def writing(hub, journal, store):
     """A write buffer behind the hub, as server.py puts it there."""
     buffer = WriteBuffer(
         store,
-        lambda record: changes(hub.state(record.run), record, hub.epoch),
+        lambda record: changes(hub.state(record.stream), record, hub.epoch),
         lambda: hub.log.append(),
         Letters(),
     )
@@ -532,7 +526,7 @@ async def test_mongodb_s_runs_come_back_with_their_offers(
         await hub.execute(answer(c.DenyOffer), FIRST)
         await buffer.flush()
         new = make_hub(MemoryJournal())
-        await new.restore({run: events async for run, events in store.live_runs()})
+        await new.restore({run: events async for run, events in store.runs(LIVE)})
         assert new.state(RUN).offers == state.offers
         await new.execute(answer(c.AcceptOffer, next(reversed(state.offers))), SECOND)
         assert outcomes(new.state(RUN))[1] == ("IR_11", OfferState.ACCEPTED)

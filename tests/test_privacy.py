@@ -24,12 +24,12 @@ from railway import MORNING, RUN, Driver, chart, person, register_chart
 from trainhub.access.identity import Identity, Tokens
 from trainhub.adapters.dead_letters import DeadLetters
 from trainhub.core.log import Reader
+from trainhub.core.wire import encode
 from trainhub.core.write_buffer import Refused, WriteBuffer
 from trainhub.domain import commands as c
 from trainhub.domain import events as e
 from trainhub.domain.model import Booking, Role
 from trainhub.hub.documents import changes
-from trainhub.hub.protocol import encode
 from trainhub.hub.session import Session
 
 OPERATOR = Identity("operator", Role.ADMIN, frozenset({"*"}))
@@ -402,7 +402,7 @@ async def test_a_refused_document_is_not_quoted_in_the_log(make_hub, tmp_path, c
     letters = DeadLetters(tmp_path / "dead_letters.jsonl", Refusing())
     buffer = WriteBuffer(
         Refusing(),
-        lambda record: changes(hub.state(record.run), record, hub.epoch),
+        lambda record: changes(hub.state(record.stream), record, hub.epoch),
         lambda: hub.log.append(),
         letters,
     )

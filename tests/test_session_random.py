@@ -20,13 +20,14 @@ from railway import chart as chart_of
 from walks import walks
 
 from trainhub.access.identity import Identity, Tokens
-from trainhub.core.rooms import Rooms
+from trainhub.core.errors import Conflict
+from trainhub.core.wire import encode
 from trainhub.domain import commands as c
-from trainhub.domain.errors import Conflict
 from trainhub.domain.events import EVENTS
 from trainhub.domain.model import Role
 from trainhub.hub.hub import Hub
-from trainhub.hub.protocol import _MESSAGES, encode
+from trainhub.hub.protocol import _MESSAGES
+from trainhub.hub.rooms import TrainRooms
 from trainhub.hub.session import Session
 from trainhub.hub.subscriptions import PASSENGER_ROOMS
 
@@ -301,7 +302,7 @@ class Conversations(RuleBasedStateMachine):
     @initialize()
     def begin(self):
         self.journal = MemoryJournal()
-        self.hub = Hub(self.journal, Rooms({}, line), lambda: MORNING, [].append)
+        self.hub = Hub(self.journal, TrainRooms({}, line), lambda: MORNING, [].append)
         self.hub.loaded = True
 
         async def register():

@@ -12,9 +12,9 @@ import websockets.asyncio.client
 import websockets.sync.client
 from contract import Recorder
 
+from trainhub.core.wire import read_id
 from trainhub.domain.commands import COMMANDS
 from trainhub.hub import session
-from trainhub.hub.protocol import read_id
 from trainhub.web import rest
 
 WITNESS = Recorder()

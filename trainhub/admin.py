@@ -19,12 +19,14 @@ from trainhub.adapters.embedded_mongod import EmbeddedMongod
 from trainhub.adapters.journal_check import Finding, check_journal
 from trainhub.adapters.mongo_lease import look
 from trainhub.adapters.undelivered import read_undelivered
+from trainhub.core.errors import BadToken
 from trainhub.core.lease import Held
 from trainhub.core.lineage import Verdict, compare
 from trainhub.core.stores import REFILL_FILE
 from trainhub.core.write_buffer import StoreAway
-from trainhub.domain.errors import BadToken
 from trainhub.domain.model import Role
+from trainhub.domain.snapshot import resume
+from trainhub.hub.vocabulary import RAILWAY
 from trainhub.process.clock import WallClock
 from trainhub.settings import BadSettings, Parser, Settings, number, one_of, outside
 
@@ -111,7 +113,7 @@ def check(arguments: Sequence[str]) -> bool:
     database = given.database or variables.get("TRAINHUB_DATABASE") or Settings.database
     # MongoDB is asked before and after the journal is read, as a hub may be writing to both.
     before = _look(folder.path, uri, database)
-    finding = check_journal(folder.path / "journal.db")
+    finding = check_journal(folder.path / "journal.db", RAILWAY, resume)
     if not has_keys(folder.path / "keys.json"):
         finding.fault("keys.json does not hold the hub's keys, for its owner alone")
     _compare(finding, before, before and _look(folder.path, uri, database))

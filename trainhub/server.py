@@ -26,22 +26,23 @@ from trainhub.adapters.mongo_lease import MongoLease
 from trainhub.adapters.outbox import Outbox
 from trainhub.adapters.sqlite_journal import SqliteJournal
 from trainhub.adapters.undelivered import UndeliveredFile
+from trainhub.core.errors import Unavailable
 from trainhub.core.journal import Batch, JournalFailed, Place, Record
 from trainhub.core.lateness import Lateness
 from trainhub.core.lease import RENEW_SECONDS, RivalHub
 from trainhub.core.log import Reader
 from trainhub.core.notifications import Job, Notifications
-from trainhub.core.rooms import Rooms
 from trainhub.core.stores import Stores
 from trainhub.core.write_buffer import Change, StoreAway, TooNew, WriteBuffer
 from trainhub.demo import demo
 from trainhub.demo.timetable import TimetableError
-from trainhub.domain.errors import Unavailable
 from trainhub.domain.model import Role
 from trainhub.hub import letters
 from trainhub.hub.charts import load_charts
-from trainhub.hub.documents import INDEXES, LASTING, UNIQUE, changes
+from trainhub.hub.documents import INDEXES, LASTING, LIVE, UNIQUE, changes
 from trainhub.hub.hub import Clock, Hub
+from trainhub.hub.rooms import TrainRooms
+from trainhub.hub.vocabulary import RAILWAY
 from trainhub.process.clock import WallClock
 from trainhub.process.diagnostics import Diagnostics
 from trainhub.process.health import Health, Lately
@@ -205,12 +206,12 @@ class Server:
             issuer=settings.token_issuer,
             clock=wall,
         )
-        journal = await SqliteJournal.open(folder.path / "journal.db")
+        journal = await SqliteJournal.open(folder.path / "journal.db", RAILWAY)
         stack.push_async_callback(journal.close)
         if settings.demo:
             fast = demo.Clock(await _last_moment(journal, wall()), settings.demo_speed)
             self._clock = fast
-        rooms = Rooms(TrainSocket.rooms, text_frame)
+        rooms = TrainRooms(TrainSocket.rooms, text_frame)
         limit = settings.journal_limit << 20
         store = await self._store(stack, folder.path)
         alone = settings.mongodb_uri is None
@@ -289,7 +290,7 @@ class Server:
         self, journal: SqliteJournal, outbox: Path, kept: UndeliveredFile
     ) -> tuple[Notifications, Reader]:
         def jobs(record: Record) -> list[Job]:
-            return list(letters.jobs(self.hub.state(record.run), record))
+            return list(letters.jobs(self.hub.state(record.stream), record))
 
         notify = Notifications(Outbox(outbox), jobs, kept, self.hub.now)
         return notify, Reader(NOTIFIED, journal, notify)
@@ -301,7 +302,7 @@ class Server:
             await mongod.start()
             stack.push_async_callback(self._ending.unless_hurried, mongod.stop, 2.0)
             uri = mongod.uri
-        store = MongoStore(uri, self._settings.database, INDEXES, LASTING, UNIQUE)
+        store = MongoStore(uri, self._settings.database, INDEXES, LASTING, UNIQUE, RAILWAY)
         stack.callback(store.close)
         return store
 
@@ -312,7 +313,7 @@ class Server:
 
         def changed(record: Record) -> Iterable[Change]:
             made_in = journal.lineage.epoch_at(record.position)
-            return changes(hub.present(record.run), record, hub.epoch, made_in)
+            return changes(hub.present(record.stream), record, hub.epoch, made_in)
 
         buffer = WriteBuffer(
             stores,
@@ -406,7 +407,7 @@ class Server:
         """Take up the live runs that an earlier data folder has left in MongoDB."""
         while True:
             try:
-                runs = {run: events async for run, events in store.live_runs()}
+                runs = {run: events async for run, events in store.runs(LIVE)}
                 break
             except TooNew:
                 raise
@@ -551,4 +552,5 @@ def _limits(settings: Settings) -> Limits:
 async def _last_moment(journal: SqliteJournal, now: datetime) -> datetime:
     """Where the hub's clock goes on: now, or later if it had got further."""
     last = await journal.read(journal.head - 1, 1) if journal.head else []
-    return max([now, *(record.event.at for record in last)])
+    moments: list[datetime] = [record.event.at for record in last]
+    return max([now, *moments])

@@ -21,14 +21,14 @@ from trainhub.access.identity import (
     ANONYMOUS,
     LEEWAY,
     Identity,
-    Standing,
     Tokens,
     TrustFiles,
     id_and_end,
 )
 from trainhub.access.keys import Key, Keys, add_key, drop_key, load_keys
 from trainhub.access.revocations import Revocations, revoke_token, revoke_user
-from trainhub.domain.errors import BadToken
+from trainhub.core.audience import Standing
+from trainhub.core.errors import BadToken
 from trainhub.domain.model import Role
 
 SECRET = "the hub's own secret, long enough for HMAC with SHA-256 and SHA-512 too"

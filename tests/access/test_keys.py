@@ -20,9 +20,8 @@ from trainhub.access.keys import (
     own_keys,
     read_keys,
     read_public_keys,
-    write_private,
 )
-from trainhub.domain.errors import BadToken
+from trainhub.core.errors import BadToken
 from trainhub.domain.model import Role
 
 RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -180,19 +179,6 @@ def test_a_key_that_cannot_be_dropped_is_named(tmp_path):
 def test_a_secret_is_not_shown():
     """Whatever logs a key shows its algorithm."""
     assert "hush" not in repr(own_keys({"k1": "hush"}))
-
-
-def test_a_private_file_is_whole_or_as_it_was(tmp_path):
-    """Mode 0600, nothing beside it; one that may not be replaced is not."""
-    path = tmp_path / "file"
-    write_private(path, "one")
-    write_private(path, "two")
-    assert path.read_text() == "two"
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    with pytest.raises(FileExistsError):
-        write_private(path, "three", replace=False)
-    assert path.read_text() == "two"
-    assert [each.name for each in tmp_path.iterdir()] == ["file"]
 
 
 # --- others' ------------------------------------------------------------------------------------

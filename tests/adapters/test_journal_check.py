@@ -11,6 +11,8 @@ from railway import RUN, Driver
 from trainhub.adapters.journal_check import check_journal
 from trainhub.adapters.sqlite_journal import SqliteJournal
 from trainhub.core.journal import Answer, Batch, JournalFailed, Place, Record
+from trainhub.domain.snapshot import resume
+from trainhub.hub.vocabulary import RAILWAY
 
 
 @pytest.fixture
@@ -21,7 +23,7 @@ def path(tmp_path):
     path = tmp_path / "journal.db"
 
     async def write():
-        journal = await SqliteJournal.open(path)
+        journal = await SqliteJournal.open(path, RAILWAY)
         records = [Record(n, RUN, n, event) for n, event in enumerate(run.events, start=1)]
         await journal.commit(Batch(records, [Answer("u", "k", "c", "{}", 1.0)]))
         await journal.commit(Batch(places=[Place("notified", 2, {"job": 5})]))
@@ -40,7 +42,7 @@ def change(path, statement):
 def test_a_sound_journal_is_said_to_be_so(path):
     """How many records of how many runs, and how far each reader is."""
     before = path.read_bytes()
-    finding = check_journal(path)
+    finding = check_journal(path, RAILWAY, resume)
     assert finding.faults == []
     text = "\n".join(finding.lines)
     assert "8 records of 1 runs" in text
@@ -64,7 +66,7 @@ def test_a_sound_journal_is_said_to_be_so(path):
 def test_each_fault_is_named(path, statement, fault):
     """A record that was changed, moved or taken out is found, and which one it is."""
     change(path, statement)
-    assert any(fault in each for each in check_journal(path).faults)
+    assert any(fault in each for each in check_journal(path, RAILWAY, resume).faults)
 
 
 def test_a_changed_record_stops_the_hub_from_starting(path):
@@ -72,7 +74,7 @@ def test_a_changed_record_stops_the_hub_from_starting(path):
     change(path, "UPDATE records SET event = replace(event, 'BBB', 'CCC') WHERE position = 4")
 
     async def read():
-        journal = await SqliteJournal.open(path)
+        journal = await SqliteJournal.open(path, RAILWAY)
         try:
             with pytest.raises(JournalFailed, match="record 4"):
                 await journal.read(0, 100)
@@ -97,12 +99,14 @@ def test_a_flipped_bit_in_a_record_is_never_believed(path):
         broken = bytearray(sound)
         broken[place] ^= 1 << chance.randrange(8)
         path.write_bytes(broken)
-        assert check_journal(path).faults, place
+        assert check_journal(path, RAILWAY, resume).faults, place
 
 
 def test_no_journal_is_one_clear_line(tmp_path):
     """A folder without one, and a file that is none."""
     with pytest.raises(JournalFailed, match="no journal"):
-        check_journal(tmp_path / "journal.db")
+        check_journal(tmp_path / "journal.db", RAILWAY, resume)
     (tmp_path / "journal.db").write_text("a letter to a friend, and no database")
-    assert "SQLite cannot read it" in check_journal(tmp_path / "journal.db").faults[0]
+    assert (
+        "SQLite cannot read it" in check_journal(tmp_path / "journal.db", RAILWAY, resume).faults[0]
+    )

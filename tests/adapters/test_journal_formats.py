@@ -16,6 +16,8 @@ from trainhub.core.codec import dump
 from trainhub.core.journal import Answer, Batch, Deed, JournalFailed, Place, Record
 from trainhub.domain.events import TYPES
 from trainhub.domain.model import Role
+from trainhub.domain.snapshot import resume
+from trainhub.hub.vocabulary import RAILWAY
 
 # As hubs wrote it once records had checksums.
 FORMAT_2 = """
@@ -78,7 +80,7 @@ def old(tmp_path):
 
 
 async def opened(path):
-    journal = await SqliteJournal.open(path)
+    journal = await SqliteJournal.open(path, RAILWAY)
     await journal.close()
 
 
@@ -92,7 +94,7 @@ def test_format_2_comes_up_to_date_with_all_that_is_in_it(old):
     path, driver = old
 
     async def read():
-        journal = await SqliteJournal.open(path)
+        journal = await SqliteJournal.open(path, RAILWAY)
         assert journal.epoch == "abc"
         events = [Record(n, RUN, n, event) for n, event in enumerate(driver.events, start=1)]
         assert await journal.read(0, 100) == events
@@ -102,7 +104,7 @@ def test_format_2_comes_up_to_date_with_all_that_is_in_it(old):
         await journal.close()
 
     asyncio.run(read())
-    assert check_journal(path).faults == []
+    assert check_journal(path, RAILWAY, resume).faults == []
     asyncio.run(opened(path))
 
 
@@ -121,7 +123,7 @@ def test_format_1_comes_up_to_date_with_all_that_is_in_it(tmp_path):
         db.commit()
 
     async def read():
-        journal = await SqliteJournal.open(path)
+        journal = await SqliteJournal.open(path, RAILWAY)
         assert journal.epoch == "abc"
         events = [Record(n, RUN, n, event) for n, event in enumerate(driver.events, start=1)]
         assert await journal.read(0, 100) == events
@@ -131,7 +133,7 @@ def test_format_1_comes_up_to_date_with_all_that_is_in_it(tmp_path):
 
     asyncio.run(read())
     assert formats(path) == "4"
-    assert check_journal(path).faults == []
+    assert check_journal(path, RAILWAY, resume).faults == []
 
 
 def test_format_3_comes_up_to_date_with_all_that_is_in_it(tmp_path):
@@ -158,7 +160,7 @@ def test_format_3_comes_up_to_date_with_all_that_is_in_it(tmp_path):
     events.append(Record(place, RUN, place, driver.events[-1], deed))
 
     async def go_on():
-        journal = await SqliteJournal.open(path)
+        journal = await SqliteJournal.open(path, RAILWAY)
         assert journal.epoch == "abc"
         await journal.commit(Batch(events[-1:]))
         assert await journal.read(0, 100) == events
@@ -166,7 +168,7 @@ def test_format_3_comes_up_to_date_with_all_that_is_in_it(tmp_path):
 
     asyncio.run(go_on())
     assert formats(path) == "4"
-    assert check_journal(path).faults == []
+    assert check_journal(path, RAILWAY, resume).faults == []
 
 
 def test_a_crash_on_the_way_leaves_the_old_format(old, monkeypatch):
@@ -200,5 +202,5 @@ def test_a_damaged_record_is_not_brought_along(old):
 def test_check_reads_no_older_format(old):
     """It changes nothing, so it can only say so."""
     path, _ = old
-    assert check_journal(path).faults == ["it has format 2, this trainhub reads 4"]
+    assert check_journal(path, RAILWAY, resume).faults == ["it has format 2, this trainhub reads 4"]
     assert formats(path) == "2"

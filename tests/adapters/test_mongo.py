@@ -30,7 +30,7 @@ from trainhub.domain import commands as c
 from trainhub.domain.chart import read_chart
 from trainhub.domain.model import RunKey
 from trainhub.domain.train import TrainState, fold
-from trainhub.hub.documents import INDEXES, LASTING, UNIQUE, changes
+from trainhub.hub.documents import INDEXES, LASTING, LIVE, UNIQUE, changes
 
 PASSWORD = "s3cret"
 # The databases that a mongod has of its own.
@@ -199,7 +199,7 @@ def registered(start_date, *people):
 
 
 async def live_runs(store):
-    return {name: events async for name, events in store.live_runs()}
+    return {name: events async for name, events in store.runs(LIVE)}
 
 
 @pytest.mark.gen_test

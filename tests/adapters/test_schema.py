@@ -13,7 +13,7 @@ from trainhub.adapters import schema
 from trainhub.adapters.mongo import MongoStore
 from trainhub.adapters.mongo_lease import MongoLease
 from trainhub.core.write_buffer import TooNew
-from trainhub.hub.documents import INDEXES, SCHEMA
+from trainhub.hub.documents import INDEXES, LIVE, SCHEMA
 
 OURS = ("runs", "passengers", "offers", "events")
 
@@ -157,7 +157,7 @@ async def test_a_newer_database_is_let_be(store, database, version):
     for attempt in (
         lambda: store.write("runs", [document()]),
         MongoLease(store).read,
-        lambda: anext(store.live_runs()),
+        lambda: anext(store.runs(LIVE)),
     ):
         with pytest.raises(TooNew) as caught:
             await attempt()

@@ -23,6 +23,7 @@ from trainhub.domain import events as e
 from trainhub.domain.model import Level, RunKey
 from trainhub.domain.snapshot import PassengerThen, resume, take
 from trainhub.domain.train import fold
+from trainhub.hub.vocabulary import RAILWAY
 
 OTHER_RUN = RunKey("54321/2026-11-23")
 
@@ -53,7 +54,7 @@ def path(tmp_path):
 
 async def contents(path):
     """All that a journal holds, with its head."""
-    journal = await SqliteJournal.open(path)
+    journal = await SqliteJournal.open(path, RAILWAY)
     try:
         return await journal.read(0, 10**6), journal.head
     finally:
@@ -76,7 +77,7 @@ async def refused(path):
 @pytest.mark.gen_test
 async def test_write_ahead_log_and_full_synchronous(path):
     """WAL, and FULL (2): with NORMAL a power cut takes the last commits."""
-    journal = await SqliteJournal.open(path)
+    journal = await SqliteJournal.open(path, RAILWAY)
     pragma = {
         name: await journal._on_thread(
             lambda name=name: journal._db.execute(f"PRAGMA {name}").fetchone()[0]
@@ -108,13 +109,13 @@ async def test_every_type_of_event_comes_back_as_it_was(path):
             start=1,
         )
     ]
-    journal = await SqliteJournal.open(path)
+    journal = await SqliteJournal.open(path, RAILWAY)
     await journal.commit(Batch(written))
     await journal.close()
     found, _ = await contents(path)
     assert found == written
     for run, driver in ((RUN, at_the_end), (other, cancelled)):
-        state = fold(run, [record.event for record in found if record.run == run])
+        state = fold(run, [record.event for record in found if record.stream == run])
         assert vars(state).keys() == vars(driver.state).keys()
         for part in ("seq", "passengers", "offers", "freed", "upgrades", "waiting"):
             assert getattr(state, part) == getattr(driver.state, part)
@@ -123,7 +124,7 @@ async def test_every_type_of_event_comes_back_as_it_was(path):
 @pytest.mark.gen_test
 async def test_read_gives_so_many_after_a_position_in_order(path):
     """At most `limit` records above `after`; none past the head."""
-    journal = await SqliteJournal.open(path)
+    journal = await SqliteJournal.open(path, RAILWAY)
     assert await journal.read(0, 10) == []
     first, second = records(1, 5), records(6, 9, OTHER_RUN)
     await journal.commit(Batch(first))
@@ -138,12 +139,12 @@ async def test_read_gives_so_many_after_a_position_in_order(path):
 @pytest.mark.gen_test
 async def test_the_head_is_the_last_position_on_disk(path):
     """0 in a new journal, then that of the last commit, also after it was opened again."""
-    journal = await SqliteJournal.open(path)
+    journal = await SqliteJournal.open(path, RAILWAY)
     assert journal.head == 0
     await journal.commit(Batch(records(1, 3)))
     assert journal.head == 3
     await journal.close()
-    journal = await SqliteJournal.open(path)
+    journal = await SqliteJournal.open(path, RAILWAY)
     assert journal.head == 3
     await journal.close()
 
@@ -153,7 +154,7 @@ async def test_the_epoch_names_the_file(path, tmp_path):
     """It is the same each time the file is opened, and another in another file."""
     epochs = []
     for file in (path, path, tmp_path / "other.db"):
-        journal = await SqliteJournal.open(file)
+        journal = await SqliteJournal.open(file, RAILWAY)
         epochs.append(journal.epoch)
         await journal.close()
     assert epochs[0] == epochs[1] != epochs[2]
@@ -163,13 +164,13 @@ async def test_the_epoch_names_the_file(path, tmp_path):
 @pytest.mark.gen_test
 async def test_each_reader_has_its_place(path):
     """0 at first, then what was last saved, each its own, also after it was opened again."""
-    journal = await SqliteJournal.open(path)
+    journal = await SqliteJournal.open(path, RAILWAY)
     assert await journal.place("a") == Place("a", 0, {})
     await journal.commit(Batch(records(1, 9)))
     for reader, position in (("a", 5), ("b", 7), ("a", 6)):
         await journal.commit(Batch(places=[Place(reader, position, {})]))
     await journal.close()
-    journal = await SqliteJournal.open(path)
+    journal = await SqliteJournal.open(path, RAILWAY)
     assert await journal.place("a") == Place("a", 6, {})
     assert await journal.place("b") == Place("b", 7, {})
     await journal.close()
@@ -178,7 +179,7 @@ async def test_each_reader_has_its_place(path):
 @pytest.mark.gen_test
 async def test_what_a_reader_has_done_beyond_its_place(path):
     """Ids add up until the place has gone past their records."""
-    journal = await SqliteJournal.open(path)
+    journal = await SqliteJournal.open(path, RAILWAY)
     await journal.commit(Batch(records(1, 9)))
     await journal.commit(Batch(places=[Place("a", 2, {"x": 4, "y": 5})]))
     await journal.commit(Batch(places=[Place("a", 2, {"z": 6})]))
@@ -191,7 +192,7 @@ async def test_what_a_reader_has_done_beyond_its_place(path):
 @pytest.mark.gen_test
 async def test_a_journal_that_ends_before_what_was_read_of_it(path):
     """A reader's place beyond the head means that records are gone: it is refused."""
-    journal = await SqliteJournal.open(path)
+    journal = await SqliteJournal.open(path, RAILWAY)
     await journal.commit(Batch(records(1, 9), places=[Place("flushed", 9, {})]))
     await journal.close()
     change(path, "DELETE FROM records WHERE position > 7")
@@ -216,14 +217,14 @@ def a_day():
 async def test_a_snapshot_stands_for_what_was_trimmed(path):
     """The first record, the snapshot and what came later lead to the state; the rest is gone."""
     driver, days, middle, snapshot = a_day()
-    journal = await SqliteJournal.open(path)
+    journal = await SqliteJournal.open(path, RAILWAY)
     await journal.commit(Batch(days[:middle]))
     await journal.commit(Batch(days[middle:], snapshots={RUN: snapshot}))
     assert await journal.unfolded(0, 100, 0) == [days[0], *days[middle:]]
     assert await journal.unfolded(0, 100, len(days)) == days
     await journal.trim(middle)
     await journal.close()
-    journal = await SqliteJournal.open(path)
+    journal = await SqliteJournal.open(path, RAILWAY)
     assert journal.head == len(days)
     assert await journal.read(0, 100) == [days[0], *days[middle:]]
     (first, *later) = await journal.unfolded(0, 100, 100)
@@ -238,7 +239,7 @@ async def test_a_snapshot_stands_for_what_was_trimmed(path):
 @pytest.mark.gen_test
 async def test_positions_go_on_after_all_was_trimmed(path):
     """The head is where it was, though no record is left, and the next record follows it."""
-    journal = await SqliteJournal.open(path)
+    journal = await SqliteJournal.open(path, RAILWAY)
     at_first = journal.size
     await journal.commit(Batch(records(1, 5000)))
     grown = journal.size
@@ -247,7 +248,7 @@ async def test_positions_go_on_after_all_was_trimmed(path):
     assert await journal.read(0, 10) == []
     assert at_first <= journal.size < grown / 10
     await journal.close()
-    journal = await SqliteJournal.open(path)
+    journal = await SqliteJournal.open(path, RAILWAY)
     assert journal.head == 5000
     assert await journal.retired() == {RUN: 1.0}
     await journal.commit(Batch(records(5001, 5002, OTHER_RUN)))
@@ -258,7 +259,7 @@ async def test_positions_go_on_after_all_was_trimmed(path):
 @pytest.mark.gen_test
 async def test_trimming_again_gives_room_to_what_comes(path):
     """The file does not grow while as much is trimmed as comes."""
-    journal = await SqliteJournal.open(path)
+    journal = await SqliteJournal.open(path, RAILWAY)
     sizes = []
     for first in range(1, 20_001, 1_000):
         await journal.commit(Batch(records(first, first + 999)))
@@ -271,7 +272,7 @@ async def test_trimming_again_gives_room_to_what_comes(path):
 @pytest.mark.gen_test
 async def test_a_retired_run_is_not_loaded(path):
     """Its name is there until it is forgotten; its first record goes, trimmed already or not."""
-    journal = await SqliteJournal.open(path)
+    journal = await SqliteJournal.open(path, RAILWAY)
     await journal.commit(Batch(records(1, 3)))
     await journal.commit(Batch([Record(4, OTHER_RUN, 1, announcement("x"))]))
     await journal.trim(2)
@@ -300,7 +301,7 @@ async def test_a_start_reads_its_file_a_few_times_over_however_large_the_states_
 
     A look-up in `snapshots` for each record would read megabytes of states for each.
     """
-    journal = await SqliteJournal.open(path)
+    journal = await SqliteJournal.open(path, RAILWAY)
     runs = [RunKey(f"{10_000 + number}/2026-11-23") for number in range(40)]
     wide = dataclasses.replace(
         take(Driver().state), seq=50, passengers=(_someone("x" * 200_000),), holds=()
@@ -314,7 +315,7 @@ async def test_a_start_reads_its_file_a_few_times_over_however_large_the_states_
     await journal.commit(Batch(snapshots=dict.fromkeys(runs, wide)))
     await journal.close()
     before = bytes_read()
-    journal = await SqliteJournal.open(path)
+    journal = await SqliteJournal.open(path, RAILWAY)
     found = await journal.unfolded(0, 5_000, 10)
     assert [record.seq for record in found] == [1] * 40 + [50] * 10
     for run in runs:
@@ -341,7 +342,7 @@ def _someone(person):
 async def test_long_events_are_read_a_few_at_a_time(path, monkeypatch):
     """A start holds so many bytes of them at once, and reads on until nothing is left."""
     monkeypatch.setattr("trainhub.adapters.sqlite_journal.CHUNK", 10_000)
-    journal = await SqliteJournal.open(path)
+    journal = await SqliteJournal.open(path, RAILWAY)
     written = [Record(n, RUN, n, announcement("x" * 3_000)) for n in range(1, 12)]
     await journal.commit(Batch(written))
     found, sizes = [], []
@@ -356,13 +357,13 @@ async def test_long_events_are_read_a_few_at_a_time(path, monkeypatch):
 @pytest.mark.gen_test
 async def test_answers_that_made_room_are_gone(path):
     """With the commit that names them; a new one under the same key stays."""
-    journal = await SqliteJournal.open(path)
+    journal = await SqliteJournal.open(path, RAILWAY)
     first = [Answer("u", key, "c", "{}", 1.0) for key in ("a", "b", "c")]
     await journal.commit(Batch(answers=first))
     again = Answer("u", "b", "c", "{}", 2.0)
     await journal.commit(Batch(answers=[again], gone=[("u", "a"), ("u", "b"), ("v", "c")]))
     await journal.close()
-    journal = await SqliteJournal.open(path)
+    journal = await SqliteJournal.open(path, RAILWAY)
     assert await journal.answers() == [first[2], again]
     await journal.close()
 
@@ -370,7 +371,7 @@ async def test_answers_that_made_room_are_gone(path):
 @pytest.mark.gen_test
 async def test_a_record_that_is_missing(path):
     """A hole in the positions is found when the journal is opened."""
-    journal = await SqliteJournal.open(path)
+    journal = await SqliteJournal.open(path, RAILWAY)
     await journal.commit(Batch(records(1, 9)))
     await journal.close()
     change(path, "DELETE FROM records WHERE position = 4")
@@ -380,7 +381,7 @@ async def test_a_record_that_is_missing(path):
 @pytest.mark.gen_test
 async def test_a_commit_is_there_whole_or_not_at_all(path):
     """One record of it cannot be written: none of the others is seen, now or later."""
-    journal = await SqliteJournal.open(path)
+    journal = await SqliteJournal.open(path, RAILWAY)
     await journal.commit(Batch(records(1, 2)))
     with pytest.raises(JournalFailed):
         await journal.commit(Batch([*records(3, 4), *records(2, 2)]))
@@ -393,7 +394,7 @@ async def test_a_commit_is_there_whole_or_not_at_all(path):
 @pytest.mark.gen_test
 async def test_what_is_not_committed_is_seen_by_nobody_else(path):
     """A commit is one transaction: another process sees all of it from one moment to the next."""
-    journal = await SqliteJournal.open(path)
+    journal = await SqliteJournal.open(path, RAILWAY)
     seen = {0}
     stop = threading.Event()
 
@@ -421,7 +422,7 @@ async def test_what_is_not_committed_is_seen_by_nobody_else(path):
 @pytest.mark.gen_test(timeout=20)
 async def test_a_commit_never_blocks_the_loop(path):
     """A disk that takes its time: the loop turns on meanwhile, and the commit ends as it should."""
-    journal = await SqliteJournal.open(path)
+    journal = await SqliteJournal.open(path, RAILWAY)
     blocker = sqlite3.connect(path, isolation_level=None)
     blocker.execute("BEGIN IMMEDIATE")  # now a commit has to wait, within SQLite
     commit = asyncio.ensure_future(journal.commit(Batch(records(1, 1))))
@@ -448,7 +449,7 @@ async def test_every_call_runs_on_the_journal_s_own_thread(path, monkeypatch):
             return real(self, *args)
 
         monkeypatch.setattr(SqliteJournal, name, spy)
-    journal = await SqliteJournal.open(path)
+    journal = await SqliteJournal.open(path, RAILWAY)
     await journal.commit(Batch(records(1, 1)))
     await journal.read(0, 1)
     await journal.unfolded(0, 1, 1)
@@ -463,7 +464,7 @@ async def test_every_call_runs_on_the_journal_s_own_thread(path, monkeypatch):
 async def test_closing_leaves_no_thread(path):
     """Neither does a journal that could not be opened."""
     before = threading.active_count()
-    journal = await SqliteJournal.open(path)
+    journal = await SqliteJournal.open(path, RAILWAY)
     await journal.close()
     path.write_bytes(b"no database" * 1000)
     await refused(path)
@@ -484,14 +485,14 @@ async def test_a_file_that_is_no_database(path):
 @pytest.mark.gen_test
 async def test_a_format_of_a_newer_hub(path):
     """It names both formats, and says which hub to use; the same hub opens it again after that."""
-    journal = await SqliteJournal.open(path)
+    journal = await SqliteJournal.open(path, RAILWAY)
     await journal.close()
     change(path, "UPDATE meta SET value = '5' WHERE name = 'format'")
     message = await refused(path)
     assert "has format 5, this hub reads 4" in message
     assert "use the version of trainhub that wrote it" in message
     change(path, "UPDATE meta SET value = '4' WHERE name = 'format'")
-    journal = await SqliteJournal.open(path)
+    journal = await SqliteJournal.open(path, RAILWAY)
     await journal.close()
 
 
@@ -510,7 +511,7 @@ async def test_a_format_of_a_newer_hub(path):
 )
 async def test_a_record_that_is_damaged(path, damage):
     """A record that cannot be read stops the hub, for what comes after it cannot be trusted."""
-    journal = await SqliteJournal.open(path)
+    journal = await SqliteJournal.open(path, RAILWAY)
     await journal.commit(Batch(records(1, 3)))
     await journal.close()
     change(path, f"UPDATE records SET {damage} WHERE position = 2")
@@ -522,7 +523,7 @@ async def test_a_record_that_is_damaged(path, damage):
 @pytest.mark.gen_test
 async def test_a_page_that_is_damaged(path):
     """Bytes that a disk lost are found as soon as they are read."""
-    journal = await SqliteJournal.open(path)
+    journal = await SqliteJournal.open(path, RAILWAY)
     await journal.commit(Batch(records(1, 2000)))
     await journal.close()
     with path.open("r+b") as file:
@@ -542,10 +543,10 @@ async def test_a_table_s_definition_that_is_damaged(path):
         " WHERE name = 'retired'",
     )
     with pytest.raises(JournalFailed) as raised:
-        await SqliteJournal.open(path)
+        await SqliteJournal.open(path, RAILWAY)
     assert "\n" not in str(raised.value)
     assert str(path) in str(raised.value)
-    (fault, *_) = check_journal(path).faults
+    (fault, *_) = check_journal(path, RAILWAY, resume).faults
     assert "\n" not in fault
 
 
@@ -568,7 +569,7 @@ from pathlib import Path
 from trainhub.adapters.sqlite_journal import SqliteJournal
 
 async def main():
-    await SqliteJournal.open(Path(sys.argv[1]))
+    await SqliteJournal.open(Path(sys.argv[1]), RAILWAY)
     print("opened")
 
 if os.geteuid() == 0:  # whom no mode holds back
@@ -601,7 +602,7 @@ def test_a_folder_that_is_read_only(is_there):
 
 
 async def _make(path):
-    journal = await SqliteJournal.open(path)
+    journal = await SqliteJournal.open(path, RAILWAY)
     await journal.commit(Batch(records(1, 3)))
     await journal.close()
 
@@ -609,7 +610,7 @@ async def _make(path):
 @pytest.mark.gen_test
 async def test_a_disk_that_is_full(path):
     """A commit that does not fit fails, and none of it is there afterwards."""
-    journal = await SqliteJournal.open(path)
+    journal = await SqliteJournal.open(path, RAILWAY)
     await journal.commit(Batch(records(1, 3)))
     await journal._on_thread(lambda: journal._db.execute("PRAGMA max_page_count=10"))
     with pytest.raises(JournalFailed, match="full") as caught:
@@ -631,7 +632,7 @@ from trainhub.adapters.sqlite_journal import SqliteJournal
 from trainhub.core.journal import Batch
 
 async def main():
-    journal = await SqliteJournal.open(Path(sys.argv[1]))
+    journal = await SqliteJournal.open(Path(sys.argv[1]), RAILWAY)
     while True:
         size = 1 + journal.head % 17
         await journal.commit(Batch(records(journal.head + 1, journal.head + size)))
@@ -674,14 +675,14 @@ def test_what_was_reported_survives_kill_9(path):
 @pytest.mark.gen_test
 async def test_an_answer_is_in_the_same_commit_as_its_events(path):
     """One is never there without the other; answers come back oldest first."""
-    journal = await SqliteJournal.open(path)
+    journal = await SqliteJournal.open(path, RAILWAY)
     answers = [Answer("u", f"k{n}", "c", '{"seq": 1}', float(n)) for n in (3, 1, 2)]
     await journal.commit(Batch([Record(1, RUN, 1, Driver().events[0])], answers))
     taken = [Record(1, RUN, 2, Driver().start()[0])]
     with pytest.raises(JournalFailed):  # position 1 is taken, so nothing of this is kept
         await journal.commit(Batch(taken, [Answer("u", "k9", "c", "{}", 9.0)]))
     await journal.close()
-    journal = await SqliteJournal.open(path)
+    journal = await SqliteJournal.open(path, RAILWAY)
     assert [answer.key for answer in await journal.answers()] == ["k1", "k2", "k3"]
     assert (await journal.answers())[0] == answers[1]
     await journal.forget(2.0, 0)
@@ -692,7 +693,7 @@ async def test_an_answer_is_in_the_same_commit_as_its_events(path):
 @pytest.mark.gen_test
 async def test_an_answer_alone_can_be_kept(path):
     """A command that changed nothing has no events, and an answer all the same."""
-    journal = await SqliteJournal.open(path)
+    journal = await SqliteJournal.open(path, RAILWAY)
     await journal.commit(Batch(answers=[Answer("u", "k", "c", "{}", 1.0)]))
     assert journal.head == 0
     assert len(await journal.answers()) == 1

@@ -10,8 +10,8 @@ from railway import MORNING, RUN, TRAIN, register
 
 from trainhub.access.identity import Identity
 from trainhub.core.answers import KEPT_SECONDS, LONGEST_KEY, MOST_OF_PASSENGER, Answers, check_key
+from trainhub.core.errors import BadMessage, Conflict
 from trainhub.domain import commands as c
-from trainhub.domain.errors import BadMessage, Conflict
 from trainhub.domain.model import Role
 
 ADMIN = Identity("control", Role.ADMIN, frozenset({"*"}))

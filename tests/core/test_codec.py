@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from trainhub.core.codec import LARGEST_INT, LONGEST_TEXT, camel, clean_text, dump, load, reload
+from trainhub.core.errors import BadMessage
 from trainhub.domain.commands import COMMANDS
-from trainhub.domain.errors import BadMessage
 from trainhub.domain.events import EVENTS
 from trainhub.domain.snapshot import Snapshot
 

@@ -11,10 +11,10 @@ from fakes import MemoryJournal, save
 from railway import MORNING, RUN
 
 from trainhub.core import log as log_module
+from trainhub.core.errors import Unavailable
 from trainhub.core.journal import Batch, JournalFailed, Record
 from trainhub.core.log import Log, Reader
 from trainhub.domain.commands import To
-from trainhub.domain.errors import Unavailable
 from trainhub.domain.events import Announcement
 from trainhub.domain.model import Level, RunKey
 
@@ -118,7 +118,7 @@ async def test_the_position_counts_all_runs_and_the_seq_its_own():
     await told.log.append(RUN, 1, events(2))
     await told.log.append(OTHER_RUN, 1, events(1))
     await told.log.append(RUN, 3, events(1))
-    numbers = [(record.position, record.run, record.seq) for record in told.journal.records]
+    numbers = [(record.position, record.stream, record.seq) for record in told.journal.records]
     assert numbers == [(1, RUN, 1), (2, RUN, 2), (3, OTHER_RUN, 1), (4, RUN, 3)]
     assert told.log.last == 4
 

@@ -149,7 +149,7 @@ async def test_enqueueing_never_waits_for_a_sender_that_hangs(make_hub):
     """A command is answered, and its job queued, while the sender brings nothing anywhere."""
     journal, sender = MemoryJournal(), Hanging()
     hub = make_hub(journal)
-    queue = make_queue(sender, lambda record: list(jobs(hub.state(record.run), record)))
+    queue = make_queue(sender, lambda record: list(jobs(hub.state(record.stream), record)))
     reader = Reader("notifications", journal, queue)
     await reader.open()
     hub.follow(reader)

@@ -3,7 +3,7 @@
 import pytest
 from railway import RUN
 
-from trainhub.access.identity import Standing
+from trainhub.core.audience import Standing
 from trainhub.core.presence import GRACE_SECONDS, Presence
 from trainhub.domain.model import Role
 

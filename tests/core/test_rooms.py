@@ -9,21 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from railway import MORNING, RUN
 
-from trainhub.access.identity import Standing
+from trainhub.core.audience import EVERYONE, Standing, User, may_be_told
 from trainhub.core.journal import Record
-from trainhub.core.rooms import Rooms
 from trainhub.domain.commands import To
-from trainhub.domain.events import (
-    EVERYONE,
-    TO_STAFF,
-    Announcement,
-    BerthVacated,
-    NoShow,
-    User,
-    may_be_told,
-    user_and_staff,
-)
+from trainhub.domain.events import TO_STAFF, Announcement, BerthVacated, NoShow, user_and_staff
 from trainhub.domain.model import Level, Role, RunKey
+from trainhub.hub.rooms import TrainRooms
 
 OTHER_RUN = RunKey("12345/2026-11-24")
 RUNS = (RUN, OTHER_RUN, RunKey("54321/2026-11-23"))
@@ -73,7 +64,7 @@ def record(seq, event=None, run=RUN):
 def make_rooms():
     """Rooms, and the table that they share with the socket handlers."""
     table = {}
-    return Rooms(table, line), table
+    return TrainRooms(table, line), table
 
 
 @pytest.fixture
@@ -210,7 +201,7 @@ def test_a_listener_of_two_rooms_gets_one_write(rooms):
 def test_an_event_is_encoded_once_whoever_hears_it():
     """Once per room and audience, never per socket; not at all for a room without listeners."""
     framed = []
-    rooms = Rooms({}, lambda payload: framed.append(payload) or line(payload))
+    rooms = TrainRooms({}, lambda payload: framed.append(payload) or line(payload))
     ears = [Ear() for _ in range(50)]
     for ear in ears:
         rooms.join(RUN, ear, STANDINGS["TTE"])
@@ -424,7 +415,7 @@ def test_everyone_is_everyone():
 
 def test_an_event_that_cannot_be_told_closes_its_own_room_alone():
     """Its listeners would miss it unawares: they are sent away, to come back for it."""
-    rooms = Rooms({}, line)
+    rooms = TrainRooms({}, line)
     mine, other = Ear(), Ear()
     rooms.join(RUN, mine, STANDINGS["TTE"])
     rooms.join(OTHER_RUN, other, STANDINGS["TTE"])
@@ -443,7 +434,7 @@ def test_a_listener_that_raises_costs_the_others_nothing():
         def send(self, frames):
             raise RuntimeError("no such socket")
 
-    rooms = Rooms({}, line)
+    rooms = TrainRooms({}, line)
     ears = [Ear(), Broken(), Ear()]
     for ear in ears:
         rooms.join(RUN, ear, STANDINGS["TTE"])

@@ -13,6 +13,7 @@ from railway import MORNING, RUN, TRAIN, register
 
 from trainhub.access.identity import Identity
 from trainhub.core import write_buffer
+from trainhub.core.errors import Unavailable
 from trainhub.core.journal import Record
 from trainhub.core.log import Log, Reader
 from trainhub.core.write_buffer import (
@@ -26,7 +27,6 @@ from trainhub.core.write_buffer import (
     WriteBuffer,
 )
 from trainhub.domain import commands as c
-from trainhub.domain.errors import Unavailable
 from trainhub.domain.events import Announcement
 from trainhub.domain.model import Level, Role
 from trainhub.hub.documents import changes
@@ -354,7 +354,7 @@ async def test_nothing_is_written_that_is_not_in_the_journal(make_hub):
     hub = make_hub(journal)
     buffer = make_buffer(
         store,
-        lambda record: changes(hub.state(record.run), record, hub.epoch),
+        lambda record: changes(hub.state(record.stream), record, hub.epoch),
         lambda: hub.log.append(),
     )
     reader = Reader("write buffer", journal, buffer)

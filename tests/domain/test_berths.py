@@ -4,8 +4,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from trainhub.core.errors import BadMessage
 from trainhub.domain.berths import BERTHS, BerthType, Occupancy, layout, segments
-from trainhub.domain.errors import BadMessage
 from trainhub.domain.model import BerthKey, Coach, PersonKey
 
 S1 = Coach(code="S1", class_="SL", berths=72)

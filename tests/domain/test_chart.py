@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from railway import PEOPLE, RUN, STATIONS, chart, largest_chart, person, rac, station
 
+from trainhub.core.errors import BadMessage
 from trainhub.demo.timetable import make_chart, read_timetable
 from trainhub.domain.chart import MOST_PASSENGERS, read_chart
 from trainhub.domain.commands import RegisterTrain, Rejected
-from trainhub.domain.errors import BadMessage
 from trainhub.domain.model import Boarding, Policy
 from trainhub.domain.train import TrainState
 

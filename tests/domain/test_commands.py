@@ -8,8 +8,8 @@ import pytest
 from railway import TRAIN
 
 from trainhub.core.codec import load
+from trainhub.core.errors import BadMessage
 from trainhub.domain import commands as c
-from trainhub.domain.errors import BadMessage
 from trainhub.domain.model import Level
 
 PERSON = {"trainNo": "12345", "pnr": "4512345601", "index": 1}

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
+from trainhub.core.errors import HubError
 from trainhub.domain import errors
-from trainhub.domain.errors import HubError
 
 
 def classes():

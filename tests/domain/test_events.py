@@ -8,9 +8,9 @@ import re
 import pytest
 from railway import MORNING, PEOPLE, Driver, chart, person, rac, register
 
+from trainhub.core.errors import Conflict
 from trainhub.domain import commands as c
 from trainhub.domain import events as e
-from trainhub.domain.errors import Conflict
 from trainhub.domain.model import Level, Role
 
 PERSON = {"user": "IR_1", "pnr": "4512345601", "index": 1, "name": "Person 1", "coach": "S1"}

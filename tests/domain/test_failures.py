@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from railway import MORNING, TRAIN, Driver, person, rac, register
 
+from trainhub.core.errors import HubError
 from trainhub.domain import commands as c
 from trainhub.domain import journey, marks, offers, run_state
-from trainhub.domain.errors import HubError
 
 RULES = (journey, marks, offers, run_state)
 PEOPLE = (

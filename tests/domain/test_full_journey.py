@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from trainhub.core.errors import HubError
 from trainhub.demo.timetable import make_chart, read_timetable
 from trainhub.domain import commands as c
 from trainhub.domain import events as e
 from trainhub.domain.chart import read_chart
-from trainhub.domain.errors import HubError
 from trainhub.domain.reasons import NAMED
 from trainhub.domain.report import captaincy_report, report_csv
 from trainhub.domain.train import TrainState

@@ -6,15 +6,10 @@ import pytest
 from day import MINUTE, SECOND, at, departed, london, pnr, recovered, state_of, types, utc
 from railway import PEOPLE, STATIONS, TRAIN, Driver, person, rac, register
 
+from trainhub.core.errors import BadMessage, Conflict, HubError
 from trainhub.domain import commands as c
 from trainhub.domain import events as e
-from trainhub.domain.errors import (
-    BadMessage,
-    Conflict,
-    HubError,
-    UnknownPassenger,
-    UnknownStation,
-)
+from trainhub.domain.errors import UnknownPassenger, UnknownStation
 from trainhub.domain.journey import CLOCK_SKEW
 
 # --- a run begins ----------------------------------------------------------------------------

@@ -6,12 +6,10 @@ import pytest
 from day import MINUTE, SECOND, departed, london, pnr, recovered, state_of, types, utc
 from railway import STATIONS, TRAIN, Driver, person
 
+from trainhub.core.errors import Conflict
 from trainhub.domain import commands as c
 from trainhub.domain.berths import segments
-from trainhub.domain.errors import (
-    Conflict,
-    UnknownPassenger,
-)
+from trainhub.domain.errors import UnknownPassenger
 from trainhub.domain.marks import UNDO_WINDOW
 from trainhub.domain.model import BerthKey, PersonKey
 

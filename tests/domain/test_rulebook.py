@@ -20,8 +20,8 @@ from datetime import timedelta
 import pytest
 from railway import TRAIN, Driver, person
 
+from trainhub.core.errors import HubError
 from trainhub.domain import commands as c
-from trainhub.domain.errors import HubError
 from trainhub.domain.model import OfferState
 
 LONG = "20 WL1 AAA-EEE"

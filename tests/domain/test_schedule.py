@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainhub.domain.errors import BadMessage
+from trainhub.core.errors import BadMessage
 from trainhub.domain.model import Station
 from trainhub.domain.schedule import due_times, since_midnight
 

@@ -4,8 +4,8 @@ import pytest
 from day import departed, pnr, types
 from railway import MORNING, RUN, TRAIN, Driver, person, rac
 
+from trainhub.core.errors import Conflict
 from trainhub.domain import commands as c
-from trainhub.domain.errors import Conflict
 from trainhub.domain.train import _DECIDE, TrainState
 
 

@@ -19,11 +19,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from walks import walks
 
 from trainhub.core.codec import dump, load
+from trainhub.core.errors import HubError
 from trainhub.domain import commands as c
 from trainhub.domain import events as e
 from trainhub.domain.berths import Occupancy
 from trainhub.domain.chart import read_chart
-from trainhub.domain.errors import HubError
 from trainhub.domain.reasons import GROUPS, NAMED
 from trainhub.domain.snapshot import Snapshot, resume, take
 from trainhub.domain.train import TrainState, fold

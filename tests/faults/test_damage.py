@@ -19,7 +19,8 @@ from trainhub.adapters.journal_check import check_journal
 from trainhub.adapters.sqlite_journal import SqliteJournal
 from trainhub.core.journal import Answer, Batch, JournalFailed, Place, Record, Retired
 from trainhub.domain import commands as c
-from trainhub.domain.snapshot import take
+from trainhub.domain.snapshot import resume, take
+from trainhub.hub.vocabulary import RAILWAY
 
 FLIPS = int(os.environ.get("FLIPS", "1000"))
 KIND = re.compile(r"record|the (write-ahead log|structure|log|snapshot)|\w+")
@@ -28,10 +29,10 @@ NAMES = ("journal.db", "journal.db-wal")
 
 async def contents(path):
     """All that a hub would believe of a journal."""
-    journal = await SqliteJournal.open(path)
+    journal = await SqliteJournal.open(path, RAILWAY)
     try:
         records = await journal.read(0, 10**6)
-        runs = dict.fromkeys(record.run for record in records)
+        runs = dict.fromkeys(record.stream for record in records)
         snapshots = [each for run in runs if (each := await journal.snapshot(run)) is not None]
         return (
             *(journal.epoch, journal.head, records),
@@ -78,7 +79,7 @@ def growing(tmp_path):
     async def grow():
         path, driver = tmp_path / "grown" / "journal.db", Driver()
         path.parent.mkdir()
-        journal = await SqliteJournal.open(path)
+        journal = await SqliteJournal.open(path, RAILWAY)
         driver.start()
         log, ends = path.with_name(NAMES[1]), []
         for commit in range(12):
@@ -125,7 +126,7 @@ def test_a_file_that_lost_its_last_pages_is_refused(growing, copy):
     whole = path.read_bytes()
     for cut in range(len(whole) - 4096, len(whole), 17):
         path = lay(copy, {NAMES[0]: whole[:cut]})
-        assert check_journal(path).faults, cut
+        assert check_journal(path, RAILWAY, resume).faults, cut
         with pytest.raises(JournalFailed):
             asyncio.run(contents(path))
 
@@ -142,7 +143,7 @@ def left_by_a_crash(start_hub, unused_port, tmp_path):
 
     async def fill():
         """What a hub of a few seconds does not have yet; the last commits stay in the log."""
-        journal = await SqliteJournal.open(path)
+        journal = await SqliteJournal.open(path, RAILWAY)
         driver = Driver()
         driver.start()
         records = [
@@ -178,7 +179,7 @@ def test_a_flipped_bit_is_never_believed(left_by_a_crash, copy, caplog, capsys):
         broken = bytearray(files[name])
         broken[place] ^= 1 << chance.randrange(8)
         path = lay(copy, {**files, name: bytes(broken)})
-        finding, where = check_journal(path), (seed, name, place)
+        finding, where = check_journal(path, RAILWAY, resume), (seed, name, place)
         caplog.clear()
         found, refusal = attempt(path)
         if refusal is not None:
@@ -215,7 +216,7 @@ def test_any_byte_of_the_first_page_is_refused_in_words_or_does_no_harm(left_by_
     for place in sorted(chance.sample(range(4096), min(FLIPS, 500))):
         (copy / NAMES[0]).write_bytes(whole)
         path = lay(copy, {NAMES[0]: flipped(copy / NAMES[0], place)})
-        finding, (found, refusal) = check_journal(path), attempt(path)
+        finding, (found, refusal) = check_journal(path, RAILWAY, resume), attempt(path)
         "\n".join((*finding.lines, *finding.faults)).encode()
         assert found is not None or (refusal and finding.faults), (seed, place)
         refused += found is None

@@ -14,8 +14,8 @@ from railway import register
 
 from trainhub.access.identity import Identity
 from trainhub.adapters.sqlite_journal import SqliteJournal
+from trainhub.core.errors import Unavailable
 from trainhub.domain import commands as c
-from trainhub.domain.errors import Unavailable
 from trainhub.domain.model import Role
 
 CREWS = 8

@@ -16,6 +16,7 @@ from load import Fleet, more_answers, seeded
 
 from trainhub.access.keys import load_keys
 from trainhub.adapters.sqlite_journal import SqliteJournal
+from trainhub.hub.vocabulary import RAILWAY
 
 CUTS = int(os.environ.get("POWER_CUTS", "6"))
 # Without fsync one cut shows a loss, unless the kernel happened to have written everything.
@@ -120,5 +121,5 @@ def test_a_kill_while_the_keys_are_made_is_survived(start_hub, options, tmp_path
 
 
 async def open_and_close(path):
-    journal = await SqliteJournal.open(path)
+    journal = await SqliteJournal.open(path, RAILWAY)
     await journal.close()

@@ -15,8 +15,8 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from trainhub.access.identity import Tokens
-from trainhub.access.keys import write_private
 from trainhub.domain.model import Role
+from trainhub.process.private_file import write_private
 
 USER, PASSWORD, KEY = "MARKUSER", "MARKPASS", "MARKKEY" * 8
 # With all that has a meaning in a URI, in a shell or in a log.

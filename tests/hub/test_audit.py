@@ -16,9 +16,9 @@ from railway import MORNING, PEOPLE, RUN, TRAIN, chart, register
 
 from trainhub.access.identity import ANONYMOUS, Identity, Tokens
 from trainhub.access.keys import load_keys
+from trainhub.core.errors import Conflict, Forbidden, HubError, NotIdentified, Unavailable
 from trainhub.core.journal import Deed
 from trainhub.domain import commands as c
-from trainhub.domain.errors import Conflict, Forbidden, HubError, NotIdentified, Unavailable
 from trainhub.domain.model import Role
 from trainhub.hub import audit
 from trainhub.hub.audit import LONGEST_ABOUT, MOST_A_MINUTE, Audit, deed_of

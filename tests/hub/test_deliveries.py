@@ -11,7 +11,8 @@ from railway import RUN, TRAIN, Driver, person, rac, register_chart
 from railway import chart as make_chart
 from websockets.sync.client import connect
 
-from trainhub.access.identity import Identity, Standing
+from trainhub.access.identity import Identity
+from trainhub.core.audience import Standing
 from trainhub.domain import commands as c
 from trainhub.domain.model import Policy, Role
 from trainhub.domain.offers import MOST_DEVICES

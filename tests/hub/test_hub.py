@@ -7,16 +7,9 @@ from fakes import Ear, MemoryJournal
 from railway import RUN, TRAIN, register
 
 from trainhub.access.identity import ANONYMOUS, Identity
+from trainhub.core.errors import Conflict, Forbidden, NotIdentified, TooManyRooms, Unavailable
 from trainhub.domain import commands as c
-from trainhub.domain.errors import (
-    AmbiguousRun,
-    Conflict,
-    Forbidden,
-    NotIdentified,
-    TooManyRooms,
-    Unavailable,
-    UnknownTrain,
-)
+from trainhub.domain.errors import AmbiguousRun, UnknownTrain
 from trainhub.domain.model import Role
 from trainhub.domain.views import run_view
 from trainhub.hub.protocol import Since

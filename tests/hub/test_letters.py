@@ -13,11 +13,12 @@ from marked import marked, marked_rac, marked_wl, words_in, words_of
 from railway import MORNING, PEOPLE, RUN, TRAIN, Driver, chart, person, rac
 from voyage import to_its_end, voyages
 
+from trainhub.core.errors import Conflict
 from trainhub.core.journal import Record
 from trainhub.core.notifications import Channel, Notifications
 from trainhub.domain import commands as c
 from trainhub.domain import events as e
-from trainhub.domain.errors import Conflict, OfferClosed
+from trainhub.domain.errors import OfferClosed
 from trainhub.domain.model import PersonState
 from trainhub.hub.letters import jobs
 

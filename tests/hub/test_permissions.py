@@ -7,8 +7,8 @@ import pytest
 from railway import RUN
 
 from trainhub.access.identity import ANONYMOUS, Identity
+from trainhub.core.errors import Forbidden, NotIdentified
 from trainhub.domain import commands as c
-from trainhub.domain.errors import Forbidden, NotIdentified
 from trainhub.domain.model import Role, RunKey
 from trainhub.hub.permissions import MAY, Relation, require_relation, require_role, require_run
 

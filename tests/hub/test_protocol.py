@@ -11,27 +11,24 @@ from railway import MORNING, RUN, Driver, chart, person
 from voyage import voyages
 
 from trainhub.core.codec import dump, load
+from trainhub.core.errors import BadMessage, Conflict, UnknownType
 from trainhub.core.journal import Record
+from trainhub.core.wire import LONGEST_ID, encode, error_fields, parse, read_id
 from trainhub.domain import commands as c
-from trainhub.domain.errors import BadMessage, Conflict, UnknownOffer, UnknownType
+from trainhub.domain.errors import UnknownOffer
 from trainhub.domain.events import EVENTS
 from trainhub.domain.model import Level, RunKey
 from trainhub.domain.train import TrainState
 from trainhub.hub.protocol import (
-    LONGEST_ID,
     Identify,
     Ping,
     Since,
     SubscribeTrain,
     UnsubscribeTrain,
-    encode,
-    error_fields,
     event_message,
     figure_message,
     goodbye,
-    parse,
     read_command,
-    read_id,
     read_message,
     run_fields,
     welcome,

@@ -14,12 +14,13 @@ from load import seeded
 from railway import MORNING, RUN, chart, person, register, register_chart
 
 from trainhub.access.identity import ANONYMOUS, Identity, Tokens
-from trainhub.core.rooms import Rooms
+from trainhub.core.wire import encode
 from trainhub.domain import commands as c
 from trainhub.domain.model import Role
 from trainhub.domain.views import run_view
 from trainhub.hub.hub import Hub
-from trainhub.hub.protocol import MOST_SOCKET_BYTES, encode
+from trainhub.hub.protocol import MOST_SOCKET_BYTES
+from trainhub.hub.rooms import TrainRooms
 from trainhub.hub.session import Session
 from trainhub.hub.subscriptions import PASSENGER_ROOMS
 
@@ -755,7 +756,7 @@ def test_whatever_a_client_sends_is_answered(said):
     """Any text or bytes: one answer each, no exception, PONG after it, and no trace at the end."""
 
     async def talk():
-        hub = Hub(MemoryJournal(), Rooms({}, line), lambda: MORNING, [].append)
+        hub = Hub(MemoryJournal(), TrainRooms({}, line), lambda: MORNING, [].append)
         hub.loaded = True
         await running(hub)
         client = Talk(hub)

@@ -10,10 +10,11 @@ from fakes import Ear, MemoryJournal
 from railway import RUN, TRAIN
 from test_hub import ADMIN, PASSENGER, TTE, join, running
 
+from trainhub.core.errors import Unavailable
 from trainhub.core.history import KEPT
 from trainhub.core.write_buffer import StoreAway
 from trainhub.domain import commands as c
-from trainhub.domain.errors import Unavailable, UnknownTrain
+from trainhub.domain.errors import UnknownTrain
 from trainhub.hub import subscriptions
 from trainhub.hub.protocol import Since
 

@@ -6,8 +6,9 @@ import pytest
 from railway import chart, person, register_chart
 
 from trainhub.access.identity import ANONYMOUS, Identity
+from trainhub.core.errors import HubError
 from trainhub.domain import commands as c
-from trainhub.domain.errors import AmbiguousRun, HubError, UnknownTrain
+from trainhub.domain.errors import AmbiguousRun, UnknownTrain
 from trainhub.domain.model import Role
 from trainhub.domain.train import TrainState
 from trainhub.hub.which_run import run_meant

@@ -21,17 +21,17 @@ from websockets.protocol import OPEN, Protocol, Side
 from witness import WITNESS
 
 from trainhub.access.identity import Identity, Tokens
+from trainhub.core.errors import Unavailable
 from trainhub.core.log import Reader
 from trainhub.core.notifications import Notifications
-from trainhub.core.rooms import Rooms
 from trainhub.core.write_buffer import WriteBuffer
 from trainhub.domain.commands import RegisterTrain
-from trainhub.domain.errors import Unavailable
 from trainhub.domain.model import Role
 from trainhub.hub import letters
 from trainhub.hub.documents import changes
 from trainhub.hub.hub import Hub
 from trainhub.hub.protocol import read_command
+from trainhub.hub.rooms import TrainRooms
 from trainhub.process.health import Health
 from trainhub.process.timers import Timers
 from trainhub.web.app import make_app, make_server
@@ -80,12 +80,12 @@ class Site:
 
 def make_parts(hub: Hub, journal: MemoryJournal) -> Parts:
     def jobs(record):
-        return letters.jobs(hub.state(record.run), record)
+        return letters.jobs(hub.state(record.stream), record)
 
     notify = Notifications(Postbox(), jobs, KeptJobs(), hub.now)
     buffer = WriteBuffer(
         MemoryStore(),
-        lambda record: changes(hub.state(record.run), record, hub.epoch),
+        lambda record: changes(hub.state(record.stream), record, hub.epoch),
         lambda: hub.log.append(),
         Letters(),
     )
@@ -108,7 +108,7 @@ def site(io_loop, settings_of_web):
     """A loaded hub without trains, whose clock stands at MORNING."""
     journal = MemoryJournal()
     failures: list[BaseException] = []
-    hub = Hub(journal, Rooms(TrainSocket.rooms, text_frame), lambda: MORNING, failures.append)
+    hub = Hub(journal, TrainRooms(TrainSocket.rooms, text_frame), lambda: MORNING, failures.append)
     hub.loaded = True
     tokens = Tokens({"k1": "a secret of tests, long enough for HMAC with SHA-256"})
     web = replace(Web(hub, tokens, anonymous=True, max_connections=100), **settings_of_web)

@@ -7,9 +7,10 @@ import pytest
 from railway import PEOPLE, RUN, chart, person, rac
 
 from trainhub.core.codec import dump, load
+from trainhub.core.wire import encode
 from trainhub.domain.commands import COMMANDS
 from trainhub.domain.model import Role
-from trainhub.hub.protocol import MOST_BODY_BYTES, encode, read_command
+from trainhub.hub.protocol import MOST_BODY_BYTES, read_command
 from trainhub.web import rest
 
 ROLES = ("ADMIN", "SERVICE", "TTE", "OTHER_TTE", "PASSENGER", None)

@@ -27,8 +27,9 @@ from trainhub.access.keys import (
     read_public_keys,
 )
 from trainhub.access.revocations import NONE, Revocations, read_revocations
+from trainhub.core.audience import Standing
 from trainhub.core.codec import clean_text
-from trainhub.domain.errors import BadMessage, BadToken
+from trainhub.core.errors import BadMessage, BadToken
 from trainhub.domain.model import Role, RunKey
 from trainhub.process.clock import WallClock
 from trainhub.process.file_watch import FileWatch
@@ -38,14 +39,6 @@ log = logging.getLogger("trainhub.identity")
 ALL_TRAINS = "*"
 # By how much clocks may differ.
 LEEWAY = timedelta(seconds=30)
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """What somebody is on one run; both None for whoever has no part in it."""
-
-    role: Role | None = None
-    user: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

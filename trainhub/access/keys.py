@@ -5,12 +5,11 @@ come from a PEM file, which holds one, or from a JWKS file (RFC 7517). Each key 
 whatever a token says of itself.
 """
 
-import fcntl
 import json
 import os
 import secrets
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,8 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+from trainhub.process.private_file import changing, write_private
 
 OWN_ALGORITHM = "HS256"
 # NIST SP 800-131A: shorter ones are not to be relied on.
@@ -173,9 +174,6 @@ def _public(key: object) -> Key:
     raise BadKeys("a key in it is no public RSA or P-256 key: the hub takes RS256 and ES256")
 
 
-# --- files for their owner alone ----------------------------------------------------------------
-
-
 def _read_private(path: Path) -> str:
     """The file's text. Raises BadKeys unless it is this user's alone; FileNotFoundError."""
     try:
@@ -191,37 +189,3 @@ def _read_private(path: Path) -> str:
         if found.st_mode & 0o077:
             raise BadKeys(f"{path} can be read or written by others: chmod 600 {path}")
         return file.read().decode(errors="replace")
-
-
-@contextmanager
-def changing(path: Path) -> Iterator[None]:
-    """Read a file and put another in its place: one at a time, so that nobody's is written over."""
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(folder)
-
-
-def write_private(path: Path, text: str, *, replace: bool = True) -> None:
-    """Put a file in its place whole, on disk, mode 0600.
-
-    Raises FileExistsError if it may not be replaced and is there.
-    """
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        (os.replace if replace else os.link)(draft, path)
-    finally:
-        with suppress(FileNotFoundError):
-            os.unlink(draft)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from trainhub.access.keys import BadKeys, changing, write_private
+from trainhub.access.keys import BadKeys
+from trainhub.process.private_file import changing, write_private
 
 # A revoked token stays in the file for so long after its end. By then it is refused anyway, also if
 # the clock by which it was over has been set back since.

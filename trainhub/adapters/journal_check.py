@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from trainhub.adapters.file_identity import identity, is_copy
 from trainhub.adapters.journal_formats import read_format
@@ -23,11 +23,9 @@ from trainhub.adapters.journal_rows import (
     unseal,
 )
 from trainhub.adapters.wal import Wal, inspect
-from trainhub.core.journal import JournalFailed, Record
+from trainhub.core.journal import JournalFailed, Record, Snapshot, Vocabulary
 from trainhub.core.lineage import Lineage, Since, read_lineage
-from trainhub.domain.events import TrainRegistered
-from trainhub.domain.model import RunKey
-from trainhub.domain.snapshot import Snapshot, resume
+from trainhub.core.stream import Stream
 
 T = TypeVar("T")
 
@@ -35,6 +33,10 @@ T = TypeVar("T")
 _VERSIONS, _WRITABLE = slice(18, 20), (1, 2)
 # Faults are named up to this many; a file that is torn has very many.
 MOST_NAMED = 20
+
+
+# Raises ValueError if a snapshot does not fit a stream's first event.
+Fits = Callable[[Stream, Any, Any], object]
 
 
 @dataclass
@@ -53,8 +55,11 @@ class Finding:
             self.faults.append(text)
 
 
-def check_journal(path: Path) -> Finding:
-    """Read all of a journal. Raises JournalFailed if it is no journal at all."""
+def check_journal(path: Path, vocabulary: Vocabulary, fits: Fits) -> Finding:
+    """Read all of a journal. Raises JournalFailed if it is no journal at all.
+
+    `fits` raises ValueError if a snapshot does not fit a stream's first event.
+    """
     if not path.is_file():
         raise JournalFailed(f"there is no journal {path}: name a hub's data folder")
     finding = Finding()
@@ -69,7 +74,7 @@ def check_journal(path: Path) -> Finding:
     try:
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as db:
             db.text_factory = as_text
-            _Check(db, path, finding).all()
+            _Check(db, path, finding, vocabulary, fits).all()
     except (sqlite3.Error, UnicodeError) as error:
         # UnicodeError: Python decodes SQLite's words, which may quote a damaged page.
         finding.fault(f"SQLite cannot read it: {one_line(error)}")
@@ -93,8 +98,17 @@ def _write_ahead_log(path: Path) -> Wal:
 class _Check:
     """One look through all the tables of a journal."""
 
-    def __init__(self, db: sqlite3.Connection, path: Path, finding: Finding) -> None:
+    def __init__(
+        self,
+        db: sqlite3.Connection,
+        path: Path,
+        finding: Finding,
+        vocabulary: Vocabulary,
+        fits: Fits,
+    ) -> None:
         self._db = db
+        self._vocabulary = vocabulary
+        self._resume = fits
         self._path = path
         self._finding = finding
         self._say = finding.lines.append
@@ -134,18 +148,18 @@ class _Check:
     def _log(self, trimmed: int) -> int:
         """The records and the snapshots that stand for some; returns the head."""
         rows = self._rows("snapshots", "run, seq, version, state")
-        snapshots: dict[RunKey, Snapshot] = dict(self._read(read_snapshot, rows))
+        snapshots: dict[Stream, Snapshot] = dict(self._read(self._snapshot, rows))
         retired = {row[0] for row in self._sealed("retired", "run, at")}
-        seqs: dict[RunKey, int] = {}
+        seqs: dict[Stream, int] = {}
         count, behind, head = 0, 0, trimmed
         rows = self._db.execute(f"SELECT {RECORD} FROM records ORDER BY position")
-        for record in self._read(read_record, rows):
+        for record in self._read(self._record, rows):
             count += 1
             behind += record.position > trimmed
             head = max(head, record.position)
-            if record.run not in retired:
-                self._fits(record, seqs.get(record.run, 0), snapshots.get(record.run))
-            seqs[record.run] = record.seq
+            if record.stream not in retired:
+                self._fits(record, seqs.get(record.stream, 0), snapshots.get(record.stream))
+            seqs[record.stream] = record.seq
         if behind != head - trimmed and not self._finding.faults:
             self._finding.fault(f"{behind} records follow {trimmed} up to {head}: some are missing")
         for run in snapshots.keys() - seqs.keys():
@@ -162,13 +176,18 @@ class _Check:
         trimmed = before == 1 and snapshot is not None and record.seq <= snapshot.seq + 1
         if record.seq != before + 1 and not trimmed:
             at = f"record {record.position}"
-            self._finding.fault(f"{at}: {record.run} has seq {record.seq} after {before}")
+            self._finding.fault(f"{at}: {record.stream} has seq {record.seq} after {before}")
         if before == 0 and snapshot is not None:
             try:
-                assert isinstance(record.event, TrainRegistered)
-                resume(record.run, record.event, snapshot)
-            except (AssertionError, ValueError) as error:
-                self._finding.fault(f"the snapshot of {record.run}: {error}")
+                self._resume(record.stream, record.event, snapshot)
+            except ValueError as error:
+                self._finding.fault(f"the snapshot of {record.stream}: {error}")
+
+    def _record(self, path: Path, row: Row) -> Record:
+        return read_record(path, self._vocabulary, row)
+
+    def _snapshot(self, path: Path, row: Row) -> tuple[Stream, Snapshot]:
+        return read_snapshot(path, self._vocabulary, row)
 
     def _sealed(self, table: str, columns: str) -> Iterator[Row]:
         return self._read(lambda path, row: unseal(path, table, row), self._rows(table, columns))

@@ -13,10 +13,16 @@ from typing import Any
 import ujson
 
 from trainhub.core.codec import dump, reload
-from trainhub.core.journal import Answer, Deed, JournalFailed, Record, Retired
-from trainhub.domain.events import EVENTS, TYPES
-from trainhub.domain.model import Role, RunKey
-from trainhub.domain.snapshot import Snapshot
+from trainhub.core.journal import (
+    Answer,
+    Deed,
+    JournalFailed,
+    Record,
+    Retired,
+    Snapshot,
+    Vocabulary,
+)
+from trainhub.core.stream import Stream
 
 FORMAT = "4"
 # How events and snapshots are written as JSON; stands in each record and snapshot.
@@ -114,9 +120,9 @@ def _shown(name: object) -> str:
     return ascii(name)[:60] if isinstance(name, str) else str(name)[:60]
 
 
-def record_row(record: Record) -> Row:
-    kind, text = TYPES[type(record.event)], to_text(dump(record.event))
-    place = (record.position, record.run, record.seq)
+def record_row(vocabulary: Vocabulary, record: Record) -> Row:
+    kind, text = vocabulary.type_of(record.event), to_text(dump(record.event))
+    place = (record.position, record.stream, record.seq)
     return seal("records", *place, VERSION, kind, text, _deed_text(record.deed))
 
 
@@ -131,37 +137,37 @@ def _read_deed(text: str | None) -> Deed | None:
     if text is None:
         return None
     user, role, address, command, about = ujson.loads(text)
-    return Deed(user, Role(role), address, command, about)
+    return Deed(user, role, address, command, about)
 
 
-def read_record(path: Path, row: Row) -> Record:
+def read_record(path: Path, vocabulary: Vocabulary, row: Row) -> Record:
     """A row of `records`. Raises JournalFailed if it cannot be believed."""
     position, run, seq, version, kind, text, deed, checksum = row
     if checksum != _checksum("records", row[:-1]):
         raise unbelievable(path, f"record {_shown(position)}", "its checksum is wrong")
     _check_version(path, "record", position, version)
     try:
-        event = reload(EVENTS[kind], ujson.loads(text))
-        return Record(position, RunKey(run), seq, event, _read_deed(deed))
+        event = reload(vocabulary.events[kind], ujson.loads(text))
+        return Record(position, Stream(run), seq, event, _read_deed(deed))
     except (KeyError, TypeError, ValueError) as error:
         raise unbelievable(path, f"record {_shown(position)}", error) from error
 
 
-def snapshot_row(run: RunKey, snapshot: Snapshot) -> Row:
-    return seal("snapshots", run, snapshot.seq, VERSION, to_text(dump(snapshot)))
+def snapshot_row(stream: Stream, snapshot: Snapshot) -> Row:
+    return seal("snapshots", stream, snapshot.seq, VERSION, to_text(dump(snapshot)))
 
 
-def read_snapshot(path: Path, row: Row) -> tuple[RunKey, Snapshot]:
+def read_snapshot(path: Path, vocabulary: Vocabulary, row: Row) -> tuple[Stream, Any]:
     """A row of `snapshots`. Raises JournalFailed if it cannot be believed."""
     run, seq, version, text = unseal(path, "snapshots", row)
     _check_version(path, "the snapshot of", run, version)
     try:
-        snapshot = reload(Snapshot, ujson.loads(text))
+        snapshot = reload(vocabulary.snapshot, ujson.loads(text))
         if snapshot.seq != seq:
             raise ValueError(f"it says seq {snapshot.seq}, not {seq}")
     except (KeyError, TypeError, ValueError) as error:
         raise unbelievable(path, f"the snapshot of {_shown(run)}", error) from error
-    return RunKey(run), snapshot
+    return Stream(run), snapshot
 
 
 def answer_row(answer: Answer) -> Row:
@@ -169,7 +175,7 @@ def answer_row(answer: Answer) -> Row:
 
 
 def retired_row(retired: Retired) -> Row:
-    return seal("retired", retired.run, float(retired.at))
+    return seal("retired", retired.stream, float(retired.at))
 
 
 def to_text(data: object) -> str:

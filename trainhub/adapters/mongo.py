@@ -30,11 +30,11 @@ from trainhub.adapters import schema
 from trainhub.adapters.pace import Pace
 from trainhub.core.codec import load
 from trainhub.core.cost import LONG_WORK, PAUSE, in_slices, paid
+from trainhub.core.errors import HubError
+from trainhub.core.journal import Vocabulary
 from trainhub.core.lineage import NUMBERED
+from trainhub.core.stream import Stream
 from trainhub.core.write_buffer import TURN, Document, Refused, StoreAway
-from trainhub.domain.errors import HubError
-from trainhub.domain.events import EVENTS, Event
-from trainhub.domain.model import RunKey, RunStatus
 
 log = logging.getLogger("trainhub.mongo")
 
@@ -58,6 +58,9 @@ CONCERN = WriteConcern(w="majority", j=True)
 MOST_DOCUMENT_BYTES = 16 * 1024 * 1024
 
 
+_SILENT = Vocabulary({}, object)
+
+
 class BadUri(ValueError):
     """The MongoDB URI cannot be used; the message says what a good one looks like."""
 
@@ -79,6 +82,7 @@ class MongoStore:
         indexes: Mapping[str, Sequence[Sequence[str]]],
         lasting: Collection[str] = (),
         unique: Collection[str] = (),
+        vocabulary: Vocabulary = _SILENT,
     ) -> None:
         """`indexes` maps a collection to the keys of each index; they are made before a write.
 
@@ -89,6 +93,7 @@ class MongoStore:
         self._indexes = indexes
         self._lasting = lasting
         self._unique = unique
+        self._vocabulary = vocabulary
         self._met = False
         self._meeting = asyncio.Lock()
         self._pace = Pace()
@@ -231,15 +236,14 @@ class MongoStore:
         except OperationFailure as error:  # it is slower without, and works
             log.warning("no index on %s %s: %s", collection, keys, _reason(error))
 
-    async def live_runs(self) -> AsyncIterator[tuple[RunKey, list[Event]]]:
-        """Each run that has not ended, with its events from the first, without a gap.
+    async def runs(self, wanted: Mapping[str, Any]) -> AsyncIterator[tuple[Stream, list[Any]]]:
+        """Yield each run that a filter names, with its events from the first, without a gap.
 
         What a hub that lost its data folder had not yet written is not there. Raises StoreAway.
         """
-        live = {"status": {"$in": [RunStatus.SCHEDULED.value, RunStatus.RUNNING.value]}}
         try:
             await self._meet()
-            async for run in self._database["runs"].find(live, {"epoch": 1, "seq": 1}):
+            async for run in self._database["runs"].find(wanted, {"epoch": 1, "seq": 1}):
                 events = await self._events(run["_id"], run["epoch"])
                 if len(events) < run["seq"]:
                     log.error(
@@ -248,11 +252,11 @@ class MongoStore:
                         *(run["_id"], len(events), run["seq"]),
                     )
                 if events:
-                    yield RunKey(run["_id"]), events
+                    yield Stream(run["_id"]), events
         except PyMongoError as error:
             raise StoreAway(_reason(error)) from error
 
-    async def adopt_events(self, run: RunKey, past: Collection[str], epoch: str, below: int) -> int:
+    async def adopt_events(self, run: Stream, past: Collection[str], epoch: str, below: int) -> int:
         """Number a run's events below a seq as of `epoch`, and return how many are not there.
 
         They are older than all that the journal still has, of the epochs `past`. Seq 1 is left
@@ -269,7 +273,7 @@ class MongoStore:
             raise self.failed(error) from error
         return max(0, below - 2 - int(there))
 
-    async def events(self, run: RunKey, epoch: str, after: int, most: int) -> list[Event]:
+    async def events(self, run: Stream, epoch: str, after: int, most: int) -> list[Any]:
         """A lookups.Archive: what a run's clients have missed. Raises StoreAway."""
         try:
             with pymongo.timeout(ANSWER_SECONDS):
@@ -277,18 +281,18 @@ class MongoStore:
         except PyMongoError as error:
             raise StoreAway(_reason(error)) from error
 
-    async def _events(self, run: str, epoch: str, after: int = 0, most: int = 0) -> list[Event]:
+    async def _events(self, run: str, epoch: str, after: int = 0, most: int = 0) -> list[Any]:
         """Those from seq `after` + 1 on, up to a gap, at most so many; all if `most` is 0."""
         query = {"run": run, "epoch": epoch, "seq": {"$gt": after}}
         cursor = self._database["events"].find(query).sort("seq", 1).limit(most)
         documents = await cursor.to_list(most or None)
-        events: list[Event] = []
+        events: list[Any] = []
         async with LONG_WORK.turn():
             async for document in in_slices(documents, PAUSE if most else 0):
                 if document["seq"] != after + len(events) + 1:
                     break
                 try:
-                    events.append(load(EVENTS[document["type"]], document["data"]))
+                    events.append(load(self._vocabulary.events[document["type"]], document["data"]))
                 except (KeyError, HubError) as error:
                     log.error(
                         "%s cannot be read, the run ends before it: %s", document["_id"], error

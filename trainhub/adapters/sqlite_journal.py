@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from trainhub.adapters.file_identity import OpenFile, identity, is_copy
 from trainhub.adapters.journal_formats import bring_up_to_date
@@ -30,10 +30,9 @@ from trainhub.adapters.journal_rows import (
 )
 from trainhub.adapters.wal import inspect
 from trainhub.adapters.worker import Worker
-from trainhub.core.journal import Answer, Batch, JournalFailed, Place, Record
+from trainhub.core.journal import Answer, Batch, JournalFailed, Place, Record, Vocabulary
 from trainhub.core.lineage import Lineage, Since, next_epoch, read_lineage
-from trainhub.domain.model import RunKey
-from trainhub.domain.snapshot import Snapshot
+from trainhub.core.stream import Stream
 
 log = logging.getLogger("trainhub.journal")
 
@@ -62,8 +61,9 @@ ORDER BY position LIMIT ?
 class SqliteJournal:
     """A journal.Journal. Use `open`; every call runs on the journal's own thread."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, vocabulary: Vocabulary) -> None:
         self._path = path
+        self._vocabulary = vocabulary
         self._thread = Worker("journal")
         self._db: sqlite3.Connection
         self._trimmed = 0
@@ -76,9 +76,9 @@ class SqliteJournal:
         self.size = 0
 
     @classmethod
-    async def open(cls, path: Path) -> "SqliteJournal":
+    async def open(cls, path: Path, vocabulary: Vocabulary) -> "SqliteJournal":
         """Open the file, or make it. Raises JournalFailed if it cannot be used or believed."""
-        journal = cls(path)
+        journal = cls(path, vocabulary)
         try:
             await journal._on_thread(journal._open)
         except JournalFailed:
@@ -101,7 +101,7 @@ class SqliteJournal:
         """Number what comes from here on as another history; see Lineage.began."""
         await self._keep_lineage(self.lineage.began(epoch, self.head, after))
 
-    async def first_kept(self) -> dict[RunKey, int]:
+    async def first_kept(self) -> dict[Stream, int]:
         """Return, of each run that has some, the seq of the first record behind its first one."""
         return await self._on_thread(self._first_kept)
 
@@ -120,10 +120,10 @@ class SqliteJournal:
     async def unfolded(self, after: int, limit: int, kept: int) -> list[Record]:
         return await self._on_thread(partial(self._unfolded, after, limit, kept))
 
-    async def snapshot(self, run: RunKey) -> Snapshot | None:
-        return await self._on_thread(partial(self._snapshot, run))
+    async def snapshot(self, stream: Stream) -> Any:
+        return await self._on_thread(partial(self._snapshot, stream))
 
-    async def retired(self) -> dict[RunKey, float]:
+    async def retired(self) -> dict[Stream, float]:
         return await self._on_thread(self._retired)
 
     async def answers(self) -> list[Answer]:
@@ -248,7 +248,7 @@ class SqliteJournal:
 
     def _commit(self, batch: Batch) -> None:
         # Encoding comes first, so that the file is locked for the writing alone.
-        records = [record_row(record) for record in batch.records]
+        records = [record_row(self._vocabulary, record) for record in batch.records]
         answers = [answer_row(answer) for answer in batch.answers]
         snapshots = [snapshot_row(*each) for each in batch.snapshots.items()]
         with self._transaction():
@@ -261,10 +261,10 @@ class SqliteJournal:
                 self._keep_place(place)
             for retired in batch.retired:
                 self._put("retired", retired_row(retired))
-                self._db.execute("DELETE FROM snapshots WHERE run = ?", (retired.run,))
-                if retired.registered <= self._trimmed:
+                self._db.execute("DELETE FROM snapshots WHERE run = ?", (retired.stream,))
+                if retired.first <= self._trimmed:
                     sql = "DELETE FROM records WHERE position = ?"
-                    self._db.execute(sql, (retired.registered,))
+                    self._db.execute(sql, (retired.first,))
         self._measure()
 
     def _keep_place(self, place: Place) -> None:
@@ -336,7 +336,10 @@ class SqliteJournal:
 
     def _read(self, after: int, limit: int) -> list[Record]:
         sql = f"{_RECORDS} WHERE position > ? ORDER BY position LIMIT ?"
-        return [read_record(self._path, row) for row in self._db.execute(sql, (after, limit))]
+        return [
+            read_record(self._path, self._vocabulary, row)
+            for row in self._db.execute(sql, (after, limit))
+        ]
 
     def _unfolded(self, after: int, limit: int, kept: int) -> list[Record]:
         rows = self._db.execute(_UNFOLDED, (after, self.head - kept, limit))
@@ -346,21 +349,21 @@ class SqliteJournal:
         """The first records of `rows`, up to `CHUNK` bytes of events and at least one."""
         size = 0
         for row in rows:
-            yield read_record(self._path, row)
+            yield read_record(self._path, self._vocabulary, row)
             size += len(row[_EVENT])
             if size >= CHUNK:
                 return
 
-    def _snapshot(self, run: RunKey) -> Snapshot | None:
+    def _snapshot(self, stream: Stream) -> Any:
         sql = "SELECT run, seq, version, state, checksum FROM snapshots WHERE run = ?"
-        row = self._db.execute(sql, (run,)).fetchone()
-        return None if row is None else read_snapshot(self._path, row)[1]
+        row = self._db.execute(sql, (stream,)).fetchone()
+        return None if row is None else read_snapshot(self._path, self._vocabulary, row)[1]
 
-    def _first_kept(self) -> dict[RunKey, int]:
+    def _first_kept(self) -> dict[Stream, int]:
         rows = self._db.execute("SELECT run, min(seq) FROM records WHERE seq > 1 GROUP BY run")
-        return {RunKey(run): seq for run, seq in rows}
+        return {Stream(run): seq for run, seq in rows}
 
-    def _retired(self) -> dict[RunKey, float]:
+    def _retired(self) -> dict[Stream, float]:
         rows = self._db.execute("SELECT run, at, checksum FROM retired")
         return dict(unseal(self._path, "retired", row) for row in rows)
 

@@ -10,11 +10,10 @@ from typing import Any
 
 import ujson
 
+from trainhub.core.errors import BadMessage, Conflict
 from trainhub.core.journal import Answer
 from trainhub.core.shares import Shares
-from trainhub.domain.commands import Command
-from trainhub.domain.errors import BadMessage, Conflict
-from trainhub.hub.protocol import encode
+from trainhub.core.wire import encode
 
 KEPT_SECONDS = 24 * 3600
 # More than a day's marks of a thousand trains; and far more than a passenger can need in a day.
@@ -41,7 +40,7 @@ class Answers:
     def __len__(self) -> int:
         return len(self._answers)
 
-    def find(self, user: str, key: str, command: Command) -> dict[str, Any] | None:
+    def find(self, user: str, key: str, command: object) -> dict[str, Any] | None:
         """The first answer to this command. Raises Conflict if the key was another command's."""
         found = self._answers.get(user, key)
         if found is None:
@@ -55,7 +54,7 @@ class Answers:
         self,
         user: str,
         key: str,
-        command: Command,
+        command: object,
         result: dict[str, Any],
         at: float,
         most: float = MOST,
@@ -78,5 +77,5 @@ class Answers:
                 self._answers.drop(user, key)
 
 
-def _mark_of(command: Command) -> str:
+def _mark_of(command: object) -> str:
     return hashlib.blake2b(repr(command).encode(), digest_size=16).hexdigest()

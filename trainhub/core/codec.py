@@ -14,7 +14,7 @@ from functools import cache, partial
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from trainhub.domain.errors import BadMessage
+from trainhub.core.errors import BadMessage
 
 T = TypeVar("T")
 Loader = Callable[[Any, str], Any]

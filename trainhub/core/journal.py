@@ -6,11 +6,38 @@ of the log's readers has got, so that one commit makes all of it durable togethe
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from functools import cached_property
+from typing import Any, Protocol
 
-from trainhub.domain.events import Event
-from trainhub.domain.model import Role, RunKey
-from trainhub.domain.snapshot import Snapshot
+from trainhub.core.audience import Event
+from trainhub.core.stream import Stream
+
+
+class Snapshot(Protocol):
+    """A stream's state after its record `seq`, so that a start need not read what came before."""
+
+    @property
+    def seq(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The classes in which a domain speaks, so that a journal can write and read them.
+
+    `events` maps the type's name, as it is stored and sent, to the class. `snapshot` is the class
+    of all snapshots. All are dataclasses that core/codec.py can dump and reload.
+    """
+
+    events: Mapping[str, type[Any]]
+    snapshot: type[Any]
+
+    def type_of(self, event: Event) -> str:
+        """Return the type's name of an event."""
+        return self._names[type(event)]
+
+    @cached_property
+    def _names(self) -> dict[type[Any], str]:
+        return {cls: name for name, cls in self.events.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +49,7 @@ class Deed:
     """
 
     user: str
-    role: Role
+    role: str
     address: str | None
     command: str
     about: str | None
@@ -30,15 +57,16 @@ class Deed:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """An event in the log: the position counts all runs from 1, the seq its own run from 1.
+    """An event in the log: the position counts all streams from 1, the seq its own stream from 1.
 
     A command's first record has its deed; what follows from it, or from a timer, has none.
+    `event` is an audience.Event; only its domain knows its class.
     """
 
     position: int
-    run: RunKey
+    stream: Stream
     seq: int
-    event: Event
+    event: Any
     deed: Deed | None = None
 
 
@@ -73,8 +101,8 @@ class Place:
 class Retired:
     """A run that is over and done with: its first record's position, and when, since 1970."""
 
-    run: RunKey
-    registered: int
+    stream: Stream
+    first: int
     at: float
 
 
@@ -89,7 +117,7 @@ class Batch:
     records: list[Record] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
     gone: list[tuple[str, str]] = field(default_factory=list)
-    snapshots: dict[RunKey, Snapshot] = field(default_factory=dict)
+    snapshots: dict[Stream, Snapshot] = field(default_factory=dict)
     places: list[Place] = field(default_factory=list)
     retired: list[Retired] = field(default_factory=list)
 
@@ -134,10 +162,10 @@ class Journal(Protocol):
         `limit` where events are long; an empty list is the end.
         """
 
-    async def snapshot(self, run: RunKey) -> Snapshot | None:
-        """Return the newest snapshot of a run, if it has one."""
+    async def snapshot(self, stream: Stream) -> Any:
+        """Return the newest snapshot of a stream; None if it has none."""
 
-    async def retired(self) -> dict[RunKey, float]:
+    async def retired(self) -> dict[Stream, float]:
         """The runs that are over and done with, and since when."""
 
     async def answers(self) -> list[Answer]:

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from trainhub.core.audience import Event
+from trainhub.core.errors import Unavailable
 from trainhub.core.journal import Answer, Batch, Deed, Journal, JournalFailed, Place, Record
-from trainhub.domain.errors import Unavailable
-from trainhub.domain.events import Event
-from trainhub.domain.model import RunKey
+from trainhub.core.stream import Stream
 
 log = logging.getLogger("trainhub.log")
 
@@ -96,7 +96,7 @@ class Log:
 
     def append(
         self,
-        run: RunKey | None = None,
+        stream: Stream | None = None,
         seq: int = 0,
         events: Iterable[Event] = (),
         answer: Answer | None = None,
@@ -115,8 +115,8 @@ class Log:
         batch = Batch(answers=[] if answer is None else [answer], gone=list(gone))
         for number, event in enumerate(events, start=seq):
             self.last += 1
-            assert run is not None
-            batch.records.append(Record(self.last, run, number, event, deed))
+            assert stream is not None
+            batch.records.append(Record(self.last, stream, number, event, deed))
             deed = None
         return self._put(_Entry(batch, then))
 

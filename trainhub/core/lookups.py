@@ -5,12 +5,12 @@ import logging
 from collections.abc import Sequence
 from typing import Protocol
 
+from trainhub.core.audience import Event
 from trainhub.core.breaker import Breaker
 from trainhub.core.cost import Gate
 from trainhub.core.journal import Record
+from trainhub.core.stream import Stream
 from trainhub.core.write_buffer import StoreAway
-from trainhub.domain.events import Event
-from trainhub.domain.model import RunKey
 
 log = logging.getLogger("trainhub.lookups")
 
@@ -21,8 +21,8 @@ AT_ONCE = 8
 class Archive(Protocol):
     """Where all events are for good, though not at once."""
 
-    async def events(self, run: RunKey, epoch: str, after: int, most: int) -> Sequence[Event]:
-        """The run's events from seq `after` + 1 on, without a gap, at most `most`.
+    async def events(self, stream: Stream, epoch: str, after: int, most: int) -> Sequence[Event]:
+        """The stream's events from seq `after` + 1 on, without a gap, at most `most`.
 
         Raises StoreAway.
         """
@@ -31,7 +31,7 @@ class Archive(Protocol):
 class NoArchive:
     """For a hub that has none."""
 
-    async def events(self, run: RunKey, epoch: str, after: int, most: int) -> Sequence[Event]:
+    async def events(self, stream: Stream, epoch: str, after: int, most: int) -> Sequence[Event]:
         return ()
 
 
@@ -41,20 +41,20 @@ class Lookups:
     def __init__(self, archive: Archive, epoch: str) -> None:
         self.archive = archive
         self.epoch = epoch
-        self._fetching: dict[tuple[RunKey, int], asyncio.Task[Sequence[Record] | None]] = {}
+        self._fetching: dict[tuple[Stream, int], asyncio.Task[Sequence[Record] | None]] = {}
         self._at_once = Gate(AT_ONCE)
         self._breaker = Breaker()
 
-    async def fetch(self, run: RunKey, after: int, count: int) -> Sequence[Record]:
-        """The run's records from seq `after` + 1 on, up to a gap, at most about `count`.
+    async def fetch(self, stream: Stream, after: int, count: int) -> Sequence[Record]:
+        """The stream's records from seq `after` + 1 on, up to a gap, at most about `count`.
 
         A look-up that is under way serves all who miss some of the same. Raises StoreAway.
         """
-        covers = [of for of in self._fetching if of[0] == run and of[1] <= after]
-        key = max(covers, default=(run, after))
+        covers = [of for of in self._fetching if of[0] == stream and of[1] <= after]
+        key = max(covers, default=(stream, after))
         task = self._fetching.get(key)
         if task is None:
-            task = asyncio.get_running_loop().create_task(self._look_up(run, after, count))
+            task = asyncio.get_running_loop().create_task(self._look_up(stream, after, count))
             self._fetching[key] = task
             task.add_done_callback(lambda _: self._fetching.pop(key, None))
         found = await asyncio.shield(task)
@@ -62,19 +62,19 @@ class Lookups:
             raise StoreAway("the archive does not answer")
         return found[after - key[1] :]
 
-    async def _look_up(self, run: RunKey, after: int, count: int) -> Sequence[Record] | None:
+    async def _look_up(self, stream: Stream, after: int, count: int) -> Sequence[Record] | None:
         """None if the archive does not answer."""
         async with self._at_once.turn():
             if not self._breaker.allow():
                 return None
             try:
-                events = await self.archive.events(run, self.epoch, after, count)
+                events = await self.archive.events(stream, self.epoch, after, count)
             except StoreAway as error:
                 self._breaker.failed()
                 log.info("what was missed cannot be read: %s", error)
                 return None
             self._breaker.succeeded()
-        return [Record(0, run, seq, event) for seq, event in enumerate(events, start=after + 1)]
+        return [Record(0, stream, seq, event) for seq, event in enumerate(events, start=after + 1)]
 
     def complaints(self) -> list[str]:
         """Return whether the archive is not asked at the moment."""

@@ -1,95 +1,105 @@
-"""Who is online on a run, as a figure for its staff; somebody in a tunnel is no news.
+"""Who is online in a room, as a figure. A short loss of connection is not news.
 
-Derived from the room's sockets. Those whose socket was lost are counted for a while longer, until
-they come back: a train that goes through a tunnel takes all its sockets with it.
+The figure is derived from the room's sockets. A socket that was lost counts for a while longer,
+until its client is back: a train in a tunnel loses all its sockets at once.
 """
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from trainhub.access.identity import Standing
-from trainhub.domain.model import Role, RunKey
+from trainhub.core.audience import Standing
+from trainhub.core.stream import Stream
 
 GRACE_SECONDS = 15.0
-_NAMED = {"passengers": Role.PASSENGER, "ttes": Role.TTE, "admins": Role.ADMIN}
 
 
 class Presence:
-    """Sockets that were lost, by run and whose they were; and the runs with news of any kind."""
+    """Sockets that were lost, by stream and whose they were; and the runs with news of any kind."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        sockets: Mapping[str, str],
+        users: Mapping[str, str],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`sockets` and `users` name the roles whose sockets, or users, a figure counts."""
+        self._sockets = sockets
+        self._users = users
         self._clock = clock
-        self._lost: dict[RunKey, dict[Standing, list[float]]] = {}
-        self._news: set[RunKey] = set()
-        self._told: dict[RunKey, dict[str, Any]] = {}
+        self._lost: dict[Stream, dict[Standing, list[float]]] = {}
+        self._news: set[Stream] = set()
+        self._told: dict[Stream, dict[str, Any]] = {}
 
-    def came(self, run: RunKey, standing: Standing) -> None:
+    def came(self, stream: Stream, standing: Standing) -> None:
         """A socket has come into a room; it may be one that was lost."""
-        self._news.add(run)
-        those = self._lost.get(run, {})
+        self._news.add(stream)
+        those = self._lost.get(stream, {})
         if times := those.get(standing):
             times.pop(0)
             if not times:
                 del those[standing]
-                self._tidy(run)
+                self._tidy(stream)
 
-    def went(self, run: RunKey, standing: Standing, *, lost: bool) -> None:
+    def went(self, stream: Stream, standing: Standing, *, lost: bool) -> None:
         """A socket has gone from a room: it left, or it was `lost`."""
-        self._news.add(run)
+        self._news.add(stream)
         if lost:
-            self._lost.setdefault(run, defaultdict(list))[standing].append(self._clock())
+            self._lost.setdefault(stream, defaultdict(list))[standing].append(self._clock())
 
-    def close(self, run: RunKey) -> None:
-        """The run is over."""
-        self._lost.pop(run, None)
-        self._told.pop(run, None)
-        self._news.discard(run)
+    def close(self, stream: Stream) -> None:
+        """The stream is over."""
+        self._lost.pop(stream, None)
+        self._told.pop(stream, None)
+        self._news.discard(stream)
 
-    def figure(self, run: RunKey, standings: Iterable[Standing]) -> dict[str, Any]:
-        """`ttes`: TTEs online, each counted once; `sockets`: by role. `standings`: the room's."""
+    def figure(self, stream: Stream, standings: Iterable[Standing]) -> dict[str, Any]:
+        """Return the users and the sockets online, by role. `standings` are those of the room."""
         there = Counter(standings)
-        for standing, times in self._lost.get(run, {}).items():
+        for standing, times in self._lost.get(stream, {}).items():
             there[standing] += len(times)
-        roles: Counter[Role | None] = Counter()
+        roles: Counter[str | None] = Counter()
         for standing, count in there.items():
             roles[standing.role] += count
-        named = {name: roles[role] for name, role in _NAMED.items()}
+        named = {name: roles[role] for name, role in self._sockets.items()}
         total = roles.total()
         return {
-            "ttes": len({standing.user for standing in there if standing.role is Role.TTE}),
+            **{
+                name: len({standing.user for standing in there if standing.role == role})
+                for name, role in self._users.items()
+            },
             "sockets": {"total": total, **named, "others": total - sum(named.values())},
         }
 
-    def news(self, standings: Callable[[RunKey], Iterable[Standing]]) -> dict[RunKey, Any]:
-        """The figures that have changed since the last call, by run."""
+    def news(self, standings: Callable[[Stream], Iterable[Standing]]) -> dict[Stream, Any]:
+        """The figures that have changed since the last call, by stream."""
         self._give_up()
-        runs, self._news = self._news, set()
+        streams, self._news = self._news, set()
         changed = {}
-        for run in runs:
-            figure = self.figure(run, standings(run))
-            if figure != self._told.get(run):
-                changed[run] = figure
+        for stream in streams:
+            figure = self.figure(stream, standings(stream))
+            if figure != self._told.get(stream):
+                changed[stream] = figure
             if figure["sockets"]["total"]:
-                self._told[run] = figure
+                self._told[stream] = figure
             else:
-                self._told.pop(run, None)
+                self._told.pop(stream, None)
         return changed
 
     def _give_up(self) -> None:
         """Those who were lost for too long are gone."""
         before = self._clock() - GRACE_SECONDS
-        for run, those in list(self._lost.items()):
+        for stream, those in list(self._lost.items()):
             for standing, times in list(those.items()):
                 left = [at for at in times if at > before]
                 if len(left) < len(times):
-                    self._news.add(run)
+                    self._news.add(stream)
                     those[standing] = left
                 if not left:
                     del those[standing]
-            self._tidy(run)
+            self._tidy(stream)
 
-    def _tidy(self, run: RunKey) -> None:
-        if not self._lost[run]:
-            del self._lost[run]
+    def _tidy(self, stream: Stream) -> None:
+        if not self._lost[stream]:
+            del self._lost[stream]

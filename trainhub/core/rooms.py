@@ -1,24 +1,26 @@
-"""Who listens to a run, and the only three ways to tell them: all, one user, or the staff.
+"""Who listens to a stream, and the only three ways to tell them: all, one user, or roles.
 
-A room is the sockets subscribed to one run. There is no call that reaches all trains.
+A room is the sockets subscribed to one stream. No call reaches all rooms.
 """
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
-from trainhub.access.identity import Standing
+from trainhub.core.audience import Audience, Everyone, Standing, User
 from trainhub.core.deflate import Part, deflate
 from trainhub.core.journal import Record
 from trainhub.core.presence import Presence
-from trainhub.domain.events import Audience, Everyone, User
-from trainhub.domain.model import STAFF, Role, RunKey
-from trainhub.hub.protocol import encode, event_message
+from trainhub.core.stream import Stream
+from trainhub.core.wire import encode
 
 logger = logging.getLogger("trainhub.rooms")
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 class Listener(Protocol):
@@ -50,142 +52,151 @@ class Frame(Protocol):
 
 @dataclass(slots=True)
 class Room:
-    """A run's listeners: each with its standing, the staff among them, and passengers by user."""
+    """A stream's listeners: each with its standing, and by role and by user in a role."""
 
     listeners: dict[Listener, Standing] = field(default_factory=dict)
-    staff: dict[Listener, None] = field(default_factory=dict)
-    users: dict[str, dict[Listener, None]] = field(default_factory=dict)
+    by_role: dict[str, dict[Listener, None]] = field(default_factory=dict)
+    by_user: dict[Standing, dict[Listener, None]] = field(default_factory=dict)
 
 
 class Rooms:
-    """The rooms of a hub, over the table run → room that the socket handlers share.
+    """The rooms of a hub, over the table stream → room that the socket handlers share.
 
     Sends gather until `flush`, so that a socket gets all that one commit brings it in one write.
-    `frame` turns JSON into what goes on the wire: an event is encoded once, whoever hears it.
-    As a reader of the log they have told what they have taken, and are never full.
+    `frame` turns JSON into what goes on the wire; `message` makes an event's JSON of its record.
+    An event is encoded once for all who hear it.
+    As a reader of the log the rooms have told what they have taken, and are never full.
     """
 
     full = False
     oldest = None
     ahead: Mapping[str, int] = MappingProxyType({})
 
-    def __init__(self, table: dict[RunKey, Room], frame: Frame) -> None:
+    def __init__(
+        self,
+        table: dict[Stream, Room],
+        frame: Frame,
+        message: Callable[[Record], Mapping[str, Any]],
+        presence: Presence,
+    ) -> None:
         self._table = table
         self._frame = frame
-        self._rooms_of: dict[Listener, dict[RunKey, None]] = {}
-        self.presence = Presence()
+        self._message = message
+        self._rooms_of: dict[Listener, dict[Stream, None]] = {}
+        self.presence = presence
         self._outgoing: dict[Listener, list[bytes]] = {}
 
     # --- who listens ------------------------------------------------------------------------
 
-    def join(self, run: RunKey, listener: Listener, standing: Standing) -> None:
-        """Put a listener into a run's room; one that is there already gets the new standing."""
-        self.leave(run, listener)
-        room = self._table.setdefault(run, Room())
+    def join(self, stream: Stream, listener: Listener, standing: Standing) -> None:
+        """Put a listener into a room. A listener that is there already gets the new standing."""
+        self.leave(stream, listener)
+        room = self._table.setdefault(stream, Room())
         room.listeners[listener] = standing
-        if standing.role in STAFF:
-            room.staff[listener] = None
-        elif standing.role is Role.PASSENGER and standing.user is not None:
-            room.users.setdefault(standing.user, {})[listener] = None
-        self._rooms_of.setdefault(listener, {})[run] = None
-        self.presence.came(run, standing)
+        if standing.role is not None:
+            room.by_role.setdefault(standing.role, {})[listener] = None
+            if standing.user is not None:
+                room.by_user.setdefault(standing, {})[listener] = None
+        self._rooms_of.setdefault(listener, {})[stream] = None
+        self.presence.came(stream, standing)
 
-    def leave(self, run: RunKey, listener: Listener, *, lost: bool = False) -> None:
-        """Take a listener out of every index of one run. The only routine that does.
+    def leave(self, stream: Stream, listener: Listener, *, lost: bool = False) -> None:
+        """Take a listener out of every index of one room. No other routine does.
 
         `lost` says that its connection broke: it may be back in a moment.
         """
-        room = self._table.get(run)
+        room = self._table.get(stream)
         if room is None or listener not in room.listeners:
             return
         standing = room.listeners.pop(listener)
-        self.presence.went(run, standing, lost=lost)
-        user = standing.user
-        room.staff.pop(listener, None)
-        if user is not None and user in room.users:
-            room.users[user].pop(listener, None)
-            if not room.users[user]:
-                del room.users[user]
+        self.presence.went(stream, standing, lost=lost)
+        if standing.role is not None:
+            _remove(room.by_role, standing.role, listener)
+            if standing.user is not None:
+                _remove(room.by_user, standing, listener)
         if not room.listeners:
-            del self._table[run]
-        runs = self._rooms_of[listener]
-        del runs[run]
-        if not runs:
-            del self._rooms_of[listener]
+            del self._table[stream]
+        _remove(self._rooms_of, listener, stream)
 
     def leave_all(self, listener: Listener, *, lost: bool = False) -> None:
-        for run in self.rooms_of(listener):
-            self.leave(run, listener, lost=lost)
+        for stream in self.rooms_of(listener):
+            self.leave(stream, listener, lost=lost)
         self._outgoing.pop(listener, None)
 
-    def close(self, run: RunKey) -> None:
-        """Empty a run's room: the run is over."""
-        room = self._table.get(run)
+    def close(self, stream: Stream) -> None:
+        """Empty a stream's room: the stream is over."""
+        room = self._table.get(stream)
         for listener in list(room.listeners if room else ()):
-            self.leave(run, listener)
-        self.presence.close(run)
+            self.leave(stream, listener)
+        self.presence.close(stream)
 
-    def rooms_of(self, listener: Listener) -> list[RunKey]:
+    def rooms_of(self, listener: Listener) -> list[Stream]:
         return list(self._rooms_of.get(listener, ()))
 
-    def standings(self, run: RunKey) -> Iterable[Standing]:
-        room = self._table.get(run)
+    def standings(self, stream: Stream) -> Iterable[Standing]:
+        room = self._table.get(stream)
         return room.listeners.values() if room else ()
 
-    def is_open(self, run: RunKey) -> bool:
-        return run in self._table
+    def is_open(self, stream: Stream) -> bool:
+        return stream in self._table
 
     # --- telling them -----------------------------------------------------------------------
 
-    def broadcast_to_train(self, run: RunKey, frame: bytes) -> None:
-        """To every socket in the run's room."""
-        room = self._table.get(run)
+    def broadcast(self, stream: Stream, frame: bytes) -> None:
+        """Send to every socket in the room."""
+        room = self._table.get(stream)
         self._put(room.listeners if room else (), frame)
 
-    def send_to_user(self, run: RunKey, user: str, frame: bytes) -> None:
-        """To one passenger, on each device that is in the run's room."""
-        room = self._table.get(run)
-        self._put(room.users.get(user, ()) if room else (), frame)
+    def send_to(self, stream: Stream, standing: Standing, frame: bytes) -> None:
+        """Send to one user in one role, on each device that is in the room."""
+        room = self._table.get(stream)
+        self._put(room.by_user.get(standing, ()) if room else (), frame)
 
-    def send_to_ttes(self, run: RunKey, frame: bytes) -> None:
-        """To the run's staff in the room: its TTEs and the control room."""
-        room = self._table.get(run)
-        self._put(room.staff if room else (), frame)
+    def send_to_roles(self, stream: Stream, roles: Iterable[str], frame: bytes) -> None:
+        """Send to the sockets in the room that have one of the roles."""
+        room = self._table.get(stream)
+        for role in roles:
+            self._put(room.by_role.get(role, ()) if room else (), frame)
 
-    def tell(self, run: RunKey, audience: Audience, frame: bytes) -> None:
-        """By the way that each part of the audience names."""
+    def tell(self, stream: Stream, audience: Audience, frame: bytes) -> None:
+        """Send by the way that each part of the audience names."""
         for part in audience:
             if isinstance(part, Everyone):
-                self.broadcast_to_train(run, frame)
+                self.broadcast(stream, frame)
             elif isinstance(part, User):
-                self.send_to_user(run, part.id, frame)
+                self.send_to(stream, Standing(part.role, part.id), frame)
             else:
-                self.send_to_ttes(run, frame)
+                self.send_to_roles(stream, part.roles, frame)
 
     def take(self, records: Iterable[Record]) -> None:
-        """Tell each record to those in its run's room who may hear it, and flush."""
+        """Tell each record to those in its stream's room who may hear it, and flush."""
         for record in records:
-            if record.run in self._table:
+            if record.stream in self._table:
                 try:
-                    self.tell(record.run, record.event.audience, self.frame(event_message(record)))
+                    self.tell(
+                        record.stream, record.event.audience, self.frame(self._message(record))
+                    )
                 except Exception:
-                    logger.exception("event %d of %s cannot be told", record.seq, record.run)
-                    self._dismiss(list(self._table[record.run].listeners))
+                    logger.exception("event %d of %s cannot be told", record.seq, record.stream)
+                    self._dismiss(list(self._table[record.stream].listeners))
         self.flush()
 
-    def show_train(self, run: RunKey, figure: str, frame: bytes) -> None:
-        """A figure, to every socket in the run's room."""
-        room = self._table.get(run)
+    def show(self, stream: Stream, figure: str, frame: bytes) -> None:
+        """Show a figure to every socket in the room."""
+        room = self._table.get(stream)
         for listener in list(room.listeners if room else ()):
             listener.show(figure, frame)
 
-    def show_staff(self, run: RunKey, figure: str, frame: bytes) -> None:
-        """A figure, to the run's staff in the room."""
-        room = self._table.get(run)
-        for listener in list(room.staff if room else ()):
-            listener.show(figure, frame)
+    def show_to_roles(
+        self, stream: Stream, roles: Iterable[str], figure: str, frame: bytes
+    ) -> None:
+        """Show a figure to the sockets in the room that have one of the roles."""
+        room = self._table.get(stream)
+        for role in roles:
+            for listener in list(room.by_role.get(role, ()) if room else ()):
+                listener.show(figure, frame)
 
-    def frame(self, message: dict[str, object]) -> bytes:
+    def frame(self, message: Mapping[str, Any]) -> bytes:
         return self._frame(encode(message))
 
     def wrap(self, parts: Sequence[Part], window: int) -> bytes:
@@ -219,3 +230,11 @@ class Rooms:
                 outgoing[listener] = [frame]
             else:
                 frames.append(frame)
+
+
+def _remove(index: dict[K, dict[V, None]], key: K, value: V) -> None:
+    """Take one value out of an index, and the key with its last value."""
+    values = index[key]
+    values.pop(value, None)
+    if not values:
+        del index[key]

@@ -17,8 +17,8 @@ from trainhub.core.journal import Batch, JournalFailed, Place
 from trainhub.core.lease import RENEW_SECONDS, Holder, Lease, State, Tenancy
 from trainhub.core.lineage import Lineage, StorePlace, Verdict, compare, next_epoch
 from trainhub.core.log import Log, Reader
+from trainhub.core.stream import Stream
 from trainhub.core.write_buffer import Document, Refused, Store, StoreAway, TooNew, WriteBuffer
-from trainhub.domain.model import RunKey
 
 logger = logging.getLogger("trainhub.stores")
 
@@ -42,7 +42,7 @@ class Archive(Store, Protocol):
 
     def look_round(self) -> None: ...
     async def adopt_events(
-        self, run: RunKey, past: Collection[str], epoch: str, below: int
+        self, stream: Stream, past: Collection[str], epoch: str, below: int
     ) -> int: ...
 
 
@@ -55,7 +55,7 @@ class LineageJournal(Protocol):
 
     async def start(self, name: str) -> None: ...
     async def begin_epoch(self, epoch: str, after: str | None = None) -> None: ...
-    async def first_kept(self) -> dict[RunKey, int]: ...
+    async def first_kept(self) -> dict[Stream, int]: ...
 
 
 class Stores:
@@ -276,11 +276,13 @@ class Stores:
     async def _adopt_trimmed(self, lineage: Lineage) -> int:
         """Keep the events that only MongoDB has; returns how many are lost there too."""
         missing = 0
-        for run, below in (await self._journal.first_kept()).items():
+        for stream, below in (await self._journal.first_kept()).items():
             if self._tenancy.unheard_for > RENEW_SECONDS:
                 await self._tenancy.renew()  # there may be many runs
             if below > 2:
-                missing += await self._store.adopt_events(run, lineage.past, lineage.epoch, below)
+                missing += await self._store.adopt_events(
+                    stream, lineage.past, lineage.epoch, below
+                )
         if missing:
             logger.error(
                 "%d events are neither in MongoDB nor in the journal any more, which has trimmed "

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Protocol
 
+from trainhub.core.errors import Unavailable
 from trainhub.core.journal import Record
-from trainhub.domain.errors import Unavailable
 
 log = logging.getLogger("trainhub.write_buffer")
 

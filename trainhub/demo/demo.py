@@ -17,9 +17,10 @@ from zoneinfo import ZoneInfo
 
 from trainhub.access.identity import ALL_TRAINS, Identity, Tokens
 from trainhub.client import HubError, connect
+from trainhub.core.errors import Conflict, Unavailable
 from trainhub.demo.timetable import DEMO_TIMETABLE, make_chart, read_timetable
 from trainhub.domain import commands as c
-from trainhub.domain.errors import Conflict, OfferClosed, Unavailable
+from trainhub.domain.errors import OfferClosed
 from trainhub.domain.model import PersonState, Role, RunStatus, run_key
 from trainhub.domain.schedule import since_midnight
 from trainhub.domain.train import TrainState

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from trainhub.domain.errors import BadMessage
+from trainhub.core.errors import BadMessage
 from trainhub.domain.model import BerthKey, Coach, PersonKey, berth_key
 
 

@@ -13,9 +13,9 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from trainhub.core.codec import camel, load
+from trainhub.core.errors import BadMessage
 from trainhub.domain.berths import BERTHS, Occupancy, layout, segments
 from trainhub.domain.commands import Rejected
-from trainhub.domain.errors import BadMessage
 from trainhub.domain.model import Booking, BookingStatus, Chart, berth_key, normal_train_no
 from trainhub.domain.schedule import due_times
 

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar
 
+from trainhub.core.audience import EVERYONE, Audience, Roles, User
 from trainhub.core.codec import dump
 from trainhub.domain.commands import To
 from trainhub.domain.model import (
@@ -23,35 +24,15 @@ from trainhub.domain.model import (
 )
 from trainhub.domain.reasons import NAMED, Considered, PassedOver, shorten
 
-
-@dataclass(frozen=True)
-class Everyone:
-    """All sockets in the run's room."""
-
-
-@dataclass(frozen=True)
-class User:
-    """One passenger, on each of their devices."""
-
-    id: str
-
-
-@dataclass(frozen=True)
-class Roles:
-    """The run's own sockets of these roles."""
-
-    roles: frozenset[Role]
-
-
-# Whoever is named by one of its parts may be told.
-Audience: TypeAlias = tuple[Everyone | User | Roles, ...]
-
-EVERYONE: Audience = (Everyone(),)
 TO_STAFF: Audience = (Roles(STAFF),)
 
 
+def to_passenger(user: str) -> Audience:
+    return (User(user, Role.PASSENGER),)
+
+
 def user_and_staff(user: str) -> Audience:
-    return (User(user), Roles(STAFF))
+    return (*to_passenger(user), *TO_STAFF)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,7 +171,7 @@ class UserEvent(Event):
 
     @property
     def audience(self) -> Audience:
-        return (User(self.user),)
+        return to_passenger(self.user)
 
     @property
     def person(self) -> PersonKey:
@@ -434,7 +415,7 @@ class Announcement(Event):
     @property
     def audience(self) -> Audience:
         if self.audience_ is To.USER:
-            return (User(self.user or ""),)
+            return to_passenger(self.user or "")
         return TO_STAFF if self.audience_ is To.STAFF else EVERYONE
 
 
@@ -465,15 +446,3 @@ EVENTS: dict[str, type[Event]] = {
     "ANNOUNCEMENT": Announcement,
 }
 TYPES: dict[type[Event], str] = {cls: name for name, cls in EVENTS.items()}
-
-
-def may_be_told(audience: Audience, role: Role | None, user: str | None) -> bool:
-    """Whether a socket of that role on the run, or of that passenger, is in the audience."""
-    for part in audience:
-        if isinstance(part, Everyone):
-            return True
-        if isinstance(part, User) and role is Role.PASSENGER and part.id == user:
-            return True
-        if isinstance(part, Roles) and role in part.roles:
-            return True
-    return False

@@ -6,9 +6,10 @@ Each function is one command's: given the state and the time, it returns the eve
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from trainhub.core.errors import BadMessage, Conflict
 from trainhub.domain import commands as c
 from trainhub.domain import events as e
-from trainhub.domain.errors import BadMessage, Conflict, UnknownPassenger
+from trainhub.domain.errors import UnknownPassenger
 from trainhub.domain.marks import check_live, check_running, person_event, vacated
 from trainhub.domain.model import Boarding, PersonState, RunStatus
 from trainhub.domain.run_state import Passenger, RunState, Stop

@@ -6,9 +6,9 @@ A second identical mark returns none.
 
 from datetime import datetime, timedelta
 
+from trainhub.core.errors import Conflict
 from trainhub.domain import commands as c
 from trainhub.domain import events as e
-from trainhub.domain.errors import Conflict
 from trainhub.domain.model import BookingStatus, PersonState, RunStatus
 from trainhub.domain.run_state import Passenger, RunState
 

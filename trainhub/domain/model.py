@@ -5,8 +5,11 @@ from datetime import date
 from enum import StrEnum
 from typing import NewType
 
-# "12345/2026-11-23": one journey of a train. Two runs of one number may be live at once.
-RunKey = NewType("RunKey", str)
+from trainhub.core.stream import Stream
+
+# "12345/2026-11-23": one journey of a train, and the name of its stream in the log and of its room.
+# Two runs of one number may be live at once.
+RunKey = Stream
 # "4512345678/1": one person, the index-th on a PNR.
 PersonKey = NewType("PersonKey", str)
 # "S1-15": a berth of a coach.

@@ -12,9 +12,10 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from trainhub.core.codec import read_date
+from trainhub.core.errors import BadMessage, Conflict
 from trainhub.domain import commands as c
 from trainhub.domain import events as e
-from trainhub.domain.errors import BadMessage, Conflict, OfferClosed, UnknownOffer
+from trainhub.domain.errors import OfferClosed, UnknownOffer
 from trainhub.domain.marks import person_event, vacated
 from trainhub.domain.model import (
     BerthKey,

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from zoneinfo import ZoneInfo
 
-from trainhub.domain.errors import BadMessage
+from trainhub.core.errors import BadMessage
 from trainhub.domain.model import Station
 
 Due = tuple[datetime | None, datetime | None]

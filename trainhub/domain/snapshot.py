@@ -156,6 +156,8 @@ def take(state: RunState) -> Snapshot:
 
 def resume(run: RunKey, registered: TrainRegistered, snapshot: Snapshot) -> TrainState:
     """The run as it was when the snapshot was taken. Raises ValueError if the two do not match."""
+    if not isinstance(registered, TrainRegistered):
+        raise ValueError(f"the first event of {run} is no registration")
     state = TrainState(run)
     state.evolve(registered)
     try:

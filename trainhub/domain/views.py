@@ -43,7 +43,7 @@ def summary(state: RunState) -> dict[str, Any]:
     }
 
 
-def run_view(state: RunState, role: Role | None, user: str | None) -> dict[str, Any]:
+def run_view(state: RunState, role: str | None, user: str | None) -> dict[str, Any]:
     """The run as it may be read: people only by the staff, and by passengers their own."""
     return {**public_view(state), **private_view(state, role, user)}
 
@@ -58,7 +58,7 @@ def public_view(state: RunState) -> dict[str, Any]:
     }
 
 
-def private_view(state: RunState, role: Role | None, user: str | None) -> dict[str, Any]:
+def private_view(state: RunState, role: str | None, user: str | None) -> dict[str, Any]:
     """What those who may read of people read besides: the people, and the offers that are open."""
     people = visible_people(state, role, user)
     if people is None:
@@ -75,12 +75,12 @@ def private_view(state: RunState, role: Role | None, user: str | None) -> dict[s
 
 
 def visible_people(
-    state: RunState, role: Role | None, user: str | None
+    state: RunState, role: str | None, user: str | None
 ) -> Iterable[Passenger] | None:
     """The people somebody may read of, or None for those who may read of nobody."""
     if role in STAFF:
         return state.passengers.values()
-    if role is Role.PASSENGER and user is not None:
+    if role == Role.PASSENGER and user is not None:
         return state.of_user(user)
     return None
 
@@ -98,7 +98,7 @@ def person_view(passenger: Passenger) -> dict[str, Any]:
     }
 
 
-def offer_view(offer: Offer, role: Role | None) -> dict[str, Any]:
+def offer_view(offer: Offer, role: str | None) -> dict[str, Any]:
     """An offer and what became of it.
 
     Only the staff read the reason, which names others, and on how many devices it has arrived.
@@ -132,10 +132,10 @@ def offer_view(offer: Offer, role: Role | None) -> dict[str, Any]:
     return view
 
 
-def visible_offers(state: RunState, role: Role | None, user: str | None) -> Iterator[Offer]:
+def visible_offers(state: RunState, role: str | None, user: str | None) -> Iterator[Offer]:
     """All offers for the staff, their own for passengers; the newest first."""
     for offer in reversed(state.offers.values()):
-        if role in STAFF or (role is Role.PASSENGER and offer.made.user == user):
+        if role in STAFF or (role == Role.PASSENGER and offer.made.user == user):
             yield offer
 
 

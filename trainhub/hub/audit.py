@@ -12,10 +12,10 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from trainhub.access.identity import ALL_TRAINS, Identity
+from trainhub.core.errors import HubError, Unavailable
 from trainhub.core.journal import Deed
 from trainhub.core.write_buffer import Change, Document, StoreAway
 from trainhub.domain import commands as c
-from trainhub.domain.errors import HubError, Unavailable
 from trainhub.domain.model import RunKey
 from trainhub.hub.documents import refusal
 

@@ -7,10 +7,11 @@ import logging
 from pathlib import Path
 
 from trainhub.access.identity import Identity
+from trainhub.core.errors import BadMessage, Conflict, HubError
+from trainhub.core.wire import parse
 from trainhub.domain.commands import RegisterTrain
-from trainhub.domain.errors import BadMessage, Conflict, HubError
 from trainhub.hub.hub import Hub
-from trainhub.hub.protocol import parse, read_command
+from trainhub.hub.protocol import read_command
 
 log = logging.getLogger("trainhub.charts")
 

@@ -6,7 +6,7 @@ memory alone: a device is what has a socket of its own, and is forgotten with th
 
 from weakref import WeakKeyDictionary
 
-from trainhub.access.identity import Standing
+from trainhub.core.audience import Standing
 from trainhub.domain.model import Role
 from trainhub.domain.offers import offer_id
 from trainhub.domain.train import TrainState

@@ -21,7 +21,7 @@ from trainhub.core.codec import dump
 from trainhub.core.journal import Deed, Record
 from trainhub.core.write_buffer import Change, Document
 from trainhub.domain.events import TYPES
-from trainhub.domain.model import PersonKey, Role, RunKey
+from trainhub.domain.model import PersonKey, Role, RunKey, RunStatus
 from trainhub.domain.run_state import Stop
 from trainhub.domain.train import TrainState
 from trainhub.domain.views import offer_view, person_view
@@ -34,6 +34,8 @@ AUDIT = "audit"
 # adapters/schema.py a migration to it: a database has years of the documents that were.
 SCHEMA = 2
 # Those whose documents never change once they are there.
+# Finds the runs that have not ended.
+LIVE = {"status": {"$in": [RunStatus.SCHEDULED.value, RunStatus.RUNNING.value]}}
 LASTING = frozenset({EVENTS, AUDIT})
 # Of those, the ones whose ids are never used again: what is there already is the same document.
 UNIQUE = frozenset({AUDIT})
@@ -58,7 +60,7 @@ def changes(
     never changes is written. `made_in` is the epoch in which the record was made, if it is not
     the present one.
     """
-    run, made_in = record.run, made_in or epoch
+    run, made_in = record.stream, made_in or epoch
     yield Change(EVENTS, f"{run}/{record.seq}", partial(_event, record, epoch))
     if record.deed is not None:
         name = f"{stamp(record.event.at)}/{made_in}/{run}/{record.seq}"
@@ -74,12 +76,12 @@ def changes(
 
 def _event(record: Record, epoch: str) -> Document:
     return {
-        "_id": f"{record.run}/{record.seq}",
+        "_id": f"{record.stream}/{record.seq}",
         "epoch": epoch,
         "schema": SCHEMA,
         "seq": record.seq,
-        "run": record.run,
-        **run_fields(record.run),
+        "run": record.stream,
+        **run_fields(record.stream),
         "type": TYPES[type(record.event)],
         "timestamp": record.event.at,
         "data": dump(record.event),
@@ -156,7 +158,7 @@ def stamp(at: datetime) -> str:
 
 
 def _done(name: str, record: Record, deed: Deed, epoch: str) -> Document:
-    return _entry(name, deed, record.run, record.event.at, epoch, record.seq, "DONE")
+    return _entry(name, deed, record.stream, record.event.at, epoch, record.seq, "DONE")
 
 
 def refusal(deed: Deed, run: RunKey | None, code: str, at: datetime, epoch: str) -> Change:
@@ -180,7 +182,7 @@ def _entry(
         "schema": SCHEMA,
         "at": at,
         "user": deed.user,
-        "role": deed.role.value,
+        "role": str(deed.role),
         "address": deed.address,
         "command": deed.command,
         "run": run,

@@ -14,22 +14,18 @@ from datetime import date, datetime, timedelta
 from itertools import islice
 from typing import Any, TypeVar
 
-from trainhub.access.identity import Identity, Standing
+from trainhub.access.identity import Identity
 from trainhub.core import cost
 from trainhub.core.answers import KEPT_SECONDS, MOST, MOST_OF_PASSENGER, Answers
+from trainhub.core.audience import Standing
+from trainhub.core.errors import Conflict, HubError, Unavailable
 from trainhub.core.history import History
 from trainhub.core.journal import Batch, Deed, Journal, JournalFailed, Record, Retired
 from trainhub.core.log import LIMIT, Log, Reader
 from trainhub.core.lookups import Archive, NoArchive
-from trainhub.core.rooms import Rooms
+from trainhub.core.wire import error_fields
 from trainhub.domain import commands as c
-from trainhub.domain.errors import (
-    Conflict,
-    HubError,
-    Unavailable,
-    UnknownOffer,
-    UnknownTrain,
-)
+from trainhub.domain.errors import UnknownOffer, UnknownTrain
 from trainhub.domain.events import Event, TrainRegistered
 from trainhub.domain.model import Role, RunKey, person_key, run_key
 from trainhub.domain.snapshot import Snapshot, resume, take
@@ -37,8 +33,9 @@ from trainhub.domain.train import TrainState, fold
 from trainhub.hub.audit import Audit, Entries, NoEntries, deed_of
 from trainhub.hub.deliveries import Deliveries
 from trainhub.hub.permissions import MAY, require_relation, require_role
-from trainhub.hub.protocol import error_fields, run_fields
+from trainhub.hub.protocol import run_fields
 from trainhub.hub.retention import KEPT, Retention
+from trainhub.hub.rooms import TrainRooms
 from trainhub.hub.subscriptions import Subscriptions
 from trainhub.hub.which_run import run_meant
 
@@ -66,7 +63,7 @@ class Hub:
     def __init__(
         self,
         journal: Journal,
-        rooms: Rooms,
+        rooms: TrainRooms,
         clock: Clock,
         on_failure: Callable[[BaseException], None],
         journal_limit: int = LIMIT,
@@ -220,12 +217,12 @@ class Hub:
         self.log.check_room()
         now = self._clock()
         first = state.seq + 1
-        events = state.carry_out(command, now, None if deed is None else deed.role)
+        events = state.carry_out(command, now, None if deed is None else Role(deed.role))
         self._adopt(state)
         result = _result(command, state, events)
         if signed is None:
             return result, self.log.append(state.run, first, events, deed=deed)
-        most = MOST_OF_PASSENGER if deed and deed.role is Role.PASSENGER else MOST
+        most = MOST_OF_PASSENGER if deed and deed.role == Role.PASSENGER else MOST
         answer, gone = self._answers.keep(*signed, command, result, now.timestamp(), most)
         return result, self.log.append(state.run, first, events, answer, gone=gone, deed=deed)
 
@@ -326,7 +323,7 @@ class Hub:
         for record in records:
             self._history.add(record)
             self._retention.add(record)
-            self._figures_due.add(record.run)
+            self._figures_due.add(record.stream)
         for reader in self.readers:
             reader.offer(records)
 
@@ -415,7 +412,7 @@ class Hub:
         while records := await self._journal.unfolded(position, LOAD, KEPT):
             for record in records:
                 # One at a time: a run's state may be large, and the start holds no other copy.
-                snapshot = await self._journal.snapshot(record.run) if record.seq == 1 else None
+                snapshot = await self._journal.snapshot(record.stream) if record.seq == 1 else None
                 resumed += snapshot is not None
                 self._replay(record, snapshot)
             position = records[-1].position
@@ -430,7 +427,7 @@ class Hub:
 
     def _replay(self, record: Record, snapshot: Snapshot | None) -> None:
         """Take up a record; a run's first one with the run's snapshot, if there is one."""
-        run, event = record.run, record.event
+        run, event = record.stream, record.event
         state = self._runs.get(run)
         if state is None and snapshot is not None and isinstance(event, TrainRegistered):
             self._adopt(_resumed(run, event, snapshot))

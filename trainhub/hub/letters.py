@@ -32,7 +32,7 @@ def jobs(state: TrainState, record: Record) -> Iterator[Job]:
     if words is None:
         return
     subject, body = words(state, event)
-    name = f"{record.run}/{record.seq}".replace("/", "_")
+    name = f"{record.stream}/{record.seq}".replace("/", "_")
     expires = event.expires_at if isinstance(event, e.UpgradeOffer) else None
     for channel, to in _recipients(state, _about(state, event)):
         job = f"{name}-{_id(to)}-{channel.lower()}"

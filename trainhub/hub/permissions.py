@@ -4,8 +4,8 @@ from collections.abc import Collection
 from enum import StrEnum
 
 from trainhub.access.identity import Identity
+from trainhub.core.errors import Forbidden, NotIdentified
 from trainhub.domain import commands as c
-from trainhub.domain.errors import Forbidden, NotIdentified
 from trainhub.domain.model import Role, RunKey
 
 

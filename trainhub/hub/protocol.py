@@ -5,14 +5,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
 
-import ujson
-
 from trainhub.access.identity import Identity
 from trainhub.core.codec import load
+from trainhub.core.errors import BadMessage, UnknownType
 from trainhub.core.journal import Record
 from trainhub.domain.chart import read_chart
 from trainhub.domain.commands import COMMANDS, Command, OfferCommand, RegisterTrain
-from trainhub.domain.errors import BadMessage, HubError, UnknownType
 from trainhub.domain.events import TYPES
 from trainhub.domain.model import RunKey, normal_train_no
 from trainhub.domain.offers import run_of_offer
@@ -21,7 +19,6 @@ VERSION = 1
 MOST_SOCKET_BYTES = 64 * 1024
 # A chart's texts may have 8 MB (domain/chart.py), and no real chart is near it.
 MOST_BODY_BYTES = 8 * 1024 * 1024
-LONGEST_ID = 64
 # A token that names a hundred runs is some 4 KB; HTTP's headers end at 16 KB.
 LONGEST_TOKEN = 12 * 1024
 # The last that a date can name; a token may say that it lasts longer.
@@ -85,21 +82,6 @@ _MESSAGES: dict[str, type[Any]] = {
 }
 
 
-def parse(text: str | bytes) -> Any:
-    """Text as JSON; BadMessage if it is not, or if it could not be sent on as JSON in UTF-8.
-
-    The parser takes NaN, numbers beyond all floats and halves of surrogate pairs. They are found by
-    writing the data anew, so that nothing comes in that would break whoever is told of it.
-    """
-    try:
-        data = ujson.loads(text.decode() if isinstance(text, bytes) else text)
-        _to_json(data)
-    except (ValueError, OverflowError, RecursionError) as error:
-        reason = ascii(str(error))[1:-1][:100]
-        raise BadMessage(f"this is not JSON in UTF-8 that can be sent on: {reason}") from None
-    return data
-
-
 def read_message(data: Any) -> Message:
     """A socket's message, from its JSON object; `id` and a command's `key` are the caller's."""
     if not isinstance(data, Mapping):
@@ -115,14 +97,6 @@ def read_message(data: Any) -> Message:
         fields.pop("key", None)
         return read_command(cls, fields)
     return load(cls, _with_train_no(fields))  # type: ignore[no-any-return]
-
-
-def read_id(data: Any) -> str | int | None:
-    """The `id` that ties an answer to its message; one that is no short text or number is none."""
-    found = data.get("id") if isinstance(data, Mapping) else None
-    if isinstance(found, str) and len(found) <= LONGEST_ID and found.isprintable():
-        return found
-    return found if type(found) is int and abs(found) < 2**53 else None
 
 
 def read_command(cls: type[Command], fields: Mapping[str, Any]) -> Command:
@@ -153,20 +127,10 @@ def _with_train_no(fields: Mapping[str, Any]) -> Mapping[str, Any]:
     )
 
 
-def encode(message: Mapping[str, Any]) -> bytes:
-    """A message as JSON in UTF-8. Raises on anything that is not JSON: NaN, dates, sets."""
-    return _to_json(message)
-
-
-def _to_json(data: object) -> bytes:
-    text: str = ujson.dumps(data, ensure_ascii=False, escape_forward_slashes=False, allow_nan=False)
-    return text.encode()
-
-
 def event_message(record: Record) -> dict[str, Any]:
     return {
         "type": TYPES[type(record.event)],
-        **run_fields(record.run),
+        **run_fields(record.stream),
         "seq": record.seq,
         "timestamp": record.event.at.isoformat(timespec="milliseconds"),
         "data": record.event.told,
@@ -208,11 +172,3 @@ def identified(identity: Identity) -> dict[str, Any]:
 
 def goodbye(reason: str, retry_after_ms: int) -> dict[str, Any]:
     return {"type": "GOODBYE", "reason": reason, "retryAfterMs": retry_after_ms}
-
-
-def error_fields(error: HubError) -> dict[str, Any]:
-    """`code`, `message` and, if there are any, `details`."""
-    fields: dict[str, Any] = {"code": error.code, "message": error.message}
-    if error.details:
-        fields["details"] = error.details
-    return fields

@@ -37,9 +37,9 @@ class Retention:
 
     def add(self, record: Record) -> None:
         """Take note of a record that is on disk."""
-        run = self._runs.get(record.run)
+        run = self._runs.get(record.stream)
         if run is None:
-            run = self._runs[record.run] = _Run(record.position, record.position, record.seq)
+            run = self._runs[record.stream] = _Run(record.position, record.position, record.seq)
         run.last, run.seq = record.position, record.seq
         if run.unsaved is None and record.seq > run.saved_seq:
             run.unsaved = record.position

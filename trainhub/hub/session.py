@@ -12,17 +12,18 @@ from typing import Any
 
 from trainhub.access.identity import ANONYMOUS, Identity, Tokens
 from trainhub.core.answers import check_key
-from trainhub.core.rooms import Listener
-from trainhub.domain.commands import Command
-from trainhub.domain.errors import (
+from trainhub.core.errors import (
     BadMessage,
     HubError,
     NotIdentified,
     RateLimited,
     TooManyRooms,
     Unavailable,
-    UnknownTrain,
 )
+from trainhub.core.rooms import Listener
+from trainhub.core.wire import error_fields, parse, read_id
+from trainhub.domain.commands import Command
+from trainhub.domain.errors import UnknownTrain
 from trainhub.domain.train import TrainState
 from trainhub.hub.hub import Hub
 from trainhub.hub.protocol import (
@@ -32,10 +33,7 @@ from trainhub.hub.protocol import (
     Ping,
     SubscribeTrain,
     UnsubscribeTrain,
-    error_fields,
     identified,
-    parse,
-    read_id,
     read_message,
     run_fields,
 )

@@ -2,14 +2,15 @@
 
 from dataclasses import dataclass, field
 
-from trainhub.access.identity import Standing
+from trainhub.core.audience import Standing
 from trainhub.core.deflate import Part
 from trainhub.core.journal import Record
-from trainhub.core.rooms import Rooms
+from trainhub.core.wire import encode
 from trainhub.domain.model import STAFF, RunKey
 from trainhub.domain.train import TrainState
 from trainhub.domain.views import figures, private_view, public_view
-from trainhub.hub.protocol import encode, event_message, figure_message, run_fields
+from trainhub.hub.protocol import event_message, figure_message, run_fields
+from trainhub.hub.rooms import TrainRooms
 
 BOARDING = "BOARDING_UPDATE"
 # The end of a SNAPSHOT for those who may see no people.
@@ -34,7 +35,7 @@ class Shared:
 class Snapshots:
     """What joiners are told alike, over the rooms of one log."""
 
-    def __init__(self, epoch: str, rooms: Rooms) -> None:
+    def __init__(self, epoch: str, rooms: TrainRooms) -> None:
         self.epoch = epoch
         self._rooms = rooms
         self._shared: dict[RunKey, Shared] = {}
@@ -42,10 +43,10 @@ class Snapshots:
 
     def event(self, record: Record) -> bytes:
         """The frame of an event that many may have missed."""
-        frame = self._events.get((record.run, record.seq))
+        frame = self._events.get((record.stream, record.seq))
         if frame is None:
             frame = self._rooms.frame(event_message(record))
-            self._events[record.run, record.seq] = frame
+            self._events[record.stream, record.seq] = frame
         return frame
 
     def share(self, state: TrainState) -> Shared:

@@ -12,20 +12,22 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from trainhub.access.identity import Identity, Standing
+from trainhub.access.identity import Identity
+from trainhub.core.audience import Standing, may_be_told
 from trainhub.core.cost import in_slices
+from trainhub.core.errors import TooManyRooms, Unavailable
 from trainhub.core.history import History
 from trainhub.core.journal import Record
 from trainhub.core.log import Log
 from trainhub.core.lookups import Archive, Lookups
-from trainhub.core.rooms import Listener, Rooms
+from trainhub.core.rooms import Listener
 from trainhub.core.write_buffer import StoreAway
-from trainhub.domain.errors import TooManyRooms, Unavailable, UnknownTrain
-from trainhub.domain.events import may_be_told
+from trainhub.domain.errors import UnknownTrain
 from trainhub.domain.model import STAFF, Role, RunKey
 from trainhub.domain.train import TrainState
 from trainhub.domain.views import figures
 from trainhub.hub.protocol import Since, event_message, figure_message, run_fields
+from trainhub.hub.rooms import TrainRooms
 from trainhub.hub.snapshots import BOARDING, Snapshots
 
 log = logging.getLogger("trainhub.subscriptions")
@@ -51,7 +53,7 @@ class Subscriptions:
         self,
         epoch: str,
         log: Log,
-        rooms: Rooms,
+        rooms: TrainRooms,
         history: History,
         archive: Archive,
         is_here: Callable[[RunKey], bool],
@@ -252,10 +254,10 @@ class Subscriptions:
         ]
         await self._log.append()
         for run, message in boarding:
-            self._rooms.show_train(run, f"{BOARDING} {run}", self._rooms.frame(message))
+            self._rooms.show(run, f"{BOARDING} {run}", self._rooms.frame(message))
         for run, figure in self._rooms.presence.news(self._rooms.standings).items():
             frame = self._rooms.frame(figure_message(PRESENCE, run, figure))
-            self._rooms.show_staff(run, f"{PRESENCE} {run}", frame)
+            self._rooms.show_to_roles(run, STAFF, f"{PRESENCE} {run}", frame)
 
     def _presence(self, run: RunKey) -> bytes:
         figure = self._rooms.presence.figure(run, self._rooms.standings(run))
@@ -287,4 +289,4 @@ def told(records: Iterable[Record], standing: Standing) -> list[dict[str, Any]]:
 
 
 def _may_hear(record: Record, standing: Standing) -> bool:
-    return may_be_told(record.event.audience, standing.role, standing.user)
+    return may_be_told(record.event.audience, standing)

@@ -7,7 +7,8 @@ the runs its user is booked on. Only then the run in service is taken, by status
 from collections.abc import Callable, Collection
 from datetime import datetime
 
-from trainhub.access.identity import ALL_TRAINS, Identity, Standing
+from trainhub.access.identity import ALL_TRAINS, Identity
+from trainhub.core.audience import Standing
 from trainhub.domain.bookings import travels
 from trainhub.domain.errors import AmbiguousRun, UnknownTrain
 from trainhub.domain.model import Role, RunKey

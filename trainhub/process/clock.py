@@ -14,7 +14,7 @@ from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from trainhub.access.keys import write_private
+from trainhub.process.private_file import write_private
 
 logger = logging.getLogger("trainhub.clock")
 

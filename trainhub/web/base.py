@@ -13,15 +13,15 @@ import tornado.web
 from tornado.http1connection import HTTP1Connection
 
 from trainhub.access.identity import ANONYMOUS, Identity, Tokens
-from trainhub.core import cost
+from trainhub.core import cost, errors
 from trainhub.core.codec import read_date
 from trainhub.core.cost import LONG_WORK, in_slices
-from trainhub.domain import errors
+from trainhub.core.wire import encode, error_fields, parse
 from trainhub.domain.model import STAFF, normal_train_no
 from trainhub.domain.train import TrainState
 from trainhub.hub.hub import Hub
 from trainhub.hub.permissions import require_role, require_run
-from trainhub.hub.protocol import MOST_BODY_BYTES, MOST_SOCKET_BYTES, encode, error_fields, parse
+from trainhub.hub.protocol import MOST_BODY_BYTES, MOST_SOCKET_BYTES
 from trainhub.web.drain import Drain
 from trainhub.web.held import HeldBytes, reset
 from trainhub.web.hosts import AllowedHosts

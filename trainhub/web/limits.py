@@ -9,7 +9,7 @@ from itertools import islice
 from typing import TypeVar
 
 from trainhub.access.identity import Identity
-from trainhub.domain.errors import RateLimited
+from trainhub.core.errors import RateLimited
 from trainhub.domain.model import Role
 from trainhub.hub.protocol import MOST_SOCKET_BYTES
 from trainhub.settings import Settings

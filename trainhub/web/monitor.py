@@ -8,16 +8,16 @@ from typing import Any
 
 from trainhub import __version__
 from trainhub.core.cost import in_slices
+from trainhub.core.errors import Unavailable
 from trainhub.core.lateness import Lateness
 from trainhub.core.log import Reader
 from trainhub.core.notifications import Notifications
+from trainhub.core.wire import encode
 from trainhub.core.write_buffer import WriteBuffer
-from trainhub.domain.errors import Unavailable
 from trainhub.domain.model import PersonState, Role, RunKey
 from trainhub.domain.train import TrainState
 from trainhub.domain.views import summary
 from trainhub.hub.hub import Hub
-from trainhub.hub.protocol import encode
 from trainhub.process.health import Health
 from trainhub.process.loop_watch import LoopWatch
 from trainhub.process.timers import Timers
@@ -60,7 +60,7 @@ class Monitor:
         self.report = Shared(self._encoded, self._made_at)
         self._fresh_since = -FRESH_SECONDS
         # Each run's line in JSON, with the seq and the sockets that it shows.
-        self._lines: dict[RunKey, tuple[int, Counter[Role | None], bytes]] = {}
+        self._lines: dict[RunKey, tuple[int, Counter[str | None], bytes]] = {}
 
     def watch(self, web: Web) -> None:
         """Report on this edge too."""
@@ -192,7 +192,7 @@ class Monitor:
         return line
 
 
-def _sockets(roles: Counter[Role | None]) -> dict[str, int]:
+def _sockets(roles: Counter[str | None]) -> dict[str, int]:
     named = {
         "passengers": roles[Role.PASSENGER],
         "ttes": roles[Role.TTE],

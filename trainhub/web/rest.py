@@ -7,13 +7,14 @@ from typing import Any
 
 import tornado.web
 
-from trainhub.access.identity import Standing
 from trainhub.core.answers import check_key
+from trainhub.core.audience import Standing
 from trainhub.core.codec import clean_text, read_date, read_moment
 from trainhub.core.cost import aside
+from trainhub.core.errors import BadMessage, Forbidden, HubError
 from trainhub.core.journal import Record
 from trainhub.domain import commands as c
-from trainhub.domain.errors import BadMessage, Forbidden, HubError, UnknownPassenger
+from trainhub.domain.errors import UnknownPassenger
 from trainhub.domain.model import Role, RunKey, normal_train_no, run_key
 from trainhub.domain.offers import offer_seq
 from trainhub.domain.report import captaincy_report, report_csv

@@ -1,11 +1,11 @@
 """The list of all runs, a line for each: what many callers ask for and all read alike."""
 
 from trainhub.core.cost import in_slices
+from trainhub.core.wire import encode
 from trainhub.domain.model import RunKey
 from trainhub.domain.train import TrainState
 from trainhub.domain.views import summary
 from trainhub.hub.hub import Hub
-from trainhub.hub.protocol import encode
 from trainhub.web.shared import Shared
 
 

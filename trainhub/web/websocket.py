@@ -15,10 +15,11 @@ from tornado.websocket import WebSocketHandler, WebSocketProtocol
 from trainhub.access.identity import Identity
 from trainhub.core.cost import Bill, open_bill, paid
 from trainhub.core.deflate import agree
+from trainhub.core.errors import HubError, Unavailable
 from trainhub.core.rooms import Room
-from trainhub.domain.errors import HubError, Unavailable
+from trainhub.core.wire import encode, error_fields
 from trainhub.domain.model import RunKey
-from trainhub.hub.protocol import encode, error_fields, goodbye, welcome
+from trainhub.hub.protocol import goodbye, welcome
 from trainhub.hub.session import Session
 from trainhub.web.backlog import Backlog
 from trainhub.web.base import Edge, Web

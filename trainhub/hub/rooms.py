@@ -1,0 +1,30 @@
+"""The rooms of the railway: a run's passengers, and its staff."""
+
+from trainhub.core.audience import Standing
+from trainhub.core.presence import Presence
+from trainhub.core.rooms import Frame, Room, Rooms
+from trainhub.domain.model import STAFF, Role, RunKey
+from trainhub.hub.protocol import event_message
+
+# What PRESENCE counts: TTEs once each, and the sockets of these roles.
+_USERS = {"ttes": Role.TTE}
+_SOCKETS = {"passengers": Role.PASSENGER, "ttes": Role.TTE, "admins": Role.ADMIN}
+
+
+class TrainRooms(Rooms):
+    """The rooms of a hub, over the table run → room that the socket handlers share."""
+
+    def __init__(self, table: dict[RunKey, Room], frame: Frame) -> None:
+        super().__init__(table, frame, event_message, Presence(_SOCKETS, _USERS))
+
+    def broadcast_to_train(self, run: RunKey, frame: bytes) -> None:
+        """Send to every socket in the run's room."""
+        self.broadcast(run, frame)
+
+    def send_to_user(self, run: RunKey, user: str, frame: bytes) -> None:
+        """Send to one passenger, on each device that is in the run's room."""
+        self.send_to(run, Standing(Role.PASSENGER, user), frame)
+
+    def send_to_ttes(self, run: RunKey, frame: bytes) -> None:
+        """Send to the run's staff in the room: its TTEs and the control room."""
+        self.send_to_roles(run, STAFF, frame)
