@@ -35,7 +35,7 @@ from tornado.web import Application
 from trainhub.access.identity import Tokens
 from trainhub.core.audience import Standing
 from trainhub.hub.hub import Hub
-from trainhub.hub.rooms import TrainRooms
+from trainhub.hub.train_rooms import TrainRooms
 from trainhub.web.base import Web
 from trainhub.web.door import Door
 from trainhub.web.frames import text_frame

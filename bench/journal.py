@@ -23,7 +23,7 @@ from trainhub.domain.chart import read_chart
 from trainhub.domain.snapshot import take
 from trainhub.domain.train import TrainState
 from trainhub.hub.hub import Hub
-from trainhub.hub.rooms import TrainRooms
+from trainhub.hub.train_rooms import TrainRooms
 from trainhub.hub.vocabulary import RAILWAY
 
 TRAINS, PEOPLE = 1_000, 200

@@ -28,7 +28,7 @@ from trainhub.domain.snapshot import take
 from trainhub.domain.train import TrainState
 from trainhub.hub.hub import Hub
 from trainhub.hub.retention import LEAST
-from trainhub.hub.rooms import TrainRooms
+from trainhub.hub.train_rooms import TrainRooms
 from trainhub.hub.vocabulary import RAILWAY
 
 SIZES = (100_000, 200_000, 400_000)

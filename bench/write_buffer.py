@@ -84,7 +84,7 @@ class Railway:
         return records
 
     def changes(self, record: Record) -> Iterator[Change]:
-        return changes(self.states[record.run], record, "e1")
+        return changes(self.states[record.stream], record, "e1")
 
 
 class NoLetters:

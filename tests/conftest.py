@@ -18,7 +18,7 @@ from tornado.platform.asyncio import AsyncIOMainLoop
 from witness import WITNESS, witness_all
 
 from trainhub.hub.hub import Hub
-from trainhub.hub.rooms import TrainRooms
+from trainhub.hub.train_rooms import TrainRooms
 
 CHROMIUM = (
     "--headless=new --no-sandbox --disable-gpu --disable-background-networking "

@@ -23,7 +23,7 @@ from witness import WITNESS
 from trainhub.access.identity import Tokens
 from trainhub.access.keys import load_keys
 from trainhub.access.revocations import revoke_user
-from trainhub.domain import errors
+from trainhub.core import errors
 from trainhub.domain.commands import COMMANDS
 from trainhub.domain.events import EVENTS
 from trainhub.domain.model import Role

@@ -31,8 +31,8 @@ from trainhub.domain.snapshot import take
 from trainhub.domain.train import fold
 from trainhub.hub.hub import Hub
 from trainhub.hub.protocol import _MESSAGES, read_message
-from trainhub.hub.rooms import TrainRooms
 from trainhub.hub.session import Session
+from trainhub.hub.train_rooms import TrainRooms
 
 FRAMES = int(os.environ.get("FUZZ_FRAMES", "20000"))
 BATCH = 2_000
@@ -181,7 +181,7 @@ async def test_what_nonsense_changes_by_right_is_in_the_log(caplog):
     await target.still_answers()
     journal = hub._journal
     for state in hub.runs():
-        events = [each.event for each in journal.records if each.run == state.run]
+        events = [each.event for each in journal.records if each.stream == state.run]
         assert take(fold(state.run, events)) == take(state)
     assert hub.state(RUN).seq > 3, "nothing came through: this proves little"
     assert not caplog.records

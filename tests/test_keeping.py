@@ -5,9 +5,9 @@ import dataclasses
 from datetime import timedelta
 
 import pytest
+from callers import ADMIN, TTE, join, running
 from fakes import Ear, Letters, MemoryStore, line
 from railway import MORNING, RUN, TRAIN, register
-from test_hub import ADMIN, TTE, join, running
 
 from trainhub.adapters.sqlite_journal import SqliteJournal
 from trainhub.core.errors import Conflict, Unavailable
@@ -21,7 +21,7 @@ from trainhub.hub.documents import changes
 from trainhub.hub.hub import KEEP_ENDED, KEEP_RETIRED_DAYS, Hub
 from trainhub.hub.protocol import Since
 from trainhub.hub.retention import LEAST
-from trainhub.hub.rooms import TrainRooms
+from trainhub.hub.train_rooms import TrainRooms
 from trainhub.hub.vocabulary import RAILWAY
 
 

@@ -17,6 +17,7 @@ from trainhub.domain.errors import OfferClosed, UnknownOffer
 from trainhub.domain.model import OfferState, Role
 from trainhub.hub.documents import INDEXES, LIVE, OFFERS, changes
 from trainhub.hub.hub import MARKS_AT_ONCE
+from trainhub.hub.vocabulary import RAILWAY
 
 HERE = frozenset({"12345"})
 ADMIN = Identity("control", Role.ADMIN, frozenset({"*"}))
@@ -482,7 +483,7 @@ async def test_mongodb_has_each_offer_as_it_ended(make_hub, mongodb_uri, databas
     """One document an offer, in its last state, though it changed between two flushes or in one."""
     journal, clock = MemoryJournal(), Clock()
     hub = make_hub(journal, clock)
-    store = MongoStore(mongodb_uri, database_name, INDEXES)
+    store = MongoStore(mongodb_uri, database_name, INDEXES, vocabulary=RAILWAY)
     try:
         buffer, _ = writing(hub, journal, store)
         state = await offering(hub)
@@ -519,7 +520,7 @@ async def test_mongodb_s_runs_come_back_with_their_offers(
     """A hub that lost its data folder has the same open offers, and they can be answered."""
     journal = MemoryJournal()
     hub = make_hub(journal)
-    store = MongoStore(mongodb_uri, database_name, INDEXES)
+    store = MongoStore(mongodb_uri, database_name, INDEXES, vocabulary=RAILWAY)
     try:
         buffer, _ = writing(hub, journal, store)
         state = await offering(hub)

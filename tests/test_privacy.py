@@ -23,6 +23,7 @@ from railway import MORNING, RUN, Driver, chart, person, register_chart
 
 from trainhub.access.identity import Identity, Tokens
 from trainhub.adapters.dead_letters import DeadLetters
+from trainhub.core.audience import Everyone
 from trainhub.core.log import Reader
 from trainhub.core.wire import encode
 from trainhub.core.write_buffer import Refused, WriteBuffer
@@ -123,10 +124,11 @@ def hearers(event):
     """Who in ROOM may hear an event, from its audience alone."""
     found = set()
     for part in event.audience:
-        if part == e.Everyone():
+        if part == Everyone():
             return set(ROOM)
-        found |= USER if part == e.User(OWN) else STAFF
-        assert part in (e.User(OWN), *e.TO_STAFF), "a new kind of audience: who is in it?"
+        own = e.User(OWN, Role.PASSENGER)
+        found |= USER if part == own else STAFF
+        assert part in (own, *e.TO_STAFF), "a new kind of audience: who is in it?"
     return found
 
 

@@ -9,7 +9,7 @@ the rooms are held against it, and it against the journal.
 import asyncio
 import contextlib
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from datetime import date, timedelta
 
 from fakes import MemoryJournal, line
@@ -27,9 +27,9 @@ from trainhub.domain.events import EVENTS
 from trainhub.domain.model import Role
 from trainhub.hub.hub import Hub
 from trainhub.hub.protocol import _MESSAGES
-from trainhub.hub.rooms import TrainRooms
 from trainhub.hub.session import Session
 from trainhub.hub.subscriptions import PASSENGER_ROOMS
+from trainhub.hub.train_rooms import TrainRooms
 
 EXAMPLES, STEPS_EACH = 400, 60
 OPERATOR = Identity("operator", Role.ADMIN, frozenset({"*"}))
@@ -170,7 +170,7 @@ class Client:
         self.rooms[run][1] = message["seq"]
 
     def log(self, run):
-        return [(each.seq, each.event) for each in self.journal.records if each.run == run]
+        return [(each.seq, each.event) for each in self.journal.records if each.stream == run]
 
     def last_seq(self, run):
         return max(seq for seq, _ in self.log(run))
@@ -478,13 +478,13 @@ class Conversations(RuleBasedStateMachine):
         assert not rooms._outgoing
         for room in rooms._table.values():
             assert room.listeners, "an empty room is kept"
-            staff = {each for each, found in room.listeners.items() if found.role in STAFF}
-            assert set(room.staff) == staff
-            users = {}
+            roles, users = defaultdict(set), defaultdict(set)
             for each, standing in room.listeners.items():
-                if standing.role == "PASSENGER":
-                    users.setdefault(standing.user, set()).add(each)
-            assert {user: set(there) for user, there in room.users.items()} == users
+                if standing.role is not None:
+                    roles[standing.role].add(each)
+                    users[standing].add(each)
+            assert {role: set(there) for role, there in room.by_role.items()} == roles
+            assert {user: set(there) for user, there in room.by_user.items()} == users
 
     @invariant()
     def all_is_told(self):

@@ -41,7 +41,7 @@ from trainhub.hub import letters
 from trainhub.hub.charts import load_charts
 from trainhub.hub.documents import INDEXES, LASTING, LIVE, UNIQUE, changes
 from trainhub.hub.hub import Clock, Hub
-from trainhub.hub.rooms import TrainRooms
+from trainhub.hub.train_rooms import TrainRooms
 from trainhub.hub.vocabulary import RAILWAY
 from trainhub.process.clock import WallClock
 from trainhub.process.diagnostics import Diagnostics

@@ -31,6 +31,7 @@ from trainhub.domain.chart import read_chart
 from trainhub.domain.model import RunKey
 from trainhub.domain.train import TrainState, fold
 from trainhub.hub.documents import INDEXES, LASTING, LIVE, UNIQUE, changes
+from trainhub.hub.vocabulary import RAILWAY
 
 PASSWORD = "s3cret"
 # The databases that a mongod has of its own.
@@ -43,7 +44,7 @@ def make_store(io_loop, database_name):
     made = []
 
     def make(uri, indexes=INDEXES):
-        store = MongoStore(uri, database_name, indexes, LASTING, UNIQUE)
+        store = MongoStore(uri, database_name, indexes, LASTING, UNIQUE, RAILWAY)
         made.append(store)
         return store
 

@@ -567,6 +567,7 @@ NOBODY = """
 import asyncio, os, sys
 from pathlib import Path
 from trainhub.adapters.sqlite_journal import SqliteJournal
+from trainhub.hub.vocabulary import RAILWAY
 
 async def main():
     await SqliteJournal.open(Path(sys.argv[1]), RAILWAY)
@@ -630,6 +631,7 @@ from pathlib import Path
 from test_sqlite_journal import records
 from trainhub.adapters.sqlite_journal import SqliteJournal
 from trainhub.core.journal import Batch
+from trainhub.hub.vocabulary import RAILWAY
 
 async def main():
     journal = await SqliteJournal.open(Path(sys.argv[1]), RAILWAY)
@@ -648,7 +650,10 @@ def killed_writer(path, least):
         [sys.executable, "-c", WRITER, str(path)],
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([*filter(None, sys.path), str(Path(__file__).parent)]),
+        },
     )
     lines = [writer.stdout.readline() for _ in range(least)]
     writer.send_signal(signal.SIGKILL)

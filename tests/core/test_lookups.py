@@ -3,9 +3,9 @@
 import asyncio
 
 import pytest
+from callers import running
 from fakes import MemoryJournal
 from railway import RUN
-from test_hub import running
 
 from trainhub.core.breaker import FAILURES
 from trainhub.core.lookups import AT_ONCE, Lookups, NoArchive
@@ -46,7 +46,7 @@ async def test_what_is_found_has_its_numbers(events):
     archive = Away(events)
     archive.back = True
     records = await Lookups(archive, "e").fetch(RUN, 1, 10)
-    assert [(r.run, r.seq, r.event) for r in records] == [(RUN, 2, events[1])]
+    assert [(r.stream, r.seq, r.event) for r in records] == [(RUN, 2, events[1])]
     assert await Lookups(NoArchive(), "e").fetch(RUN, 1, 10) == []
 
 

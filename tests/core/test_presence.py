@@ -9,6 +9,7 @@ from trainhub.domain.model import Role
 
 TTE, OTHER_TTE = Standing(Role.TTE, "T1"), Standing(Role.TTE, "T2")
 PASSENGER, ANONYMOUS = Standing(Role.PASSENGER, "IR_1"), Standing()
+SOCKETS = {"passengers": Role.PASSENGER, "ttes": Role.TTE, "admins": Role.ADMIN}
 
 
 class Room:
@@ -16,7 +17,7 @@ class Room:
 
     def __init__(self):
         self.now = 0.0
-        self.presence = Presence(lambda: self.now)
+        self.presence = Presence(SOCKETS, {"ttes": Role.TTE}, lambda: self.now)
         self.there = []
 
     def come(self, standing):

@@ -14,7 +14,7 @@ from trainhub.core.journal import Record
 from trainhub.domain.commands import To
 from trainhub.domain.events import TO_STAFF, Announcement, BerthVacated, NoShow, user_and_staff
 from trainhub.domain.model import Level, Role, RunKey
-from trainhub.hub.rooms import TrainRooms
+from trainhub.hub.train_rooms import TrainRooms
 
 OTHER_RUN = RunKey("12345/2026-11-24")
 RUNS = (RUN, OTHER_RUN, RunKey("54321/2026-11-23"))
@@ -89,7 +89,7 @@ def indexes(rooms):
     """Every place where the rooms remember a listener."""
     found = {"rooms of": dict(rooms._rooms_of), "outgoing": dict(rooms._outgoing)}
     for run, room in rooms._table.items():
-        found[run] = (dict(room.listeners), dict(room.staff), dict(room.users))
+        found[run] = (dict(room.listeners), dict(room.by_role), dict(room.by_user))
     return found
 
 
@@ -118,9 +118,7 @@ def test_an_event_is_told_to_its_audience_and_to_nobody_else(rooms, ears, event,
     for name in heard_by:
         assert ears[name].seqs == [1]
     expected = {
-        name
-        for name, standing in STANDINGS.items()
-        if may_be_told(event.audience, standing.role, standing.user)
+        name for name, standing in STANDINGS.items() if may_be_told(event.audience, standing)
     }
     assert heard_by == expected  # what is told and what may be read again is the same
 
@@ -146,10 +144,10 @@ def test_the_three_ways_to_tell(rooms, ears):
 @pytest.mark.made_up
 def test_an_audience_of_two_parts_is_told_in_both_ways(rooms, ears):
     """Whoever is named by one of the parts is told, once."""
-    rooms.tell(RUN, (*TO_STAFF, User("IR_2")), rooms.frame({"seq": 1, "data": {}}))
+    rooms.tell(RUN, (*TO_STAFF, User("IR_2", Role.PASSENGER)), rooms.frame({"seq": 1, "data": {}}))
     rooms.flush()
     assert who_heard(ears) == STAFF | {"another passenger"}
-    assert user_and_staff("IR_2") == (User("IR_2"), *TO_STAFF)
+    assert user_and_staff("IR_2") == (User("IR_2", Role.PASSENGER), *TO_STAFF)
 
 
 def test_nobody_is_told_in_a_room_that_is_not_there(rooms, ears):
@@ -225,14 +223,13 @@ def test_two_runs_of_one_train_never_mix(rooms):
 def test_who_joins_again_has_the_new_standing_only(rooms):
     """A passenger who becomes a TTE, and goes back: one place in one index at a time."""
     ear = Ear()
-    for name, index in (("passenger", "users"), ("TTE", "staff"), ("another passenger", "users")):
+    for name in ("passenger", "TTE", "another passenger"):
         rooms.join(RUN, ear, STANDINGS[name])
         rooms.join(RUN, ear, STANDINGS[name])
         room = rooms._table[RUN]
         assert room.listeners == {ear: STANDINGS[name]}
-        assert bool(room.staff) == (index == "staff")
-        users = {STANDINGS[name].user: {ear: None}} if index == "users" else {}
-        assert room.users == users
+        assert room.by_role == {STANDINGS[name].role: {ear: None}}
+        assert room.by_user == {STANDINGS[name]: {ear: None}}
         assert rooms.rooms_of(ear) == [RUN]
     rooms.take([record(1), record(2, no_show("IR_1")), record(3, no_show("IR_2"))])
     assert ear.seqs == [1, 3]
@@ -365,8 +362,8 @@ class Model:
         heard = defaultdict(list)
         for each in records:
             for (run, number), standing in self.inside.items():
-                told = may_be_told(each.event.audience, standing.role, standing.user)
-                if run == each.run and told:
+                told = may_be_told(each.event.audience, standing)
+                if run == each.stream and told:
                     heard[number].append((run, each.seq))
         return heard
 
@@ -383,7 +380,7 @@ def test_any_history_of_rooms_is_as_the_model_says(history):
             records = []
             for run, event in rest[0]:
                 seqs[run] += 1
-                records.append(replace(record(seqs[run], event), run=run))
+                records.append(replace(record(seqs[run], event), stream=run))
             rooms.take(records)
             heard = model.hears(records)
             for number, ear in enumerate(ears):

@@ -8,6 +8,7 @@ import re
 import pytest
 from railway import MORNING, PEOPLE, Driver, chart, person, rac, register
 
+from trainhub.core.audience import Standing, may_be_told
 from trainhub.core.errors import Conflict
 from trainhub.domain import commands as c
 from trainhub.domain import events as e
@@ -138,7 +139,7 @@ def concrete(cls):
 
 
 def hearers(event):
-    return {(role, user) for role, user in ALL if e.may_be_told(event.audience, role, user)}
+    return {(role, user) for role, user in ALL if may_be_told(event.audience, Standing(role, user))}
 
 
 def test_every_event_is_in_the_table_under_its_own_name():
@@ -166,13 +167,13 @@ def test_an_announcement_goes_to_whom_it_was_asked_for():
 @pytest.mark.parametrize("role", [None, Role.TTE, Role.ADMIN, Role.SERVICE])
 def test_a_user_is_a_passenger(role):
     """A TTE, a feed or nobody that goes by a passenger's id is not that passenger."""
-    assert not e.may_be_told((e.User("IR_1"),), role, "IR_1")
+    assert not may_be_told(e.to_passenger("IR_1"), Standing(role, "IR_1"))
 
 
 def test_nobody_is_told_what_has_no_audience():
     """Whoever is named by one of its parts may be told, and nobody else."""
-    assert not any(e.may_be_told((), role, user) for role, user in ALL)
-    assert not e.may_be_told((e.User(""),), Role.PASSENGER, None)
+    assert not any(may_be_told((), Standing(role, user)) for role, user in ALL)
+    assert not may_be_told(e.to_passenger(""), Standing(Role.PASSENGER))
 
 
 @pytest.mark.parametrize(
@@ -255,7 +256,8 @@ def test_on_a_whole_journey_no_user_is_told_of_another(policy):
     run.go_to("EEE")
     assert run.state.upgrades
     for number in (1, 2, 10, 11):
-        mine = [x for x in run.events if e.may_be_told(x.audience, Role.PASSENGER, f"IR_{number}")]
+        own = Standing(Role.PASSENGER, f"IR_{number}")
+        mine = [x for x in run.events if may_be_told(x.audience, own)]
         told = json.dumps([event.told for event in mine])
         assert f"45123456{number:02}" in told
         for other in {1, 2, 10, 11} - {number}:

@@ -434,7 +434,7 @@ def test_boarding_auto_marks_those_due_on_departure():
     [
         (c.To.EVERYONE, None, e.EVERYONE),
         (c.To.STAFF, None, e.TO_STAFF),
-        (c.To.USER, "IR_1", (e.User("IR_1"),)),
+        (c.To.USER, "IR_1", e.to_passenger("IR_1")),
     ],
 )
 def test_an_announcement_goes_to_whom_it_is_for(to, user, audience):

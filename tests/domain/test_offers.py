@@ -414,7 +414,7 @@ def test_the_policy_says_who_is_told_what(policy):
     if policy == "AUTO":
         assert follows[0].offer_id is None
     if policy == "OFFER":
-        assert follows[1].audience == (e.User("IR_11"),)
+        assert follows[1].audience == (e.User("IR_11", Role.PASSENGER),)
 
 
 def test_who_waits_longest_has_no_berth_to_free():

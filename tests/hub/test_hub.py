@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from callers import ADMIN, PASSENGER, TTE, join, running
 from fakes import Ear, MemoryJournal
 from railway import RUN, TRAIN, register
 
@@ -14,23 +15,6 @@ from trainhub.domain.model import Role
 from trainhub.domain.views import run_view
 from trainhub.hub.protocol import Since
 from trainhub.hub.subscriptions import PASSENGER_ROOMS
-
-ADMIN = Identity("control", Role.ADMIN, frozenset({"*"}))
-TTE = Identity("T1", Role.TTE, frozenset({"12345"}))
-PASSENGER = Identity("IR_1", Role.PASSENGER, frozenset({"12345"}))
-
-
-async def running(hub):
-    """A hub whose train 12345 stands at its first station."""
-    await hub.execute(register(), ADMIN)
-    await hub.execute(c.StartJourney(**TRAIN), ADMIN)
-    return hub.state(RUN)
-
-
-async def join(hub, ear, identity, since=None):
-    answers = []
-    await hub.subscriptions.join(ear, identity, hub.state(RUN), since, answers.append)
-    return answers[0]
 
 
 @pytest.mark.gen_test

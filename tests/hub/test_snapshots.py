@@ -3,9 +3,9 @@
 import json
 
 import pytest
+from callers import ADMIN, PASSENGER, TTE, join, running
 from fakes import Ear
 from railway import RUN
-from test_hub import ADMIN, PASSENGER, TTE, join, running
 
 from trainhub.access.identity import ANONYMOUS
 from trainhub.core.deflate import inflate

@@ -6,9 +6,9 @@ import os
 from random import Random
 
 import pytest
+from callers import ADMIN, PASSENGER, TTE, join, running
 from fakes import Ear, MemoryJournal
 from railway import RUN, TRAIN
-from test_hub import ADMIN, PASSENGER, TTE, join, running
 
 from trainhub.core.errors import Unavailable
 from trainhub.core.history import KEPT
@@ -35,7 +35,7 @@ class Books:
         await self.open.wait()
         if self.away:
             raise StoreAway("frozen")
-        found = [r for r in self._journal.records if r.run == run and after < r.seq <= self.has]
+        found = [r for r in self._journal.records if r.stream == run and after < r.seq <= self.has]
         return [record.event for record in found[:most]]
 
 

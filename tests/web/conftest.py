@@ -31,7 +31,7 @@ from trainhub.hub import letters
 from trainhub.hub.documents import changes
 from trainhub.hub.hub import Hub
 from trainhub.hub.protocol import read_command
-from trainhub.hub.rooms import TrainRooms
+from trainhub.hub.train_rooms import TrainRooms
 from trainhub.process.health import Health
 from trainhub.process.timers import Timers
 from trainhub.web.app import make_app, make_server

@@ -10,7 +10,7 @@ from http.client import HTTPConnection
 import pytest
 from railway import RUN
 
-from trainhub.domain import errors
+from trainhub.core import errors
 from trainhub.hub.protocol import MOST_BODY_BYTES, MOST_SOCKET_BYTES
 from trainhub.web.base import HEADERS, STATUS, status_of
 from trainhub.web.monitor import PAGE_POLICY

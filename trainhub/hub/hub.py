@@ -35,8 +35,8 @@ from trainhub.hub.deliveries import Deliveries
 from trainhub.hub.permissions import MAY, require_relation, require_role
 from trainhub.hub.protocol import run_fields
 from trainhub.hub.retention import KEPT, Retention
-from trainhub.hub.rooms import TrainRooms
 from trainhub.hub.subscriptions import Subscriptions
+from trainhub.hub.train_rooms import TrainRooms
 from trainhub.hub.which_run import run_meant
 
 log = logging.getLogger("trainhub.hub")

@@ -10,7 +10,7 @@ from trainhub.domain.model import STAFF, RunKey
 from trainhub.domain.train import TrainState
 from trainhub.domain.views import figures, private_view, public_view
 from trainhub.hub.protocol import event_message, figure_message, run_fields
-from trainhub.hub.rooms import TrainRooms
+from trainhub.hub.train_rooms import TrainRooms
 
 BOARDING = "BOARDING_UPDATE"
 # The end of a SNAPSHOT for those who may see no people.

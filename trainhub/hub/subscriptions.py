@@ -27,8 +27,8 @@ from trainhub.domain.model import STAFF, Role, RunKey
 from trainhub.domain.train import TrainState
 from trainhub.domain.views import figures
 from trainhub.hub.protocol import Since, event_message, figure_message, run_fields
-from trainhub.hub.rooms import TrainRooms
 from trainhub.hub.snapshots import BOARDING, Snapshots
+from trainhub.hub.train_rooms import TrainRooms
 
 log = logging.getLogger("trainhub.subscriptions")
 
