@@ -7,6 +7,7 @@ from trainhub.domain import commands as c
 from trainhub.domain.model import Role
 
 ADMIN = Identity("control", Role.ADMIN, frozenset({"*"}))
+OPERATOR = Identity("operator", Role.ADMIN, frozenset({"*"}))
 TTE = Identity("T1", Role.TTE, frozenset({"12345"}))
 PASSENGER = Identity("IR_1", Role.PASSENGER, frozenset({"12345"}))
 

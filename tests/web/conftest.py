@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
+from callers import OPERATOR
 from fakes import KeptJobs, Letters, MemoryJournal, MemoryStore, Postbox
 from railway import MORNING, chart
 from tornado.httpclient import HTTPRequest
@@ -20,7 +21,7 @@ from websockets.frames import Opcode
 from websockets.protocol import OPEN, Protocol, Side
 from witness import WITNESS
 
-from trainhub.access.identity import Identity, Tokens
+from trainhub.access.identity import Tokens
 from trainhub.core.errors import Unavailable
 from trainhub.core.log import Reader
 from trainhub.core.notifications import Notifications
@@ -41,7 +42,6 @@ from trainhub.web.monitor import Monitor, Parts
 from trainhub.web.proxies import Proxies
 from trainhub.web.websocket import TrainSocket
 
-OPERATOR = Identity("operator", Role.ADMIN, frozenset({"*"}))
 KEY = base64.b64encode(bytes(16)).decode()
 # Who the tests speak as: role, user, trains.
 PEOPLE = {

@@ -4,7 +4,7 @@ import asyncio
 import socket
 
 import pytest
-from conftest import OPERATOR
+from callers import OPERATOR
 from railway import chart
 
 from trainhub.domain.commands import RegisterTrain

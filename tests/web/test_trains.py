@@ -5,7 +5,7 @@ import json
 from datetime import date
 
 import pytest
-from conftest import OPERATOR
+from callers import OPERATOR
 
 from trainhub.domain import commands as c
 from trainhub.domain.views import summary
