@@ -88,8 +88,8 @@ async def start(folder, what):
     gc.collect()
     gc.disable()
     begin = time.perf_counter()
-    count = await hub.load()
-    print(f"start {what}: {len(list(hub.runs()))} runs, {count} records, "
+    count = await hub.upkeep.load()
+    print(f"start {what}: {len(list(hub.runs.all()))} runs, {count} records, "
           f"{time.perf_counter() - begin:.2f} s")  # fmt: skip
     gc.enable()
     await journal.close()

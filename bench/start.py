@@ -135,7 +135,7 @@ async def start(path: Path) -> str:
     journal = await SqliteJournal.open(path, RAILWAY)
     marks.append((time.perf_counter(), time.process_time()))
     hub = Hub(journal, TrainRooms({}, bytes), lambda: MORNING, print)
-    count = await hub.load()
+    count = await hub.upkeep.load()
     marks.append((time.perf_counter(), time.process_time()))
     head = journal.head
     await journal.close()

@@ -8,6 +8,7 @@ from typing import Any
 from witness import WITNESS
 
 from trainhub.core.journal import Answer, Batch, JournalFailed, Place, Record
+from trainhub.core.lineage import Lineage, Since
 from trainhub.core.log import Reader
 from trainhub.core.notifications import Job, Undelivered
 from trainhub.core.write_buffer import DeadLetter, Document, StoreAway
@@ -19,7 +20,7 @@ class MemoryJournal:
     """A journal.Journal without a disk. `gate`, once cleared, holds records until it is set."""
 
     def __init__(self) -> None:
-        self.epoch = "e1"
+        self.lineage = Lineage((Since("e1", 0),))
         self.head = 0
         self.size = 0
         self.records: list[Record] = []
@@ -32,6 +33,10 @@ class MemoryJournal:
         self.gate = asyncio.Event()
         self.gate.set()
         self.broken = False
+
+    @property
+    def epoch(self) -> str:
+        return self.lineage.epoch
 
     async def commit(self, batch: Batch) -> None:
         await asyncio.sleep(0)
@@ -135,6 +140,7 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self.documents: dict[tuple[str, str], Document] = {}
+        self.position = 0
         self.bulks: list[tuple[str, int]] = []
         self.away = False
 
@@ -145,6 +151,12 @@ class MemoryStore:
         self.bulks.append((collection, len(documents)))
         for document in documents:
             self.documents[collection, document["_id"]] = document
+
+    async def reached(self, position: int) -> None:
+        self.position = position
+
+    async def holds_all(self) -> bool:
+        return True
 
 
 class Letters:

@@ -119,7 +119,7 @@ async def running():
 
 def image(hub):
     """All that a hub knows of its runs, and how much is in its log."""
-    return {s.run: (s.seq, json.dumps(dump(take(s)))) for s in hub.runs()}, hub.log.last
+    return {s.run: (s.seq, json.dumps(dump(take(s)))) for s in hub.runs.all()}, hub.log.last
 
 
 def in_use():
@@ -180,7 +180,7 @@ async def test_what_nonsense_changes_by_right_is_in_the_log(caplog):
         await target.send(mutated(chance))
     await target.still_answers()
     journal = hub._journal
-    for state in hub.runs():
+    for state in hub.runs.all():
         events = [each.event for each in journal.records if each.stream == state.run]
         assert take(fold(state.run, events)) == take(state)
     assert hub.state(RUN).seq > 3, "nothing came through: this proves little"

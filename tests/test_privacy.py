@@ -266,7 +266,7 @@ STATIONS = ("AAA", "BBB", "CCC", "DDD", "EEE", "ZZZ")
 def any_command(chance, hub):
     """A command on anybody, anything and any offer there is."""
     kind = chance.choice([each for each in c.COMMANDS if each != "REGISTER_TRAIN"])
-    offers = [o for state in hub.runs() for o in state.offers] or ["12345.2026-11-23.1"]
+    offers = [o for state in hub.runs.all() for o in state.offers] or ["12345.2026-11-23.1"]
     who = {"pnr": f"45123456{chance.randint(1, PEOPLE + 1):02}", "index": chance.randint(1, 2)}
     more = {
         "stationCode": chance.choice(STATIONS),

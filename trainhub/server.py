@@ -5,7 +5,7 @@ import gc
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import fields
 from datetime import datetime
@@ -26,26 +26,22 @@ from trainhub.adapters.mongo_lease import MongoLease
 from trainhub.adapters.outbox import Outbox
 from trainhub.adapters.sqlite_journal import SqliteJournal
 from trainhub.adapters.undelivered import UndeliveredFile
+from trainhub.build import NOTIFIED, Built, build
 from trainhub.core.errors import Unavailable
-from trainhub.core.journal import Batch, JournalFailed, Place, Record
-from trainhub.core.lateness import Lateness
+from trainhub.core.journal import Batch, JournalFailed, Place
 from trainhub.core.lease import RENEW_SECONDS, RivalHub
-from trainhub.core.log import Reader
-from trainhub.core.notifications import Job, Notifications
 from trainhub.core.stores import Stores
-from trainhub.core.write_buffer import Change, StoreAway, TooNew, WriteBuffer
+from trainhub.core.write_buffer import StoreAway, TooNew
 from trainhub.demo import demo
 from trainhub.demo.timetable import TimetableError
 from trainhub.domain.model import Role
-from trainhub.hub import letters
 from trainhub.hub.charts import load_charts
-from trainhub.hub.documents import INDEXES, LASTING, LIVE, UNIQUE, changes
+from trainhub.hub.documents import INDEXES, LASTING, LIVE, UNIQUE
 from trainhub.hub.hub import Clock, Hub
-from trainhub.hub.train_rooms import TrainRooms
 from trainhub.hub.vocabulary import RAILWAY
 from trainhub.process.clock import WallClock
 from trainhub.process.diagnostics import Diagnostics
-from trainhub.process.health import Health, Lately
+from trainhub.process.health import Health
 from trainhub.process.loop_watch import LoopWatch
 from trainhub.process.signals import Ending, end_at_signals
 from trainhub.process.timers import Call, Timers
@@ -71,8 +67,6 @@ log = logging.getLogger("trainhub.server")
 OK, BAD_START, JOURNAL_LOST = 0, 2, 3
 
 # Seconds between the calls of a timer.
-DRAIN_SECONDS = 0.2
-FLUSH_SECONDS = 0.1
 SAVE_PLACES_SECONDS = 0.2
 FIGURES_SECONDS = 1.0
 EXPIRE_SECONDS = 1.0
@@ -91,8 +85,6 @@ SUMMARY_SECONDS = 60.0
 FILE_SECONDS = 1.0
 # Seconds that a look at MongoDB may take: a refill of many runs is one.
 LEASE_PATIENCE = 30.0
-# The log's readers beside the rooms, by the names under which the journal keeps their places.
-NOTIFIED, FLUSHED = "notified", "flushed"
 # Seconds at the end for what is still to be written; the rest waits in the journal.
 LAST_FLUSH = 1.5
 
@@ -211,39 +203,48 @@ class Server:
         if settings.demo:
             fast = demo.Clock(await _last_moment(journal, wall()), settings.demo_speed)
             self._clock = fast
-        rooms = TrainRooms(TrainSocket.rooms, text_frame)
-        limit = settings.journal_limit << 20
         store = await self._store(stack, folder.path)
         alone = settings.mongodb_uri is None
         stores = Stores(journal, store, MongoLease(store), folder.path, alone=alone)
         stack.push_async_callback(self._ending.unless_hurried, stores.release)
         await stores.open()
-        self.hub = hub = Hub(
-            *(journal, rooms, self._clock, self._journal_failed, limit),
+        undelivered = UndeliveredFile(folder.path)
+        built = build(
+            settings,
+            journal=journal,
+            store=stores,
+            sender=Outbox(folder.path / "outbox"),
+            undelivered=undelivered,
+            dead_letters=DeadLetters(folder.path / "dead_letters.jsonl", stores),
+            clock=self._clock,
+            rooms=TrainSocket.rooms,
+            frame=text_frame,
+            on_failure=self._journal_failed,
             archive=store,
             entries=store,
+            health=self._health,
         )
-        kept = UndeliveredFile(folder.path)
-        notify, notified = self._notifications(journal, folder.path / "outbox", kept)
-        buffer, written = self._write_buffer(journal, stores, folder.path)
-        stores.follow(hub.log, buffer, written, self._begin_epoch)
-        hub.may_trim = stores.holds_all
-        self._health.watch(buffer.complaints, notify.complaints, hub.log.complaints)
-        self._health.watch(hub.subscriptions.complaints, stores.complaints)
-        self._health.watch(*(each.complaints for each in (*hub.readers, notified, written)))
+        self.hub = hub = built.hub
+        notified, flushed = (each.reader for each in built.followers)
+        stores.follow(hub.log, built.write_buffer, flushed, self._begin_epoch)
         disk = DiskWatch(folder.path)
-        self._health.watch(disk.complaints)
+        self._health.watch(stores.complaints, disk.complaints)
         parts = Parts(
-            *(hub, notify, buffer, notified, written, self._health, self._timers, settings.demo),
-            loop=self._watch,
+            hub,
+            built.notifications,
+            built.write_buffer,
+            built.followers,
+            self._health,
+            self._timers,
+            settings.demo,
+            self._watch,
         )
-        parts.late.update(self._observe_readers(lambda: journal.head, parts))
-        stack.push_async_callback(self._finish, parts)
+        stack.push_async_callback(self._finish, built)
         self._listen(stack, tokens, Monitor(parts))
 
         gc.disable()  # millions of objects are made now, and none is garbage
-        await hub.load()
-        await written.open()
+        await hub.upkeep.load()
+        await flushed.open()
         keep = partial(self._on_timer, stores.keep)
         self._timers.every(RENEW_SECONDS, "lease", keep, LEASE_PATIENCE)
         stack.callback(self._timers.stop)
@@ -252,15 +253,15 @@ class Server:
             await self._restore(journal, store, stores)
         else:
             await self._meet(stores)
-        notify.resume((await notified.open()).ahead, kept.jobs)
-        hub.follow(notified, written)
+        built.notifications.resume((await notified.open()).ahead, undelivered.jobs)
+        built.follow()
         # So that a hub that dies young, time and again, starts no slower each time.
-        await hub.tidy()
+        await hub.upkeep.tidy()
         if not settings.demo:
             wall.go_on_from((await _last_moment(journal, wall())).timestamp())
         await self._look_at_clock()
-        await hub.expire_offers()
-        self._start_timers(stack, parts, journal, partial(trust.renew, tokens))
+        await hub.executor.expire_offers()
+        self._start_timers(stack, built, journal, partial(trust.renew, tokens))
         self._timers.every(HEALTH_SECONDS, "health", self._health.note)
         self._timers.every(DISK_SECONDS, "disk", disk.look)
         with suppress(TimeoutError):
@@ -286,15 +287,6 @@ class Server:
             where = f"{scheme}://{self._settings.address}:{self.port}"
             print(f"trainhub listening on {where}", flush=True)
 
-    def _notifications(
-        self, journal: SqliteJournal, outbox: Path, kept: UndeliveredFile
-    ) -> tuple[Notifications, Reader]:
-        def jobs(record: Record) -> list[Job]:
-            return list(letters.jobs(self.hub.state(record.stream), record))
-
-        notify = Notifications(Outbox(outbox), jobs, kept, self.hub.now)
-        return notify, Reader(NOTIFIED, journal, notify)
-
     async def _store(self, stack: AsyncExitStack, folder: Path) -> MongoStore:
         uri = self._settings.mongodb_uri
         if uri is None:
@@ -305,41 +297,6 @@ class Server:
         store = MongoStore(uri, self._settings.database, INDEXES, LASTING, UNIQUE, RAILWAY)
         stack.callback(store.close)
         return store
-
-    def _write_buffer(
-        self, journal: SqliteJournal, stores: Stores, folder: Path
-    ) -> tuple[WriteBuffer, Reader]:
-        hub = self.hub
-
-        def changed(record: Record) -> Iterable[Change]:
-            made_in = journal.lineage.epoch_at(record.position)
-            return changes(hub.present(record.stream), record, hub.epoch, made_in)
-
-        buffer = WriteBuffer(
-            stores,
-            changed,
-            lambda: hub.log.append(),
-            DeadLetters(folder / "dead_letters.jsonl", stores),
-            reached=stores.reached,
-        )
-        hub.audit.write_to(buffer.add)
-        return buffer, Reader(FLUSHED, journal, buffer)
-
-    def _observe_readers(self, head: Callable[[], int], parts: Parts) -> dict[str, Lateness]:
-        """Have health say how late the readers are, and what they have given up lately."""
-        buffer = parts.write_buffer
-        late = {
-            "notifications": Lateness(
-                parts.notified, head, "the oldest notification waits for {} s"
-            ),
-            "mongodb": Lateness(parts.written, head, "MongoDB lacks changes that are {} s old"),
-        }
-        lately = Lately(
-            lambda: buffer.refused,
-            "MongoDB refused {} documents for good within an hour: they are in dead_letters",
-        )
-        self._health.observe(*late.values(), lately)
-        return late
 
     def _listen(self, stack: AsyncExitStack, tokens: Tokens, monitor: Monitor) -> None:
         settings = self._settings
@@ -415,7 +372,7 @@ class Server:
                 self._say_that_it_waits(str(error))
                 await stores.wait(self._say_that_it_waits)
         await stores.succeed()
-        restored = self.hub.restore(runs)
+        restored = self.hub.upkeep.restore(runs)
         # What they were notified of, they were by the hub that wrote it.
         await self.hub.log.keep(Batch(places=[Place(NOTIFIED, self.hub.log.last, {})]))
         await restored
@@ -431,24 +388,18 @@ class Server:
     def _start_timers(
         self,
         stack: AsyncExitStack,
-        parts: Parts,
+        built: Built,
         journal: SqliteJournal,
         renew_trust: Callable[[], None],
     ) -> None:
         timers: tuple[tuple[str, float, Call], ...] = (
-            (
-                "notify",
-                DRAIN_SECONDS,
-                partial(_turn, parts.notified, parts.notifications.begin_drain),
-            ),
-            ("flush", FLUSH_SECONDS, partial(_turn, parts.written, parts.write_buffer.begin_flush)),
             ("save places", SAVE_PLACES_SECONDS, self.hub.save_places),
             ("figures", FIGURES_SECONDS, self.hub.send_figures),
             ("clock", CLOCK_SECONDS, self._look_at_clock),
-            ("expire offers", EXPIRE_SECONDS, self.hub.expire_offers),
-            ("tidy", TIDY_SECONDS, self.hub.tidy),
-            ("retire", RETIRE_SECONDS, self.hub.retire),
-            ("forget", FORGET_SECONDS, partial(self.hub.forget, self._wall.before)),
+            ("expire offers", EXPIRE_SECONDS, self.hub.executor.expire_offers),
+            ("tidy", TIDY_SECONDS, self.hub.upkeep.tidy),
+            ("retire", RETIRE_SECONDS, self.hub.upkeep.retire),
+            ("forget", FORGET_SECONDS, partial(self.hub.upkeep.forget, self._wall.before)),
             ("journal file", FILE_SECONDS, journal.verify),
             ("idlers", IDLERS_SECONDS, TrainSocket.dismiss_idlers),
             ("trust", TRUST_SECONDS, renew_trust),
@@ -456,7 +407,8 @@ class Server:
             ("log summary", SUMMARY_SECONDS, self._diagnostics.summarize),
             ("heartbeat", self._settings.heartbeat_seconds, TrainSocket.beat_all),
         )
-        for name, seconds, call in timers:
+        turns = ((each.name, each.period, each.turn) for each in built.followers)
+        for name, seconds, call in (*turns, *timers):
             self._timers.every(seconds, name, partial(self._on_timer, call))
         stack.callback(self._timers.stop)
 
@@ -476,7 +428,7 @@ class Server:
         if by is not None and not self.hub.log.full:
             self._wall.follow(by)
             if not self._settings.demo:  # whose clock is its own
-                await self.hub.correct_clock(round(by))
+                await self.hub.executor.correct_clock(round(by))
         if self._wall.unsaved:
             await asyncio.to_thread(self._wall.save)
 
@@ -502,27 +454,27 @@ class Server:
             reason = "the journal failed"
         await drain.run(TrainSocket.sockets, code, reason)
 
-    async def _finish(self, parts: Parts) -> None:
-        """Write what is left, for a short while; what stays waits in the journal."""
+    async def _finish(self, built: Built) -> None:
+        """Work off what is left, for a short while; what stays waits in the journal."""
         if self._failure is not None:
             return
-        buffer, notify = parts.write_buffer, parts.notifications
         with suppress(Unavailable):
             await self.hub.log.append()
-        await self._ending.unless_hurried(self._last_flush, parts)
-        await notify.close()
+        await self._ending.unless_hurried(self._last_turn, built)
+        for each in built.followers:
+            await each.close()
         with suppress(Unavailable):
             await self.hub.save_places()
-        log.info("stopped; %d documents and %d jobs wait", buffer.depth, notify.depth)
+        depths = built.write_buffer.depth, built.notifications.depth
+        log.info("stopped; %d documents and %d jobs wait", *depths)
 
-    async def _last_flush(self, parts: Parts) -> None:
-        buffer, notify = parts.write_buffer, parts.notifications
+    async def _last_turn(self, built: Built) -> None:
         try:
             async with asyncio.timeout(LAST_FLUSH):
-                if parts.written in self.hub.readers:  # they know their places by now
-                    await parts.written.catch_up()
-                    await parts.notified.catch_up()
-                await asyncio.gather(buffer.flush_now(), notify.drain())
+                for each in built.followers:
+                    if each.reader in self.hub.readers:  # it knows its place by now
+                        await each.reader.catch_up()
+                await asyncio.gather(*(each.finish() for each in built.followers))
         except TimeoutError:
             log.warning("stopped before all was written: the next start goes on from the journal")
 
@@ -536,12 +488,6 @@ def spare_the_loop() -> None:
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
     gc.enable()
-
-
-async def _turn(reader: Reader, begin: Callable[[], None]) -> None:
-    """Let a reader take the records that wait for it, and begin to work them off."""
-    await reader.catch_up()
-    begin()
 
 
 def _limits(settings: Settings) -> Limits:

@@ -73,7 +73,7 @@ async def test_after_a_crash_a_repeat_gets_the_first_answer(make_hub):
     hub = await started(make_hub(journal))
     first = await hub.execute(HELLO, ADMIN, "k")
     again = make_hub(journal)
-    await again.load()
+    await again.upkeep.load()
     assert await again.execute(HELLO, ADMIN, "k") == first
     assert again.state(RUN).seq == hub.state(RUN).seq
 
@@ -138,10 +138,10 @@ async def test_answers_are_kept_for_a_day(make_hub):
     hub = await started(make_hub(journal, lambda: now))
     await hub.execute(HELLO, ADMIN, "k")
     now += timedelta(seconds=KEPT_SECONDS)
-    await hub.forget()
+    await hub.upkeep.forget()
     assert len(journal.kept) == 1
     now += timedelta(seconds=1)
-    await hub.forget()
+    await hub.upkeep.forget()
     assert journal.kept == []
     seq = hub.state(RUN).seq
     assert (await hub.execute(HELLO, ADMIN, "k"))["seq"] == seq + 1
@@ -158,10 +158,10 @@ async def test_answers_are_kept_for_a_day_though_the_clock_is_set(make_hub):
     machine.set(400 * KEPT_SECONDS)
     clock.follow(clock.look())
     machine.pass_(22 * 3600)
-    await hub.forget(clock.before)
+    await hub.upkeep.forget(clock.before)
     assert len(journal.kept) == 1
     machine.pass_(2 * 3600)
-    await hub.forget(clock.before)
+    await hub.upkeep.forget(clock.before)
     assert journal.kept == []
 
 
@@ -203,6 +203,6 @@ async def test_a_passenger_who_repeats_a_command_under_new_keys(make_hub):
         f"k{number}" for number in range(50, MOST_OF_PASSENGER + 50)
     ]
     again = make_hub(journal)
-    await again.load()
-    assert len(again._answers) == MOST_OF_PASSENGER + 1
+    await again.upkeep.load()
+    assert len(again.executor._answers) == MOST_OF_PASSENGER + 1
     assert await again.execute(HELLO, TTE, "k") == first

@@ -57,8 +57,8 @@ async def test_a_train_runs_to_its_end_and_starts_anew(make_hub, timetable):
     hub = make_hub(clock=clock)
     demo = Demo(hub, clock, OPERATOR, timetable, seed=7)
     await demo.start()
-    (first,) = hub.runs()
-    await until(lambda: len(list(hub.runs())) == 2)
+    (first,) = hub.runs.all()
+    await until(lambda: len(list(hub.runs.all())) == 2)
     await demo.stop()
     assert first.run == "12345/2026-11-23"
     assert first.status is RunStatus.COMPLETED
@@ -75,13 +75,13 @@ async def test_a_demo_that_was_cut_short_goes_on_from_its_journal(make_hub, time
     hub = make_hub(journal, clock)
     demo = Demo(hub, clock, OPERATOR, timetable, seed=7)
     await demo.start()
-    (state,) = hub.runs()
+    (state,) = hub.runs.all()
     await until(lambda: state.current == 2)
     await demo.stop()
     await hub.log.append()
     again = make_hub(journal, clock)
-    await again.load()
-    (state,) = again.runs()
+    await again.upkeep.load()
+    (state,) = again.runs.all()
     assert state.current >= 2
     demo = Demo(again, clock, OPERATOR, timetable, seed=7)
     await demo.start()
@@ -96,8 +96,10 @@ async def test_trains_are_taken_up_where_they_should_be(make_hub):
     hub = make_hub(clock=clock)
     demo = Demo(hub, clock, OPERATOR, None, seed=1)
     await demo.start()
-    assert len(list(hub.runs())) == len(read_timetable(DEMO_TIMETABLE)) >= 30
-    await until(lambda: sum(s.status is RunStatus.RUNNING and s.current for s in hub.runs()) > 15)
+    assert len(list(hub.runs.all())) == len(read_timetable(DEMO_TIMETABLE)) >= 30
+    await until(
+        lambda: sum(s.status is RunStatus.RUNNING and s.current for s in hub.runs.all()) > 15
+    )
     text = demo.invitation(Tokens({"k": "secret" * 8}))
     await demo.stop()
     assert len(re.findall(r"^  ey\S+$", text, re.M)) == 3

@@ -17,6 +17,7 @@ from trainhub.adapters.sqlite_journal import SqliteJournal
 from trainhub.core.errors import Unavailable
 from trainhub.domain import commands as c
 from trainhub.domain.model import Role
+from trainhub.hub.vocabulary import RAILWAY
 
 CREWS = 8
 # How long after the disk's failure a command may still be answered: those of the commit before.
@@ -191,7 +192,7 @@ class UnsureJournal(SqliteJournal):
 @pytest.mark.gen_test
 async def test_a_command_whose_commit_failed_is_not_said_not_to_have_happened(make_hub, tmp_path):
     """The next start may find it in the journal: whoever asked must ask again under its key."""
-    journal = await UnsureJournal.open(tmp_path / "journal.db")
+    journal = await UnsureJournal.open(tmp_path / "journal.db", RAILWAY)
     with pytest.raises(Unavailable) as refused:
         await make_hub(journal).execute(register(), OPERATOR)
     assert len(await journal.read(0, 10)) == 1
@@ -217,7 +218,7 @@ class SlowJournal(SqliteJournal):
 @pytest.mark.parametrize("clients", [1, 10, 100, 200, 1000])
 async def test_a_slow_disk_is_shared_by_all_who_wait_for_it(make_hub, tmp_path, capsys, clients):
     """Each waits for at most two commits, however many they are: that under way, and theirs."""
-    journal = await SlowJournal.open(tmp_path / "journal.db")
+    journal = await SlowJournal.open(tmp_path / "journal.db", RAILWAY)
     hub = make_hub(journal)
     await hub.execute(register(), OPERATOR)
     journal.commits = 0

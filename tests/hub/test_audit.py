@@ -85,7 +85,7 @@ async def test_a_command_s_first_record_has_its_deed(make_hub):
     hub = make_hub(journal)
     await running(hub)
     await hub.execute(c.MarkNoShow(**TRAIN, **ONE), TTE, address=HERE)
-    await hub.expire_offers()
+    await hub.executor.expire_offers()
     assert [record.deed for record in journal.records][:3] == [
         deed("REGISTER_TRAIN", address=None),
         deed("START_JOURNEY", address=None),
@@ -142,7 +142,7 @@ class Trail(Audit):
 async def test_a_refusal_is_an_entry_of_its_own(make_hub):
     """With the error's code in place of DONE, and no seq: it has changed nothing."""
     hub = make_hub()
-    trail = hub.audit = Trail()
+    trail = hub.executor._audit = Trail()
     await running(hub)
     stranger = Identity("T2", Role.TTE, frozenset({"54321"}))
     with pytest.raises(Forbidden):
@@ -169,7 +169,7 @@ async def test_which_refusals_are_entries(make_hub):
     """Of a run that is not here, `run` is empty; of each mark of a batch one; of somebody without a
     token only the number is kept; that the hub could not is no refusal."""
     hub = make_hub()
-    trail = hub.audit = Trail()
+    trail = hub.executor._audit = Trail()
     await running(hub)
     marks = tuple(c.Mark(mark=c.MarkKind.BOARDED, pnr="9" * 10, index=n) for n in (1, 2))
     await hub.execute(c.Batch(**TRAIN, marks=marks), TTE, None, HERE)

@@ -78,7 +78,7 @@ async def test_every_chart_of_a_folder_is_registered(hub, folder, logged):
         lonely_csv=csv_of(row()),
     )
     assert await load_charts(hub, OPERATOR, path) == 2
-    assert [state.run for state in hub.runs()] == ["111/2026-11-23", "222/2026-11-23"]
+    assert [state.run for state in hub.runs.all()] == ["111/2026-11-23", "222/2026-11-23"]
     assert len(hub.state("111/2026-11-23").passengers) == 6
     assert logged() == []
 
@@ -127,7 +127,7 @@ async def test_a_broken_chart_is_left_out_and_the_others_load(hub, folder, logge
         content["stations"][4]["day"] = 2
         path = folder(b_json=content)
     assert await load_charts(hub, OPERATOR, path) == 2
-    assert [state.run for state in hub.runs()] == ["111/2026-11-23", "333/2026-11-23"]
+    assert [state.run for state in hub.runs.all()] == ["111/2026-11-23", "333/2026-11-23"]
     (line,) = logged()
     assert line.startswith("b.json is left out: ")
     assert said in line
@@ -242,7 +242,7 @@ async def test_a_run_that_is_there_already_stays_as_it_is(folder, logged, make_h
     assert await load_charts(hub, OPERATOR, path) == 0
     assert len(hub.state(RUN).passengers) == 6
     again = make_hub(journal)
-    await again.load()
+    await again.upkeep.load()
     assert await load_charts(again, OPERATOR, path) == 0
     assert len(journal.records) == 1
     assert logged() == []

@@ -98,7 +98,7 @@ async def test_what_became_of_an_offer_is_kept_over_a_restart(make_hub):
     passenger = Identity("IR_10", Role.PASSENGER, frozenset({"12345"}))
     await hub.execute(c.AcceptOffer(**TRAIN, offer_id=offer.id), passenger)
     again = make_hub(journal)
-    await again.load()
+    await again.upkeep.load()
     for each in (state, again.state(RUN)):
         view = offer_view(each.offers[offer.id], Role.TTE)
         assert (view["state"], view["answeredBy"]) == ("ACCEPTED", "PASSENGER")
@@ -116,10 +116,10 @@ async def test_it_is_kept_through_a_snapshot(make_hub):
     await hub.execute(c.DenyOffer(**TRAIN, offer_id=offer.id), ADMIN)
     for _ in range(200):
         await hub.execute(c.Announce(**TRAIN, text="x"), ADMIN)
-    await hub.tidy()
+    await hub.upkeep.tidy()
     assert journal.snapshot_of
     again = make_hub(journal)
-    await again.load()
+    await again.upkeep.load()
     found = again.state(RUN).offers[offer.id]
     assert (found.devices, found.answered_by) == (1, Role.ADMIN)
     assert found == state.offers[offer.id]

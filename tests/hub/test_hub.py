@@ -231,7 +231,7 @@ async def test_a_passenger_may_be_in_four_rooms(make_hub):
     ear = Ear()
     for day in range(1, PASSENGER_ROOMS + 2):
         await hub.execute(register(startDate=f"2026-11-0{day}"), ADMIN)
-    states = list(hub.runs())
+    states = list(hub.runs.all())
     for state in states[:PASSENGER_ROOMS]:
         await hub.subscriptions.join(ear, PASSENGER, state, None, lambda _: None)
     with pytest.raises(TooManyRooms):
@@ -310,7 +310,7 @@ async def test_a_new_hub_on_the_same_journal_has_the_same_state(make_hub):
     await running(hub)
     await hub.execute(c.MarkNoShow(**TRAIN, pnr="4512345601", index=1), TTE)
     again = make_hub(journal)
-    await again.load()
+    await again.upkeep.load()
     old, new = hub.state(RUN), again.state(RUN)
     assert new.seq == old.seq == 4
     assert new.passengers == old.passengers

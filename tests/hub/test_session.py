@@ -649,7 +649,7 @@ async def test_a_run_that_leaves_while_one_identifies_is_no_error(make_hub, talk
     await settle()
     identifying = asyncio.ensure_future(client.say("IDENTIFY", token=TOKEN["PASSENGER"]))
     await settle()
-    del hub._runs["12345/2026-11-24"]
+    del hub.runs._runs["12345/2026-11-24"]
     journal.gate.set()
     await command
     assert types(await identifying) == ["IDENTIFIED", "SNAPSHOT", "BOARDING_UPDATE"]
@@ -768,7 +768,7 @@ def test_whatever_a_client_sends_is_answered(said):
             codes = [each.get("code") for each in heard]
             assert "UNAVAILABLE" not in codes, "the hub failed at a client's message"
         assert types(await client.say("PING")) == ["PONG"]
-        for state in hub.runs():
+        for state in hub.runs.all():
             assert run_view(state, OPERATOR.role, OPERATOR.user)
         client.session.close()
         assert nothing_left(hub)

@@ -287,7 +287,7 @@ async def test_a_run_that_leaves_the_hub_while_somebody_joins(make_hub):
     await asyncio.sleep(0)
     joining = asyncio.ensure_future(join(hub, Ear(), ADMIN))
     await asyncio.sleep(0)
-    del hub._runs[RUN]
+    del hub.runs._runs[RUN]
     journal.gate.set()
     with pytest.raises(UnknownTrain):
         await joining

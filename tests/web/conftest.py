@@ -22,19 +22,14 @@ from websockets.protocol import OPEN, Protocol, Side
 from witness import WITNESS
 
 from trainhub.access.identity import Tokens
+from trainhub.build import Built, build
 from trainhub.core.errors import Unavailable
-from trainhub.core.log import Reader
-from trainhub.core.notifications import Notifications
-from trainhub.core.write_buffer import WriteBuffer
 from trainhub.domain.commands import RegisterTrain
 from trainhub.domain.model import Role
-from trainhub.hub import letters
-from trainhub.hub.documents import changes
 from trainhub.hub.hub import Hub
 from trainhub.hub.protocol import read_command
-from trainhub.hub.train_rooms import TrainRooms
-from trainhub.process.health import Health
 from trainhub.process.timers import Timers
+from trainhub.settings import read_settings
 from trainhub.web.app import make_app, make_server
 from trainhub.web.base import Web
 from trainhub.web.frames import text_frame
@@ -78,23 +73,17 @@ class Site:
         await self.hub.execute(read_command(RegisterTrain, chart(*people, **fields)), OPERATOR)
 
 
-def make_parts(hub: Hub, journal: MemoryJournal) -> Parts:
-    def jobs(record):
-        return letters.jobs(hub.state(record.stream), record)
-
-    notify = Notifications(Postbox(), jobs, KeptJobs(), hub.now)
-    buffer = WriteBuffer(
-        MemoryStore(),
-        lambda record: changes(hub.state(record.stream), record, hub.epoch),
-        lambda: hub.log.append(),
-        Letters(),
+def make_parts(built: Built) -> Parts:
+    built.follow()
+    return Parts(
+        built.hub,
+        built.notifications,
+        built.write_buffer,
+        built.followers,
+        built.health,
+        Timers(),
+        demo=False,
     )
-    notified = Reader("notifications", journal, notify)
-    written = Reader("write buffer", journal, buffer)
-    hub.follow(notified, written)
-    health = Health()
-    health.watch(buffer.complaints, notify.complaints, hub.log.complaints)
-    return Parts(hub, notify, buffer, notified, written, health, Timers(), demo=False)
 
 
 @pytest.fixture
@@ -108,11 +97,23 @@ def site(io_loop, settings_of_web):
     """A loaded hub without trains, whose clock stands at MORNING."""
     journal = MemoryJournal()
     failures: list[BaseException] = []
-    hub = Hub(journal, TrainRooms(TrainSocket.rooms, text_frame), lambda: MORNING, failures.append)
+    built = build(
+        read_settings([]),
+        journal=journal,
+        store=MemoryStore(),
+        sender=Postbox(),
+        undelivered=KeptJobs(),
+        dead_letters=Letters(),
+        clock=lambda: MORNING,
+        rooms=TrainSocket.rooms,
+        frame=text_frame,
+        on_failure=failures.append,
+    )
+    hub = built.hub
     hub.loaded = True
     tokens = Tokens({"k1": "a secret of tests, long enough for HMAC with SHA-256"})
     web = replace(Web(hub, tokens, anonymous=True, max_connections=100), **settings_of_web)
-    parts = make_parts(hub, journal)
+    parts = make_parts(built)
     yield Site(hub, journal, tokens, web, parts, Monitor(parts))
     # Nothing of it is left under way: a flush may have begun by itself.
     journal.gate.set()

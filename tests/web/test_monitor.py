@@ -189,7 +189,7 @@ async def test_a_report_is_made_once_for_many_who_ask(call, site, running, monke
 async def test_a_run_that_is_gone_is_gone_from_the_report(call, site, running):
     """What is kept of a run between two reports goes with the run."""
     await call("GET", "/api/monitor")
-    site.hub._runs.clear()
+    site.hub.runs._runs.clear()
     assert (await call("GET", "/api/monitor")).json["trains"] == []
     assert site.monitor._lines == {}
 
@@ -252,7 +252,8 @@ async def test_what_mongodb_refuses_for_good_is_counted(call, site, running, cap
     await site.parts.write_buffer.flush()
     buffer = (await call("GET", "/api/monitor")).json["writeBuffer"]
     assert (buffer["refused"], buffer["failing"], buffer["depth"]) == (1, None, 0)
-    assert (await call("GET", "/readyz")).json["degraded"] == []
+    (complaint,) = (await call("GET", "/readyz")).json["degraded"]
+    assert complaint.startswith("MongoDB refused 1 documents for good within an hour")
     told, lines = caplog.text, caplog.records[:]
     caplog.clear()
     assert [line.levelname for line in lines] == ["ERROR"]
@@ -266,7 +267,7 @@ async def test_ready(call, site):
         "ready": True,
         "degraded": [],
         "timers": {},
-        "late": {},
+        "late": {"notifications": 0.0, "mongodb": 0.0},
         "loop": {"held": 0, "longestMillis": 0},
     }
     await site.register()

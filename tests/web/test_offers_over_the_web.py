@@ -561,9 +561,9 @@ async def test_both_edges_answer_alike(call, connect, site, kind, who):
 
 async def restart(site):
     """The site's hub forgets its runs, as a new one would."""
-    site.hub._runs.clear()
-    site.hub._by_train.clear()
-    site.hub._history._records.clear()
+    site.hub.runs._runs.clear()
+    site.hub.runs._by_train.clear()
+    site.hub.subscriptions._history._records.clear()
 
 
 @pytest.mark.gen_test

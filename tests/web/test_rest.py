@@ -82,7 +82,7 @@ async def test_register(call, site, who):
         again = await call("POST", "/api/trains", body, who)
         assert (again.status, again.code) == (409, "CONFLICT")
     else:
-        assert list(site.hub.runs()) == []
+        assert list(site.hub.runs.all()) == []
 
 
 @pytest.mark.gen_test
@@ -304,7 +304,7 @@ async def test_a_chart_may_have_16_mb(call, site):
     options = {"headers": headers, "request_timeout": 10}
     over = await call("POST", "/api/trains", full + b" ", "ADMIN", **options)
     assert (over.status, over.code) == (413, "BAD_MESSAGE")
-    assert list(site.hub.runs()) == []
+    assert list(site.hub.runs.all()) == []
     assert (await call("POST", "/api/trains", full, "ADMIN", **options)).status == 200
     assert (await call("GET", TRAIN)).status == 200
 
@@ -556,7 +556,7 @@ async def test_events_that_are_not_held_are_gone(call, site, running):
     """What is no longer held is said plainly, so that the client reads the run as it is now."""
     for _ in range(60):
         await call("POST", TRAIN + "/announcements", {"text": "x"}, "TTE")
-    site.hub._history._records[RUN].popleft()
+    site.hub.subscriptions._history._records[RUN].popleft()
     assert (await call("GET", TRAIN + "/events?after=0")).status == 410
     assert (await call("GET", TRAIN + "/events?after=1")).status == 200
     assert (await call("GET", TRAIN + "/events?after=99")).status == 410

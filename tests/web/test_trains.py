@@ -24,12 +24,12 @@ async def test_the_list_shows_each_run_as_it_is(call, site, running):
     """After each change too, and without the runs that have gone."""
     for day in (1, 2):
         found = (await call("GET", "/api/trains")).result
-        assert found == [summary(state) for state in site.hub.runs()]
+        assert found == [summary(state) for state in site.hub.runs.all()]
         await site.hub.execute(
             c.StartJourney(train_no="12345", start_date=date(2026, 11, day)), OPERATOR
         )
-    gone = next(iter(site.hub._runs))
-    del site.hub._runs[gone]
+    gone = next(iter(site.hub.runs._runs))
+    del site.hub.runs._runs[gone]
     assert len((await call("GET", "/api/trains")).result) == 39
 
 

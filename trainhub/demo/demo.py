@@ -85,7 +85,7 @@ class Demo:
         now = self._clock()
         # One that is under way, or about to be set off.
         state = min(
-            self._hub.runs(), key=lambda each: (each.stops[0].scheduled_departure or now) > now
+            self._hub.runs.all(), key=lambda each: (each.stops[0].scheduled_departure or now) > now
         )
         passenger = next(iter(state.passengers.values())).booking
         train_no = state.chart.train_no
@@ -114,7 +114,7 @@ class Demo:
 
     async def _register(self, train: Mapping[str, Any], day: date) -> TrainState:
         run = run_key(train["trainNo"], day)
-        if all(state.run != run for state in self._hub.runs()):
+        if all(state.run != run for state in self._hub.runs.all()):
             chart = make_chart(train, day, seed=self._seed, passengers=self._people)
             await self._hub.execute(read_command(c.RegisterTrain, chart), self._operator)
         return self._hub.state(run)
@@ -211,7 +211,7 @@ class Demo:
 
     async def open_sockets(self, url: str, tokens: Tokens) -> None:
         """A TTE's and a few passengers' sockets on the first trains, over the network like any."""
-        for state in list(self._hub.runs())[:TRAINS_WITH_SOCKETS]:
+        for state in list(self._hub.runs.all())[:TRAINS_WITH_SOCKETS]:
             train_no = state.chart.train_no
             users = list(state.by_user)[:PASSENGERS_LISTENING]
             ready = [tokens.issue("T1", Role.TTE, [train_no])]

@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -9,8 +10,7 @@ from typing import Any
 from trainhub import __version__
 from trainhub.core.cost import in_slices
 from trainhub.core.errors import Unavailable
-from trainhub.core.lateness import Lateness
-from trainhub.core.log import Reader
+from trainhub.core.follower import Follower
 from trainhub.core.notifications import Notifications
 from trainhub.core.wire import encode
 from trainhub.core.write_buffer import WriteBuffer
@@ -27,6 +27,8 @@ from trainhub.web.websocket import TrainSocket
 
 # A report is made at most once in so many seconds, for however many who ask.
 FRESH_SECONDS = 0.9
+# A report's names of the log's followers.
+_SHOWN = {"notified": "notifications", "flushed": "mongodb"}
 # What the page may load: its own script, style, pictures and figures, and nothing else.
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
@@ -41,12 +43,10 @@ class Parts:
     hub: Hub
     notifications: Notifications
     write_buffer: WriteBuffer
-    notified: Reader
-    written: Reader
+    followers: Sequence[Follower]
     health: Health
     timers: Timers
     demo: bool
-    late: dict[str, Lateness] = field(default_factory=dict)
     loop: LoopWatch = field(default_factory=LoopWatch)
 
 
@@ -81,7 +81,7 @@ class Monitor:
         """
         parts = self._parts
         timers = {name: round(ago, 1) for name, ago in parts.timers.last_runs().items()}
-        late = {name: round(each.seconds, 1) for name, each in parts.late.items()}
+        late = {_SHOWN[each.name]: round(each.late.seconds, 1) for each in parts.followers}
         return {
             "degraded": parts.health.complaints(),
             "timers": timers,
@@ -91,7 +91,7 @@ class Monitor:
 
     async def _encoded(self) -> bytes:
         hub = self._parts.hub
-        runs = list(hub.runs())
+        runs = list(hub.runs.all())
         lines = [self._line(state) async for state in in_slices(runs)]
         self._lines = {state.run: self._lines[state.run] for state in runs}
         await hub.read(lambda: None)  # what the lines show is in the journal now
@@ -121,6 +121,10 @@ class Monitor:
             "degraded": parts.health.complaints(),
         }
 
+    def _behind(self, name: str) -> int:
+        (follower,) = (each for each in self._parts.followers if each.name == name)
+        return follower.reader.behind
+
     def _loop(self) -> dict[str, Any]:
         loop = self._parts.loop
         return {"held": loop.held, "longestMillis": round(loop.longest * 1000, 1)}
@@ -135,7 +139,7 @@ class Monitor:
             "retried": queue.retried,
             "setAside": queue.set_aside,
             "failing": next(iter(queue.complaints()), None),
-            "behind": self._parts.notified.behind,
+            "behind": self._behind("notified"),
         }
 
     def _write_buffer(self) -> dict[str, Any]:
@@ -153,7 +157,7 @@ class Monitor:
             },
             "refused": buffer.refused,
             "failing": next(iter(buffer.complaints()), None),
-            "behind": self._parts.written.behind,
+            "behind": self._behind("flushed"),
             "refills": buffer.refills,
         }
 

@@ -21,11 +21,11 @@ def list_of_trains(hub: Hub) -> Shared:
         return encoded
 
     async def make() -> bytes:
-        runs = list(hub.runs())
+        runs = list(hub.runs.all())
         body = b'{"result":[%b]}' % b",".join([line(state) async for state in in_slices(runs)])
         for gone in lines.keys() - {state.run for state in runs}:
             del lines[gone]
         await hub.read(lambda: None)  # what the lines show is in the journal now
         return body
 
-    return Shared(make, lambda: (hub.log.last, len(list(hub.runs()))))
+    return Shared(make, lambda: (hub.log.last, len(list(hub.runs.all()))))

@@ -16,7 +16,7 @@ from trainhub.domain import commands as c
 from trainhub.domain.errors import OfferClosed, UnknownOffer
 from trainhub.domain.model import OfferState, Role
 from trainhub.hub.documents import INDEXES, LIVE, OFFERS, changes
-from trainhub.hub.hub import MARKS_AT_ONCE
+from trainhub.hub.execute import MARKS_AT_ONCE
 from trainhub.hub.vocabulary import RAILWAY
 
 HERE = frozenset({"12345"})
@@ -313,10 +313,10 @@ async def test_what_runs_out_goes_to_the_next(make_hub):
         await hub.subscriptions.join(ear, who, state, None, lambda _: None)
         ear.writes.clear()
     clock.now += OFFER_SECONDS - timedelta(milliseconds=1)
-    await hub.expire_offers()
+    await hub.executor.expire_offers()
     assert outcomes(state) == [("IR_10", OfferState.OPEN)]
     clock.now += timedelta(milliseconds=1)
-    await hub.expire_offers()
+    await hub.executor.expire_offers()
     assert outcomes(state) == [("IR_10", OfferState.EXPIRED), ("IR_11", OfferState.OPEN)]
     heard = {who: [message["type"] for message in ear.heard] for who, ear in ears.items()}
     assert heard[TTE] == ["UPGRADE_CLOSED", "UPGRADE_PENDING"]
@@ -325,10 +325,10 @@ async def test_what_runs_out_goes_to_the_next(make_hub):
     assert heard[SEATED] == []
     assert ears[FIRST].heard[0]["data"]["outcome"] == "EXPIRED"
     seq = state.seq
-    await hub.expire_offers()
+    await hub.executor.expire_offers()
     assert state.seq == seq
     clock.now += OFFER_SECONDS
-    await hub.expire_offers()
+    await hub.executor.expire_offers()
     assert [outcome for _, outcome in outcomes(state)] == [OfferState.EXPIRED] * 2
     assert not state.open_by_berth
 
@@ -359,7 +359,7 @@ async def test_the_timer_and_an_answer_at_once(make_hub):
     accepted = asyncio.ensure_future(hub.execute(answer(c.AcceptOffer), FIRST))
     await asyncio.sleep(0)
     clock.now += OFFER_SECONDS
-    expiring = asyncio.ensure_future(hub.expire_offers())
+    expiring = asyncio.ensure_future(hub.executor.expire_offers())
     await asyncio.sleep(0)
     journal.gate.set()
     await asyncio.gather(accepted, expiring)
@@ -375,14 +375,14 @@ async def test_every_run_s_offers_run_out(make_hub):
     hub = make_hub(clock=clock)
     state = await offering(hub)
     await hub.execute(register(startDate="2026-11-24"), ADMIN)
-    other = next(each for each in hub.runs() if each is not state)
+    other = next(each for each in hub.runs.all() if each is not state)
     there = {"train_no": "12345", "start_date": other.chart.start_date}
     await hub.execute(c.StartJourney(**there), ADMIN)
     await hub.execute(c.MarkBoarded(**there, pnr="4512345611", index=1), TTE)
     await hub.execute(c.MarkNoShow(**there, pnr="4512345601", index=1), TTE)
     await hub.execute(register(startDate="2026-11-25"), ADMIN)
     clock.now += OFFER_SECONDS
-    await hub.expire_offers()
+    await hub.executor.expire_offers()
     assert [state.seq, other.seq] == [11, 8]
     assert outcomes(other) == [("IR_11", OfferState.EXPIRED)]
 
@@ -396,14 +396,14 @@ async def test_a_new_hub_has_the_same_offers(make_hub):
     journal = MemoryJournal()
     old = await offering(make_hub(journal))
     again = make_hub(journal)
-    await again.load()
+    await again.upkeep.load()
     new = again.state(RUN)
     assert new.offers == old.offers
     assert new.freed == old.freed
     assert (new.open_by_berth, new.open_by_person) == (old.open_by_berth, old.open_by_person)
     await again.execute(answer(c.DenyOffer), FIRST)
     third = make_hub(journal)
-    await third.load()
+    await third.upkeep.load()
     state = third.state(RUN)
     assert outcomes(state) == [("IR_10", OfferState.DENIED), ("IR_11", OfferState.OPEN)]
     vacancy = state.vacancy("S1-1")
@@ -422,15 +422,15 @@ async def test_what_ran_out_meanwhile_is_closed_at_the_start(make_hub):
     await offering(make_hub(journal, clock))
     clock.now += timedelta(hours=1)
     again = make_hub(journal, clock)
-    await again.load()
-    await again.expire_offers()
+    await again.upkeep.load()
+    await again.executor.expire_offers()
     state = again.state(RUN)
     assert outcomes(state) == [("IR_10", OfferState.EXPIRED), ("IR_11", OfferState.OPEN)]
     assert state.offers[FIRST_OFFER].closed_at == clock.now
     (open_offer,) = state.open_by_berth.values()
     assert open_offer.made.expires_at == clock.now + OFFER_SECONDS
     third = make_hub(journal, clock)
-    await third.load()
+    await third.upkeep.load()
     assert third.state(RUN).offers == state.offers
 
 
@@ -456,7 +456,7 @@ async def test_an_offer_that_the_journal_lost_was_never_told(make_hub):
     killed = MemoryJournal()
     killed.records, killed.head = list(journal.records), journal.head
     again = make_hub(killed)
-    await again.load()
+    await again.upkeep.load()
     assert again.state(RUN).offers == {}
     journal.gate.set()
     await marking
@@ -491,7 +491,7 @@ async def test_mongodb_has_each_offer_as_it_ended(make_hub, mongodb_uri, databas
         assert database.offers.find_one({"_id": FIRST_OFFER})["state"] == "OPEN"
         await hub.execute(answer(c.DenyOffer), FIRST)
         clock.now += OFFER_SECONDS
-        await hub.expire_offers()
+        await hub.executor.expire_offers()
         await hub.execute(c.MarkBoarded(**TRAIN, pnr="4512345620", index=1), TTE)
         third = next(reversed(state.offers))
         await hub.execute(answer(c.AcceptOffer, third), TTE)
@@ -527,7 +527,7 @@ async def test_mongodb_s_runs_come_back_with_their_offers(
         await hub.execute(answer(c.DenyOffer), FIRST)
         await buffer.flush()
         new = make_hub(MemoryJournal())
-        await new.restore({run: events async for run, events in store.runs(LIVE)})
+        await new.upkeep.restore({run: events async for run, events in store.runs(LIVE)})
         assert new.state(RUN).offers == state.offers
         await new.execute(answer(c.AcceptOffer, next(reversed(state.offers))), SECOND)
         assert outcomes(new.state(RUN))[1] == ("IR_11", OfferState.ACCEPTED)

@@ -18,10 +18,11 @@ from trainhub.domain import commands as c
 from trainhub.domain.errors import UnknownTrain
 from trainhub.domain.snapshot import take
 from trainhub.hub.documents import changes
-from trainhub.hub.hub import KEEP_ENDED, KEEP_RETIRED_DAYS, Hub
+from trainhub.hub.hub import Hub
 from trainhub.hub.protocol import Since
 from trainhub.hub.retention import LEAST
 from trainhub.hub.train_rooms import TrainRooms
+from trainhub.hub.upkeep import KEEP_ENDED, KEEP_RETIRED_DAYS
 from trainhub.hub.vocabulary import RAILWAY
 
 
@@ -40,7 +41,7 @@ def start(tmp_path):
             Letters(),
         )
         reader = Reader("flushed", journal, buffer)
-        await hub.load()
+        await hub.upkeep.load()
         await reader.open()
         hub.follow(reader)
         hub.loaded = True
@@ -66,7 +67,7 @@ async def say_and_tidy(hub, count):
     for _ in range(count):
         await say(hub, 1)
         await hub.flush()
-        await hub.tidy()
+        await hub.upkeep.tidy()
 
 
 async def positions(hub):
@@ -76,13 +77,13 @@ async def positions(hub):
 @pytest.mark.gen_test
 async def test_a_restart_folds_what_came_after_the_snapshot(start, monkeypatch):
     """The state, and what clients can catch up with, is what it was; little is read for it."""
-    monkeypatch.setattr("trainhub.hub.hub.KEPT", 50)
+    monkeypatch.setattr("trainhub.hub.upkeep.KEPT", 50)
     hub = await start()
     await running(hub)
     await say(hub, LEAST)
     await hub.execute(c.MarkNoShow(**TRAIN, pnr="4512345601", index=1), TTE)
     await hub.flush()
-    await hub.tidy()
+    await hub.upkeep.tidy()
     await say(hub, 3)
     before, seq = take(hub.state(RUN)), hub.state(RUN).seq
     await hub.stop()
@@ -102,18 +103,18 @@ async def test_a_restart_folds_what_came_after_the_snapshot(start, monkeypatch):
 @pytest.mark.gen_test
 async def test_the_journal_is_trimmed_behind_its_slowest_reader(start, monkeypatch):
     """Nothing goes that MongoDB does not have; then all but the last records and the first."""
-    monkeypatch.setattr("trainhub.hub.hub.KEPT", 50)
+    monkeypatch.setattr("trainhub.hub.upkeep.KEPT", 50)
     store = MemoryStore()
     hub = await start(store)
     await running(hub)
     store.away = True
     await say(hub, LEAST)
     await hub.flush()
-    await hub.tidy()
+    await hub.upkeep.tidy()
     assert await positions(hub) == list(range(1, LEAST + 3))
     store.away = False
     await hub.flush()
-    await hub.tidy()
+    await hub.upkeep.tidy()
     assert await positions(hub) == [1, *range(LEAST + 2 - 50 + 1, LEAST + 3)]
     await hub.stop()
 
@@ -121,21 +122,21 @@ async def test_the_journal_is_trimmed_behind_its_slowest_reader(start, monkeypat
 @pytest.mark.gen_test
 async def test_nothing_is_trimmed_that_mongodb_may_have_lost(start, monkeypatch):
     """It is asked at that moment: what it had once, it may have lost since."""
-    monkeypatch.setattr("trainhub.hub.hub.KEPT", 50)
+    monkeypatch.setattr("trainhub.hub.upkeep.KEPT", 50)
     hub = await start()
     holds = [False]
 
     async def may_trim():
         return holds[0]
 
-    hub.may_trim = may_trim
+    hub.upkeep._may_trim = may_trim
     await running(hub)
     await say(hub, LEAST)
     await hub.flush()
-    await hub.tidy()
+    await hub.upkeep.tidy()
     assert await positions(hub) == list(range(1, LEAST + 3))
     holds[0] = True
-    await hub.tidy()
+    await hub.upkeep.tidy()
     assert await positions(hub) == [1, *range(LEAST + 2 - 50 + 1, LEAST + 3)]
     await hub.stop()
 
@@ -155,10 +156,10 @@ async def test_a_full_journal_takes_no_commands_until_it_is_trimmed(start, caplo
     assert [r.message for r in caplog.records if "MB, as MongoDB" in r.message]
     assert await hub.execute(c.Announce(**TRAIN, text="first"), ADMIN, "k") == first
     await join(hub, Ear(), ADMIN)
-    await hub.expire_offers()
+    await hub.executor.expire_offers()
     store.away = False
     await hub.flush()
-    await hub.tidy()
+    await hub.upkeep.tidy()
     await say(hub, 1)
     assert hub.log.size < hub.log.limit / 2
     assert not hub.log.filling
@@ -177,17 +178,17 @@ async def test_a_run_that_ended_leaves_and_does_not_come_back(start):
     await hub.execute(c.CancelTrain(**TRAIN), ADMIN)
     hub.now_is(MORNING + KEEP_ENDED)
     await hub.flush()
-    await hub.retire()
+    await hub.upkeep.retire()
     assert hub.state(RUN)
     hub.now_is(MORNING + KEEP_ENDED + timedelta(seconds=1))
     store.away = True
     await hub.execute(c.Announce(**TRAIN, text="the last word"), ADMIN)
     await hub.flush()
-    await hub.retire()
+    await hub.upkeep.retire()
     assert hub.state(RUN)
     store.away = False
     await hub.flush()
-    await hub.retire()
+    await hub.upkeep.retire()
     for each in (hub, await reopened(hub, start)):
         with pytest.raises(UnknownTrain):
             each.state(RUN)
@@ -211,7 +212,7 @@ async def test_a_run_is_not_retired_with_a_command_on_its_way(start):
     hub.now_is(MORNING + KEEP_ENDED + timedelta(seconds=1))
     last = asyncio.ensure_future(hub.execute(c.Announce(**TRAIN, text="the last word"), ADMIN))
     await asyncio.sleep(0)
-    await hub.retire()
+    await hub.upkeep.retire()
     assert (await last)["seq"] == hub.state(RUN).seq
     await hub.stop()
 
@@ -224,9 +225,9 @@ async def test_the_names_of_retired_runs_are_forgotten_in_the_end(start):
     await hub.execute(c.CancelTrain(**TRAIN), ADMIN)
     await hub.flush()
     hub.now_is(later := MORNING + timedelta(days=1))
-    await hub.retire()
+    await hub.upkeep.retire()
     hub.now_is(later + timedelta(days=KEEP_RETIRED_DAYS, seconds=1))
-    await hub.forget()
+    await hub.upkeep.forget()
     assert await hub.journal.retired() == {}
     assert (await hub.execute(register(), ADMIN))["seq"] == 1
     await hub.stop()
@@ -246,18 +247,18 @@ async def test_what_the_rooms_were_told_is_kept_too(start):
 @pytest.mark.gen_test
 async def test_a_run_that_a_snapshot_brought_back_is_retired_like_any_other(start, monkeypatch):
     """Its last records are not read at the start: it would stay in the hub for ever."""
-    monkeypatch.setattr("trainhub.hub.hub.KEPT", 0)
+    monkeypatch.setattr("trainhub.hub.upkeep.KEPT", 0)
     hub = await start()
     await running(hub)
     await hub.execute(c.CancelTrain(**TRAIN), ADMIN)
-    await hub.tidy()
+    await hub.upkeep.tidy()
     await hub.flush()
     await hub.stop()
     again = await start()
     assert again.state(RUN).status == "CANCELLED"
     again.now_is(MORNING + KEEP_ENDED + timedelta(seconds=1))
     await again.save_places()
-    await again.retire()
+    await again.upkeep.retire()
     with pytest.raises(UnknownTrain):
         again.state(RUN)
     await again.stop()

@@ -1,0 +1,57 @@
+"""trainhub/hub/runs.py: which runs there are, by key and by train number."""
+
+from datetime import date
+
+import pytest
+from callers import TTE
+from railway import MORNING, RUN
+
+from trainhub.domain.errors import UnknownTrain
+from trainhub.domain.model import RunKey
+from trainhub.domain.train import TrainState
+from trainhub.hub.runs import Runs
+
+OTHER_DAY = RunKey("12345/2026-11-24")
+
+
+@pytest.fixture
+def runs():
+    runs = Runs()
+    for run in (RUN, OTHER_DAY):
+        runs.adopt(TrainState(run))
+    return runs
+
+
+def test_a_run_is_found_by_its_key_and_by_its_date(runs):
+    """A date names the run; nothing is guessed then."""
+    assert runs.state(RUN) is runs.present(RUN)
+    found = runs.find("12345", date(2026, 11, 24), TTE, MORNING)
+    assert (found.run, RUN in runs, len(runs)) == (OTHER_DAY, True, 2)
+
+
+def test_a_run_that_is_not_here_is_unknown(runs):
+    """`present` and `named` return None for it, `state` and `find` raise UnknownTrain."""
+    gone = RunKey("12345/2026-11-25")
+    assert runs.present(gone) is None
+    assert runs.named("54321", None, TTE, MORNING) is None
+    with pytest.raises(UnknownTrain, match="no run 12345/2026-11-25"):
+        runs.state(gone)
+    with pytest.raises(UnknownTrain, match="no train 54321"):
+        runs.find("54321", None, TTE, MORNING)
+
+
+def test_a_retired_run_is_in_no_index(runs):
+    """Only its key is remembered, with the time: it is not given to another run."""
+    runs.retire(RUN, 7.0)
+    runs.retire(OTHER_DAY, 8.0)
+    assert list(runs.all()) == []
+    assert runs.retired == {RUN: 7.0, OTHER_DAY: 8.0}
+    with pytest.raises(UnknownTrain, match="no train 12345"):
+        runs.find("12345", None, TTE, MORNING)
+
+
+def test_a_run_is_adopted_once(runs):
+    """A state that is here already stays."""
+    here = runs.state(RUN)
+    runs.adopt(TrainState(RUN))
+    assert runs.state(RUN) is here

@@ -1,0 +1,150 @@
+"""The wiring of a hub: server, tests and benchmarks build it here, each with its own parts."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from trainhub.core.follower import Follower
+from trainhub.core.journal import Journal, Record
+from trainhub.core.lateness import Lateness
+from trainhub.core.lineage import Lineage
+from trainhub.core.log import Reader
+from trainhub.core.lookups import Archive
+from trainhub.core.notifications import Job, Notifications, Sender, UndeliveredJobs
+from trainhub.core.rooms import Frame, Room
+from trainhub.core.stream import Stream
+from trainhub.core.write_buffer import Change, DeadLetters, Store, WriteBuffer
+from trainhub.hub import letters
+from trainhub.hub.audit import Entries
+from trainhub.hub.documents import changes
+from trainhub.hub.hub import Clock, Hub
+from trainhub.hub.train_rooms import TrainRooms
+from trainhub.process.health import Health, Lately
+from trainhub.settings import Settings
+
+# The followers by the names under which the journal keeps their places.
+NOTIFIED, FLUSHED = "notified", "flushed"
+# Seconds between two turns of each.
+DRAIN_SECONDS = 0.2
+FLUSH_SECONDS = 0.1
+
+
+class LineageJournal(Journal, Protocol):
+    """A journal that knows the epochs that it has been through."""
+
+    @property
+    def lineage(self) -> Lineage: ...
+
+
+class OwnedStore(Store, Protocol):
+    """A store that one hub at a time owns."""
+
+    async def reached(self, position: int) -> None:
+        """Note in the store that it has all up to a position. Raises StoreAway."""
+
+    async def holds_all(self) -> bool:
+        """Return whether the store has, at this moment, what it is believed to have."""
+
+
+@dataclass(frozen=True)
+class Built:
+    """A hub and what follows its log."""
+
+    hub: Hub
+    notifications: Notifications
+    write_buffer: WriteBuffer
+    followers: tuple[Follower, ...]
+    health: Health
+
+    def follow(self) -> None:
+        """Let the followers read the log: they know their places by now."""
+        self.hub.follow(*(each.reader for each in self.followers))
+
+
+def build(
+    settings: Settings,
+    *,
+    journal: LineageJournal,
+    store: OwnedStore,
+    sender: Sender,
+    undelivered: UndeliveredJobs,
+    dead_letters: DeadLetters,
+    clock: Clock,
+    rooms: dict[Stream, Room],
+    frame: Frame,
+    on_failure: Callable[[BaseException], None],
+    archive: Archive | None = None,
+    entries: Entries | None = None,
+    health: Health | None = None,
+) -> Built:
+    """Put a hub together. It is not loaded yet, and its followers do not read yet.
+
+    `rooms` is the table that the sockets share, `frame` makes their frames. `archive` has the
+    events that memory does not hold, `entries` reads the audit trail back.
+    """
+    hub = Hub(
+        journal,
+        TrainRooms(rooms, frame),
+        clock,
+        on_failure,
+        settings.journal_limit << 20,
+        archive,
+        entries,
+        store.holds_all,
+    )
+    health = health or Health()
+    health.watch(hub.log.complaints, hub.subscriptions.complaints)
+
+    def jobs(record: Record) -> list[Job]:
+        return list(letters.jobs(hub.state(record.stream), record))
+
+    def changed(record: Record) -> Iterable[Change]:
+        made_in = journal.lineage.epoch_at(record.position)
+        return changes(hub.runs.present(record.stream), record, hub.epoch, made_in)
+
+    def head() -> int:
+        return journal.head
+
+    notifications = Notifications(sender, jobs, undelivered, hub.now)
+    buffer = WriteBuffer(store, changed, hub.log.append, dead_letters, reached=store.reached)
+    hub.audit.write_to(buffer.add)
+    notified, flushed = (
+        Reader(NOTIFIED, journal, notifications),
+        Reader(FLUSHED, journal, buffer),
+    )
+    followers = (
+        Follower(
+            notified,
+            DRAIN_SECONDS,
+            notifications.begin_drain,
+            notifications.drain,
+            notifications.close,
+            notifications.complaints,
+            Lateness(notified, head, "the oldest notification waits for {} s"),
+        ),
+        Follower(
+            flushed,
+            FLUSH_SECONDS,
+            buffer.begin_flush,
+            buffer.flush_now,
+            _nothing,
+            buffer.complaints,
+            Lateness(flushed, head, "MongoDB lacks changes that are {} s old"),
+        ),
+    )
+    for each in followers:
+        health.watch(each.complaints, each.reader.complaints)
+        health.observe(each.late)
+    for reader in hub.readers:
+        health.watch(reader.complaints)
+    health.observe(
+        Lately(
+            lambda: buffer.refused,
+            "MongoDB refused {} documents for good within an hour: they are in dead_letters",
+        )
+    )
+    return Built(hub, notifications, buffer, followers, health)
+
+
+async def _nothing() -> None:
+    """Close a consumer that holds nothing open."""

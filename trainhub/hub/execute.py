@@ -1,0 +1,242 @@
+"""Commands: who may give them, what they change, and what is answered.
+
+A command is decided on the run's state, its events go to the log and change the state at once, and
+the answer is given when the log has them on disk. So no client sees what a crash could take back.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+from trainhub.access.identity import Identity
+from trainhub.core import cost
+from trainhub.core.answers import MOST, MOST_OF_PASSENGER, Answers
+from trainhub.core.audience import Standing
+from trainhub.core.errors import Conflict, HubError, Unavailable
+from trainhub.core.journal import Deed
+from trainhub.core.log import Log
+from trainhub.core.wire import error_fields
+from trainhub.domain import commands as c
+from trainhub.domain.errors import UnknownOffer, UnknownTrain
+from trainhub.domain.events import Event
+from trainhub.domain.model import Role, RunKey, person_key
+from trainhub.domain.train import TrainState
+from trainhub.hub.audit import Audit, deed_of
+from trainhub.hub.deliveries import Deliveries
+from trainhub.hub.permissions import MAY, require_relation, require_role
+from trainhub.hub.protocol import run_fields
+from trainhub.hub.runs import Runs
+
+# Marks of a batch that are decided in one turn of the loop. A no-show on a full train takes about
+# a millisecond.
+MARKS_AT_ONCE = 16
+
+
+class Executor:
+    """Carries out commands on the runs of one log."""
+
+    def __init__(
+        self,
+        runs: Runs,
+        log: Log,
+        answers: Answers,
+        audit: Audit,
+        deliveries: Deliveries,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._runs = runs
+        self._log = log
+        self._answers = answers
+        self._audit = audit
+        self._deliveries = deliveries
+        self._clock = clock
+
+    async def execute(
+        self,
+        command: c.Command,
+        identity: Identity,
+        key: str | None = None,
+        address: str | None = None,
+    ) -> dict[str, Any]:
+        """Carry out a command; returns its result once its events are durable and delivered.
+
+        `address` is where it came from, for the audit trail. A command under a `key` that its user
+        has given before is not carried out again, and gets the first result. Raises a HubError,
+        also only once what it speaks of is durable; nothing is changed then.
+        """
+        self._log.check()
+        deed = deed_of(command, identity, address)
+        try:
+            if isinstance(command, c.Batch):
+                self._run_of(command, identity)
+                return await self._batch(command, identity, key, address)
+            signed = None if key is None or identity.user is None else (identity.user, key)
+            kept = signed and self._answers.find(*signed, command)
+            if kept:
+                self._check_again(kept, command, identity)
+                result, durable = kept, self._log.append()
+            else:
+                state = self._run_of(command, identity)
+                result, durable = self.carry_out(state, command, signed, deed)
+        except HubError as error:
+            self._audit.refused(deed, self._named(command, identity), error, self._clock())
+            await self._log.append()
+            raise
+        await durable
+        return result
+
+    def _check_again(self, kept: Mapping[str, Any], command: c.Command, identity: Identity) -> None:
+        """Raise unless whoever repeats a command may still give it: the answer may name somebody.
+
+        Its giver's role or trains may be others by now, and names are of one role only.
+        """
+        require_role(identity, MAY[type(command)])
+        run = RunKey(f"{kept['trainNo']}/{kept['startDate']}")
+        state = self._runs.present(run)
+        owner = identity.user if state is None else _owner(command, state)
+        require_relation(identity, type(command), run, owner)
+
+    def carry_out(
+        self,
+        state: TrainState,
+        command: c.Command,
+        signed: tuple[str, str] | None = None,
+        deed: Deed | None = None,
+    ) -> "tuple[dict[str, Any], asyncio.Future[None]]":
+        """Decide, evolve and put the events in line; the future is done when they are durable.
+
+        `signed` are the user and the key under which the result is kept, `deed` is who did it.
+        """
+        self._log.check_room()
+        now = self._clock()
+        first = state.seq + 1
+        events = state.carry_out(command, now, None if deed is None else Role(deed.role))
+        self._runs.adopt(state)
+        result = _result(command, state, events)
+        if signed is None:
+            return result, self._log.append(state.run, first, events, deed=deed)
+        most = MOST_OF_PASSENGER if deed and deed.role == Role.PASSENGER else MOST
+        answer, gone = self._answers.keep(*signed, command, result, now.timestamp(), most)
+        return result, self._log.append(state.run, first, events, answer, gone=gone, deed=deed)
+
+    async def _batch(
+        self, batch: c.Batch, identity: Identity, key: str | None, address: str | None
+    ) -> dict[str, Any]:
+        """Each mark is a command of its own, with its own key if the batch has one."""
+        commands = [
+            c.MARKS[mark.mark](
+                train_no=batch.train_no,
+                start_date=batch.start_date,
+                pnr=mark.pnr,
+                index=mark.index,
+            )
+            for mark in batch.marks
+        ]
+        keys = (None if key is None else f"{key}#{place}" for place in range(len(commands)))
+        answers: list[asyncio.Task[dict[str, Any]]] = []
+        pairs = zip(commands, keys, strict=True)
+        async for some in cost.in_slices(iter(lambda: [*islice(pairs, MARKS_AT_ONCE)], [])):
+            for command, own in some:
+                work = cost.paid(self.execute(command, identity, own, address))
+                answers.append(asyncio.create_task(work))
+            await asyncio.sleep(0)  # so that they are decided within this slice
+        results = await asyncio.gather(*answers, return_exceptions=True)
+        return {"marks": [_marked(*pair) for pair in zip(batch.marks, results, strict=True)]}
+
+    async def acknowledge(
+        self, state: TrainState, seq: int, standing: Standing, device: object
+    ) -> None:
+        """Note for good that the UPGRADE_OFFER numbered `seq` has arrived on a device.
+
+        Does nothing for a device that said so before, for an offer that is not the user's, and
+        while the log is full.
+        """
+        if self._log.full:
+            return
+        offer = self._deliveries.arrived(state, seq, standing, device)
+        if offer is not None:
+            train_no = state.chart.train_no
+            command = c.AcknowledgeOffer(train_no=train_no, offer_id=offer)
+            _, durable = self.carry_out(state, command)
+            await durable
+
+    async def expire_offers(self) -> None:
+        """Close the offers whose time is over, on every run; later, while the log is full."""
+        if self._log.full:
+            return
+        now = self._clock()
+        for state in [s for s in self._runs.all() if s.open_by_berth]:
+            if min(o.made.expires_at for o in state.open_by_berth.values()) <= now:
+                self.carry_out(state, c.ExpireOffers(train_no=state.chart.train_no))
+        await self._log.append()
+
+    async def correct_clock(self, seconds: int) -> None:
+        """Note in every run's log that the clock was set, so that nothing is over early or late.
+
+        The clock shows its new time already. No command comes in between.
+        """
+        for state in list(self._runs.all()):
+            self.carry_out(state, c.CorrectClock(train_no=state.chart.train_no, by_seconds=seconds))
+        await self._log.append()
+
+    def _run_of(self, command: c.Command, identity: Identity) -> TrainState:
+        # Before it is looked for: whoever may not ask is not told what there is.
+        require_role(identity, MAY[type(command)])
+        if isinstance(command, c.RegisterTrain):
+            run = command.chart.run
+            require_relation(identity, type(command), run)
+            if run in self._runs.retired:
+                raise Conflict(f"{run} was here and has ended: a run is registered once")
+            return self._runs.present(run) or TrainState(run)
+        try:
+            state = self._runs.find(command.train_no, command.start_date, identity, self._clock())
+        except UnknownTrain:
+            if isinstance(command, c.OfferCommand):
+                raise UnknownOffer("there is no offer of that id") from None
+            raise
+        require_relation(identity, type(command), state.run, _owner(command, state))
+        return state
+
+    def _named(self, command: c.Command, identity: Identity) -> RunKey | None:
+        return self._runs.named(command.train_no, command.start_date, identity, self._clock())
+
+
+def _owner(command: c.Command, state: TrainState) -> str | None:
+    """The user whose person a command is about, if it is about one that is known."""
+    if isinstance(command, c.OfferCommand):
+        offer = state.offers.get(command.offer_id)
+        return None if offer is None else offer.made.user
+    if isinstance(command, c.PersonCommand):
+        passenger = state.passengers.get(person_key(command.pnr, command.index))
+        return None if passenger is None else passenger.booking.irctc_id
+    return None
+
+
+def _marked(mark: c.Mark, result: dict[str, Any] | BaseException) -> dict[str, Any]:
+    """What one mark of a batch is answered."""
+    named = {"mark": mark.mark.value, "pnr": mark.pnr, "index": mark.index}
+    if isinstance(result, HubError) and not isinstance(result, Unavailable):
+        return {**named, "error": error_fields(result)}
+    if isinstance(result, BaseException):
+        raise result
+    return {**named, "result": result}
+
+
+def _result(command: c.Command, state: TrainState, events: list[Event]) -> dict[str, Any]:
+    """What the command's giver is answered: the first event's data, and the run's seq."""
+    if isinstance(command, c.RegisterTrain):
+        chart = command.chart
+        return {
+            "seq": state.seq,
+            **run_fields(state.run),
+            "stations": len(chart.stations),
+            "passengers": len(chart.passengers),
+            "rejected": [
+                {"line": each.line, "pnr": each.pnr, "reason": each.reason}
+                for each in command.rejected
+            ],
+        }
+    told = events[0].told if events else {"unchanged": True}
+    return {"seq": state.seq, **run_fields(state.run), **told}

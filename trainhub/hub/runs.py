@@ -1,0 +1,88 @@
+"""The runs of one hub: which there are, and which one a caller means."""
+
+from collections.abc import Collection, Iterable
+from contextlib import suppress
+from datetime import date, datetime
+
+from trainhub.access.identity import Identity
+from trainhub.core.errors import HubError
+from trainhub.domain.errors import UnknownTrain
+from trainhub.domain.model import RunKey, run_key
+from trainhub.domain.train import TrainState
+from trainhub.hub.protocol import run_fields
+from trainhub.hub.which_run import run_meant
+
+
+class Runs:
+    """The runs by their keys and by train number, and the keys of runs that were here."""
+
+    def __init__(self) -> None:
+        self._runs: dict[RunKey, TrainState] = {}
+        self._by_train: dict[str, dict[RunKey, TrainState]] = {}
+        # When each run that was here ended, in seconds since 1970.
+        self.retired: dict[RunKey, float] = {}
+
+    def all(self) -> Iterable[TrainState]:
+        """Return the runs that are here."""
+        return self._runs.values()
+
+    def __contains__(self, run: object) -> bool:
+        return run in self._runs
+
+    def __len__(self) -> int:
+        return len(self._runs)
+
+    def present(self, run: RunKey) -> TrainState | None:
+        """Return the run of that key, None if it is not here."""
+        return self._runs.get(run)
+
+    def state(self, run: RunKey) -> TrainState:
+        """Return the run of that key. Raises UnknownTrain."""
+        found = self._runs.get(run)
+        if found is None:
+            raise UnknownTrain(f"there is no run {run} here")
+        return found
+
+    def find(
+        self,
+        train_no: str,
+        start_date: date | None,
+        identity: Identity,
+        now: datetime,
+        rooms: Collection[RunKey] = (),
+    ) -> TrainState:
+        """Return the run that is named; without a date the one that is meant (which_run.py).
+
+        `rooms` are the rooms of the socket that asks, if a socket asks.
+        Raises UnknownTrain, or AmbiguousRun with the dates in `details`.
+        """
+        if start_date is not None:
+            return self.state(run_key(train_no, start_date))
+        runs = self._by_train.get(train_no)
+        if not runs:
+            raise UnknownTrain(f"there is no train {train_no[:20]} here")
+        return run_meant(train_no, runs.values(), identity, now, rooms)
+
+    def named(
+        self, train_no: str, start_date: date | None, identity: Identity, now: datetime
+    ) -> RunKey | None:
+        """Return the key that `find` leads to, None if it leads to no run."""
+        with suppress(HubError):
+            return self.find(train_no, start_date, identity, now).run
+        return None
+
+    def adopt(self, state: TrainState) -> None:
+        """Hold a run from now on."""
+        if state.run not in self._runs:
+            self._runs[state.run] = state
+            train_no = run_fields(state.run)["trainNo"]
+            self._by_train.setdefault(train_no, {})[state.run] = state
+
+    def retire(self, run: RunKey, at: float) -> None:
+        """Let go of a run, and remember its key with the time."""
+        self.retired[run] = at
+        del self._runs[run]
+        train_no = run_fields(run)["trainNo"]
+        del self._by_train[train_no][run]
+        if not self._by_train[train_no]:
+            del self._by_train[train_no]
