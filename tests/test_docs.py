@@ -1,0 +1,65 @@
+"""README.md, CONTRIBUTING.md, docs/: links lead somewhere, and each option is documented."""
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from trainhub.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def without_code(text):
+    """Return a page without its code blocks."""
+    return re.sub(r"^ *(```|~~~).*?^ *\1", "", text, flags=re.DOTALL | re.MULTILINE)
+
+
+def anchors(page):
+    """Return the anchors of a page's headings, as GitHub makes them."""
+    found = set()
+    for heading in re.findall(r"^#+ +(.*?) *$", without_code(page.read_text()), re.MULTILINE):
+        plain = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading).lower()
+        anchor = re.sub(r"[^\w\- ]", "", plain).replace(" ", "-")
+        count = 0
+        while (numbered := f"{anchor}-{count}" if count else anchor) in found:
+            count += 1
+        found.add(numbered)
+    return found
+
+
+def links(page):
+    """Return the targets of a page's links and pictures that lead into this repository."""
+    targets = re.findall(r"\]\(([^)\s]+)\)", without_code(page.read_text()))
+    return [each for each in targets if not re.match(r"[a-z]+:", each)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda each: str(each.relative_to(ROOT)))
+def test_links_lead_to_a_file_and_a_heading(page):
+    """A page that is moved or a heading that is renamed takes its links along."""
+    for target in links(page):
+        path, _, anchor = target.partition("#")
+        found = (page.parent / path).resolve() if path else page
+        assert found.exists(), f"{target} leads to no file"
+        assert not anchor or anchor in anchors(found), f"{target} leads to no heading"
+
+
+def test_every_page_is_reached_from_the_readme():
+    """A page that no other page links to is found by no reader."""
+    reached, todo = set(), [ROOT / "README.md"]
+    while todo:
+        page = todo.pop()
+        if page not in reached and page.suffix == ".md":
+            reached.add(page)
+            todo += [(page.parent / each.partition("#")[0]).resolve() for each in links(page)]
+    assert {page.resolve() for page in PAGES} - reached == set()
+
+
+def test_every_option_is_documented():
+    """docs/reference/options.md has each setting of the hub, and no other."""
+    text = (ROOT / "docs" / "reference" / "options.md").read_text()
+    rows = re.findall(r"^\| (`--[^|]*) \|", text, re.MULTILINE)
+    documented = {name for row in rows for name in re.findall(r"`--([a-z-]+)`", row)}
+    assert documented == {each.name.replace("_", "-") for each in fields(Settings)}
