@@ -15,6 +15,7 @@ lint: .venv/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/python tools/prose.py *.md docs
 
 format: .venv/.dev
 	$(BIN)/ruff check --fix .

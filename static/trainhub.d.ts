@@ -1,4 +1,4 @@
-/** Types of trainhub.js; docs/protocol.md says what each message and command has. */
+/** Types of trainhub.js; docs/reference/protocol.md says what each message and command has. */
 
 export type State = 'connecting' | 'live' | 'waiting' | 'refused' | 'closed';
 /** A token, or what fetches a fresh one: at first, and whenever the hub refuses the last. */
@@ -12,7 +12,7 @@ export interface Snapshot extends Run, Since { type: 'SNAPSHOT'; run: Record<str
 export interface Figures extends Run { type: string; data: Record<string, any> }
 
 /**
- * `code` is the protocol's, or one of the client's own, which docs/clients.md lists: LAPSED, QUEUE_FULL, CLOSED,
+ * `code` is the protocol's, or one of the client's own, which docs/reference/errors.md lists: LAPSED, QUEUE_FULL, CLOSED,
  * SUPERSEDED, DISCARDED, UNKNOWN_COMMAND, NOT_STORED, OTHERS_WAIT, BROKEN.
  */
 export class HubError extends Error {

@@ -3,7 +3,7 @@
  *
  * However often the socket breaks, each event of a train comes once and in order, and each command
  * happens once: what was asked is kept, in a `storage` also over a reload of the page, and asked
- * again under its idempotency key. docs/clients.md shows how to use it, trainhub.d.ts has the types.
+ * again under its idempotency key. docs/how-to/write-a-client.md shows how to use it, trainhub.d.ts has the types.
  */
 
 const HOUR_MS = 3_600_000;

@@ -66,7 +66,7 @@ BAD_TOKENS = [
 ]
 STAFF = ("TTE", "ADMIN")
 MARKS = (c.MarkBoarded, c.MarkNoShow, c.UndoNoShow)
-# Who may be told an event of a type, beside the whole room: docs/protocol.md.
+# Who may be told an event of a type, beside the whole room: docs/reference/protocol.md.
 PERSONS = {
     *("PASSENGER_BOARDED", "PASSENGER_ALIGHTED", "PASSENGER_CANCELLED", "NO_SHOW"),
     *("NO_SHOW_UNDONE", "BOARDING_CHANGED", "UPGRADE_CONFIRMED", "UPGRADE_CLOSED"),

@@ -109,7 +109,7 @@ def test_making_a_chart_leaves_the_train_as_it_was() -> None:
 
 
 def test_chart_has_the_protocols_fields(full_chart: Chart) -> None:
-    """A chart, its stations, coaches and passengers have the fields of protocol.md, no more."""
+    """A chart, its stations, coaches and passengers have the fields of charts.md, no more."""
     assert " ".join(full_chart) == (
         "trainNo trainName startDate timezone policy stations coaches passengers"
     )

@@ -15,7 +15,7 @@ from hub_process import ROOT
 from load import asker, wait_for
 from railway import RUN, chart, person
 
-# Seconds from SIGTERM to the end, as docs/reliability.md says.
+# Seconds from SIGTERM to the end, as docs/reference/options.md says.
 DEADLINE = 5
 # Seconds after which a notification's next try is due at the latest, once it has failed for a few.
 NEXT_TRY = 15

@@ -55,7 +55,7 @@ FULL = {
     "APPROVE_OFFER": {"offerId": f"12345.{DAY}.5"},
     "WITHDRAW_OFFER": {"offerId": f"12345.{DAY}.5"},
 }
-# The fields of each collection, as docs/mongodb.md has them; within `data` those of the protocol.
+# The fields of each collection (docs/reference/mongodb.md); in `data` those of the protocol.
 FILED = {"_id", "epoch", "seq", "schema"}
 STOP = {
     "code", "name", "platform", "platformConfirmed", "skipped", "scheduledArrival",
@@ -194,7 +194,7 @@ def mongod_database(server):
 
 def test_nothing_that_users_send_is_more_than_a_value(hub, mongod_database, capsys):
     """In every field of every command, over HTTP and sockets, in paths and questions, in tokens,
-    keys and `since`: what is stored has only the fields of docs/mongodb.md, the server was asked
+    keys and `since`: what is stored has only the documented fields, the server was asked
     only what a hub asks, nothing of it failed there, and nobody was answered more for it."""
     client = Client(hub, admin_token(hub))
     ask = asker(hub)

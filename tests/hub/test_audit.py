@@ -413,7 +413,7 @@ def test_a_folder_that_was_put_back(start_hub, options, database):
     ]
 
 
-# As docs/mongodb.md has it.
+# As docs/how-to/use-your-own-mongodb.md has it.
 RIGHTS = [
     *(
         {
@@ -430,7 +430,7 @@ RIGHTS = [
 
 
 def test_a_user_who_may_only_add(start_hub, start_mongod):
-    """The rights of docs/mongodb.md are enough for all that a hub does, also when it writes again
+    """The documented rights are enough for all that a hub does, also when it writes again
     what is there; and with them nobody changes an entry, or takes one away."""
     mongod = start_mongod("--auth")
     with as_root(mongod) as root:

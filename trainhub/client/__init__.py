@@ -8,7 +8,7 @@
 
 However often the socket breaks, each event of a train comes once and in order, and each command
 happens once: what was asked is kept, in a `storage` also over a restart of the program, and asked
-again under its idempotency key. `docs/clients.md` says more.
+again under its idempotency key. `docs/reference/clients.md` says more.
 """
 
 from trainhub.client.callbacks import HubError

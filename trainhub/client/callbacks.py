@@ -16,8 +16,9 @@ ToldError = Callable[["HubError"], Any]
 class HubError(Exception):
     """What the hub refused, by the protocol's `code`, `message` and `details`.
 
-    `final` is false if the client asks again by itself. docs/clients.md lists the client's own
-    codes, such as LAPSED: not answered in time, so whether the command happened is not known.
+    `final` is false if the client asks again by itself. docs/reference/errors.md lists the
+    client's own codes, such as LAPSED: not answered in time, so whether the command happened is
+    not known.
     """
 
     def __init__(

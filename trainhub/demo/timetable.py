@@ -193,7 +193,7 @@ class _Booking(NamedTuple):
 def make_chart(
     train: Mapping[str, Any], start_date: date, *, seed: int, passengers: int
 ) -> dict[str, Any]:
-    """The chart (protocol.md) of one run of a train that read_timetable gave.
+    """The chart (docs/reference/charts.md) of one run of a train that read_timetable gave.
 
     The same train, date and seed give the same chart for the same number of passengers. Raises
     ValueError if that number is negative.

@@ -8,7 +8,7 @@
 
 Each document carries the log's `epoch` and the run's `seq` that it shows, so that an older write
 never lands on a newer one, and the number of its form. Fields are those of the protocol;
-docs/mongodb.md lists them.
+docs/reference/mongodb.md lists them.
 """
 
 import secrets

@@ -1,7 +1,7 @@
 """Letters: which events a passenger is told by e-mail and push, at which address, in which words.
 
 Everything in a letter comes from the booking that its event is about. A letter promises only what
-the rules (docs/rules.md) give.
+the rules (docs/reference/rules.md) give.
 """
 
 import hashlib

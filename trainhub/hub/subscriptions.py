@@ -32,7 +32,7 @@ from trainhub.hub.train_rooms import TrainRooms
 
 log = logging.getLogger("trainhub.subscriptions")
 
-# Rooms one socket may be in (protocol.md); whoever has no token counts as a passenger.
+# Rooms one socket may be in. A client without a token counts as a passenger.
 PASSENGER_ROOMS, STAFF_ROOMS = 4, 64
 # Events from the archive above which a snapshot is the shorter way.
 MOST_MISSED = 5_000
