@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from trainhub.core.errors import HubError
+from trainhub.domain import errors as domain_errors
 from trainhub.settings import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -57,9 +59,28 @@ def test_every_page_is_reached_from_the_readme():
     assert {page.resolve() for page in PAGES} - reached == set()
 
 
+def first_cells(page, heading):
+    """Return the words in the first column of the table below a heading of a reference page."""
+    text = (ROOT / "docs" / "reference" / page).read_text()
+    section = text.split(f"## {heading}\n")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| ([^|]*) \|", section, re.MULTILINE)[2:]
+    return {word.strip(" `") for row in rows for word in row.split(",")}
+
+
+def subclasses(cls):
+    """Return all classes below a class."""
+    return {each for sub in cls.__subclasses__() for each in {sub, *subclasses(sub)}}
+
+
+def test_every_error_code_is_documented():
+    """docs/reference/errors.md has the code of each error that the hub answers with."""
+    classes = {each for each in subclasses(HubError) if each.__module__.startswith("trainhub.")}
+    assert domain_errors.UnknownTrain in classes
+    codes = {each.code for each in classes if "code" in vars(each)}
+    assert codes == first_cells("errors.md", "Error codes")
+
+
 def test_every_option_is_documented():
     """docs/reference/options.md has each setting of the hub, and no other."""
-    text = (ROOT / "docs" / "reference" / "options.md").read_text()
-    rows = re.findall(r"^\| (`--[^|]*) \|", text, re.MULTILINE)
-    documented = {name for row in rows for name in re.findall(r"`--([a-z-]+)`", row)}
-    assert documented == {each.name.replace("_", "-") for each in fields(Settings)}
+    options = {f"--{each.name.replace('_', '-')}" for each in fields(Settings)}
+    assert options == first_cells("options.md", "Options of the hub")
