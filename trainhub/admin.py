@@ -1,6 +1,6 @@
 """What an operator asks for beside the running hub: tokens, keys, revocations, a check, a refill.
 
-Each order is `python run.py NAME`; it returns whether all is well, and raises what a start can
+Each order is `trainhub NAME`; it returns whether all is well, and raises what a start can
 fail with. A running hub takes up what was changed within a second.
 """
 
@@ -98,10 +98,9 @@ def revoke(arguments: Sequence[str]) -> bool:
 def check(arguments: Sequence[str]) -> bool:
     """Say what a data folder holds, whether it is sound, and whether MongoDB agrees."""
     parser = Parser(
-        prog="python run.py check",
+        "check",
         description="Say what a data folder holds, whether it is sound, and whether MongoDB has "
         "what the journal has written there. Changes nothing.",
-        allow_abbrev=False,
     )
     parser.add_argument("data_dir", type=Path, help="a hub's data folder")
     parser.add_argument("--mongodb-uri", help="the hub's MongoDB server, if it is not the embedded")
@@ -128,9 +127,8 @@ def check(arguments: Sequence[str]) -> bool:
 def undelivered(arguments: Sequence[str]) -> bool:
     """List the notifications that could not be sent, the oldest first. Changes nothing."""
     parser = Parser(
-        prog="python run.py undelivered",
+        "undelivered",
         description="List the notifications that could not be sent. Changes nothing.",
-        allow_abbrev=False,
     )
     parser.add_argument("data_dir", type=Path, help="a hub's data folder")
     for each in read_undelivered(parser.parse_args(arguments).data_dir):
@@ -204,7 +202,7 @@ ORDERS: dict[str, Callable[[Sequence[str]], bool]] = {
 
 
 def _parser(name: str, description: str) -> Parser:
-    parser = Parser(prog=f"python run.py {name}", description=description, allow_abbrev=False)
+    parser = Parser(name, description=description)
     parser.add_argument("--data-dir", type=Path, help="the hub's data folder (./data)")
     return parser
 

@@ -4,6 +4,7 @@ import argparse
 import ipaddress
 import os
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +22,7 @@ class BadSettings(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What `python run.py` was asked for."""
+    """What the command line, the environment and .env ask for."""
 
     address: str = "127.0.0.1"
     port: int = 8888
@@ -210,11 +211,27 @@ _FLAGS = {
 }
 
 
+def command_name() -> str:
+    """Return the command that started this process, for help texts and error messages."""
+    script = Path(sys.argv[0]).name
+    return {"run.py": "python run.py", "__main__.py": "python -m trainhub"}.get(script, "trainhub")
+
+
 class Parser(argparse.ArgumentParser):
-    """Raises BadSettings for what it cannot read, and leaves nothing to guess."""
+    """Parses the options of one command. Raises BadSettings for arguments it cannot read."""
+
+    def __init__(
+        self, subcommand: str = "", *, description: str, epilog: str | None = None
+    ) -> None:
+        super().__init__(
+            prog=f"{command_name()} {subcommand}".rstrip(),
+            description=description,
+            epilog=epilog,
+            allow_abbrev=False,
+        )
 
     def error(self, message: str) -> NoReturn:
-        raise BadSettings(f"{_without_addresses(message)} (see python run.py --help)")
+        raise BadSettings(f"{_without_addresses(message)} (see {self.prog} --help)")
 
 
 def read_settings(
@@ -272,13 +289,12 @@ def _without_addresses(message: str) -> str:
 
 def _hub_parser() -> argparse.ArgumentParser:
     parser = Parser(
-        prog="python run.py",
-        description="The real-time hub of a railway. Beside it: `python run.py token` makes a "
-        "token, `keys` changes what they are signed with, `revoke` takes one back, `check` looks "
-        "into a data folder and compares it with MongoDB, `refill` writes MongoDB again from it, "
-        "`undelivered` lists what could not be sent; each has its --help.",
+        description="The real-time hub of a railway. Other commands: "
+        f"`{command_name()} token` prints a token, `keys` changes the keys that sign tokens, "
+        "`revoke` revokes tokens, `check` verifies a data folder and compares it with MongoDB, "
+        "`refill` writes MongoDB again from it, `undelivered` lists notifications that could not "
+        "be sent. Each has its own --help.",
         epilog="Each option is also a variable TRAINHUB_…, in the environment or in .env.",
-        allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"trainhub {__version__}")
     for name, (read, text) in _OPTIONS.items():

@@ -1,4 +1,4 @@
-"""`run.py check`: what a data folder's journal holds, and whether all of it can be believed.
+"""`trainhub check`: what a data folder's journal holds, and whether all of it can be believed.
 
 It only reads, and may run beside a hub.
 """

@@ -30,7 +30,7 @@ PATIENCE_SECONDS = 5.0
 WATCH_SECONDS = 0.2
 # Between looks for a MongoDB that an empty journal waits for.
 WAIT_SECONDS = 1.0
-# The file by which `run.py refill` asks for a refill, in the data folder.
+# The file by which `trainhub refill` asks for a refill, in the data folder.
 REFILL_FILE = "refill"
 # An empty file in the data folder whose name ends with the last start's id. A copy that is put over
 # the folder does not take it away, so it shows that the rest is older.
@@ -286,7 +286,7 @@ class Stores:
         if missing:
             logger.error(
                 "%d events are neither in MongoDB nor in the journal any more, which has trimmed "
-                "them: restore a later dump of MongoDB, and run `python run.py refill`",
+                "them: restore a later dump of MongoDB, and run `trainhub refill`",
                 missing,
             )
         return missing
