@@ -1,4 +1,4 @@
-"""trainhub/client.py: nothing missed, nothing twice, and it comes back by itself."""
+"""trainhub_client: nothing missed, nothing twice, and it comes back by itself."""
 
 import asyncio
 import contextlib
@@ -12,11 +12,11 @@ from false_hub import RUN, FalseHub, event, goodbye
 from faulty_link import FaultyLink
 from load import admin_token
 from railway import chart
+from trainhub_client import HubError, connect, following
 from websockets.asyncio.client import connect as plain_connect
 
 from trainhub.access.identity import Tokens
 from trainhub.access.keys import load_keys
-from trainhub.client import HubError, connect, following
 from trainhub.domain.model import Role
 
 QUICK = 0.01, 0.1

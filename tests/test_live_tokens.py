@@ -16,12 +16,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hub_process import ROOT
 from load import wait_for
 from railway import chart
+from trainhub_client import connect as connect_client
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from trainhub.access.identity import LEEWAY, Tokens
 from trainhub.access.keys import load_keys
-from trainhub.client import connect as connect_client
 from trainhub.domain.model import Role
 
 HERE = {"trainNo": "12345", "startDate": "2026-11-23"}
@@ -207,7 +207,7 @@ def test_keys_that_cannot_be_used_end_the_start(start_hub, tmp_path, options, sa
 
 @pytest.mark.gen_test(timeout=60)
 async def test_a_client_with_a_source_of_tokens_goes_on_after_4403(hub):
-    """trainhub/client.py fetches a fresh token and misses nothing."""
+    """trainhub_client fetches a fresh token and misses nothing."""
     tokens = tokens_of(hub)
     made = []
 

@@ -53,6 +53,7 @@ from trainhub.web.drain import Drain
 from trainhub.web.frames import text_frame
 from trainhub.web.hosts import AllowedHosts
 from trainhub.web.limits import Askers, Limits
+from trainhub.web.listener import listen
 from trainhub.web.monitor import Monitor, Parts
 from trainhub.web.proxies import Proxies
 from trainhub.web.tls import BadCertificate, Certificate
@@ -277,7 +278,8 @@ class Server:
         stack.callback(self._watch.stop)
         self._say_where_it_listens()
         if show is not None:
-            await show.open_sockets(f"ws://{settings.address}:{self.port}/ws", tokens)
+            url = f"ws://{settings.address}:{self.port}/ws"
+            show.start_listeners(partial(listen, url), tokens)
             print(show.invitation(tokens), flush=True)
 
     def _say_where_it_listens(self) -> None:

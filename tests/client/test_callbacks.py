@@ -1,10 +1,9 @@
-"""trainhub/client/callbacks.py: a handler's error is reported, and takes nothing with it."""
+"""trainhub_client/callbacks.py: a handler's error is reported, and takes nothing with it."""
 
 import asyncio
 
 import pytest
-
-from trainhub.client.callbacks import call, start
+from trainhub_client.callbacks import call, start
 
 
 @pytest.fixture

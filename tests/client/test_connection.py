@@ -1,4 +1,4 @@
-"""trainhub/client/connection.py: nothing ends it silently, and no user acts as another.
+"""trainhub_client/connection.py: nothing ends it silently, and no user acts as another.
 
 The real client on simulated time, with a model of the hub; tests/test_client.py has real hubs.
 """
@@ -9,8 +9,7 @@ from random import Random
 import jwt
 import pytest
 from simulated import RUN, ModelHub, Network, simulate
-
-from trainhub.client import HubError, connect
+from trainhub_client import HubError, connect
 
 pytestmark = pytest.mark.made_up  # the model's messages are shorter than a hub's
 

@@ -1,11 +1,10 @@
-"""trainhub/client/following.py: a place is what the app was handed, and nothing else."""
+"""trainhub_client/following.py: a place is what the app was handed, and nothing else."""
 
 import asyncio
 
 import pytest
-
-from trainhub.client import following
-from trainhub.client.following import Subscription
+from trainhub_client import following
+from trainhub_client.following import Subscription
 
 RUN = {"trainNo": "12345", "startDate": "2026-11-23"}
 

@@ -1,4 +1,4 @@
-"""trainhub/client/link.py: the real client over a simulated network, on simulated time."""
+"""trainhub_client/link.py: the real client over a simulated network, on simulated time."""
 
 import asyncio
 import itertools
@@ -8,8 +8,7 @@ from random import Random
 
 import pytest
 from simulated import RUN, ModelHub, Network, simulate
-
-from trainhub.client import connect
+from trainhub_client import connect
 
 DAY_HOURS = 24
 

@@ -1,11 +1,10 @@
-"""trainhub/client/link_life.py: healthy links stay, and dead ones are noticed in time."""
+"""trainhub_client/link_life.py: healthy links stay, and dead ones are noticed in time."""
 
 import itertools
 import math
 
 import pytest
-
-from trainhub.client.link_life import (
+from trainhub_client.link_life import (
     ANSWER_SECONDS,
     ASKED_SECONDS,
     LATE_SECONDS,

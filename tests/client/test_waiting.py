@@ -1,4 +1,4 @@
-"""trainhub/client/waiting.py: whose a command is, how long it waits, and what a storage may do."""
+"""trainhub_client/waiting.py: whose a command is, how long it waits, and what a storage may do."""
 
 import asyncio
 import json
@@ -6,9 +6,8 @@ import time
 
 import jwt
 import pytest
-
-from trainhub.client import HubError
-from trainhub.client.waiting import KEPT_SECONDS, CommandQueue, Login, subject_of
+from trainhub_client import HubError
+from trainhub_client.waiting import KEPT_SECONDS, CommandQueue, Login, subject_of
 
 T1, T2 = Login("a", "T1"), Login("b", "T2")
 

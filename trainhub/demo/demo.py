@@ -7,16 +7,16 @@ timetable, goes on with a seeded delay and seeded no-shows, and starts anew when
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from datetime import date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, NoReturn
 from zoneinfo import ZoneInfo
 
 from trainhub.access.identity import ALL_TRAINS, Identity, Tokens
-from trainhub.client import HubError, connect
 from trainhub.core.errors import Conflict, Unavailable
 from trainhub.demo.timetable import DEMO_TIMETABLE, make_chart, read_timetable
 from trainhub.domain import commands as c
@@ -28,6 +28,10 @@ from trainhub.hub.hub import Hub
 from trainhub.hub.protocol import read_command
 
 log = logging.getLogger("trainhub.demo")
+
+# A client that follows a train until it is cancelled: called with what issues its token, and the
+# train's number.
+Listen = Callable[[Callable[[], str], str], Coroutine[Any, Any, NoReturn]]
 
 ZONE = ZoneInfo("Asia/Kolkata")
 # People on one train; fewer on each when a whole timetable runs.
@@ -207,23 +211,14 @@ class Demo:
         if left > 0:
             await asyncio.sleep(left / self._clock.speed)
 
-    # --- those who listen -------------------------------------------------------------------
+    # --- the listeners ----------------------------------------------------------------------
 
-    async def open_sockets(self, url: str, tokens: Tokens) -> None:
-        """A TTE's and a few passengers' sockets on the first trains, over the network like any."""
+    def start_listeners(self, listen: Listen, tokens: Tokens) -> None:
+        """Have a TTE and a few passengers of each of the first trains follow it by a socket."""
         for state in list(self._hub.runs.all())[:TRAINS_WITH_SOCKETS]:
             train_no = state.chart.train_no
-            users = list(state.by_user)[:PASSENGERS_LISTENING]
-            ready = [tokens.issue("T1", Role.TTE, [train_no])]
-            ready += [tokens.issue(user, Role.PASSENGER, [train_no]) for user in users]
-            self._tasks += [asyncio.create_task(_listen(url, token, train_no)) for token in ready]
-
-
-async def _listen(url: str, token: str, train_no: str) -> None:
-    """A client that subscribes to a train and hears what comes, for as long as the demo runs."""
-    async with connect(url, token=token) as client:
-        try:
-            async for _ in client.subscribe(train_no):
-                pass
-        except HubError as error:
-            log.info("a demo socket has gone: %s", error)
+            passengers = list(state.by_user)[:PASSENGERS_LISTENING]
+            roles = {"T1": Role.TTE} | dict.fromkeys(passengers, Role.PASSENGER)
+            for user, role in roles.items():
+                issue_token = partial(tokens.issue, user, role, [train_no])
+                self._tasks.append(asyncio.create_task(listen(issue_token, train_no)))

@@ -12,13 +12,13 @@ from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as open_socket
 from websockets.exceptions import ConnectionClosed
 
-from trainhub.client.callbacks import Message
-from trainhub.client.link_life import ANSWER_SECONDS, SLOW_SECONDS, LinkLife
+from trainhub_client.callbacks import Message
+from trainhub_client.link_life import ANSWER_SECONDS, SLOW_SECONDS, LinkLife
 
 MOST_HEARD_BYTES = 64 * 1024 * 1024  # the snapshot of the largest train is some 8 MB
 CLOSE_SECONDS = 1.0
 # At DEBUG it would log each frame, tokens and names with them.
-wire = logging.getLogger("trainhub.client.wire")
+wire = logging.getLogger("trainhub_client.wire")
 wire.setLevel(logging.WARNING)
 
 Answered = Callable[[Message], None]

@@ -14,7 +14,7 @@ from typing import Any, Self
 from websockets.exceptions import ConnectionClosed, InvalidURI, WebSocketException
 from websockets.uri import parse_uri
 
-from trainhub.client.callbacks import (
+from trainhub_client.callbacks import (
     HubError,
     Message,
     Token,
@@ -24,10 +24,10 @@ from trainhub.client.callbacks import (
     error_of,
     start,
 )
-from trainhub.client.following import Subscription
-from trainhub.client.link import Link
-from trainhub.client.link_life import SLOW_SECONDS
-from trainhub.client.waiting import KEPT_SECONDS, CommandQueue, Login, Waiting, subject_of
+from trainhub_client.following import Subscription
+from trainhub_client.link import Link
+from trainhub_client.link_life import SLOW_SECONDS
+from trainhub_client.waiting import KEPT_SECONDS, CommandQueue, Login, Waiting, subject_of
 
 BACKOFF_SECONDS = 1.0, 30.0
 # After a connection of this length the backoff starts again from its first step.
@@ -40,7 +40,7 @@ LATER = {"UNAVAILABLE", "RATE_LIMITED"}
 # A subscription is also asked again for these: the train may be loaded or registered later.
 NOT_YET = {*LATER, "UNKNOWN_TRAIN"}
 
-logger = logging.getLogger("trainhub.client")
+logger = logging.getLogger("trainhub_client")
 
 
 class Client:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any, Protocol
 
-from trainhub.client.callbacks import HubError, Message, Told, ToldError, call, start
+from trainhub_client.callbacks import HubError, Message, Told, ToldError, call, start
 
 # Messages of one train that wait for the app; what comes then is asked for again later.
 MOST_UNREAD = 1000

@@ -71,5 +71,5 @@ def start(waits: Awaitable[Any] | None, then: Callable[[], None] = lambda: None)
 
 def _report(error: BaseException) -> None:
     asyncio.get_running_loop().call_exception_handler(
-        {"message": "a handler of trainhub.client failed", "exception": error}
+        {"message": "a handler of trainhub_client failed", "exception": error}
     )

@@ -9,7 +9,7 @@ from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from trainhub.client.callbacks import HubError, Message, Token
+from trainhub_client.callbacks import HubError, Message, Token
 
 # The hub keeps a key's answer for 24 hours: a command that is sent again later could happen twice.
 KEPT_SECONDS = 23.5 * 3600
