@@ -1,5 +1,6 @@
 /** Types of trainhub.js; docs/reference/protocol.md says what each message and command has. */
 
+export const VERSION: string;
 export type State = 'connecting' | 'live' | 'waiting' | 'refused' | 'closed';
 /** A token, or what fetches a fresh one: at first, and whenever the hub refuses the last. */
 export type Token = string | (() => string | null | Promise<string | null>);

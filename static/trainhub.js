@@ -6,6 +6,9 @@
  * again under its idempotency key. docs/how-to/write-a-client.md shows how to use it, trainhub.d.ts has the types.
  */
 
+/** The client's version, which is also the version of the hub that it was made for. */
+export const VERSION = '0.1.0';
+
 const HOUR_MS = 3_600_000;
 // The hub keeps a key's answer for 24 hours: a command that is sent again later could happen twice.
 const KEPT_MS = 23.5 * HOUR_MS;

@@ -49,7 +49,7 @@ async def test_static_files(call, name):
     assert answer.headers["Cache-Control"] == "no-cache"
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     kinds = {".html": "text/html", ".css": "text/css", ".js": "javascript", ".svg": "image/svg"}
-    kinds[".ts"] = "text/plain"
+    kinds |= {".ts": "text/plain", ".json": "application/json"}
     assert kinds[f".{name.rpartition('.')[2]}"] in answer.headers["Content-Type"]
     again = await call("GET", f"/static/{name}", headers={"If-None-Match": answer.headers["ETag"]})
     assert (again.status, again.body) == (304, b"")
