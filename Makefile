@@ -54,9 +54,10 @@ contract: .venv/.dev
 LOCK := pip-compile --quiet --strip-extras --no-header --no-annotate --allow-unsafe --upgrade
 lock: .venv/.dev
 	$(BIN)/python -m pip install --quiet pip-tools
-	$(BIN)/$(LOCK) -o requirements.lock setup.cfg
-	$(BIN)/$(LOCK) -o requirements-dev.lock --extra dev -c requirements.lock setup.cfg
+	$(BIN)/$(LOCK) --extra embedded -o requirements.lock setup.cfg
+	$(BIN)/$(LOCK) -o requirements-dev.lock --extra embedded --extra dev \
+		-c requirements.lock setup.cfg
 	sed -i '/^--/d; /^$$/d' requirements.lock requirements-dev.lock
 
 clean:
-	rm -rf build .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf build *.egg-info clients/python/build clients/python/*.egg-info .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -11,6 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 START_SECONDS = 90
+RUN = (sys.executable, "-u", str(ROOT / "run.py"))
 
 
 class HubProcess:
@@ -22,6 +23,7 @@ class HubProcess:
         *options: str,
         environment: dict[str, str] | None = None,
         prefix: tuple[str, ...] = (),
+        command: tuple[str, ...] = RUN,
     ):
         """`prefix` is a command that runs the hub's, and becomes its process: `strace -D …`."""
         self.folder = folder
@@ -30,7 +32,7 @@ class HubProcess:
         outside = {k: v for k, v in os.environ.items() if not k.startswith("TRAINHUB_")}
         self.process = subprocess.Popen(
             [
-                *(*prefix, sys.executable, "-u", str(ROOT / "run.py")),
+                *(*prefix, *command),
                 *("--data-dir", str(folder), "--port", "0", *options),
             ],
             stdout=subprocess.PIPE,

@@ -20,6 +20,7 @@ from urllib.parse import quote
 
 log = logging.getLogger("trainhub.mongod")
 
+_INSTALL = "pip install 'trainhub[embedded]' (for Linux on x86-64)"
 _ELSE = "name a MongoDB server with --mongodb-uri or TRAINHUB_MONGODB_URI"
 _SOCKET_PATH_BYTES = 107  # the kernel's field holds 108, the last of them a NUL
 _POLL = 0.05  # seconds; a start takes about 0.5 s
@@ -66,7 +67,7 @@ def find_mongod() -> Path:
             path = Path(str(file.locate()))
             if file.as_posix() == "fiftyone/db/bin/mongod" and os.access(path, os.X_OK):
                 return path
-    raise MongodMissing(f"no mongod comes with the hub on this machine: {_ELSE}")
+    raise MongodMissing(f"the embedded MongoDB is not installed: {_INSTALL}, or {_ELSE}")
 
 
 class EmbeddedMongod:

@@ -24,7 +24,16 @@ from trainhub.web.proxies import Proxies
 from trainhub.web.websocket import TrainSocket
 
 MOST_HEAD_BYTES = 16 * 1024
-STATIC = Path(__file__).parents[2] / "static"
+
+
+def static_folder() -> Path:
+    """Return the folder of the pages: inside the installed package, at the top of a checkout."""
+    package = Path(__file__).parents[1]
+    installed = package / "static"
+    return installed if installed.is_dir() else package.with_name("static")
+
+
+STATIC = static_folder()
 
 
 class StaticFiles(Edge, tornado.web.StaticFileHandler):
