@@ -12,12 +12,12 @@ from false_hub import RUN, FalseHub, event, goodbye
 from faulty_link import FaultyLink
 from load import admin_token
 from railway import chart
-from trainhub_client import HubError, connect, following
 from websockets.asyncio.client import connect as plain_connect
 
 from trainhub.access.identity import Tokens
 from trainhub.access.keys import load_keys
 from trainhub.domain.model import Role
+from trainhub_client import HubError, connect, following
 
 QUICK = 0.01, 0.1
 MARK = {"pnr": "4512345601", "index": 1}

@@ -15,10 +15,10 @@ import urllib.request
 import zipfile
 
 import pytest
-import trainhub_client
 from hub_process import ROOT, HubProcess
 
 import trainhub
+import trainhub_client
 
 # What pip adds to a source distribution.
 ADDED = re.compile(r"PKG-INFO|trainhub\.egg-info/.*|setup\.cfg")

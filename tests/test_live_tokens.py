@@ -16,13 +16,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hub_process import ROOT
 from load import wait_for
 from railway import chart
-from trainhub_client import connect as connect_client
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from trainhub.access.identity import LEEWAY, Tokens
 from trainhub.access.keys import load_keys
 from trainhub.domain.model import Role
+from trainhub_client import connect as connect_client
 
 HERE = {"trainNo": "12345", "startDate": "2026-11-23"}
 

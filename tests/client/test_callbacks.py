@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+
 from trainhub_client.callbacks import call, start
 
 

@@ -9,6 +9,7 @@ from random import Random
 import jwt
 import pytest
 from simulated import RUN, ModelHub, Network, simulate
+
 from trainhub_client import HubError, connect
 
 pytestmark = pytest.mark.made_up  # the model's messages are shorter than a hub's

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+
 from trainhub_client import following
 from trainhub_client.following import Subscription
 

@@ -8,6 +8,7 @@ from random import Random
 
 import pytest
 from simulated import RUN, ModelHub, Network, simulate
+
 from trainhub_client import connect
 
 DAY_HOURS = 24

@@ -4,6 +4,7 @@ import itertools
 import math
 
 import pytest
+
 from trainhub_client.link_life import (
     ANSWER_SECONDS,
     ASKED_SECONDS,

@@ -6,6 +6,7 @@ import time
 
 import jwt
 import pytest
+
 from trainhub_client import HubError
 from trainhub_client.waiting import KEPT_SECONDS, CommandQueue, Login, subject_of
 
