@@ -163,7 +163,7 @@ class Recorder:
             response = openapi()["components"]["responses"][keys[-1]]
         else:
             keys = ("paths", address, method.lower(), "responses", str(status))
-        if body is None:
+        if body is None or "*/*" in response.get("content", {}):  # a file, which may be JSON
             self.seen[place] += 1
             if kind and not {kind, "*/*"} & response.get("content", {}).keys():
                 self.faults.append(f"{method} {address} gave {status} as {kind}")
