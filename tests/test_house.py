@@ -9,13 +9,21 @@ ROOT = Path(__file__).parents[1]
 MOST_FLAT = 8
 
 
+CLIENT = ROOT / "clients" / "python"
+
+
 def _module(path: Path) -> str:
-    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    root = CLIENT if path.is_relative_to(CLIENT) else ROOT
+    return ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
 
 
 SOURCES = {
     _module(path): path.read_text("utf-8")
-    for path in [ROOT / "run.py", *sorted((ROOT / "trainhub").rglob("*.py"))]
+    for path in [
+        ROOT / "run.py",
+        *sorted((ROOT / "trainhub").rglob("*.py")),
+        *sorted((CLIENT / "trainhub_client").rglob("*.py")),
+    ]
 }
 
 
@@ -51,12 +59,12 @@ def test_every_module_says_what_it_is_for(module):
     assert ast.get_docstring(ast.parse(SOURCES[module]))
 
 
-@pytest.mark.parametrize("module", [m for m in SOURCES if m.startswith("trainhub.")])
+@pytest.mark.parametrize("module", [m for m in SOURCES if "." in m])
 def test_every_source_file_has_its_test_file(module):
-    """trainhub/x/y.py is tested in tests/x/test_y.py."""
+    """trainhub/x/y.py is tested in tests/x/test_y.py, trainhub_client/y.py in tests/client."""
     path = ROOT.joinpath(*module.split("."))
     if not path.is_dir():
-        *folders, name = module.split(".")[1:]
+        *folders, name = module.replace("trainhub_client", "trainhub.client").split(".")[1:]
         test = ROOT.joinpath("tests", *folders, f"test_{name}.py")
         assert test.is_file(), f"{test.relative_to(ROOT)} does not exist"
 
