@@ -1,14 +1,36 @@
 # make run: the demo. make test: the tests. Both set up .venv from the lock files first.
+# The tests have three lanes: make quick in a minute, make test before a change lands, make soak
+# at night. Most of them wait for a process: four workers keep two cores busy.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test lint format audit contract lock clean
+.PHONY: run quick test soak coverage lint format audit contract lock clean
 
 run: .venv/.run
 	@$(BIN)/python run.py --demo
 
+WORKERS ?= 4
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+
+quick: .venv/.dev
+	$(PYTEST) -m "not slow and not soak"
+
 test: .venv/.dev
-	$(BIN)/python -m pytest
+	$(PYTEST) -m "not soak"
+
+# How much each test that is marked as `sized` does here; its file says what is counted.
+SOAK := KILL_CYCLES=500 AUDIT_KILLS=25 POWER_CUTS=20 MONGOD_KILLS=20 FAILOVERS=10 STOPS=30 \
+	AWAY_SECONDS=60 AWAY_COMMANDS=100000 REFUSED_COMMANDS=5000 POISON_COMMANDS=2000 \
+	CHURN_SECONDS=60 HALF_OPEN=10000 LISTENERS=1000 CYCLES=50000 FLIPS=10000 CUT_STEP=1 \
+	FUZZ_FRAMES=1000000 FUZZ_REQUESTS=100000 FUZZ_SOCKETS=20000 AUTOBAHN=all \
+	JOURNEYS=3000 CONVERSATIONS=3000 RANDOM=1
+soak: .venv/.dev
+	env $(SOAK) $(PYTEST) -m "soak or sized"
+
+# The floor under what the quick tests reach; a hub that a test starts as a process does not count.
+coverage: .venv/.dev
+	$(PYTEST) -m "not slow and not soak" --cov --cov-report=
+	$(BIN)/coverage report --skip-covered --fail-under=95
 
 lint: .venv/.dev
 	$(BIN)/ruff check .

@@ -2,7 +2,6 @@
 
 import asyncio
 import shutil
-import socket
 import uuid
 
 import pytest
@@ -12,6 +11,7 @@ from hub_process import HubProcess
 from load import asker
 from mongods import Mongod
 from playwright.sync_api import sync_playwright
+from ports import free_ports
 from pymongo import MongoClient
 from railway import MORNING, chart
 from tornado.platform.asyncio import AsyncIOMainLoop
@@ -26,6 +26,17 @@ CHROMIUM = (
 ).split()
 
 witness_all()
+
+
+# Fixtures that start a process or mount a disk.
+SLOW_FIXTURES = {"start_hub", "start_mongod", "mongodb_uri", "browser", "tiny_disk", "disks"}
+
+
+def pytest_collection_modifyitems(items):
+    """Mark as slow what uses such a fixture, or may be told to do more."""
+    for item in items:
+        if SLOW_FIXTURES & set(item.fixturenames) or item.get_closest_marker("sized"):
+            item.add_marker("slow")
 
 
 @pytest.fixture(autouse=True)
@@ -140,8 +151,7 @@ def start_again(start_hub, unused_port, mongodb_uri, database_name):
 @pytest.fixture
 def unused_port():
     """A port that nothing listens on for now."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return taken.getsockname()[1]
+    return free_ports(1)[0]
 
 
 @pytest.fixture

@@ -16,6 +16,16 @@ from trainhub.domain.model import RunKey
 from trainhub.domain.snapshot import Snapshot
 
 
+class Clock:
+    """A clock that stands at `now` until a test moves it."""
+
+    def __init__(self, now=0.0):
+        self.now = now
+
+    def __call__(self):
+        return self.now
+
+
 class MemoryJournal:
     """A journal.Journal without a disk. `gate`, once cleared, holds records until it is set."""
 

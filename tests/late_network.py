@@ -6,6 +6,7 @@ import threading
 import time
 
 from pymongo import MongoClient
+from waiting import PATIENCE
 
 
 class LateNetwork:
@@ -46,7 +47,7 @@ class LateNetwork:
             before = _updates(client)
             for writer, data in self._held:
                 self._loop.call_soon_threadsafe(writer.write, data)
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + PATIENCE
             while _updates(client) == before or _at_work(client):
                 assert time.monotonic() < deadline, "mongod does not take up what came late"
 

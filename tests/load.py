@@ -18,6 +18,7 @@ from random import Random
 from urllib.request import Request, urlopen
 
 from railway import chart, person
+from waiting import PATIENCE, wait_for
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 from witness import WITNESS
@@ -143,7 +144,7 @@ class Crew:
 
     async def _hear_out(self, socket):
         """Listen on until the hub closes the socket, as one that stops does at once."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while True:
                 await self._hear(socket)
 
@@ -378,14 +379,6 @@ def wait_for_a_write(hub):
 def warnings(hub):
     """The warnings in a hub's log, without those of a machine that is busy with other things."""
     return [line for line in hub.logged if " WARNING " in line and "trainhub.loop:" not in line]
-
-
-def wait_for(condition, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "it did not come about in time"
-        time.sleep(0.01)
-    return found
 
 
 def seeded():

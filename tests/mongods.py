@@ -4,14 +4,13 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
 from pathlib import Path
-from random import Random
 from urllib.parse import quote
 
+from ports import free_ports
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
@@ -97,10 +96,10 @@ class Mongod:
 class ReplicaSet:
     """Three mongods that elect a primary among them, within some three seconds of its death."""
 
-    def __init__(self, chance: Random):
+    def __init__(self):
         self.members = {
             f"127.0.0.1:{port}": Mongod("--replSet", "rs", "--oplogSize", "200", port=port)
-            for port in _free_ports(3, chance)
+            for port in free_ports(3)
         }
         self.uri = f"mongodb://{','.join(self.members)}/?replicaSet=rs"
 
@@ -180,16 +179,6 @@ def _answers(client: MongoClient) -> bool:
     except PyMongoError:
         return False
     return True
-
-
-def _free_ports(count: int, chance: Random) -> list[int]:
-    """Ports below those that the kernel gives out, so that a member finds its own free again."""
-    found: list[int] = []
-    while len(found) < count:
-        port = chance.randrange(20_000, 32_000)
-        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            found.append(port)
-    return sorted(set(found)) if len(set(found)) == count else _free_ports(count, chance)
 
 
 @contextlib.contextmanager

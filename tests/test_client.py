@@ -12,6 +12,7 @@ from false_hub import RUN, FalseHub, event, goodbye
 from faulty_link import FaultyLink
 from load import admin_token
 from railway import chart
+from waiting import until
 from websockets.asyncio.client import connect as plain_connect
 
 from trainhub.access.identity import Tokens
@@ -21,12 +22,6 @@ from trainhub_client import HubError, connect, following
 
 QUICK = 0.01, 0.1
 MARK = {"pnr": "4512345601", "index": 1}
-
-
-async def until(condition, seconds=20):
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 def address(hub):
@@ -56,7 +51,7 @@ def texts(events):
     return [each["data"]["text"] for each in events if each["type"] == "ANNOUNCEMENT"]
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_kill_9_of_the_hub_loses_and_doubles_nothing(start_again):
     """Each event once and in order, and each command once, with the hub killed under both."""
     hub = start_again()
@@ -65,7 +60,8 @@ async def test_kill_9_of_the_hub_loses_and_doubles_nothing(start_again):
         connect(address(hub), backoff=QUICK) as listener,
         connect(address(hub), token=token_of(hub, "T1", Role.TTE), backoff=QUICK) as tte,
     ):
-        listener.subscribe("12345", on_event=heard.append)
+        listens = listener.subscribe("12345", on_event=heard.append)
+        await until(lambda: listens.figures)
         train = tte.subscribe("12345")
         asked = [
             asyncio.create_task(train.command("ANNOUNCE", text=str(number)))
@@ -83,6 +79,7 @@ async def test_kill_9_of_the_hub_loses_and_doubles_nothing(start_again):
     assert [each["seq"] for each in results] == [each["seq"] for each in logged]
 
 
+@pytest.mark.soak
 @pytest.mark.gen_test(timeout=120)
 async def test_the_shipped_defaults_notice_a_dead_link_and_leave_a_healthy_one(start_again):
     """A train on which nothing happens, over links that fall silent in each direction: 40 s."""
@@ -111,7 +108,7 @@ async def test_the_shipped_defaults_notice_a_dead_link_and_leave_a_healthy_one(s
     assert max(lost.values()) - began < 40 + 10  # the machine may be busy
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_a_snapshot_that_is_cut_on_its_way_is_asked_for_again(start_again):
     """A TTE has no list of passengers before it is there."""
     hub = await asyncio.to_thread(start_again)
@@ -124,7 +121,7 @@ async def test_a_snapshot_that_is_cut_on_its_way_is_asked_for_again(start_again)
     assert first["run"]["passengers"]
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_a_train_that_is_registered_later(start_again):
     """A client that follows it before is told that it is not there, and gets it when it is."""
     hub = await asyncio.to_thread(start_again)
@@ -137,7 +134,7 @@ async def test_a_train_that_is_registered_later(start_again):
     assert [(each.code, each.final) for each in told] == [("UNKNOWN_TRAIN", False)]
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_a_link_that_is_cut_again_and_again(start_again):
     """Over a real hub: each event once and in order, each command once."""
     hub = await asyncio.to_thread(start_again)
@@ -161,7 +158,7 @@ async def test_a_link_that_is_cut_again_and_again(start_again):
     assert seqs == [each["seq"] for each in logged if each["seq"] >= seqs[0]]
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_marks_asked_while_the_hub_is_away_happen_once(start_again):
     """Also when the program that asked them ends: the next one asks what the storage holds."""
     hub, storage, states = start_again(), {}, []
@@ -190,7 +187,7 @@ async def test_marks_asked_while_the_hub_is_away_happen_once(start_again):
     assert [len(log_of(hub, kind)) for kind in kinds] == [2, 2, 1]  # boarding undoes an NT too
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_an_offer_on_two_devices(start_again):
     """It arrives on both, which the staff can see; the answer of one closes it on the other."""
     hub = await asyncio.to_thread(start_again)
@@ -200,8 +197,12 @@ async def test_an_offer_on_two_devices(start_again):
         connect(address(hub), token=token) as phone,
         connect(address(hub), token=token) as tablet,
     ):
-        for client, those in zip((phone, tablet), heard.values(), strict=True):
+        trains = [
             client.subscribe("12345", on_event=those.append)
+            for client, those in zip((phone, tablet), heard.values(), strict=True)
+        ]
+        # A device that subscribes after the offer hears of it in its snapshot.
+        await until(lambda: all(train.figures for train in trains))
         for pnr, mark in ((10, "board"), (1, "no-show")):
             path = f"{train}/passengers/45123456{pnr:02}/1/{mark}"
             await asyncio.to_thread(hub.ask, path, {})
@@ -218,7 +219,7 @@ async def test_an_offer_on_two_devices(start_again):
             await tablet.command("DENY_OFFER", offerId=offer)
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_tokens(start_again):
     """An expired one is replaced by a fresh one if there is a function, and is an error if not."""
     hub = start_again()
@@ -252,7 +253,7 @@ async def test_tokens(start_again):
             await client.command("MARK_BOARDED", **RUN, **MARK)
 
 
-@pytest.mark.gen_test(timeout=30)
+@pytest.mark.gen_test
 async def test_what_the_hub_refuses_is_an_error_with_its_code(start_again):
     """A command's, and a subscription's; the client goes on."""
     hub = start_again()
@@ -266,7 +267,7 @@ async def test_what_the_hub_refuses_is_an_error_with_its_code(start_again):
         assert await client.command("ANNOUNCE", **RUN, text="on it goes")
 
 
-@pytest.mark.gen_test(timeout=30)
+@pytest.mark.gen_test
 async def test_a_slow_reader_misses_nothing(start_again, monkeypatch):
     """What does not fit into its buffer is asked for again when there is room."""
     monkeypatch.setattr(following, "MOST_UNREAD", 5)
@@ -282,7 +283,7 @@ async def test_a_slow_reader_misses_nothing(start_again, monkeypatch):
 
 
 @pytest.mark.made_up
-@pytest.mark.gen_test(timeout=30)
+@pytest.mark.gen_test
 async def test_goodbye_is_honoured():
     """The client comes back, and not before the hub's retryAfterMs is over."""
     with FalseHub((goodbye(700), 1001)) as hub:
@@ -293,7 +294,7 @@ async def test_goodbye_is_honoured():
 
 
 @pytest.mark.made_up
-@pytest.mark.gen_test(timeout=30)
+@pytest.mark.gen_test
 async def test_older_seqs_are_dropped_and_offers_acknowledged():
     """A seq that was seen is not told again, over a reconnect too; each offer has one ACK."""
     first = (event(3), event(2), event(3), 1001)
@@ -309,7 +310,7 @@ async def test_older_seqs_are_dropped_and_offers_acknowledged():
 
 
 @pytest.mark.made_up
-@pytest.mark.gen_test(timeout=30)
+@pytest.mark.gen_test
 async def test_4403_ends_it_until_there_is_a_fresh_token():
     """The client does not come back with the token that was revoked."""
     states = []
@@ -327,7 +328,7 @@ async def test_4403_ends_it_until_there_is_a_fresh_token():
 
 
 @pytest.mark.made_up
-@pytest.mark.gen_test(timeout=30)
+@pytest.mark.gen_test
 async def test_what_the_hub_would_take_later_is_asked_again_in_order():
     """RATE_LIMITED and UNAVAILABLE are nobody's error: the same command, under the same key."""
     with FalseHub(later=2) as hub:
@@ -339,7 +340,7 @@ async def test_what_the_hub_would_take_later_is_asked_again_in_order():
     assert len({each["key"] for each in said}) == 2
 
 
-@pytest.mark.gen_test(timeout=30)
+@pytest.mark.gen_test
 async def test_a_command_that_was_not_answered_in_time_has_lapsed(unused_port):
     """Nobody waits for ever: it says that whether it happened is not known."""
     async with connect(f"ws://127.0.0.1:{unused_port}") as client:
@@ -349,7 +350,7 @@ async def test_a_command_that_was_not_answered_in_time_has_lapsed(unused_port):
 
 
 @pytest.mark.made_up
-@pytest.mark.gen_test(timeout=30)
+@pytest.mark.gen_test
 async def test_another_users_commands_wait_for_their_user():
     """What one TTE asked is not asked under the name of the next who takes the phone."""
     kept = {"message": {"type": "MARK_BOARDED", "key": "k", **RUN, **MARK}, "user": "T2"}
@@ -363,7 +364,7 @@ async def test_another_users_commands_wait_for_their_user():
 
 
 @pytest.mark.made_up
-@pytest.mark.gen_test(timeout=30)
+@pytest.mark.gen_test
 async def test_a_handlers_own_error_takes_nothing_with_it(io_loop):
     """It goes where asyncio's errors go, and the next event comes."""
     heard, faults = [], []
@@ -381,7 +382,7 @@ async def test_a_handlers_own_error_takes_nothing_with_it(io_loop):
 
 
 @pytest.mark.made_up
-@pytest.mark.gen_test(timeout=30)
+@pytest.mark.gen_test
 async def test_no_token_and_no_name_is_logged(caplog):
     """Not even at DEBUG."""
     caplog.set_level("DEBUG")
@@ -396,7 +397,7 @@ async def test_no_token_and_no_name_is_logged(caplog):
     assert "Zarathustra" not in said
 
 
-@pytest.mark.gen_test(timeout=30)
+@pytest.mark.gen_test
 async def test_a_library_that_knows_nothing_of_the_hub_speaks_to_it(start_again):
     """Plain `websockets`: identify, subscribe, and hear an event."""
     hub = start_again()

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 from certificates import trusting, write_pair
-from load import admin_token, wait_for
+from load import admin_token
+from waiting import PATIENCE, wait_for
 from websockets.sync.client import connect
 
 DEPLOY = Path(__file__).parents[1] / "deploy"
@@ -80,7 +81,7 @@ def test_behind_nginx(hub, nginx):
     """Pages, commands and sockets over TLS; a client's limits are its own, whatever it says."""
     port, certificate = nginx
     tls = trusting(certificate)
-    connection = http.client.HTTPSConnection("127.0.0.1", port, context=tls, timeout=10)
+    connection = http.client.HTTPSConnection("127.0.0.1", port, context=tls, timeout=PATIENCE)
 
     def ask(path, **headers):
         connection.request("GET", path, headers={"Host": "hub.example", **headers})
@@ -98,9 +99,9 @@ def test_behind_nginx(hub, nginx):
     plain = socket.create_connection(("127.0.0.1", port))
     named = {"server_hostname": "localhost", "origin": "https://hub.example"}
     with connect("wss://hub.example/ws", sock=plain, ssl=tls, **named) as client:
-        assert json.loads(client.recv(5))["type"] == "WELCOME"
+        assert json.loads(client.recv(PATIENCE))["type"] == "WELCOME"
         client.send('{"type": "PING"}')
-        assert json.loads(client.recv(5))["type"] == "PONG"
+        assert json.loads(client.recv(PATIENCE))["type"] == "PONG"
     spoofed = [ask("/api/trains", **{"X-Forwarded-For": f"10.0.0.{n}"}).status for n in range(30)]
     assert spoofed.count(429) > 10
     assert ask("/api/me", **staff).status == 200

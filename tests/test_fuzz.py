@@ -34,7 +34,7 @@ from trainhub.hub.protocol import _MESSAGES, read_message
 from trainhub.hub.session import Session
 from trainhub.hub.train_rooms import TrainRooms
 
-FRAMES = int(os.environ.get("FUZZ_FRAMES", "20000"))
+FRAMES = int(os.environ.get("FUZZ_FRAMES", "10000"))
 BATCH = 2_000
 OPERATOR = Identity("operator", Role.ADMIN, frozenset({"*"}))
 # Bytes that a frame may leave behind: less than a pointer to it would take.
@@ -134,6 +134,7 @@ def test_there_is_a_sound_message_of_every_type():
         assert read_message(parse(json.dumps(message(kind)))) is not None
 
 
+@pytest.mark.sized
 @pytest.mark.gen_test(timeout=36_000)
 async def test_nonsense_is_answered_and_leaves_nothing(caplog):
     """One answer to each frame, the same hub afterwards, no memory kept, no line logged."""

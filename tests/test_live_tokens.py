@@ -14,8 +14,8 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from hub_process import ROOT
-from load import wait_for
 from railway import chart
+from waiting import PATIENCE, wait_for
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
@@ -32,17 +32,17 @@ class Line:
 
     def __init__(self, socket):
         self.socket = socket
-        self.socket.recv(timeout=10)
+        self.socket.recv(timeout=PATIENCE)
 
     def say(self, kind, **fields):
         self.socket.send(json.dumps({"type": kind, "id": 1, **fields}))
-        while "id" not in (answer := json.loads(self.socket.recv(timeout=10))):
+        while "id" not in (answer := json.loads(self.socket.recv(timeout=PATIENCE))):
             pass
         return answer
 
     def closed_with(self, code, reason):
         with pytest.raises(ConnectionClosed) as raised:
-            deque(iter(lambda: self.socket.recv(timeout=10), None))
+            deque(iter(lambda: self.socket.recv(timeout=PATIENCE), None))
         assert raised.value.rcvd.code == code
         assert reason in raised.value.rcvd.reason
         return True
@@ -205,7 +205,7 @@ def test_keys_that_cannot_be_used_end_the_start(start_hub, tmp_path, options, sa
     assert said in line
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_a_client_with_a_source_of_tokens_goes_on_after_4403(hub):
     """trainhub_client fetches a fresh token and misses nothing."""
     tokens = tokens_of(hub)

@@ -15,9 +15,10 @@ from pathlib import Path
 
 import pytest
 from contract import operations
-from load import asker, behind, wait_for
+from load import asker, behind
 from marked import marked, marked_rac, marked_wl, words_in, words_of
 from railway import chart
+from waiting import wait_for
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 

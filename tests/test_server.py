@@ -19,6 +19,7 @@ from hub_process import ROOT
 from mongods import embedded, embedded_uri
 from pymongo import MongoClient
 from railway import RUN, chart, person, rac
+from waiting import PATIENCE, wait_for
 from witness import WITNESS
 
 from trainhub.access.identity import Tokens
@@ -46,15 +47,6 @@ class Control:
             content = json.load(answer)
         WITNESS.answered(request.get_method(), path.partition("?")[0], answer.status, content)
         return content.get("result", content)
-
-
-def wait_for(condition, seconds=30):
-    """Wait until the condition holds; returns what it gave."""
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "it did not come about in time"
-        time.sleep(0.02)
-    return found
 
 
 def refused(start_hub, *options, **named):
@@ -274,11 +266,11 @@ def test_stopping_tells_the_sockets_to_come_back(start_hub):
     with connect(hub.url.replace("http", "ws") + "/ws") as client:
         assert json.loads(client.recv())["type"] == "WELCOME"
         hub.process.send_signal(signal.SIGTERM)
-        goodbye = json.loads(client.recv(timeout=10))
+        goodbye = json.loads(client.recv(timeout=PATIENCE))
         assert goodbye["type"] == "GOODBYE"
         assert goodbye["retryAfterMs"] > 0
         with pytest.raises(Exception, match="1001"):
-            client.recv(timeout=10)
+            client.recv(timeout=PATIENCE)
     assert hub.wait() == 0
 
 
@@ -307,9 +299,9 @@ def test_a_full_disk_stops_the_hub_and_loses_nothing_answered(tiny_disk, start_h
         while (status := announce(control)) == 200:
             answered += 1
         assert status == 503
-        assert json.loads(client.recv(timeout=10))["type"] == "GOODBYE"
+        assert json.loads(client.recv(timeout=PATIENCE))["type"] == "GOODBYE"
         with pytest.raises(ConnectionClosed, match="4503"):
-            client.recv(timeout=10)
+            client.recv(timeout=PATIENCE)
     assert hub.wait() == 3
     assert "Traceback" not in "".join(hub.logged)
     done = check(hub.folder)

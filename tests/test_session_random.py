@@ -9,9 +9,11 @@ the rooms are held against it, and it against the journal.
 import asyncio
 import contextlib
 import json
+import os
 from collections import Counter, defaultdict
 from datetime import date, timedelta
 
+import pytest
 from fakes import MemoryJournal, line
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -31,7 +33,7 @@ from trainhub.hub.session import Session
 from trainhub.hub.subscriptions import PASSENGER_ROOMS
 from trainhub.hub.train_rooms import TrainRooms
 
-EXAMPLES, STEPS_EACH = 400, 60
+EXAMPLES, STEPS_EACH = int(os.environ.get("CONVERSATIONS", "150")), 60
 OPERATOR = Identity("operator", Role.ADMIN, frozenset({"*"}))
 # One run more than the rooms of a passenger, and two of one train.
 RUNS = [
@@ -521,6 +523,7 @@ class Conversations(RuleBasedStateMachine):
                 assert not any(isinstance(each, Client) for each in found), name
 
 
+@pytest.mark.sized
 class TestConversations(Conversations.TestCase):
     """Whatever clients say: one answer each, no frame but one's own, none missed, none left."""
 

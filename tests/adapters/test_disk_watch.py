@@ -3,7 +3,8 @@
 import asyncio
 
 import pytest
-from load import asker, wait_for
+from load import asker
+from waiting import wait_for
 
 from trainhub.adapters.disk_watch import LOW_BYTES, MANY_FILES, DiskWatch
 

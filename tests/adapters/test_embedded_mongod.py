@@ -10,7 +10,6 @@ import stat
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 
 import pytest
 from pymongo import MongoClient
+from waiting import until
 
 from trainhub.adapters import embedded_mongod
 from trainhub.adapters.embedded_mongod import (
@@ -28,6 +28,8 @@ from trainhub.adapters.embedded_mongod import (
 )
 from trainhub.adapters.mongo import MongoStore
 from trainhub.core.write_buffer import Refused
+
+pytestmark = pytest.mark.slow
 
 HUB = """
 import asyncio, sys
@@ -58,13 +60,6 @@ async def running(folder: Path) -> AsyncIterator[EmbeddedMongod]:
         yield mongod
     finally:
         await mongod.stop()
-
-
-async def until(condition: Callable[[], Any], seconds: float = 15) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come true in time"
-        await asyncio.sleep(0.02)
 
 
 def pid_of(folder: Path) -> int:
@@ -511,7 +506,7 @@ def everything_logged(mongod: EmbeddedMongod) -> str:
     return "\n".join(line for line in lines if '"id":20908,' not in line)
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_its_log_holds_nobody(data: Path, testing_mongod: Path) -> None:
     """However slow it is with them, and whatever it refuses, no document and no question is in its
     log; with a mongod's own default in place of ours they are."""

@@ -21,6 +21,7 @@ from pymongo.monitoring import CommandListener
 from railway import RUN, Driver, chart, person
 from slow_line import SlowLine
 from voyage import voyages
+from waiting import PATIENCE
 
 from trainhub.adapters import mongo, pace
 from trainhub.adapters.mongo import BadUri, MongoStore
@@ -374,7 +375,7 @@ async def test_a_bulk_is_cut_at_its_bytes(store, database, monkeypatch):
     assert database.events.count_documents({}) == len(sizes)
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_what_got_through_before_the_line_failed_is_told(
     start_mongod, make_store, monkeypatch
 ):
@@ -466,7 +467,7 @@ async def test_an_entry_of_the_audit_is_never_written_again(
     assert to_it == ["insert", "insert"]
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 @pytest.mark.parametrize("collection", ["runs", "events"])
 async def test_flushes_in_any_order_end_with_the_newest(
     make_store, mongodb_uri, database, collection
@@ -536,7 +537,7 @@ def closed_port():
         return server.getsockname()[1]
 
 
-@pytest.mark.gen_test(timeout=20)
+@pytest.mark.gen_test
 async def test_a_server_that_is_not_there(make_store, monkeypatch):
     """StoreAway within a few seconds, in one line without the password, write or read."""
     monkeypatch.setattr(mongo, "ANSWER_SECONDS", 0.3)
@@ -552,7 +553,7 @@ async def test_a_server_that_is_not_there(make_store, monkeypatch):
 
 async def written(store, document):
     """Write a document as soon as the server takes it; how many tries it was refused."""
-    deadline, refused = time.monotonic() + 20, 0
+    deadline, refused = time.monotonic() + PATIENCE, 0
     while True:
         try:
             await store.write("runs", [document])
@@ -562,7 +563,7 @@ async def written(store, document):
             refused += 1
 
 
-@pytest.mark.gen_test(timeout=30)
+@pytest.mark.gen_test
 async def test_a_server_that_freezes_and_one_that_dies(start_mongod, make_store, monkeypatch):
     """StoreAway in bounded time, and the same store writes again when the server is back."""
     monkeypatch.setattr(mongo, "TIMEOUT_MS", 400)
@@ -590,7 +591,7 @@ async def test_a_server_that_freezes_and_one_that_dies(start_mongod, make_store,
     await store.write("runs", [run(4)])
 
 
-@pytest.mark.gen_test(timeout=30)
+@pytest.mark.gen_test
 async def test_closing_does_not_wait_for_a_server_that_is_away(start_mongod, make_store):
     """The hub has five seconds to stop, and the driver would look for the server for thirty."""
     mongod = start_mongod()
@@ -602,7 +603,7 @@ async def test_closing_does_not_wait_for_a_server_that_is_away(start_mongod, mak
     assert time.monotonic() - start < 3
 
 
-@pytest.mark.gen_test(timeout=20)
+@pytest.mark.gen_test
 async def test_the_loop_goes_on_while_the_server_is_away(make_store, monkeypatch):
     """Looking for a server never holds the hub's other work up."""
     monkeypatch.setattr(mongo, "ANSWER_SECONDS", 0.3)

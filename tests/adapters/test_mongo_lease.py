@@ -72,7 +72,7 @@ async def test_a_released_lease_says_so(lease, mongodb_uri, database_name):
     assert held.holder.released
 
 
-@pytest.mark.gen_test(timeout=30)
+@pytest.mark.gen_test
 async def test_a_server_that_is_away_is_told_as_such(io_loop, unused_port, database_name):
     """Whatever is asked of it."""
     store = MongoStore(f"mongodb://127.0.0.1:{unused_port}", database_name, {})

@@ -8,6 +8,7 @@ from load import asker
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import MongoClient
 from railway import RUN, chart
+from waiting import PATIENCE
 
 from trainhub.adapters import schema
 from trainhub.adapters.mongo import MongoStore
@@ -124,13 +125,13 @@ async def test_a_migration_that_is_broken_off_goes_on(motor, database, monkeypat
     assert meta(database) == SCHEMA
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_a_hub_that_is_killed_while_it_migrates(start_hub, mongodb_uri, database):
     """The next start finishes it: every document has its number, and the hub writes."""
     old(database, 60_000)
     options = ("--mongodb-uri", mongodb_uri, "--database", database.name)
     hub = await asyncio.to_thread(start_hub, *options, wait=False)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE
     while not database.runs.count_documents({"schema": SCHEMA}, limit=1):
         assert time.monotonic() < deadline
     hub.kill()
@@ -210,7 +211,7 @@ def test_a_newer_database_that_comes_later(start_hub, start_mongod):
     mongod.start()
     with MongoClient(mongod.uri) as client:
         database = client["trainhub"]
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE
         while "schema" not in str(degraded := ask("/readyz")["degraded"]):
             assert time.monotonic() < deadline, degraded
             time.sleep(0.05)

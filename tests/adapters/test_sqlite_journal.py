@@ -419,7 +419,7 @@ async def test_what_is_not_committed_is_seen_by_nobody_else(path):
 # --- the loop goes on -----------------------------------------------------------------------
 
 
-@pytest.mark.gen_test(timeout=20)
+@pytest.mark.gen_test
 async def test_a_commit_never_blocks_the_loop(path):
     """A disk that takes its time: the loop turns on meanwhile, and the commit ends as it should."""
     journal = await SqliteJournal.open(path, RAILWAY)
@@ -463,12 +463,13 @@ async def test_every_call_runs_on_the_journal_s_own_thread(path, monkeypatch):
 @pytest.mark.gen_test
 async def test_closing_leaves_no_thread(path):
     """Neither does a journal that could not be opened."""
-    before = threading.active_count()
+    before = set(threading.enumerate())
     journal = await SqliteJournal.open(path, RAILWAY)
     await journal.close()
     path.write_bytes(b"no database" * 1000)
     await refused(path)
-    assert threading.active_count() == before
+    # A thread of an earlier test may end meanwhile.
+    assert set(threading.enumerate()) <= before
 
 
 # --- what cannot be used --------------------------------------------------------------------

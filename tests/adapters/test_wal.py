@@ -67,6 +67,7 @@ def test_no_log_at_all(tmp_path):
     assert judge(tmp_path, b"") == Wal()
 
 
+@pytest.mark.slow
 def test_a_log_cut_at_every_byte_of_its_end(files, tmp_path):
     """What is whole before the cut is there, and the bytes that are dropped are said."""
     base, wal = files

@@ -34,6 +34,7 @@ class Reader:
         self.snapshot(message) if message["type"] == "SNAPSHOT" else self.event(message)
 
 
+@pytest.mark.slow
 @pytest.mark.made_up
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_day_on_a_faulty_link(seed):

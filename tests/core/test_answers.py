@@ -185,7 +185,7 @@ def test_no_user_pushes_out_another_s_answers():
     assert len(answers) == 10
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_a_passenger_who_repeats_a_command_under_new_keys(make_hub):
     """It costs the TTE's key nothing, and neither memory nor the journal keeps all of them.
 

@@ -1,18 +1,12 @@
 """trainhub/breaker.py: what does not answer is not asked, and is tried again after a pause."""
 
+from fakes import Clock
+
 from trainhub.core.breaker import FAILURES, FIRST_PAUSE, LONGEST_PAUSE, Breaker
 
 
-class Clock:
-    def __init__(self):
-        self.now = 100.0
-
-    def __call__(self):
-        return self.now
-
-
 def opened(failures=FAILURES):
-    clock = Clock()
+    clock = Clock(100.0)
     breaker = Breaker(clock)
     calls = [breaker.allow() for _ in range(failures)]
     assert all(calls)

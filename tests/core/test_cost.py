@@ -4,6 +4,7 @@ import asyncio
 import time
 
 import pytest
+from waiting import PATIENCE
 
 from trainhub.core.cost import Bill, Gate, aside, in_slices, open_bill, paid
 
@@ -168,5 +169,5 @@ async def test_who_gives_up_waiting_leaves_the_turn_to_the_next():
     second.cancel()  # its turn has come, and it has not begun
     await asyncio.gather(first, second, third, return_exceptions=True)
     assert done == [2]
-    async with asyncio.timeout(5), gate.turn():
+    async with asyncio.timeout(PATIENCE), gate.turn():
         pass

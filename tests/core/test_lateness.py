@@ -1,8 +1,9 @@
 """trainhub/lateness.py: how long the oldest record waits for a reader, by no wall clock."""
 
 import pytest
-from load import asker, wait_for
+from load import asker
 from railway import chart
+from waiting import wait_for
 
 from trainhub.core.lateness import LATE_SECONDS, MOST_MARKS, Lateness
 

@@ -30,7 +30,7 @@ async def taken(hub):
     return has
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_a_holder_that_beats_is_left_alone_and_named(lease):
     """The second hub learns within two beats that the first one lives."""
     first, second = tenancy(lease, "a"), tenancy(lease, "b")
@@ -46,7 +46,7 @@ async def test_a_holder_that_beats_is_left_alone_and_named(lease):
         assert part in str(error)
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_a_holder_that_does_not_beat_is_taken_over_after_its_time(lease):
     """By one's own clock, whatever the times in the lease say; and the first one notices."""
     first, second = tenancy(lease, "a"), tenancy(lease, "b")
@@ -61,7 +61,7 @@ async def test_a_holder_that_does_not_beat_is_taken_over_after_its_time(lease):
     assert not await taken(first)
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 @pytest.mark.parametrize("way", ["released", "own", "alone"])
 async def test_a_lease_that_nobody_can_hold_is_taken_at_once(lease, way):
     """It was given back, or it is this folder's, or the database is this hub's alone."""
@@ -75,7 +75,7 @@ async def test_a_lease_that_nobody_can_hold_is_taken_at_once(lease, way):
     assert second.unheard_for < DEAD_SECONDS
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_a_lease_that_vanished_is_made_again(lease, database):
     """The database was dropped under its owner."""
     first = tenancy(lease, "a")

@@ -639,7 +639,7 @@ class Lives:
         await save(self.journal, self.reader)
 
 
-@pytest.mark.gen_test(timeout=30)
+@pytest.mark.gen_test
 async def test_by_chance_no_reader_loses_or_repeats_a_record(monkeypatch):
     """Commits, full desks and restarts at random: each life is one row of positions without a gap.
 

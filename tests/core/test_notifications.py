@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 from fakes import KeptJobs, MemoryJournal, Postbox, save
 from railway import MORNING, RUN, TRAIN, register
+from waiting import PATIENCE
 
 from trainhub.access.identity import Identity
 from trainhub.core import notifications
@@ -159,7 +160,7 @@ async def test_enqueueing_never_waits_for_a_sender_that_hangs(make_hub):
     draining = asyncio.ensure_future(queue.drain())
     await turns()
     assert sender.inside == 2
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(PATIENCE):
         await hub.execute(c.MarkNoShow(**TRAIN, pnr="4512345602", index=1), ADMIN)
         queue.begin_drain()
     assert not draining.done()

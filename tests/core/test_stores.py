@@ -14,10 +14,11 @@ from urllib.request import urlopen
 
 import pytest
 from hub_process import ROOT
-from load import asker, behind, opened, wait_for
+from load import asker, behind, opened
 from mongods import embedded, embedded_uri
 from pymongo import MongoClient
 from railway import RUN, chart, person
+from waiting import PATIENCE, wait_for
 from websockets.sync.client import connect
 from witness import WITNESS
 
@@ -62,12 +63,10 @@ def joined(hub, since=None):
     with connect(hub.url.replace("http", "ws") + "/ws") as socket:
         asked = {"type": "SUBSCRIBE_TRAIN", "trainNo": "12345", "id": "1"}
         socket.send(json.dumps(asked | ({"since": since} if since else {})))
-        heard = [json.loads(socket.recv(10)) for _ in range(3)]
-        try:
-            while True:
-                heard.append(json.loads(socket.recv(0.5)))
-        except TimeoutError:
-            pass
+        heard = [json.loads(socket.recv(PATIENCE)) for _ in range(3)]
+        socket.send('{"type": "PING"}')
+        while (message := json.loads(socket.recv(PATIENCE)))["type"] != "PONG":
+            heard.append(message)
     for message in heard:
         WITNESS.sent(message)
     return next(each for each in heard if each["type"] == "SUBSCRIBED"), heard

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 from fakes import Letters, MemoryJournal, MemoryStore, save
 from railway import MORNING, RUN, TRAIN, register
+from waiting import PATIENCE
 
 from trainhub.access.identity import Identity
 from trainhub.core import write_buffer
@@ -60,7 +61,7 @@ def make_buffer(store, changes=one_each, settled=at_once, letters=None, **limits
     return WriteBuffer(store, changes, settled, letters or Letters(), **limits)
 
 
-async def until(condition, seconds=5):
+async def until(condition, seconds=PATIENCE):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not come true in time"
@@ -804,7 +805,7 @@ async def test_a_flush_while_a_flush_runs_does_nothing():
     first = asyncio.ensure_future(buffer.flush())
     await until(lambda: store.calls)
     buffer.take(records(3, 3))
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(PATIENCE):
         await buffer.flush()
         await buffer.flush()
     assert store.calls == [["d1", "d2"]]

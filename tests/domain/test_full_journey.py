@@ -5,12 +5,11 @@ import io
 import random
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
 from trainhub.core.errors import HubError
-from trainhub.demo.timetable import make_chart, read_timetable
+from trainhub.demo.timetable import DEMO_TIMETABLE, make_chart, read_timetable
 from trainhub.domain import commands as c
 from trainhub.domain import events as e
 from trainhub.domain.chart import read_chart
@@ -19,7 +18,6 @@ from trainhub.domain.report import captaincy_report, report_csv
 from trainhub.domain.train import TrainState
 from trainhub.domain.views import figures
 
-TIMETABLE = Path(__file__).resolve().parents[3] / "shared/data/indian-railways/timetable.json.gz"
 PEOPLE = 1_300
 ANSWERS = (c.DenyOffer, c.AcceptOffer, c.AcceptOffer, c.WithdrawOffer, None)
 
@@ -28,9 +26,7 @@ class Journey:
     """A run that is driven from end to end; every mark is made, every offer answered or not."""
 
     def __init__(self, policy, seed):
-        if not TIMETABLE.is_file():
-            pytest.skip(f"{TIMETABLE} is not there")
-        train = next(row for row in read_timetable(TIMETABLE) if row["trainNo"] == "12345")
+        train = next(row for row in read_timetable(DEMO_TIMETABLE) if row["trainNo"] == "12345")
         data = make_chart(train, date(2026, 11, 23), seed=seed, passengers=PEOPLE)
         self.chart, rejected = read_chart({**data, "policy": policy})
         assert not rejected

@@ -7,6 +7,7 @@ the events alone; the state is held against it, and against the fold of its own 
 
 import dataclasses
 import json
+import os
 import pickle
 import re
 from collections import Counter
@@ -14,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from zoneinfo import ZoneInfo
 
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from walks import walks
@@ -29,8 +31,7 @@ from trainhub.domain.snapshot import Snapshot, resume, take
 from trainhub.domain.train import TrainState, fold
 from trainhub.domain.views import figures
 
-# Together at least as many commands as the last test of this file asks for.
-EXAMPLES, STEPS_EACH, STEPS = 350, 50, 20_000
+EXAMPLES, STEPS_EACH = int(os.environ.get("JOURNEYS", "100")), 50
 START = datetime(2026, 11, 23, 2, 30, tzinfo=UTC)
 # Coach → class, berths, and what each berth of a bay is (railway rules, Berths).
 BAYS = {"SL": "LMULMUab", "2A": "LULUab"}
@@ -865,6 +866,7 @@ class Journeys(RuleBasedStateMachine):
             assert picture(fold(self.state.run, self.log)) == picture(self.state)
 
 
+@pytest.mark.sized
 class TestJourneys(Journeys.TestCase):
     """A run is the fold of its log, a failed command changes nothing, and no berth is wasted."""
 
@@ -873,7 +875,7 @@ class TestJourneys(Journeys.TestCase):
     def runTest(self):  # noqa: N802 (unittest's name)
         super().runTest()
         print(*(f"{name:40}{count:7}" for name, count in sorted(SEEN.items())), sep="\n")
-        assert SEEN["steps"] >= STEPS
+        assert SEEN["steps"] >= EXAMPLES * STEPS_EACH
         assert SEEN["restarts"] >= EXAMPLES
         assert SEEN["restarts after a denial"]
         # Nearly every command and event came up, or the rest says little. Chance may miss a few.

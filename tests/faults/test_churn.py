@@ -9,7 +9,9 @@ import os
 import time
 from collections import Counter
 
+import pytest
 from load import Fleet, admin_token, asker, logs_of, seeded, settled
+from waiting import PATIENCE
 from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
@@ -18,7 +20,7 @@ from trainhub.access.keys import load_keys
 from trainhub.domain.model import Role
 
 RUNS, CLIENTS, KILLS = 10, 500, 2
-SECONDS = float(os.environ.get("CHURN_SECONDS", "12"))
+SECONDS = float(os.environ.get("CHURN_SECONDS", "6"))
 PUBLIC = {"TRAIN_REGISTERED", "JOURNEY_STARTED", "DELAY_UPDATE", "ANNOUNCEMENT"}
 STAFF_ONLY = {"BERTH_VACATED"}
 STAFF = ("TTE", "ADMIN")
@@ -121,13 +123,14 @@ async def churn(clients, crews, hub, again, chance):
 
 
 async def caught_up(clients, expected):
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while any(len(c.heard) < len(e) for c, e in zip(clients, expected, strict=True)):
         if time.monotonic() > deadline:
             return
         await asyncio.sleep(0.1)
 
 
+@pytest.mark.sized
 def test_churn(start_hub, mongodb_uri, database, unused_port, capsys):
     """500 clients of all roles on ten runs: 0 missing, 0 twice, 0 foreign, each in order."""
     seed, chance = seeded()

@@ -15,8 +15,9 @@ import jwt
 import pytest
 from clocks import MovedClock
 from hub_process import ROOT
-from load import asker, wait_for
+from load import asker
 from railway import chart, person, rac
+from waiting import PATIENCE, wait_for
 from websockets.sync.client import connect
 
 HOUR = 3600
@@ -101,7 +102,7 @@ def test_offers_undo_windows_and_timers_keep_their_time(start_hub, options, cloc
         socket.send(json.dumps({"type": "SUBSCRIBE_TRAIN", "trainNo": "12345"}))
         wait_for(lambda: heard(socket, "SUBSCRIBED", after="WELCOME"))
         clock.set(by)
-        wait_for(lambda: hub_is_at(hub, by), 10)
+        wait_for(lambda: hub_is_at(hub, by))
         (left,) = opened(hub).values()
         assert before - 60 < left <= before + 1
         mark(hub, "54321", 1, "no-show")
@@ -143,10 +144,10 @@ def test_tokens_of_before_are_believed_and_can_be_revoked(start_hub, options, cl
     assert status(hub, old) == 200
     clock.set(by)
     new = order(hub, clock, *issue)
-    wait_for(lambda: steps(hub), 10)
+    wait_for(lambda: steps(hub))
     assert [status(hub, old), status(hub, new)] == [200, 200]
     order(hub, clock, "revoke", "--user", "T1")
-    wait_for(lambda: status(hub, old) == status(hub, new) == 401, 10)
+    wait_for(lambda: status(hub, old) == status(hub, new) == 401)
     newest = order(hub, clock, *issue)
     assert status(hub, newest) == 200
     # A year's validity does not grow by the step.
@@ -202,7 +203,7 @@ def test_reports_take_the_right_time_as_soon_as_the_clock_is_right(start_hub, op
     at_aaa(hub)
     wrong = hub.ask("/api/trains/12345/departures", {"stationCode": "AAA"})
     clock.set(0)
-    wait_for(lambda: steps(hub), 10)
+    wait_for(lambda: steps(hub))
     right = hub.ask("/api/trains/12345/arrivals", {"stationCode": "BBB"})
     left, came = (datetime.fromisoformat(each["actual"]) for each in (wrong, right))
     assert timedelta(minutes=50) < left - came < timedelta(minutes=61)
@@ -216,8 +217,8 @@ def test_the_loop_goes_on_while_the_clock_jumps_about(start_hub, options, clock)
     at_aaa(hub)
     for number, by in enumerate((HOUR, -HOUR, 60, -60, 0), start=1):
         clock.set(by)
-        wait_for(lambda number=number: len(steps(hub)) == number, 10)
+        wait_for(lambda number=number: len(steps(hub)) == number)
     assert hub_is_at(hub, 0)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while hub.ask("/readyz")["timers"]["clock"] > 5:
         assert time.monotonic() < deadline

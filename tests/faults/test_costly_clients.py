@@ -7,8 +7,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
-from load import asker, behind, wait_for
+from load import asker, behind
 from railway import chart
+from waiting import wait_for
 
 EVENTS, AT_ONCE, SECONDS = 3_000, 20, 5
 EVENTS_AFTER = "/api/trains/12345/events?after={}"

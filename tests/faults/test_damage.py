@@ -22,7 +22,9 @@ from trainhub.domain import commands as c
 from trainhub.domain.snapshot import resume, take
 from trainhub.hub.vocabulary import RAILWAY
 
-FLIPS = int(os.environ.get("FLIPS", "1000"))
+# Of the bytes at which a journal is cut, each first one of so many.
+CUT_STEP = int(os.environ.get("CUT_STEP", "7"))
+FLIPS = int(os.environ.get("FLIPS", "300"))
 KIND = re.compile(r"record|the (write-ahead log|structure|log|snapshot)|\w+")
 NAMES = ("journal.db", "journal.db-wal")
 
@@ -100,11 +102,15 @@ def growing(tmp_path):
     return asyncio.run(grow())
 
 
+@pytest.mark.sized
 def test_a_journal_cut_at_every_byte_of_its_end(growing, copy, caplog, capsys):
     """Every commit that is whole before the cut is there, and what was dropped is said."""
     files, ends = growing
     whole = files[NAMES[1]]
-    cuts = {*range(len(whole) - 4096, len(whole)), *range(len(whole) - 65536, len(whole), 61)}
+    cuts = {
+        *range(len(whole) - 4096, len(whole), CUT_STEP),
+        *range(len(whole) - 65536, len(whole), 61 * CUT_STEP),
+    }
     said = 0
     for cut in sorted(cut for cut in cuts if cut >= ends[0][0]):
         caplog.clear()
@@ -166,8 +172,9 @@ def left_by_a_crash(start_hub, unused_port, tmp_path):
     return asyncio.run(fill())
 
 
+@pytest.mark.sized
 def test_a_flipped_bit_is_never_believed(left_by_a_crash, copy, caplog, capsys):
-    """A thousand bits are noticed, by the start and by `check`; the others were in no use."""
+    """Hundreds of bits are noticed, by the start and by `check`; the others were in no use."""
     (seed, chance), files = seeded(), left_by_a_crash
     sound = asyncio.run(contents(lay(copy, files)))
     assert all(sound[2:]), "every table has something to damage"

@@ -6,8 +6,9 @@ import struct
 from pathlib import Path
 
 import pytest
-from load import asker, wait_for
+from load import asker
 from railway import chart
+from waiting import PATIENCE, wait_for
 from websockets.sync.client import connect
 
 # A limit that a crowd of tests reaches; the hub keeps back some for itself.
@@ -48,7 +49,7 @@ def status_of(client):
         client.sendall(HANDSHAKE)
     except ConnectionError:
         return ""
-    client.settimeout(5)
+    client.settimeout(PATIENCE)
     try:
         return client.recv(4_096)[9:12].decode()
     except ConnectionResetError:
@@ -68,7 +69,7 @@ def test_a_crowd_at_the_limit_of_files(start_hub, mongodb_uri, database_name, cr
     ask("/api/trains/12345/start", {})
     with connect(f"ws://127.0.0.1:{hub.port}/ws") as listener:
         listener.send('{"type": "SUBSCRIBE_TRAIN", "trainNo": "12345"}')
-        while "BOARDING_UPDATE" not in listener.recv(5):
+        while "BOARDING_UPDATE" not in listener.recv(PATIENCE):
             pass
         lines = len(hub.logged)
         token = hub.token("ADMIN", "control", "*")
@@ -84,7 +85,7 @@ def test_a_crowd_at_the_limit_of_files(start_hub, mongodb_uri, database_name, cr
                     staff.send(f'{{"type": "IDENTIFY", "token": "{token}"}}')
                 announce = f'"ANNOUNCE", "trainNo": "12345", "text": "{number}"'
                 staff.send(f'{{"type": {announce}}}')
-                while f'"text":"{number}"' not in listener.recv(5):
+                while f'"text":"{number}"' not in listener.recv(PATIENCE):
                     pass
             assert cpu_seconds(hub) - before < 1  # no timing: a loop that spins takes all there is
             assert len(hub.logged) - lines <= 2

@@ -3,8 +3,9 @@
 import socket
 
 import pytest
-from load import asker, wait_for
+from load import asker
 from railway import chart
+from waiting import PATIENCE, wait_for
 
 HANDSHAKE = (
     b"GET /ws HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -19,7 +20,7 @@ class Mute:
 
     def __init__(self, hub, *frames):
         self.socket = socket.create_connection(("127.0.0.1", hub.port))
-        self.socket.settimeout(10)
+        self.socket.settimeout(PATIENCE)
         self.socket.sendall(HANDSHAKE)
         self.socket.sendall(b"".join(frames))
 

@@ -1,7 +1,4 @@
-"""A flood of handshakes that nobody ends: those who listen hear all, and who comes gets in.
-
-HALF_OPEN and LISTENERS make it longer: 10000 and 1000 have been run.
-"""
+"""A flood of handshakes that nobody ends: those who listen hear all, and who comes gets in."""
 
 import asyncio
 import collections
@@ -14,8 +11,9 @@ import socket
 import time
 
 import pytest
-from load import asker, wait_for
+from load import asker
 from railway import chart
+from waiting import wait_for
 
 HALF_OPEN = int(os.environ.get("HALF_OPEN", "500"))
 LISTENERS = int(os.environ.get("LISTENERS", "50"))
@@ -111,6 +109,7 @@ def own_address():
     return LOOPBACK
 
 
+@pytest.mark.sized
 @pytest.mark.parametrize("whence", ["everywhere", "one address"])
 def test_a_flood_of_half_open_handshakes(start_hub, mongodb_uri, database_name, whence):
     """Every event reaches every listener, nobody is dropped, and all who come meanwhile get in.

@@ -12,8 +12,9 @@ from urllib.request import urlopen
 
 import pytest
 from hub_process import ROOT
-from load import asker, wait_for
+from load import asker
 from railway import RUN, chart, person
+from waiting import wait_for
 
 # Seconds from SIGTERM to the end, as docs/reference/options.md says.
 DEADLINE = 5

@@ -11,9 +11,10 @@ from urllib.parse import quote
 
 import jwt
 import pytest
-from load import admin_token, asker, settled, wait_for
+from load import admin_token, asker, settled
 from pymongo import MongoClient
 from railway import chart, person, rac, station
+from waiting import wait_for
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 

@@ -3,11 +3,13 @@
 import asyncio
 import os
 
+import pytest
 from load import Fleet, kill_later, seeded, settled
 
-CYCLES = int(os.environ.get("KILL_CYCLES", "50"))
+CYCLES = int(os.environ.get("KILL_CYCLES", "10"))
 
 
+@pytest.mark.sized
 def test_kill_9_under_load(start_hub, mongodb_uri, database, capsys):
     """Time and again: no answered command is missing, no told event untrue, the state is right."""
     seed, chance = seeded()

@@ -1,22 +1,22 @@
-"""kill -9 of mongod under load: the hub works on, and MongoDB comes to hold all of it, once.
-
-MONGOD_KILLS=20 kills each as often; it takes some three minutes.
-"""
+"""kill -9 of mongod under load: the hub works on, and MongoDB comes to hold all of it, once."""
 
 import os
 import signal
 import time
 
-from load import Fleet, seeded, wait_for, wait_for_a_write
+import pytest
+from load import Fleet, seeded, wait_for_a_write
 from mongods import embedded, embedded_uri
 from pymongo import MongoClient
+from waiting import wait_for
 from watch import Watch, proven
 
 # The hub waits before it starts its own mongod again, longer each time: these take the longer.
-EMBEDDED_KILLS = int(os.environ.get("MONGOD_KILLS", "5"))
-OWN_KILLS = int(os.environ.get("MONGOD_KILLS", "15"))
+EMBEDDED_KILLS = int(os.environ.get("MONGOD_KILLS", "2"))
+OWN_KILLS = int(os.environ.get("MONGOD_KILLS", "5"))
 
 
+@pytest.mark.sized
 def test_the_embedded_mongod_is_killed(start_hub, capsys):
     """The hub brings it back each time; nothing is missing, nothing twice, nothing older."""
     seed, chance = seeded()
@@ -44,6 +44,7 @@ def test_the_embedded_mongod_is_killed(start_hub, capsys):
         print(f"{answered} answered commands: 0 missing, 0 twice, 0 older in MongoDB; {watch}")
 
 
+@pytest.mark.sized
 def test_a_mongod_of_ones_own_is_killed(start_hub, start_mongod, capsys):
     """However often it dies and comes back: nothing is missing, nothing twice, nothing older."""
     seed, chance = seeded()

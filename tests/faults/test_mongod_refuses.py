@@ -5,9 +5,10 @@ import os
 import re
 
 import pytest
-from load import PEOPLE, Fleet, asker, behind, seeded, wait_for, wait_for_a_write, warnings
+from load import PEOPLE, Fleet, asker, behind, seeded, wait_for_a_write, warnings
 from mongods import as_root
 from pymongo import MongoClient
+from waiting import wait_for
 from watch import Watch, proven
 
 from trainhub.hub.documents import INDEXES
@@ -30,6 +31,7 @@ def guarded(start_mongod):
 NEW_JSON = ("--new", "--log-format", "json")
 
 
+@pytest.mark.sized
 def test_the_hub_may_not_write(start_hub, guarded, capsys):
     """From the start, and again in the middle of the load: /readyz says so, all goes on, and what
     waits is written when the right is there. No password and no passenger is in what it says."""
@@ -93,7 +95,7 @@ def test_the_user_is_made_anew(start_hub, guarded):
     assert fleet.drive(hub, commands=10) == 0
     wait_for(lambda: ask("/readyz")["degraded"])
     guarded.order("createUser", "hub", pwd=PASSWORD.replace("%2F", "/"), roles=[WRITE])
-    wait_for(lambda: not behind(hub.folder), seconds=15)
+    wait_for(lambda: not behind(hub.folder))
 
 
 def test_a_right_that_is_missing_does_not_fill_the_log(start_hub, guarded):

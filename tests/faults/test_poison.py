@@ -131,6 +131,7 @@ class Poisoner:
         return await asyncio.to_thread(self._post, address, body)
 
 
+@pytest.mark.sized
 @pytest.mark.parametrize("commands", [int(os.environ.get("POISON_COMMANDS", "500"))])
 def test_poison_under_load(start_hub, mongodb_uri, database, capsys, commands):
     """Each poison is refused where it comes in, or is a dead letter; all the others arrive, nothing

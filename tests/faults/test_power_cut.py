@@ -18,7 +18,7 @@ from trainhub.access.keys import load_keys
 from trainhub.adapters.sqlite_journal import SqliteJournal
 from trainhub.hub.vocabulary import RAILWAY
 
-CUTS = int(os.environ.get("POWER_CUTS", "6"))
+CUTS = int(os.environ.get("POWER_CUTS", "2"))
 # Without fsync one cut shows a loss, unless the kernel happened to have written everything.
 MOST_CUTS_WITHOUT_FSYNC = 5
 
@@ -46,6 +46,7 @@ def drive_and_cut(fleet, hub, disks, disk, answers):
     return disks.after(*left)
 
 
+@pytest.mark.sized
 def test_a_power_cut_loses_nothing_answered(disks, start_hub, options, capsys):
     """Time and again, from the first start on: no answered command is missing after the cut."""
     seed, chance = seeded()

@@ -9,8 +9,9 @@ from urllib.parse import quote
 
 import pytest
 from hub_process import ROOT
-from load import Fleet, asker, wait_for
+from load import Fleet, asker
 from mongods import as_root
+from waiting import wait_for
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 

@@ -65,6 +65,7 @@ async def follow(url, token, **options):
         return seconds
 
 
+@pytest.mark.soak
 def test_a_full_train_reaches_a_slow_link(full_train):
     """A client that inflates has it in seconds; for the others it takes as long as the bytes do.
 

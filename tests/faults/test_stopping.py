@@ -14,7 +14,7 @@ from load import Fleet, more_answers, seeded, settled
 from mongods import embedded, embedded_uri
 from pymongo import MongoClient
 
-STOPS = int(os.environ.get("STOPS", "10"))
+STOPS = int(os.environ.get("STOPS", "4"))
 CREWS, CROWD = 8, 1_000
 # Seconds: 1.5 for what is still to be written, 2 for the embedded mongod before it is killed, and
 # the rest for all else.
@@ -63,6 +63,7 @@ def waiting(hub):
     return int(count)
 
 
+@pytest.mark.sized
 def test_sigterm_under_load(start_hub, mongodb_uri, database, capsys, seed):
     """Time and again: exit code 0 in time, GOODBYE, 1001; then all goes on as it was."""
     chance = Random(seed)

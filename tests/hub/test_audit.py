@@ -8,11 +8,12 @@ from http.client import HTTPConnection
 
 import pytest
 from fakes import MemoryJournal
-from load import Fleet, admin_token, asker, kill_later, seeded, settled, wait_for, warnings
+from load import Fleet, admin_token, asker, kill_later, seeded, settled, warnings
 from mongods import Mongod, as_root
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 from railway import MORNING, PEOPLE, RUN, TRAIN, chart, register
+from waiting import wait_for
 
 from trainhub.access.identity import ANONYMOUS, Identity, Tokens
 from trainhub.access.keys import load_keys
@@ -338,6 +339,7 @@ def test_the_hub_only_ever_adds(start_hub, options, database):
     assert set(ops) <= {"insert", "query", "command"}
 
 
+@pytest.mark.sized
 def test_once_and_only_once_over_kills(start_hub, tmp_path, capsys):
     """kill -9 of the hub, and mongod away meanwhile: each command that was carried out has its
     entry, none has two, and nothing that had been in the trail has gone or changed."""

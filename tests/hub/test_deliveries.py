@@ -6,9 +6,9 @@ from contextlib import ExitStack
 
 import pytest
 from fakes import Ear, MemoryJournal
-from load import wait_for
 from railway import RUN, TRAIN, Driver, person, rac, register_chart
 from railway import chart as make_chart
+from waiting import wait_for
 from websockets.sync.client import connect
 
 from trainhub.access.identity import Identity

@@ -4,7 +4,7 @@ import asyncio
 from datetime import timedelta
 
 import pytest
-from fakes import Ear, Letters, MemoryJournal, MemoryStore
+from fakes import Clock, Ear, Letters, MemoryJournal, MemoryStore
 from railway import MORNING, PEOPLE, RUN, TRAIN, rac, register
 
 from trainhub.access.identity import ANONYMOUS, Identity
@@ -32,16 +32,6 @@ ELSEWHERE = Identity("IR_10", Role.PASSENGER, frozenset({"54321"}))
 
 FIRST_OFFER = "12345.2026-11-23.7"
 OFFER_SECONDS = timedelta(seconds=300)
-
-
-class Clock:
-    """A clock that a test moves on."""
-
-    def __init__(self):
-        self.now = MORNING
-
-    def __call__(self):
-        return self.now
 
 
 async def offering(hub, **fields):
@@ -305,7 +295,7 @@ async def test_a_batch_that_cannot_be_written_is_unavailable(make_hub):
 @pytest.mark.gen_test
 async def test_what_runs_out_goes_to_the_next(make_hub):
     """The timer closes what is over, tells those concerned, and offers the berth on at once."""
-    clock = Clock()
+    clock = Clock(MORNING)
     hub = make_hub(clock=clock)
     state = await offering(hub)
     ears = {who: Ear() for who in (TTE, FIRST, SECOND, SEATED)}
@@ -336,7 +326,7 @@ async def test_what_runs_out_goes_to_the_next(make_hub):
 @pytest.mark.gen_test
 async def test_an_answer_that_comes_too_late_has_lost(make_hub):
     """Expiry is enforced when answering, though the timer has not come round yet."""
-    clock = Clock()
+    clock = Clock(MORNING)
     hub = make_hub(clock=clock)
     state = await offering(hub)
     seq = state.seq
@@ -351,7 +341,7 @@ async def test_an_answer_that_comes_too_late_has_lost(make_hub):
 @pytest.mark.gen_test
 async def test_the_timer_and_an_answer_at_once(make_hub):
     """Whichever comes first: one outcome in the log, and the other has changed nothing."""
-    clock = Clock()
+    clock = Clock(MORNING)
     journal = MemoryJournal()
     hub = make_hub(journal, clock)
     state = await offering(hub)
@@ -371,7 +361,7 @@ async def test_the_timer_and_an_answer_at_once(make_hub):
 @pytest.mark.gen_test
 async def test_every_run_s_offers_run_out(make_hub):
     """The timer goes over all runs, and leaves alone those that have none open."""
-    clock = Clock()
+    clock = Clock(MORNING)
     hub = make_hub(clock=clock)
     state = await offering(hub)
     await hub.execute(register(startDate="2026-11-24"), ADMIN)
@@ -418,7 +408,7 @@ async def test_a_new_hub_has_the_same_offers(make_hub):
 @pytest.mark.gen_test
 async def test_what_ran_out_meanwhile_is_closed_at_the_start(make_hub):
     """The hub was away for longer than the offer: it is EXPIRED, and the next one is asked."""
-    journal, clock = MemoryJournal(), Clock()
+    journal, clock = MemoryJournal(), Clock(MORNING)
     await offering(make_hub(journal, clock))
     clock.now += timedelta(hours=1)
     again = make_hub(journal, clock)
@@ -478,10 +468,10 @@ def writing(hub, journal, store):
     return buffer, reader
 
 
-@pytest.mark.gen_test(timeout=20)
+@pytest.mark.gen_test
 async def test_mongodb_has_each_offer_as_it_ended(make_hub, mongodb_uri, database_name, database):
     """One document an offer, in its last state, though it changed between two flushes or in one."""
-    journal, clock = MemoryJournal(), Clock()
+    journal, clock = MemoryJournal(), Clock(MORNING)
     hub = make_hub(journal, clock)
     store = MongoStore(mongodb_uri, database_name, INDEXES, vocabulary=RAILWAY)
     try:
@@ -513,7 +503,7 @@ async def test_mongodb_has_each_offer_as_it_ended(make_hub, mongodb_uri, databas
         store.close()
 
 
-@pytest.mark.gen_test(timeout=20)
+@pytest.mark.gen_test
 async def test_mongodb_s_runs_come_back_with_their_offers(
     make_hub, mongodb_uri, database_name, database
 ):

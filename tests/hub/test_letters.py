@@ -8,10 +8,11 @@ from email.policy import SMTP
 
 import pytest
 from fakes import KeptJobs, Postbox
-from load import asker, wait_for
+from load import asker
 from marked import marked, marked_rac, marked_wl, words_in, words_of
 from railway import MORNING, PEOPLE, RUN, TRAIN, Driver, chart, person, rac
 from voyage import to_its_end, voyages
+from waiting import wait_for
 
 from trainhub.core.errors import Conflict
 from trainhub.core.journal import Record

@@ -28,7 +28,7 @@ def test_a_passenger_speaks_for_their_own_people_and_nothing_else():
 
 
 @pytest.mark.parametrize("owner", ["IR_2", "ir_1", "IR_1 ", "", None])
-@pytest.mark.parametrize("command", OWN, ids=lambda each: each.__name__)
+@pytest.mark.parametrize("command", sorted(OWN, key=str), ids=lambda each: each.__name__)
 def test_another_s_person_is_forbidden_to_a_passenger(command, owner):
     """FORBIDDEN for somebody else's, and for one who is not there: that tells nobody who is."""
     passenger = Identity("IR_1", Role.PASSENGER, frozenset({"12345"}))

@@ -61,7 +61,7 @@ def since(hub, seq):
 # --- what was missed ----------------------------------------------------------------------------
 
 
-@pytest.mark.gen_test(timeout=20)
+@pytest.mark.gen_test
 async def test_what_memory_no_longer_holds_comes_from_the_archive(make_hub):
     """The older from there, the newer from memory, each once and in order."""
     hub, books = await long_run(make_hub)
@@ -72,7 +72,7 @@ async def test_what_memory_no_longer_holds_comes_from_the_archive(make_hub):
     assert books.asked == [(2, last - KEPT - 2)]
 
 
-@pytest.mark.gen_test(timeout=20)
+@pytest.mark.gen_test
 async def test_all_of_a_run_is_read_in_pages(make_hub, monkeypatch):
     """Each page begins where the one before ended, and none is longer than PAGE."""
     monkeypatch.setattr(subscriptions, "PAGE", 100)
@@ -86,7 +86,7 @@ async def test_all_of_a_run_is_read_in_pages(make_hub, monkeypatch):
     assert await hub.subscriptions.page(state, state.seq + 1) is None
 
 
-@pytest.mark.gen_test(timeout=20)
+@pytest.mark.gen_test
 async def test_what_memory_holds_is_not_looked_up(make_hub):
     """MongoDB has other work."""
     hub, books = await long_run(make_hub)
@@ -97,7 +97,7 @@ async def test_what_memory_holds_is_not_looked_up(make_hub):
     assert books.asked == []
 
 
-@pytest.mark.gen_test(timeout=20)
+@pytest.mark.gen_test
 @pytest.mark.parametrize("has", [0, 5, 48])
 async def test_an_archive_that_has_a_gap_or_is_away(make_hub, has):
     """It is said plainly, and a snapshot follows."""
@@ -110,7 +110,7 @@ async def test_an_archive_that_has_a_gap_or_is_away(make_hub, has):
     assert page is None if not has else [record.seq for record in page] == list(range(3, has + 1))
 
 
-@pytest.mark.gen_test(timeout=20)
+@pytest.mark.gen_test
 async def test_very_much_that_was_missed_is_not_looked_up(make_hub, monkeypatch):
     """A snapshot is the shorter way."""
     hub, books = await long_run(make_hub)
@@ -119,7 +119,7 @@ async def test_very_much_that_was_missed_is_not_looked_up(make_hub, monkeypatch)
     assert books.asked == []
 
 
-@pytest.mark.gen_test(timeout=20)
+@pytest.mark.gen_test
 async def test_an_archive_that_does_not_answer_holds_up_no_client(make_hub):
     """A snapshot is sent, after some 300 ms and not when the archive gives up."""
     hub, books = await long_run(make_hub)
@@ -132,7 +132,7 @@ async def test_an_archive_that_does_not_answer_holds_up_no_client(make_hub):
     assert ear.seqs == [hub.state(RUN).seq]
 
 
-@pytest.mark.gen_test(timeout=20)
+@pytest.mark.gen_test
 async def test_events_in_an_archive_that_is_away_may_be_asked_for_later(make_hub):
     """Not here now is not gone: UNAVAILABLE, and a snapshot to who subscribes."""
     hub, books = await long_run(make_hub)
@@ -144,7 +144,7 @@ async def test_events_in_an_archive_that_is_away_may_be_asked_for_later(make_hub
     assert [r.seq for r in await hub.subscriptions.page(hub.state(RUN), last - 1)] == [last]
 
 
-@pytest.mark.gen_test(timeout=20)
+@pytest.mark.gen_test
 async def test_who_has_seen_more_than_there_is_goes_on_under_another_epoch(make_hub, caplog):
     """The hub lost history: its next events have numbers that the client knows from others.
 
@@ -174,7 +174,7 @@ async def test_who_has_seen_more_than_there_is_goes_on_under_another_epoch(make_
     assert ahead["epoch"] not in (branch, hub.epoch)
 
 
-@pytest.mark.gen_test(timeout=20)
+@pytest.mark.gen_test
 @pytest.mark.parametrize("epoch", ["e2", "e1~", "e1~xyz", "e1~0123456g", "e1~012345678", "", "~"])
 async def test_an_epoch_that_is_not_the_hub_s_is_not_told_on(make_hub, epoch):
     """Whatever a client calls it, it hears the hub's own and gets a snapshot."""
@@ -184,7 +184,7 @@ async def test_an_epoch_that_is_not_the_hub_s_is_not_told_on(make_hub, epoch):
     assert (answer["recovered"], answer["epoch"]) == (False, "e1")
 
 
-@pytest.mark.gen_test(timeout=20)
+@pytest.mark.gen_test
 async def test_many_who_ask_for_the_same_are_one_look_up(make_hub):
     """A whole train comes out of a tunnel."""
     hub, books = await long_run(make_hub)
@@ -199,7 +199,7 @@ async def test_many_who_ask_for_the_same_are_one_look_up(make_hub):
     assert hub.subscriptions.lookups._fetching == {}
 
 
-@pytest.mark.gen_test(timeout=20)
+@pytest.mark.gen_test
 async def test_what_happens_while_the_archive_is_asked_is_not_missed(make_hub):
     """It comes from memory, after what was looked up."""
     hub, books = await long_run(make_hub)
@@ -214,7 +214,7 @@ async def test_what_happens_while_the_archive_is_asked_is_not_missed(make_hub):
     assert ear.seqs == list(range(41, hub.state(RUN).seq + 1))
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_by_chance_nobody_misses_an_event_or_hears_one_twice(make_hub):
     """Listeners that come and go while commits are held up: each hears one row without a gap.
 

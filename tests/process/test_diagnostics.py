@@ -10,6 +10,8 @@ from hub_process import ROOT
 
 from trainhub.process.diagnostics import BURST
 
+pytestmark = pytest.mark.slow
+
 SAY = """
 import logging
 from trainhub.process.diagnostics import Diagnostics, leave

@@ -5,6 +5,7 @@ import threading
 import time
 
 import pytest
+from waiting import PATIENCE
 
 from trainhub.process.lines import LONGEST_LINE, MOST_WAITING_BYTES, STUCK_SECONDS, Lines
 
@@ -23,7 +24,7 @@ def pipe():
 
 def until_stuck(lines):
     """Wait until one write has lasted for a while: nothing more fits into the pipe."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE
     while lines._stuck_since is None or time.monotonic() - lines._stuck_since < 0.3:
         assert time.monotonic() < deadline
         time.sleep(0.01)

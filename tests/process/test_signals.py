@@ -10,21 +10,17 @@ import time
 import pytest
 from hub_process import ROOT
 from mongods import embedded
+from waiting import wait_for
 
 from trainhub.process.signals import END_SECONDS, HURRY_SECONDS, STOP, WITHOUT_MEANING
+
+pytestmark = pytest.mark.slow
 
 # Seconds beyond its own limits that a busy machine may take.
 SLACK = 20
 # What makes the hub's process the leader of a session, with and without a terminal.
 LEADER = "import os, sys; os.setsid(); os.execvp(sys.argv[1], sys.argv[1:])"
 ON_TERMINAL = LEADER.replace("os.execvp", "os.open(sys.argv.pop(1), os.O_RDWR); os.execvp")
-
-
-def wait_for(condition, seconds=30):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about in time"
-        time.sleep(0.02)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+from waiting import PATIENCE
 
 from trainhub.process.timers import Timers
 
@@ -23,7 +24,7 @@ async def test_a_step_of_the_wall_clock_does_not_stop_a_timer(monkeypatch):
         await asyncio.sleep(0.01)
     monkeypatch.setattr(time, "time", lambda: real() - 3600)
     before = len(calls)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while len(calls) < before + 3:
             await asyncio.sleep(0.01)
     timers.stop()
@@ -43,7 +44,7 @@ async def test_a_call_that_waits_is_never_started_twice():
         ended += 1
 
     timers.every(0.01, "slow", slow)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while ended < 3:
             await asyncio.sleep(0.01)
     timers.stop()
@@ -78,7 +79,7 @@ async def test_a_call_that_raises_is_logged_and_runs_again(caplog):
         raise ValueError("this turn fails")
 
     timers.every(0.01, "failing", fail)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while len(calls) < 3:
             await asyncio.sleep(0.01)
     timers.stop()

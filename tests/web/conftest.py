@@ -5,8 +5,6 @@ import base64
 import contextlib
 import json
 import struct
-import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,6 +15,7 @@ from fakes import KeptJobs, Letters, MemoryJournal, MemoryStore, Postbox
 from railway import MORNING, chart
 from tornado.httpclient import HTTPRequest
 from tornado.websocket import websocket_connect
+from waiting import PATIENCE, until
 from websockets.frames import Opcode
 from websockets.protocol import OPEN, Protocol, Side
 from witness import WITNESS
@@ -118,7 +117,7 @@ def site(io_loop, settings_of_web):
     # Nothing of it is left under way: a flush may have begun by itself.
     journal.gate.set()
     with suppress(Unavailable):
-        io_loop.run_sync(parts.write_buffer.flush_now, timeout=5)
+        io_loop.run_sync(parts.write_buffer.flush_now, timeout=PATIENCE)
 
 
 @pytest.fixture
@@ -139,20 +138,7 @@ def http_server(io_loop, app, proxies, _unused_port):
     server.add_socket(_unused_port[0])
     yield server
     server.stop()
-    io_loop.run_sync(server.close_all_connections, timeout=5)
-
-
-@pytest.fixture
-def until():
-    """Waits until a condition holds, for five seconds at the most."""
-
-    async def wait(condition: Callable[[], Any]) -> None:
-        deadline = time.monotonic() + 5
-        while not condition():
-            assert time.monotonic() < deadline, "it did not come to that in five seconds"
-            await asyncio.sleep(0.002)
-
-    return wait
+    io_loop.run_sync(server.close_all_connections, timeout=PATIENCE)
 
 
 @dataclass
@@ -213,7 +199,7 @@ class Client:
 
     async def next(self) -> dict[str, Any] | None:
         """The next message, or None once the socket is closed."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             text = await self.connection.read_message()
         if text is None:
             return None
@@ -251,15 +237,15 @@ class Client:
 
 
 @pytest.fixture
-def no_trace(io_loop, site, http_server, until):
+def no_trace(io_loop, site, http_server):
     """When a test's sockets are closed, no table remembers them; the next test begins with none."""
     yield
     site.journal.gate.set()
     try:
-        io_loop.run_sync(lambda: until(lambda: not TrainSocket.sockets), timeout=10)
-        io_loop.run_sync(lambda: until(lambda: not TrainSocket.rooms), timeout=10)
+        io_loop.run_sync(lambda: until(lambda: not TrainSocket.sockets), timeout=PATIENCE)
+        io_loop.run_sync(lambda: until(lambda: not TrainSocket.rooms), timeout=PATIENCE)
         early = site.parts.write_buffer
-        io_loop.run_sync(lambda: until(lambda: early._flush is None), timeout=10)
+        io_loop.run_sync(lambda: until(lambda: early._flush is None), timeout=PATIENCE)
     finally:
         TrainSocket.sockets.clear()
         TrainSocket.rooms.clear()
@@ -321,7 +307,7 @@ class RawSocket:
         """The next `count` frames; a message that comes in parts counts as one frame."""
         found = []
         while len(found) < count:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE):
                 data = await self.reader.read(65_536)
             assert data, "the hub closed"
             self._parser.receive_data(data)
@@ -345,7 +331,7 @@ class RawSocket:
 
     async def is_closed(self):
         """Read on until the hub has closed."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             with contextlib.suppress(ConnectionError):
                 while await self.reader.read(65_536):
                     pass
@@ -366,7 +352,7 @@ def raw(io_loop, http_port, no_trace):
             *(f"Sec-WebSocket-Key: {KEY}", "Sec-WebSocket-Version: 13", *headers),
         ]
         writer.write("\r\n".join([*lines, "", ""]).encode())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             head = await reader.readuntil(b"\r\n\r\n")
         return RawSocket(reader, writer), head.decode()
 
@@ -387,7 +373,7 @@ def send(http_server, http_port):
         for piece in pieces:
             writer.write(piece)
         heard = b""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             with contextlib.suppress(ConnectionError):
                 while data := await reader.read(65_536):
                     heard += data

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 
 import pytest
+from waiting import PATIENCE
 
 from trainhub.web.app import STATIC
 
@@ -114,7 +115,7 @@ async def test_nothing_outside_the_folder_is_served(http_server, http_port, path
     """Asked for as it stands, without a client that tidies the path up."""
     reader, writer = await asyncio.open_connection("127.0.0.1", http_port)
     writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode())
-    answer = await asyncio.wait_for(reader.read(), 5)
+    answer = await asyncio.wait_for(reader.read(), PATIENCE)
     writer.close()
     await writer.wait_closed()
     head, _, body = answer.partition(b"\r\n\r\n")
@@ -135,7 +136,7 @@ async def test_what_is_no_http_does_not_disturb(http_server, http_port, call, re
     writer.write(request_line + b"\r\n\r\n")
     writer.write_eof()
     with contextlib.suppress(ConnectionError):
-        assert not (await asyncio.wait_for(reader.read(), 5)).startswith(b"HTTP/1.1 200")
+        assert not (await asyncio.wait_for(reader.read(), PATIENCE)).startswith(b"HTTP/1.1 200")
     writer.close()
     assert (await call("GET", "/healthz")).status == 200
 

@@ -54,6 +54,7 @@ def http_server(io_loop, app, _unused_port):
     server.stop()
 
 
+@pytest.mark.slow
 @pytest.mark.gen_test(timeout=300)
 async def test_no_case_of_autobahn_fails(http_server, http_port, no_trace):
     """All 301 that ask for nothing beyond the RFC: frames, closes, UTF-8, speed, sizes to 16 MB."""
@@ -62,6 +63,7 @@ async def test_no_case_of_autobahn_fails(http_server, http_port, no_trace):
     assert len(passed) == 301  # else there was a FailureError
 
 
+@pytest.mark.soak
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # its own files
 @pytest.mark.gen_test(timeout=3_600)
 async def test_no_case_of_compression_fails(http_server, http_port, no_trace):

@@ -6,6 +6,7 @@ import socket
 import pytest
 from load import seeded
 from tornado.iostream import IOStream
+from waiting import PATIENCE, until
 
 from trainhub.web.backlog import PIECE, Backlog
 from trainhub.web.frames import frames_end, text_frame
@@ -38,7 +39,7 @@ class Pair:
     async def read(self, count):
         """What the client reads, so many bytes in all."""
         loop, found = asyncio.get_running_loop(), b""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             while len(found) < count:
                 found += await loop.sock_recv(self.client, 65_536)
         assert len(found) == count
@@ -62,7 +63,7 @@ def pair(io_loop):
 
 
 @pytest.mark.gen_test
-async def test_what_waits_is_sent_in_its_order(pair, until):
+async def test_what_waits_is_sent_in_its_order(pair):
     """The rest of the write that was cut short, then all that came after it; then it is over."""
     backlog, sent = pair.stall()
     assert all(backlog.add(b"<%d>" % number) for number in range(100))
@@ -116,7 +117,7 @@ async def test_a_large_snapshot_leaves_room_for_what_comes_after_it(pair):
 
 
 @pytest.mark.gen_test
-async def test_a_large_write_is_handed_over_in_pieces_between_frames(pair, until):
+async def test_a_large_write_is_handed_over_in_pieces_between_frames(pair):
     """What is written past it comes between two frames, and waits for some of them only."""
     _, sent = pair.stall()
     await pair.read(sent + len(b"<rest>"))
@@ -133,7 +134,7 @@ async def test_a_large_write_is_handed_over_in_pieces_between_frames(pair, until
 
 
 @pytest.mark.gen_test
-async def test_what_is_let_go_is_gone_at_once(pair, until):
+async def test_what_is_let_go_is_gone_at_once(pair):
     """All but what is under way; the client gets that, and then a close can follow."""
     backlog, sent = pair.stall()
     for number in range(50):
@@ -158,7 +159,7 @@ async def test_all_that_waits_is_before_a_close(pair):
 
 
 @pytest.mark.gen_test
-async def test_a_client_that_goes_leaves_nothing(pair, until):
+async def test_a_client_that_goes_leaves_nothing(pair):
     """Its stream closes: nothing waits any longer, and nothing is called."""
     backlog, _ = pair.stall()
     backlog.add(b"x" * 1_000)
@@ -167,8 +168,8 @@ async def test_a_client_that_goes_leaves_nothing(pair, until):
     assert pair.done == 0
 
 
-@pytest.mark.gen_test(timeout=30)
-async def test_whatever_comes_and_however_it_is_read(pair, until):
+@pytest.mark.gen_test
+async def test_whatever_comes_and_however_it_is_read(pair):
     """Events each once and in order; of a figure never an older after a newer one."""
     seed, chance = seeded()
     print(f"seed {seed}")
@@ -187,7 +188,7 @@ async def test_whatever_comes_and_however_it_is_read(pair, until):
             heard += await loop.sock_recv(pair.client, chance.randrange(1, 20_000))
         if pair.done:
             break
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while not pair.done:
             heard += await loop.sock_recv(pair.client, 65_536)
             await asyncio.sleep(0)

@@ -9,6 +9,7 @@ from http.client import HTTPConnection
 
 import pytest
 from railway import RUN
+from waiting import PATIENCE
 
 from trainhub.core import errors
 from trainhub.hub.protocol import MOST_BODY_BYTES, MOST_SOCKET_BYTES
@@ -48,7 +49,7 @@ def in_parts(body):
     return {"body_producer": produce, "headers": {"Content-Type": "application/json"}}
 
 
-@pytest.mark.parametrize("error", set(every_error()), ids=lambda each: each.__name__)
+@pytest.mark.parametrize("error", dict.fromkeys(every_error()), ids=lambda each: each.__name__)
 def test_every_error_has_its_status(error):
     """The nearest class in the table decides, so a new error under Conflict is a 409."""
     expected = {
@@ -230,7 +231,7 @@ async def test_a_body_may_have_64_kb(call, running):
 
 def post_with_the_standard_library(port, path, token, size):
     """As most clients do it: the whole body first, then the answer."""
-    with closing(HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
+    with closing(HTTPConnection("127.0.0.1", port, timeout=PATIENCE)) as connection:
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         connection.request("POST", path, b" " * size, headers)
         answer = connection.getresponse()
@@ -266,7 +267,7 @@ async def test_after_a_refused_body_the_connection_goes_on_or_says_that_it_ends(
     """A client that sends its next request on the same connection is answered, or knows not to."""
 
     def post_and_get():
-        with closing(HTTPConnection("127.0.0.1", http_port, timeout=10)) as connection:
+        with closing(HTTPConnection("127.0.0.1", http_port, timeout=PATIENCE)) as connection:
             headers = {"Authorization": f"Bearer {site.token('TTE')}"}
             connection.request("POST", ANNOUNCE, b" " * 70_000, headers)
             answer = connection.getresponse()

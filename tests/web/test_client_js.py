@@ -13,8 +13,9 @@ from random import Random
 import pytest
 from false_hub import RUN, FalseHub, event, goodbye
 from faulty_link import FaultyLink
-from load import admin_token, wait_for
+from load import admin_token
 from railway import chart
+from waiting import wait_for
 
 from trainhub.access.identity import Tokens
 from trainhub.access.keys import load_keys
@@ -82,7 +83,7 @@ class Bridge:
         self.call(name, n=number, **values)
 
         def end():
-            return wait_for(lambda: next(iter(self.ends(number)), None), 20)
+            return wait_for(lambda: next(iter(self.ends(number)), None))
 
         return end
 
@@ -104,7 +105,7 @@ class Bridge:
         return [each["state"] for each in self.of("state")]
 
     def wait(self, condition):
-        wait_for(condition, 20)
+        wait_for(condition)
 
     def end(self):
         self.call("close")
@@ -163,6 +164,7 @@ def test_marks_asked_while_the_hub_is_away_happen_once_and_in_order(client, star
     assert [len(log_of(hub, kind)) for kind in kinds] == [1, 1, 1]
 
 
+@pytest.mark.soak
 def test_the_shipped_defaults_notice_a_dead_link_and_leave_a_healthy_one(node, start_again):
     """A train on which nothing happens, over links that fall silent in each direction: 40 s."""
     hub = start_again()
@@ -174,7 +176,7 @@ def test_the_shipped_defaults_notice_a_dead_link_and_leave_a_healthy_one(node, s
             stack.callback(clients[way].end)
             clients[way].connect(links[way].url, timing={})
             clients[way].call("subscribe", train="12345")
-        wait_for(lambda: all(each.of("figures") for each in clients.values()), 20)
+        wait_for(lambda: all(each.of("figures") for each in clients.values()))
         for way, link in links.items():
             link.silent_up, link.silent_down = way in ("up", "both"), way in ("down", "both")
         began = time.monotonic()
@@ -306,7 +308,7 @@ def test_two_identifies_at_once(client, start_again):
     def users():
         return [e["user"] for e in hub.ask("/api/audit") if e["command"] == "ANNOUNCE"]
 
-    assert wait_for(users, 20) == ["T3"]
+    assert wait_for(users) == ["T3"]
 
 
 @pytest.mark.made_up
@@ -513,9 +515,9 @@ def test_a_reload_keeps_the_marks_that_wait(page, start_again):
     page.goto(hub.url)
     # Its backoff is so long that it is not this page which asks them.
     assert page.evaluate(OPEN, [token, DAYS_MS]) == []
-    wait_for(lambda: page.evaluate("hub.state") == "live", 20)
+    wait_for(lambda: page.evaluate("hub.state") == "live")
     hub.kill()
-    wait_for(lambda: page.evaluate("hub.state") == "waiting", 20)
+    wait_for(lambda: page.evaluate("hub.state") == "waiting")
     marks = ["MARK_NO_SHOW", "UNDO_NO_SHOW", "MARK_BOARDED"]
     ask = "([marks, fields]) => { for (const mark of marks) hub.command(mark, fields); }"
     page.evaluate(ask, [marks, {**RUN, **MARK}])
@@ -546,11 +548,11 @@ def test_a_page_that_wakes_or_whose_network_changes_asks_at_once(page, start_aga
     """Chromium takes the network away and gives it back; it freezes no page that it shows."""
     page.goto(start_again().url)
     page.evaluate(COUNT_PINGS)
-    wait_for(lambda: page.evaluate("hub.state") == "live", 20)
+    wait_for(lambda: page.evaluate("hub.state") == "live")
     page.context.set_offline(True)
-    wait_for(lambda: page.evaluate("pings") == 1, 5)
+    wait_for(lambda: page.evaluate("pings") == 1)
     page.context.set_offline(False)
-    wait_for(lambda: page.evaluate("hub.state") == "live", 30)
+    wait_for(lambda: page.evaluate("hub.state") == "live")
     for target, *names in (
         ("document", "visibilitychange"),
         ("window", "pageshow"),
@@ -560,5 +562,5 @@ def test_a_page_that_wakes_or_whose_network_changes_asks_at_once(page, start_aga
         before = page.evaluate("pings")
         for name in names:
             page.evaluate(f"{target}.dispatchEvent(new Event('{name}'))")
-        wait_for(lambda before=before: page.evaluate("pings") == before + 1, 5)
+        wait_for(lambda before=before: page.evaluate("pings") == before + 1)
     assert page.evaluate("hub.state") == "live"

@@ -147,6 +147,7 @@ async def outcome(raw, chance):
         writer.transport.abort()
 
 
+@pytest.mark.sized
 @pytest.mark.gen_test(timeout=36_000)
 async def test_frames_of_nonsense_are_answered_or_closed(site, raw, connect, caplog):
     """With a code of the protocol's or the client's own; others' sockets go on, nothing changes."""

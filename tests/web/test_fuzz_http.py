@@ -18,10 +18,11 @@ import pytest
 from contract import error_codes, operations
 from load import seeded
 from mutation import flip, insert, mutated
+from waiting import until
 
 from trainhub.web.base import Edge
 
-REQUESTS = int(os.environ.get("FUZZ_REQUESTS", "2000"))
+REQUESTS = int(os.environ.get("FUZZ_REQUESTS", "1000"))
 AT_ONCE, BATCH = 16, 500
 # Bytes that a request may leave behind; a handler or a connection has thousands.
 BYTES_A_REQUEST, SLACK = 16, 128 * 1024
@@ -230,8 +231,9 @@ def in_use():
     return tracemalloc.get_traced_memory()[0]
 
 
+@pytest.mark.sized
 @pytest.mark.gen_test(timeout=36_000)
-async def test_nonsense_is_answered_or_closed(site, http_server, http_port, call, until, caplog):
+async def test_nonsense_is_answered_or_closed(site, http_server, http_port, call, caplog):
     """In HTTP and in the protocol's JSON; afterwards the hub is as before, and nobody is there."""
     seed, chance = seeded()
     print(f"seed {seed}")

@@ -6,6 +6,7 @@ import socket
 import pytest
 from callers import OPERATOR
 from railway import chart
+from waiting import until
 
 from trainhub.domain.commands import RegisterTrain
 from trainhub.hub.protocol import read_command
@@ -79,8 +80,8 @@ def test_it_says_so_before_it_comes_to_that():
     assert held.complaints() == ["clients leave 3 of 4 MB unread, at which connections are cut off"]
 
 
-@pytest.mark.gen_test(timeout=60)
-async def test_answers_that_nobody_reads_are_bounded(site, http_server, http_port, call, until):
+@pytest.mark.gen_test
+async def test_answers_that_nobody_reads_are_bounded(site, http_server, http_port, call):
     """A crowd that asks and does not read is cut off from the one that has waited longest on."""
     stations = [
         {"code": f"S{n:03}", "name": "न" * 900, "distanceKm": n, "day": 1}
@@ -112,8 +113,8 @@ async def test_answers_that_nobody_reads_are_bounded(site, http_server, http_por
     await until(lambda: held.total == 0)
 
 
-@pytest.mark.gen_test(timeout=60)
-async def test_bodies_that_are_not_sent_to_the_end_count_too(site, http_server, http_port, until):
+@pytest.mark.gen_test
+async def test_bodies_that_are_not_sent_to_the_end_count_too(site, http_server, http_port):
     """They are let go with the connection, or once the request is refused."""
     writers = []
     for _ in range(3):

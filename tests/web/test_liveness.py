@@ -4,6 +4,8 @@ import contextlib
 import socket
 import time
 
+from waiting import PATIENCE
+
 from trainhub.web.liveness import Liveness, Sent, sent
 
 BEAT = 25
@@ -65,7 +67,7 @@ def test_what_the_kernel_says():
     with ours, client:
         assert sent(ours) == Sent(0, False)
         ours.sendall(b"x" * 100)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE
         while sent(ours) != Sent(100, False):
             assert time.monotonic() < deadline
         ours.setblocking(False)

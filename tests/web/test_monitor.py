@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from load import wait_for
 from railway import MORNING, RUN, person, rac
+from waiting import until, wait_for
 
 from trainhub import __version__
 from trainhub.access.identity import Identity
@@ -131,7 +131,7 @@ async def test_people_are_counted_as_they_are_now(call, site, running):
 
 
 @pytest.mark.gen_test
-async def test_sockets_are_counted_by_role(call, connect, running, until):
+async def test_sockets_are_counted_by_role(call, connect, running):
     """By what a socket is on that run: another train's TTE is one of the others."""
     clients = {}
     for who in ("ADMIN", "TTE", "OTHER_TTE", "PASSENGER", "SERVICE", None):

@@ -10,6 +10,7 @@ from urllib.parse import unquote
 
 import pytest
 from railway import RUN, chart, person, rac
+from waiting import until
 
 from trainhub.access.identity import Identity
 from trainhub.domain import commands as c
@@ -68,7 +69,7 @@ def plain(answer):
 # --- the race -----------------------------------------------------------------------------------
 
 
-@pytest.mark.gen_test(timeout=20)
+@pytest.mark.gen_test
 async def test_of_twenty_who_accept_at_once_one_wins(call, connect, site, offered):
     """Over HTTP and WebSocket together: one is done, nineteen get OFFER_CLOSED and the outcome."""
     people = ["PASSENGER", "TTE", "ADMIN", "PASSENGER", "TTE"] * 2
@@ -115,7 +116,7 @@ def each(people, types):
 # --- who hears ----------------------------------------------------------------------------------
 
 
-@pytest.mark.gen_test(timeout=20)
+@pytest.mark.gen_test
 async def test_each_hears_their_own_side_of_an_offer(connect, site):
     """UPGRADE_OFFER for that passenger on each device, UPGRADE_PENDING for the staff alone."""
     await site.register(*PEOPLE)
@@ -283,7 +284,7 @@ async def test_a_train_that_is_not_there(call, offered, path):
 
 @pytest.mark.gen_test
 @pytest.mark.parametrize("path", [*STAFF_ONLY, "/offers"])
-async def test_nothing_is_read_before_it_is_durable(call, site, offered, until, path):
+async def test_nothing_is_read_before_it_is_durable(call, site, offered, path):
     """A reading waits for the commit in flight: nobody sees what a crash could unsay."""
     site.journal.gate.clear()
     before = state(site).seq
@@ -520,7 +521,7 @@ OF_ANOTHER_DAY = {"TTE_OF_ANOTHER_DAY": Role.TTE, "PASSENGER_ELSEWHERE": Role.PA
 STATUS = {None: 200, "NOT_IDENTIFIED": 401, "FORBIDDEN": 403, "UNKNOWN_TRAIN": 404}
 
 
-@pytest.mark.gen_test(timeout=30)
+@pytest.mark.gen_test
 @pytest.mark.parametrize("who", CALLERS)
 @pytest.mark.parametrize("kind", CELLS)
 async def test_both_edges_answer_alike(call, connect, site, kind, who):

@@ -1,6 +1,7 @@
 """trainhub/web/origins.py: what pages of other sites may do, and what their browsers are told."""
 
 import pytest
+from waiting import PATIENCE
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect as connect_socket
 
@@ -153,7 +154,7 @@ def test_a_hub_trusts_what_it_is_told(start_hub, mongodb_uri, database_name):
     hub = start_hub(*uri, "--trusted-origins", APP)
     url = f"ws://127.0.0.1:{hub.port}/ws"
     with connect_socket(url, origin=APP) as client:
-        assert "WELCOME" in client.recv(5)
+        assert "WELCOME" in client.recv(PATIENCE)
     with pytest.raises(InvalidStatus) as refused:
         connect_socket(url, origin=OTHER)
     assert refused.value.response.status_code == 403

@@ -5,6 +5,7 @@ import json
 
 import pytest
 from railway import PEOPLE, RUN, chart, person, rac
+from waiting import until
 
 from trainhub.core.codec import dump, load
 from trainhub.core.wire import encode
@@ -295,7 +296,7 @@ async def test_one_s_own_pnr_is_found_on_the_run_one_is_booked_on(call, site):
         assert [each["name"] for each in answer.result] == ["Person 5"]
 
 
-@pytest.mark.gen_test(timeout=10)
+@pytest.mark.gen_test
 async def test_a_chart_may_have_16_mb(call, site):
     """The limit itself passes, one byte more is a 413, and the server goes on."""
     body = json.dumps(chart()).encode()
@@ -535,7 +536,7 @@ async def test_after_is_a_number(call, running, after):
     assert (answer.status, answer.code) == (400, "BAD_MESSAGE")
 
 
-@pytest.mark.gen_test(timeout=30)
+@pytest.mark.gen_test
 async def test_events_come_in_pages(call, site, running, monkeypatch):
     """`next` is the `after` of the next page, also when the reader may be told none of a page."""
     monkeypatch.setattr("trainhub.hub.subscriptions.PAGE", 10)
@@ -587,7 +588,7 @@ async def test_a_train_that_is_not_there(call, running, path):
 
 @pytest.mark.gen_test
 @pytest.mark.parametrize("path", ["", "/passengers", "/passengers/4512345601", "/events"])
-async def test_nothing_is_read_before_it_is_durable(call, site, running, until, path):
+async def test_nothing_is_read_before_it_is_durable(call, site, running, path):
     """A reading waits for the commit in flight: nobody sees what a crash could unsay."""
     site.journal.gate.clear()
     before = len(site.journal.records)

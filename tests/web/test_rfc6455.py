@@ -4,6 +4,7 @@ import json
 import struct
 
 import pytest
+from waiting import until
 from websockets.frames import Opcode
 
 from trainhub.core.deflate import Part, deflate
@@ -36,7 +37,7 @@ def test_a_close_says_something_or_is_a_fault(payload, answer):
 
 @pytest.mark.gen_test
 @pytest.mark.parametrize("opcode", [Opcode.TEXT, Opcode.PING, Opcode.CLOSE])
-async def test_a_client_masks_its_frames(raw, connect, until, opcode):
+async def test_a_client_masks_its_frames(raw, connect, opcode):
     """5.1: one that does not is closed with 1002, and nothing it said is taken; others live on."""
     other = await connect()
     socket, _ = await raw()
@@ -56,7 +57,7 @@ async def test_a_part_of_a_message_is_masked_too(raw):
 
 
 @pytest.mark.gen_test
-async def test_every_frame_is_counted(raw, until):
+async def test_every_frame_is_counted(raw):
     """Its bytes, with the head, and whether it made a message complete."""
     socket, _ = await raw()
     (handler,) = TrainSocket.sockets
@@ -120,7 +121,7 @@ async def test_messages_may_be_compressed_or_not(raw):
         ([], 0xC1, deflated(PING), None),
     ],
 )
-async def test_what_is_no_compressed_message_closes(raw, until, offers, first, payload, code):
+async def test_what_is_no_compressed_message_closes(raw, offers, first, payload, code):
     """With a close code where the RFC names one."""
     socket, _ = await raw(*offers)
     socket.writer.write(frame(first, payload))
@@ -133,7 +134,7 @@ async def test_what_is_no_compressed_message_closes(raw, until, offers, first, p
 
 
 @pytest.mark.gen_test
-async def test_a_message_counts_by_what_it_was_inflated_to(raw, until):
+async def test_a_message_counts_by_what_it_was_inflated_to(raw):
     """A few bytes may stand for 64 KB, which are then read as JSON."""
     socket, _ = await raw(OFFER)
     (handler,) = TrainSocket.sockets

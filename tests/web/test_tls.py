@@ -11,7 +11,7 @@ from http.client import HTTPSConnection
 
 import pytest
 from certificates import trusting, write_pair
-from load import wait_for
+from waiting import PATIENCE, until, wait_for
 from websockets.sync.client import connect as connect_socket
 
 from trainhub.web.app import make_server
@@ -32,13 +32,13 @@ def http_server(io_loop, app, pair, _unused_port):
     server.add_socket(_unused_port[0])
     yield server
     server.stop()
-    io_loop.run_sync(server.close_all_connections, timeout=5)
+    io_loop.run_sync(server.close_all_connections, timeout=PATIENCE)
 
 
 def shake_hands(port, context):
     """One handshake; the version that was agreed on."""
     with (
-        socket.create_connection(("127.0.0.1", port), timeout=10) as plain,
+        socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as plain,
         context.wrap_socket(plain, server_hostname="localhost") as wrapped,
     ):
         return wrapped.version()
@@ -160,7 +160,7 @@ async def test_answers_say_that_it_stays_so(http_server, http_port, pair, send):
 
 
 @pytest.mark.gen_test
-async def test_a_slow_reader_gets_all_in_its_order(raw, pair, until):
+async def test_a_slow_reader_gets_all_in_its_order(raw, pair):
     """What waits is encrypted in part already; nothing of it is lost, and nothing comes twice."""
     client, head = await raw(tls=trusting(pair[0]))
     assert head.startswith("HTTP/1.1 101 ")
@@ -201,7 +201,7 @@ def start(start_hub, mongodb_uri, database_name):
 
 def serial(hub, certificate):
     """The serial number of what the hub shows to a new client, or None if it is another one."""
-    with socket.create_connection(("127.0.0.1", hub.port), timeout=10) as plain:
+    with socket.create_connection(("127.0.0.1", hub.port), timeout=PATIENCE) as plain:
         try:
             with trusting(certificate).wrap_socket(plain, server_hostname="127.0.0.1") as wrapped:
                 return wrapped.getpeercert()["serialNumber"]
@@ -216,7 +216,7 @@ def test_a_hub_over_tls(start, tmp_path, pair):
     first = shutil.copy(pair[0], tmp_path / "first.crt")
     url = f"wss://127.0.0.1:{hub.port}/ws"
     with connect_socket(url, ssl=trusting(first)) as client:
-        assert json.loads(client.recv(5))["type"] == "WELCOME"
+        assert json.loads(client.recv(PATIENCE))["type"] == "WELCOME"
         before = serial(hub, first)
         pair[1].write_text("no key")
         wait_for(lambda: any("the certificate before the change" in each for each in hub.logged))
@@ -225,7 +225,7 @@ def test_a_hub_over_tls(start, tmp_path, pair):
         wait_for(lambda: serial(hub, second))
         assert serial(hub, second) != before
         client.send('{"type": "PING"}')
-        assert json.loads(client.recv(5))["type"] == "PONG"
+        assert json.loads(client.recv(PATIENCE))["type"] == "PONG"
     assert hub.stop() == 0
 
 

@@ -12,6 +12,7 @@ from random import Random
 import pytest
 from railway import RUN, person
 from tornado.httpclient import HTTPClientError
+from waiting import until
 from websockets.asyncio.client import connect as websockets_connect
 from websockets.frames import Opcode
 from websockets.protocol import OPEN, Protocol, Side
@@ -161,7 +162,7 @@ async def test_while_the_hub_cannot_there_are_no_sockets(connect, site, running,
 
 @pytest.mark.gen_test
 @pytest.mark.parametrize("settings_of_web", [{"max_connections": 2}])
-async def test_there_are_at_most_so_many_sockets(connect, call, until):
+async def test_there_are_at_most_so_many_sockets(connect, call):
     """503 and when to try again; a socket that goes makes room; HTTP is not shut out."""
     first, _ = await connect(), await connect()
     for _ in range(3):
@@ -242,8 +243,8 @@ async def test_a_client_comes_back_without_a_gap(connect, site, running):
     assert texts(again) == ["0", "1", "2", "3", "4", "5"]
 
 
-@pytest.mark.gen_test(timeout=10)
-async def test_a_run_that_was_taken_can_be_shown(connect, site, until):
+@pytest.mark.gen_test
+async def test_a_run_that_was_taken_can_be_shown(connect, site):
     """A chart that the hub takes is one whose snapshot reaches a TTE who reads."""
     await site.register(*(person(who, berth=None, coach=None, status="WL", number=who,
                                  pnr=f"{4_000_000_000 + who}", phone="+919876543210",
@@ -268,7 +269,7 @@ async def test_an_error_leaves_the_socket_open(connect):
 
 
 @pytest.mark.gen_test
-async def test_a_message_may_have_64_kb(connect, site, running, until):
+async def test_a_message_may_have_64_kb(connect, site, running):
     """The limit itself passes; one byte more closes with 1009, and the others go on."""
     client, other = await connect(), await connect()
     await other.ask("SUBSCRIBED", "SUBSCRIBE_TRAIN", **HERE)
@@ -284,7 +285,7 @@ async def test_a_message_may_have_64_kb(connect, site, running, until):
 
 
 @pytest.mark.gen_test
-async def test_a_message_in_many_parts_has_the_same_limit(raw, connect, until):
+async def test_a_message_in_many_parts_has_the_same_limit(raw, connect):
     """Fragments do not add up to more than a message may have."""
     other = await connect()
     socket, _ = await raw()
@@ -298,7 +299,7 @@ async def test_a_message_in_many_parts_has_the_same_limit(raw, connect, until):
 
 
 @pytest.mark.gen_test
-async def test_text_that_is_no_utf_8_closes_that_socket_only(raw, connect, until):
+async def test_text_that_is_no_utf_8_closes_that_socket_only(raw, connect):
     """RFC 6455, 8.1."""
     other = await connect()
     socket, _ = await raw()
@@ -325,7 +326,7 @@ async def test_messages_are_answered_in_their_order(raw, site, running):
 
 @pytest.mark.gen_test
 @pytest.mark.parametrize("how", ["close", "abort", "half closed", "unsubscribe first"])
-async def test_a_socket_that_goes_leaves_no_trace(raw, running, until, site, how):
+async def test_a_socket_that_goes_leaves_no_trace(raw, running, site, how):
     """TrainSocket.rooms and .sockets, and every index of the rooms, are empty again."""
     socket, _ = await raw()
     socket.say("IDENTIFY", token=site.token("PASSENGER"))
@@ -349,7 +350,7 @@ async def test_a_socket_that_goes_leaves_no_trace(raw, running, until, site, how
 
 @pytest.mark.gen_test
 @pytest.mark.parametrize("how", ["of its own", "dropped by the beat"])
-async def test_a_socket_that_goes_while_it_is_put_into_a_room(raw, site, running, until, how):
+async def test_a_socket_that_goes_while_it_is_put_into_a_room(raw, site, running, how):
     """Its subscription waits for the commit in flight; when that is done, nobody is there."""
     socket, _ = await raw()
     (handler,) = TrainSocket.sockets
@@ -372,7 +373,7 @@ async def test_a_socket_that_goes_while_it_is_put_into_a_room(raw, site, running
 
 
 @pytest.mark.gen_test
-async def test_a_client_that_goes_at_once_leaves_no_trace(raw, until):
+async def test_a_client_that_goes_at_once_leaves_no_trace(raw):
     """Before its WELCOME is written, a hundred times."""
     for _ in range(100):
         socket, _ = await raw()
@@ -409,7 +410,7 @@ def crowd(count):
     ]  # fmt: skip
 
 
-@pytest.mark.gen_test(timeout=20)
+@pytest.mark.gen_test
 @pytest.mark.parametrize("who", ["TTE", "PASSENGER", None])
 async def test_a_client_that_can_inflate_gets_its_snapshot_compressed(
     connect, http_port, site, who
@@ -437,8 +438,8 @@ async def test_a_client_that_can_inflate_gets_its_snapshot_compressed(
         assert sent(handler._stream.socket).taken - before < len(json.dumps(told)) / 1.5
 
 
-@pytest.mark.gen_test(timeout=20)
-async def test_a_ping_does_not_wait_for_a_large_message(raw, until):
+@pytest.mark.gen_test
+async def test_a_ping_does_not_wait_for_a_large_message(raw):
     """RFC 6455, 5.4: pings and pongs come between the parts of a message."""
     socket, _ = await raw()
     (handler,) = TrainSocket.sockets
@@ -463,8 +464,8 @@ async def test_a_ping_does_not_wait_for_a_large_message(raw, until):
         assert kinds.index(kind) < len(kinds) - waits / 20_000, "it waited for all of it"
 
 
-@pytest.mark.gen_test(timeout=30)
-async def test_the_staff_may_ask_for_more_than_may_wait(raw, site, until):
+@pytest.mark.gen_test
+async def test_the_staff_may_ask_for_more_than_may_wait(raw, site):
     """A control room comes back and follows many full trains at once, on a slow line."""
     for number in range(8):
         await site.register(*crowd(1_000), trainNo=str(200 + number))
@@ -498,7 +499,7 @@ def wide(**fields):
     return {"stations": stations, "passengers": [], **fields}
 
 
-@pytest.mark.gen_test(timeout=30)
+@pytest.mark.gen_test
 async def test_to_subscribe_over_and_over_brings_no_more_than_messages_may(connect, site):
     """A short message that brings a long answer counts as many; none is closed for that."""
     await site.register(**wide())
@@ -517,7 +518,7 @@ async def test_to_subscribe_over_and_over_brings_no_more_than_messages_may(conne
 
 @pytest.mark.gen_test
 @pytest.mark.parametrize("settings_of_web", [{"limits": Limits(identify_seconds=1)}])
-async def test_who_has_asked_and_waits_for_the_hub_is_not_idle(connect, site, running, until):
+async def test_who_has_asked_and_waits_for_the_hub_is_not_idle(connect, site, running):
     """Its time begins again, and it is closed only if it is idle then."""
     client = await connect()
     (handler,) = TrainSocket.sockets
@@ -543,8 +544,8 @@ async def test_who_has_asked_and_waits_for_the_hub_is_not_idle(connect, site, ru
 
 
 @pytest.mark.made_up
-@pytest.mark.gen_test(timeout=15)
-async def test_a_client_that_does_not_read_is_cut_off(raw, connect, site, running, until):
+@pytest.mark.gen_test
+async def test_a_client_that_does_not_read_is_cut_off(raw, connect, site, running):
     """It holds no more than the limit, is taken out of its room, and delays nobody."""
     reader = await connect()
     await reader.ask("SUBSCRIBED", "SUBSCRIBE_TRAIN", **HERE)
@@ -575,7 +576,7 @@ async def test_a_client_that_does_not_read_is_cut_off(raw, connect, site, runnin
 
 
 @pytest.fixture
-def slow(raw, site, running, until):
+def slow(raw, site, running):
     """Opens a subscribed client that reads nothing more, and whose socket takes little."""
 
     async def open_slow():
@@ -597,7 +598,7 @@ def slow(raw, site, running, until):
 
 
 @pytest.mark.gen_test
-async def test_a_slow_client_is_told_that_it_is(slow, until):
+async def test_a_slow_client_is_told_that_it_is(slow):
     """4408, once it reads on; what waited is gone at once, and nothing more is kept for it."""
     client, handler = await slow()
     frame = text_frame(b"y" * 50_000)
@@ -616,8 +617,8 @@ async def test_a_slow_client_is_told_that_it_is(slow, until):
     await until(lambda: not TrainSocket.sockets)
 
 
-@pytest.mark.gen_test(timeout=10)
-async def test_a_client_that_reads_nothing_at_all_is_reset(slow, until, monkeypatch):
+@pytest.mark.gen_test
+async def test_a_client_that_reads_nothing_at_all_is_reset(slow, monkeypatch):
     """Its close cannot be sent: the connection ends soon all the same."""
     monkeypatch.setattr("trainhub.web.websocket.CLOSE_SECONDS", 0.05)
     client, handler = await slow()
@@ -696,7 +697,7 @@ async def test_a_slow_client_gets_a_planned_goodbye_after_all_that_waits(slow):
 
 
 @pytest.mark.made_up
-@pytest.mark.gen_test(timeout=30)
+@pytest.mark.gen_test
 async def test_ten_that_do_not_read_among_a_hundred(raw, connect, slow, site):
     """The others get every event, and what is held for the ten is never more than their limit."""
     stalled = [await slow() for _ in range(10)]
@@ -730,9 +731,9 @@ async def test_who_still_reads_what_waits_is_not_dropped_for_its_silence(slow):
     assert handler in TrainSocket.sockets
 
 
-@pytest.mark.gen_test(timeout=10)
+@pytest.mark.gen_test
 @pytest.mark.parametrize("settings_of_web", [{"limits": Limits(heartbeat_seconds=1)}])
-async def test_who_takes_nothing_of_what_waits_is_dropped_within_two_beats(slow, until):
+async def test_who_takes_nothing_of_what_waits_is_dropped_within_two_beats(slow):
     """The kernel watches that, as no ping gets there."""
     _client, handler = await slow()
     for _ in range(3):
@@ -742,7 +743,7 @@ async def test_who_takes_nothing_of_what_waits_is_dropped_within_two_beats(slow,
 
 
 @pytest.mark.gen_test
-async def test_the_silent_are_dropped_at_the_second_beat(raw, connect, until):
+async def test_the_silent_are_dropped_at_the_second_beat(raw, connect):
     """A ping at each beat; who has said nothing by the next one is gone, the others stay."""
     alive = await connect()
     (one,) = TrainSocket.sockets
@@ -763,7 +764,7 @@ async def test_the_silent_are_dropped_at_the_second_beat(raw, connect, until):
 
 @pytest.mark.gen_test
 @pytest.mark.parametrize("how", ["pong", "message", "error"])
-async def test_any_sign_of_life_counts(raw, until, how):
+async def test_any_sign_of_life_counts(raw, how):
     """A pong, or any message, good or bad: such a client is there for the next beat too."""
     socket, _ = await raw()
     (handler,) = TrainSocket.sockets

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import time
 from asyncio import Future
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,7 +26,7 @@ from trainhub.hub.protocol import MOST_BODY_BYTES, MOST_SOCKET_BYTES
 from trainhub.web.drain import Drain
 from trainhub.web.held import HeldBytes, reset
 from trainhub.web.hosts import AllowedHosts
-from trainhub.web.limits import SECONDS_A_BYTE, Askers, InDebt, Limits, TooOften
+from trainhub.web.limits import SECONDS_A_BYTE, Askers, Clock, InDebt, Limits, TooOften
 from trainhub.web.origins import cors_headers, preflight_headers
 from trainhub.web.shared import Body, Shared, takes_gzip
 from trainhub.web.trains import list_of_trains
@@ -79,10 +80,11 @@ class Web:
     hosts: AllowedHosts = field(default_factory=AllowedHosts)
     origins: frozenset[str] = frozenset()
     own_are_free: bool = True
+    clock: Clock = time.monotonic  # by which the limits' rates are reckoned
 
     @cached_property
     def askers(self) -> Askers:
-        return Askers(self.limits, self.own_are_free)
+        return Askers(self.limits, self.own_are_free, self.clock)
 
     @cached_property
     def trains(self) -> Shared:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 from itertools import islice
@@ -13,6 +14,9 @@ from trainhub.core.errors import RateLimited
 from trainhub.domain.model import Role
 from trainhub.hub.protocol import MOST_SOCKET_BYTES
 from trainhub.settings import Settings
+
+# Seconds on a clock that nobody sets, from any beginning: what rates are reckoned by.
+Clock = Callable[[], float]
 
 # A client that was silent may say at once what it could have said in so many seconds.
 BURST_SECONDS = 5
@@ -63,25 +67,25 @@ class Limits:
 class Bucket:
     """A token bucket that can go into debt, so that whoever goes on is told from who was hasty."""
 
-    __slots__ = ("_at", "_burst", "_rate", "_tokens")
+    __slots__ = ("_at", "_burst", "_clock", "_rate", "_tokens")
 
-    def __init__(self, rate: float, burst: float, now: float | None = None) -> None:
+    def __init__(self, rate: float, burst: float, clock: Clock = time.monotonic) -> None:
         """`rate` tokens come in a second, up to `burst`, with which it begins."""
-        self._rate, self._burst = rate, burst
+        self._rate, self._burst, self._clock = rate, burst, clock
         self._tokens = burst
-        self._at = time.monotonic() if now is None else now
+        self._at = clock()
 
-    def take(self, amount: float = 1, now: float | None = None) -> float:
+    def take(self, amount: float = 1) -> float:
         """Take tokens; returns how many seconds of debt that makes, 0 if there were enough."""
-        now = time.monotonic() if now is None else now
+        now = self._clock()
         grown = self._tokens + (now - self._at) * self._rate
         self._tokens = min(grown, self._burst) - amount
         self._at = now
         return max(0.0, -self._tokens / self._rate)
 
-    def ask(self, now: float | None = None) -> float:
+    def ask(self) -> float:
         """Take one token if there is one; returns the seconds until there is, 0 if there was."""
-        seconds = self.take(1, now)
+        seconds = self.take()
         if seconds:
             self._tokens += 1
         return seconds
@@ -90,17 +94,17 @@ class Bucket:
         """Whether it is as it was when it was new."""
         return self._tokens + (now - self._at) * self._rate >= self._burst
 
-    def charge(self, amount: float, now: float | None = None) -> None:
+    def charge(self, amount: float) -> None:
         """Take tokens for what an answer has cost.
 
         At most half a burst of debt: the client could not know the cost, and may ask on a little.
         """
-        self.take(0, now)
+        self.take(0)
         self._tokens = min(self._tokens, max(self._tokens - amount, -self._burst / 2))
 
-    def spend(self, amount: float, now: float | None = None) -> None:
+    def spend(self, amount: float) -> None:
         """Take tokens, into debt no deeper than what may be taken at once."""
-        self.take(amount, now)
+        self.take(amount)
         self._tokens = max(self._tokens, -self._burst)
 
     @property
@@ -112,11 +116,12 @@ class Bucket:
 class Meter:
     """What one socket has sent lately. Whoever identifies as staff may send more."""
 
-    __slots__ = ("_bytes", "_frames", "_messages", "_rate", "bad")
+    __slots__ = ("_bytes", "_clock", "_frames", "_messages", "_rate", "bad")
 
-    def __init__(self, rate: int) -> None:
-        self._frames = Bucket(FRAME_RATE, FRAME_BURST)
-        self.bad = Bucket(BAD_RATE, BAD_BURST)
+    def __init__(self, rate: int, clock: Clock = time.monotonic) -> None:
+        self._clock = clock
+        self._frames = Bucket(FRAME_RATE, FRAME_BURST, clock)
+        self.bad = Bucket(BAD_RATE, BAD_BURST, clock)
         self._rate = 0
         self.set_rate(rate)
 
@@ -124,9 +129,10 @@ class Meter:
         """Messages a second from now on."""
         if rate != self._rate:
             self._rate = rate
-            self._messages = Bucket(rate, rate * BURST_SECONDS)
+            self._messages = Bucket(rate, rate * BURST_SECONDS, self._clock)
             size = rate * BYTES_A_MESSAGE
-            self._bytes = Bucket(size, max(size * BURST_SECONDS, LEAST_BURST_BYTES))
+            burst = max(size * BURST_SECONDS, LEAST_BURST_BYTES)
+            self._bytes = Bucket(size, burst, self._clock)
 
     def frame(self, size: int, whole: bool) -> None:
         """A frame came: a whole message, or a part of one, a ping or a pong."""
@@ -192,29 +198,29 @@ class Account:
 
     __slots__ = ("_requests", "_work", "used_at")
 
-    def __init__(self, rate: float | None, share: float, now: float | None = None) -> None:
-        self._requests = None if rate is None else Bucket(rate, rate * BURST_SECONDS, now)
-        self._work = Bucket(share, share * SHARE_BURST, now)
+    def __init__(self, rate: float | None, share: float, clock: Clock = time.monotonic) -> None:
+        self._requests = None if rate is None else Bucket(rate, rate * BURST_SECONDS, clock)
+        self._work = Bucket(share, share * SHARE_BURST, clock)
         self.used_at = 0.0
 
-    def ask(self, now: float | None = None) -> None:
+    def ask(self) -> None:
         """Count one request. Raises TooOften, and does not count it, if it is one too many."""
-        self.check(now)
-        self.count(now)
+        self.check()
+        self.count()
 
-    def count(self, now: float | None = None) -> None:
+    def count(self) -> None:
         """Count one request that may be made in debt too. Raises TooOften as `ask` does."""
-        if self._requests is not None and (seconds := self._requests.ask(now)):
+        if self._requests is not None and (seconds := self._requests.ask()):
             raise TooOften(seconds)
 
-    def check(self, now: float | None = None) -> None:
+    def check(self) -> None:
         """Raise InDebt while the work that was done has not been paid off."""
-        if seconds := self.debt(now):
+        if seconds := self.debt():
             raise InDebt(seconds)
 
-    def debt(self, now: float | None = None) -> float:
+    def debt(self) -> float:
         """Return the seconds until the work that was done is paid off, 0 if it is."""
-        return self._work.take(0, now)
+        return self._work.take(0)
 
     async def pay_off(self) -> None:
         """Wait until this account is out of debt, or for PATIENCE_SECONDS."""
@@ -224,15 +230,18 @@ class Account:
             await asyncio.sleep(pause)
             left -= pause
 
-    def spend(self, seconds: float, now: float | None = None) -> None:
+    def spend(self, seconds: float) -> None:
         """Pay for work."""
-        self._work.spend(seconds, now)
+        self._work.spend(seconds)
 
     def is_idle(self, now: float) -> bool:
         """Return whether this account is as it was when it was new, and nothing is under way."""
         if now - self.used_at < IDLE_SECONDS:
             return False
         return self._work.is_full(now) and (self._requests is None or self._requests.is_full(now))
+
+
+Name = TypeVar("Name", str, tuple[str, int])
 
 
 class Askers:
@@ -243,8 +252,10 @@ class Askers:
     The work that they cause is paid from one account.
     """
 
-    def __init__(self, limits: Limits, own_are_free: bool = True) -> None:
-        self._limits, self._own_are_free = limits, own_are_free
+    def __init__(
+        self, limits: Limits, own_are_free: bool = True, clock: Clock = time.monotonic
+    ) -> None:
+        self._limits, self._own_are_free, self._clock = limits, own_are_free, clock
         # Two tables, so that no crowd of addresses pushes out a user. The last to ask is last.
         self.refused = 0
         self._users: dict[tuple[str, int], Account] = {}
@@ -253,36 +264,33 @@ class Askers:
     def __len__(self) -> int:
         return len(self._users) + len(self._addresses)
 
-    def account(self, identity: Identity, address: str, now: float | None = None) -> Account:
+    def account(self, identity: Identity, address: str) -> Account:
         """Return what pays for this caller's requests and messages."""
-        now = time.monotonic() if now is None else now
         if identity.user is not None:
             rate = rate_of(self._limits, identity.role)
             share = SHARE if identity.role is Role.PASSENGER else STAFF_SHARE
-            return _account(self._users, (identity.user, rate), rate, share, now)
+            return self._open(self._users, (identity.user, rate), rate, share)
         if self._own_are_free and is_own(address):
-            return _account(self._addresses, "this machine", None, OWN_SHARE, now)
-        return _account(self._addresses, network_of(address), self._limits.address_rate, SHARE, now)
+            return self._open(self._addresses, "this machine", None, OWN_SHARE)
+        rate = self._limits.address_rate
+        return self._open(self._addresses, network_of(address), rate, SHARE)
 
-    def ask(self, identity: Identity, address: str, now: float | None = None) -> None:
+    def ask(self, identity: Identity, address: str) -> None:
         """Count one request. Raises TooOften, and does not count it, if it is one too many."""
-        self.account(identity, address, now).ask(now)
+        self.account(identity, address).ask()
 
-
-Name = TypeVar("Name", str, tuple[str, int])
-
-
-def _account(
-    table: dict[Name, Account], name: Name, rate: int | None, share: float, now: float
-) -> Account:
-    """Find or open an account, and close two that were silent longest, if they may be closed."""
-    account = table.pop(name, None) or Account(rate, share, now)
-    table[name] = account
-    account.used_at = now
-    for oldest in list(islice(table, 2)):
-        if len(table) > MOST_ASKERS or table[oldest].is_idle(now):
-            del table[oldest]
-    return account
+    def _open(
+        self, table: dict[Name, Account], name: Name, rate: int | None, share: float
+    ) -> Account:
+        """Find or open an account; close two that were silent longest, if they may be closed."""
+        now = self._clock()
+        account = table.pop(name, None) or Account(rate, share, self._clock)
+        table[name] = account
+        account.used_at = now
+        for oldest in list(islice(table, 2)):
+            if len(table) > MOST_ASKERS or table[oldest].is_idle(now):
+                del table[oldest]
+        return account
 
 
 def network_of(address: str) -> str:

@@ -74,7 +74,7 @@ class TrainSocket(Edge, WebSocketHandler):
             anonymous=web.anonymous,
             address=self.request.remote_ip,
         )
-        self._meter = Meter(web.limits.message_rate)
+        self._meter = Meter(web.limits.message_rate, web.clock)
         self._backlog: Backlog | None = None
         self._liveness = Liveness(web.limits.heartbeat_seconds)
         self._payer: Identity | None = None
@@ -158,7 +158,7 @@ class TrainSocket(Edge, WebSocketHandler):
             self._payer = identity
             self._paying = self.web.askers.account(identity, self._address)
             self.bill.account = self._paying
-        self._paying.used_at = time.monotonic()
+        self._paying.used_at = self.web.clock()
         return self._paying
 
     def on_close(self) -> None:
