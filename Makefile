@@ -53,11 +53,9 @@ audit:
 		-r requirements.lock -r requirements-dev.lock >build/audit.json 2>build/audit.log || true
 	@$(PYTHON) .ci/audit.py build/audit.json
 
-# For a viewer: each of the two documents as one file, with the schemas they share in it.
+# The documents for machines, the JavaScript client's types and the tables of docs/, from the code.
 contract: .venv/.dev
-	mkdir -p build
-	for each in asyncapi openapi; do \
-		$(BIN)/python tests/contract.py docs/$$each.yaml >build/$$each.yaml; done
+	$(BIN)/python -m contract
 
 .venv/.run: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

@@ -8,38 +8,13 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
+import samples
 from railway import chart, person
 
-HERE = {"trainNo": "12345", "startDate": "2026-11-23"}
-PERSON = {**HERE, "pnr": "4512345601", "index": 1}
-STOP = {**HERE, "stationCode": "BBB"}
-OFFER = {"offerId": "12345.2026-11-23.17"}
+# REGISTER_TRAIN registers another train than the one that is there.
 MESSAGES: dict[str, dict[str, Any]] = {
-    "IDENTIFY": {"token": "a.b.c"},
-    "LOGOUT": {},
-    "SUBSCRIBE_TRAIN": {**HERE, "since": {"epoch": "e1", "seq": 1}},
-    "UNSUBSCRIBE_TRAIN": HERE,
-    "PING": {},
-    "ACK": {**HERE, "seq": 1},
+    **samples.MESSAGES,
     "REGISTER_TRAIN": chart(person(1), person(2), trainNo="54321"),
-    "START_JOURNEY": HERE,
-    "CANCEL_TRAIN": {**HERE, "reason": "a flood"},
-    "ARRIVE": {**STOP, "at": "2026-11-23T10:00:00+05:30", "platform": "2"},
-    "DEPART": {**STOP, "at": "2026-11-23T10:10:00+05:30"},
-    "SKIP_STATION": STOP,
-    "SET_DELAY": {**HERE, "delayMinutes": 5, "reason": "fog"},
-    "SET_PLATFORM": {**STOP, "platform": "9", "confirmed": True},
-    "MARK_BOARDED": PERSON,
-    "MARK_NO_SHOW": PERSON,
-    "UNDO_NO_SHOW": PERSON,
-    "CANCEL_JOURNEY": PERSON,
-    "CHANGE_BOARDING": {**PERSON, "stationCode": "BBB"},
-    "ACCEPT_OFFER": OFFER,
-    "DENY_OFFER": OFFER,
-    "APPROVE_OFFER": OFFER,
-    "WITHDRAW_OFFER": OFFER,
-    "ANNOUNCE": {**HERE, "text": "mind the gap", "level": "INFO", "to": "EVERYONE"},
-    "BATCH": {**HERE, "marks": [{"mark": "NO_SHOW", "pnr": "4512345601", "index": 1}]},
 }
 
 DEPTH = 10_000

@@ -6,13 +6,13 @@ from typing import Any
 
 from trainhub.domain import commands as c
 from trainhub.domain import events as e
-from trainhub.domain.chart import (
+from trainhub.domain.chart import read_chart
+from trainhub.domain.fields import (
     MOST_BERTHS,
     MOST_COACHES,
     MOST_PASSENGERS,
     MOST_STATIONS,
     MOST_TEXT_BYTES,
-    read_chart,
 )
 from trainhub.domain.model import RunKey
 from trainhub.domain.train import TrainState

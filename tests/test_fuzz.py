@@ -14,11 +14,11 @@ from collections import Counter
 from datetime import date
 
 import pytest
-from contract import compile_messages, error_codes
 from fakes import MemoryJournal, line
 from load import seeded
 from mutation import DEPTH, MESSAGES, ODD, message, mutated
 from railway import MORNING, RUN, person, rac, register
+from recorder import compile_messages, error_codes
 from witness import WITNESS
 
 from trainhub.access.identity import Identity, Tokens

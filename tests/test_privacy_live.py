@@ -14,17 +14,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from contract import operations
 from load import asker, behind
 from marked import marked, marked_rac, marked_wl, words_in, words_of
 from railway import chart
+from recorder import operations
+from samples import HEARD
 from waiting import wait_for
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from trainhub.access.identity import Tokens
 from trainhub.access.keys import load_keys
-from trainhub.domain.events import EVENTS
 from trainhub.domain.model import Role
 
 DAY = datetime.now(UTC).date().isoformat()
@@ -306,8 +306,8 @@ def test_nobody_reads_of_another(site, listen, browser):
             assert since is None or {"JOURNEY_STARTED", "DELAY_UPDATE"} <= back.seen
             seen |= back.seen
             back.close()
-    # The machine's clock is not set here; test_privacy.py has that event with all others.
-    missing = EVENTS.keys() - {"CLOCK_CORRECTED"} - seen
+    # Every event for a passenger; test_privacy.py has all others too.
+    missing = {kind for kind, who in HEARD.items() if who in ("both", "user")} - seen
     assert not missing, f"{missing} did not happen"
     assert ALL_WORDS - {FOR_02} <= words_in(staff.told, ALL_WORDS)  # they are there to be found
     assert FOR_02.encode() in ears["IR_02zq"].told

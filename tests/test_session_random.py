@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from railway import MORNING, person, rac, register_chart
 from railway import chart as chart_of
+from samples import HEARD
 from walks import walks
 
 from trainhub.access.identity import Identity, Tokens
@@ -68,12 +69,6 @@ BAD_TOKENS = [
 ]
 STAFF = ("TTE", "ADMIN")
 MARKS = (c.MarkBoarded, c.MarkNoShow, c.UndoNoShow)
-# Who may be told an event of a type, beside the whole room: docs/reference/protocol.md.
-PERSONS = {
-    *("PASSENGER_BOARDED", "PASSENGER_ALIGHTED", "PASSENGER_CANCELLED", "NO_SHOW"),
-    *("NO_SHOW_UNDONE", "BOARDING_CHANGED", "UPGRADE_CONFIRMED", "UPGRADE_CLOSED"),
-}
-STAFFS, OWN = {"BERTH_VACATED", "UPGRADE_PENDING"}, {"UPGRADE_OFFER", "CO_PASSENGER_CHANGED"}
 NAME = {cls: name for name, cls in EVENTS.items()}
 ANSWER = {"PING": "PONG", "IDENTIFY": "IDENTIFIED", "SUBSCRIBE_TRAIN": "SUBSCRIBED"}
 ANSWER |= {"UNSUBSCRIBE_TRAIN": "UNSUBSCRIBED", "LOGOUT": "LOGGED_OUT"}
@@ -88,9 +83,8 @@ def may_hear(event, role, user):
     staff, own = role in STAFF, role == "PASSENGER" and getattr(event, "user", None) == user
     if kind == "ANNOUNCEMENT":
         return {"EVERYONE": True, "STAFF": staff, "USER": own}[event.audience_]
-    if kind in PERSONS:
-        return staff or own
-    return staff if kind in STAFFS else own if kind in OWN else True
+    who = {"all": True, "both": staff or own, "user": own, "staff": staff}
+    return who[HEARD[kind]]
 
 
 class Client:

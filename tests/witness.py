@@ -10,7 +10,7 @@ from contextvars import ContextVar
 
 import websockets.asyncio.client
 import websockets.sync.client
-from contract import Recorder
+from recorder import Recorder
 
 from trainhub.core.wire import read_id
 from trainhub.domain.commands import COMMANDS

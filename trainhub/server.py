@@ -48,6 +48,7 @@ from trainhub.process.timers import Call, Timers
 from trainhub.settings import BadSettings, Settings, read_settings
 from trainhub.web.app import make_app, make_server
 from trainhub.web.base import Web
+from trainhub.web.close_codes import GOING_AWAY, JOURNAL_FAILED
 from trainhub.web.door import Door, raise_file_limit
 from trainhub.web.drain import Drain
 from trainhub.web.frames import text_frame
@@ -58,8 +59,6 @@ from trainhub.web.monitor import Monitor, Parts
 from trainhub.web.proxies import Proxies
 from trainhub.web.tls import BadCertificate, Certificate
 from trainhub.web.websocket import (
-    GOING_AWAY,
-    JOURNAL_FAILED,
     TrainSocket,
 )
 

@@ -5,8 +5,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from trainhub.core.errors import BadMessage
-from trainhub.domain.berths import BERTHS, BerthType, Occupancy, layout, segments
-from trainhub.domain.model import BerthKey, Coach, PersonKey
+from trainhub.domain.berths import BERTHS, Occupancy, layout, segments
+from trainhub.domain.model import BerthKey, BerthType, Coach, PersonKey
 
 S1 = Coach(code="S1", class_="SL", berths=72)
 LOWER, SIDE = BerthKey("S1-1"), BerthKey("S1-7")

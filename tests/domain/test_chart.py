@@ -15,8 +15,9 @@ from timetables import made_up_trains
 
 from trainhub.core.errors import BadMessage
 from trainhub.demo.timetable import DEMO_TIMETABLE, make_chart, read_timetable
-from trainhub.domain.chart import MOST_PASSENGERS, read_chart
+from trainhub.domain.chart import read_chart
 from trainhub.domain.commands import RegisterTrain, Rejected
+from trainhub.domain.fields import MOST_PASSENGERS
 from trainhub.domain.model import Boarding, Policy
 from trainhub.domain.train import TrainState
 

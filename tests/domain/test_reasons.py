@@ -106,7 +106,8 @@ def test_an_older_event_is_bounded_as_it_is_read():
         for n in range(1, 3_000)
     ]
     everybody[-1]["outcome"] = CHOSEN
-    made = dict.fromkeys(("user", "pnr", "name", "berthType", "from", "to"), "x") | {
+    made = dict.fromkeys(("user", "pnr", "name", "from", "to"), "x") | {
+        "berthType": "LOWER",
         "offerId": "12345.2026-11-23.7",
         "index": 1,
         "status": "RAC",

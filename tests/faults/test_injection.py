@@ -14,13 +14,14 @@ import pytest
 from load import admin_token, asker, settled
 from pymongo import MongoClient
 from railway import chart, person, rac, station
+from samples import STEPS
 from waiting import wait_for
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from trainhub.access.identity import load_keys
 from trainhub.domain.commands import COMMANDS
-from trainhub.web import rest
+from trainhub.web.routes import route_of
 
 DAY = "2026-11-23"
 # Texts that mean something to MongoDB, to its driver or to JavaScript.
@@ -35,27 +36,8 @@ VALUES = (
     {}, None, True, 2**70, -1, 1.5, "a\0b", "x" * 20_000, "",
 )  # fmt: skip
 NAMES = ("$where", "$set", "$inc", "a.b", "__proto__", "constructor", "a\0b", "_id", "epoch", "")
-# All fields of each command, but for those that name its run.
-FULL = {
-    "START_JOURNEY": {},
-    "CANCEL_TRAIN": {"reason": "x"},
-    "ARRIVE": {"stationCode": "BBB", "at": f"{DAY}T10:00:00+05:30", "platform": "1"},
-    "DEPART": {"stationCode": "AAA", "at": f"{DAY}T10:00:00+05:30", "platform": "1"},
-    "SKIP_STATION": {"stationCode": "CCC"},
-    "SET_DELAY": {"delayMinutes": 5, "reason": "x"},
-    "SET_PLATFORM": {"stationCode": "DDD", "platform": "1", "confirmed": True},
-    "MARK_BOARDED": {"pnr": "4512345601", "index": 1},
-    "MARK_NO_SHOW": {"pnr": "4512345601", "index": 1},
-    "UNDO_NO_SHOW": {"pnr": "4512345601", "index": 1},
-    "CANCEL_JOURNEY": {"pnr": "4512345603", "index": 1},
-    "CHANGE_BOARDING": {"pnr": "4512345603", "index": 1, "stationCode": "CCC"},
-    "ANNOUNCE": {"text": "x", "level": "INFO", "to": "USER", "user": "IR_1"},
-    "BATCH": {"marks": [{"mark": "BOARDED", "pnr": "4512345602", "index": 1}]},
-    "ACCEPT_OFFER": {"offerId": f"12345.{DAY}.5"},
-    "DENY_OFFER": {"offerId": f"12345.{DAY}.5"},
-    "APPROVE_OFFER": {"offerId": f"12345.{DAY}.5"},
-    "WITHDRAW_OFFER": {"offerId": f"12345.{DAY}.5"},
-}
+# All fields of each command, without those that name its run.
+FULL = {kind: steps[-1].full for kind, steps in STEPS.items() if kind != "REGISTER_TRAIN"}
 # The fields of each collection (docs/reference/mongodb.md); in `data` those of the protocol.
 FILED = {"_id", "epoch", "seq", "schema"}
 STOP = {
@@ -143,14 +125,6 @@ class Client:
         self._stack.close()
 
 
-def addresses():
-    """Command → method and address with its path's fields."""
-    named = {cls: name for name, cls in COMMANDS.items()}
-    return {
-        named[cls]: (method, address) for address, (method, cls) in rest.COMMANDS.items()
-    }  # fmt: skip
-
-
 def spoilt(fields):
     """The fields with each value in the place of each, and with each odd name beside them."""
     for name in fields:
@@ -165,7 +139,7 @@ def path_of(address, fields):
     left = dict(fields)
     path = address
     for name in ("trainNo", "pnr", "index", "offerId"):
-        group = f"(?P<{name}>[^/]+)"
+        group = f"{{{name}}}"
         if group in path:
             value = left.pop(name, "x")
             text = value if isinstance(value, str) else json.dumps(value)
@@ -258,15 +232,14 @@ def texts_that_may_be(client):
 
 def commands(client):
     """All commands but REGISTER_TRAIN. One is left to the last that would end the run."""
-    where = addresses()
     for name in sorted(FULL, key=lambda name: name == "CANCEL_TRAIN"):
-        method, address = where[name]
+        route = route_of(COMMANDS[name])
         train = {} if "offerId" in FULL[name] else {"trainNo": "12345", "startDate": DAY}
         for fields in spoilt({**FULL[name], **train, "key": "k"}):
             client.say({**fields, "type": name})
         for fields in spoilt({**FULL[name], **train}):
-            path, body = path_of(address, fields)
-            client.http(method, path, body)
+            path, body = path_of(route.path, fields)
+            client.http(route.method, path, body)
 
 
 def keys_and_questions(client):

@@ -1,8 +1,5 @@
 """trainhub/permissions.py: one table says who may give which command, and every cell is so."""
 
-import re
-from pathlib import Path
-
 import pytest
 from railway import RUN
 
@@ -71,19 +68,3 @@ def test_a_run_is_asked_for():
     for trains in ((), ("54321",), ("12345/2026-11-24",)):
         with pytest.raises(Forbidden, match=f"does not cover {RUN}"):
             require_run(Identity("U1", Role.TTE, frozenset(trains)), RUN)
-
-
-def test_the_docs_have_the_same_table():
-    """A line each: the command, and what each role has to be to it."""
-    page = Path(__file__).parents[2] / "docs" / "reference" / "permissions.md"
-    text = page.read_text()
-    words = {"run": Relation.OWN_RUN, "person": Relation.OWN_PERSON, "": None}
-    roles = (Role.PASSENGER, Role.TTE, Role.ADMIN, Role.SERVICE)
-    told = {}
-    for line in re.findall(r"^\| ([A-Z_, ]+) \|(.*)\|$", text, re.MULTILINE):
-        cells = [words[cell.strip()] for cell in line[1].split("|")]
-        for name in line[0].split(", "):
-            told[c.COMMANDS[name]] = {
-                role: cell for role, cell in zip(roles, cells, strict=True) if cell is not None
-            }
-    assert told == MAY

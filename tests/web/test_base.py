@@ -15,7 +15,7 @@ from trainhub.core import errors
 from trainhub.hub.protocol import MOST_BODY_BYTES, MOST_SOCKET_BYTES
 from trainhub.web.base import HEADERS, STATUS, status_of
 from trainhub.web.monitor import PAGE_POLICY
-from trainhub.web.rest import COMMANDS
+from trainhub.web.routes import ROUTES
 
 START = "/api/trains/12345/start"
 ANNOUNCE = "/api/trains/12345/announcements"
@@ -186,12 +186,11 @@ async def test_a_body_is_json_and_says_so(call, running, kind, status):
 
 
 @pytest.mark.gen_test
-@pytest.mark.parametrize("address", COMMANDS)
-async def test_every_command_wants_json(call, site, running, address):
+@pytest.mark.parametrize("route", [each for each in ROUTES if each.command], ids=lambda r: r.name)
+async def test_every_command_wants_json(call, site, running, route):
     """There is no address at which a form would do."""
-    path = re.sub(r"\(\?P<\w+>\[\^/\]\+\)", "1", address)
-    method, _ = COMMANDS[address]
-    answer = await call(method, path, b"a=b", "ADMIN", headers={"Content-Type": "text/plain"})
+    path = re.sub(r"{\w+}", "1", route.path)
+    answer = await call(route.method, path, b"a=b", "ADMIN", headers={"Content-Type": "text/plain"})
     assert (answer.status, answer.code) == (415, "BAD_MESSAGE")
 
 

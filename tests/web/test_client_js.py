@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import threading
@@ -22,21 +23,22 @@ from trainhub.access.keys import load_keys
 from trainhub.domain.model import Role
 
 JS = Path(__file__).parents[1] / "js"
+TSC = JS / "node_modules" / "typescript" / "bin" / "tsc"
 QUICK = {"backoffFirstMs": 10, "backoffMostMs": 100}
 MARK = {"pnr": "4512345601", "index": 1}
 
 
 @pytest.fixture(scope="session")
 def node():
-    """Node's path, with the package `ws` in place."""
+    """Node's path, with the packages of tests/js in place."""
     found = shutil.which("node")
     if found is None or shutil.which("npm") is None:
         pytest.skip("node and npm are not installed here")
-    if not (JS / "node_modules" / "ws").is_dir():
+    if not TSC.exists():
         command = ("npm", "ci", "--no-audit", "--no-fund")
         done = subprocess.run(command, cwd=JS, capture_output=True, text=True)
         if done.returncode:
-            pytest.skip(f"npm could not install ws: {done.stderr.strip()[-200:]}")
+            pytest.skip(f"npm could not install ws and typescript: {done.stderr.strip()[-200:]}")
     return found
 
 
@@ -564,3 +566,29 @@ def test_a_page_that_wakes_or_whose_network_changes_asks_at_once(page, start_aga
             page.evaluate(f"{target}.dispatchEvent(new Event('{name}'))")
         wait_for(lambda before=before: page.evaluate("pings") == before + 1)
     assert page.evaluate("hub.state") == "live"
+
+
+# --- its types ----------------------------------------------------------------------------------
+
+
+def rejected(node, name):
+    """The lines of a file of tests/js that tsc rejects, and what it says."""
+    strict = ("--strict", "--noEmit", "--module", "nodenext", "--target", "es2022")
+    done = subprocess.run((node, TSC, *strict, name), cwd=JS, capture_output=True, text=True)
+    found = re.findall(r"^(\S+)\((\d+),\d+\): error", done.stdout, re.MULTILINE)
+    assert bool(found) == bool(done.returncode), done.stdout + done.stderr
+    return {(file, int(line)) for file, line in found}, done.stdout
+
+
+def test_the_types_accept_an_app(node):
+    """Each command with its fields and answer, and each event with its data."""
+    found, told = rejected(node, "right.ts")
+    assert not found, told
+
+
+def test_the_types_reject_mistakes(node):
+    """A wrong name, field, type or value, of a command, an event or an answer."""
+    lines = (JS / "wrong.ts").read_text().splitlines()
+    wrong = {("wrong.ts", at) for at, line in enumerate(lines, 1) if "// wrong: " in line}
+    found, told = rejected(node, "wrong.ts")
+    assert found == wrong, told

@@ -2,8 +2,9 @@
 
 import pytest
 
+from trainhub.web.close_codes import GOING_AWAY
 from trainhub.web.drain import BATCH, RETRY_EARLIEST, RETRY_SPREAD, Drain
-from trainhub.web.websocket import GOING_AWAY, TrainSocket
+from trainhub.web.websocket import TrainSocket
 
 
 class Leaver:

@@ -12,9 +12,9 @@ import time
 from collections import Counter
 
 import pytest
-from contract import asyncapi
 from load import seeded
 from mutation import flip, insert, mutated
+from recorder import asyncapi
 from websockets.frames import Opcode
 from websockets.protocol import OPEN, Protocol, Side
 

@@ -15,9 +15,9 @@ from collections import Counter
 from itertools import product
 
 import pytest
-from contract import error_codes, operations
 from load import seeded
 from mutation import flip, insert, mutated
+from recorder import error_codes, operations
 from waiting import until
 
 from trainhub.web.base import Edge

@@ -4,19 +4,20 @@ import asyncio
 import csv
 import io
 import json
-from dataclasses import dataclass
-from typing import Any
+import re
 from urllib.parse import unquote
 
 import pytest
 from railway import RUN, chart, person, rac
+from samples import STEPS
 from waiting import until
 
 from trainhub.access.identity import Identity
 from trainhub.domain import commands as c
 from trainhub.domain.model import Role
 from trainhub.hub.permissions import MAY
-from trainhub.web import rest
+from trainhub.hub.protocol import read_command
+from trainhub.web.routes import route_of
 
 OPERATOR = Identity("operator", Role.ADMIN, frozenset({"*"}))
 HERE = {"trainNo": "12345", "startDate": "2026-11-23"}
@@ -238,7 +239,7 @@ async def test_offers_come_in_pages_the_newest_page_first(call, site, offered, m
     assert (await call("GET", f"{read}?before={OFFER}", who="TTE")).result == []
     own = await call("GET", f"{read}?limit=1", who="PASSENGER")
     assert [each["offerId"] for each in own.result] == [OFFER]
-    monkeypatch.setattr("trainhub.web.rest.OFFERS", 1)
+    monkeypatch.setattr("trainhub.web.rest.OffersQuery.limit", 1)
     assert (await call("GET", read, who="TTE")).result == newest.result
     for odd, status in (("limit=0", 400), ("limit=501", 400), ("limit=x", 400), ("before=x", 404)):
         assert (await call("GET", f"{read}?{odd}", who="TTE")).status == status
@@ -457,63 +458,25 @@ async def test_many_marks_in_one_request(call, site, offered):
 
 # --- every command, every role, both edges ------------------------------------------------------
 
-OWN = {"pnr": "4512345602", "index": 1}  # of PASSENGER, boards at BBB
-MARKED = {"pnr": "4512345601", "index": 1}
-FEEDS = {*STAFF, "SERVICE"}
-OWNER = {*STAFF, "PASSENGER"}
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A command that is good on `offering`: its fields, who may give it, and on which run."""
-
-    fields: dict[str, Any]
-    may: set[str]
-    policy: str = "OFFER"
-    ready: tuple[tuple[type[c.Command], dict[str, Any]], ...] = ()
-
-
-DEPARTED = ((c.Depart, {"station_code": "AAA"}),)
-CELLS: dict[str, Cell] = {
-    "REGISTER_TRAIN": Cell(chart(person(1), startDate="2026-11-25"), {"ADMIN", "SERVICE"}),
-    "START_JOURNEY": Cell({"startDate": "2026-11-24"}, STAFF),
-    "CANCEL_TRAIN": Cell({"reason": "a flood"}, STAFF),
-    "ARRIVE": Cell({"stationCode": "BBB"}, FEEDS, ready=DEPARTED),
-    "DEPART": Cell({"stationCode": "AAA"}, FEEDS),
-    "SKIP_STATION": Cell({"stationCode": "CCC"}, FEEDS),
-    "SET_DELAY": Cell({"delayMinutes": 7}, FEEDS),
-    "SET_PLATFORM": Cell({"stationCode": "BBB", "platform": "7"}, FEEDS),
-    "MARK_BOARDED": Cell(MARKED, STAFF),
-    "MARK_NO_SHOW": Cell(MARKED, STAFF),
-    "UNDO_NO_SHOW": Cell(MARKED, STAFF),
-    "CANCEL_JOURNEY": Cell(OWN, OWNER),
-    "CHANGE_BOARDING": Cell({**OWN, "stationCode": "CCC"}, OWNER),
-    "ACCEPT_OFFER": Cell({"offerId": OFFER}, OWNER),
-    "DENY_OFFER": Cell({"offerId": OFFER}, OWNER),
-    "APPROVE_OFFER": Cell({"offerId": OFFER}, STAFF, policy="APPROVAL"),
-    "WITHDRAW_OFFER": Cell({"offerId": OFFER}, STAFF),
-    "ANNOUNCE": Cell({"text": "hello"}, FEEDS),
-    "BATCH": Cell({"marks": [{"mark": "BOARDED", **MARKED}]}, STAFF),
-}
-
-
-def test_every_command_has_its_cells():
-    """A new command is asked of every role on both edges, or this fails."""
-    assert CELLS.keys() == c.COMMANDS.keys()
-
 
 def http_request(kind, fields):
     """Method, path and body by which a command is asked over HTTP."""
-    if kind == "REGISTER_TRAIN":
-        return "POST", "/api/trains", fields
-    for address, (method, command) in rest.COMMANDS.items():
-        if command is c.COMMANDS[kind]:
-            path, body = address, dict(fields)
-            for name in ("trainNo", "pnr", "index", "offerId"):
-                if f"(?P<{name}>" in path:
-                    path = path.replace(f"(?P<{name}>[^/]+)", str(body.pop(name, "12345")))
-            return method, path, body
-    raise AssertionError(f"{kind} has no address")
+    route, body = route_of(c.COMMANDS[kind]), dict(fields)
+    path = re.sub(r"{(\w+)}", lambda found: str(body.pop(found[1], "12345")), route.path)
+    return route.method, path, body
+
+
+async def lead_to(site, kind):
+    """Take the steps that lead to the first one of that kind, on a run of IR_1's people alone."""
+    *before, step = STEPS[kind]
+    people = [{**each, "irctcId": "IR_1"} for each in chart()["passengers"]]
+    for each in before:
+        if each.kind == "REGISTER_TRAIN":
+            await site.register(*people, policy=each.fields.get("policy", "OFFER"))
+        else:
+            fields = {"trainNo": "12345", **each.on(state(site))}
+            await site.hub.execute(read_command(each.cls, fields), OPERATOR)
+    return step.on(state(site)) if before else step.fields
 
 
 # Their tokens name this train's run of another day, which is not here: without a date it is meant.
@@ -523,41 +486,41 @@ STATUS = {None: 200, "NOT_IDENTIFIED": 401, "FORBIDDEN": 403, "UNKNOWN_TRAIN": 4
 
 @pytest.mark.gen_test
 @pytest.mark.parametrize("who", CALLERS)
-@pytest.mark.parametrize("kind", CELLS)
+@pytest.mark.parametrize("kind", STEPS)
 async def test_both_edges_answer_alike(call, connect, site, kind, who):
     """Each command, role and relation: done or refused as the table says, the same on both edges.
 
     Each is asked of a run of its own, so that what one edge did is no conflict for the other.
     """
-    cell = CELLS[kind]
-    code = None if who in cell.may else "NOT_IDENTIFIED" if who is None else "FORBIDDEN"
-    dated = cell.fields.keys() & {"startDate", "offerId"}
+    step = STEPS[kind][-1]
+    code = None if who in step.may else "NOT_IDENTIFIED" if who is None else "FORBIDDEN"
+    dated = step.fields.keys() & {"startDate", "offerId"}
     if not dated and OF_ANOTHER_DAY.get(who) in MAY[c.COMMANDS[kind]]:
         code = "UNKNOWN_TRAIN"
     answers = []
     for edge in ("http", "socket"):
         await restart(site)
-        await offering(site, policy=cell.policy)
+        fields = await lead_to(site, kind)
         await site.register(person(1), startDate="2026-11-24")
-        for command, fields in cell.ready:
-            await give(site, command, **fields)
         before = site.hub.log.last
         if edge == "http":
-            method, path, body = http_request(kind, cell.fields)
+            method, path, body = http_request(kind, fields)
             answer = await call(method, path, body, who)
             assert answer.status == STATUS[code], answer.json
             answers.append(answer.json.get("error") or {"result": answer.result})
         else:
             client = await connect(who)
-            named = {} if "offerId" in cell.fields else {"trainNo": "12345"}
-            await client.say(kind, **{**named, **cell.fields})
+            named = {} if "offerId" in fields else {"trainNo": "12345"}
+            await client.say(kind, **{**named, **fields})
             answers.append(plain(await client.next()))
-        assert (site.hub.log.last > before) is (
-            code is None and kind != "MARK_NO_SHOW"  # it is marked so already
-        )
+        assert (site.hub.log.last > before) is (code is None)
     over_http, over_socket = answers
     assert over_http.get("code") == code
     assert over_http == over_socket
+
+
+# The commands that a passenger may give.
+OWNERS = [kind for kind, steps in STEPS.items() if "PASSENGER" in steps[-1].may]
 
 
 async def restart(site):
@@ -568,10 +531,12 @@ async def restart(site):
 
 
 @pytest.mark.gen_test
-@pytest.mark.parametrize("kind", [kind for kind, cell in CELLS.items() if "PASSENGER" in cell.may])
+@pytest.mark.parametrize(
+    "kind", [kind for kind, steps in STEPS.items() if "PASSENGER" in steps[-1].may]
+)
 async def test_what_a_passenger_may_not_do_tells_nothing(call, site, offered, kind):
     """Another's person or offer and one that does not exist get the very same 403."""
-    fields = CELLS[kind].fields
+    fields = STEPS[kind][-1].fields
     wrong = [{"pnr": "4512345603"}, {"pnr": "9999999999"}, {"index": 2}]
     if "offerId" in fields:
         await give(site, c.DenyOffer, offer_id=OFFER)

@@ -23,10 +23,11 @@ from trainhub.core.rooms import Room
 from trainhub.domain import commands as c
 from trainhub.domain.model import Role
 from trainhub.hub.protocol import MOST_SOCKET_BYTES
+from trainhub.web.close_codes import GOING_AWAY, TOO_SLOW
 from trainhub.web.frames import text_frame
 from trainhub.web.limits import BYTES_A_MESSAGE, Limits
 from trainhub.web.liveness import sent
-from trainhub.web.websocket import GOING_AWAY, TOO_SLOW, TrainSocket
+from trainhub.web.websocket import TrainSocket
 
 HERE = {"trainNo": "12345", "startDate": "2026-11-23"}
 OPERATOR = Identity("operator", Role.ADMIN, frozenset({"*"}))

@@ -12,7 +12,7 @@ from datetime import date, datetime
 from enum import StrEnum
 from functools import cache, partial
 from types import NoneType, UnionType
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from trainhub.core.errors import BadMessage
 
@@ -106,16 +106,11 @@ def _dump_fields(names: tuple[tuple[str, str], ...], value: Any) -> dict[str, An
 
 
 def _plan_of(cls: type) -> dict[str, tuple[str, bool, Loader]]:
-    hints = get_type_hints(cls)
+    hints = get_type_hints(cls, include_extras=True)
     return {
-        camel(field.name): (field.name, _required(field), _field_loader(field, hints[field.name]))
+        camel(field.name): (field.name, _required(field), _loader(hints[field.name]))
         for field in dataclasses.fields(cls)
     }
-
-
-def _field_loader(field: "dataclasses.Field[Any]", hint: Any) -> Loader:
-    longest = field.metadata.get("longest")
-    return _loader(hint) if longest is None else partial(_load_text, longest=longest)
 
 
 def _required(field: "dataclasses.Field[Any]") -> bool:
@@ -127,6 +122,10 @@ def _loader(hint: Any) -> Loader:
     if hint in _PLAIN:
         return _PLAIN[hint]
     origin, args = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        plain, *notes = args
+        longest = next((note.longest for note in notes if note.longest), None)
+        return _loader(plain) if longest is None else partial(_load_text, longest=longest)
     if origin in (Union, UnionType):
         (inner,) = (_loader(arg) for arg in args if arg is not NoneType)
         return lambda value, path: None if value is None else inner(value, path)

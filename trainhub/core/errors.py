@@ -33,22 +33,32 @@ class HubError(Exception):
 
 
 class BadMessage(HubError):
+    """The message is not well formed. The error's message names the field."""
+
     code = "BAD_MESSAGE"
 
 
 class UnknownType(BadMessage):
+    """There is no message of that type."""
+
     code = "UNKNOWN_TYPE"
 
 
 class NotIdentified(HubError):
+    """This needs a token."""
+
     code = "NOT_IDENTIFIED"
 
 
 class BadToken(HubError):
+    """The token is forged, expired, revoked or not for this hub."""
+
     code = "BAD_TOKEN"
 
 
 class Forbidden(HubError):
+    """Your role may not do this, your token does not cover the run, or another site's page asks."""
+
     code = "FORBIDDEN"
 
 
@@ -57,16 +67,24 @@ class Unknown(HubError):
 
 
 class Conflict(HubError):
+    """The request is well formed, but not possible as things stand."""
+
     code = "CONFLICT"
 
 
 class TooManyRooms(HubError):
+    """The socket is in as many rooms as it may be: leave one first."""
+
     code = "TOO_MANY_ROOMS"
 
 
 class RateLimited(HubError):
+    """You ask more often than you may: wait `retryAfterMs`."""
+
     code = "RATE_LIMITED"
 
 
 class Unavailable(HubError):
+    """The hub cannot do it now. The message says why, and whether a command may have happened."""
+
     code = "UNAVAILABLE"

@@ -6,20 +6,9 @@ bits from..to-1 set, so that "is it free from here to there" is one AND.
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 
 from trainhub.core.errors import BadMessage
-from trainhub.domain.model import BerthKey, Coach, PersonKey, berth_key
-
-
-class BerthType(StrEnum):
-    LOWER = "LOWER"
-    SIDE_LOWER = "SIDE_LOWER"
-    MIDDLE = "MIDDLE"
-    UPPER = "UPPER"
-    SIDE_UPPER = "SIDE_UPPER"
-    SEAT = "SEAT"
-
+from trainhub.domain.model import BerthKey, BerthType, Coach, PersonKey, berth_key
 
 _L, _M, _U = BerthType.LOWER, BerthType.MIDDLE, BerthType.UPPER
 _SL, _SU = BerthType.SIDE_LOWER, BerthType.SIDE_UPPER

@@ -14,26 +14,26 @@ from zoneinfo import ZoneInfo
 
 from trainhub.core.codec import camel, load
 from trainhub.core.errors import BadMessage
+from trainhub.domain import fields
 from trainhub.domain.berths import BERTHS, Occupancy, layout, segments
 from trainhub.domain.commands import Rejected
+from trainhub.domain.fields import (
+    MOST_BERTHS,
+    MOST_COACHES,
+    MOST_DAYS,
+    MOST_ON_A_PNR,
+    MOST_PASSENGERS,
+    MOST_STATIONS,
+    MOST_TEXT_BYTES,
+    OFFER_SECONDS,
+)
 from trainhub.domain.model import Booking, BookingStatus, Chart, berth_key, normal_train_no
 from trainhub.domain.schedule import due_times
 
-TRAIN_NO = re.compile(r"[0-9A-Z]{1,10}")
-PNR = re.compile(r"[0-9]{10,12}")
-TIME = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
-COACH = re.compile(r"[0-9A-Z]{1,6}")
-MOST_ON_A_PNR = 6
-MOST_STATIONS = 200
-MOST_BERTHS = 150
-MOST_COACHES = 40
-# A chart is one event, and that one document of MongoDB, which ends at 16 MB. A passenger's fields
-# without their texts take up to 400 bytes there and all texts together no more than this: so the
-# largest chart has some 12 MB. A train of 24 coaches has 1,700 people, in well under 1 MB.
-MOST_PASSENGERS = 10_000
-MOST_TEXT_BYTES = 8 * 1024 * 1024
-# An offer is answered within a journey; and any number has to be a time from now.
-OFFER_SECONDS = range(1, 86_401)
+_TRAIN_NO = re.compile(fields.TRAIN_NO)
+_PNR = re.compile(fields.PNR)
+_TIME = re.compile(fields.TIME)
+_COACH = re.compile(fields.COACH)
 # Fields that arrive as text from CSV and are numbers in the chart.
 _NUMBERS = ("index", "number", "berth", "age")
 
@@ -125,7 +125,7 @@ def _from_csv(row: Mapping[str | None, Any]) -> Any:
 
 
 def _check_train(chart: Chart) -> None:
-    if not TRAIN_NO.fullmatch(chart.train_no):
+    if not _TRAIN_NO.fullmatch(chart.train_no):
         raise BadMessage("trainNo is 1 to 10 letters and digits, like 12345")
     try:
         ZoneInfo(chart.timezone)
@@ -138,7 +138,7 @@ def _check_train(chart: Chart) -> None:
         raise BadMessage(f"a train has at most {MOST_COACHES} coaches")
     codes = [coach.code for coach in chart.coaches]
     for coach in chart.coaches:
-        if not COACH.fullmatch(coach.code):
+        if not _COACH.fullmatch(coach.code):
             raise BadMessage("a coach's code is 1 to 6 letters and digits, like S1")
         if codes.count(coach.code) > 1:
             raise BadMessage(f"coach {coach.code} is there twice")
@@ -163,10 +163,10 @@ def _check_stations(chart: Chart) -> None:
         for name, time in (("arrival", station.arrival), ("departure", station.departure)):
             if time is None:
                 continue
-            if not TIME.fullmatch(time):
+            if not _TIME.fullmatch(time):
                 raise BadMessage(f"{path}.{name} is a time like 15:50")
-        if not 1 <= station.day <= 10:
-            raise BadMessage(f"{path}.day is 1 on the day the train starts, and at most 10")
+        if not 1 <= station.day <= MOST_DAYS:
+            raise BadMessage(f"{path}.day is 1 on the day of the start, and at most {MOST_DAYS}")
         if station.distance_km < distance:
             raise BadMessage(f"{path}.distanceKm is less than at the station before")
         distance = station.distance_km
@@ -209,7 +209,7 @@ def _booking(row: Any) -> Booking:
     if type(row.get("pnr")) is int:
         row = {**row, "pnr": str(row["pnr"])}
     booking = load(Booking, row)
-    if not PNR.fullmatch(booking.pnr):
+    if not _PNR.fullmatch(booking.pnr):
         raise BadMessage("pnr is 10 to 12 digits")
     if not 1 <= booking.index <= MOST_ON_A_PNR:
         raise BadMessage(f"index counts the people on a PNR, from 1 to {MOST_ON_A_PNR}")
@@ -251,4 +251,4 @@ def _seat(
 
 def _code(kind: str, text: str) -> str:
     """A code that a line gives, if it can be one: a reason ends in logs, and names do not."""
-    return f"{kind} {text}" if COACH.fullmatch(text) else f"such {kind}"
+    return f"{kind} {text}" if _COACH.fullmatch(text) else f"such {kind}"

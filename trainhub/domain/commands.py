@@ -1,112 +1,198 @@
-"""What somebody asks of a run, as values. `COMMANDS` is the table of them by message type.
+"""The commands that a run can be given. `COMMANDS` is the table of them by message type.
 
-Each names its train; without `start_date` it is the run that is meant (which_run.py).
+The docstrings and the notes on fields are what the contract says of each command.
 """
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from enum import StrEnum
+from typing import Annotated, ClassVar
 
+from trainhub.core.about import About
+from trainhub.domain.fields import Note, Platform, SetMinutes, StartDate, StationCode, TrainNo
 from trainhub.domain.model import Chart, Level
+
+PersonPnr = Annotated[str, About("The PNR of the person.", example="4512345602")]
+PersonPlace = Annotated[int, About("The person's number on the PNR, from 1.", example=1)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    train_no: str
-    start_date: date | None = None
+    """A command names its train. Without a date it is for the run that is meant (which_run.py).
+
+    `answer` is the type of the event whose data the answer has. A command that is `idempotent`
+    may be answered `unchanged` instead.
+    """
+
+    train_no: TrainNo
+    start_date: StartDate | None = None
+
+    answer: ClassVar[str] = ""
+    idempotent: ClassVar[bool] = False
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rejected:
-    """A line of a chart that was left out: its number in the list or file, and why."""
+class StationCommand(Command):
+    """A command on one station of the run."""
 
-    line: int
-    pnr: str
-    reason: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class RegisterTrain(Command):
-    chart: Chart
-    rejected: tuple[Rejected, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class StartJourney(Command):
-    pass
-
-
-@dataclass(frozen=True, kw_only=True)
-class Arrive(Command):
-    station_code: str
-    at: datetime | None = None
-    platform: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Depart(Command):
-    station_code: str
-    at: datetime | None = None
-    platform: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class SkipStation(Command):
-    station_code: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class SetDelay(Command):
-    delay_minutes: int
-    reason: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class SetPlatform(Command):
-    station_code: str
-    platform: str
-    confirmed: bool = True
-
-
-@dataclass(frozen=True, kw_only=True)
-class CancelTrain(Command):
-    reason: str | None = None
+    station_code: StationCode
 
 
 @dataclass(frozen=True, kw_only=True)
 class PersonCommand(Command):
     """A command on one person: the index-th on a PNR."""
 
-    pnr: str
-    index: int
+    pnr: PersonPnr
+    index: PersonPlace
+
+    idempotent = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfferCommand(Command):
+    """A command on an offer. The offer's id names the run too."""
+
+    train_no: TrainNo = ""
+    offer_id: Annotated[str, About("The id from UPGRADE_OFFER.", example="12345.2026-11-23.17")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rejected:
+    """A passenger who was left out of the run, and why."""
+
+    line: Annotated[int, About("The entry from 1, or the line of the CSV.", least=1, example=2)]
+    pnr: Annotated[
+        str,
+        About("The PNR; empty if the line has none.", pattern="[0-9]{0,20}", example="4512345602"),
+    ]
+    reason: Annotated[str, About("What is wrong with the line.", example="to is missing")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegisterTrain(Command):
+    """Load a run from its chart."""
+
+    chart: Chart
+    rejected: tuple[Rejected, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartJourney(Command):
+    """Start the journey: the train stands at its first station, and boarding begins."""
+
+    answer = "JOURNEY_STARTED"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CancelTrain(Command):
+    """Cancel the run. It ends where the train is."""
+
+    reason: Note | None = None
+
+    answer = "TRAIN_CANCELLED"
+    idempotent = True
+
+
+ReportedAt = Annotated[
+    datetime,
+    About(
+        "When it happened; the hub's time if left out. Not in the future, and not before the "
+        "last report.",
+        example="2026-11-23T17:05:00+05:30",
+    ),
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arrive(StationCommand):
+    """Report that the train has arrived at the next station."""
+
+    at: ReportedAt | None = None
+    platform: Platform | None = None
+
+    answer = "STATION_ARRIVAL"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Depart(StationCommand):
+    """Report that the train has left the station where it stood."""
+
+    at: ReportedAt | None = None
+    platform: Platform | None = None
+
+    answer = "STATION_DEPARTURE"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SkipStation(StationCommand):
+    """Skip a station ahead: the train will not stop there."""
+
+    answer = "STATION_SKIPPED"
+    idempotent = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetDelay(Command):
+    """Set the train's delay."""
+
+    delay_minutes: SetMinutes
+    reason: Note | None = None
+
+    answer = "DELAY_UPDATE"
+    idempotent = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetPlatform(StationCommand):
+    """Set the platform of a station ahead, or of the station where the train stands."""
+
+    platform: Platform
+    confirmed: Annotated[bool, About("True if the platform is certain.")] = True
+
+    answer = "PLATFORM_CHANGE"
+    idempotent = True
 
 
 @dataclass(frozen=True, kw_only=True)
 class MarkBoarded(PersonCommand):
-    pass
+    """Mark a passenger as boarded (O)."""
+
+    answer = "PASSENGER_BOARDED"
 
 
 @dataclass(frozen=True, kw_only=True)
 class MarkNoShow(PersonCommand):
-    pass
+    """Mark a passenger as not turned up (NT). The berth is free from here on."""
+
+    answer = "NO_SHOW"
 
 
 @dataclass(frozen=True, kw_only=True)
 class UndoNoShow(PersonCommand):
-    pass
+    """Undo NT, for 30 minutes, unless the berth was given to another passenger."""
+
+    answer = "NO_SHOW_UNDONE"
 
 
 @dataclass(frozen=True, kw_only=True)
 class CancelJourney(PersonCommand):
-    pass
+    """Cancel the journey of a passenger who has not boarded."""
+
+    answer = "PASSENGER_CANCELLED"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ChangeBoarding(PersonCommand):
-    station_code: str
+    """Change where a passenger boards: once, to one of the next three stations."""
+
+    station_code: StationCode
+
+    answer = "BOARDING_CHANGED"
 
 
 class MarkKind(StrEnum):
+    """What a TTE marks."""
+
     BOARDED = "BOARDED"
     NO_SHOW = "NO_SHOW"
     UNDO_NO_SHOW = "UNDO_NO_SHOW"
@@ -114,64 +200,50 @@ class MarkKind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Mark:
+    """A mark of a batch."""
+
     mark: MarkKind
-    pnr: str
-    index: int
+    pnr: PersonPnr
+    index: PersonPlace
 
 
 @dataclass(frozen=True, kw_only=True)
 class Batch(Command):
-    """Many marks in one message; each is taken, or refused, by itself."""
+    """Make many marks in one message. Each is accepted or refused by itself."""
 
     marks: tuple[Mark, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
-class OfferCommand(Command):
-    """A command on an offer, whose id names its run too."""
-
-    offer_id: str
-
-
-@dataclass(frozen=True, kw_only=True)
 class AcceptOffer(OfferCommand):
-    pass
+    """Accept an offer: the passenger gets the berth."""
+
+    answer = "UPGRADE_CONFIRMED"
 
 
 @dataclass(frozen=True, kw_only=True)
 class DenyOffer(OfferCommand):
-    pass
+    """Deny an offer: the hub asks the next passenger."""
+
+    answer = "UPGRADE_CLOSED"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ApproveOffer(OfferCommand):
-    pass
+    """Approve an offer under policy APPROVAL: the passenger gets the berth."""
+
+    answer = "UPGRADE_CONFIRMED"
 
 
 @dataclass(frozen=True, kw_only=True)
 class WithdrawOffer(OfferCommand):
-    pass
+    """Withdraw an offer."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class ExpireOffers(Command):
-    """Closes the offers whose time is over; the hub's own timer gives it, nobody else."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class AcknowledgeOffer(OfferCommand):
-    """Notes that an offer has arrived on a device; the hub gives it when an app says so (ACK)."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class CorrectClock(Command):
-    """Tell the run that the hub's clock was set; only the hub itself gives this command."""
-
-    by_seconds: int
+    answer = "UPGRADE_CLOSED"
 
 
 class To(StrEnum):
-    """Whom an announcement is for."""
+    """The audience of an announcement. USER needs `user`."""
 
     EVERYONE = "EVERYONE"
     STAFF = "STAFF"
@@ -180,12 +252,36 @@ class To(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Announce(Command):
-    """`user` (an irctcId) is named with `to: USER`, and only then."""
+    """Send an announcement to everyone on the run, to the staff, or to one passenger."""
 
-    text: str
+    text: Annotated[str, About("What to announce.", example="Tea is served in S1.")]
     level: Level = Level.INFO
     to: To = To.EVERYONE
-    user: str | None = None
+    user: (
+        Annotated[
+            str, About("The passenger's irctcId; with `to: USER`, and only then.", example="IR_10")
+        ]
+        | None
+    ) = None
+
+    answer = "ANNOUNCEMENT"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExpireOffers(Command):
+    """Close the offers whose time is over. Only the hub's own timer gives this command."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AcknowledgeOffer(OfferCommand):
+    """Note that an offer has arrived on a device. The hub gives this command upon an ACK."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorrectClock(Command):
+    """Tell the run that the hub's clock was set. Only the hub itself gives this command."""
+
+    by_seconds: int
 
 
 COMMANDS: dict[str, type[Command]] = {

@@ -14,26 +14,36 @@ from trainhub.core.errors import Conflict, Unknown
 
 
 class UnknownTrain(Unknown):
+    """The hub does not have the train, or the run."""
+
     code = "UNKNOWN_TRAIN"
 
 
 class UnknownStation(Unknown):
+    """The train does not have the station."""
+
     code = "UNKNOWN_STATION"
 
 
 class UnknownPassenger(Unknown):
+    """The run does not have the passenger."""
+
     code = "UNKNOWN_PASSENGER"
 
 
 class UnknownOffer(Unknown):
+    """The run does not have the offer."""
+
     code = "UNKNOWN_OFFER"
 
 
 class AmbiguousRun(Conflict):
+    """Several runs of the train may be meant: name one of `details.startDates`."""
+
     code = "AMBIGUOUS_RUN"
 
 
 class OfferClosed(Conflict):
-    """`details.outcome` says how the offer ended."""
+    """The offer has ended; `details.outcome` says how."""
 
     code = "OFFER_CLOSED"

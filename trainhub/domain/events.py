@@ -1,25 +1,52 @@
 """What happened on a run, as values, each with its audience. `EVENTS` is the table by type.
 
 An event holds all that `TrainState.evolve` needs; `told` is the part that its audience reads.
+The docstrings and the notes on fields are what the contract says of each event.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, TypedDict
 
+from trainhub.core.about import About
 from trainhub.core.audience import EVERYONE, Audience, Roles, User
 from trainhub.core.codec import dump
 from trainhub.domain.commands import To
+from trainhub.domain.fields import (
+    BerthNumber,
+    ClassCode,
+    CoachCode,
+    DelayMinutes,
+    Destination,
+    Moment,
+    Note,
+    Number,
+    OfferId,
+    Origin,
+    PersonIndex,
+    PersonName,
+    Platform,
+    Pnr,
+    SetMinutes,
+    StationCode,
+    StationIndex,
+    StationName,
+    TrainName,
+    UserId,
+    Zone,
+)
 from trainhub.domain.model import (
     STAFF,
+    BerthType,
     BookingStatus,
     Chart,
     Level,
     OfferState,
     PersonKey,
     Role,
+    Station,
     person_key,
 )
 from trainhub.domain.reasons import NAMED, Considered, PassedOver, shorten
@@ -37,18 +64,18 @@ def user_and_staff(user: str) -> Audience:
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """A station as events name it."""
+    """A station of the run."""
 
-    code: str
-    name: str
-    index: int
+    code: StationCode
+    name: StationName
+    index: StationIndex
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ahead(Place):
-    """A station still to come, and when the train should be there."""
+    """A station still to come, and when the train is expected there."""
 
-    expected: datetime
+    expected: Moment
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,13 +100,23 @@ class Event:
         return ()
 
     @property
-    def told(self) -> dict[str, Any]:
+    def told(self) -> Mapping[str, Any]:
         """The event's data as its audience reads it, JSON-ready."""
         return {name: value for name, value in dump(self).items() if name not in self.untold}
 
 
+class TrainTold(TypedDict):
+    """What everyone reads of a chart."""
+
+    trainName: TrainName
+    timezone: Zone
+    stations: tuple[Station, ...]
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainRegistered(Event):
+    """The run was loaded from its chart."""
+
     chart: Chart
 
     @property
@@ -87,7 +124,7 @@ class TrainRegistered(Event):
         return (booking.person for booking in self.chart.passengers)
 
     @property
-    def told(self) -> dict[str, Any]:
+    def told(self) -> TrainTold:
         return {
             "trainName": self.chart.train_name,
             "timezone": self.chart.timezone,
@@ -97,75 +134,89 @@ class TrainRegistered(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class JourneyStarted(Event):
+    """The train stands at its first station, and boarding begins."""
+
     station: Place
     next: Ahead
 
 
 @dataclass(frozen=True, kw_only=True)
 class StationArrival(Event):
-    """`delay_minutes` may be negative; `alighted` counts those who reached their destination."""
+    """The train has arrived at a station."""
 
     station: Place
-    scheduled: datetime
-    expected: datetime
-    actual: datetime
-    delay_minutes: int
-    platform: str | None
+    scheduled: Moment
+    expected: Moment
+    actual: Moment
+    delay_minutes: DelayMinutes
+    platform: Platform | None
     next: Ahead | None
-    alighted: int
+    alighted: Annotated[
+        int, About("Passengers who reached their destination here.", least=0, example=12)
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)
 class StationDeparture(Event):
+    """The train has left a station."""
+
     station: Place
-    scheduled: datetime
-    expected: datetime
-    actual: datetime
-    delay_minutes: int
-    platform: str | None
+    scheduled: Moment
+    expected: Moment
+    actual: Moment
+    delay_minutes: DelayMinutes
+    platform: Platform | None
     next: Ahead | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class StationSkipped(Event):
+    """The train will not stop at a station ahead."""
+
     station: Place
     next: Ahead | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class JourneyCompleted(Event):
+    """The train has reached its last station."""
+
     station: Place
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainCancelled(Event):
+    """The run was cancelled. It ends where the train is."""
+
     station: Place
-    reason: str | None
+    reason: Note | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class DelayUpdate(Event):
-    """The delay as it is now expected; the later stops' expected times move with it."""
+    """The train's delay was set. The expected times of the stops ahead move with it."""
 
-    delay_minutes: int
-    reason: str | None
+    delay_minutes: SetMinutes
+    reason: Note | None
     next: Ahead | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlatformChange(Event):
+    """The platform of a station was set."""
+
     station: Place
-    platform: str
-    confirmed: bool
+    platform: Platform
+    confirmed: Annotated[bool, About("True if the platform is certain.")]
 
 
 @dataclass(frozen=True, kw_only=True)
 class UserEvent(Event):
-    """Something that concerns one person, and that the person's user alone is told."""
+    """An event that concerns one person and is told to that person's user."""
 
-    user: str
-    pnr: str
-    index: int
+    user: UserId
+    pnr: Pnr
+    index: PersonIndex
 
     untold = frozenset({"at", "user"})
 
@@ -180,13 +231,13 @@ class UserEvent(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class PersonEvent(UserEvent):
-    """Something that happened to one person; that person's user and the staff are told."""
+    """An event that happened to one person and is told to that person's user and the staff."""
 
-    name: str
-    coach: str | None
-    berth: int | None
-    from_: str
-    to: str
+    name: PersonName
+    coach: CoachCode | None
+    berth: BerthNumber | None
+    from_: Origin
+    to: Destination
 
     @property
     def audience(self) -> Audience:
@@ -199,34 +250,34 @@ class PersonEvent(UserEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class PassengerBoarded(PersonEvent):
-    pass
+    """The passenger is aboard."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PassengerAlighted(PersonEvent):
-    pass
+    """The passenger has left the train."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class NoShow(PersonEvent):
-    pass
+    """The passenger has not turned up."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class NoShowUndone(PersonEvent):
-    pass
+    """The passenger was marked NT, and is due again."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PassengerCancelled(PersonEvent):
-    pass
+    """The passenger has cancelled the journey before boarding."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BoardingChanged(PersonEvent):
-    """`from_` is where the passenger boards now, `old_from` where they were to board."""
+    """The passenger boards at another station, `from`."""
 
-    old_from: str
+    old_from: Annotated[StationCode, About("Where the passenger was to board before.")]
 
 
 class Cause(StrEnum):
@@ -240,13 +291,13 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class BerthVacated(Event):
-    """A berth, or half a side lower, is free from `from_` to `to`; `cause` says why."""
+    """A berth, or half of a side lower, is free from one station to another."""
 
-    coach: str
-    berth: int
-    class_: str
-    from_: str
-    to: str
+    coach: CoachCode
+    berth: BerthNumber
+    class_: ClassCode
+    from_: Origin
+    to: Destination
     cause: Cause
 
     @property
@@ -254,15 +305,22 @@ class BerthVacated(Event):
         return TO_STAFF
 
 
+AnsweredBy = Annotated[
+    Role, About("The role of the user who answered it; null if the clock or the rules ended it.")
+]
+Reasons = Annotated[
+    tuple[Considered, ...],
+    About("The first passengers who were considered, in order, and the chosen one last."),
+]
+Others = Annotated[tuple[PassedOver, ...], About("The other passengers who came before.")]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Justified:
-    """An event with the reason why a berth is for one passenger and not for those before.
+    """An event with the reason why a berth is for one passenger and not for those before."""
 
-    `reason` names some of them, and the chosen one at its end; `passed_over` has the others.
-    """
-
-    reason: tuple[Considered, ...]
-    passed_over: tuple[PassedOver, ...] = ()
+    reason: Reasons
+    passed_over: Others = ()
 
     def __post_init__(self) -> None:
         """Bound the reason of an event that an older hub wrote."""
@@ -274,24 +332,24 @@ class Justified:
 
 @dataclass(frozen=True, kw_only=True)
 class UpgradePending(Justified, Event):
-    """A berth is held for a passenger: the staff's side of an offer, with its reason."""
+    """A berth is held for a passenger: the staff's side of an offer, with the reason."""
 
-    offer_id: str
-    user: str
-    pnr: str
-    index: int
-    name: str
+    offer_id: OfferId
+    user: UserId
+    pnr: Pnr
+    index: PersonIndex
+    name: PersonName
     status: BookingStatus
-    number: int | None
-    coach: str
-    berth: int
-    berth_type: str
-    old_coach: str | None
-    old_berth: int | None
-    from_: str
-    to: str
+    number: Number | None
+    coach: CoachCode
+    berth: BerthNumber
+    berth_type: BerthType
+    old_coach: CoachCode | None
+    old_berth: BerthNumber | None
+    from_: Origin
+    to: Destination
     cause: Cause
-    expires_at: datetime
+    expires_at: Moment
 
     @property
     def audience(self) -> Audience:
@@ -304,24 +362,26 @@ class UpgradePending(Justified, Event):
 
 @dataclass(frozen=True, kw_only=True)
 class UpgradeOffer(UserEvent):
-    """A berth is held for a passenger, who is asked: the passenger's side of an offer."""
+    """A berth is held for a passenger, who may accept or deny it until the offer expires."""
 
-    offer_id: str
-    coach: str
-    berth: int
-    berth_type: str
-    to: str
-    expires_at: datetime
+    offer_id: OfferId
+    coach: CoachCode
+    berth: BerthNumber
+    berth_type: BerthType
+    to: Destination
+    expires_at: Moment
 
 
 @dataclass(frozen=True, kw_only=True)
 class UpgradeDelivered(Event):
-    """An offer has arrived on one more of the passenger's devices; on `devices` of them by now."""
+    """An offer has arrived on one more of the passenger's devices (ACK)."""
 
-    offer_id: str
-    pnr: str
-    index: int
-    devices: int
+    offer_id: OfferId
+    pnr: Pnr
+    index: PersonIndex
+    devices: Annotated[
+        int, About("The devices on which it has arrived; counted up to 16.", least=1, example=1)
+    ]
 
     @property
     def audience(self) -> Audience:
@@ -334,19 +394,21 @@ class UpgradeDelivered(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class UpgradeConfirmed(Justified, PersonEvent):
-    """A passenger on RAC or WL has a berth of their own: `coach` and `berth` are the new one.
+    """A passenger on RAC or WL has a berth: `coach` and `berth` are the new one.
 
-    It is theirs from `from_`, where the train is, or which it left last.
-    `offer_id` is None under policy AUTO. The reason names others, and is for the staff to read.
+    The berth is the passenger's from `from_`, where the train is, or which it left last.
+    `offer_id` is None under policy AUTO. The reason names others and is for the staff only.
     """
 
-    offer_id: str | None
+    coach: CoachCode
+    berth: BerthNumber
+    offer_id: OfferId | None
     status: BookingStatus
-    number: int | None
-    old_coach: str | None
-    old_berth: int | None
+    number: Number | None
+    old_coach: CoachCode | None
+    old_berth: BerthNumber | None
     cause: Cause
-    answered_by: Role | None = None
+    answered_by: AnsweredBy | None = None
 
     untold = frozenset({"at", "user", "reason", "passedOver", "answeredBy"})
 
@@ -357,14 +419,13 @@ class UpgradeConfirmed(Justified, PersonEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class UpgradeClosed(UserEvent):
-    """An offer ended without an upgrade: DENIED, EXPIRED or WITHDRAWN.
+    """An offer ended without an upgrade: DENIED, EXPIRED or WITHDRAWN."""
 
-    `answered_by` is the role of who denied or withdrew it. None: the clock or the rules ended it.
-    """
-
-    offer_id: str
-    outcome: OfferState
-    answered_by: Role | None = None
+    offer_id: OfferId
+    outcome: Annotated[
+        OfferState, About("How it ended.", choices=("DENIED", "EXPIRED", "WITHDRAWN"))
+    ]
+    answered_by: AnsweredBy | None = None
 
     untold = frozenset({"at", "user", "answeredBy"})
 
@@ -379,21 +440,23 @@ class UpgradeClosed(UserEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class CoPassengerChanged(UserEvent):
-    """Whoever shared this passenger's side lower has moved: it is the passenger's alone."""
+    """The other holder of a side lower has moved: the berth is this passenger's alone."""
 
-    coach: str
-    berth: int
+    coach: CoachCode
+    berth: BerthNumber
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClockCorrected(Event):
-    """The hub's clock was set forward, or back if `by_seconds` is negative.
+    """The hub's clock was set. `expiresAt` of each open offer of the run moves by `bySeconds`.
 
-    What was counting down keeps the time that it had left: `moved` are the ids of the offers whose
-    `expiresAt` changes with it. Events before this one carry times of the clock as it was.
+    `moved` are the ids of these offers: each keeps the time that it had left. Events before this
+    one carry times of the clock as it was.
     """
 
-    by_seconds: int
+    by_seconds: Annotated[
+        int, About("Seconds that the clock was set forward; negative if back.", example=60)
+    ]
     moved: tuple[str, ...]
 
     untold = frozenset({"at", "moved"})
@@ -405,10 +468,12 @@ class ClockCorrected(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Announcement(Event):
-    text: str
+    """The staff or a machine feed announces something."""
+
+    text: Annotated[str, About("The announcement.", example="Tea is served in S1.")]
     level: Level
     audience_: To
-    user: str | None = None
+    user: UserId | None = None
 
     untold = frozenset({"at", "audience", "user"})
 

@@ -10,6 +10,7 @@ from trainhub.core.errors import BadMessage, Conflict
 from trainhub.domain import commands as c
 from trainhub.domain import events as e
 from trainhub.domain.errors import UnknownPassenger
+from trainhub.domain.fields import DELAYS
 from trainhub.domain.marks import check_live, check_running, person_event, vacated
 from trainhub.domain.model import Boarding, PersonState, RunStatus
 from trainhub.domain.run_state import Passenger, RunState, Stop
@@ -17,8 +18,6 @@ from trainhub.domain.schedule import local
 
 # A station's clock may run ahead of the hub's by this much before its times are refused.
 CLOCK_SKEW = timedelta(minutes=1)
-# Minutes that a delay may be: from two hours early to two days late.
-DELAYS = range(-120, 2 * 24 * 60 + 1)
 # A report without a time takes the hub's own, which no caller can choose. Even a train that is days
 # late may be reported so. Beyond a year either the hub's clock or the chart's date is wrong.
 MOST_MINUTES_BY_CLOCK = 366 * 24 * 60

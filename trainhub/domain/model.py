@@ -3,9 +3,38 @@
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
-from typing import NewType
+from typing import Annotated, Literal, NewType, NotRequired, TypedDict
 
+from trainhub.core.about import About
 from trainhub.core.stream import Stream
+from trainhub.domain.fields import (
+    MOST_BERTHS,
+    MOST_COACHES,
+    MOST_PASSENGERS,
+    MOST_STATIONS,
+    MOST_TEXT_BYTES,
+    OFFER_SECONDS,
+    BerthNumber,
+    ClassCode,
+    ClockTime,
+    CoachCode,
+    Day,
+    Destination,
+    DistanceKm,
+    Number,
+    Origin,
+    PersonIndex,
+    PersonName,
+    Platform,
+    Pnr,
+    StartDate,
+    StationCode,
+    StationName,
+    TrainName,
+    TrainNo,
+    UserId,
+    Zone,
+)
 
 # "12345/2026-11-23": one journey of a train, and the name of its stream in the log and of its room.
 # Two runs of one number may be live at once.
@@ -17,6 +46,8 @@ BerthKey = NewType("BerthKey", str)
 
 
 class Role(StrEnum):
+    """The role that a token gives its user."""
+
     PASSENGER = "PASSENGER"
     TTE = "TTE"
     ADMIN = "ADMIN"
@@ -28,6 +59,8 @@ STAFF = frozenset({Role.TTE, Role.ADMIN})
 
 
 class RunStatus(StrEnum):
+    """How far the run is."""
+
     SCHEDULED = "SCHEDULED"
     RUNNING = "RUNNING"
     COMPLETED = "COMPLETED"
@@ -35,12 +68,16 @@ class RunStatus(StrEnum):
 
 
 class BookingStatus(StrEnum):
+    """Confirmed, on RAC, or on the waiting list."""
+
     CNF = "CNF"
     RAC = "RAC"
     WL = "WL"
 
 
 class PersonState(StrEnum):
+    """How far a person's journey is. NT means not turned up."""
+
     DUE = "DUE"
     ABOARD = "ABOARD"
     NT = "NT"
@@ -49,7 +86,7 @@ class PersonState(StrEnum):
 
 
 class Policy(StrEnum):
-    """How a vacancy reaches the passenger on RAC."""
+    """How a vacant berth reaches the passenger on RAC."""
 
     AUTO = "AUTO"
     OFFER = "OFFER"
@@ -57,6 +94,8 @@ class Policy(StrEnum):
 
 
 class OfferState(StrEnum):
+    """Whether an offer is open, or how it ended."""
+
     OPEN = "OPEN"
     ACCEPTED = "ACCEPTED"
     DENIED = "DENIED"
@@ -65,13 +104,27 @@ class OfferState(StrEnum):
 
 
 class Boarding(StrEnum):
-    """Whether those due are taken as boarded on departure, or wait for a TTE's mark."""
+    """verify: each passenger waits for a TTE's mark. auto: passengers who are due count as boarded
+    when the train departs."""
 
     AUTO = "auto"
     VERIFY = "verify"
 
 
+class BerthType(StrEnum):
+    """The kind of a berth."""
+
+    LOWER = "LOWER"
+    SIDE_LOWER = "SIDE_LOWER"
+    MIDDLE = "MIDDLE"
+    UPPER = "UPPER"
+    SIDE_UPPER = "SIDE_UPPER"
+    SEAT = "SEAT"
+
+
 class Level(StrEnum):
+    """How urgent an announcement is."""
+
     INFO = "INFO"
     WARNING = "WARNING"
     EMERGENCY = "EMERGENCY"
@@ -79,42 +132,66 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Station:
-    """A stop of the chart. Times are "HH:MM" in the run's zone; `day` counts from 1."""
+    """A stop of the chart, in running order."""
 
-    code: str
-    name: str
-    arrival: str | None = None
-    departure: str | None = None
-    day: int = 1
-    distance_km: int = 0
-    platform: str | None = None
+    code: StationCode
+    name: StationName
+    arrival: ClockTime | None = None
+    departure: ClockTime | None = None
+    day: Day = 1
+    distance_km: DistanceKm = 0
+    platform: Platform | None = None
+
+
+Berths = Annotated[int, About("The number of berths.", least=1, most=MOST_BERTHS, example=72)]
+Layout = Annotated[
+    tuple[str, ...],
+    About(
+        "Each berth's type, where the class's own layout is not meant.",
+        given=tuple[BerthType, ...],
+    ),
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coach:
-    """A coach of the chart; `layout` names each berth's type where the class's own is not meant."""
+    """A coach of the chart."""
 
-    code: str
-    class_: str
-    berths: int
-    layout: tuple[str, ...] | None = None
+    code: CoachCode
+    class_: ClassCode
+    berths: Berths
+    layout: Layout | None = None
+
+
+_OfClass = TypedDict("_OfClass", {"class": ClassCode})
+
+
+class GivenCoach(_OfClass):
+    """A coach as a chart may give it: `type` may stand in place of `berths`."""
+
+    code: CoachCode
+    berths: NotRequired[Berths]
+    type: NotRequired[
+        Annotated[Literal["ICF", "LHB"], About("The make, which tells the number of berths.")]
+    ]
+    layout: NotRequired[Layout | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Booking:
-    """One person of the chart, as booked."""
+    """A passenger of the chart, as booked. A chart's passenger with a fault is left out."""
 
-    pnr: str
-    index: int
-    irctc_id: str
-    name: str
-    from_: str
-    to: str
-    class_: str
+    pnr: Pnr
+    index: PersonIndex
+    irctc_id: UserId
+    name: PersonName
+    from_: Origin
+    to: Destination
+    class_: ClassCode
     status: BookingStatus
-    number: int | None = None
-    coach: str | None = None
-    berth: int | None = None
+    number: Number | None = None
+    coach: CoachCode | None = None
+    berth: BerthNumber | None = None
     age: int | None = None
     gender: str | None = None
     phone: str | None = None
@@ -125,21 +202,45 @@ class Booking:
         return person_key(self.pnr, self.index)
 
 
+_STATIONS = [
+    {"code": "HWH", "name": "HOWRAH JN", "departure": "15:50"},
+    {"code": "BWN", "name": "BARDDHAMAN", "arrival": "17:03", "distanceKm": 95},
+]
+Csv = Annotated[
+    str, About("CSV with a header, a line for each passenger.", longest=MOST_TEXT_BYTES)
+]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
-    """The reservation list a run is loaded from, checked (see chart.py)."""
+    """The reservation list that a run is loaded from. chart.py checks it."""
 
-    train_no: str
-    train_name: str
-    start_date: date
-    timezone: str = "Asia/Kolkata"
+    train_no: TrainNo
+    train_name: TrainName
+    start_date: StartDate
+    timezone: Zone = "Asia/Kolkata"
     policy: Policy = Policy.OFFER
     boarding: Boarding = Boarding.VERIFY
-    min_upgrade_km: int = 70
-    offer_seconds: int = 300
-    stations: tuple[Station, ...]
-    coaches: tuple[Coach, ...] = ()
-    passengers: tuple[Booking, ...] = ()
+    min_upgrade_km: Annotated[int, About("The shortest journey that is upgraded, in km.")] = 70
+    offer_seconds: Annotated[
+        int,
+        About("How long an offer stays open.", least=OFFER_SECONDS[0], most=OFFER_SECONDS[-1]),
+    ] = 300
+    stations: Annotated[
+        tuple[Station, ...],
+        About("The stops, in running order.", least=2, most=MOST_STATIONS, example=_STATIONS),
+    ]
+    coaches: Annotated[
+        tuple[Coach, ...], About(most=MOST_COACHES, given=tuple[GivenCoach, ...] | None)
+    ] = ()
+    passengers: Annotated[
+        tuple[Booking, ...],
+        About(
+            "A list, or one text in CSV with a header.",
+            most=MOST_PASSENGERS,
+            given=tuple[Booking, ...] | Csv | None,
+        ),
+    ] = ()
 
     @property
     def run(self) -> RunKey:

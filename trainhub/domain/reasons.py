@@ -6,7 +6,10 @@ offers of a full train would grow with the square of those who wait.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Annotated
 
+from trainhub.core.about import About
+from trainhub.domain.fields import Number, PersonIndex, Pnr
 from trainhub.domain.model import Booking, BookingStatus
 
 # Passengers passed over whom a reason names: those with the best claim.
@@ -17,32 +20,34 @@ CHOSEN = "chosen"
 OTHER = "another reason"
 
 
+Outcome = Annotated[
+    str, About('Why the berth was not for them; "chosen" for the chosen one.', example="is DUE")
+]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Considered:
-    """A passenger who was looked at for a berth, in order, and why it was not for them.
+    """A passenger who was considered for the berth, in order."""
 
-    `outcome` is "chosen" for the last one.
-    """
-
-    pnr: str
-    index: int
+    pnr: Pnr
+    index: PersonIndex
     status: BookingStatus
-    number: int | None
-    outcome: str
+    number: Number | None
+    outcome: Outcome
 
 
 @dataclass(frozen=True, kw_only=True)
 class PassedOver:
-    """`count` passengers numbered from `first` to `last` whom the reason does not name.
+    """Passengers who came before the chosen one and whom the reason does not name.
 
-    All that are numbered so, unless groups of one status overlap: then `count` of them.
+    All with a number from `first` to `last`, or `count` of them where groups of one status overlap.
     """
 
     status: BookingStatus
-    first: int | None
-    last: int | None
-    count: int
-    outcome: str
+    first: Number | None
+    last: Number | None
+    count: Annotated[int, About("How many passengers these are.", least=1, example=3)]
+    outcome: Outcome
 
 
 Reason = tuple[tuple[Considered, ...], tuple[PassedOver, ...]]

@@ -16,13 +16,14 @@ from trainhub.domain.berths import segments, stretches
 from trainhub.domain.events import UpgradeConfirmed
 from trainhub.domain.model import Coach, PersonState, berth_key
 from trainhub.domain.run_state import Passenger, RunState
+from trainhub.domain.shapes import NoShowLine, Report, VacantLine
 
 COLUMNS = ("coach", "kind", "berth", "from", "to", "pnr", "index", "name", "detail")
 
 
-def captaincy_report(state: RunState) -> dict[str, Any]:
+def captaincy_report(state: RunState) -> Report:
     """Per coach: NT passengers, vacant berths and where, upgrades with their reasons."""
-    no_shows: dict[str | None, list[dict[str, Any]]] = defaultdict(list)
+    no_shows: dict[str | None, list[NoShowLine]] = defaultdict(list)
     for passenger in state.passengers.values():
         if passenger.state is PersonState.NT:
             no_shows[passenger.coach].append(_no_show(passenger))
@@ -32,8 +33,8 @@ def captaincy_report(state: RunState) -> dict[str, Any]:
     return {
         "trainNo": state.chart.train_no,
         "trainName": state.chart.train_name,
-        "startDate": state.chart.start_date.isoformat(),
-        "status": state.status.value,
+        "startDate": dump(state.chart.start_date),
+        "status": dump(state.status),
         "coaches": [
             {
                 "coach": coach.code,
@@ -48,7 +49,7 @@ def captaincy_report(state: RunState) -> dict[str, Any]:
     }
 
 
-def report_csv(report: dict[str, Any]) -> str:
+def report_csv(report: Report) -> str:
     """The report as CSV with a header; a cell that a spreadsheet would run is made text."""
     out = io.StringIO()
     writer = csv.DictWriter(out, COLUMNS, extrasaction="ignore", restval="")
@@ -65,7 +66,7 @@ def _cell(value: Any) -> Any:
     return f"'{value}" if risky else value
 
 
-def _rows(report: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _rows(report: Report) -> Iterator[dict[str, Any]]:
     for coach in report["coaches"]:
         code = {"coach": coach["coach"]}
         for person in coach["noShows"]:
@@ -86,7 +87,7 @@ def _rows(report: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield {"coach": "", "kind": "NT", **person}
 
 
-def _no_show(passenger: Passenger) -> dict[str, Any]:
+def _no_show(passenger: Passenger) -> NoShowLine:
     booking = passenger.booking
     return {
         "berth": passenger.berth,
@@ -103,7 +104,7 @@ def _upgrade(event: UpgradeConfirmed) -> dict[str, Any]:
     return {name: value for name, value in view.items() if name != "user"}
 
 
-def _vacant(state: RunState, coach: Coach) -> Iterator[dict[str, Any]]:
+def _vacant(state: RunState, coach: Coach) -> Iterator[VacantLine]:
     """Each stretch on which nobody held a berth, with why it was so."""
     whole = segments(0, len(state.stops) - 1)
     for place in range(1, coach.berths + 1):
@@ -120,5 +121,5 @@ def _vacant(state: RunState, coach: Coach) -> Iterator[dict[str, Any]]:
                     "berth": place,
                     "from": state.stops[since].station.code,
                     "to": state.stops[until].station.code,
-                    "cause": freed[since].cause.value if since in freed else "UNBOOKED",
+                    "cause": dump(freed[since].cause) if since in freed else "UNBOOKED",
                 }

@@ -11,10 +11,11 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from trainhub.domain import events as e
-from trainhub.domain.berths import BerthType, Occupancy, segments
+from trainhub.domain.berths import Occupancy, segments
 from trainhub.domain.errors import UnknownOffer, UnknownPassenger, UnknownStation
 from trainhub.domain.model import (
     BerthKey,
+    BerthType,
     Booking,
     BookingStatus,
     Chart,

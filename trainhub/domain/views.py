@@ -18,23 +18,41 @@ from trainhub.domain.model import (
 )
 from trainhub.domain.offers import candidates
 from trainhub.domain.run_state import Offer, Passenger, RunState, Stop
+from trainhub.domain.shapes import (
+    BerthPlan,
+    Counts,
+    Figures,
+    Holder,
+    OfferView,
+    People,
+    Progress,
+    PublicView,
+    RunView,
+    StopView,
+    Summary,
+    Vacancy,
+)
 
 
-def summary(state: RunState) -> dict[str, Any]:
-    """The run in a few fields, for everyone."""
+def summary(state: RunState) -> Summary:
+    """Return the run in a few fields, for everyone."""
+    return {**_progress(state), "stations": len(state.stops)}
+
+
+def _progress(state: RunState) -> Progress:
     here, coming = state.stops[state.current], state.next_stop
     return {
         "trainNo": state.chart.train_no,
         "trainName": state.chart.train_name,
-        "startDate": state.chart.start_date.isoformat(),
-        "status": state.status.value,
+        "startDate": dump(state.chart.start_date),
+        "status": dump(state.status),
         "seq": state.seq,
-        "stations": len(state.stops),
         "index": state.current,
         "departed": state.departed,
         "station": {"code": here.station.code, "name": here.station.name},
-        "next": coming
-        and {
+        "next": None
+        if coming is None
+        else {
             "code": coming.station.code,
             "name": coming.station.name,
             "expected": dump(state.expected(coming.scheduled_arrival)),
@@ -43,22 +61,22 @@ def summary(state: RunState) -> dict[str, Any]:
     }
 
 
-def run_view(state: RunState, role: str | None, user: str | None) -> dict[str, Any]:
+def run_view(state: RunState, role: str | None, user: str | None) -> RunView:
     """The run as it may be read: people only by the staff, and by passengers their own."""
     return {**public_view(state), **private_view(state, role, user)}
 
 
-def public_view(state: RunState) -> dict[str, Any]:
+def public_view(state: RunState) -> PublicView:
     """The run as everybody may read it."""
     return {
-        **summary(state),
+        **_progress(state),
         "timezone": state.chart.timezone,
         "stations": [_stop(state, stop) for stop in state.stops],
         "figures": figures(state),
     }
 
 
-def private_view(state: RunState, role: str | None, user: str | None) -> dict[str, Any]:
+def private_view(state: RunState, role: str | None, user: str | None) -> People:
     """What those who may read of people read besides: the people, and the offers that are open."""
     people = visible_people(state, role, user)
     if people is None:
@@ -98,15 +116,15 @@ def person_view(passenger: Passenger) -> dict[str, Any]:
     }
 
 
-def offer_view(offer: Offer, role: str | None) -> dict[str, Any]:
+def offer_view(offer: Offer, role: str | None) -> OfferView:
     """An offer and what became of it.
 
     Only the staff read the reason, which names others, and on how many devices it has arrived.
     """
     made = offer.made
-    view = {
+    view: OfferView = {
         "offerId": offer.id,
-        "state": offer.state.value,
+        "state": dump(offer.state),
         "pnr": made.pnr,
         "index": made.index,
         "coach": made.coach,
@@ -123,7 +141,7 @@ def offer_view(offer: Offer, role: str | None) -> dict[str, Any]:
     if role in STAFF:
         view |= {
             "name": made.name,
-            "cause": made.cause.value,
+            "cause": dump(made.cause),
             "reason": dump(made.reason),
             "passedOver": dump(made.passed_over),
             "delivered": offer.devices,
@@ -154,7 +172,7 @@ def _open_offer(state: RunState, passenger: Passenger) -> str | None:
     return None if offer is None else offer.id
 
 
-def vacancies_view(state: RunState) -> list[dict[str, Any]]:
+def vacancies_view(state: RunState) -> list[Vacancy]:
     """Each berth that is free on the coming leg: until where, since why, and whom it is held for.
 
     `cause` is UNBOOKED where nobody ever had it on this leg; `half` is half a side lower.
@@ -170,7 +188,7 @@ def vacancies_view(state: RunState) -> list[dict[str, Any]]:
     ]
 
 
-def _vacancy(state: RunState, key: BerthKey, start: int, last: int) -> dict[str, Any]:
+def _vacancy(state: RunState, key: BerthKey, start: int, last: int) -> Vacancy:
     coach, _, berth = key.rpartition("-")
     half = state.occupancy.half_free(key, start)
     until = last if half else state.occupancy.free_until(key, start, last)
@@ -178,21 +196,21 @@ def _vacancy(state: RunState, key: BerthKey, start: int, last: int) -> dict[str,
     return {
         "coach": coach,
         "berth": int(berth),
-        "berthType": state.occupancy.types[key].value,
+        "berthType": dump(state.occupancy.types[key]),
         "half": half,
         "from": state.stops[start].station.code,
         "to": state.stops[until].station.code,
-        "cause": vacancy.cause.value if vacancy else "UNBOOKED",
-        "offerId": offer and offer.id,
+        "cause": dump(vacancy.cause) if vacancy else "UNBOOKED",
+        "offerId": None if offer is None else offer.id,
     }
 
 
-def berth_plan(state: RunState, coach: Coach) -> list[dict[str, Any]]:
+def berth_plan(state: RunState, coach: Coach) -> list[BerthPlan]:
     """A coach's berths, each with its holders and the stations between which they have it."""
     return [
         {
             "berth": place,
-            "berthType": state.occupancy.types[key].value,
+            "berthType": dump(state.occupancy.types[key]),
             "holders": [
                 _holder(state, person, mask, half)
                 for person, hold in state.occupancy.holders(key).items()
@@ -204,14 +222,14 @@ def berth_plan(state: RunState, coach: Coach) -> list[dict[str, Any]]:
     ]
 
 
-def _holder(state: RunState, person: PersonKey, mask: int, half: bool) -> dict[str, Any]:
+def _holder(state: RunState, person: PersonKey, mask: int, half: bool) -> Holder:
     passenger = state.passengers[person]
     start, end = (mask & -mask).bit_length() - 1, mask.bit_length()
     return {
         "pnr": passenger.booking.pnr,
         "index": passenger.booking.index,
         "name": passenger.booking.name,
-        "state": passenger.state.value,
+        "state": dump(passenger.state),
         "half": half,
         "from": state.stops[start].station.code,
         "to": state.stops[end].station.code,
@@ -222,7 +240,7 @@ def _berths(coach: Coach) -> Iterable[BerthKey]:
     return (berth_key(coach.code, place) for place in range(1, coach.berths + 1))
 
 
-def _stop(state: RunState, stop: Stop) -> dict[str, Any]:
+def _stop(state: RunState, stop: Stop) -> StopView:
     came = stop.index <= state.current and stop.arrived is not None
     gone = stop.departed is not None
     return {
@@ -244,14 +262,14 @@ def _stop(state: RunState, stop: Stop) -> dict[str, Any]:
     }
 
 
-def figures(state: RunState) -> dict[str, Any]:
+def figures(state: RunState) -> Figures:
     """How many are booked, aboard, due and NT, on RAC and upgraded, and berths vacant on this leg.
 
     By class and by coach, derived from the state at each call; nobody is named. `rac` are those
     still waiting on RAC.
     """
-    classes: dict[str, dict[str, int]] = {}
-    coaches: dict[str, dict[str, int]] = {}
+    classes: dict[str, Counts] = {}
+    coaches: dict[str, Counts] = {}
     held = Counter(berth.rpartition("-")[0] for berth in state.occupancy.held_at(state.current))
     for coach in state.chart.coaches:
         vacant = coach.berths - held[coach.code]
@@ -277,7 +295,7 @@ def figures(state: RunState) -> dict[str, Any]:
 _WAITING = (PersonState.DUE, PersonState.ABOARD)
 
 
-def _row(vacant: int = 0) -> dict[str, int]:
+def _row(vacant: int = 0) -> Counts:
     return {
         "booked": 0, "aboard": 0, "due": 0, "nt": 0, "rac": 0, "upgraded": 0, "vacant": vacant,
     }  # fmt: skip

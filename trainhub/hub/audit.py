@@ -47,7 +47,7 @@ def _about(command: c.Command) -> str | None:
         return f"{command.pnr}/{command.index}"
     if isinstance(command, c.OfferCommand):
         return command.offer_id
-    if isinstance(command, c.Arrive | c.Depart | c.SkipStation | c.SetPlatform):
+    if isinstance(command, c.StationCommand):
         return command.station_code
     return command.user if isinstance(command, c.Announce) else None
 

@@ -1,21 +1,34 @@
 """The JSON messages of protocol version 1, both ways."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
-from typing import Any
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any
 
 from trainhub.access.identity import Identity
-from trainhub.core.codec import load
+from trainhub.core.about import About
+from trainhub.core.codec import dump, load
 from trainhub.core.errors import BadMessage, UnknownType
 from trainhub.core.journal import Record
 from trainhub.domain.chart import read_chart
 from trainhub.domain.commands import COMMANDS, Command, OfferCommand, RegisterTrain
 from trainhub.domain.events import TYPES
+from trainhub.domain.fields import Seq, StartDate, TrainNo
 from trainhub.domain.model import RunKey, normal_train_no
 from trainhub.domain.offers import run_of_offer
+from trainhub.hub.messages import (
+    VERSION,
+    Epoch,
+    Goodbye,
+    Identified,
+    LoggedOut,
+    Pong,
+    RunFields,
+    Subscribed,
+    Unsubscribed,
+    Welcome,
+)
 
-VERSION = 1
 MOST_SOCKET_BYTES = 64 * 1024
 # A chart's texts may have 8 MB (domain/chart.py), and no real chart is near it.
 MOST_BODY_BYTES = 8 * 1024 * 1024
@@ -27,59 +40,75 @@ _LAST_MOMENT = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
 
 @dataclass(frozen=True, kw_only=True)
 class Identify:
-    token: str = field(metadata={"longest": LONGEST_TOKEN})
+    """Say who you are. In the rooms that you are in already, a new SNAPSHOT follows."""
+
+    token: Annotated[
+        str,
+        About("A JWT that the hub trusts.", longest=LONGEST_TOKEN, example="eyJhbGciOi…"),
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Logout:
-    """Be nobody again, as before IDENTIFY."""
+    """Give up your token. In the rooms that you are in, a new SNAPSHOT follows.
+
+    A hub that needs a token takes you out of these rooms.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
 class Since:
-    """The last event a client saw: the log's epoch and the run's seq."""
+    """The last event that you saw: the epoch and the run's seq."""
 
-    epoch: str
-    seq: int
+    epoch: Epoch
+    seq: Annotated[int, About("Its seq.", example=17)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class SubscribeTrain:
-    train_no: str
-    start_date: date | None = None
+    """Join a run's room.
+
+    The events that you missed follow, or a SNAPSHOT, and then BOARDING_UPDATE.
+    """
+
+    train_no: TrainNo
+    start_date: StartDate | None = None
     since: Since | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class UnsubscribeTrain:
-    train_no: str
-    start_date: date | None = None
+    """Leave a run's room."""
+
+    train_no: TrainNo
+    start_date: StartDate | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ping:
-    pass
+    """Ask whether the hub is there."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ack:
-    """The UPGRADE_OFFER numbered `seq` has arrived on this device."""
+    """Say that the UPGRADE_OFFER numbered `seq` has arrived on this device. There is no answer."""
 
-    train_no: str
-    start_date: date | None = None
-    seq: int
+    train_no: TrainNo
+    start_date: StartDate | None = None
+    seq: Seq
 
 
 Message = Identify | Logout | SubscribeTrain | UnsubscribeTrain | Ping | Ack | Command
-_MESSAGES: dict[str, type[Any]] = {
-    "IDENTIFY": Identify,
-    "LOGOUT": Logout,
-    "SUBSCRIBE_TRAIN": SubscribeTrain,
-    "UNSUBSCRIBE_TRAIN": UnsubscribeTrain,
-    "PING": Ping,
-    "ACK": Ack,
-    **COMMANDS,
+# What a client may send apart from commands, and what it is answered.
+TALK: dict[str, tuple[type[Any], type | None]] = {
+    "IDENTIFY": (Identify, Identified),
+    "LOGOUT": (Logout, LoggedOut),
+    "SUBSCRIBE_TRAIN": (SubscribeTrain, Subscribed),
+    "UNSUBSCRIBE_TRAIN": (UnsubscribeTrain, Unsubscribed),
+    "PING": (Ping, Pong),
+    "ACK": (Ack, None),
 }
+_MESSAGES: dict[str, type[Any]] = {**{kind: cls for kind, (cls, _) in TALK.items()}, **COMMANDS}
 
 
 def read_message(data: Any) -> Message:
@@ -112,10 +141,10 @@ def read_command(cls: type[Command], fields: Mapping[str, Any]) -> Command:
 
 
 def _with_offers_run(fields: Mapping[str, Any]) -> Mapping[str, Any]:
-    """An offer's id names its run, so a message about an offer needs nothing else."""
+    """Add the run that the offer's id names. A message about an offer needs nothing else."""
     found = fields.get("offerId")
     if not isinstance(found, str):
-        return {"trainNo": "?", **fields}  # load says what is missing
+        return fields  # load says what is wrong
     train_no, start_date = run_of_offer(found)
     return {**fields, "trainNo": train_no, "startDate": start_date}
 
@@ -132,7 +161,7 @@ def event_message(record: Record) -> dict[str, Any]:
         "type": TYPES[type(record.event)],
         **run_fields(record.stream),
         "seq": record.seq,
-        "timestamp": record.event.at.isoformat(timespec="milliseconds"),
+        "timestamp": moment_text(record.event.at),
         "data": record.event.told,
     }
 
@@ -141,24 +170,26 @@ def figure_message(kind: str, run: RunKey, data: Mapping[str, Any]) -> dict[str,
     return {"type": kind, **run_fields(run), "data": data}
 
 
-def run_fields(run: RunKey) -> dict[str, str]:
+def run_fields(run: RunKey) -> RunFields:
     train_no, start_date = run.split("/")
-    return {"trainNo": train_no, "startDate": start_date}
+    return {"trainNo": train_no, "startDate": dump(start_date)}
 
 
-def welcome(client: str, now: datetime, heartbeat_seconds: int) -> dict[str, Any]:
+def welcome(client: str, now: datetime, heartbeat_seconds: int) -> Welcome:
     return {
         "type": "WELCOME",
         "clientId": client,
         "protocol": VERSION,
-        "serverTime": now.isoformat(timespec="milliseconds"),
+        "serverTime": moment_text(now),
         "heartbeatSeconds": heartbeat_seconds,
     }
 
 
-def identified(identity: Identity) -> dict[str, Any]:
-    """Whom the hub now takes a client for, and until when."""
-    message = {
+def identified(identity: Identity) -> Identified:
+    """Return who the client is now, and until when."""
+    assert identity.user is not None
+    assert identity.role is not None
+    message: Identified = {
         "type": "IDENTIFIED",
         "role": identity.role,
         "user": identity.user,
@@ -166,9 +197,14 @@ def identified(identity: Identity) -> dict[str, Any]:
     }
     if identity.source is not None:
         until = datetime.fromtimestamp(min(identity.source.expires, _LAST_MOMENT), UTC)
-        message["expiresAt"] = until.isoformat(timespec="seconds")
+        message["expiresAt"] = dump(until)
     return message
 
 
-def goodbye(reason: str, retry_after_ms: int) -> dict[str, Any]:
+def goodbye(reason: str, retry_after_ms: int) -> Goodbye:
     return {"type": "GOODBYE", "reason": reason, "retryAfterMs": retry_after_ms}
+
+
+def moment_text(at: datetime) -> Any:
+    """Return a time in JSON, to the millisecond."""
+    return at.isoformat(timespec="milliseconds")

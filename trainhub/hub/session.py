@@ -6,7 +6,7 @@ the conversation goes on.
 
 import logging
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -34,6 +34,7 @@ from trainhub.hub.protocol import (
     SubscribeTrain,
     UnsubscribeTrain,
     identified,
+    moment_text,
     read_message,
     run_fields,
 )
@@ -41,7 +42,7 @@ from trainhub.hub.subscriptions import most_rooms
 
 log = logging.getLogger("trainhub.session")
 
-Answer = Callable[[dict[str, Any]], None]
+Answer = Callable[[Mapping[str, Any]], None]
 
 
 class Session:
@@ -77,7 +78,7 @@ class Session:
         """Take one message and answer it. Never raises."""
         number: str | int | None = None
 
-        def answer(message: dict[str, Any]) -> None:
+        def answer(message: Mapping[str, Any]) -> None:
             self._send(message if number is None else {**message, "id": number})
 
         self.is_busy = True
@@ -139,7 +140,7 @@ class Session:
     async def _logout(self, message: Logout, answer: Answer) -> None:
         await self._become(ANONYMOUS, {"type": "LOGGED_OUT"}, answer)
 
-    async def _become(self, identity: Identity, told: dict[str, Any], answer: Answer) -> None:
+    async def _become(self, identity: Identity, told: Mapping[str, Any], answer: Answer) -> None:
         """Be somebody else from here on. Raises TooManyRooms, and is then who it was."""
         runs = self._hub.rooms.rooms_of(self._listener)
         most = most_rooms(identity)
@@ -193,7 +194,7 @@ class Session:
         )
 
     async def _ping(self, message: Ping, answer: Answer) -> None:
-        answer({"type": "PONG", "serverTime": self._hub.now().isoformat(timespec="milliseconds")})
+        answer({"type": "PONG", "serverTime": moment_text(self._hub.now())})
 
 
 _ANSWERS: dict[type[Any], Callable[[Session, Any, Answer], Awaitable[None]]] = {

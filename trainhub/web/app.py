@@ -1,4 +1,4 @@
-"""The table of addresses: which handler serves what."""
+"""The tornado application, and the server that listens for it."""
 
 import math
 from pathlib import Path
@@ -8,20 +8,12 @@ import tornado.web
 from tornado.routing import Rule
 
 from trainhub.hub.protocol import MOST_SOCKET_BYTES
-from trainhub.web import rest
-from trainhub.web.base import MOST_READ_BYTES, Edge, Misdirected, NoSuchPage, Web
+from trainhub.web.base import MOST_READ_BYTES, Misdirected, NoSuchPage, Web
 from trainhub.web.door import BODY_SECONDS, HEAD_SECONDS, Door
 from trainhub.web.limits import Askers
-from trainhub.web.monitor import (
-    HealthHandler,
-    Monitor,
-    MonitorHandler,
-    PageHandler,
-    ReadyHandler,
-    VersionHandler,
-)
+from trainhub.web.monitor import Monitor
 from trainhub.web.proxies import Proxies
-from trainhub.web.websocket import TrainSocket
+from trainhub.web.routes import rules
 
 MOST_HEAD_BYTES = 16 * 1024
 
@@ -36,42 +28,11 @@ def static_folder() -> Path:
 STATIC = static_folder()
 
 
-class StaticFiles(Edge, tornado.web.StaticFileHandler):
-    def initialize(self, web: Web, path: str) -> None:  # type: ignore[override]
-        super().initialize(path)
-        self.web = web
-
-    def prepare(self) -> None:
-        self.count()
-
-    @classmethod
-    def get_absolute_path(cls, root: str, path: str) -> str:
-        if "\0" in path:
-            raise tornado.web.HTTPError(404, reason="there is nothing at this address")
-        return super().get_absolute_path(root, path)
-
-    def get_content_type(self) -> str:
-        # Systems know .ts as anything from translations to video.
-        if (self.absolute_path or "").endswith(".ts"):
-            return "text/plain; charset=utf-8"
-        return super().get_content_type()
-
-    def set_extra_headers(self, path: str) -> None:
-        self.set_header("Cache-Control", "no-cache")
-
-
 def make_app(web: Web, monitor: Monitor) -> tornado.web.Application:
     monitor.watch(web)
     page = (STATIC / "monitor.html").read_bytes()
     handlers: list[Any] = [
-        (r"/", PageHandler, {"web": web, "page": page}),
-        (r"/static/(.*)", StaticFiles, {"web": web, "path": STATIC}),
-        (r"/ws", TrainSocket, {"web": web}),
-        *rest.routes(web),
-        (r"/api/monitor", MonitorHandler, {"web": web, "monitor": monitor}),
-        (r"/readyz", ReadyHandler, {"web": web, "monitor": monitor}),
-        (r"/healthz", HealthHandler, {"web": web}),
-        (r"/version", VersionHandler, {"web": web}),
+        *rules(web, monitor=monitor, page=page, path=STATIC),
         (r".*", NoSuchPage, {"web": web}),
     ]
     return tornado.web.Application(

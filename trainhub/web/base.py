@@ -4,11 +4,11 @@ import logging
 import math
 import time
 from asyncio import Future
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from http.client import responses
-from typing import Any, TypeVar, cast
+from typing import Any, ClassVar, TypeVar, cast, overload
 
 import tornado.web
 from tornado.http1connection import HTTP1Connection
@@ -18,7 +18,7 @@ from trainhub.core import cost, errors
 from trainhub.core.codec import read_date
 from trainhub.core.cost import LONG_WORK, in_slices
 from trainhub.core.wire import encode, error_fields, parse
-from trainhub.domain.model import STAFF, normal_train_no
+from trainhub.domain.model import Role, normal_train_no
 from trainhub.domain.train import TrainState
 from trainhub.hub.hub import Hub
 from trainhub.hub.permissions import require_role, require_run
@@ -237,10 +237,14 @@ class Api(Edge):
     """
 
     most_body_bytes = MOST_SOCKET_BYTES
+    # A dataclass with the query parameters of this address.
+    query: ClassVar[type | None] = None
 
-    def initialize(self, web: Web) -> None:
+    def initialize(self, web: Web, roles: Collection[Role] | None = None) -> None:
+        """`roles` are those that may ask; None lets everyone."""
         self.web = web
         self.hub = web.hub
+        self.roles = roles
         self.identity = ANONYMOUS
         self._body = bytearray()
         self._refused = False
@@ -267,6 +271,8 @@ class Api(Edge):
             self.identity = self._identify()
         finally:
             self.count(self.identity)  # whoever shows a bad token is nobody
+        if self.roles is not None and self.request.method in self.allowed:
+            require_role(self.identity, self.roles)
 
     def data_received(self, chunk: bytes) -> None:
         if self._refused:
@@ -318,10 +324,31 @@ class Api(Edge):
             raise errors.BadMessage("the body is a JSON object")
         return data
 
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The names of the query parameters."""
+        own = () if self.query is None else fields(self.query)
+        dated = ("date",) if "trainNo" in self.path_kwargs else ()
+        return (*dated, *(each.name for each in own))
+
+    @overload
+    def parameter(self, name: str) -> str | None: ...
+
+    @overload
+    def parameter(self, name: str, usual: object) -> str: ...
+
+    def parameter(self, name: str, usual: object = None) -> str | None:
+        """Return a query parameter as it was sent, or the usual one.
+
+        An address has only the parameters that its contract names.
+        """
+        usual = None if usual is None else str(usual)
+        return self.get_query_argument(name, usual) if name in self.parameters else usual
+
     def find(self, train_no: str) -> TrainState:
         """The run that the path and `?date=` name."""
         self.check_anonymous()
-        text = self.get_query_argument("date", None)
+        text = self.parameter("date")
         day = None if text is None else read_date(text, "date")
         return self.hub.find(str(normal_train_no(train_no)), day, self.identity)
 
@@ -331,8 +358,7 @@ class Api(Edge):
             raise errors.NotIdentified("this hub wants a token: send Authorization: Bearer")
 
     def staffs_run(self, train_no: str) -> TrainState:
-        """The run, if the reader is of its staff; else NotIdentified or Forbidden."""
-        require_role(self.identity, STAFF)
+        """Return the run. Raises Forbidden if the token does not cover it."""
         state = self.find(train_no)
         require_run(self.identity, state.run)
         return state

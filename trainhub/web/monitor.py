@@ -5,9 +5,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
 
 from trainhub import __version__
+from trainhub.core.codec import dump
 from trainhub.core.cost import in_slices
 from trainhub.core.errors import Unavailable
 from trainhub.core.follower import Follower
@@ -18,10 +18,22 @@ from trainhub.domain.model import PersonState, Role, RunKey
 from trainhub.domain.train import TrainState
 from trainhub.domain.views import summary
 from trainhub.hub.hub import Hub
+from trainhub.hub.messages import SocketCounts
+from trainhub.hub.protocol import moment_text
 from trainhub.process.health import Health
 from trainhub.process.loop_watch import LoopWatch
 from trainhub.process.timers import Timers
 from trainhub.web.base import Api, Edge, Web
+from trainhub.web.figures import (
+    AuditFigures,
+    ClientFigures,
+    HubFigures,
+    Loop,
+    NotificationFigures,
+    Readiness,
+    RunFigures,
+    WriteBufferFigures,
+)
 from trainhub.web.shared import Shared
 from trainhub.web.websocket import TrainSocket
 
@@ -73,7 +85,7 @@ class Monitor:
             self._fresh_since = now
         return self._fresh_since
 
-    def readiness(self) -> dict[str, Any]:
+    def readiness(self) -> Readiness:
         """Return what is degraded, and the figures by which that is judged.
 
         `timers` are the seconds since each timer last finished a call, `late` how long the oldest
@@ -97,12 +109,12 @@ class Monitor:
         await hub.read(lambda: None)  # what the lines show is in the journal now
         return b'%b,"trains":[%b]}' % (encode(self._make())[:-1], b",".join(lines))
 
-    def _make(self) -> dict[str, Any]:
+    def _make(self) -> HubFigures:
         parts, hub = self._parts, self._parts.hub
         return {
             "version": __version__,
-            "serverTime": datetime.now(UTC).isoformat(timespec="milliseconds"),
-            "hubTime": hub.now().isoformat(timespec="seconds"),
+            "serverTime": moment_text(datetime.now(UTC)),
+            "hubTime": dump(hub.now().replace(microsecond=0)),
             "uptimeSeconds": round(time.monotonic() - self._started, 1),
             "epoch": hub.epoch,
             "demo": parts.demo,
@@ -125,11 +137,11 @@ class Monitor:
         (follower,) = (each for each in self._parts.followers if each.name == name)
         return follower.reader.behind
 
-    def _loop(self) -> dict[str, Any]:
+    def _loop(self) -> Loop:
         loop = self._parts.loop
         return {"held": loop.held, "longestMillis": round(loop.longest * 1000, 1)}
 
-    def _notifications(self) -> dict[str, Any]:
+    def _notifications(self) -> NotificationFigures:
         queue = self._parts.notifications
         return {
             "depth": queue.depth,
@@ -142,16 +154,17 @@ class Monitor:
             "behind": self._behind("notified"),
         }
 
-    def _write_buffer(self) -> dict[str, Any]:
+    def _write_buffer(self) -> WriteBufferFigures:
         buffer = self._parts.write_buffer
         last = buffer.last_flush
         return {
             "depth": buffer.depth,
             "capacity": buffer.capacity,
             "flushed": buffer.flushed,
-            "lastFlush": last
-            and {
-                "at": datetime.fromtimestamp(last.at, UTC).isoformat(timespec="milliseconds"),
+            "lastFlush": None
+            if last is None
+            else {
+                "at": moment_text(datetime.fromtimestamp(last.at, UTC)),
                 "documents": last.documents,
                 "millis": round(last.seconds * 1000, 1),
             },
@@ -161,7 +174,7 @@ class Monitor:
             "refills": buffer.refills,
         }
 
-    def _audit(self) -> dict[str, int]:
+    def _audit(self) -> AuditFigures:
         audit = self._parts.hub.audit
         return {
             "refusals": audit.kept,
@@ -169,7 +182,7 @@ class Monitor:
             "unidentified": audit.unidentified,
         }
 
-    def _clients(self) -> dict[str, int]:
+    def _clients(self) -> ClientFigures:
         assert self._web is not None
         held, askers = self._web.held, self._web.askers
         return {
@@ -184,34 +197,32 @@ class Monitor:
         roles = Counter(standing.role for standing in rooms.standings(state.run))
         seq, shown, line = self._lines.get(state.run, (None, None, b""))
         if (seq, shown) != (state.seq, roles):
-            line = encode(
-                {
-                    "run": state.run,
-                    **summary(state),
-                    **_people(state),
-                    "sockets": _sockets(roles),
-                }
-            )
+            line = encode(_figures(state, roles))
             self._lines[state.run] = (state.seq, roles, line)
         return line
 
 
-def _sockets(roles: Counter[str | None]) -> dict[str, int]:
-    named = {
-        "passengers": roles[Role.PASSENGER],
-        "ttes": roles[Role.TTE],
-        "admins": roles[Role.ADMIN],
-    }
+def _sockets(roles: Counter[str | None]) -> SocketCounts:
+    passengers, ttes, admins = roles[Role.PASSENGER], roles[Role.TTE], roles[Role.ADMIN]
     total = roles.total()
-    return {"total": total, **named, "others": total - sum(named.values())}
+    return {
+        "total": total,
+        "passengers": passengers,
+        "ttes": ttes,
+        "admins": admins,
+        "others": total - passengers - ttes - admins,
+    }
 
 
-def _people(state: TrainState) -> dict[str, int]:
+def _figures(state: TrainState, roles: Counter[str | None]) -> RunFigures:
     states = Counter(passenger.state for passenger in state.passengers.values())
     return {
+        "run": state.run,
+        **summary(state),
         "booked": len(state.passengers),
         "aboard": states[PersonState.ABOARD],
         "noShow": states[PersonState.NT],
+        "sockets": _sockets(roles),
     }
 
 

@@ -1,12 +1,13 @@
 """The hub over HTTP: each command has an address, and what may be read has one too."""
 
-from collections.abc import Callable
-from dataclasses import astuple
+from collections.abc import Callable, Collection
+from dataclasses import astuple, dataclass
 from functools import partial
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import tornado.web
 
+from trainhub.core.about import About
 from trainhub.core.answers import check_key
 from trainhub.core.audience import Standing
 from trainhub.core.codec import clean_text, read_date, read_moment
@@ -15,7 +16,15 @@ from trainhub.core.errors import BadMessage, Forbidden, HubError
 from trainhub.core.journal import Record
 from trainhub.domain import commands as c
 from trainhub.domain.errors import UnknownPassenger
-from trainhub.domain.model import Role, RunKey, normal_train_no, run_key
+from trainhub.domain.model import (
+    BookingStatus,
+    OfferState,
+    PersonState,
+    Role,
+    RunKey,
+    normal_train_no,
+    run_key,
+)
 from trainhub.domain.offers import offer_seq
 from trainhub.domain.report import captaincy_report, report_csv
 from trainhub.domain.run_state import Passenger, RunState
@@ -23,9 +32,7 @@ from trainhub.domain.views import (
     berth_plan,
     offer_view,
     person_view,
-    rac_view,
     run_view,
-    vacancies_view,
     visible_offers,
     visible_people,
 )
@@ -36,50 +43,19 @@ from trainhub.hub.protocol import read_command
 from trainhub.hub.subscriptions import told
 from trainhub.web.base import Api, Large, Web
 
-_READERS = frozenset({Role.TTE, Role.ADMIN, Role.PASSENGER})
-_AUDITORS = frozenset({Role.ADMIN})
-# What the audit trail is narrowed by; a word misspelt must not answer all of it.
-_NARROWED = ("run", "user", "before", "limit")
-# Entries of the audit trail in one answer: if `limit` does not say, and at most.
-ENTRIES = 100
+# The most entries of the audit trail in one answer.
 MOST_ENTRIES = 1_000
-# Offers likewise; each has a reason, and the loop waits while they are made ready.
-OFFERS = 200
+# The most offers in one answer. Each has a reason, and the loop waits while they are made ready.
 MOST_OFFERS = 500
 
 View = Callable[[RunState], list[dict[str, Any]]]
-
-_TRAIN = r"/api/trains/(?P<trainNo>[^/]+)"
-_PERSON = _TRAIN + r"/passengers/(?P<pnr>[^/]+)/(?P<index>[^/]+)"
-_OFFER = r"/api/offers/(?P<offerId>[^/]+)"
-# Address and method of each command, beside REGISTER_TRAIN's.
-COMMANDS: dict[str, tuple[str, type[c.Command]]] = {
-    _TRAIN + "/start": ("POST", c.StartJourney),
-    _TRAIN + "/cancel": ("POST", c.CancelTrain),
-    _TRAIN + "/arrivals": ("POST", c.Arrive),
-    _TRAIN + "/departures": ("POST", c.Depart),
-    _TRAIN + "/skips": ("POST", c.SkipStation),
-    _TRAIN + "/delay": ("PUT", c.SetDelay),
-    _TRAIN + "/platform": ("PUT", c.SetPlatform),
-    _TRAIN + "/announcements": ("POST", c.Announce),
-    _TRAIN + "/marks": ("POST", c.Batch),
-    _PERSON + "/board": ("POST", c.MarkBoarded),
-    _PERSON + "/no-show": ("POST", c.MarkNoShow),
-    _PERSON + "/undo-no-show": ("POST", c.UndoNoShow),
-    _PERSON + "/cancel": ("POST", c.CancelJourney),
-    _PERSON + "/boarding-station": ("POST", c.ChangeBoarding),
-    _OFFER + "/accept": ("POST", c.AcceptOffer),
-    _OFFER + "/deny": ("POST", c.DenyOffer),
-    _OFFER + "/approve": ("POST", c.ApproveOffer),
-    _OFFER + "/withdraw": ("POST", c.WithdrawOffer),
-}
 
 
 class CommandHandler(Api):
     """One command: its fields come from the path, `?date=` and the body."""
 
     def initialize(  # type: ignore[override]
-        self, web: Web, command: type[c.Command], method: str = "POST"
+        self, web: Web, command: type[c.Command], method: str
     ) -> None:
         super().initialize(web)
         self._command, self._method = command, method
@@ -110,7 +86,7 @@ class CommandHandler(Api):
         fields: dict[str, Any] = {**self.read_body(), **path}
         if "index" in path:
             fields["index"] = _number(path["index"])
-        day = self.get_query_argument("date", None)
+        day = self.parameter("date")
         if day is not None:
             fields["startDate"] = day
         return read_command(self._command, fields)
@@ -149,19 +125,30 @@ class TrainHandler(Api):
         self.answer(await self.hub.read(lambda: run_view(state, standing.role, standing.user)))
 
 
+@dataclass(frozen=True, kw_only=True)
+class PassengersQuery:
+    """What a list of passengers is narrowed by."""
+
+    status: Annotated[BookingStatus | None, About("Only passengers of this status.")] = None
+    state: Annotated[PersonState | None, About("Only passengers of this state.")] = None
+    coach: Annotated[str | None, About("Only passengers of this coach.", example="S1")] = None
+    q: Annotated[str | None, About("A part of the name or of the PNR.", example="RAO")] = None
+
+
 class PassengersHandler(Api):
-    """The people of a run whom the reader may see, narrowed by ?status=, ?coach= and ?q=."""
+    """The people of a run whom the reader may see."""
+
+    query = PassengersQuery
 
     async def get(self, trainNo: str) -> None:  # noqa: N803 (named by the path)
-        require_role(self.identity, _READERS)
         state = self.find(trainNo)
         standing = self.identity.standing(state.run)
         wanted = {
             name: value
             for name in ("status", "state", "coach")
-            if (value := self.get_query_argument(name, None)) is not None
+            if (value := self.parameter(name)) is not None
         }
-        text = self.get_query_argument("q", "").casefold()
+        text = self.parameter("q", "").casefold()
 
         def wanted_view(person: Passenger) -> dict[str, Any] | None:
             view = person_view(person)
@@ -176,7 +163,6 @@ class PassengersHandler(Api):
 
 class PnrHandler(Api):
     async def get(self, trainNo: str, pnr: str) -> None:  # noqa: N803 (named by the path)
-        require_role(self.identity, _READERS)
         state = self.find(trainNo)
         standing = self.identity.standing(state.run)
 
@@ -194,8 +180,10 @@ class PnrHandler(Api):
 class StaffHandler(Api):
     """A list that only the run's staff may read, made by `view` of the run."""
 
-    def initialize(self, web: Web, view: View) -> None:  # type: ignore[override]
-        super().initialize(web)
+    def initialize(  # type: ignore[override]
+        self, web: Web, view: View, roles: Collection[Role]
+    ) -> None:
+        super().initialize(web, roles)
         self._view = view
 
     async def get(self, trainNo: str) -> None:  # noqa: N803 (named by the path)
@@ -203,20 +191,35 @@ class StaffHandler(Api):
         await self.answer_list(self._view(state), lambda line: line)
 
 
-class OffersHandler(Api):
-    """The run's newest offers, narrowed by ?state=; passengers see their own.
+@dataclass(frozen=True, kw_only=True)
+class OffersQuery:
+    """What a list of offers is narrowed by."""
 
-    At most ?limit= of them, the oldest of these first; ?before= is an offer's id.
-    """
+    state: Annotated[OfferState | None, About("Only offers of this state.")] = None
+    before: Annotated[
+        str | None,
+        About(
+            "The id of an offer: only offers that were made before it.",
+            example="12345.2026-11-23.17",
+        ),
+    ] = None
+    limit: Annotated[
+        int,
+        About("The most offers; the oldest of them comes first.", least=1, most=MOST_OFFERS),
+    ] = 200
+
+
+class OffersHandler(Api):
+    """The run's newest offers; passengers see their own."""
+
+    query = OffersQuery
 
     async def get(self, trainNo: str) -> None:  # noqa: N803 (named by the path)
-        require_role(self.identity, _READERS)
         state = self.find(trainNo)
         role, user = astuple(self.identity.standing(state.run))
-        wanted = self.get_query_argument("state", None)
-        before = self.get_query_argument("before", None)
+        wanted, before = self.parameter("state"), self.parameter("before")
         last = None if before is None else offer_seq(before)
-        limit = _limit(self, OFFERS, MOST_OFFERS)
+        limit = _limit(self, OffersQuery.limit, MOST_OFFERS)
         offers = [
             each
             for each in visible_offers(state, role, user)
@@ -239,11 +242,20 @@ class CoachHandler(Api):
         self.answer(await self.hub.read(lambda: berth_plan(state, found)))
 
 
+@dataclass(frozen=True, kw_only=True)
+class ReportQuery:
+    """The form of a report."""
+
+    format: Annotated[Literal["json", "csv"], About("The form of the answer.")] = "json"
+
+
 class ReportHandler(Api):
-    """The captaincy report, as JSON or with ?format=csv."""
+    """The captaincy report, as JSON or CSV."""
+
+    query = ReportQuery
 
     async def get(self, trainNo: str) -> None:  # noqa: N803 (named by the path)
-        form = self.get_query_argument("format", "json")
+        form = self.parameter("format", ReportQuery.format)
         if form not in ("json", "csv"):
             raise BadMessage("format is json or csv")
         state = self.staffs_run(trainNo)
@@ -258,15 +270,26 @@ class ReportHandler(Api):
         self.finish(report_csv(report))
 
 
+@dataclass(frozen=True, kw_only=True)
+class EventsQuery:
+    """The page of events that is asked for."""
+
+    after: Annotated[
+        int, About("The last seq that you know, or the `next` of the page before.", least=0)
+    ] = 0
+
+
 class EventsHandler(Api):
-    """A page of the run's events after `?after=`, those that the reader may be told.
+    """A page of the run's events, those that the reader may be told.
 
     `next` is the `after` of the next page; the last page has none.
     """
 
+    query = EventsQuery
+
     async def get(self, trainNo: str) -> None:  # noqa: N803 (named by the path)
         state = self.find(trainNo)
-        after = _number(self.get_query_argument("after", "0"))
+        after = _number(self.parameter("after", EventsQuery.after))
         standing = self.identity.standing(state.run)
         await self.hub.read(lambda: None)
         records = await self.hub.subscriptions.page(state, after)
@@ -284,25 +307,38 @@ def _event(standing: Standing, record: Record) -> dict[str, Any] | None:
 
 class MeHandler(Api):
     def get(self) -> None:
-        require_role(self.identity, frozenset(Role))
         trains = sorted(self.identity.trains)
         self.answer({"user": self.identity.user, "role": self.identity.role, "trains": trains})
 
 
-class AuditHandler(Api):
-    """The audit trail of the runs that the token covers, the newest entry first.
+@dataclass(frozen=True, kw_only=True)
+class AuditQuery:
+    """What the audit trail is narrowed by."""
 
-    Narrowed by ?run= and ?user=, at most ?limit= of it; ?before= is a time, or the id of the last
-    entry that is known already.
-    """
+    run: Annotated[str | None, About("Only this run.", example="12345/2026-11-23")] = None
+    user: Annotated[str | None, About("Only this user.", example="T17")] = None
+    before: Annotated[
+        str | None,
+        About(
+            "A time with its offset, or the id of the last entry that you know.",
+            example="2026-11-23T17:05:00+05:30",
+        ),
+    ] = None
+    limit: Annotated[int, About("The most entries.", least=1, most=MOST_ENTRIES)] = 100
+
+
+class AuditHandler(Api):
+    """The audit trail of the runs that the token covers, the newest entry first."""
+
+    query = AuditQuery
 
     async def get(self) -> None:
-        require_role(self.identity, _AUDITORS)
-        if odd := self.request.query_arguments.keys() - _NARROWED:
-            raise BadMessage(f"{min(odd)[:20]!a} is not asked here: use {', '.join(_NARROWED)}")
-        text = self.get_query_argument
-        run, user = text("run", None), text("user", None)
-        before, limit = text("before", None), _limit(self, ENTRIES, MOST_ENTRIES)
+        # A word misspelt must not answer all of it.
+        if odd := self.request.query_arguments.keys() - self.parameters:
+            known = ", ".join(self.parameters)
+            raise BadMessage(f"unknown parameter {min(odd)[:20]!a}; expected one of {known}")
+        run, user, before = map(self.parameter, ("run", "user", "before"))
+        limit = _limit(self, AuditQuery.limit, MOST_ENTRIES)
         entries = await self.hub.audit.read(
             self.identity,
             None if run is None else self._covered(_run(run)),
@@ -333,7 +369,7 @@ def _before(text: str) -> str:
 
 def _limit(handler: Api, usual: int, most: int) -> int:
     """What `?limit=` says, from 1 to `most`."""
-    limit = _number(handler.get_query_argument("limit", str(usual)))
+    limit = _number(handler.parameter("limit", usual))
     if not 1 <= limit <= most:
         raise BadMessage(f"limit is a whole number from 1 to {most}")
     return limit
@@ -343,24 +379,3 @@ def _number(text: str) -> int:
     if not text.isascii() or not text.isdecimal() or len(text) > 15:
         raise BadMessage(f"{text[:20]!a} is not a whole number")
     return int(text)
-
-
-def routes(web: Web) -> list[tuple[str, type[Api], dict[str, Any]]]:
-    return [
-        (r"/api/trains", TrainsHandler, {"web": web, "command": c.RegisterTrain}),
-        (_TRAIN, TrainHandler, {"web": web}),
-        (_TRAIN + "/passengers", PassengersHandler, {"web": web}),
-        (_TRAIN + r"/passengers/(?P<pnr>[^/]+)", PnrHandler, {"web": web}),
-        (_TRAIN + "/events", EventsHandler, {"web": web}),
-        (_TRAIN + "/offers", OffersHandler, {"web": web}),
-        (_TRAIN + "/rac", StaffHandler, {"web": web, "view": rac_view}),
-        (_TRAIN + "/vacancies", StaffHandler, {"web": web, "view": vacancies_view}),
-        (_TRAIN + r"/coaches/(?P<coach>[^/]+)", CoachHandler, {"web": web}),
-        (_TRAIN + "/report", ReportHandler, {"web": web}),
-        (r"/api/me", MeHandler, {"web": web}),
-        (r"/api/audit", AuditHandler, {"web": web}),
-        *(
-            (address, CommandHandler, {"web": web, "command": command, "method": method})
-            for address, (method, command) in COMMANDS.items()
-        ),
-    ]

@@ -5,6 +5,7 @@ import logging
 import secrets
 import socket
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any, ClassVar, cast
@@ -23,6 +24,14 @@ from trainhub.hub.protocol import goodbye, welcome
 from trainhub.hub.session import Session
 from trainhub.web.backlog import Backlog
 from trainhub.web.base import Edge, Web
+from trainhub.web.close_codes import (
+    BAD_MESSAGES,
+    GOING_AWAY,
+    NOT_IDENTIFIED,
+    TOKEN_REFUSED,
+    TOO_MANY,
+    TOO_SLOW,
+)
 from trainhub.web.frames import text_frame
 from trainhub.web.held import reset
 from trainhub.web.limits import (
@@ -42,8 +51,6 @@ log = logging.getLogger("trainhub.websocket")
 SUBPROTOCOL = "trainhub.v1"
 BEARER = "bearer."
 
-GOING_AWAY, BAD_MESSAGES, NOT_IDENTIFIED = 1001, 4400, 4401
-TOKEN_REFUSED, TOO_SLOW, TOO_MANY, JOURNAL_FAILED = 4403, 4408, 4429, 4503
 # How long a client that is cut off may take to read what was under way and the close.
 CLOSE_SECONDS = 3
 PING = b"\x89\x00"
@@ -325,5 +332,5 @@ class TrainSocket(Edge, WebSocketHandler):
         except HubError as error:
             self._answer({"type": "ERROR", **error_fields(error)})
 
-    def _answer(self, message: dict[str, Any]) -> None:
+    def _answer(self, message: Mapping[str, Any]) -> None:
         self.send(text_frame(encode(message)))

@@ -1,0 +1,58 @@
+"""The files that are generated, as a whole or between marks."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from contract import asyncapi, openapi, tables, typescript
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+CLIENT_TYPES = ROOT / "static" / "trainhub.d.ts"
+
+
+# A part of a file that is written by hand: what is generated stands between two such lines.
+_PART = re.compile(
+    r"^(?P<start>(?:<!--|//) generated: (?P<name>[a-z -]+?)(?: -->)?)\n"
+    r".*?^(?P<end>(?:<!--|//) end)",
+    re.MULTILINE | re.DOTALL,
+)
+
+
+def generated() -> dict[Path, str]:
+    """Return each generated file with its text."""
+    pages = [path for path in sorted(DOCS.rglob("*.md")) if _PART.search(path.read_text("utf-8"))]
+    return {
+        DOCS / "asyncapi.yaml": _yaml(asyncapi.document()),
+        DOCS / "openapi.yaml": _yaml(openapi.document()),
+        **{path: _filled(path.read_text("utf-8")) for path in (CLIENT_TYPES, *pages)},
+    }
+
+
+def _filled(text: str) -> str:
+    """Return the text with each of its parts made again."""
+    return _PART.sub(lambda part: f"{part['start']}\n{_made(part['name'])}\n{part['end']}", text)
+
+
+def _made(name: str) -> str:
+    return typescript.declarations() if name == "types" else f"\n{tables.TABLES[name]()}\n"
+
+
+def _yaml(document: dict[str, Any]) -> str:
+    document = json.loads(json.dumps(document))  # so that YAML has no anchors
+    style: dict[str, Any] = {"sort_keys": False, "allow_unicode": True, "width": 100}
+    text: str = yaml.safe_dump(document, default_flow_style=None, **style)
+    return f"# Generated from the code by `make contract`.\n{text}"
+
+
+def write(files: dict[Path, str]) -> list[Path]:
+    """Write the files that are not as they should be, and return them."""
+    found = [
+        path for path, text in files.items() if not path.exists() or path.read_text("utf-8") != text
+    ]
+    for path in found:
+        path.write_text(files[path], "utf-8")
+    return found

@@ -1,0 +1,129 @@
+"""The schemas of messages, events and answers, which both documents share."""
+
+from typing import Any
+
+from contract import catalog
+from contract.catalog import Happening, Order
+from contract.examples import example
+from contract.notes import Field, fields_of, sentence
+from contract.schema import Schema, Schemas
+from trainhub.domain import events as e
+from trainhub.domain.commands import MARKS
+from trainhub.domain.fields import Moment, Seq
+from trainhub.hub.messages import (
+    BatchDone,
+    Done,
+    Key,
+    MarkDone,
+    MessageId,
+    RunFields,
+    Unchanged,
+)
+
+_ID = Field("id", MessageId, required=False)
+_KEY = Field("key", Key, required=False)
+_EVENT = [*fields_of(RunFields), Field("seq", Seq, True), Field("timestamp", Moment, True)]
+
+
+class Payloads(Schemas):
+    """The schemas of a document, with those that the types alone do not say."""
+
+    def order(self, order: Order) -> Schema:
+        """A command as a message."""
+        return _typed(order.kind, self.object([_ID, _KEY, *order.fields], given=True))
+
+    def talk(self, kind: str, cls: type) -> Schema:
+        """Another message of a client."""
+        return _typed(kind, self.object([_ID, *fields_of(cls, given=True)], given=True))
+
+    def event(self, event: Happening) -> Schema:
+        """An event, by its own name."""
+
+        def make() -> Schema:
+            schema = _typed(event.kind, self.object(_EVENT), description=event.text)
+            schema["required"].append("data")
+            schema["properties"]["data"] = self.object(catalog.told(event.cls))
+            return schema
+
+        return self.add(event.cls.__name__, make)
+
+    def any_event(self) -> Schema:
+        """Any event."""
+        return self.add(
+            "Event",
+            lambda: {
+                "description": "An event of a run.",
+                "oneOf": [self.event(each) for each in catalog.happenings()],
+            },
+        )
+
+    def results(self, order: Order) -> Schema:
+        """What a command may be answered."""
+        found = [self.result(each) for each in order.results]
+        return found[0] if len(found) == 1 else {"anyOf": found}
+
+    def result(self, cls: Any) -> Schema:
+        """One of the answers to a command."""
+        if cls is BatchDone:
+            self.add("MarkDone", self._mark_done)  # its type alone says too little
+        if not issubclass(cls, e.Event):
+            return self.of(cls)
+        return self.add(
+            f"{cls.__name__}Result",
+            lambda: {
+                "type": "object",
+                "description": f"The run's seq, and the data of {e.TYPES[cls]}.",
+                **self.object(catalog.result(cls)),
+            },
+        )
+
+    def _mark_done(self) -> Schema:
+        events = [e.EVENTS[cls.answer] for cls in MARKS.values()]
+        schema = {"description": sentence(MarkDone), **self.object(fields_of(MarkDone))}
+        schema["properties"]["result"] = {
+            "anyOf": [self.result(each) for each in (*events, Unchanged)]
+        }
+        return schema
+
+    def sent(self, cls: Any) -> Schema:
+        """A message of the hub that is no event."""
+        schema = self.object(fields_of(cls))
+        if cls is Done:
+            found = [each for order in catalog.orders() for each in order.results]
+            schema["properties"]["result"] = {
+                "description": "The run's seq, and what the command has brought about.",
+                "anyOf": [self.result(each) for each in dict.fromkeys(found)],
+            }
+        return schema
+
+
+def _typed(kind: str, schema: Schema, **more: Any) -> Schema:
+    """The schema of an object that also has a type."""
+    required = ["type", *schema.get("required", ())]
+    properties = {"type": {"const": kind}, **schema["properties"]}
+    return {**schema, **more, "required": required, "properties": properties}
+
+
+def example_of_order(order: Order) -> dict[str, Any]:
+    """A command as a message, with the fields that are needed."""
+    needed = {each.name: example(each.hint, given=True) for each in order.fields if each.required}
+    return {"type": order.kind, "id": 7, **needed}
+
+
+def example_of_talk(kind: str, cls: type) -> dict[str, Any]:
+    return {"type": kind, **example(cls, given=True)}
+
+
+def example_of_event(event: Happening) -> dict[str, Any]:
+    return {
+        "type": event.kind,
+        **{each.name: example(each.hint) for each in _EVENT},
+        "data": {each.name: example(each.hint) for each in catalog.told(event.cls)},
+    }
+
+
+def example_of_sent(cls: Any) -> dict[str, Any]:
+    found: dict[str, Any] = example(cls)
+    if cls is Done:
+        found["result"] = {each.name: example(each.hint) for each in catalog.result(e.Announcement)}
+    return found

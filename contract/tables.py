@@ -1,0 +1,126 @@
+"""The tables in the pages of docs/, by the names that stand in their marks."""
+
+from collections.abc import Callable, Iterable
+
+from contract import catalog
+from contract.notes import Field, fields_of, sentence
+from trainhub.domain.model import Role
+from trainhub.hub.messages import CODES, MESSAGES
+from trainhub.hub.permissions import MAY, Relation
+from trainhub.hub.protocol import TALK
+from trainhub.web.base import Api
+from trainhub.web.close_codes import CLOSE_CODES
+from trainhub.web.routes import ROUTES
+
+_RELATIONS = {Relation.OWN_RUN: "run", Relation.OWN_PERSON: "person", None: ""}
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """Return a table in Markdown."""
+    head = [*head]
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(
+        "|" + "|".join(f" {cell} " if cell else " " for cell in line) + "|" for line in lines
+    )
+
+
+def _names(fields: Iterable[Field]) -> str:
+    names = [field.name if field.required else f"{field.name}?" for field in fields]
+    return f"`{', '.join(names)}`" if names else ""
+
+
+def messages() -> str:
+    """What a client sends, apart from commands."""
+    rows = [
+        (
+            kind,
+            _names(fields_of(cls, given=True)),
+            "" if answer is None else catalog.kind_of(answer),
+            sentence(cls),
+        )
+        for kind, (cls, answer) in TALK.items()
+    ]
+    return table(("you send", "fields", "you get", "meaning"), rows)
+
+
+def answers() -> str:
+    """What the hub sends, apart from events."""
+    rows = [
+        (
+            catalog.kind_of(cls),
+            _names(each for each in fields_of(cls) if each.name not in ("type", "id")),
+            sentence(cls),
+        )
+        for cls in MESSAGES
+    ]
+    return table(("the hub sends", "fields", "meaning"), rows)
+
+
+def commands() -> str:
+    rows = [
+        (
+            order.kind,
+            f"{order.route.method} {order.route.path}",
+            "a [chart](charts.md)" if order.kind == "REGISTER_TRAIN" else _own(order),
+            ", ".join(order.may),
+            order.text,
+        )
+        for order in catalog.orders()
+    ]
+    return table(("command", "HTTP", "fields", "who", "meaning"), rows)
+
+
+def _own(order: catalog.Order) -> str:
+    """The fields of a command, without those that name its run."""
+    hidden = {"trainNo", "startDate"}
+    return _names(each for each in order.fields if each.name not in hidden)
+
+
+def events() -> str:
+    rows = [
+        (event.kind, event.told, _names(catalog.told(event.cls)), event.text)
+        for event in catalog.happenings()
+    ]
+    return table(("type", "who is told", "data", "meaning"), rows)
+
+
+def permissions() -> str:
+    rows = [
+        (order.kind, *(_RELATIONS[MAY[order.cls].get(role)] for role in Role))
+        for order in catalog.orders()
+    ]
+    return table(("command", *(role.value for role in Role)), rows)
+
+
+def reading() -> str:
+    rows = []
+    for route in ROUTES:
+        if route.command is None and issubclass(route.handler, Api):
+            query = fields_of(route.handler.query) if route.handler.query else []
+            asked = "?" + "&".join(f"{each.name}=" for each in query) if query else ""
+            who = "everyone" if route.roles is None else ", ".join(catalog.in_order(route.roles))
+            rows.append((f"{route.method} {route.path}{asked}", who, route.summary))
+    return table(("address", "who", "meaning"), rows)
+
+
+def errors() -> str:
+    rows = [(code, str(catalog.status(code, cls)), sentence(cls)) for code, cls in CODES.items()]
+    return table(("code", "HTTP", "meaning"), rows)
+
+
+def close_codes() -> str:
+    return table(
+        ("close code", "meaning"), [(str(code), text) for code, text in CLOSE_CODES.items()]
+    )
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "messages": messages,
+    "answers": answers,
+    "commands": commands,
+    "events": events,
+    "permissions": permissions,
+    "reading": reading,
+    "errors": errors,
+    "close codes": close_codes,
+}

@@ -1,0 +1,160 @@
+"""A sample of every command, and who hears every event: what the tests of all of them go through.
+
+A new command is a step of a journey here, and a new event a line of HEARD.
+"""
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any
+
+from railway import chart
+
+from trainhub.core.codec import camel
+from trainhub.domain import commands as c
+from trainhub.domain.train import TrainState
+
+HERE = {"trainNo": "12345", "startDate": "2026-11-23"}
+# Stands for the id of the offer that is open when the step is taken.
+OPEN = "12345.2026-11-23.17"
+
+OPERATORS = {"ADMIN", "SERVICE"}
+STAFF = {"ADMIN", "TTE"}
+FEEDS = {*STAFF, "SERVICE"}
+OWNER = {*STAFF, "PASSENGER"}
+
+
+@dataclass(frozen=True)
+class Step:
+    """A command that changes the run where it stands in its journey, and who may give it.
+
+    `more` are fields that it may have as well.
+    """
+
+    kind: str
+    fields: dict[str, Any]
+    may: set[str]
+    more: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def cls(self) -> type[c.Command]:
+        return c.COMMANDS[self.kind]
+
+    @property
+    def full(self) -> dict[str, Any]:
+        """All fields that it may have, without those that name its run."""
+        return {**self.fields, **self.more}
+
+    def on(self, state: TrainState) -> dict[str, Any]:
+        """The fields, with the id of the offer that is open now."""
+        if "offerId" not in self.fields:
+            return self.fields
+        (offer,) = state.open_by_berth.values()
+        return {**self.fields, "offerId": offer.id}
+
+
+def _person(who: int) -> dict[str, Any]:
+    return {"pnr": f"45123456{who:02}", "index": 1}
+
+
+def _mark(kind: str, who: int) -> Step:
+    return Step(kind, _person(who), STAFF)
+
+
+_REPORTED = {"at": "2026-11-23T10:00:00+05:30", "platform": "2"}
+
+
+def _call(kind: str, code: str) -> Step:
+    return Step(kind, {"stationCode": code}, FEEDS, _REPORTED)
+
+
+_TO_ONE = {"to": "USER", "user": "IR_1"}
+_BOARDED = [{"mark": "BOARDED", **_person(who)} for who in (10, 11)]
+# On a run of railway.PEOPLE under policy OFFER, from its chart to its end.
+JOURNEY = (
+    Step("REGISTER_TRAIN", chart(), OPERATORS),
+    Step("START_JOURNEY", {}, STAFF),
+    _mark("MARK_NO_SHOW", 1),
+    _mark("UNDO_NO_SHOW", 1),
+    _mark("MARK_BOARDED", 2),
+    _mark("MARK_BOARDED", 20),
+    Step("BATCH", {"marks": _BOARDED}, STAFF),
+    _mark("MARK_NO_SHOW", 1),  # whose berth is offered to RAC 1, and then to RAC 2
+    Step("DENY_OFFER", {"offerId": OPEN}, OWNER),
+    Step("ACCEPT_OFFER", {"offerId": OPEN}, OWNER),
+    Step("WITHDRAW_OFFER", {"offerId": OPEN}, STAFF),
+    Step("CHANGE_BOARDING", {**_person(3), "stationCode": "CCC"}, OWNER),
+    Step("CANCEL_JOURNEY", _person(3), OWNER),
+    Step("SET_DELAY", {"delayMinutes": 5, "reason": "fog"}, FEEDS),
+    Step("SET_PLATFORM", {"stationCode": "EEE", "platform": "9", "confirmed": True}, FEEDS),
+    Step("SKIP_STATION", {"stationCode": "DDD"}, FEEDS),
+    Step("ANNOUNCE", {"text": "mind the gap", "level": "INFO"}, FEEDS, _TO_ONE),
+    _call("DEPART", "AAA"),
+    _call("ARRIVE", "BBB"),
+    _call("DEPART", "BBB"),
+    _call("ARRIVE", "CCC"),
+    _call("DEPART", "CCC"),
+    _call("ARRIVE", "EEE"),
+)
+# The same under policy APPROVAL, until it is cancelled.
+APPROVAL = (
+    Step("REGISTER_TRAIN", chart(policy="APPROVAL"), OPERATORS),
+    Step("START_JOURNEY", {}, STAFF),
+    _mark("MARK_BOARDED", 10),
+    _mark("MARK_NO_SHOW", 1),
+    Step("APPROVE_OFFER", {"offerId": OPEN}, STAFF),
+    Step("CANCEL_TRAIN", {"reason": "a flood"}, STAFF),
+)
+# The first step of each kind, with those that lead to it.
+STEPS: dict[str, tuple[Step, ...]] = {}
+for _journey in (JOURNEY, APPROVAL):
+    for _place, _step in enumerate(_journey, start=1):
+        STEPS.setdefault(_step.kind, _journey[:_place])
+
+# A sound message of every type, with all fields that it may have.
+MESSAGES: dict[str, dict[str, Any]] = {
+    "IDENTIFY": {"token": "a.b.c"},
+    "LOGOUT": {},
+    "SUBSCRIBE_TRAIN": {**HERE, "since": {"epoch": "e1", "seq": 1}},
+    "UNSUBSCRIBE_TRAIN": HERE,
+    "PING": {},
+    "ACK": {**HERE, "seq": 1},
+    **{
+        kind: steps[-1].full if "offerId" in steps[-1].fields else {**HERE, **steps[-1].full}
+        for kind, steps in STEPS.items()
+    },
+}
+
+# Who hears each event: all in the room, the staff, the person's user, or both of these.
+HEARD = {
+    "TRAIN_REGISTERED": "all",
+    "JOURNEY_STARTED": "all",
+    "JOURNEY_COMPLETED": "all",
+    "TRAIN_CANCELLED": "all",
+    "STATION_ARRIVAL": "all",
+    "STATION_DEPARTURE": "all",
+    "STATION_SKIPPED": "all",
+    "DELAY_UPDATE": "all",
+    "PLATFORM_CHANGE": "all",
+    "CLOCK_CORRECTED": "all",
+    "PASSENGER_BOARDED": "both",
+    "PASSENGER_ALIGHTED": "both",
+    "PASSENGER_CANCELLED": "both",
+    "BOARDING_CHANGED": "both",
+    "NO_SHOW": "both",
+    "NO_SHOW_UNDONE": "both",
+    "UPGRADE_CONFIRMED": "both",
+    "UPGRADE_CLOSED": "both",
+    "UPGRADE_OFFER": "user",
+    "CO_PASSENGER_CHANGED": "user",
+    "BERTH_VACATED": "staff",
+    "UPGRADE_PENDING": "staff",
+    "UPGRADE_DELIVERED": "staff",
+    "ANNOUNCEMENT": "as asked",
+}
+
+
+def shortest(kind: str) -> dict[str, Any]:
+    """The message of a command with only the fields that it needs."""
+    fields = dataclasses.fields(c.COMMANDS[kind])
+    needed = {camel(each.name) for each in fields if each.default is dataclasses.MISSING}
+    return {name: value for name, value in MESSAGES[kind].items() if name in needed}

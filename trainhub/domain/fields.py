@@ -1,0 +1,85 @@
+"""The fields that many commands, events and views share: meaning, bounds and an example of each."""
+
+from datetime import date, datetime
+from typing import Annotated
+
+from trainhub.core.about import About
+
+# A chart's bounds (chart.py): an offer, a PNR and a train beyond them are mistakes.
+MOST_ON_A_PNR = 6
+MOST_STATIONS = 200
+MOST_DAYS = 10
+MOST_BERTHS = 150
+MOST_COACHES = 40
+# A chart is one event, and that one document of MongoDB, which ends at 16 MB. A passenger's fields
+# without their texts take up to 400 bytes there and all texts together at most MOST_TEXT_BYTES:
+# so the largest chart has some 12 MB. A train of 24 coaches has 1,700 people, in well under 1 MB.
+MOST_PASSENGERS = 10_000
+MOST_TEXT_BYTES = 8 * 1024 * 1024
+# An offer is answered within a journey; and any number has to be a time from now.
+OFFER_SECONDS = range(1, 86_401)
+# Minutes that a delay may be: from two hours early to two days late.
+DELAYS = range(-120, 2 * 24 * 60 + 1)
+
+TRAIN_NO = "[0-9A-Z]{1,10}"
+PNR = "[0-9]{10,12}"
+COACH = "[0-9A-Z]{1,6}"
+TIME = "([01][0-9]|2[0-3]):[0-5][0-9]"
+
+TrainNo = Annotated[
+    str,
+    About(
+        "The train: 1 to 10 letters and digits.",
+        example="12345",
+        pattern=TRAIN_NO,
+        given=str | int,
+    ),
+]
+TrainName = Annotated[str, About("The train's name.", example="SARAIGHAT EXP")]
+StartDate = Annotated[date, About("The run's date at its first station.", example="2026-11-23")]
+Moment = Annotated[
+    datetime,
+    About("A time with its offset, as in ISO 8601.", example="2026-11-23T17:05:12+05:30"),
+]
+Zone = Annotated[str, About("The time zone of the run.", example="Asia/Kolkata")]
+Seq = Annotated[int, About("The event's number within its run, from 1.", least=1, example=17)]
+StationCode = Annotated[str, About("A station of the train, by its code.", example="BWN")]
+Origin = Annotated[str, About("Where it begins: a station, by its code.", example="BWN")]
+Destination = Annotated[str, About("Where it ends: a station, by its code.", example="NJP")]
+StationName = Annotated[str, About("The station's name.", example="BARDDHAMAN")]
+StationIndex = Annotated[int, About("The station's place in the run, from 0.", least=0, example=1)]
+ClockTime = Annotated[
+    str,
+    About("HH:MM; null at the end of the run.", pattern=TIME, example="17:03"),
+]
+Day = Annotated[
+    int, About("1 on the day on which the train starts.", least=1, most=MOST_DAYS, example=1)
+]
+DistanceKm = Annotated[int, About("Kilometres from the first station.", example=95)]
+Platform = Annotated[str, About("The platform.", example="4")]
+DelayMinutes = Annotated[
+    int, About("Minutes behind the timetable; negative if the train is early.", example=2)
+]
+SetMinutes = Annotated[
+    int,
+    About("From two hours early to two days late.", least=DELAYS[0], most=DELAYS[-1], example=12),
+]
+Note = Annotated[str, About("The reason, in words.", example="fog")]
+Pnr = Annotated[str, About("10 to 12 digits.", pattern=PNR, example="4512345602", given=str | int)]
+PersonIndex = Annotated[
+    int, About("The person's number on the PNR, from 1.", least=1, most=MOST_ON_A_PNR, example=1)
+]
+PersonName = Annotated[str, About("The person's name.", example="ASHA RAO")]
+UserId = Annotated[str, About("The user who booked: an irctcId.", example="IR_10")]
+CoachCode = Annotated[str, About("A coach, by its code.", pattern=COACH, example="S1")]
+BerthNumber = Annotated[int, About("A berth of the coach, from 1.", least=1, example=7)]
+ClassCode = Annotated[str, About("A class of travel.", example="SL")]
+Number = Annotated[int, About("The number on RAC or WL.", example=2)]
+OfferId = Annotated[
+    str,
+    About(
+        "An offer. The id names its run and the event that made it.",
+        pattern=rf"{TRAIN_NO}\.[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}\.[0-9]{{1,15}}",
+        example="12345.2026-11-23.17",
+    ),
+]

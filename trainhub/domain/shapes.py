@@ -1,0 +1,279 @@
+"""What can be read of a run, field by field: the types of what views.py and report.py return."""
+
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
+
+from trainhub.core.about import About, Joined
+from trainhub.domain.events import AnsweredBy, Cause, Others, Reasons, UpgradeConfirmed
+from trainhub.domain.fields import (
+    BerthNumber,
+    ClassCode,
+    CoachCode,
+    DelayMinutes,
+    Destination,
+    DistanceKm,
+    Moment,
+    OfferId,
+    Origin,
+    PersonIndex,
+    PersonName,
+    Platform,
+    Pnr,
+    StartDate,
+    StationCode,
+    StationIndex,
+    StationName,
+    TrainName,
+    TrainNo,
+    Zone,
+)
+from trainhub.domain.model import BerthType, Booking, OfferState, PersonState, RunStatus
+
+Count = Annotated[int, About(least=0, example=3)]
+# Keys that are words of Python.
+_Leg = TypedDict("_Leg", {"from": Origin, "to": Destination})
+_OfClass = TypedDict("_OfClass", {"class": ClassCode})
+FreeCause = Annotated[
+    Cause | Literal["UNBOOKED"],
+    About("Why the berth is free; UNBOOKED if it was never taken on this part of the way."),
+]
+
+
+class StationNamed(TypedDict):
+    """A station."""
+
+    code: StationCode
+    name: StationName
+
+
+class StationAhead(StationNamed):
+    """The next station, and when the train is expected there."""
+
+    expected: Moment
+
+
+class Progress(TypedDict):
+    """How far a run is."""
+
+    trainNo: TrainNo
+    trainName: TrainName
+    startDate: StartDate
+    status: RunStatus
+    seq: Annotated[int, About("The seq of the run's last event.", least=1, example=17)]
+    index: Annotated[int, About("The last station reached, from 0.", least=0, example=1)]
+    departed: Annotated[bool, About("True if the train has left it.")]
+    station: StationNamed
+    next: StationAhead | None
+    delayMinutes: DelayMinutes
+
+
+class Summary(Progress):
+    """A run in a few fields."""
+
+    stations: Annotated[int, About("The number of stations.", least=2, example=12)]
+
+
+class StopView(TypedDict):
+    """A stop of a run."""
+
+    code: StationCode
+    name: StationName
+    index: StationIndex
+    distanceKm: DistanceKm
+    platform: Platform | None
+    platformConfirmed: bool
+    skipped: bool
+    scheduledArrival: Moment | None
+    expectedArrival: Moment | None
+    actualArrival: Moment | None
+    scheduledDeparture: Moment | None
+    expectedDeparture: Moment | None
+    actualDeparture: Moment | None
+
+
+class Counts(TypedDict):
+    """How many passengers and berths."""
+
+    booked: Count
+    aboard: Count
+    due: Count
+    nt: Count
+    rac: Annotated[int, About("Passengers who still wait on RAC.", least=0, example=2)]
+    upgraded: Count
+    vacant: Annotated[
+        int,
+        About(
+            "Berths that are free on the leg that the train is on or starts next.",
+            least=0,
+            example=66,
+        ),
+    ]
+
+
+class ClassCounts(_OfClass, Counts):
+    """How many, in one class."""
+
+
+class CoachCounts(Counts):
+    """How many, in one coach."""
+
+    coach: CoachCode
+
+
+class Figures(TypedDict):
+    """How many, by class and by coach. No person is named."""
+
+    classes: list[ClassCounts]
+    coaches: list[CoachCounts]
+
+
+class Now(TypedDict):
+    """How a person's journey stands."""
+
+    state: PersonState
+    upgradedFrom: Annotated[
+        str | None,
+        About("The place on RAC or WL of a passenger who was upgraded since.", example="RAC 4"),
+    ]
+
+
+class OpenOffer(TypedDict):
+    """The offer that is open to a person."""
+
+    offerId: OfferId | None
+
+
+Person = Annotated[
+    dict[str, Any],
+    Joined((Booking, Now)),
+    About("A passenger: the chart's fields; status, coach, berth and from as they are now."),
+]
+Waiting = Annotated[
+    dict[str, Any],
+    Joined((Booking, Now, OpenOffer)),
+    About("A passenger on RAC or WL, and the offer that is open to them."),
+]
+
+
+class OfferView(_Leg):
+    """An offer and what became of it. Only the staff read the fields that may be missing."""
+
+    offerId: OfferId
+    state: OfferState
+    pnr: Pnr
+    index: PersonIndex
+    coach: CoachCode
+    berth: BerthNumber
+    berthType: BerthType
+    oldCoach: CoachCode | None
+    oldBerth: BerthNumber | None
+    expiresAt: Moment
+    closedAt: Moment | None
+    answeredBy: AnsweredBy | None
+    name: NotRequired[PersonName]
+    cause: NotRequired[Cause]
+    reason: NotRequired[Reasons]
+    passedOver: NotRequired[Others]
+    delivered: NotRequired[
+        Annotated[
+            int, About("The devices on which it has arrived; counted up to 16.", least=0, example=1)
+        ]
+    ]
+    deliveredAt: NotRequired[
+        Annotated[Moment | None, About("When it arrived on the first device; null if on none.")]
+    ]
+
+
+class People(TypedDict, total=False):
+    """What the staff read of a run beyond what everyone reads; passengers read their own."""
+
+    passengers: list[Person]
+    offers: Annotated[list[OfferView], About("The offers that are open.")]
+
+
+class PublicView(Progress):
+    """A run as everyone may read it."""
+
+    timezone: Zone
+    stations: list[StopView]
+    figures: Figures
+
+
+class RunView(PublicView, People):
+    """A run as the reader may see it.
+
+    The staff read all passengers and offers, a passenger their own, and others none.
+    """
+
+
+class Vacancy(_Leg):
+    """A berth that is free on the coming leg."""
+
+    coach: CoachCode
+    berth: BerthNumber
+    berthType: BerthType
+    half: Annotated[bool, About("True for half of a side lower.")]
+    cause: FreeCause
+    offerId: Annotated[OfferId | None, About("The offer that holds the berth.")]
+
+
+class Holder(_Leg):
+    """A passenger who has a berth from one station to another."""
+
+    pnr: Pnr
+    index: PersonIndex
+    name: PersonName
+    state: PersonState
+    half: Annotated[bool, About("True for half of a side lower.")]
+
+
+class BerthPlan(TypedDict):
+    """A berth and its holders."""
+
+    berth: BerthNumber
+    berthType: BerthType
+    holders: list[Holder]
+
+
+class NoShowLine(_Leg):
+    """A passenger who did not turn up."""
+
+    berth: BerthNumber | None
+    pnr: Pnr
+    index: PersonIndex
+    name: PersonName
+
+
+class VacantLine(_Leg):
+    """A berth that was free from one station to another."""
+
+    berth: BerthNumber
+    cause: FreeCause
+
+
+UpgradeLine = Annotated[
+    dict[str, Any],
+    Joined((UpgradeConfirmed,), without=("user",)),
+    About("An upgrade, when it took effect, and its reason."),
+]
+
+
+class CoachReport(_OfClass):
+    """The captaincy report of one coach."""
+
+    coach: CoachCode
+    noShows: list[NoShowLine]
+    vacant: list[VacantLine]
+    upgrades: list[UpgradeLine]
+
+
+class Report(TypedDict):
+    """The captaincy report."""
+
+    trainNo: TrainNo
+    trainName: TrainName
+    startDate: StartDate
+    status: RunStatus
+    coaches: list[CoachReport]
+    notSeated: Annotated[
+        list[NoShowLine], About("Passengers who did not turn up and had no berth.")
+    ]

@@ -1,0 +1,363 @@
+"""The table of addresses. The app is built from it, and so is docs/openapi.yaml."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, NotRequired, TypedDict
+
+from trainhub.core.about import About
+from trainhub.domain import commands as c
+from trainhub.domain.model import STAFF, Role
+from trainhub.domain.shapes import (
+    BerthPlan,
+    OfferView,
+    Person,
+    Report,
+    RunView,
+    Summary,
+    Vacancy,
+    Waiting,
+)
+from trainhub.domain.views import rac_view, vacancies_view
+from trainhub.hub.messages import AuditEntry, Me
+from trainhub.web import rest
+from trainhub.web.base import Api, Edge, Web
+from trainhub.web.figures import Health, Monitor, Ready, Version
+from trainhub.web.monitor import (
+    HealthHandler,
+    MonitorHandler,
+    PageHandler,
+    ReadyHandler,
+    VersionHandler,
+)
+from trainhub.web.static_files import StaticFiles
+from trainhub.web.websocket import TrainSocket
+
+READERS = frozenset({Role.TTE, Role.ADMIN, Role.PASSENGER})
+AUDITORS = frozenset({Role.ADMIN})
+
+# What an answer of each status means; the errors of the protocol say more.
+STATUSES = {
+    101: "The socket is open.",
+    200: "OK",
+    304: "The file has not changed.",
+    400: "The request is not well formed.",
+    401: "A valid token is needed.",
+    403: "The token does not allow it, or a page of another site asks.",
+    404: "There is no such address, train, station, passenger or offer.",
+    405: "The address has other methods; Allow names them.",
+    409: "It is not possible as things stand.",
+    410: "Events that old are not held any more: read the train as it is now.",
+    413: "The body is too large.",
+    415: "The body is not application/json.",
+    421: "The hub does not have the name in Host.",
+    426: "The version of WebSocket is not 13.",
+    429: "Too many requests: try again after Retry-After.",
+    500: "The hub failed at this request; its log has the reason.",
+    503: "The hub is starting or stopping, its journal is full or failed, or MongoDB is away.",
+}
+_EVERY = {405, 421, 500}
+_API = _EVERY | {401, 413, 429, 503}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Route:
+    """An address and method: what handles it, what it answers, and who may ask.
+
+    `roles` are those that may; None lets everyone, with a token or without. `command` has its own
+    rules (permissions.py). `answer` is the type of `result`, or of the whole body if it is `bare`;
+    `extra` are fields next to `result`. `needs` names what the app hands the handler.
+    """
+
+    method: str
+    path: str
+    name: str
+    summary: str
+    handler: type[Edge]
+    answer: Any = None
+    extra: type | None = None
+    bare: bool = False
+    roles: frozenset[Role] | None = None
+    command: type[c.Command] | None = None
+    open: bool = False
+    statuses: frozenset[int] = frozenset()
+    kinds: tuple[str, ...] = ("application/json",)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    needs: tuple[str, ...] = ()
+
+    @property
+    def pattern(self) -> str:
+        """The path as tornado matches it: `{file}` may have slashes."""
+        found = re.sub(r"{(\w+)}", r"(?P<\1>[^/]+)", self.path)
+        return found.replace("(?P<file>[^/]+)", "(?P<path>.*)")
+
+
+def _read(
+    path: str,
+    name: str,
+    handler: type[Api],
+    summary: str,
+    answer: Any,
+    roles: frozenset[Role] | None = None,
+    more: Iterable[int] = (),
+    **fields: Any,
+) -> Route:
+    """A reading of the API."""
+    statuses = {200, *_API, *more}
+    if "{trainNo}" in path:
+        statuses |= {400, 404, 409}
+    if handler.query is not None:
+        statuses |= {400}
+    if roles is not None:
+        statuses |= {403}
+    return Route(
+        method="GET",
+        path=path,
+        name=name,
+        handler=handler,
+        summary=summary,
+        answer=answer,
+        roles=roles,
+        statuses=frozenset(statuses),
+        **fields,
+    )
+
+
+def _open(
+    path: str, name: str, handler: type[Edge], summary: str, more: Iterable[int], **fields: Any
+) -> Route:
+    """An address that everyone may ask and that looks at no token."""
+    found = frozenset({*_EVERY, *more})
+    fields = {"method": "GET", "open": True, **fields}
+    return Route(path=path, name=name, handler=handler, summary=summary, statuses=found, **fields)
+
+
+def _order(method: str, path: str, command: type[c.Command]) -> Route:
+    """A command."""
+    name = command.__name__[0].lower() + command.__name__[1:]
+    handler = rest.TrainsHandler if command is c.RegisterTrain else rest.CommandHandler
+    return Route(
+        method=method,
+        path=path,
+        name=name,
+        summary=(command.__doc__ or "").strip(),
+        handler=handler,
+        command=command,
+        statuses=frozenset({200, 400, 403, 404, 409, 415, *_API}),
+        options={"command": command, "method": method},
+    )
+
+
+class _Page(TypedDict):
+    next: NotRequired[
+        Annotated[int, About("The `after` of the next page. The last page has none.", least=1)]
+    ]
+
+
+_TRAIN = "/api/trains/{trainNo}"
+_PERSON = _TRAIN + "/passengers/{pnr}/{index}"
+_OFFER = "/api/offers/{offerId}"
+ROUTES: tuple[Route, ...] = (
+    _order("POST", "/api/trains", c.RegisterTrain),
+    _order("POST", _TRAIN + "/start", c.StartJourney),
+    _order("POST", _TRAIN + "/cancel", c.CancelTrain),
+    _order("POST", _TRAIN + "/arrivals", c.Arrive),
+    _order("POST", _TRAIN + "/departures", c.Depart),
+    _order("POST", _TRAIN + "/skips", c.SkipStation),
+    _order("PUT", _TRAIN + "/delay", c.SetDelay),
+    _order("PUT", _TRAIN + "/platform", c.SetPlatform),
+    _order("POST", _TRAIN + "/announcements", c.Announce),
+    _order("POST", _TRAIN + "/marks", c.Batch),
+    _order("POST", _PERSON + "/board", c.MarkBoarded),
+    _order("POST", _PERSON + "/no-show", c.MarkNoShow),
+    _order("POST", _PERSON + "/undo-no-show", c.UndoNoShow),
+    _order("POST", _PERSON + "/cancel", c.CancelJourney),
+    _order("POST", _PERSON + "/boarding-station", c.ChangeBoarding),
+    _order("POST", _OFFER + "/accept", c.AcceptOffer),
+    _order("POST", _OFFER + "/deny", c.DenyOffer),
+    _order("POST", _OFFER + "/approve", c.ApproveOffer),
+    _order("POST", _OFFER + "/withdraw", c.WithdrawOffer),
+    _read(
+        "/api/trains",
+        "listTrains",
+        rest.TrainsHandler,
+        "List every run in a few fields.",
+        list[Summary],
+    ),
+    _read(_TRAIN, "readTrain", rest.TrainHandler, "Read a run as you may see it.", RunView),
+    _read(
+        _TRAIN + "/passengers",
+        "listPassengers",
+        rest.PassengersHandler,
+        "List a run's passengers: all for its staff, their own for passengers.",
+        list[Person],
+        READERS,
+    ),
+    _read(
+        _TRAIN + "/passengers/{pnr}",
+        "readPnr",
+        rest.PnrHandler,
+        "List the passengers on a PNR.",
+        list[Person],
+        READERS,
+    ),
+    _read(
+        _TRAIN + "/events",
+        "listEvents",
+        rest.EventsHandler,
+        "List a page of the events that you may be told.",
+        list[Any],
+        more=[410],
+        extra=_Page,
+    ),
+    _read(
+        _TRAIN + "/offers",
+        "listOffers",
+        rest.OffersHandler,
+        "List a run's newest offers: all for its staff, their own for passengers.",
+        list[OfferView],
+        READERS,
+    ),
+    _read(
+        _TRAIN + "/rac",
+        "listWaiting",
+        rest.StaffHandler,
+        "List the passengers on RAC and WL, in the order in which they get a berth.",
+        list[Waiting],
+        STAFF,
+        options={"view": rac_view},
+    ),
+    _read(
+        _TRAIN + "/vacancies",
+        "listVacancies",
+        rest.StaffHandler,
+        "List the berths that are free on the coming leg.",
+        list[Vacancy],
+        STAFF,
+        options={"view": vacancies_view},
+    ),
+    _read(
+        _TRAIN + "/coaches/{coach}",
+        "readCoach",
+        rest.CoachHandler,
+        "Read a coach's berths, and who has each between which stations.",
+        list[BerthPlan],
+        STAFF,
+    ),
+    _read(
+        _TRAIN + "/report",
+        "readReport",
+        rest.ReportHandler,
+        "Read the captaincy report.",
+        Report,
+        STAFF,
+        kinds=("application/json", "text/csv"),
+    ),
+    _read(
+        "/api/me",
+        "readMe",
+        rest.MeHandler,
+        "Read who your token says you are.",
+        Me,
+        frozenset(Role),
+    ),
+    _read(
+        "/api/audit",
+        "readAudit",
+        rest.AuditHandler,
+        "List the commands on the runs that your token covers, the newest first.",
+        list[AuditEntry],
+        AUDITORS,
+    ),
+    _read(
+        "/api/monitor",
+        "readMonitor",
+        MonitorHandler,
+        "Read the hub's figures, as the monitor page shows them.",
+        Monitor,
+        bare=True,
+        needs=("monitor",),
+    ),
+    _open(
+        "/readyz",
+        "readReady",
+        ReadyHandler,
+        "Ask whether the runs and charts are loaded, and what is degraded.",
+        (200, 413, 503),
+        answer=Ready,
+        bare=True,
+        needs=("monitor",),
+    ),
+    _open(
+        "/healthz",
+        "readHealth",
+        HealthHandler,
+        "Ask whether the process answers.",
+        (200, 413),
+        answer=Health,
+        bare=True,
+    ),
+    _open(
+        "/version",
+        "readVersion",
+        VersionHandler,
+        "Read the hub's version.",
+        (200, 413, 429),
+        answer=Version,
+        bare=True,
+    ),
+    _open(
+        "/",
+        "readPage",
+        PageHandler,
+        "Load the monitor page.",
+        (200, 429),
+        kinds=("text/html",),
+        needs=("page",),
+    ),
+    _open(
+        "/",
+        "headPage",
+        PageHandler,
+        "Ask whether the monitor page is there.",
+        (200, 429),
+        method="HEAD",
+        kinds=(),
+        needs=("page",),
+    ),
+    _open(
+        "/static/{file}",
+        "readFile",
+        StaticFiles,
+        "Load a file of the monitor page, or the JavaScript client.",
+        (200, 304, 403, 404, 429),
+        kinds=("*/*",),
+        needs=("path",),
+    ),
+    _open(
+        "/ws",
+        "openSocket",
+        TrainSocket,
+        "Open a WebSocket; asyncapi.yaml has its messages.",
+        (101, 400, 403, 426, 429, 503),
+        open=False,
+        kinds=(),
+    ),
+)
+
+
+def route_of(command: type[c.Command]) -> Route:
+    """Return a command's route."""
+    return next(route for route in ROUTES if route.command is command)
+
+
+def rules(web: Web, **given: Any) -> list[tuple[str, type[Edge], dict[str, Any]]]:
+    """Return the routes as tornado takes them, a handler for each path. `given` is for `needs`."""
+    found: dict[str, tuple[str, type[Edge], dict[str, Any]]] = {}
+    for route in ROUTES:
+        options = {"web": web, **route.options, **{name: given[name] for name in route.needs}}
+        if route.roles is not None:
+            options["roles"] = route.roles
+        _, _, known = found.get(route.path, (None, None, {}))
+        found[route.path] = (route.pattern, route.handler, {**known, **options})
+    return list(found.values())

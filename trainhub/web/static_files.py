@@ -1,0 +1,29 @@
+"""The files of the monitor page, and the JavaScript client."""
+
+import tornado.web
+
+from trainhub.web.base import Edge, Web
+
+
+class StaticFiles(Edge, tornado.web.StaticFileHandler):
+    def initialize(self, web: Web, path: str) -> None:  # type: ignore[override]
+        super().initialize(path)
+        self.web = web
+
+    def prepare(self) -> None:
+        self.count()
+
+    @classmethod
+    def get_absolute_path(cls, root: str, path: str) -> str:
+        if "\0" in path:
+            raise tornado.web.HTTPError(404, reason="there is nothing at this address")
+        return super().get_absolute_path(root, path)
+
+    def get_content_type(self) -> str:
+        # Systems know .ts as anything from translations to video.
+        if (self.absolute_path or "").endswith(".ts"):
+            return "text/plain; charset=utf-8"
+        return super().get_content_type()
+
+    def set_extra_headers(self, path: str) -> None:
+        self.set_header("Cache-Control", "no-cache")
