@@ -115,6 +115,7 @@ def build(
     followers = (
         Follower(
             notified,
+            "notify",
             DRAIN_SECONDS,
             notifications.begin_drain,
             notifications.drain,
@@ -124,6 +125,7 @@ def build(
         ),
         Follower(
             flushed,
+            "flush",
             FLUSH_SECONDS,
             buffer.begin_flush,
             buffer.flush_now,

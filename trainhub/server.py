@@ -408,7 +408,7 @@ class Server:
             ("log summary", SUMMARY_SECONDS, self._diagnostics.summarize),
             ("heartbeat", self._settings.heartbeat_seconds, TrainSocket.beat_all),
         )
-        turns = ((each.name, each.period, each.turn) for each in built.followers)
+        turns = ((each.timer, each.period, each.turn) for each in built.followers)
         for name, seconds, call in (*turns, *timers):
             self._timers.every(seconds, name, partial(self._on_timer, call))
         stack.callback(self._timers.stop)

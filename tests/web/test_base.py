@@ -340,7 +340,7 @@ async def test_when_the_journal_has_failed_it_is_a_503(call, site, running):
 @pytest.mark.gen_test
 async def test_a_fault_of_the_hub_is_a_500_that_says_nothing(call, site, monkeypatch, caplog):
     """The traceback is for the log: the client gets JSON without a word of it."""
-    monkeypatch.setattr(site.hub, "runs", lambda: 1 / 0)
+    monkeypatch.setattr(site.hub.runs, "all", lambda: 1 / 0)
     answer = await call("GET", "/api/trains?q=4598765432")
     assert (answer.status, answer.code) == (500, "UNAVAILABLE")
     assert "4598765432" not in caplog.text  # an address may hold a PNR
