@@ -22,7 +22,7 @@ from marked import marked, marked_rac, marked_wl, words_in, words_of
 from railway import MORNING, RUN, Driver, chart, person, register_chart
 
 from trainhub.access.identity import Identity, Tokens
-from trainhub.adapters.dead_letters import DeadLetters
+from trainhub.adapters.dead_letters import DeadLettersFile
 from trainhub.core.audience import Everyone
 from trainhub.core.log import Reader
 from trainhub.core.wire import encode
@@ -401,7 +401,7 @@ async def test_a_refused_document_is_not_quoted_in_the_log(make_hub, tmp_path, c
     """Nor one that the letters' collection does not take either: the file has it, for its owner."""
     caplog.set_level(logging.DEBUG)
     hub = make_hub()
-    letters = DeadLetters(tmp_path / "dead_letters.jsonl", Refusing())
+    letters = DeadLettersFile(tmp_path / "dead_letters.jsonl", Refusing())
     buffer = WriteBuffer(
         Refusing(),
         lambda record: changes(hub.state(record.stream), record, hub.epoch),

@@ -9,7 +9,7 @@ from trainhub.core.journal import Journal, Record
 from trainhub.core.lateness import Lateness
 from trainhub.core.lineage import Lineage
 from trainhub.core.log import Reader
-from trainhub.core.lookups import Archive
+from trainhub.core.lookups import EventArchive
 from trainhub.core.notifications import Job, Notifications, Sender, UndeliveredJobs
 from trainhub.core.rooms import Frame, Room
 from trainhub.core.stream import Stream
@@ -29,7 +29,7 @@ DRAIN_SECONDS = 0.2
 FLUSH_SECONDS = 0.1
 
 
-class LineageJournal(Journal, Protocol):
+class EpochJournal(Journal, Protocol):
     """A journal that knows the epochs that it has been through."""
 
     @property
@@ -64,7 +64,7 @@ class Built:
 def build(
     settings: Settings,
     *,
-    journal: LineageJournal,
+    journal: EpochJournal,
     store: OwnedStore,
     sender: Sender,
     undelivered: UndeliveredJobs,
@@ -73,7 +73,7 @@ def build(
     rooms: dict[Stream, Room],
     frame: Frame,
     on_failure: Callable[[BaseException], None],
-    archive: Archive | None = None,
+    archive: EventArchive | None = None,
     entries: Entries | None = None,
     health: Health | None = None,
 ) -> Built:

@@ -18,7 +18,7 @@ from trainhub import admin
 from trainhub.access.identity import ALL_TRAINS, Identity, Tokens, TrustFiles
 from trainhub.access.keys import BadKeys
 from trainhub.adapters.data_folder import BadDataFolder, DataFolder
-from trainhub.adapters.dead_letters import DeadLetters
+from trainhub.adapters.dead_letters import DeadLettersFile
 from trainhub.adapters.disk_watch import DiskWatch
 from trainhub.adapters.embedded_mongod import EmbeddedMongod, MongodFailed, MongodMissing
 from trainhub.adapters.mongo import BadUri, MongoStore
@@ -62,7 +62,7 @@ from trainhub.web.websocket import (
     TrainSocket,
 )
 
-log = logging.getLogger("trainhub.server")
+logger = logging.getLogger("trainhub.server")
 
 OK, BAD_START, JOURNAL_LOST = 0, 2, 3
 
@@ -166,10 +166,10 @@ class Server:
                 await stopping
             stopping.cancel()
         if isinstance(self._failure, JournalFailed):
-            log.critical("the journal failed, the hub has stopped: %s", self._failure)
+            logger.critical("the journal failed, the hub has stopped: %s", self._failure)
             return JOURNAL_LOST
         if self._failure is not None:
-            log.critical(
+            logger.critical(
                 "an error of the hub itself has stopped it, and the journal is sound: %r; start it "
                 "again, and report the traceback above",
                 self._failure,
@@ -215,7 +215,7 @@ class Server:
             store=stores,
             sender=Outbox(folder.path / "outbox"),
             undelivered=undelivered,
-            dead_letters=DeadLetters(folder.path / "dead_letters.jsonl", stores),
+            dead_letters=DeadLettersFile(folder.path / "dead_letters.jsonl", stores),
             clock=self._clock,
             rooms=TrainSocket.rooms,
             frame=text_frame,
@@ -350,7 +350,7 @@ class Server:
         except TooNew:
             raise
         except StoreAway as error:
-            log.warning("MongoDB does not answer at the start: %s", error)
+            logger.warning("MongoDB does not answer at the start: %s", error)
         if self._settings.new:
             await stores.succeed()
 
@@ -358,7 +358,7 @@ class Server:
         """Say once that the hub listens and is not ready: MongoDB may have its runs."""
         if not self.hub.starting.startswith(WAITS):
             self.hub.starting = f"{WAITS}: try again in a moment"
-            log.warning("%s (%s); --new would start without them", WAITS, reason)
+            logger.warning("%s (%s); --new would start without them", WAITS, reason)
             self._say_where_it_listens()
 
     async def _restore(self, journal: SqliteJournal, store: MongoStore, stores: Stores) -> None:
@@ -378,7 +378,7 @@ class Server:
         await self.hub.log.keep(Batch(places=[Place(NOTIFIED, self.hub.log.last, {})]))
         await restored
         if runs:
-            log.info("%d runs taken from MongoDB into a new journal", len(runs))
+            logger.info("%d runs taken from MongoDB into a new journal", len(runs))
 
     async def _begin_epoch(self) -> None:
         """Send every client for a fresh snapshot: the history that it knows may be another."""
@@ -467,7 +467,7 @@ class Server:
         with suppress(Unavailable):
             await self.hub.save_places()
         depths = built.write_buffer.depth, built.notifications.depth
-        log.info("stopped; %d documents and %d jobs wait", *depths)
+        logger.info("stopped; %d documents and %d jobs wait", *depths)
 
     async def _last_turn(self, built: Built) -> None:
         try:
@@ -477,7 +477,9 @@ class Server:
                         await each.reader.catch_up()
                 await asyncio.gather(*(each.finish() for each in built.followers))
         except TimeoutError:
-            log.warning("stopped before all was written: the next start goes on from the journal")
+            logger.warning(
+                "stopped before all was written: the next start goes on from the journal"
+            )
 
 
 def spare_the_loop() -> None:

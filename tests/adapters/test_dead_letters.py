@@ -14,7 +14,7 @@ from poison import POISON
 from railway import RUN
 
 from trainhub.adapters import dead_letters
-from trainhub.adapters.dead_letters import COLLECTION, DeadLetters, as_text
+from trainhub.adapters.dead_letters import COLLECTION, DeadLettersFile, as_text
 from trainhub.adapters.mongo import MongoStore
 from trainhub.core.write_buffer import Change, DeadLetter, Refused
 from trainhub.hub.documents import INDEXES, SCHEMA
@@ -50,7 +50,7 @@ def store(io_loop, mongodb_uri, database_name):
 async def test_a_letter_is_in_the_file_and_in_the_collection(store, path, database):
     """With its reason, when, collection, id, epoch, seq and the document, in both alike."""
     before = datetime.now(UTC)
-    await DeadLetters(path, store).keep([letter(2**70)])
+    await DeadLettersFile(path, store).keep([letter(2**70)])
     (line,) = lines(path)
     (found,) = database[COLLECTION].find()
     assert before <= datetime.fromisoformat(line["at"]).replace(microsecond=999999)
@@ -72,7 +72,7 @@ async def test_a_letter_is_in_the_file_and_in_the_collection(store, path, databa
 @pytest.mark.gen_test
 async def test_the_collection_has_the_newest_letter_of_a_document(store, path, database):
     """However often it is refused it is one there, so it cannot grow for ever; the file has all."""
-    letters = DeadLetters(path, store)
+    letters = DeadLettersFile(path, store)
     for seq in (5, 9, 7, 9):
         await letters.keep([letter(seq=seq)])
     assert [each["seq"] for each in database[COLLECTION].find()] == [9]
@@ -84,7 +84,7 @@ async def test_the_collection_has_the_newest_letter_of_a_document(store, path, d
 @pytest.mark.parametrize("field", ["value", "seq", "epoch"])
 async def test_every_poison_makes_a_letter(store, path, database, value, field):
     """Whatever BSON cannot hold and wherever it stands, the letter can be stored in both."""
-    await DeadLetters(path, store).keep([letter(**{field: value}), letter(name="next")])
+    await DeadLettersFile(path, store).keep([letter(**{field: value}), letter(name="next")])
     for found in (lines(path), list(database[COLLECTION].find())):
         assert sorted(each["documentId"] for each in found) == sorted([WHO, "next"])
 
@@ -93,7 +93,7 @@ async def test_every_poison_makes_a_letter(store, path, database, value, field):
 async def test_ids_that_cannot_be_stored(store, path, database):
     """Half of a surrogate pair and a very long text become something that can."""
     names = ["half \ud800", "long " * 1_000, "NUL \0"]
-    await DeadLetters(path, store).keep([letter(name=name) for name in names])
+    await DeadLettersFile(path, store).keep([letter(name=name) for name in names])
     found = [each["documentId"] for each in lines(path)]
     assert found == ["half ?", ("long " * 1_000)[:1_000], "NUL \0"]
     assert {each["documentId"] for each in database[COLLECTION].find()} == set(found)
@@ -103,7 +103,7 @@ async def test_ids_that_cannot_be_stored(store, path, database):
 async def test_a_document_that_could_not_be_made(store, path, database):
     """There is nothing to show but which it was; a letter with more takes its place."""
     change = Change("runs", RUN, dict)
-    await DeadLetters(path, store).keep([DeadLetter(change, None, "KeyError")])
+    await DeadLettersFile(path, store).keep([DeadLetter(change, None, "KeyError")])
     (found,) = database[COLLECTION].find()
     assert (found["collection"], found["documentId"], found["reason"]) == ("runs", RUN, "KeyError")
     assert found["document"] == "null"
@@ -153,7 +153,7 @@ def test_text_of_anything_is_json():
 async def test_the_file_is_turned_over(path, monkeypatch):
     """Once it is large it becomes the one older file, and a letter is never split between two."""
     monkeypatch.setattr(dead_letters, "MOST_FILE_BYTES", 2_000)
-    letters, older = DeadLetters(path, MemoryStore()), path.with_name("dead_letters.jsonl.1")
+    letters, older = DeadLettersFile(path, MemoryStore()), path.with_name("dead_letters.jsonl.1")
     for seq in range(30):
         await letters.keep([letter(seq=seq)])
         assert path.stat().st_size <= 2_000
@@ -166,14 +166,14 @@ async def test_the_file_is_turned_over(path, monkeypatch):
 @pytest.mark.gen_test
 async def test_what_is_large_is_cut(store, path, database, monkeypatch):
     """The collection has the beginning of a document, the file all of it, up to a limit too."""
-    await DeadLetters(path, store).keep([letter("x" * 17_000_000)])
+    await DeadLettersFile(path, store).keep([letter("x" * 17_000_000)])
     (found,), (line,) = database[COLLECTION].find(), lines(path)
     assert len(found["document"]) == dead_letters.MOST_IN_COLLECTION
     assert len(line["document"]) == line["characters"] == found["characters"] > 17_000_000
     assert line["document"].startswith(found["document"])
     path.unlink()
     monkeypatch.setattr(dead_letters, "MOST_IN_FILE", 1_000)
-    await DeadLetters(path, store).keep([letter("x" * 17_000_000)])
+    await DeadLettersFile(path, store).keep([letter("x" * 17_000_000)])
     (line,) = lines(path)
     assert (len(line["document"]), line["characters"]) == (1_000, found["characters"])
 
@@ -182,7 +182,7 @@ async def test_what_is_large_is_cut(store, path, database, monkeypatch):
 async def test_only_the_owner_reads_it(path, monkeypatch):
     """Whatever the umask: there are names and PNRs in it. Also when it is turned over."""
     monkeypatch.setattr(dead_letters, "MOST_FILE_BYTES", 500)
-    letters = DeadLetters(path, MemoryStore())
+    letters = DeadLettersFile(path, MemoryStore())
     for _ in range(3):
         await letters.keep([letter()])
     for each in path.parent.iterdir():
@@ -193,7 +193,7 @@ async def test_only_the_owner_reads_it(path, monkeypatch):
 async def test_a_line_that_a_crash_cut_short_spoils_no_other(path):
     """The next letter begins on a line of its own."""
     path.write_bytes(b'{"at": "2026-11-23T')
-    await DeadLetters(path, MemoryStore()).keep([letter()])
+    await DeadLettersFile(path, MemoryStore()).keep([letter()])
     cut, whole = path.read_bytes().splitlines()
     assert json.loads(whole)["documentId"] == WHO
     assert cut == b'{"at": "2026-11-23T'
@@ -202,7 +202,7 @@ async def test_a_line_that_a_crash_cut_short_spoils_no_other(path):
 @pytest.mark.gen_test
 async def test_old_files_are_dropped(path):
     """A file to which nothing was added for KEPT_DAYS; one that is newer stays."""
-    letters, older = DeadLetters(path, MemoryStore()), path.with_name("dead_letters.jsonl.1")
+    letters, older = DeadLettersFile(path, MemoryStore()), path.with_name("dead_letters.jsonl.1")
     await letters.keep([letter(seq=1)])
     older.write_bytes(b"{}\n")
     long_ago = time.time() - dead_letters.KEPT_DAYS * 24 * 3600
@@ -232,7 +232,7 @@ async def test_without_mongodb_the_file_has_it(path, caplog, how):
 
     store = Store()
     store.away = True
-    await DeadLetters(path, store).keep([letter()])
+    await DeadLettersFile(path, store).keep([letter()])
     assert [each["documentId"] for each in lines(path)] == [WHO]
     (said,) = caplog.records
     assert said.getMessage().startswith("1 letters are in dead_letters.jsonl and not in MongoDB")
@@ -243,7 +243,7 @@ async def test_without_mongodb_the_file_has_it(path, caplog, how):
 async def test_without_a_disk_mongodb_has_it(tmp_path, caplog):
     """The file cannot be written: a line says why, and the collection has the letter."""
     store = MemoryStore()
-    await DeadLetters(tmp_path / "nowhere" / "file", store).keep([letter()])
+    await DeadLettersFile(tmp_path / "nowhere" / "file", store).keep([letter()])
     assert list(store.documents) == [(COLLECTION, f"passengers/{WHO}")]
     assert "No such file" in caplog.text
 
@@ -251,7 +251,7 @@ async def test_without_a_disk_mongodb_has_it(tmp_path, caplog):
 @pytest.mark.gen_test
 async def test_a_slow_disk_does_not_hold_the_loop(path, monkeypatch):
     """The loop goes on while the file is written."""
-    letters, turns, going = DeadLetters(path, MemoryStore()), 0, asyncio.Event()
+    letters, turns, going = DeadLettersFile(path, MemoryStore()), 0, asyncio.Event()
     loop = asyncio.get_running_loop()
 
     def slow(file):
@@ -276,7 +276,7 @@ async def test_a_disk_that_hangs_holds_up_nothing(path, monkeypatch, caplog):
     monkeypatch.setattr(dead_letters, "FILE_SECONDS", 0.05)
     thawed = threading.Event()
 
-    class Frozen(DeadLetters):
+    class Frozen(DeadLettersFile):
         def _append(self, line):
             assert thawed.wait(30)
             super()._append(line)

@@ -14,7 +14,7 @@ from railway import MORNING, RUN, chart, largest_chart
 from websockets.asyncio.client import connect
 
 from trainhub.adapters import dead_letters
-from trainhub.adapters.dead_letters import COLLECTION, DeadLetters
+from trainhub.adapters.dead_letters import COLLECTION, DeadLettersFile
 from trainhub.adapters.mongo import MongoStore
 from trainhub.core.journal import Record
 from trainhub.core.write_buffer import Change, WriteBuffer
@@ -203,7 +203,7 @@ async def test_poison_in_the_write_buffer(
     store = MongoStore(mongodb_uri, database_name, INDEXES, LASTING)
     try:
         path = tmp_path / "dead_letters.jsonl"
-        buffer = WriteBuffer(store, changes, at_once, DeadLetters(path, store))
+        buffer = WriteBuffer(store, changes, at_once, DeadLettersFile(path, store))
         for start in range(0, count, 500):
             buffer.take([Record(n, RUN, n, event) for n in range(start, start + 500)])
             await buffer.flush()

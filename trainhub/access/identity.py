@@ -34,7 +34,7 @@ from trainhub.domain.model import Role, RunKey
 from trainhub.process.clock import WallClock
 from trainhub.process.file_watch import FileWatch
 
-log = logging.getLogger("trainhub.identity")
+logger = logging.getLogger("trainhub.identity")
 
 ALL_TRAINS = "*"
 # By how much clocks may differ.
@@ -270,6 +270,6 @@ class TrustFiles:
             return
         try:
             tokens.believe(*self.read())
-            log.info("the keys and revoked tokens were read again")
+            logger.info("the keys and revoked tokens were read again")
         except (BadKeys, OSError) as error:
-            log.error("what was believed before is still believed: %s", error)
+            logger.error("what was believed before is still believed: %s", error)

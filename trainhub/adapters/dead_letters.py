@@ -21,7 +21,7 @@ from typing import Any
 from trainhub.adapters.schema import VERSION
 from trainhub.core.write_buffer import DeadLetter, Document, Store, StoreAway
 
-log = logging.getLogger("trainhub.dead_letters")
+logger = logging.getLogger("trainhub.dead_letters")
 
 COLLECTION = "dead_letters"
 # Both files together are at most twice this and one letter more.
@@ -37,8 +37,8 @@ LONGEST_ID = 1_000
 BSON_INTS = range(-(2**63), 2**63)
 
 
-class DeadLetters:
-    """A write_buffer.DeadLetters: first the file, then the collection of `store`."""
+class DeadLettersFile:
+    """A write_buffer.DeadLettersFile: first the file, then the collection of `store`."""
 
     def __init__(self, path: Path, store: Store) -> None:
         self._path, self._turned = path, path.with_name(f"{path.name}.1")
@@ -56,12 +56,12 @@ class DeadLetters:
             try:
                 await self._to_file(whole)
             except (OSError, TimeoutError) as error:
-                log.error("%s cannot be written: %s", self._path, error.strerror or "no answer")
+                logger.error("%s cannot be written: %s", self._path, error.strerror or "no answer")
             kept = [{**each, "document": each["document"][:MOST_IN_COLLECTION]} for each in whole]
             try:
                 await self._store.write(COLLECTION, kept)
             except StoreAway as error:
-                log.warning(
+                logger.warning(
                     "%d letters are in %s and not in MongoDB (%s)",
                     *(len(kept), self._path.name, type(error).__name__),
                 )

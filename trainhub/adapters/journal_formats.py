@@ -12,7 +12,7 @@ from pathlib import Path
 from trainhub.adapters.journal_rows import FORMAT, RECORD, SCHEMA, seal, unbelievable
 from trainhub.core.journal import JournalFailed
 
-log = logging.getLogger("trainhub.journal")
+logger = logging.getLogger("trainhub.journal")
 
 
 def bring_up_to_date(db: sqlite3.Connection, path: Path) -> None:
@@ -36,7 +36,7 @@ def bring_up_to_date(db: sqlite3.Connection, path: Path) -> None:
         except BaseException:
             db.execute("ROLLBACK")
             raise
-        log.info("the journal was brought from format %s up to %s", found, read_format(db))
+        logger.info("the journal was brought from format %s up to %s", found, read_format(db))
         found = read_format(db)
 
 

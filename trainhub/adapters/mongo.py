@@ -36,7 +36,7 @@ from trainhub.core.lineage import NUMBERED
 from trainhub.core.stream import Stream
 from trainhub.core.write_buffer import TURN, Document, Refused, StoreAway
 
-log = logging.getLogger("trainhub.mongo")
+logger = logging.getLogger("trainhub.mongo")
 
 # Without a limit a frozen server holds a call for ever; one that is away shows it sooner. Writes of
 # documents have their own limits (pace.py).
@@ -234,7 +234,7 @@ class MongoStore:
             with pymongo.timeout(INDEX_SECONDS):
                 await self._database[collection].create_index([(key, 1) for key in keys])
         except OperationFailure as error:  # it is slower without, and works
-            log.warning("no index on %s %s: %s", collection, keys, _reason(error))
+            logger.warning("no index on %s %s: %s", collection, keys, _reason(error))
 
     async def runs(self, wanted: Mapping[str, Any]) -> AsyncIterator[tuple[Stream, list[Any]]]:
         """Yield each run that a filter names, with its events from the first, without a gap.
@@ -246,7 +246,7 @@ class MongoStore:
             async for run in self._database["runs"].find(wanted, {"epoch": 1, "seq": 1}):
                 events = await self._events(run["_id"], run["epoch"])
                 if len(events) < run["seq"]:
-                    log.error(
+                    logger.error(
                         "%s comes back as of event %d, though it was at %d: the events between "
                         "are not in MongoDB",
                         *(run["_id"], len(events), run["seq"]),
@@ -294,7 +294,7 @@ class MongoStore:
                 try:
                     events.append(load(self._vocabulary.events[document["type"]], document["data"]))
                 except (KeyError, HubError) as error:
-                    log.error(
+                    logger.error(
                         "%s cannot be read, the run ends before it: %s", document["_id"], error
                     )
                     break
@@ -325,7 +325,7 @@ class MongoStore:
                 found = self._database["audit"].find(query).sort("_id", -1).limit(limit)
                 return [document async for document in found]
         except PyMongoError as error:
-            log.warning("the audit trail cannot be read: %s", _reason(error))
+            logger.warning("the audit trail cannot be read: %s", _reason(error))
             raise StoreAway(_reason(error)) from error
 
     def close(self) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from trainhub.core.write_buffer import TooNew
 
-log = logging.getLogger("trainhub.schema")
+logger = logging.getLogger("trainhub.schema")
 
 # So many documents are changed in one call, each of which ends well within the store's limit.
 BATCH = 2_000
@@ -36,7 +36,7 @@ async def migrate(database: Any) -> None:
     """
     version = await check(database)
     for step in range(version + 1, VERSION + 1):
-        log.info("the database goes from schema %d to %d", step - 1, step)
+        logger.info("the database goes from schema %d to %d", step - 1, step)
         await MIGRATIONS[step](database)
         await database["meta"].update_one(
             {"_id": "schema"}, {"$max": {"version": step}}, upsert=True

@@ -34,7 +34,7 @@ from trainhub.core.journal import Answer, Batch, JournalFailed, Place, Record, V
 from trainhub.core.lineage import Lineage, Since, next_epoch, read_lineage
 from trainhub.core.stream import Stream
 
-log = logging.getLogger("trainhub.journal")
+logger = logging.getLogger("trainhub.journal")
 
 T = TypeVar("T")
 
@@ -171,7 +171,7 @@ class SqliteJournal:
             self._db.close()
             raise unbelievable(self._path, "the structure", error) from error
         if torn:
-            log.warning(
+            logger.warning(
                 "the journal's last %d bytes were no whole commit and are dropped: "
                 "nobody had been answered for them",
                 torn,

@@ -15,7 +15,7 @@ from trainhub.core.errors import Unavailable
 from trainhub.core.journal import Answer, Batch, Deed, Journal, JournalFailed, Place, Record
 from trainhub.core.stream import Stream
 
-log = logging.getLogger("trainhub.log")
+logger = logging.getLogger("trainhub.log")
 
 # How many records a reader that fell behind takes from the journal at once. A chart's record alone
 # may make thousands of changes, and the loop waits while they are taken.
@@ -163,7 +163,7 @@ class Log:
 
     def _watch_size(self) -> None:
         if self.filling and not self._warned:
-            log.warning(
+            logger.warning(
                 "the journal has %d of %d MB, as MongoDB or the mail does not keep up: "
                 "at the limit commands are refused",
                 self.size >> 20,
@@ -186,7 +186,7 @@ class Log:
                 try:
                     entry.then()
                 except Exception as error:
-                    log.exception("what was to follow a commit failed, for the one who asked")
+                    logger.exception("what was to follow a commit failed, for the one who asked")
                     _settle_with(entry, error)
         self._tell(told)
         for entry in entries:
@@ -199,7 +199,7 @@ class Log:
         try:
             self._on_commit(records)
         except Exception as error:
-            log.exception("what the journal has could not be delivered")
+            logger.exception("what the journal has could not be delivered")
             self.fail(error)
 
     def fail(self, error: BaseException) -> None:
@@ -307,7 +307,7 @@ class Reader:
             self._take(records)
         except Exception:
             if self._catches_up:
-                log.exception("'%s' failed on a commit, and reads it again", self.name)
+                logger.exception("'%s' failed on a commit, and reads it again", self.name)
             else:
                 self._pass_over(records)
 
@@ -336,7 +336,7 @@ class Reader:
     def _pass_over(self, records: Sequence[Record]) -> None:
         self.passed_over += len(records)
         self._position = records[-1].position
-        log.exception(
+        logger.exception(
             "'%s' failed on the records from %d to %d, which stay in the journal: it goes on "
             "without them",
             *(self.name, records[0].position, records[-1].position),

@@ -12,13 +12,13 @@ from trainhub.core.journal import Record
 from trainhub.core.stream import Stream
 from trainhub.core.write_buffer import StoreAway
 
-log = logging.getLogger("trainhub.lookups")
+logger = logging.getLogger("trainhub.lookups")
 
 # How many runs are looked up at once: MongoDB has other work too.
 AT_ONCE = 8
 
 
-class Archive(Protocol):
+class EventArchive(Protocol):
     """Where all events are for good, though not at once."""
 
     async def events(self, stream: Stream, epoch: str, after: int, most: int) -> Sequence[Event]:
@@ -38,7 +38,7 @@ class NoArchive:
 class Lookups:
     """Asks the archive of one log."""
 
-    def __init__(self, archive: Archive, epoch: str) -> None:
+    def __init__(self, archive: EventArchive, epoch: str) -> None:
         self.archive = archive
         self.epoch = epoch
         self._fetching: dict[tuple[Stream, int], asyncio.Task[Sequence[Record] | None]] = {}
@@ -71,7 +71,7 @@ class Lookups:
                 events = await self.archive.events(stream, self.epoch, after, count)
             except StoreAway as error:
                 self._breaker.failed()
-                log.info("what was missed cannot be read: %s", error)
+                logger.info("what was missed cannot be read: %s", error)
                 return None
             self._breaker.succeeded()
         return [Record(0, stream, seq, event) for seq, event in enumerate(events, start=after + 1)]

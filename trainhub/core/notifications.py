@@ -21,7 +21,7 @@ from typing import Protocol
 
 from trainhub.core.journal import Record
 
-log = logging.getLogger("trainhub.notifications")
+logger = logging.getLogger("trainhub.notifications")
 
 CAPACITY = 10_000
 # Jobs that are with the sender at once, and those of them that were tried before.
@@ -344,14 +344,14 @@ class Notifications:
         if now >= self._silent_until:
             self._silent_until = now + COMPLAIN_SECONDS
             waiting = len(self._open) + len(self._aside)
-            log.warning("notifications are not sent, %d wait: %s", waiting, opened.reason)
+            logger.warning("notifications are not sent, %d wait: %s", waiting, opened.reason)
 
     def _give_up(self, opened: _Open, reason: str) -> None:
         opened.reason, opened.given_up = reason, time.monotonic()
         self._giving_up[opened.job.id] = opened
         self.failed += 1
         self._given_up_at.append(opened.given_up)
-        log.error("job %s is given up after %d tries: %s", opened.job.id, opened.tries, reason)
+        logger.error("job %s is given up after %d tries: %s", opened.job.id, opened.tries, reason)
 
     def _done(self, opened: _Open) -> None:
         """Let the journal drop the job's record. If the job was set aside, it may do so already."""
@@ -405,7 +405,7 @@ class Notifications:
         self._noting = None
         if not task.cancelled() and task.exception() is not None:
             self._note_at = time.monotonic() + NOTE_AGAIN_SECONDS
-            log.error("undelivered notifications cannot be kept: %r", task.exception())
+            logger.error("undelivered notifications cannot be kept: %r", task.exception())
 
 
 def _spread(wait: float, most: float) -> float:

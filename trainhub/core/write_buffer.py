@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from trainhub.core.errors import Unavailable
 from trainhub.core.journal import Record
 
-log = logging.getLogger("trainhub.write_buffer")
+logger = logging.getLogger("trainhub.write_buffer")
 
 Document = dict[str, Any]
 
@@ -224,7 +224,7 @@ class WriteBuffer:
         except Unavailable:
             pass  # the journal has failed, and the hub is stopping
         except Exception:
-            log.exception("a flush failed, its documents wait for the next one")
+            logger.exception("a flush failed, its documents wait for the next one")
         finally:
             self._flush = None
 
@@ -316,7 +316,7 @@ class WriteBuffer:
         """One bad document holds up no other."""
         await self._dead_letters.keep(letters)
         self.refused += len(letters)
-        log.error(
+        logger.error(
             "MongoDB refuses %d documents of %s for good: they are in dead_letters",
             len(letters),
             collection,
@@ -333,11 +333,11 @@ class WriteBuffer:
         another = type(error) is not self._complained_of
         if another or now - self._complained_at >= COMPLAIN_SECONDS:
             self._complained_at, self._complained_of = now, type(error)
-            log.warning("MongoDB does not take writes, %d documents wait: %s", self.depth, error)
+            logger.warning("MongoDB does not take writes, %d documents wait: %s", self.depth, error)
 
     def _recovered(self) -> None:
         if self.failing is not None:
-            log.warning("MongoDB takes writes again")
+            logger.warning("MongoDB takes writes again")
         self.failing = self.failing_told = None
         self._failures = 0
         self._retry_at = 0.0
@@ -354,6 +354,6 @@ async def _render(bulk: Iterable[Change]) -> tuple[dict[str, Document], list[Dea
         try:
             documents[change.id] = change.render()
         except Exception as error:
-            log.exception("a document of %s cannot be made", change.collection)
+            logger.exception("a document of %s cannot be made", change.collection)
             letters.append(DeadLetter(change, None, type(error).__name__))
     return documents, letters

@@ -27,7 +27,7 @@ from trainhub.domain.train import TrainState
 from trainhub.hub.hub import Hub
 from trainhub.hub.protocol import read_command
 
-log = logging.getLogger("trainhub.demo")
+logger = logging.getLogger("trainhub.demo")
 
 # A client that follows a train until it is cancelled: called with what issues its token, and the
 # train's number.
@@ -132,7 +132,7 @@ class Demo:
                 await self._until(starts - CHARTED_BEFORE)
                 state = await self._register(train, day)
         except Unavailable:
-            log.info("the hub is stopping, and %s with it", state.run)
+            logger.info("the hub is stopping, and %s with it", state.run)
 
     async def _drive(self, state: TrainState) -> None:
         """From wherever the run is to its end."""
@@ -144,7 +144,7 @@ class Demo:
                 await self._next_step(state, late, chance)
             except Conflict as error:
                 # Somebody else with a token drives this train too: look again.
-                log.info("%s: %s", state.run, error.message)
+                logger.info("%s: %s", state.run, error.message)
                 await asyncio.sleep(1)
 
     async def _next_step(self, state: TrainState, late: timedelta, chance: Random) -> None:

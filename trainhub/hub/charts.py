@@ -13,7 +13,7 @@ from trainhub.domain.commands import RegisterTrain
 from trainhub.hub.hub import Hub
 from trainhub.hub.protocol import read_command
 
-log = logging.getLogger("trainhub.charts")
+logger = logging.getLogger("trainhub.charts")
 
 
 async def load_charts(hub: Hub, identity: Identity, folder: Path) -> int:
@@ -26,7 +26,7 @@ async def load_charts(hub: Hub, identity: Identity, folder: Path) -> int:
     for path in sorted(folder.iterdir()):  # noqa: ASYNC240 (at the start, nobody waits yet)
         if path.suffix == ".json":
             loaded += await _load(hub, identity, path)
-    log.info("%d charts loaded from %s", loaded, folder)
+    logger.info("%d charts loaded from %s", loaded, folder)
     return loaded
 
 
@@ -35,14 +35,14 @@ async def _load(hub: Hub, identity: Identity, path: Path) -> bool:
         command = _read(path)
         await hub.execute(command, identity)
     except Conflict as error:
-        log.info("%s: %s", path.name, error.message)
+        logger.info("%s: %s", path.name, error.message)
         return False
     except (HubError, OSError, UnicodeDecodeError) as error:
-        log.error("%s is left out: %s", path.name, error)
+        logger.error("%s is left out: %s", path.name, error)
         return False
     lines = path.with_suffix(".csv") if path.with_suffix(".csv").exists() else path
     for each in command.rejected:
-        log.error("%s line %d is left out: %s", lines.name, each.line, each.reason)
+        logger.error("%s line %d is left out: %s", lines.name, each.line, each.reason)
     return True
 
 

@@ -11,7 +11,7 @@ from trainhub.core.errors import Unavailable
 from trainhub.core.history import History
 from trainhub.core.journal import Batch, Journal, Record
 from trainhub.core.log import LIMIT, Log, Reader
-from trainhub.core.lookups import Archive, NoArchive
+from trainhub.core.lookups import EventArchive, NoArchive
 from trainhub.domain.commands import Command
 from trainhub.domain.model import RunKey
 from trainhub.domain.train import TrainState
@@ -40,7 +40,7 @@ class Hub:
         clock: Clock,
         on_failure: Callable[[BaseException], None],
         journal_limit: int = LIMIT,
-        archive: Archive | None = None,
+        archive: EventArchive | None = None,
         entries: Entries | None = None,
         may_trim: Callable[[], Awaitable[bool]] | None = None,
     ) -> None:

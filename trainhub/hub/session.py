@@ -40,7 +40,7 @@ from trainhub.hub.protocol import (
 )
 from trainhub.hub.subscriptions import most_rooms
 
-log = logging.getLogger("trainhub.session")
+logger = logging.getLogger("trainhub.session")
 
 Answer = Callable[[Mapping[str, Any]], None]
 
@@ -97,7 +97,7 @@ class Session:
             self.bad += isinstance(error, BadMessage)
             answer({"type": "ERROR", **error_fields(error)})
         except Exception:
-            log.exception("a message could not be answered")
+            logger.exception("a message could not be answered")
             failed = Unavailable("the hub failed at this message; its log has the reason")
             answer({"type": "ERROR", **error_fields(failed)})
         finally:

@@ -19,7 +19,7 @@ from trainhub.core.errors import TooManyRooms, Unavailable
 from trainhub.core.history import History
 from trainhub.core.journal import Record
 from trainhub.core.log import Log
-from trainhub.core.lookups import Archive, Lookups
+from trainhub.core.lookups import EventArchive, Lookups
 from trainhub.core.rooms import Listener
 from trainhub.core.write_buffer import StoreAway
 from trainhub.domain.errors import UnknownTrain
@@ -30,7 +30,7 @@ from trainhub.hub.protocol import Since, event_message, figure_message, run_fiel
 from trainhub.hub.snapshots import BOARDING, Snapshots
 from trainhub.hub.train_rooms import TrainRooms
 
-log = logging.getLogger("trainhub.subscriptions")
+logger = logging.getLogger("trainhub.subscriptions")
 
 # Rooms one socket may be in. A client without a token counts as a passenger.
 PASSENGER_ROOMS, STAFF_ROOMS = 4, 64
@@ -55,7 +55,7 @@ class Subscriptions:
         log: Log,
         rooms: TrainRooms,
         history: History,
-        archive: Archive,
+        archive: EventArchive,
         is_here: Callable[[RunKey], bool],
     ) -> None:
         """`is_here` says whether a run is still in the hub: one may leave while somebody joins."""
@@ -114,7 +114,7 @@ class Subscriptions:
             return since.epoch
         if identity.role is not None and not self._noted:
             self._noted = True  # once, and no warning: a client may say so without cause
-            log.info(
+            logger.info(
                 "a client has seen event %d of %s, and this hub has %d: was the data folder "
                 "restored from a copy, or is there a second hub?",
                 *(since.seq, state.run, state.seq),

@@ -18,7 +18,7 @@ from trainhub.domain.train import TrainState, fold
 from trainhub.hub.retention import KEPT, Retention
 from trainhub.hub.runs import Runs
 
-log = logging.getLogger("trainhub.hub")
+logger = logging.getLogger("trainhub.hub")
 
 # How long a run that has ended can still be read.
 KEEP_ENDED = timedelta(hours=6)
@@ -75,7 +75,7 @@ class Upkeep:
             count += len(records)
         self._answers.load(await self._journal.answers())
         took = time.monotonic() - start
-        log.info(
+        logger.info(
             "%d runs from %d snapshots and %d journal records in %.2f s",
             *(len(self._runs), resumed, count, took),
         )

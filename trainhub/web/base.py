@@ -31,7 +31,7 @@ from trainhub.web.origins import cors_headers, preflight_headers
 from trainhub.web.shared import Body, Shared, takes_gzip
 from trainhub.web.trains import list_of_trains
 
-log = logging.getLogger("trainhub.web")
+logger = logging.getLogger("trainhub.web")
 
 T = TypeVar("T")
 
@@ -225,7 +225,7 @@ class Edge(tornado.web.RequestHandler):
         if isinstance(value, errors.HubError | tornado.web.HTTPError):
             return  # those are answers, not faults
         # Tornado's own line has the address, and with it a PNR.
-        log.error("a request could not be answered", exc_info=(typ, value, tb))
+        logger.error("a request could not be answered", exc_info=(typ, value, tb))
 
 
 @tornado.web.stream_request_body

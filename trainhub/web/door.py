@@ -20,7 +20,7 @@ from trainhub.web.base import RETRY_AFTER_SECONDS
 from trainhub.web.limits import Askers, TooOften, is_own, network_of
 from trainhub.web.proxies import Proxies
 
-log = logging.getLogger("trainhub.door")
+logger = logging.getLogger("trainhub.door")
 
 # Files kept back from clients: the journal's, the database driver's hundred, the outbox's.
 KEPT_BACK = 160
@@ -84,7 +84,7 @@ class Door(HTTPServer):
         """Say once that a proxy on this machine is not trusted to name its clients."""
         if not self._knows_own_proxy:
             self._knows_own_proxy = True
-            log.warning(
+            logger.warning(
                 "a proxy on this machine is not among --trusted-proxies: all its clients without "
                 "a token share the limits of one"
             )
@@ -137,7 +137,7 @@ class Door(HTTPServer):
         now = time.monotonic()
         if now >= self._silent_until:
             self._silent_until = now + LOG_SECONDS
-            log.warning(text, count)
+            logger.warning(text, count)
 
 
 def _peer(connection: HTTP1ServerConnection) -> str:
@@ -191,7 +191,7 @@ def raise_file_limit(max_connections: int) -> int:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if files < max_connections + KEPT_BACK:
-        log.warning(
+        logger.warning(
             "%d files may be open, too few for --max-connections %d: raise LimitNOFILE to %d",
             *(files, max_connections, max_connections + KEPT_BACK),
         )

@@ -13,7 +13,7 @@ from tornado.iostream import IOStream
 
 from trainhub.web.limits import is_own, network_of
 
-log = logging.getLogger("trainhub.held")
+logger = logging.getLogger("trainhub.held")
 
 # The part of all bytes that may be held for one address.
 ADDRESS_SHARE = 0.5
@@ -89,7 +89,7 @@ class HeldBytes:
         longest = next(iter(connections))
         self._count(network, -connections.pop(longest))
         self.cut_off += 1
-        log.info("%d connections were too far behind together and were cut off", self.cut_off)
+        logger.info("%d connections were too far behind together and were cut off", self.cut_off)
         longest.cut_off()
 
 

@@ -10,7 +10,7 @@ from cryptography.x509 import load_pem_x509_certificates
 
 from trainhub.process.file_watch import FileWatch
 
-log = logging.getLogger("trainhub.tls")
+logger = logging.getLogger("trainhub.tls")
 
 # For TLS 1.2; those of TLS 1.3 are all sound. Forward secrecy and authenticated encryption only.
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
@@ -44,10 +44,10 @@ class Certificate:
         try:
             self.context = make_context(self._certificate, self._key)
         except BadCertificate as error:
-            log.warning("the certificate before the change stays in use: %s", error)
+            logger.warning("the certificate before the change stays in use: %s", error)
             return False
         self._ends = _end_of(self._certificate)
-        log.info("the certificate was renewed")
+        logger.info("the certificate was renewed")
         return True
 
     def complaints(self) -> list[str]:

@@ -46,7 +46,7 @@ from trainhub.web.limits import (
 from trainhub.web.liveness import Liveness, sent
 from trainhub.web.rfc6455 import Rfc6455
 
-log = logging.getLogger("trainhub.websocket")
+logger = logging.getLogger("trainhub.websocket")
 
 SUBPROTOCOL = "trainhub.v1"
 BEARER = "bearer."
@@ -182,7 +182,7 @@ class TrainSocket(Edge, WebSocketHandler):
         self._meter.frame(size, whole)
         self.bill.spend(SECONDS_A_FRAME)
         if self._meter.is_spent and self._may_write():
-            log.info("a client sent on over its rate and was closed")
+            logger.info("a client sent on over its rate and was closed")
             self._close(TOO_MANY, "too many messages, frames or bytes: keep to retryAfterMs")
 
     # --- what goes out ------------------------------------------------------------------------
@@ -308,7 +308,7 @@ class TrainSocket(Edge, WebSocketHandler):
     def cut_off(self) -> None:
         if self._backlog is None or not self._may_write():
             return  # it is being closed
-        log.info("a client was %d bytes behind and was cut off", self._backlog.unsent)
+        logger.info("a client was %d bytes behind and was cut off", self._backlog.unsent)
         self._backlog.clear()
         self._close(TOO_SLOW, "too slow: come back, and say what you saw last")
 
