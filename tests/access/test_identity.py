@@ -1,4 +1,4 @@
-"""trainhub/identity.py: only a token that the hub believes says who somebody is."""
+"""trainhub/access/identity.py: only a token that the hub believes says who somebody is."""
 
 import base64
 import hmac

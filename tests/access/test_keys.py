@@ -1,4 +1,5 @@
-"""trainhub/keys.py: the hub's own keys are its owner's alone; others' are public, of two kinds."""
+"""trainhub/access/keys.py: the hub's own keys are its owner's alone; others' are public, of two
+kinds."""
 
 import json
 import os

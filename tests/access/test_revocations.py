@@ -1,4 +1,4 @@
-"""trainhub/revocations.py: what was taken back stays so, whoever writes beside it."""
+"""trainhub/access/revocations.py: what was taken back stays so, whoever writes beside it."""
 
 import json
 import stat

@@ -1,4 +1,5 @@
-"""trainhub/answers.py: a command that is sent again gets its first answer, and happens once."""
+"""trainhub/core/answers.py: a command that is sent again gets its first answer, and happens
+once."""
 
 import asyncio
 from datetime import timedelta

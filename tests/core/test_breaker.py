@@ -1,4 +1,4 @@
-"""trainhub/breaker.py: what does not answer is not asked, and is tried again after a pause."""
+"""trainhub/core/breaker.py: what does not answer is not asked, and is tried again after a pause."""
 
 from fakes import Clock
 

@@ -1,4 +1,4 @@
-"""trainhub/domain/codec.py: strict on the way in, and nothing lost on the way round."""
+"""trainhub/core/codec.py: strict on the way in, and nothing lost on the way round."""
 
 import dataclasses
 import json

@@ -1,4 +1,5 @@
-"""trainhub/cost.py: callers pay for the work that they cause, and long work is cut into slices."""
+"""trainhub/core/cost.py: callers pay for the work that they cause, and long work is cut into
+slices."""
 
 import asyncio
 import time

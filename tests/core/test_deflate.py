@@ -1,4 +1,5 @@
-"""trainhub/deflate.py: what is agreed with a client, and that both sides read the same text."""
+"""trainhub/core/deflate.py: what is agreed with a client, and that both sides read the same
+text."""
 
 import zlib
 from random import Random

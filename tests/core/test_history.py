@@ -1,4 +1,4 @@
-"""trainhub/history.py: what a client missed, or plainly that it is no longer held."""
+"""trainhub/core/history.py: what a client missed, or plainly that it is no longer held."""
 
 import pytest
 from railway import MORNING, RUN

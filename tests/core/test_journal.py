@@ -1,4 +1,4 @@
-"""trainhub/journal.py: what one commit makes durable."""
+"""trainhub/core/journal.py: what one commit makes durable."""
 
 from railway import MORNING, RUN
 

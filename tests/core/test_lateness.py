@@ -1,4 +1,4 @@
-"""trainhub/lateness.py: how long the oldest record waits for a reader, by no wall clock."""
+"""trainhub/core/lateness.py: how long the oldest record waits for a reader, by no wall clock."""
 
 import pytest
 from load import asker

@@ -1,4 +1,4 @@
-"""trainhub/lease.py on a real mongod: one owner at a time, and no clock but one's own."""
+"""trainhub/core/lease.py on a real mongod: one owner at a time, and no clock but one's own."""
 
 import asyncio
 

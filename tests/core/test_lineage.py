@@ -1,4 +1,4 @@
-"""trainhub/lineage.py: what journal and MongoDB make of each other when they meet."""
+"""trainhub/core/lineage.py: what journal and MongoDB make of each other when they meet."""
 
 import pytest
 

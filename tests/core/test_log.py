@@ -1,4 +1,4 @@
-"""trainhub/log.py: group commit, everything in one order, and readers that miss nothing."""
+"""trainhub/core/log.py: group commit, everything in one order, and readers that miss nothing."""
 
 import asyncio
 import gc

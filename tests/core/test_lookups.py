@@ -1,4 +1,4 @@
-"""trainhub/lookups.py: the archive is asked once for all, and not while it is away."""
+"""trainhub/core/lookups.py: the archive is asked once for all, and not while it is away."""
 
 import asyncio
 

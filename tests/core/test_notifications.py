@@ -1,4 +1,4 @@
-"""trainhub/notifications.py: a queue that nobody waits for."""
+"""trainhub/core/notifications.py: a queue that nobody waits for."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""trainhub/presence.py: who is online, as a figure; a tunnel is no news."""
+"""trainhub/core/presence.py: who is online, as a figure; a tunnel is no news."""
 
 import pytest
 from railway import RUN

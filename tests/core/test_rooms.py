@@ -1,4 +1,4 @@
-"""trainhub/rooms.py: who hears what, and that a socket that has gone is in no index."""
+"""trainhub/core/rooms.py: who hears what, and that a socket that has gone is in no index."""
 
 from collections import defaultdict
 from dataclasses import replace

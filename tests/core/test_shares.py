@@ -1,4 +1,4 @@
-"""trainhub/shares.py: a bounded table whose owners cannot push out each other's entries."""
+"""trainhub/core/shares.py: a bounded table whose owners cannot push out each other's entries."""
 
 from random import Random
 

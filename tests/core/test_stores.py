@@ -1,4 +1,5 @@
-"""trainhub/stores.py on real hubs and mongods: journal and MongoDB compare notes when they meet."""
+"""trainhub/core/stores.py on real hubs and mongods: journal and MongoDB compare notes when they
+meet."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""trainhub/write_buffer.py: many changes, few writes, nothing lost and nothing too early."""
+"""trainhub/core/write_buffer.py: many changes, few writes, nothing lost and nothing too early."""
 
 import asyncio
 import logging

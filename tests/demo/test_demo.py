@@ -1,4 +1,4 @@
-"""trainhub/demo.py: the demo's trains run by the timetable, through the hub's own commands."""
+"""trainhub/demo/demo.py: the demo's trains run by the timetable, through the hub's own commands."""
 
 import json
 import re

@@ -1,4 +1,5 @@
-"""trainhub/audit.py: who did what is on record for good, and what was refused as far as it fits."""
+"""trainhub/hub/audit.py: who did what is on record for good, and what was refused as far as it
+fits."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""trainhub/charts.py: the charts of a folder, and what becomes of broken ones."""
+"""trainhub/hub/charts.py: the charts of a folder, and what becomes of broken ones."""
 
 import json
 import logging

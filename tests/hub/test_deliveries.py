@@ -1,4 +1,4 @@
-"""trainhub/deliveries.py: each device counts once for each offer, and for good."""
+"""trainhub/hub/deliveries.py: each device counts once for each offer, and for good."""
 
 import gc
 import json

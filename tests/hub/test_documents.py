@@ -1,4 +1,4 @@
-"""trainhub/documents.py: which documents a record changes, and what stands in them."""
+"""trainhub/hub/documents.py: which documents a record changes, and what stands in them."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta

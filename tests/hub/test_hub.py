@@ -1,4 +1,4 @@
-"""trainhub/hub.py: one path for commands, and nothing seen before it is durable."""
+"""trainhub/hub/hub.py: one path for commands, and nothing seen before it is durable."""
 
 import asyncio
 

@@ -1,4 +1,5 @@
-"""trainhub/letters.py: each letter goes to its own booking, and promises what the rules give."""
+"""trainhub/hub/letters.py: each letter goes to its own booking, and promises what the rules
+give."""
 
 import re
 from dataclasses import fields, replace

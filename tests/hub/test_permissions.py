@@ -1,4 +1,4 @@
-"""trainhub/permissions.py: one table says who may give which command, and every cell is so."""
+"""trainhub/hub/permissions.py: one table says who may give which command, and every cell is so."""
 
 import pytest
 from railway import RUN

@@ -1,4 +1,4 @@
-"""trainhub/protocol.py: what a client may say, and what it is told."""
+"""trainhub/hub/protocol.py: what a client may say, and what it is told."""
 
 import json
 import math

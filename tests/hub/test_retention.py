@@ -1,4 +1,4 @@
-"""trainhub/retention.py: what the journal has to keep, and what it need not."""
+"""trainhub/hub/retention.py: what the journal has to keep, and what it need not."""
 
 import pytest
 from railway import RUN, Driver

@@ -1,4 +1,4 @@
-"""trainhub/session.py: every message is answered, and the conversation goes on."""
+"""trainhub/hub/session.py: every message is answered, and the conversation goes on."""
 
 import asyncio
 import base64

@@ -1,4 +1,5 @@
-"""trainhub/snapshots.py: what joiners are told alike is made once, and read the same by each."""
+"""trainhub/hub/snapshots.py: what joiners are told alike is made once, and read the same by
+each."""
 
 import json
 

@@ -1,4 +1,5 @@
-"""trainhub/subscriptions.py: whoever comes into a room misses nothing and hears nothing twice."""
+"""trainhub/hub/subscriptions.py: whoever comes into a room misses nothing and hears nothing
+twice."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""trainhub/which_run.py: the run that is meant by a train's number without a date."""
+"""trainhub/hub/which_run.py: the run that is meant by a train's number without a date."""
 
 from datetime import datetime
 

@@ -1,4 +1,5 @@
-"""trainhub/clock.py: the hub's time never jumps unless the hub says so, and says by how much."""
+"""trainhub/process/clock.py: the hub's time never jumps unless the hub says so, and says by how
+much."""
 
 import json
 import stat

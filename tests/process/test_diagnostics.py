@@ -1,4 +1,5 @@
-"""trainhub/diagnostics.py: what goes on is a line each, and clients' addresses are in none."""
+"""trainhub/process/diagnostics.py: what goes on is a line each, and clients' addresses are in
+none."""
 
 import json
 import os

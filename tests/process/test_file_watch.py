@@ -1,4 +1,4 @@
-"""trainhub/file_watch.py: a change is seen once, whatever kind it is."""
+"""trainhub/process/file_watch.py: a change is seen once, whatever kind it is."""
 
 import os
 

@@ -1,4 +1,5 @@
-"""trainhub/lines.py: a stream that neither blocks nor raises, whatever becomes of its reader."""
+"""trainhub/process/lines.py: a stream that neither blocks nor raises, whatever becomes of its
+reader."""
 
 import os
 import threading

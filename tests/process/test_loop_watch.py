@@ -1,4 +1,5 @@
-"""trainhub/loop_watch.py: a turn of the loop that is too long is counted, and its culprit named."""
+"""trainhub/process/loop_watch.py: a turn of the loop that is too long is counted, and its
+culprit named."""
 
 import asyncio
 import json

@@ -1,4 +1,5 @@
-"""trainhub/signals.py: what a signal does to the hub, and that its end comes whatever hangs."""
+"""trainhub/process/signals.py: what a signal does to the hub, and that its end comes whatever
+hangs."""
 
 import os
 import pty
