@@ -178,7 +178,7 @@ def call(site, http_client, base_url):
             raise_error=False,
             follow_redirects=False,
             allow_nonstandard_methods=True,
-            **options,
+            **{"connect_timeout": PATIENCE, "request_timeout": PATIENCE, **options},
         )
         found = response.body or b""
         is_json = "json" in response.headers.get("Content-Type", "")
