@@ -4,55 +4,58 @@ import asyncio
 from contextlib import suppress
 from itertools import count
 
+import pytest
 from false_hub import FalseHub, event
 
-from trainhub.web.listener import listen
+from trainhub.web.listener import RETRY_SECONDS, listen
 
 
-def follow(url, until):
-    """Listen to a train until that condition holds; each token is issued for one connection."""
-    numbers = count(1)
+@pytest.fixture
+def follow(io_loop):
+    """Listens to train 12345 until a condition holds. Each connection gets a token of its own."""
 
-    async def main():
+    async def listen_until(url, condition):
+        numbers = count(1)
         task = asyncio.create_task(listen(url, lambda: f"t{next(numbers)}", "12345"))
         async with asyncio.timeout(60):
-            while not until():
+            while not condition():
                 assert not task.done(), task.exception()
                 await asyncio.sleep(0.01)
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
 
-    asyncio.run(main())
+    return listen_until
 
 
-def test_a_closed_connection_is_opened_again():
+@pytest.mark.gen_test
+async def test_a_closed_connection_is_opened_again(follow):
     """With a token that is issued now: the last one may have ended."""
     with FalseHub((event(1), 4403), (event(2), 1001), (event(3),)) as hub:
-        follow(hub.url, lambda: len(hub.said("SUBSCRIBE_TRAIN")) == 3)
+        await follow(hub.url, lambda: len(hub.said("SUBSCRIBE_TRAIN")) == 3)
         assert [each["token"] for each in hub.said("IDENTIFY")] == ["t1", "t2", "t3"]
         assert {each["trainNo"] for each in hub.said("SUBSCRIBE_TRAIN")} == {"12345"}
 
 
-def test_a_hub_that_cannot_be_reached_is_tried_again(unused_port):
-    """A refused connection and an answer that is no WebSocket end nothing."""
+@pytest.mark.gen_test
+async def test_an_answer_that_is_no_websocket_ends_nothing(follow):
+    """A hub that is stopping answers 503: it is asked again."""
     asked = []
 
     async def refuse(reader, writer):
         asked.append(await reader.readuntil(b"\r\n\r\n"))
         writer.write(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")
         writer.close()
+        await writer.wait_closed()
 
-    async def main():
-        task = asyncio.create_task(listen(f"ws://127.0.0.1:{unused_port}/", lambda: "t", "12345"))
-        await asyncio.sleep(0.1)
-        async with await asyncio.start_server(refuse, "127.0.0.1", unused_port):
-            async with asyncio.timeout(60):
-                while len(asked) < 2:
-                    await asyncio.sleep(0.01)
-            assert not task.done()
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
+        host, port = server.sockets[0].getsockname()
+        await follow(f"ws://{host}:{port}/", lambda: len(asked) == 2)
 
-    asyncio.run(main())
+
+@pytest.mark.gen_test
+async def test_a_refused_connection_ends_nothing(follow, unused_port):
+    """The listener waits and tries again while nothing listens."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + 1.5 * RETRY_SECONDS
+    await follow(f"ws://127.0.0.1:{unused_port}/", lambda: loop.time() > end)

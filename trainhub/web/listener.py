@@ -21,14 +21,20 @@ async def listen(url: str, issue_token: Callable[[], str], train_no: str) -> NoR
 
 
 async def _listen_once(url: str, token: str, train_no: str) -> None:
-    connection = await websocket_connect(url)
+    closed = asyncio.Event()
+
+    def drop(message: str | bytes | None) -> None:
+        if message is None:  # Tornado's word for a closed connection
+            closed.set()
+
+    connection = await websocket_connect(url, on_message_callback=drop)
     try:
         for message in (
             {"type": "IDENTIFY", "token": token},
             {"type": "SUBSCRIBE_TRAIN", "trainNo": train_no},
         ):
             await connection.write_message(json.dumps(message))
-        while await connection.read_message() is not None:
-            pass
+        await closed.wait()
     finally:
         connection.close()
+        await closed.wait()  # a cancelled listener leaves no socket open
