@@ -1,9 +1,10 @@
 """An example of each type, made of the examples that the notes on fields have."""
 
+from collections.abc import Iterable
 from datetime import date, datetime
 from typing import Any, Literal, get_args, get_origin
 
-from contract.notes import about, fields_of, is_enum, is_object, is_union, joined, plain
+from contract.notes import Field, about, fields_of, is_enum, is_object, is_union, joined, plain
 
 MOMENT = "2026-11-23T17:05:12+05:30"
 _PLAIN: dict[Any, Any] = {
@@ -26,8 +27,7 @@ def example(hint: Any, given: bool = False) -> Any:
         core = note.given
     args, origin = get_args(core), get_origin(core)
     if joined(hint) or is_object(core):
-        fields = fields_of(hint if joined(hint) else core, given)
-        return {each.name: example(each.hint, given) for each in fields if each.required}
+        return example_of_fields(fields_of(hint if joined(hint) else core, given), given)
     if is_union(core):
         return example(args[0], given)
     if note.choices or is_enum(core):
@@ -41,3 +41,8 @@ def example(hint: Any, given: bool = False) -> Any:
     if core is str:
         return "…"
     return _PLAIN[core]
+
+
+def example_of_fields(fields: Iterable[Field], given: bool = False) -> dict[str, Any]:
+    """Return an object with the fields that are needed."""
+    return {each.name: example(each.hint, given) for each in fields if each.required}

@@ -82,7 +82,7 @@ def sentence(cls: type) -> str:
 
 @dataclass(frozen=True)
 class Field:
-    """A field of an object. `default` is None without a default worth telling."""
+    """A field of an object. `default` is None if the contract names no default."""
 
     name: str
     hint: Any

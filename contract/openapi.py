@@ -5,7 +5,7 @@ from typing import Any
 
 from contract import catalog
 from contract.catalog import Order
-from contract.examples import example
+from contract.examples import example_of_fields
 from contract.notes import Field, fields_of
 from contract.payloads import Payloads
 from contract.schema import Schema
@@ -31,7 +31,7 @@ _HEADERS = {
     429: ("Retry-After", "Seconds.", "integer"),
     503: ("Retry-After", "Seconds.", "integer"),
 }
-_SHARED = {401, 403, 404, 405, 409, 410, 413, 415, 421, 429, 500, 503}
+_SHARED = {400, 401, 403, 404, 405, 409, 410, 413, 415, 421, 429, 500, 503}
 _JSON = "application/json"
 
 
@@ -41,7 +41,7 @@ def document() -> Document:
     paths: Document = {}
     for route in ROUTES:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(schemas, route)
-    responses = {f"Status{status}": _failure(schemas, status) for status in sorted({400, *_SHARED})}
+    responses = {f"Status{status}": _failure(schemas, status) for status in sorted(_SHARED)}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -155,7 +155,7 @@ def _body(schemas: Payloads, order: Order, names: list[str]) -> Document:
     inner = [each for each in order.fields if each.name not in names]
     if "offerId" in names:
         inner = []
-    needed = {each.name: example(each.hint, given=True) for each in inner if each.required}
+    needed = example_of_fields(inner, given=True)
     content: Document = {"schema": schemas.object(inner, given=True)}
     if needed:
         content["example"] = needed
@@ -170,7 +170,7 @@ def _response(schemas: Payloads, route: Route, status: int, order: Order | None)
             "description": "This is no WebSocket handshake.",
             "content": {"text/html": {"schema": {"type": "string"}}},
         }
-    if status in _SHARED or status == 400:
+    if status in _SHARED:
         return {"$ref": f"#/components/responses/Status{status}"}
     return {"description": STATUSES[status]}
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from contract import catalog
 from contract.catalog import Happening, Order
-from contract.examples import example
+from contract.examples import example, example_of_fields
 from contract.notes import Field, fields_of, sentence
 from contract.schema import Schema, Schemas
 from trainhub.domain import events as e
@@ -106,8 +106,7 @@ def _typed(kind: str, schema: Schema, **more: Any) -> Schema:
 
 def example_of_order(order: Order) -> dict[str, Any]:
     """A command as a message, with the fields that are needed."""
-    needed = {each.name: example(each.hint, given=True) for each in order.fields if each.required}
-    return {"type": order.kind, "id": 7, **needed}
+    return {"type": order.kind, "id": 7, **example_of_fields(order.fields, given=True)}
 
 
 def example_of_talk(kind: str, cls: type) -> dict[str, Any]:
@@ -117,13 +116,13 @@ def example_of_talk(kind: str, cls: type) -> dict[str, Any]:
 def example_of_event(event: Happening) -> dict[str, Any]:
     return {
         "type": event.kind,
-        **{each.name: example(each.hint) for each in _EVENT},
-        "data": {each.name: example(each.hint) for each in catalog.told(event.cls)},
+        **example_of_fields(_EVENT),
+        "data": example_of_fields(catalog.told(event.cls)),
     }
 
 
 def example_of_sent(cls: Any) -> dict[str, Any]:
     found: dict[str, Any] = example(cls)
     if cls is Done:
-        found["result"] = {each.name: example(each.hint) for each in catalog.result(e.Announcement)}
+        found["result"] = example_of_fields(catalog.result(e.Announcement))
     return found

@@ -48,11 +48,9 @@ class Schemas:
 
     def of(self, hint: Any, given: bool = False) -> Schema:
         """Return the schema of a type, as the hub sends it or as a client gives it."""
-        name = name_of(hint)
-        if name is None or self._inline:
+        name = None if self._inline else name_as(hint, given)
+        if name is None:
             return self._described(hint, given)
-        if given and not name.startswith("Given") and differs(hint):
-            name = f"Given{name}"
         return self.add(name, lambda: self._described(hint, given))
 
     def add(self, name: str, make: Callable[[], Schema]) -> Schema:
@@ -135,10 +133,17 @@ def _text(note: About, *, bounded: bool) -> Schema:
     return {"type": "string"}
 
 
-def differs(hint: Any) -> bool:
-    """True if a client gives the type in another form than the hub sends it."""
+def name_as(hint: Any, given: bool) -> str | None:
+    """Return a type's name as the hub sends it, or as a client gives it. None if it has no name.
+
+    A type that a client gives in another form than the hub sends it has a second name for that.
+    """
+    name = name_of(hint)
+    if name is None or not given or name.startswith("Given"):
+        return name
     inline = Schemas(inline=True)
-    return inline.of(hint, given=False) != inline.of(hint, given=True)
+    same = inline.of(hint, given=False) == inline.of(hint, given=True)
+    return name if same else f"Given{name}"
 
 
 def _bounded(schema: Schema, note: About, of: str) -> Schema:

@@ -18,7 +18,7 @@ from contract.notes import (
     plain,
     sentence,
 )
-from contract.schema import differs
+from contract.schema import name_as
 from trainhub.domain.commands import COMMANDS, MARKS
 from trainhub.domain.events import TYPES
 from trainhub.hub.messages import BoardingUpdate, MarkDone, PresenceUpdate, Result, Snapshot
@@ -42,11 +42,9 @@ class Types:
 
     def of(self, hint: Any, given: bool = False) -> str:
         """Return the type as the hub sends it, or as a client gives it; by name if it has one."""
-        name = name_of(hint)
+        name = name_as(hint, given)
         if name is None:
             return self._inline(hint, given)
-        if given and not name.startswith("Given") and differs(hint):
-            name = f"Given{name}"
         if name not in self.named:
             self.named[name] = ""  # keeps its place before the types that it names
             self.named[name] = self._declared(name, hint, given)
