@@ -5,8 +5,9 @@ import shutil
 import uuid
 
 import pytest
+from built import build_of_fakes
 from disks import Disks, TinyDisk
-from fakes import MemoryJournal, line
+from fakes import MemoryJournal
 from hub_process import HubProcess
 from load import asker
 from mongods import Mongod
@@ -16,9 +17,6 @@ from pymongo import MongoClient
 from railway import MORNING, chart
 from tornado.platform.asyncio import AsyncIOMainLoop
 from witness import WITNESS, witness_all
-
-from trainhub.hub.hub import Hub
-from trainhub.hub.train_rooms import TrainRooms
 
 CHROMIUM = (
     "--headless=new --no-sandbox --disable-gpu --disable-background-networking "
@@ -106,9 +104,8 @@ def make_hub(io_loop):
 
     def make(journal=None, clock=lambda: MORNING, failures=None):
         told = failures if failures is not None else []
-        hub = Hub(journal or MemoryJournal(), TrainRooms({}, line), clock, told.append)
-        hub.loaded = True
-        return hub
+        journal = journal or MemoryJournal()
+        return build_of_fakes(journal=journal, clock=clock, on_failure=told.append).hub
 
     return make
 

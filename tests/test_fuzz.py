@@ -14,10 +14,11 @@ from collections import Counter
 from datetime import date
 
 import pytest
-from fakes import MemoryJournal, line
+from built import build_of_fakes
+from fakes import line
 from load import seeded
 from mutation import DEPTH, MESSAGES, ODD, message, mutated
-from railway import MORNING, RUN, person, rac, register
+from railway import RUN, person, rac, register
 from recorder import compile_messages, error_codes
 from witness import WITNESS
 
@@ -29,10 +30,8 @@ from trainhub.domain import commands as c
 from trainhub.domain.model import Role
 from trainhub.domain.snapshot import take
 from trainhub.domain.train import fold
-from trainhub.hub.hub import Hub
 from trainhub.hub.protocol import _MESSAGES, read_message
 from trainhub.hub.session import Session
-from trainhub.hub.train_rooms import TrainRooms
 
 FRAMES = int(os.environ.get("FUZZ_FRAMES", "10000"))
 BATCH = 2_000
@@ -104,8 +103,7 @@ class Target:
 
 async def running():
     """A hub in memory with a train that stands at its first station, somebody aboard."""
-    hub = Hub(MemoryJournal(), TrainRooms({}, line), lambda: MORNING, [].append)
-    hub.loaded = True
+    hub = build_of_fakes().hub
     people = [person(1), person(2), rac(3, 1), rac(4, 2)]
     given = {"passengers": people}
     for command in (

@@ -14,11 +14,12 @@ from collections import Counter, defaultdict
 from datetime import date, timedelta
 
 import pytest
+from built import build_of_fakes
 from fakes import MemoryJournal, line
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from railway import MORNING, person, rac, register_chart
 from railway import chart as chart_of
+from railway import person, rac, register_chart
 from samples import HEARD
 from walks import walks
 
@@ -28,11 +29,9 @@ from trainhub.core.wire import encode
 from trainhub.domain import commands as c
 from trainhub.domain.events import EVENTS
 from trainhub.domain.model import Role
-from trainhub.hub.hub import Hub
 from trainhub.hub.protocol import _MESSAGES
 from trainhub.hub.session import Session
 from trainhub.hub.subscriptions import PASSENGER_ROOMS
-from trainhub.hub.train_rooms import TrainRooms
 
 EXAMPLES, STEPS_EACH = int(os.environ.get("CONVERSATIONS", "150")), 60
 OPERATOR = Identity("operator", Role.ADMIN, frozenset({"*"}))
@@ -298,8 +297,7 @@ class Conversations(RuleBasedStateMachine):
     @initialize()
     def begin(self):
         self.journal = MemoryJournal()
-        self.hub = Hub(self.journal, TrainRooms({}, line), lambda: MORNING, [].append)
-        self.hub.loaded = True
+        self.hub = build_of_fakes(journal=self.journal).hub
 
         async def register():
             for command in CHARTS:

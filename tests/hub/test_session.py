@@ -7,11 +7,12 @@ import os
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
+from built import build_of_fakes
 from fakes import Ear, MemoryJournal, line
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from load import seeded
-from railway import MORNING, RUN, chart, person, register, register_chart
+from railway import RUN, chart, person, register, register_chart
 from samples import APPROVAL, JOURNEY
 
 from trainhub.access.identity import ANONYMOUS, Identity, Tokens
@@ -20,11 +21,9 @@ from trainhub.domain import commands as c
 from trainhub.domain.events import EVENTS
 from trainhub.domain.model import Role
 from trainhub.domain.views import run_view
-from trainhub.hub.hub import Hub
 from trainhub.hub.protocol import MOST_SOCKET_BYTES
 from trainhub.hub.session import Session
 from trainhub.hub.subscriptions import PASSENGER_ROOMS
-from trainhub.hub.train_rooms import TrainRooms
 
 OPERATOR = Identity("operator", Role.ADMIN, frozenset({"*"}))
 TOKENS = Tokens({"k1": "a secret of tests, long enough for HMAC with SHA-256"})
@@ -738,8 +737,7 @@ def test_whatever_a_client_sends_is_answered(said):
     """Any text or bytes: one answer each, no exception, PONG after it, and no trace at the end."""
 
     async def talk():
-        hub = Hub(MemoryJournal(), TrainRooms({}, line), lambda: MORNING, [].append)
-        hub.loaded = True
+        hub = build_of_fakes().hub
         await running(hub)
         client = Talk(hub)
         client.session.identity = OPERATOR

@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
+from built import build_of_fakes
 from callers import OPERATOR
-from fakes import KeptJobs, Letters, MemoryJournal, MemoryStore, Postbox
-from railway import MORNING, chart
+from fakes import MemoryJournal
+from railway import chart
 from tornado.httpclient import HTTPRequest
 from tornado.websocket import websocket_connect
 from waiting import PATIENCE, until
@@ -21,14 +22,13 @@ from websockets.protocol import OPEN, Protocol, Side
 from witness import WITNESS
 
 from trainhub.access.identity import Tokens
-from trainhub.build import Built, build
+from trainhub.build import Built
 from trainhub.core.errors import Unavailable
 from trainhub.domain.commands import RegisterTrain
 from trainhub.domain.model import Role
 from trainhub.hub.hub import Hub
 from trainhub.hub.protocol import read_command
 from trainhub.process.timers import Timers
-from trainhub.settings import read_settings
 from trainhub.web.app import make_app, make_server
 from trainhub.web.base import Web
 from trainhub.web.frames import text_frame
@@ -96,20 +96,10 @@ def site(io_loop, settings_of_web):
     """A loaded hub without trains, whose clock stands at MORNING."""
     journal = MemoryJournal()
     failures: list[BaseException] = []
-    built = build(
-        read_settings([]),
-        journal=journal,
-        store=MemoryStore(),
-        sender=Postbox(),
-        undelivered=KeptJobs(),
-        dead_letters=Letters(),
-        clock=lambda: MORNING,
-        rooms=TrainSocket.rooms,
-        frame=text_frame,
-        on_failure=failures.append,
+    built = build_of_fakes(
+        journal=journal, rooms=TrainSocket.rooms, frame=text_frame, on_failure=failures.append
     )
     hub = built.hub
-    hub.loaded = True
     tokens = Tokens({"k1": "a secret of tests, long enough for HMAC with SHA-256"})
     web = replace(Web(hub, tokens, anonymous=True, max_connections=100), **settings_of_web)
     parts = make_parts(built)

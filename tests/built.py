@@ -1,0 +1,28 @@
+"""A hub as the product builds it, of fakes in place of disks, MongoDB and post."""
+
+from fakes import KeptJobs, Letters, MemoryJournal, MemoryStore, Postbox, line
+from railway import MORNING
+
+from trainhub.build import Built, build
+from trainhub.settings import read_settings
+
+
+def build_of_fakes(**parts) -> Built:
+    """Build a hub that counts as loaded, and whose followers do not read yet.
+
+    `parts` take the place of the fakes; see trainhub.build.build.
+    """
+    fakes = {
+        "journal": MemoryJournal(),
+        "store": MemoryStore(),
+        "sender": Postbox(),
+        "undelivered": KeptJobs(),
+        "dead_letters": Letters(),
+        "clock": lambda: MORNING,
+        "rooms": {},
+        "frame": line,
+        "on_failure": print,
+    }
+    built = build(read_settings([]), **{**fakes, **parts})
+    built.hub.loaded = True
+    return built
