@@ -50,7 +50,7 @@ class Chat:
         self._seqs: dict[Stream, int] = {}
         self.log = Log(journal, self._committed, print)
         self.history = History()
-        self.rooms = Rooms({}, lambda payload, **_: payload + b"\n", message, Presence({}, {}))
+        self.rooms = Rooms({}, lambda payload, **_: payload + b"\n", message, Presence(dict, {}))
 
     async def load(self) -> None:
         """Know again what was said before this process."""

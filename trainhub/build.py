@@ -7,7 +7,6 @@ from typing import Protocol
 from trainhub.core.follower import Follower
 from trainhub.core.journal import Journal, Record
 from trainhub.core.lateness import Lateness
-from trainhub.core.lineage import Lineage
 from trainhub.core.log import Reader
 from trainhub.core.lookups import EventArchive
 from trainhub.core.notifications import Job, Notifications, Sender, UndeliveredJobs
@@ -27,13 +26,6 @@ NOTIFIED, FLUSHED = "notified", "flushed"
 # Seconds between two turns of each.
 DRAIN_SECONDS = 0.2
 FLUSH_SECONDS = 0.1
-
-
-class EpochJournal(Journal, Protocol):
-    """A journal that knows the epochs that it has been through."""
-
-    @property
-    def lineage(self) -> Lineage: ...
 
 
 class OwnedStore(Store, Protocol):
@@ -64,7 +56,7 @@ class Built:
 def build(
     settings: Settings,
     *,
-    journal: EpochJournal,
+    journal: Journal,
     store: OwnedStore,
     sender: Sender,
     undelivered: UndeliveredJobs,
@@ -108,13 +100,12 @@ def build(
     notifications = Notifications(sender, jobs, undelivered, hub.now)
     buffer = WriteBuffer(store, changed, hub.log.append, dead_letters, reached=store.reached)
     hub.audit.write_to(buffer.add)
-    notified, flushed = (
-        Reader(NOTIFIED, journal, notifications),
-        Reader(FLUSHED, journal, buffer),
-    )
+    notified = Reader(NOTIFIED, journal, notifications)
+    flushed = Reader(FLUSHED, journal, buffer)
     followers = (
         Follower(
             notified,
+            "notifications",
             "notify",
             DRAIN_SECONDS,
             notifications.begin_drain,
@@ -125,6 +116,7 @@ def build(
         ),
         Follower(
             flushed,
+            "mongodb",
             "flush",
             FLUSH_SECONDS,
             buffer.begin_flush,

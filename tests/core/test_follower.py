@@ -24,6 +24,6 @@ class Steps:
 async def test_a_turn_catches_up_before_it_begins():
     """What waited in the journal is part of what is worked off."""
     steps = Steps()
-    follower = Follower(steps, "step", 0.1, steps.begin, None, None, list, None)
+    follower = Follower(steps, "steps", "step", 0.1, steps.begin, None, None, list, None)
     await follower.turn()
     assert (follower.name, steps.noted) == ("steps", ["catch up", "begin"])

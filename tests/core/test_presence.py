@@ -6,10 +6,10 @@ from railway import RUN
 from trainhub.core.audience import Standing
 from trainhub.core.presence import GRACE_SECONDS, Presence
 from trainhub.domain.model import Role
+from trainhub.hub.train_rooms import socket_counts
 
 TTE, OTHER_TTE = Standing(Role.TTE, "T1"), Standing(Role.TTE, "T2")
 PASSENGER, ANONYMOUS = Standing(Role.PASSENGER, "IR_1"), Standing()
-SOCKETS = {"passengers": Role.PASSENGER, "ttes": Role.TTE, "admins": Role.ADMIN}
 
 
 class Room:
@@ -17,7 +17,7 @@ class Room:
 
     def __init__(self):
         self.now = 0.0
-        self.presence = Presence(SOCKETS, {"ttes": Role.TTE}, lambda: self.now)
+        self.presence = Presence(socket_counts, {"ttes": Role.TTE}, lambda: self.now)
         self.there = []
 
     def come(self, standing):

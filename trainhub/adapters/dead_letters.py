@@ -38,7 +38,7 @@ BSON_INTS = range(-(2**63), 2**63)
 
 
 class DeadLettersFile:
-    """A write_buffer.DeadLettersFile: first the file, then the collection of `store`."""
+    """A write_buffer.DeadLetters: first the file, then the collection of `store`."""
 
     def __init__(self, path: Path, store: Store) -> None:
         self._path, self._turned = path, path.with_name(f"{path.name}.1")

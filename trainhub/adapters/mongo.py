@@ -274,7 +274,7 @@ class MongoStore:
         return max(0, below - 2 - int(there))
 
     async def events(self, run: Stream, epoch: str, after: int, most: int) -> list[Any]:
-        """A lookups.Archive: what a run's clients have missed. Raises StoreAway."""
+        """A lookups.EventArchive: what a run's clients have missed. Raises StoreAway."""
         try:
             with pymongo.timeout(ANSWER_SECONDS):
                 return await paid(self._events(run, epoch, after, most))

@@ -11,13 +11,14 @@ from trainhub.core.log import Reader
 class Follower:
     """One entry of the list that timers, monitor, trimming and shutdown go through.
 
-    `begin` lets the consumer work off what it has, and waits for nothing. The timer of the name
-    `timer` calls it every `period` seconds. `finish` works off what it can when the hub stops;
-    `close` comes after that.
-    `complaints` returns what the consumer itself has to say.
+    `shown` is its name in reports. `begin` lets the consumer work off what it has, and waits for
+    nothing. The timer of the name `timer` calls it every `period` seconds. `finish` works off what
+    it can when the hub stops; `close` comes after that. `complaints` returns what the consumer
+    itself has to say.
     """
 
     reader: Reader
+    shown: str
     timer: str
     period: float
     begin: Callable[[], None]

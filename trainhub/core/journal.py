@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any, Protocol
 
 from trainhub.core.audience import Event
+from trainhub.core.lineage import Lineage
 from trainhub.core.stream import Stream
 
 
@@ -148,6 +149,10 @@ class Journal(Protocol):
 
     @property
     def epoch(self) -> str: ...
+
+    @property
+    def lineage(self) -> Lineage:
+        """The epochs that it has been through."""
 
     async def commit(self, batch: Batch) -> None:
         """Return once all of it is on disk. If it fails, all of it may be there, or none."""

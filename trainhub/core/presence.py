@@ -16,15 +16,15 @@ GRACE_SECONDS = 15.0
 
 
 class Presence:
-    """Sockets that were lost, by stream and whose they were; and the runs with news of any kind."""
+    """Sockets that were lost, by stream and standing, and the streams with news of any kind."""
 
     def __init__(
         self,
-        sockets: Mapping[str, str],
+        sockets: Callable[[Counter[str | None]], Any],
         users: Mapping[str, str],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`sockets` and `users` name the roles whose sockets, or users, a figure counts."""
+        """`sockets` makes a figure of the sockets by role; `users` names the roles to count."""
         self._sockets = sockets
         self._users = users
         self._clock = clock
@@ -49,7 +49,7 @@ class Presence:
             self._lost.setdefault(stream, defaultdict(list))[standing].append(self._clock())
 
     def close(self, stream: Stream) -> None:
-        """The stream is over."""
+        """Forget a stream that is over."""
         self._lost.pop(stream, None)
         self._told.pop(stream, None)
         self._news.discard(stream)
@@ -62,14 +62,12 @@ class Presence:
         roles: Counter[str | None] = Counter()
         for standing, count in there.items():
             roles[standing.role] += count
-        named = {name: roles[role] for name, role in self._sockets.items()}
-        total = roles.total()
         return {
             **{
                 name: len({standing.user for standing in there if standing.role == role})
                 for name, role in self._users.items()
             },
-            "sockets": {"total": total, **named, "others": total - sum(named.values())},
+            "sockets": self._sockets(roles),
         }
 
     def news(self, standings: Callable[[Stream], Iterable[Standing]]) -> dict[Stream, Any]:
@@ -78,10 +76,11 @@ class Presence:
         streams, self._news = self._news, set()
         changed = {}
         for stream in streams:
-            figure = self.figure(stream, standings(stream))
+            there = list(standings(stream))
+            figure = self.figure(stream, there)
             if figure != self._told.get(stream):
                 changed[stream] = figure
-            if figure["sockets"]["total"]:
+            if there or stream in self._lost:
                 self._told[stream] = figure
             else:
                 self._told.pop(stream, None)

@@ -79,7 +79,7 @@ class Executor:
                 result, durable = kept, self._log.append()
             else:
                 state = self._run_of(command, identity)
-                result, durable = self.carry_out(state, command, signed, deed)
+                result, durable = self._carry_out(state, command, signed, deed)
         except HubError as error:
             self._audit.refused(deed, self._named(command, identity), error, self._clock())
             await self._log.append()
@@ -98,7 +98,7 @@ class Executor:
         owner = identity.user if state is None else _owner(command, state)
         require_relation(identity, type(command), run, owner)
 
-    def carry_out(
+    def _carry_out(
         self,
         state: TrainState,
         command: c.Command,
@@ -159,7 +159,7 @@ class Executor:
         if offer is not None:
             train_no = state.chart.train_no
             command = c.AcknowledgeOffer(train_no=train_no, offer_id=offer)
-            _, durable = self.carry_out(state, command)
+            _, durable = self._carry_out(state, command)
             await durable
 
     async def expire_offers(self) -> None:
@@ -169,7 +169,7 @@ class Executor:
         now = self._clock()
         for state in [s for s in self._runs.all() if s.open_by_berth]:
             if min(o.made.expires_at for o in state.open_by_berth.values()) <= now:
-                self.carry_out(state, c.ExpireOffers(train_no=state.chart.train_no))
+                self._carry_out(state, c.ExpireOffers(train_no=state.chart.train_no))
         await self._log.append()
 
     async def correct_clock(self, seconds: int) -> None:
@@ -178,7 +178,9 @@ class Executor:
         The clock shows its new time already. No command comes in between.
         """
         for state in list(self._runs.all()):
-            self.carry_out(state, c.CorrectClock(train_no=state.chart.train_no, by_seconds=seconds))
+            self._carry_out(
+                state, c.CorrectClock(train_no=state.chart.train_no, by_seconds=seconds)
+            )
         await self._log.append()
 
     def _run_of(self, command: c.Command, identity: Identity) -> TrainState:

@@ -103,7 +103,7 @@ class Hub:
 
     def follow(self, *readers: Reader) -> None:
         """Let these read the log too, after the rooms."""
-        self.readers += readers
+        self.readers.extend(readers)  # the list that the upkeep has too
 
     # --- runs and commands ------------------------------------------------------------------
 

@@ -1,21 +1,33 @@
 """The rooms of the railway: a run's passengers, and its staff."""
 
+from collections import Counter
+
 from trainhub.core.audience import Standing
 from trainhub.core.presence import Presence
 from trainhub.core.rooms import Frame, Room, Rooms
 from trainhub.domain.model import STAFF, Role, RunKey
+from trainhub.hub.messages import SocketCounts
 from trainhub.hub.protocol import event_message
 
-# What PRESENCE counts: TTEs once each, and the sockets of these roles.
-_USERS = {"ttes": Role.TTE}
-_SOCKETS = {"passengers": Role.PASSENGER, "ttes": Role.TTE, "admins": Role.ADMIN}
+
+def socket_counts(roles: Counter[str | None]) -> SocketCounts:
+    """Return how many sockets there are, in all and by role."""
+    passengers, ttes, admins = roles[Role.PASSENGER], roles[Role.TTE], roles[Role.ADMIN]
+    total = roles.total()
+    return {
+        "total": total,
+        "passengers": passengers,
+        "ttes": ttes,
+        "admins": admins,
+        "others": total - passengers - ttes - admins,
+    }
 
 
 class TrainRooms(Rooms):
     """The rooms of a hub, over the table run → room that the socket handlers share."""
 
     def __init__(self, table: dict[RunKey, Room], frame: Frame) -> None:
-        super().__init__(table, frame, event_message, Presence(_SOCKETS, _USERS))
+        super().__init__(table, frame, event_message, Presence(socket_counts, {"ttes": Role.TTE}))
 
     def broadcast_to_train(self, run: RunKey, frame: bytes) -> None:
         """Send to every socket in the run's room."""

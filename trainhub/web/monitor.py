@@ -14,12 +14,12 @@ from trainhub.core.follower import Follower
 from trainhub.core.notifications import Notifications
 from trainhub.core.wire import encode
 from trainhub.core.write_buffer import WriteBuffer
-from trainhub.domain.model import PersonState, Role, RunKey
+from trainhub.domain.model import PersonState, RunKey
 from trainhub.domain.train import TrainState
 from trainhub.domain.views import summary
 from trainhub.hub.hub import Hub
-from trainhub.hub.messages import SocketCounts
 from trainhub.hub.protocol import moment_text
+from trainhub.hub.train_rooms import socket_counts
 from trainhub.process.health import Health
 from trainhub.process.loop_watch import LoopWatch
 from trainhub.process.timers import Timers
@@ -39,8 +39,6 @@ from trainhub.web.websocket import TrainSocket
 
 # A report is made at most once in so many seconds, for however many who ask.
 FRESH_SECONDS = 0.9
-# A report's names of the log's followers.
-_SHOWN = {"notified": "notifications", "flushed": "mongodb"}
 # What the page may load: its own script, style, pictures and figures, and nothing else.
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
@@ -93,7 +91,7 @@ class Monitor:
         """
         parts = self._parts
         timers = {name: round(ago, 1) for name, ago in parts.timers.last_runs().items()}
-        late = {_SHOWN[each.name]: round(each.late.seconds, 1) for each in parts.followers}
+        late = {each.shown: round(each.late.seconds, 1) for each in parts.followers}
         return {
             "degraded": parts.health.complaints(),
             "timers": timers,
@@ -202,18 +200,6 @@ class Monitor:
         return line
 
 
-def _sockets(roles: Counter[str | None]) -> SocketCounts:
-    passengers, ttes, admins = roles[Role.PASSENGER], roles[Role.TTE], roles[Role.ADMIN]
-    total = roles.total()
-    return {
-        "total": total,
-        "passengers": passengers,
-        "ttes": ttes,
-        "admins": admins,
-        "others": total - passengers - ttes - admins,
-    }
-
-
 def _figures(state: TrainState, roles: Counter[str | None]) -> RunFigures:
     states = Counter(passenger.state for passenger in state.passengers.values())
     return {
@@ -222,7 +208,7 @@ def _figures(state: TrainState, roles: Counter[str | None]) -> RunFigures:
         "booked": len(state.passengers),
         "aboard": states[PersonState.ABOARD],
         "noShow": states[PersonState.NT],
-        "sockets": _sockets(roles),
+        "sockets": socket_counts(roles),
     }
 
 
