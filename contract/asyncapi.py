@@ -11,6 +11,7 @@ from contract.payloads import (
     example_of_sent,
     example_of_talk,
 )
+from contract.schema import TOKEN
 from trainhub.hub.messages import (
     MESSAGES,
     BoardingUpdate,
@@ -65,9 +66,7 @@ def document() -> Document:
         "components": {
             "securitySchemes": {
                 "token": {
-                    "type": "http",
-                    "scheme": "bearer",
-                    "bearerFormat": "JWT",
+                    **TOKEN,
                     "description": "A JWT that the hub trusts, in the message IDENTIFY or as the "
                     "subprotocol `bearer.<token>`; never in the address.",
                 }

@@ -8,7 +8,7 @@ from contract.catalog import Order
 from contract.examples import example_of_fields
 from contract.notes import Field, fields_of
 from contract.payloads import Payloads
-from contract.schema import Schema
+from contract.schema import TOKEN, Schema
 from trainhub.domain.fields import CoachCode, OfferId, PersonIndex, Pnr, StartDate, TrainNo
 from trainhub.hub.messages import CODES, ErrorFields, Key
 from trainhub.hub.protocol import MOST_BODY_BYTES, MOST_SOCKET_BYTES
@@ -62,12 +62,7 @@ def document() -> Document:
         "paths": paths,
         "components": {
             "securitySchemes": {
-                "token": {
-                    "type": "http",
-                    "scheme": "bearer",
-                    "bearerFormat": "JWT",
-                    "description": "A JWT that the hub trusts.",
-                }
+                "token": {**TOKEN, "description": "A JWT that the hub trusts."},
             },
             "parameters": _parameters(schemas),
             "responses": responses,

@@ -26,6 +26,8 @@ from trainhub.core.codec import LONGEST_TEXT
 
 Schema = dict[str, Any]
 REF = "#/components/schemas/"
+# How both documents name the hub's tokens; each says where a client puts one.
+TOKEN: Schema = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
 _PLAIN: dict[Any, Schema] = {
     str: {"type": "string"},
     int: {"type": "integer"},

@@ -1,7 +1,7 @@
 """The fields that many commands, events and views share: meaning, bounds and an example of each."""
 
 from datetime import date, datetime
-from typing import Annotated
+from typing import Annotated, TypedDict
 
 from trainhub.core.about import About
 
@@ -74,6 +74,8 @@ UserId = Annotated[str, About("The user who booked: an irctcId.", example="IR_10
 CoachCode = Annotated[str, About("A coach, by its code.", pattern=COACH, example="S1")]
 BerthNumber = Annotated[int, About("A berth of the coach, from 1.", least=1, example=7)]
 ClassCode = Annotated[str, About("A class of travel.", example="SL")]
+# `class` is a word of Python.
+OfClass = TypedDict("OfClass", {"class": ClassCode})
 Number = Annotated[int, About("The number on RAC or WL.", example=2)]
 OfferId = Annotated[
     str,

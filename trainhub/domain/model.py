@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
-from typing import Annotated, Literal, NewType, NotRequired, TypedDict
+from typing import Annotated, Literal, NewType, NotRequired
 
 from trainhub.core.about import About
 from trainhub.core.stream import Stream
@@ -22,6 +22,7 @@ from trainhub.domain.fields import (
     Destination,
     DistanceKm,
     Number,
+    OfClass,
     Origin,
     PersonIndex,
     PersonName,
@@ -163,10 +164,7 @@ class Coach:
     layout: Layout | None = None
 
 
-_OfClass = TypedDict("_OfClass", {"class": ClassCode})
-
-
-class GivenCoach(_OfClass):
+class GivenCoach(OfClass):
     """A coach as a chart may give it: `type` may stand in place of `berths`."""
 
     code: CoachCode

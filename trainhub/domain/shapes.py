@@ -6,12 +6,12 @@ from trainhub.core.about import About, Joined
 from trainhub.domain.events import AnsweredBy, Cause, Others, Reasons, UpgradeConfirmed
 from trainhub.domain.fields import (
     BerthNumber,
-    ClassCode,
     CoachCode,
     DelayMinutes,
     Destination,
     DistanceKm,
     Moment,
+    OfClass,
     OfferId,
     Origin,
     PersonIndex,
@@ -31,7 +31,6 @@ from trainhub.domain.model import BerthType, Booking, OfferState, PersonState, R
 Count = Annotated[int, About(least=0, example=3)]
 # Keys that are words of Python.
 _Leg = TypedDict("_Leg", {"from": Origin, "to": Destination})
-_OfClass = TypedDict("_OfClass", {"class": ClassCode})
 FreeCause = Annotated[
     Cause | Literal["UNBOOKED"],
     About("Why the berth is free; UNBOOKED if it was never taken on this part of the way."),
@@ -109,7 +108,7 @@ class Counts(TypedDict):
     ]
 
 
-class ClassCounts(_OfClass, Counts):
+class ClassCounts(OfClass, Counts):
     """How many, in one class."""
 
 
@@ -257,7 +256,7 @@ UpgradeLine = Annotated[
 ]
 
 
-class CoachReport(_OfClass):
+class CoachReport(OfClass):
     """The captaincy report of one coach."""
 
     coach: CoachCode
