@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from trainhub.adapters.sqlite_journal import SqliteJournal
 from trainhub.core.codec import dump
-from trainhub.core.journal import Batch, Record
+from trainhub.core.journal import Commit, Record
 from trainhub.demo.timetable import DEMO_TIMETABLE, make_chart, read_timetable
 from trainhub.domain import commands as c
 from trainhub.domain.chart import read_chart
@@ -78,7 +78,7 @@ async def write(folder):
 async def commit(journal, state, events):
     first, seq = journal.head + 1, state.seq - len(events)
     records = [Record(first + n, state.run, seq + n + 1, e) for n, e in enumerate(events)]
-    await journal.commit(Batch(records))
+    await journal.commit(Commit(records))
 
 
 async def start(folder, what):
@@ -106,7 +106,7 @@ async def commits(folder):
             first = journal.head + 1
             records = [Record(first + n, state.run, first + n, event) for n in range(count)]
             begin = time.perf_counter()
-            await journal.commit(Batch(records))
+            await journal.commit(Commit(records))
             times.append((time.perf_counter() - begin) * 1e3)
         times.sort()
         print(f"commit of {count:5} records: median {statistics.median(times):6.2f} ms, "
@@ -135,7 +135,7 @@ async def main():
         journal = await SqliteJournal.open(folder / "journal.db", RAILWAY)
         before = journal.size
         for state in states:
-            await journal.commit(Batch(snapshots={state.run: take(state)}))
+            await journal.commit(Commit(snapshots={state.run: take(state)}))
         print(f"a snapshot: {(journal.size - before) / TRAINS / 1024:.1f} KB")
         await journal.trim(journal.head - 20_000)
         print(f"trimmed: {before / 2**20:.0f} MB before, {journal.size / 2**20:.0f} MB after")

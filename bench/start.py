@@ -20,7 +20,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from trainhub.adapters.sqlite_journal import SqliteJournal
-from trainhub.core.journal import Batch, Record
+from trainhub.core.journal import Commit, Record
 from trainhub.domain import commands as c
 from trainhub.domain import events as e
 from trainhub.domain.chart import read_chart
@@ -111,7 +111,7 @@ async def write(path: Path, mix: str, records: int) -> None:
     runs = runs * records // 100_000
     journal = await SqliteJournal.open(path, RAILWAY)
     for number in range(runs):
-        batch, saved = Batch(), 0
+        batch, saved = Commit(), 0
         for state, events in day(number, people, marks, records // runs):
             seq = state.seq - len(events)
             batch.records += _records(journal.head + len(batch.records), state, seq, events)
@@ -119,7 +119,7 @@ async def write(path: Path, mix: str, records: int) -> None:
                 batch.snapshots[state.run], saved = take(state), state.seq
             if len(batch.records) >= COMMIT:
                 await journal.commit(batch)
-                batch = Batch()
+                batch = Commit()
         await journal.commit(batch)
     await journal.close()
 

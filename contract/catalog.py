@@ -20,7 +20,7 @@ from trainhub.hub.messages import (
     Unchanged,
 )
 from trainhub.hub.permissions import MAY, Relation
-from trainhub.web.base import CODES, status_of
+from trainhub.web.base import STATUS_CODES, status_of
 from trainhub.web.routes import Route, route_of
 
 
@@ -121,4 +121,4 @@ def in_order(roles: Collection[Role]) -> list[str]:
 
 def status(code: str, cls: type[HubError]) -> int:
     """The status of an error over HTTP, where an unknown type is an unknown address."""
-    return 404 if code == CODES[404] else status_of(cls(""))
+    return 404 if code == STATUS_CODES[404] else status_of(cls(""))

@@ -10,7 +10,7 @@ from contract.notes import Field, fields_of
 from contract.payloads import Payloads
 from contract.schema import TOKEN, Schema
 from trainhub.domain.fields import CoachCode, OfferId, PersonIndex, Pnr, StartDate, TrainNo
-from trainhub.hub.messages import CODES, ErrorFields, Key
+from trainhub.hub.messages import CODES, ErrorFields, IdempotencyKey
 from trainhub.hub.protocol import MOST_BODY_BYTES, MOST_SOCKET_BYTES
 from trainhub.web.base import Api
 from trainhub.web.routes import ROUTES, STATUSES, Route
@@ -87,7 +87,7 @@ def _parameters(schemas: Payloads) -> Document:
         "description": _DATE,
         "schema": schemas.of(StartDate),
     }
-    found["key"] = {"name": "Idempotency-Key", "in": "header", "schema": schemas.of(Key)}
+    found["key"] = {"name": "Idempotency-Key", "in": "header", "schema": schemas.of(IdempotencyKey)}
     return found
 
 

@@ -13,7 +13,7 @@ from trainhub.domain.fields import Moment, Seq
 from trainhub.hub.messages import (
     BatchDone,
     Done,
-    Key,
+    IdempotencyKey,
     MarkDone,
     MessageId,
     RunFields,
@@ -21,7 +21,7 @@ from trainhub.hub.messages import (
 )
 
 _ID = Field("id", MessageId, required=False)
-_KEY = Field("key", Key, required=False)
+_KEY = Field("key", IdempotencyKey, required=False)
 _EVENT = [*fields_of(RunFields), Field("seq", Seq, True), Field("timestamp", Moment, True)]
 
 

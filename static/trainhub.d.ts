@@ -137,21 +137,21 @@ export interface Told {
   };
   /** The train stands at its first station, and boarding begins. Told to everyone. */
   JOURNEY_STARTED: {
-    station: Place;
+    station: StationRef;
     next: Ahead;
   };
   /** The train has reached its last station. Told to everyone. */
   JOURNEY_COMPLETED: {
-    station: Place;
+    station: StationRef;
   };
   /** The run was cancelled. It ends where the train is. Told to everyone. */
   TRAIN_CANCELLED: {
-    station: Place;
+    station: StationRef;
     reason: Note | null;
   };
   /** The train has arrived at a station. Told to everyone. */
   STATION_ARRIVAL: {
-    station: Place;
+    station: StationRef;
     scheduled: Moment;
     expected: Moment;
     actual: Moment;
@@ -163,7 +163,7 @@ export interface Told {
   };
   /** The train has left a station. Told to everyone. */
   STATION_DEPARTURE: {
-    station: Place;
+    station: StationRef;
     scheduled: Moment;
     expected: Moment;
     actual: Moment;
@@ -173,7 +173,7 @@ export interface Told {
   };
   /** The train will not stop at a station ahead. Told to everyone. */
   STATION_SKIPPED: {
-    station: Place;
+    station: StationRef;
     next: Ahead | null;
   };
   /** The train's delay was set. The expected times of the stops ahead move with it. Told to everyone. */
@@ -184,7 +184,7 @@ export interface Told {
   };
   /** The platform of a station was set. Told to everyone. */
   PLATFORM_CHANGE: {
-    station: Place;
+    station: StationRef;
     platform: Platform;
     /** True if the platform is certain. */
     confirmed: boolean;
@@ -588,7 +588,7 @@ export type DistanceKm = number;
 export type Platform = string;
 
 /** A station of the run. */
-export interface Place {
+export interface StationRef {
   code: StationCode;
   name: StationName;
   index: StationIndex;

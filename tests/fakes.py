@@ -7,13 +7,13 @@ from typing import Any
 
 from witness import WITNESS
 
-from trainhub.core.journal import Answer, Batch, JournalFailed, Place, Record
-from trainhub.core.lineage import Lineage, Since
+from trainhub.core.journal import Commit, JournalFailed, ReaderPlace, Record, StoredAnswer
+from trainhub.core.lineage import Beginning, Lineage
 from trainhub.core.log import Reader
 from trainhub.core.notifications import Job, Undelivered
 from trainhub.core.write_buffer import DeadLetter, Document, StoreAway
 from trainhub.domain.model import RunKey
-from trainhub.domain.snapshot import Snapshot
+from trainhub.domain.snapshot import RunSnapshot
 
 
 class Clock:
@@ -30,14 +30,14 @@ class MemoryJournal:
     """A journal.Journal without a disk. `gate`, once cleared, holds records until it is set."""
 
     def __init__(self) -> None:
-        self.lineage = Lineage((Since("e1", 0),))
+        self.lineage = Lineage((Beginning("e1", 0),))
         self.head = 0
         self.size = 0
         self.records: list[Record] = []
         self.commits: list[int] = []
-        self.kept: list[Answer] = []
-        self.snapshot_of: dict[RunKey, Snapshot] = {}
-        self.places: dict[str, Place] = {}
+        self.kept: list[StoredAnswer] = []
+        self.snapshot_of: dict[RunKey, RunSnapshot] = {}
+        self.places: dict[str, ReaderPlace] = {}
         self.over: dict[RunKey, float] = {}
         self.trimmed = 0
         self.gate = asyncio.Event()
@@ -48,7 +48,7 @@ class MemoryJournal:
     def epoch(self) -> str:
         return self.lineage.epoch
 
-    async def commit(self, batch: Batch) -> None:
+    async def commit(self, batch: Commit) -> None:
         await asyncio.sleep(0)
         if batch.records:
             await self.gate.wait()
@@ -64,11 +64,11 @@ class MemoryJournal:
             self.commits.append(len(batch.records))
             self.head = batch.records[-1].position
 
-    def _with_ahead(self, place: Place) -> Place:
+    def _with_ahead(self, place: ReaderPlace) -> ReaderPlace:
         before = self.places[place.reader].ahead if place.reader in self.places else {}
         ahead = {**before, **place.ahead}.items()
         beyond = {name: at for name, at in ahead if at > place.position}
-        return Place(place.reader, place.position, beyond)
+        return ReaderPlace(place.reader, place.position, beyond)
 
     async def read(self, after: int, limit: int) -> list[Record]:
         await asyncio.sleep(0)
@@ -79,17 +79,17 @@ class MemoryJournal:
             record for record in await self.read(after, limit) if record.stream not in self.over
         ]
 
-    async def snapshot(self, run: RunKey) -> Snapshot | None:
+    async def snapshot(self, run: RunKey) -> RunSnapshot | None:
         return self.snapshot_of.get(run)
 
     async def retired(self) -> dict[RunKey, float]:
         return self.over
 
-    async def answers(self) -> list[Answer]:
+    async def answers(self) -> list[StoredAnswer]:
         return self.kept
 
-    async def place(self, reader: str) -> Place:
-        return self.places.get(reader, Place(reader, 0, {}))
+    async def place(self, reader: str) -> ReaderPlace:
+        return self.places.get(reader, ReaderPlace(reader, 0, {}))
 
     async def trim(self, up_to: int) -> None:
         self.trimmed = max(self.trimmed, up_to)
@@ -105,7 +105,7 @@ async def save(journal: MemoryJournal, reader: Reader) -> None:
     """Keep a reader's place, as the hub does on its timer."""
     place = reader.place()
     if place is not None:
-        await journal.commit(Batch(places=[place]))
+        await journal.commit(Commit(places=[place]))
         reader.has_saved(place)
 
 

@@ -22,7 +22,8 @@ from trainhub.process.health import Health, Lately
 from trainhub.settings import Settings
 
 # The followers by the names under which the journal keeps their places.
-NOTIFIED, FLUSHED = "notified", "flushed"
+NOTIFIED = "notified"
+FLUSHED = "flushed"
 # Seconds between two turns of each.
 DRAIN_SECONDS = 0.2
 FLUSH_SECONDS = 0.1

@@ -28,7 +28,7 @@ from trainhub.adapters.sqlite_journal import SqliteJournal
 from trainhub.adapters.undelivered import UndeliveredFile
 from trainhub.build import NOTIFIED, Built, build
 from trainhub.core.errors import Unavailable
-from trainhub.core.journal import Batch, JournalFailed, Place
+from trainhub.core.journal import Commit, JournalFailed, ReaderPlace
 from trainhub.core.lease import RENEW_SECONDS, RivalHub
 from trainhub.core.stores import Stores
 from trainhub.core.write_buffer import StoreAway, TooNew
@@ -64,7 +64,9 @@ from trainhub.web.websocket import (
 
 logger = logging.getLogger("trainhub.server")
 
-OK, BAD_START, JOURNAL_LOST = 0, 2, 3
+OK = 0
+BAD_START = 2
+JOURNAL_LOST = 3
 
 # Seconds between the calls of a timer.
 SAVE_PLACES_SECONDS = 0.2
@@ -82,7 +84,7 @@ DISK_SECONDS = 30.0
 # Seconds for which the start waits for the disk to be measured.
 FIRST_LOOK_SECONDS = 2.0
 SUMMARY_SECONDS = 60.0
-FILE_SECONDS = 1.0
+JOURNAL_FILE_SECONDS = 1.0
 # Seconds that a look at MongoDB may take: a refill of many runs is one.
 LEASE_PATIENCE = 30.0
 # Seconds at the end for what is still to be written; the rest waits in the journal.
@@ -201,7 +203,7 @@ class Server:
         journal = await SqliteJournal.open(folder.path / "journal.db", RAILWAY)
         stack.push_async_callback(journal.close)
         if settings.demo:
-            fast = demo.Clock(await _last_moment(journal, wall()), settings.demo_speed)
+            fast = demo.DemoClock(await _last_moment(journal, wall()), settings.demo_speed)
             self._clock = fast
         store = await self._store(stack, folder.path)
         alone = settings.mongodb_uri is None
@@ -375,7 +377,7 @@ class Server:
         await stores.succeed()
         restored = self.hub.upkeep.restore(runs)
         # What they were notified of, they were by the hub that wrote it.
-        await self.hub.log.keep(Batch(places=[Place(NOTIFIED, self.hub.log.last, {})]))
+        await self.hub.log.keep(Commit(places=[ReaderPlace(NOTIFIED, self.hub.log.last, {})]))
         await restored
         if runs:
             logger.info("%d runs taken from MongoDB into a new journal", len(runs))
@@ -401,7 +403,7 @@ class Server:
             ("tidy", TIDY_SECONDS, self.hub.upkeep.tidy),
             ("retire", RETIRE_SECONDS, self.hub.upkeep.retire),
             ("forget", FORGET_SECONDS, partial(self.hub.upkeep.forget, self._wall.before)),
-            ("journal file", FILE_SECONDS, journal.verify),
+            ("journal file", JOURNAL_FILE_SECONDS, journal.verify),
             ("idlers", IDLERS_SECONDS, TrainSocket.dismiss_idlers),
             ("trust", TRUST_SECONDS, renew_trust),
             ("refused tokens", TRUST_SECONDS, TrainSocket.dismiss_refused),
@@ -433,7 +435,7 @@ class Server:
         if self._wall.unsaved:
             await asyncio.to_thread(self._wall.save)
 
-    async def _start_demo(self, stack: AsyncExitStack, clock: demo.Clock) -> demo.Demo:
+    async def _start_demo(self, stack: AsyncExitStack, clock: demo.DemoClock) -> demo.Demo:
         settings = self._settings
         show = demo.Demo(self.hub, clock, OPERATOR, settings.timetable, settings.demo_seed)
         await show.start()

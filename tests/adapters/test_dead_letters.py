@@ -17,7 +17,7 @@ from trainhub.adapters import dead_letters
 from trainhub.adapters.dead_letters import COLLECTION, DeadLettersFile, as_text
 from trainhub.adapters.mongo import MongoStore
 from trainhub.core.write_buffer import Change, DeadLetter, Refused
-from trainhub.hub.documents import INDEXES, SCHEMA
+from trainhub.hub.documents import DOCUMENT_SCHEMA, INDEXES
 
 WHO = f"{RUN}/4512345601/1"
 
@@ -62,7 +62,7 @@ async def test_a_letter_is_in_the_file_and_in_the_collection(store, path, databa
         "_id": f"passengers/{WHO}",
         "epoch": "e1",
         "seq": 5,
-        "schema": SCHEMA,
+        "schema": DOCUMENT_SCHEMA,
         "collection": "passengers",
         "documentId": WHO,
         "reason": "error 121",
@@ -205,7 +205,7 @@ async def test_old_files_are_dropped(path):
     letters, older = DeadLettersFile(path, MemoryStore()), path.with_name("dead_letters.jsonl.1")
     await letters.keep([letter(seq=1)])
     older.write_bytes(b"{}\n")
-    long_ago = time.time() - dead_letters.KEPT_DAYS * 24 * 3600
+    long_ago = time.time() - dead_letters.LETTER_DAYS * 24 * 3600
     os.utime(older, (long_ago - 60, long_ago - 60))
     os.utime(path, (long_ago + 60, long_ago + 60))
     await letters.keep([letter(seq=2)])

@@ -10,7 +10,7 @@ from railway import RUN, Driver
 
 from trainhub.adapters.journal_check import check_journal
 from trainhub.adapters.sqlite_journal import SqliteJournal
-from trainhub.core.journal import Answer, Batch, JournalFailed, Place, Record
+from trainhub.core.journal import Commit, JournalFailed, ReaderPlace, Record, StoredAnswer
 from trainhub.domain.snapshot import resume
 from trainhub.hub.vocabulary import RAILWAY
 
@@ -25,8 +25,8 @@ def path(tmp_path):
     async def write():
         journal = await SqliteJournal.open(path, RAILWAY)
         records = [Record(n, RUN, n, event) for n, event in enumerate(run.events, start=1)]
-        await journal.commit(Batch(records, [Answer("u", "k", "c", "{}", 1.0)]))
-        await journal.commit(Batch(places=[Place("notified", 2, {"job": 5})]))
+        await journal.commit(Commit(records, [StoredAnswer("u", "k", "c", "{}", 1.0)]))
+        await journal.commit(Commit(places=[ReaderPlace("notified", 2, {"job": 5})]))
         await journal.close()
 
     asyncio.run(write())

@@ -13,7 +13,7 @@ from trainhub.adapters import journal_formats
 from trainhub.adapters.journal_check import check_journal
 from trainhub.adapters.sqlite_journal import SqliteJournal
 from trainhub.core.codec import dump
-from trainhub.core.journal import Answer, Batch, Deed, JournalFailed, Place, Record
+from trainhub.core.journal import Commit, Deed, JournalFailed, ReaderPlace, Record, StoredAnswer
 from trainhub.domain.events import TYPES
 from trainhub.domain.model import Role
 from trainhub.domain.snapshot import resume
@@ -98,9 +98,9 @@ def test_format_2_comes_up_to_date_with_all_that_is_in_it(old):
         assert journal.epoch == "abc"
         events = [Record(n, RUN, n, event) for n, event in enumerate(driver.events, start=1)]
         assert await journal.read(0, 100) == events
-        assert await journal.answers() == [Answer("u", "k", "c", "{}", 5.5)]
-        assert await journal.place("notified") == Place("notified", 2, {})
-        assert await journal.place("flushed") == Place("flushed", 3, {})
+        assert await journal.answers() == [StoredAnswer("u", "k", "c", "{}", 5.5)]
+        assert await journal.place("notified") == ReaderPlace("notified", 2, {})
+        assert await journal.place("flushed") == ReaderPlace("flushed", 3, {})
         await journal.close()
 
     asyncio.run(read())
@@ -127,8 +127,8 @@ def test_format_1_comes_up_to_date_with_all_that_is_in_it(tmp_path):
         assert journal.epoch == "abc"
         events = [Record(n, RUN, n, event) for n, event in enumerate(driver.events, start=1)]
         assert await journal.read(0, 100) == events
-        assert await journal.place("flushed") == Place("flushed", 3, {})
-        await journal.commit(Batch(answers=[Answer("u", "k", "c", "{}", 5.5)]))
+        assert await journal.place("flushed") == ReaderPlace("flushed", 3, {})
+        await journal.commit(Commit(answers=[StoredAnswer("u", "k", "c", "{}", 5.5)]))
         await journal.close()
 
     asyncio.run(read())
@@ -162,7 +162,7 @@ def test_format_3_comes_up_to_date_with_all_that_is_in_it(tmp_path):
     async def go_on():
         journal = await SqliteJournal.open(path, RAILWAY)
         assert journal.epoch == "abc"
-        await journal.commit(Batch(events[-1:]))
+        await journal.commit(Commit(events[-1:]))
         assert await journal.read(0, 100) == events
         await journal.close()
 

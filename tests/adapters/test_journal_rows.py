@@ -6,7 +6,7 @@ import pytest
 from railway import RUN, Driver
 
 from trainhub.adapters.journal_rows import (
-    VERSION,
+    ROW_VERSION,
     read_record,
     read_snapshot,
     record_row,
@@ -79,7 +79,9 @@ def test_what_a_newer_hub_wrote_is_refused():
     """It may mean more than this one knows: the version that wrote it is needed."""
     driver = Driver()
     row = record_row(RAILWAY, Record(7, RUN, 1, driver.events[0]))
-    with pytest.raises(JournalFailed, match=f"record 7 .* has version 2, this hub reads {VERSION}"):
+    with pytest.raises(
+        JournalFailed, match=f"record 7 .* has version 2, this hub reads {ROW_VERSION}"
+    ):
         read_record(PATH, RAILWAY, resealed("records", row, **{"3": 2}))
     row = snapshot_row(RUN, take(driver.state))
     with pytest.raises(JournalFailed, match="has version 9"):

@@ -6,11 +6,11 @@ import pytest
 
 from trainhub.adapters.mongo import MongoStore
 from trainhub.adapters.mongo_lease import MongoLease, look
-from trainhub.core.lease import Held, Holder
+from trainhub.core.lease import Held, LeaseHolder
 from trainhub.core.lineage import StorePlace
 from trainhub.core.write_buffer import StoreAway
 
-A, B = Holder("a", "h000001-aa", "here", 1), Holder("b", "h000002-bb", "there", 2)
+A, B = LeaseHolder("a", "h000001-aa", "here", 1), LeaseHolder("b", "h000002-bb", "there", 2)
 PLACE = StorePlace("h000001-aa", "a", 7)
 
 
@@ -28,7 +28,7 @@ async def test_of_many_who_claim_at_once_one_succeeds(lease):
     for turn in range(2):
         held = await lease.read()
         expected = held and held.holder
-        crowd = [Holder(f"{turn}-{number}", "e", "h", number) for number in range(8)]
+        crowd = [LeaseHolder(f"{turn}-{number}", "e", "h", number) for number in range(8)]
         won = await asyncio.gather(*(lease.claim(each, expected) for each in crowd))
         assert sum(won) == 1
         assert (await lease.read()).holder.start == crowd[won.index(True)].start

@@ -14,7 +14,7 @@ from railway import RUN, TRAIN, Driver, person
 from trainhub.adapters import outbox as outbox_module
 from trainhub.adapters.outbox import FROM, Outbox
 from trainhub.core.journal import Record
-from trainhub.core.notifications import AT_ONCE, Channel, Job, Undeliverable
+from trainhub.core.notifications import SENDS_AT_ONCE, Channel, Job, Undeliverable
 from trainhub.domain import commands as c
 from trainhub.hub.letters import jobs
 
@@ -298,7 +298,7 @@ def test_a_write_that_hangs_is_waited_for_and_not_repeated(folder):
 
 def test_a_file_system_that_hangs_costs_a_bounded_number_of_threads(folder):
     """Above that a job fails at once. When it is back all go out."""
-    jobs = [mail(f"run_{n}-email") for n in range(5 * AT_ONCE)]
+    jobs = [mail(f"run_{n}-email") for n in range(5 * SENDS_AT_ONCE)]
 
     async def story():
         outbox = Hanging(folder, *(f"{job.id}.eml" for job in jobs))
@@ -314,15 +314,15 @@ def test_a_file_system_that_hangs_costs_a_bounded_number_of_threads(folder):
             threads = len(set(threading.enumerate()) - before)
         finally:
             outbox.thaw()
-        await asyncio.gather(*(outbox.send(job) for job in jobs[:AT_ONCE]))
+        await asyncio.gather(*(outbox.send(job) for job in jobs[:SENDS_AT_ONCE]))
         for job in jobs:
             await outbox.send(job)
         await outbox.close()
         return threads, failed
 
     threads, failed = asyncio.run(story())
-    assert threads <= 2 * AT_ONCE
-    assert failed == 3 * AT_ONCE
+    assert threads <= 2 * SENDS_AT_ONCE
+    assert failed == 3 * SENDS_AT_ONCE
     assert len(list(folder.glob("*.eml"))) == len(jobs)
 
 

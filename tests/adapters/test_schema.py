@@ -14,7 +14,7 @@ from trainhub.adapters import schema
 from trainhub.adapters.mongo import MongoStore
 from trainhub.adapters.mongo_lease import MongoLease
 from trainhub.core.write_buffer import TooNew
-from trainhub.hub.documents import INDEXES, LIVE, SCHEMA
+from trainhub.hub.documents import DOCUMENT_SCHEMA, INDEXES, LIVE
 
 OURS = ("runs", "passengers", "offers", "events")
 
@@ -37,7 +37,7 @@ def schemas(database):
     return {name: {each.get("schema") for each in database[name].find()} for name in OURS}
 
 
-ALL_NEW = {name: {SCHEMA} for name in OURS}
+ALL_NEW = {name: {DOCUMENT_SCHEMA} for name in OURS}
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def store(io_loop, mongodb_uri, database_name):
 
 
 def document(seq=1):
-    return {"_id": RUN, "epoch": "e1", "seq": seq, "schema": SCHEMA}
+    return {"_id": RUN, "epoch": "e1", "seq": seq, "schema": DOCUMENT_SCHEMA}
 
 
 # --- migrations -----------------------------------------------------------------------------
@@ -63,28 +63,28 @@ def document(seq=1):
 
 def test_what_is_written_is_what_migrations_lead_to():
     """A new form of the documents comes with a migration to it, and none is left out."""
-    assert schema.VERSION == SCHEMA
-    assert list(schema.MIGRATIONS) == list(range(2, SCHEMA + 1))
+    assert schema.SCHEMA_VERSION == DOCUMENT_SCHEMA
+    assert list(schema.MIGRATIONS) == list(range(2, DOCUMENT_SCHEMA + 1))
 
 
 @pytest.mark.gen_test
 async def test_a_new_database_has_the_newest_version(store, database):
     """It is kept in `meta` before the first document is there."""
     await store.write("runs", [document()])
-    assert meta(database) == SCHEMA
+    assert meta(database) == DOCUMENT_SCHEMA
     assert set(database.list_collection_names()) == {*OURS, "audit", "meta"}
 
 
 @pytest.mark.gen_test
 async def test_an_old_database_is_migrated_before_the_first_write(store, database, monkeypatch):
     """Version 1 to 2: each document gets its number, whatever else is in it stays."""
-    monkeypatch.setattr(schema, "BATCH", 2)
+    monkeypatch.setattr(schema, "DOCUMENTS_A_CALL", 2)
     old(database)
     before = list(database.events.find())
     await store.write("runs", [])
     assert schemas(database) == ALL_NEW
-    assert meta(database) == SCHEMA
-    assert list(database.events.find()) == [{**each, "schema": SCHEMA} for each in before]
+    assert meta(database) == DOCUMENT_SCHEMA
+    assert list(database.events.find()) == [{**each, "schema": DOCUMENT_SCHEMA} for each in before]
     assert database.theirs.find_one() == {"_id": 1}
 
 
@@ -101,7 +101,7 @@ async def test_a_migration_may_be_taken_twice(motor, database):
 @pytest.mark.gen_test
 async def test_a_migration_that_is_broken_off_goes_on(motor, database, monkeypatch):
     """Cut off after each of its calls in turn: `meta` says nothing until all is done."""
-    monkeypatch.setattr(schema, "BATCH", 2)
+    monkeypatch.setattr(schema, "DOCUMENTS_A_CALL", 2)
     old(database)
     update_many, calls = type(motor.runs).update_many, 0
 
@@ -122,7 +122,7 @@ async def test_a_migration_that_is_broken_off_goes_on(motor, database, monkeypat
     await schema.migrate(motor)
     assert calls == 12
     assert schemas(database) == ALL_NEW
-    assert meta(database) == SCHEMA
+    assert meta(database) == DOCUMENT_SCHEMA
 
 
 @pytest.mark.gen_test
@@ -132,13 +132,13 @@ async def test_a_hub_that_is_killed_while_it_migrates(start_hub, mongodb_uri, da
     options = ("--mongodb-uri", mongodb_uri, "--database", database.name)
     hub = await asyncio.to_thread(start_hub, *options, wait=False)
     deadline = time.monotonic() + PATIENCE
-    while not database.runs.count_documents({"schema": SCHEMA}, limit=1):
+    while not database.runs.count_documents({"schema": DOCUMENT_SCHEMA}, limit=1):
         assert time.monotonic() < deadline
     hub.kill()
     assert meta(database) is None
     assert schemas(database) != ALL_NEW
     hub = await asyncio.to_thread(start_hub, *options, folder=hub.folder)
-    while meta(database) != SCHEMA:
+    while meta(database) != DOCUMENT_SCHEMA:
         assert time.monotonic() < deadline
     assert schemas(database) == ALL_NEW
 
@@ -146,12 +146,12 @@ async def test_a_hub_that_is_killed_while_it_migrates(start_hub, mongodb_uri, da
 # --- a database of a newer schema -------------------------------------------------------------
 
 
-def make_newer(database, version=SCHEMA + 1):
+def make_newer(database, version=DOCUMENT_SCHEMA + 1):
     database.meta.replace_one({"_id": "schema"}, {"_id": "schema", "version": version}, upsert=True)
 
 
 @pytest.mark.gen_test
-@pytest.mark.parametrize("version", [SCHEMA + 1, 1_000, "3", None, 2.5])
+@pytest.mark.parametrize("version", [DOCUMENT_SCHEMA + 1, 1_000, "3", None, 2.5])
 async def test_a_newer_database_is_let_be(store, database, version):
     """Nothing is read or written, not even an index; the line says what is there and what to do."""
     make_newer(database, version)
@@ -162,7 +162,12 @@ async def test_a_newer_database_is_let_be(store, database, version):
     ):
         with pytest.raises(TooNew) as caught:
             await attempt()
-        for part in (f"schema {version!r}", f"up to {SCHEMA}", "newer trainhub", "--database"):
+        for part in (
+            f"schema {version!r}",
+            f"up to {DOCUMENT_SCHEMA}",
+            "newer trainhub",
+            "--database",
+        ):
             assert part in str(caught.value)
     assert database.list_collection_names() == ["meta"]
 
@@ -191,7 +196,7 @@ def test_a_hub_does_not_start_on_a_newer_database(start_hub, mongodb_uri, databa
     hub = start_hub(*options, folder=hub.folder, wait=False)
     assert hub.wait(60) == 2
     (line,) = (line for line in hub.logged if line.startswith("trainhub: "))
-    assert f"schema {SCHEMA + 1}, and this hub knows up to {SCHEMA}" in line
+    assert f"schema {DOCUMENT_SCHEMA + 1}, and this hub knows up to {DOCUMENT_SCHEMA}" in line
     assert not any("Traceback" in line for line in hub.logged)
     assert database.command("dbstats")["objects"] == count
 
@@ -215,11 +220,14 @@ def test_a_newer_database_that_comes_later(start_hub, start_mongod):
         while "schema" not in str(degraded := ask("/readyz")["degraded"]):
             assert time.monotonic() < deadline, degraded
             time.sleep(0.05)
-        assert f"schema {SCHEMA + 1}, and this hub knows up to {SCHEMA}" in degraded[0]
+        assert (
+            f"schema {DOCUMENT_SCHEMA + 1}, and this hub knows up to {DOCUMENT_SCHEMA}"
+            in degraded[0]
+        )
         ask("/api/trains/12345/start", {})
         assert database.list_collection_names() == ["meta"]
         said = [line for line in hub.logged if "schema" in line]
-        make_newer(database, SCHEMA)
+        make_newer(database, DOCUMENT_SCHEMA)
         while ask("/readyz")["degraded"]:
             assert time.monotonic() < deadline
             time.sleep(0.05)

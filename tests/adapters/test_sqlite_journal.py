@@ -17,7 +17,7 @@ from voyage import voyages
 
 from trainhub.adapters.journal_check import check_journal
 from trainhub.adapters.sqlite_journal import SqliteJournal
-from trainhub.core.journal import Answer, Batch, JournalFailed, Place, Record, Retired
+from trainhub.core.journal import Commit, JournalFailed, ReaderPlace, Record, Retired, StoredAnswer
 from trainhub.domain import commands as c
 from trainhub.domain import events as e
 from trainhub.domain.model import Level, RunKey
@@ -110,7 +110,7 @@ async def test_every_type_of_event_comes_back_as_it_was(path):
         )
     ]
     journal = await SqliteJournal.open(path, RAILWAY)
-    await journal.commit(Batch(written))
+    await journal.commit(Commit(written))
     await journal.close()
     found, _ = await contents(path)
     assert found == written
@@ -127,8 +127,8 @@ async def test_read_gives_so_many_after_a_position_in_order(path):
     journal = await SqliteJournal.open(path, RAILWAY)
     assert await journal.read(0, 10) == []
     first, second = records(1, 5), records(6, 9, OTHER_RUN)
-    await journal.commit(Batch(first))
-    await journal.commit(Batch(second))
+    await journal.commit(Commit(first))
+    await journal.commit(Commit(second))
     assert await journal.read(0, 100) == first + second
     assert await journal.read(0, 3) == first[:3]
     assert await journal.read(4, 3) == (first + second)[4:7]
@@ -141,7 +141,7 @@ async def test_the_head_is_the_last_position_on_disk(path):
     """0 in a new journal, then that of the last commit, also after it was opened again."""
     journal = await SqliteJournal.open(path, RAILWAY)
     assert journal.head == 0
-    await journal.commit(Batch(records(1, 3)))
+    await journal.commit(Commit(records(1, 3)))
     assert journal.head == 3
     await journal.close()
     journal = await SqliteJournal.open(path, RAILWAY)
@@ -165,14 +165,14 @@ async def test_the_epoch_names_the_file(path, tmp_path):
 async def test_each_reader_has_its_place(path):
     """0 at first, then what was last saved, each its own, also after it was opened again."""
     journal = await SqliteJournal.open(path, RAILWAY)
-    assert await journal.place("a") == Place("a", 0, {})
-    await journal.commit(Batch(records(1, 9)))
+    assert await journal.place("a") == ReaderPlace("a", 0, {})
+    await journal.commit(Commit(records(1, 9)))
     for reader, position in (("a", 5), ("b", 7), ("a", 6)):
-        await journal.commit(Batch(places=[Place(reader, position, {})]))
+        await journal.commit(Commit(places=[ReaderPlace(reader, position, {})]))
     await journal.close()
     journal = await SqliteJournal.open(path, RAILWAY)
-    assert await journal.place("a") == Place("a", 6, {})
-    assert await journal.place("b") == Place("b", 7, {})
+    assert await journal.place("a") == ReaderPlace("a", 6, {})
+    assert await journal.place("b") == ReaderPlace("b", 7, {})
     await journal.close()
 
 
@@ -180,12 +180,12 @@ async def test_each_reader_has_its_place(path):
 async def test_what_a_reader_has_done_beyond_its_place(path):
     """Ids add up until the place has gone past their records."""
     journal = await SqliteJournal.open(path, RAILWAY)
-    await journal.commit(Batch(records(1, 9)))
-    await journal.commit(Batch(places=[Place("a", 2, {"x": 4, "y": 5})]))
-    await journal.commit(Batch(places=[Place("a", 2, {"z": 6})]))
-    assert await journal.place("a") == Place("a", 2, {"x": 4, "y": 5, "z": 6})
-    await journal.commit(Batch(places=[Place("a", 5, {})]))
-    assert await journal.place("a") == Place("a", 5, {"z": 6})
+    await journal.commit(Commit(records(1, 9)))
+    await journal.commit(Commit(places=[ReaderPlace("a", 2, {"x": 4, "y": 5})]))
+    await journal.commit(Commit(places=[ReaderPlace("a", 2, {"z": 6})]))
+    assert await journal.place("a") == ReaderPlace("a", 2, {"x": 4, "y": 5, "z": 6})
+    await journal.commit(Commit(places=[ReaderPlace("a", 5, {})]))
+    assert await journal.place("a") == ReaderPlace("a", 5, {"z": 6})
     await journal.close()
 
 
@@ -193,7 +193,7 @@ async def test_what_a_reader_has_done_beyond_its_place(path):
 async def test_a_journal_that_ends_before_what_was_read_of_it(path):
     """A reader's place beyond the head means that records are gone: it is refused."""
     journal = await SqliteJournal.open(path, RAILWAY)
-    await journal.commit(Batch(records(1, 9), places=[Place("flushed", 9, {})]))
+    await journal.commit(Commit(records(1, 9), places=[ReaderPlace("flushed", 9, {})]))
     await journal.close()
     change(path, "DELETE FROM records WHERE position > 7")
     assert "ends before what was flushed" in await refused(path)
@@ -218,8 +218,8 @@ async def test_a_snapshot_stands_for_what_was_trimmed(path):
     """The first record, the snapshot and what came later lead to the state; the rest is gone."""
     driver, days, middle, snapshot = a_day()
     journal = await SqliteJournal.open(path, RAILWAY)
-    await journal.commit(Batch(days[:middle]))
-    await journal.commit(Batch(days[middle:], snapshots={RUN: snapshot}))
+    await journal.commit(Commit(days[:middle]))
+    await journal.commit(Commit(days[middle:], snapshots={RUN: snapshot}))
     assert await journal.unfolded(0, 100, 0) == [days[0], *days[middle:]]
     assert await journal.unfolded(0, 100, len(days)) == days
     await journal.trim(middle)
@@ -241,9 +241,9 @@ async def test_positions_go_on_after_all_was_trimmed(path):
     """The head is where it was, though no record is left, and the next record follows it."""
     journal = await SqliteJournal.open(path, RAILWAY)
     at_first = journal.size
-    await journal.commit(Batch(records(1, 5000)))
+    await journal.commit(Commit(records(1, 5000)))
     grown = journal.size
-    await journal.commit(Batch(retired=[Retired(RUN, 1, 1.0)]))
+    await journal.commit(Commit(retired=[Retired(RUN, 1, 1.0)]))
     await journal.trim(5000)
     assert await journal.read(0, 10) == []
     assert at_first <= journal.size < grown / 10
@@ -251,7 +251,7 @@ async def test_positions_go_on_after_all_was_trimmed(path):
     journal = await SqliteJournal.open(path, RAILWAY)
     assert journal.head == 5000
     assert await journal.retired() == {RUN: 1.0}
-    await journal.commit(Batch(records(5001, 5002, OTHER_RUN)))
+    await journal.commit(Commit(records(5001, 5002, OTHER_RUN)))
     await journal.close()
     assert await contents(path) == (records(5001, 5002, OTHER_RUN), 5002)
 
@@ -262,7 +262,7 @@ async def test_trimming_again_gives_room_to_what_comes(path):
     journal = await SqliteJournal.open(path, RAILWAY)
     sizes = []
     for first in range(1, 20_001, 1_000):
-        await journal.commit(Batch(records(first, first + 999)))
+        await journal.commit(Commit(records(first, first + 999)))
         await journal.trim(first)
         sizes.append(path.stat().st_size)
     await journal.close()
@@ -273,13 +273,13 @@ async def test_trimming_again_gives_room_to_what_comes(path):
 async def test_a_retired_run_is_not_loaded(path):
     """Its name is there until it is forgotten; its first record goes, trimmed already or not."""
     journal = await SqliteJournal.open(path, RAILWAY)
-    await journal.commit(Batch(records(1, 3)))
-    await journal.commit(Batch([Record(4, OTHER_RUN, 1, announcement("x"))]))
+    await journal.commit(Commit(records(1, 3)))
+    await journal.commit(Commit([Record(4, OTHER_RUN, 1, announcement("x"))]))
     await journal.trim(2)
-    await journal.commit(Batch(retired=[Retired(RUN, 1, 7.0)]))
+    await journal.commit(Commit(retired=[Retired(RUN, 1, 7.0)]))
     assert [r.position for r in await journal.read(0, 10)] == [3, 4]
     assert [r.position for r in await journal.unfolded(0, 10, 10)] == [4]
-    await journal.commit(Batch(retired=[Retired(OTHER_RUN, 4, 8.0)]))
+    await journal.commit(Commit(retired=[Retired(OTHER_RUN, 4, 8.0)]))
     await journal.trim(4)
     assert await journal.read(0, 10) == []
     await journal.forget(0, 8.0)
@@ -310,9 +310,9 @@ async def test_a_start_reads_its_file_a_few_times_over_however_large_the_states_
         place = 40 * (seq - 1)
         event = announcement("day")
         await journal.commit(
-            Batch([Record(place + n, run, seq, event) for n, run in enumerate(runs, start=1)])
+            Commit([Record(place + n, run, seq, event) for n, run in enumerate(runs, start=1)])
         )
-    await journal.commit(Batch(snapshots=dict.fromkeys(runs, wide)))
+    await journal.commit(Commit(snapshots=dict.fromkeys(runs, wide)))
     await journal.close()
     before = bytes_read()
     journal = await SqliteJournal.open(path, RAILWAY)
@@ -344,7 +344,7 @@ async def test_long_events_are_read_a_few_at_a_time(path, monkeypatch):
     monkeypatch.setattr("trainhub.adapters.sqlite_journal.CHUNK", 10_000)
     journal = await SqliteJournal.open(path, RAILWAY)
     written = [Record(n, RUN, n, announcement("x" * 3_000)) for n in range(1, 12)]
-    await journal.commit(Batch(written))
+    await journal.commit(Commit(written))
     found, sizes = [], []
     while more := await journal.unfolded(len(found), 100, 100):
         found += more
@@ -358,10 +358,10 @@ async def test_long_events_are_read_a_few_at_a_time(path, monkeypatch):
 async def test_answers_that_made_room_are_gone(path):
     """With the commit that names them; a new one under the same key stays."""
     journal = await SqliteJournal.open(path, RAILWAY)
-    first = [Answer("u", key, "c", "{}", 1.0) for key in ("a", "b", "c")]
-    await journal.commit(Batch(answers=first))
-    again = Answer("u", "b", "c", "{}", 2.0)
-    await journal.commit(Batch(answers=[again], gone=[("u", "a"), ("u", "b"), ("v", "c")]))
+    first = [StoredAnswer("u", key, "c", "{}", 1.0) for key in ("a", "b", "c")]
+    await journal.commit(Commit(answers=first))
+    again = StoredAnswer("u", "b", "c", "{}", 2.0)
+    await journal.commit(Commit(answers=[again], gone=[("u", "a"), ("u", "b"), ("v", "c")]))
     await journal.close()
     journal = await SqliteJournal.open(path, RAILWAY)
     assert await journal.answers() == [first[2], again]
@@ -372,7 +372,7 @@ async def test_answers_that_made_room_are_gone(path):
 async def test_a_record_that_is_missing(path):
     """A hole in the positions is found when the journal is opened."""
     journal = await SqliteJournal.open(path, RAILWAY)
-    await journal.commit(Batch(records(1, 9)))
+    await journal.commit(Commit(records(1, 9)))
     await journal.close()
     change(path, "DELETE FROM records WHERE position = 4")
     assert "records are missing" in await refused(path)
@@ -382,9 +382,9 @@ async def test_a_record_that_is_missing(path):
 async def test_a_commit_is_there_whole_or_not_at_all(path):
     """One record of it cannot be written: none of the others is seen, now or later."""
     journal = await SqliteJournal.open(path, RAILWAY)
-    await journal.commit(Batch(records(1, 2)))
+    await journal.commit(Commit(records(1, 2)))
     with pytest.raises(JournalFailed):
-        await journal.commit(Batch([*records(3, 4), *records(2, 2)]))
+        await journal.commit(Commit([*records(3, 4), *records(2, 2)]))
     assert journal.head == 2
     assert [record.position for record in await journal.read(0, 10)] == [1, 2]
     await journal.close()
@@ -408,7 +408,7 @@ async def test_what_is_not_committed_is_seen_by_nobody_else(path):
     looking.start()
     try:
         for first in range(1, 4001, 400):
-            await journal.commit(Batch(records(first, first + 399)))
+            await journal.commit(Commit(records(first, first + 399)))
     finally:
         stop.set()
         looking.join()
@@ -425,7 +425,7 @@ async def test_a_commit_never_blocks_the_loop(path):
     journal = await SqliteJournal.open(path, RAILWAY)
     blocker = sqlite3.connect(path, isolation_level=None)
     blocker.execute("BEGIN IMMEDIATE")  # now a commit has to wait, within SQLite
-    commit = asyncio.ensure_future(journal.commit(Batch(records(1, 1))))
+    commit = asyncio.ensure_future(journal.commit(Commit(records(1, 1))))
     for _ in range(50):
         await asyncio.sleep(0.001)
     assert not commit.done()
@@ -450,7 +450,7 @@ async def test_every_call_runs_on_the_journal_s_own_thread(path, monkeypatch):
 
         monkeypatch.setattr(SqliteJournal, name, spy)
     journal = await SqliteJournal.open(path, RAILWAY)
-    await journal.commit(Batch(records(1, 1)))
+    await journal.commit(Commit(records(1, 1)))
     await journal.read(0, 1)
     await journal.unfolded(0, 1, 1)
     await journal.place("a")
@@ -513,7 +513,7 @@ async def test_a_format_of_a_newer_hub(path):
 async def test_a_record_that_is_damaged(path, damage):
     """A record that cannot be read stops the hub, for what comes after it cannot be trusted."""
     journal = await SqliteJournal.open(path, RAILWAY)
-    await journal.commit(Batch(records(1, 3)))
+    await journal.commit(Commit(records(1, 3)))
     await journal.close()
     change(path, f"UPDATE records SET {damage} WHERE position = 2")
     message = await refused(path)
@@ -525,7 +525,7 @@ async def test_a_record_that_is_damaged(path, damage):
 async def test_a_page_that_is_damaged(path):
     """Bytes that a disk lost are found as soon as they are read."""
     journal = await SqliteJournal.open(path, RAILWAY)
-    await journal.commit(Batch(records(1, 2000)))
+    await journal.commit(Commit(records(1, 2000)))
     await journal.close()
     with path.open("r+b") as file:
         file.seek(4096 * 3)
@@ -605,7 +605,7 @@ def test_a_folder_that_is_read_only(is_there):
 
 async def _make(path):
     journal = await SqliteJournal.open(path, RAILWAY)
-    await journal.commit(Batch(records(1, 3)))
+    await journal.commit(Commit(records(1, 3)))
     await journal.close()
 
 
@@ -613,10 +613,10 @@ async def _make(path):
 async def test_a_disk_that_is_full(path):
     """A commit that does not fit fails, and none of it is there afterwards."""
     journal = await SqliteJournal.open(path, RAILWAY)
-    await journal.commit(Batch(records(1, 3)))
+    await journal.commit(Commit(records(1, 3)))
     await journal._on_thread(lambda: journal._db.execute("PRAGMA max_page_count=10"))
     with pytest.raises(JournalFailed, match="full") as caught:
-        await journal.commit(Batch(records(4, 3000)))
+        await journal.commit(Commit(records(4, 3000)))
     assert "\n" not in str(caught.value)
     assert journal.head == 3
     assert len(await journal.read(0, 5000)) == 3
@@ -682,11 +682,11 @@ def test_what_was_reported_survives_kill_9(path):
 async def test_an_answer_is_in_the_same_commit_as_its_events(path):
     """One is never there without the other; answers come back oldest first."""
     journal = await SqliteJournal.open(path, RAILWAY)
-    answers = [Answer("u", f"k{n}", "c", '{"seq": 1}', float(n)) for n in (3, 1, 2)]
-    await journal.commit(Batch([Record(1, RUN, 1, Driver().events[0])], answers))
+    answers = [StoredAnswer("u", f"k{n}", "c", '{"seq": 1}', float(n)) for n in (3, 1, 2)]
+    await journal.commit(Commit([Record(1, RUN, 1, Driver().events[0])], answers))
     taken = [Record(1, RUN, 2, Driver().start()[0])]
     with pytest.raises(JournalFailed):  # position 1 is taken, so nothing of this is kept
-        await journal.commit(Batch(taken, [Answer("u", "k9", "c", "{}", 9.0)]))
+        await journal.commit(Commit(taken, [StoredAnswer("u", "k9", "c", "{}", 9.0)]))
     await journal.close()
     journal = await SqliteJournal.open(path, RAILWAY)
     assert [answer.key for answer in await journal.answers()] == ["k1", "k2", "k3"]
@@ -700,7 +700,7 @@ async def test_an_answer_is_in_the_same_commit_as_its_events(path):
 async def test_an_answer_alone_can_be_kept(path):
     """A command that changed nothing has no events, and an answer all the same."""
     journal = await SqliteJournal.open(path, RAILWAY)
-    await journal.commit(Batch(answers=[Answer("u", "k", "c", "{}", 1.0)]))
+    await journal.commit(Commit(answers=[StoredAnswer("u", "k", "c", "{}", 1.0)]))
     assert journal.head == 0
     assert len(await journal.answers()) == 1
     await journal.close()

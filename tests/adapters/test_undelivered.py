@@ -9,7 +9,12 @@ import pytest
 from railway import MORNING
 
 from trainhub.adapters import undelivered
-from trainhub.adapters.undelivered import KEPT_DAYS, NAME, UndeliveredFile, read_undelivered
+from trainhub.adapters.undelivered import (
+    UNDELIVERED_DAYS,
+    UNDELIVERED_FILE,
+    UndeliveredFile,
+    read_undelivered,
+)
 from trainhub.core.notifications import Channel, Job, Undelivered
 
 
@@ -36,7 +41,7 @@ def test_what_is_noted_is_read_back(tmp_path):
     note(UndeliveredFile(tmp_path), jobs)
     assert read_undelivered(tmp_path) == jobs
     assert list(UndeliveredFile(tmp_path).jobs) == jobs
-    assert stat.S_IMODE((tmp_path / NAME).stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / UNDELIVERED_FILE).stat().st_mode) == 0o600
 
 
 def test_the_newest_note_of_a_job_counts(tmp_path):
@@ -58,11 +63,11 @@ def test_a_line_that_a_crash_cut_short_costs_no_other(tmp_path):
     """At every place: those before it are there, and what is noted next is read too."""
     first = waiting("a")
     note(UndeliveredFile(tmp_path), [first])
-    whole = (tmp_path / NAME).read_bytes()
+    whole = (tmp_path / UNDELIVERED_FILE).read_bytes()
     note(UndeliveredFile(tmp_path), [waiting("b")])
-    second = (tmp_path / NAME).read_bytes()[len(whole) :]
+    second = (tmp_path / UNDELIVERED_FILE).read_bytes()[len(whole) :]
     for cut in range(0, len(second), 7):
-        (tmp_path / NAME).write_bytes(whole + second[:cut])
+        (tmp_path / UNDELIVERED_FILE).write_bytes(whole + second[:cut])
         file = UndeliveredFile(tmp_path)
         third = waiting("c")
         note(file, [third])
@@ -74,7 +79,7 @@ def test_a_line_that_a_crash_cut_short_costs_no_other(tmp_path):
 def test_a_line_that_is_something_else_is_left_out(tmp_path, line, caplog):
     """And said in the log."""
     note(UndeliveredFile(tmp_path), [waiting("a")])
-    with (tmp_path / NAME).open("a") as file:
+    with (tmp_path / UNDELIVERED_FILE).open("a") as file:
         file.write(f"\n{line}\n")
     assert set(kept(tmp_path)) == {"a"}
 
@@ -85,17 +90,17 @@ def test_the_file_follows_what_it_holds(tmp_path, monkeypatch):
     file = UndeliveredFile(tmp_path)
     stays = waiting("stays")
     note(file, [stays])
-    size = (tmp_path / NAME).stat().st_size
+    size = (tmp_path / UNDELIVERED_FILE).stat().st_size
     for n in range(200):
         note(file, [waiting(f"j{n}")], [f"j{n - 1}"])
-        assert (tmp_path / NAME).stat().st_size < 30 * size
+        assert (tmp_path / UNDELIVERED_FILE).stat().st_size < 30 * size
     assert set(kept(tmp_path)) == {"stays", "j199"}
 
 
 def test_dead_letters_are_bounded_by_age_and_number(tmp_path, monkeypatch):
     """The oldest go; what is still tried stays however old it is."""
     monkeypatch.setattr(undelivered, "MOST_GIVEN_UP", 5)
-    now, old = time.time(), time.time() - (KEPT_DAYS + 1) * 24 * 3600
+    now, old = time.time(), time.time() - (UNDELIVERED_DAYS + 1) * 24 * 3600
     jobs = [waiting(f"d{n}", given_up=now - 100 + n) for n in range(8)]
     note(UndeliveredFile(tmp_path), [waiting("w", since=old), waiting("old", old, old), *jobs])
     UndeliveredFile(tmp_path)
@@ -105,9 +110,9 @@ def test_dead_letters_are_bounded_by_age_and_number(tmp_path, monkeypatch):
 def test_a_disk_that_fails_is_an_error(tmp_path):
     """The journal keeps the job then; once the disk is there again it is noted."""
     file = UndeliveredFile(tmp_path)
-    (tmp_path / NAME).mkdir()
+    (tmp_path / UNDELIVERED_FILE).mkdir()
     with pytest.raises(OSError, match="directory"):
         note(file, [waiting("a")])
-    (tmp_path / NAME).rmdir()
+    (tmp_path / UNDELIVERED_FILE).rmdir()
     note(file, [waiting("b")])
     assert "b" in kept(tmp_path)

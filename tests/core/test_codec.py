@@ -15,7 +15,7 @@ from trainhub.core.codec import LARGEST_INT, LONGEST_TEXT, camel, clean_text, du
 from trainhub.core.errors import BadMessage
 from trainhub.domain.commands import COMMANDS
 from trainhub.domain.events import EVENTS
-from trainhub.domain.snapshot import Snapshot
+from trainhub.domain.snapshot import RunSnapshot
 
 
 class Colour(StrEnum):
@@ -231,7 +231,7 @@ def values(hint):
     return st.sampled_from(list(hint))
 
 
-WRITTEN = {**COMMANDS, **EVENTS, "a snapshot": Snapshot}
+WRITTEN = {**COMMANDS, **EVENTS, "a snapshot": RunSnapshot}
 
 
 @pytest.mark.parametrize("name", WRITTEN)

@@ -3,7 +3,7 @@
 import pytest
 from railway import MORNING, RUN
 
-from trainhub.core.history import KEPT, History
+from trainhub.core.history import EVENTS_KEPT, History
 from trainhub.core.journal import Record
 from trainhub.domain.commands import To
 from trainhub.domain.events import Announcement
@@ -13,7 +13,7 @@ OTHER_RUN = RunKey("54321/2026-11-23")
 EVENT = Announcement(at=MORNING, text="x", level=Level.INFO, audience_=To.EVERYONE)
 
 
-def filled(seqs, kept=KEPT, run=RUN):
+def filled(seqs, kept=EVENTS_KEPT, run=RUN):
     history = History(kept)
     for seq in seqs:
         history.add(Record(100 + seq, run, seq, EVENT))
@@ -62,8 +62,8 @@ def test_runs_are_kept_apart():
 
 def test_a_run_keeps_no_more_than_its_share():
     """512 events of a run are held; the one before them is gone."""
-    history = filled(range(1, KEPT + 101))
-    assert len(seqs_since(history, 100)) == KEPT
+    history = filled(range(1, EVENTS_KEPT + 101))
+    assert len(seqs_since(history, 100)) == EVENTS_KEPT
     assert seqs_since(history, 99) is None
 
 

@@ -2,7 +2,7 @@
 
 from railway import MORNING, RUN
 
-from trainhub.core.journal import Answer, Batch, Place, Record, Retired
+from trainhub.core.journal import Commit, ReaderPlace, Record, Retired, StoredAnswer
 from trainhub.domain.commands import To
 from trainhub.domain.events import Announcement
 from trainhub.domain.model import Level
@@ -10,30 +10,30 @@ from trainhub.domain.model import Level
 RECORD = Record(
     1, RUN, 1, Announcement(at=MORNING, text="x", level=Level.INFO, audience_=To.EVERYONE)
 )
-ANSWER = Answer("u", "k", "c", "{}", 1.0)
-PLACE, RETIRED = Place("flushed", 1, {}), Retired(RUN, 1, 1.0)
+ANSWER = StoredAnswer("u", "k", "c", "{}", 1.0)
+PLACE, RETIRED = ReaderPlace("flushed", 1, {}), Retired(RUN, 1, 1.0)
 
 
 def test_a_batch_with_anything_in_it_is_written():
     """Only an empty one needs no commit."""
-    assert not Batch()
+    assert not Commit()
     for batch in (
-        Batch([RECORD]),
-        Batch(answers=[ANSWER]),
-        Batch(snapshots={RUN: None}),
-        Batch(places=[PLACE]),
-        Batch(retired=[RETIRED]),
+        Commit([RECORD]),
+        Commit(answers=[ANSWER]),
+        Commit(snapshots={RUN: None}),
+        Commit(places=[PLACE]),
+        Commit(retired=[RETIRED]),
     ):
         assert batch
 
 
 def test_batches_add_up_in_their_order():
     """One commit has all that gathered for it; of a run's snapshots the newest."""
-    whole = Batch()
-    whole.add(Batch([RECORD], snapshots={RUN: "old"}))
-    whole.add(Batch(answers=[ANSWER], places=[PLACE]))
-    whole.add(Batch([RECORD], snapshots={RUN: "new"}, retired=[RETIRED]))
-    assert whole == Batch(
+    whole = Commit()
+    whole.add(Commit([RECORD], snapshots={RUN: "old"}))
+    whole.add(Commit(answers=[ANSWER], places=[PLACE]))
+    whole.add(Commit([RECORD], snapshots={RUN: "new"}, retired=[RETIRED]))
+    assert whole == Commit(
         records=[RECORD, RECORD],
         answers=[ANSWER],
         snapshots={RUN: "new"},

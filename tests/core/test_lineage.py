@@ -3,9 +3,9 @@
 import pytest
 
 from trainhub.core.lineage import (
-    KEPT,
+    STARTS_KEPT,
+    Beginning,
     Lineage,
-    Since,
     StorePlace,
     Verdict,
     compare,
@@ -17,7 +17,8 @@ SAME, BEHIND, FORKED = Verdict.SAME, Verdict.BEHIND, Verdict.FORKED
 OLD, NOW, LATER = "h000001-aa", "h000002-bb", "h000003-cc"
 # Two epochs and three starts: s1 began at 0, s2 at 10, s3 at 20.
 LINEAGE = Lineage(
-    (Since(OLD, 0), Since(NOW, 15)), (Since("s1", 0), Since("s2", 10), Since("s3", 20))
+    (Beginning(OLD, 0), Beginning(NOW, 15)),
+    (Beginning("s1", 0), Beginning("s2", 10), Beginning("s3", 20)),
 )
 
 
@@ -47,7 +48,7 @@ def test_what_the_stores_make_of_each_other(place, flushed, verdict):
 
 def test_epochs_without_a_number_fork_from_each_other():
     """Of two of them neither comes after the other: the hub begins one that does."""
-    lineage = Lineage((Since("0123456789abcdef", 0),))
+    lineage = Lineage((Beginning("0123456789abcdef", 0),))
     assert compare(lineage, 5, StorePlace("fedcba9876543210", "s", 3)) is FORKED
 
 
@@ -66,7 +67,7 @@ def test_a_record_was_made_in_the_epoch_of_its_position():
 
 def test_a_log_that_goes_on_from_another_has_that_one_as_its_past():
     """An empty journal takes up the runs of a lost one: MongoDB is behind it, and not forked."""
-    lineage = Lineage((Since(OLD, 0),)).began(LATER, 0, after=NOW)
+    lineage = Lineage((Beginning(OLD, 0),)).began(LATER, 0, after=NOW)
     assert lineage.epoch == LATER
     assert lineage.past == {OLD, NOW}
     assert compare(lineage, 0, StorePlace(NOW, "theirs", 7)) is BEHIND
@@ -75,8 +76,8 @@ def test_a_log_that_goes_on_from_another_has_that_one_as_its_past():
 def test_a_lineage_comes_back_from_its_text_and_does_not_grow_without_bound():
     """It stands in one row of the journal; the newest starts are what is kept."""
     lineage = LINEAGE
-    for number in range(2 * KEPT):
+    for number in range(2 * STARTS_KEPT):
         lineage = lineage.started(f"t{number}", number)
     assert read_lineage(lineage.to_text()) == lineage
-    assert len(lineage.starts) == KEPT
-    assert lineage.starts[-1] == Since(f"t{2 * KEPT - 1}", 2 * KEPT - 1)
+    assert len(lineage.starts) == STARTS_KEPT
+    assert lineage.starts[-1] == Beginning(f"t{2 * STARTS_KEPT - 1}", 2 * STARTS_KEPT - 1)

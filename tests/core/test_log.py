@@ -12,7 +12,7 @@ from railway import MORNING, RUN
 
 from trainhub.core import log as log_module
 from trainhub.core.errors import Unavailable
-from trainhub.core.journal import Batch, JournalFailed, Record
+from trainhub.core.journal import Commit, JournalFailed, Record
 from trainhub.core.log import Log, Reader
 from trainhub.domain.commands import To
 from trainhub.domain.events import Announcement
@@ -452,7 +452,7 @@ async def test_a_reader_catches_up_part_by_part_until_it_is_full(monkeypatch):
     """It takes CATCH_UP records at once and stops as soon as its consumer wants no more."""
     monkeypatch.setattr(log_module, "CATCH_UP", 3)
     journal, desk = SlowToRead(), Desk(room=7)
-    await journal.commit(Batch(records(1, 20)))
+    await journal.commit(Commit(records(1, 20)))
     reader, _ = await reading(journal, desk)
     await reader.catch_up()
     assert desk.taken == list(range(1, 10))
@@ -487,7 +487,7 @@ async def test_records_that_came_while_the_journal_was_read_are_not_repeated():
     """A reader that was fed meanwhile drops what it had asked the journal for."""
     journal, desk = SlowToRead(), Desk()
     reader, _ = await reading(journal, desk)
-    await journal.commit(Batch(records(1, 3)))
+    await journal.commit(Commit(records(1, 3)))
     journal.read_gate.clear()
     catching_up = asyncio.ensure_future(reader.catch_up())
     await turns()
@@ -503,7 +503,7 @@ async def test_a_commit_of_which_it_has_a_part_already_is_not_repeated(monkeypat
     monkeypatch.setattr(log_module, "CATCH_UP", 2)
     journal, desk = MemoryJournal(), Desk(room=1)
     reader, _ = await reading(journal, desk)
-    await journal.commit(Batch(records(1, 3)))
+    await journal.commit(Commit(records(1, 3)))
     await reader.catch_up()
     desk.room = 100
     reader.offer(records(1, 3))
@@ -566,7 +566,7 @@ async def test_a_restart_goes_on_from_the_saved_place():
 async def test_readers_keep_places_of_their_own():
     """One that is far behind does not move another."""
     journal = MemoryJournal()
-    await journal.commit(Batch(records(1, 5)))
+    await journal.commit(Commit(records(1, 5)))
     fast, slow = Desk(), Desk()
     ahead, behind = Reader("fast", journal, fast), Reader("slow", journal, slow)
     for reader in (ahead, behind):

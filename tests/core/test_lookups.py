@@ -8,7 +8,7 @@ from fakes import MemoryJournal
 from railway import RUN
 
 from trainhub.core.breaker import FAILURES
-from trainhub.core.lookups import AT_ONCE, Lookups, NoArchive
+from trainhub.core.lookups import LOOKUPS_AT_ONCE, Lookups, NoArchive
 from trainhub.core.write_buffer import StoreAway
 
 
@@ -74,7 +74,7 @@ async def test_an_archive_that_is_away_is_asked_no_more(events):
 
     assert lookups.complaints() == []
     await asyncio.gather(*(fetch(number) for number in range(200)))
-    assert FAILURES <= archive.asked <= AT_ONCE
+    assert FAILURES <= archive.asked <= LOOKUPS_AT_ONCE
     (told,) = lookups.complaints()
     assert "MongoDB does not answer" in told
     before = archive.asked

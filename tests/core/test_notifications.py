@@ -12,18 +12,18 @@ from waiting import PATIENCE
 
 from trainhub.access.identity import Identity
 from trainhub.core import notifications
-from trainhub.core.journal import Batch, Place, Record
+from trainhub.core.journal import Commit, ReaderPlace, Record
 from trainhub.core.log import CATCH_UP, Log, Reader
 from trainhub.core.notifications import (
     AGAIN_AT_ONCE,
     ASIDE_SECONDS,
-    AT_ONCE,
     DOWN_AFTER,
     FIRST_WAIT_SECONDS,
     LAST_PROBE_SECONDS,
     LAST_WAIT_SECONDS,
     LIFETIME_SECONDS,
     NEWS_SECONDS,
+    SENDS_AT_ONCE,
     WAIT_SHARE,
     Channel,
     Job,
@@ -135,14 +135,14 @@ async def test_a_sender_has_few_jobs_at_once():
     """At most AT_ONCE: a thousand jobs are not a thousand connections."""
     sender = Hanging()
     queue = make_queue(sender)
-    queue.take(records(1, 3 * AT_ONCE + 1))
+    queue.take(records(1, 3 * SENDS_AT_ONCE + 1))
     draining = asyncio.ensure_future(queue.drain())
     await turns()
-    assert sender.inside == AT_ONCE
+    assert sender.inside == SENDS_AT_ONCE
     sender.gate.set()
     await draining
-    assert sender.most == AT_ONCE
-    assert queue.sent == 3 * AT_ONCE + 1
+    assert sender.most == SENDS_AT_ONCE
+    assert queue.sent == 3 * SENDS_AT_ONCE + 1
 
 
 @pytest.mark.gen_test
@@ -356,9 +356,9 @@ async def test_a_job_that_fails_holds_up_no_other():
     """The others go out in the same drain, however many stand behind it."""
     sender = Choosy("j1")
     queue = make_queue(sender)
-    queue.take(records(1, 3 * AT_ONCE))
+    queue.take(records(1, 3 * SENDS_AT_ONCE))
     await queue.drain()
-    assert queue.sent == 3 * AT_ONCE - 1
+    assert queue.sent == 3 * SENDS_AT_ONCE - 1
 
 
 @pytest.mark.gen_test
@@ -377,7 +377,7 @@ async def test_those_that_keep_hanging_leave_places_for_new_ones(monkeypatch, cl
     queue.take(records(101, 200))
     queue.begin_drain()
     await turns()
-    assert sender.inside == AT_ONCE
+    assert sender.inside == SENDS_AT_ONCE
     sender.gate.set()
     await queue.drain()
     assert queue.sent == DOWN_AFTER - 1 + 100
@@ -390,7 +390,7 @@ async def test_those_that_keep_hanging_leave_places_for_new_ones(monkeypatch, cl
 async def test_a_job_that_never_succeeds_does_not_hold_the_journal(clock):
     """After ASIDE_SECONDS it is in a file, and the reader's place moves on; it is tried on."""
     journal, sender, kept = MemoryJournal(), Choosy("j2"), KeptJobs()
-    await journal.commit(Batch(records(1, 5)))
+    await journal.commit(Commit(records(1, 5)))
     queue, reader = await notifying(journal, sender, kept)
     await queue.drain()
     await pass_time(queue, clock, ASIDE_SECONDS - 1)
@@ -412,7 +412,7 @@ async def test_a_job_that_never_succeeds_does_not_hold_the_journal(clock):
 async def test_what_is_set_aside_or_given_up_is_there_after_a_restart(clock):
     """It is tried on, not sent twice, and not taken from the journal again."""
     journal, sender, kept = MemoryJournal(), Choosy("j1", "j2"), KeptJobs()
-    await journal.commit(Batch(records(1, 3)))
+    await journal.commit(Commit(records(1, 3)))
     queue, reader = await notifying(journal, sender, kept)
     await pass_time(queue, clock, ASIDE_SECONDS + 5)
     assert set(kept.jobs) == {"j1", "j2"}
@@ -433,7 +433,7 @@ async def test_what_is_set_aside_or_given_up_is_there_after_a_restart(clock):
 async def test_a_job_keeps_its_age_over_a_restart(clock):
     """A hub that is started every hour gives a job up after a day all the same."""
     journal, kept = MemoryJournal(), KeptJobs()
-    await journal.commit(Batch(records(1, 1)))
+    await journal.commit(Commit(records(1, 1)))
     for _ in range(26):
         queue, reader = await notifying(journal, Choosy("j1"), kept)
         await pass_time(queue, clock, 3600, step=20)
@@ -447,7 +447,7 @@ async def test_where_nothing_can_be_kept_the_journal_keeps_it(clock):
     """The file cannot be written: the place stays, and later it is set aside all the same."""
     journal, sender, kept = MemoryJournal(), Choosy("j1"), KeptJobs()
     kept.broken = True
-    await journal.commit(Batch(records(1, 3)))
+    await journal.commit(Commit(records(1, 3)))
     queue, reader = await notifying(journal, sender, kept)
     await pass_time(queue, clock, 3 * ASIDE_SECONDS)
     assert reader.done == 0
@@ -463,7 +463,7 @@ async def test_what_is_set_aside_is_bounded(monkeypatch, clock):
     monkeypatch.setattr(notifications, "MOST_ASIDE", 6)
     journal, sender = MemoryJournal(), Postbox()
     sender.refuse = 10**9
-    await journal.commit(Batch(records(1, 40)))
+    await journal.commit(Commit(records(1, 40)))
     queue = make_queue(sender, capacity=10)
     reader = Reader("notified", journal, queue)
     for _ in range(4):
@@ -571,7 +571,7 @@ async def test_a_record_s_place_is_kept_until_all_its_jobs_are_done(clock):
     journal = MemoryJournal()
     queue = make_queue(sender, two_each)
     reader = Reader("notifications", journal, queue)
-    await journal.commit(Batch(records(1, 2)))
+    await journal.commit(Commit(records(1, 2)))
     await reader.catch_up()
     await queue.drain()
     assert queue.sent == 3
@@ -586,26 +586,28 @@ async def test_a_record_s_place_is_kept_until_all_its_jobs_are_done(clock):
 async def test_a_job_whose_success_was_recorded_is_not_sent_again():
     """An older one holds the place back; after a crash it comes again, and the younger do not."""
     journal, sender = MemoryJournal(), Choosy("j2")
-    await journal.commit(Batch(records(1, 5)))
+    await journal.commit(Commit(records(1, 5)))
     queue, reader = await notifying(journal, sender)
     await queue.drain()
     assert queue.sent == 4
     await save(journal, reader)
-    assert await journal.place("notified") == Place("notified", 1, {"j3": 3, "j4": 4, "j5": 5})
+    assert await journal.place("notified") == ReaderPlace(
+        "notified", 1, {"j3": 3, "j4": 4, "j5": 5}
+    )
     sender = Choosy()
     queue, reader = await notifying(journal, sender)
     await queue.drain()
     assert [job.id for job in sender.jobs] == ["j2"]
     assert queue.ahead == {}
     await save(journal, reader)
-    assert await journal.place("notified") == Place("notified", 5, {})
+    assert await journal.place("notified") == ReaderPlace("notified", 5, {})
 
 
 @pytest.mark.gen_test
 async def test_a_job_is_sent_again_if_the_crash_came_before_its_success_was_recorded():
     """At least once: what the disk does not say was done is done."""
     journal, sender = MemoryJournal(), Choosy()
-    await journal.commit(Batch(records(1, 3)))
+    await journal.commit(Commit(records(1, 3)))
     queue, _ = await notifying(journal, sender)
     await queue.drain()
     queue, _ = await notifying(journal, sender)

@@ -15,7 +15,7 @@ from waiting import PATIENCE, until
 from witness import WITNESS
 
 from trainhub.access.identity import Identity, Tokens
-from trainhub.demo.demo import Clock, Demo
+from trainhub.demo.demo import Demo, DemoClock
 from trainhub.demo.timetable import DEMO_TIMETABLE, read_timetable
 from trainhub.domain.model import Role, RunStatus
 
@@ -35,7 +35,7 @@ def timetable(tmp_path):
 
 def test_the_clock_runs_faster_than_the_real_one():
     """One real second is `speed` seconds of the demo."""
-    clock = Clock(EVENING, 1000)
+    clock = DemoClock(EVENING, 1000)
     before, first, early = time.monotonic(), clock(), time.monotonic()
     time.sleep(0.02)
     late, last, after = time.monotonic(), clock(), time.monotonic()
@@ -47,7 +47,7 @@ def test_the_clock_runs_faster_than_the_real_one():
 @pytest.mark.gen_test
 async def test_a_train_runs_to_its_end_and_starts_anew(make_hub, timetable):
     """From the chart to the terminus with nobody left aboard, and then the next day's run."""
-    clock = Clock(datetime(2026, 11, 23, 3, 0, tzinfo=UTC), SPEED)
+    clock = DemoClock(datetime(2026, 11, 23, 3, 0, tzinfo=UTC), SPEED)
     hub = make_hub(clock=clock)
     demo = Demo(hub, clock, OPERATOR, timetable, seed=7)
     await demo.start()
@@ -65,7 +65,7 @@ async def test_a_train_runs_to_its_end_and_starts_anew(make_hub, timetable):
 async def test_a_demo_that_was_cut_short_goes_on_from_its_journal(make_hub, timetable):
     """It looks at its run and does what comes next, wherever the run stands."""
     journal = MemoryJournal()
-    clock = Clock(datetime(2026, 11, 23, 3, 0, tzinfo=UTC), SPEED)
+    clock = DemoClock(datetime(2026, 11, 23, 3, 0, tzinfo=UTC), SPEED)
     hub = make_hub(journal, clock)
     demo = Demo(hub, clock, OPERATOR, timetable, seed=7)
     await demo.start()
@@ -86,7 +86,7 @@ async def test_a_demo_that_was_cut_short_goes_on_from_its_journal(make_hub, time
 @pytest.mark.gen_test
 async def test_trains_are_taken_up_where_they_should_be(make_hub):
     """By the timetable, most of the demo's trains are under way at any hour."""
-    clock = Clock(EVENING, 0.001)
+    clock = DemoClock(EVENING, 0.001)
     hub = make_hub(clock=clock)
     demo = Demo(hub, clock, OPERATOR, None, seed=1)
     await demo.start()

@@ -13,13 +13,13 @@ from voyage import to_its_end, voyages
 from trainhub.core.codec import dump, load, reload
 from trainhub.domain import commands as c
 from trainhub.domain.events import UpgradeClosed, UpgradeConfirmed
-from trainhub.domain.snapshot import Snapshot, resume, take
+from trainhub.domain.snapshot import RunSnapshot, resume, take
 from trainhub.domain.train import fold
 
 
 def written(snapshot):
     """As another process reads it."""
-    return load(Snapshot, json.loads(json.dumps(dump(snapshot))))
+    return load(RunSnapshot, json.loads(json.dumps(dump(snapshot))))
 
 
 def test_every_moment_of_a_run_can_be_gone_on_from():
@@ -85,7 +85,7 @@ def test_what_an_older_hub_wrote_is_read_as_it_was_meant():
     for offer in old["offers"]:
         for name in ("deliveredAt", "devices", "answeredBy"):
             del offer[name]
-    again = resume(RUN, driver.events[0], reload(Snapshot, old))
+    again = resume(RUN, driver.events[0], reload(RunSnapshot, old))
     assert again.offers.keys() == driver.state.offers.keys()
     known = {(o.delivered_at, o.devices, o.answered_by) for o in again.offers.values()}
     assert known == {(None, 0, None)}

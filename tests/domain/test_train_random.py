@@ -27,7 +27,7 @@ from trainhub.domain import events as e
 from trainhub.domain.berths import Occupancy
 from trainhub.domain.chart import read_chart
 from trainhub.domain.reasons import GROUPS, NAMED
-from trainhub.domain.snapshot import Snapshot, resume, take
+from trainhub.domain.snapshot import RunSnapshot, resume, take
 from trainhub.domain.train import TrainState, fold
 from trainhub.domain.views import figures
 
@@ -745,7 +745,7 @@ class Journeys(RuleBasedStateMachine):
         vacancies = [each for starts in self.state.freed.values() for each in starts.values()]
         SEEN["restarts after a denial"] += any(each.passed for each in vacancies)
         written = json.dumps(dump(take(self.state)), allow_nan=False, ensure_ascii=False)
-        snapshot = load(Snapshot, json.loads(written))
+        snapshot = load(RunSnapshot, json.loads(written))
         self.again = resume(self.state.run, self.log[0], snapshot)
 
     # What holds at every step.

@@ -17,7 +17,7 @@ from railway import MORNING, RUN, TRAIN, Driver
 
 from trainhub.adapters.journal_check import check_journal
 from trainhub.adapters.sqlite_journal import SqliteJournal
-from trainhub.core.journal import Answer, Batch, JournalFailed, Place, Record, Retired
+from trainhub.core.journal import Commit, JournalFailed, ReaderPlace, Record, Retired, StoredAnswer
 from trainhub.domain import commands as c
 from trainhub.domain.snapshot import resume, take
 from trainhub.hub.vocabulary import RAILWAY
@@ -92,7 +92,7 @@ def growing(tmp_path):
             ]
             first = journal.head + 1
             await journal.commit(
-                Batch([Record(n, RUN, n, event) for n, event in enumerate(events, start=first)])
+                Commit([Record(n, RUN, n, event) for n, event in enumerate(events, start=first)])
             )
             ends.append((log.stat().st_size, journal.head))
         files = {name: path.with_name(name).read_bytes() for name in NAMES}
@@ -155,13 +155,13 @@ def left_by_a_crash(start_hub, unused_port, tmp_path):
         records = [
             Record(journal.head + n, RUN, n, event) for n, event in enumerate(driver.events, 1)
         ]
-        await journal.commit(Batch(records, snapshots={RUN: take(driver.state)}))
-        place = Place("notified", 5, {"a-job": 7, "another": 8})
-        await journal.commit(Batch(places=[place], retired=[Retired("30003/2026-11-23", 4, 1.0)]))
+        await journal.commit(Commit(records, snapshots={RUN: take(driver.state)}))
+        place = ReaderPlace("notified", 5, {"a-job": 7, "another": 8})
+        await journal.commit(Commit(places=[place], retired=[Retired("30003/2026-11-23", 4, 1.0)]))
         await journal.trim(3)
         for number in range(3):
-            answer = Answer("u", f"k{number}", "c", "{}", MORNING.timestamp())
-            await journal.commit(Batch(answers=[answer]))
+            answer = StoredAnswer("u", f"k{number}", "c", "{}", MORNING.timestamp())
+            await journal.commit(Commit(answers=[answer]))
         kept = tmp_path / "kept"
         kept.mkdir()
         for name in NAMES:

@@ -15,7 +15,7 @@ from waiting import wait_for
 from watch import Watch, proven
 from websockets.asyncio.client import connect
 
-from trainhub.core.history import KEPT
+from trainhub.core.history import EVENTS_KEPT
 
 COMMANDS = int(os.environ.get("AWAY_COMMANDS", "2000"))
 SECONDS = float(os.environ.get("AWAY_SECONDS", "5"))
@@ -182,7 +182,7 @@ def test_those_who_come_back_while_mongod_is_frozen(start_hub, start_mongod):
     hub = start_hub("--mongodb-uri", mongod.uri)
     ask = asker(hub)
     ask("/api/trains", chart())
-    for number in range(KEPT + 250):
+    for number in range(EVENTS_KEPT + 250):
         ask("/api/trains/12345/announcements", {"text": f"number {number}"})
     wait_for(lambda: not behind(hub.folder))
     epoch = ask("/api/monitor")["epoch"]

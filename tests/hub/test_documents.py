@@ -16,12 +16,12 @@ from trainhub.domain.model import Role
 from trainhub.domain.train import TrainState
 from trainhub.hub.documents import (
     AUDIT,
-    EVENTS,
+    DOCUMENT_SCHEMA,
+    EVENT_COLLECTION,
     INDEXES,
     OFFERS,
     PASSENGERS,
     RUNS,
-    SCHEMA,
     changes,
     refusal,
 )
@@ -50,7 +50,7 @@ def driver(request):
 def test_a_record_changes_its_event_its_run_its_people_and_its_offers(driver):
     """The event for good, the run as it is, and just the people and offers that it changed."""
     for record in records(driver):
-        expected = {(EVENTS, f"{RUN}/{record.seq}"), (RUNS, RUN)}
+        expected = {(EVENT_COLLECTION, f"{RUN}/{record.seq}"), (RUNS, RUN)}
         expected |= {(PASSENGERS, f"{RUN}/{key}") for key in record.event.persons}
         offers = driver.state.offers if record.seq == 1 else record.event.offers
         expected |= {(OFFERS, offer) for offer in offers}
@@ -67,7 +67,7 @@ def test_a_record_with_a_deed_has_its_entry_in_the_audit(driver):
     assert done[AUDIT, name] == {
         "_id": name,
         "epoch": "e1",
-        "schema": SCHEMA,
+        "schema": DOCUMENT_SCHEMA,
         "at": MORNING,
         "user": "T1",
         "role": "TTE",
@@ -126,8 +126,8 @@ def test_every_document_says_which_log_and_how_far(driver):
     for record in records(driver):
         for (collection, _), document in rendered(driver, record, "another").items():
             assert document["epoch"] == "another"
-            assert document["schema"] == SCHEMA
-            assert document["seq"] == (record.seq if collection == EVENTS else last)
+            assert document["schema"] == DOCUMENT_SCHEMA
+            assert document["seq"] == (record.seq if collection == EVENT_COLLECTION else last)
 
 
 def test_every_document_can_be_stored(driver):
@@ -149,7 +149,7 @@ def test_the_largest_chart_can_be_stored():
         for change in changes(state, Record(1, state.run, 1, event), "e1")
     }
     assert len(sizes) == 2 + MOST_PASSENGERS
-    whole = sizes[EVENTS, f"{state.run}/1"]
+    whole = sizes[EVENT_COLLECTION, f"{state.run}/1"]
     assert MOST_TEXT_BYTES < whole == max(sizes.values()) < 13 * 1024 * 1024
 
 
@@ -169,7 +169,7 @@ def test_every_index_is_on_a_field_that_is_there():
 def test_an_event_s_document_holds_the_whole_event(driver):
     """A hub that lost its data folder makes the very same events of them."""
     for record in records(driver):
-        document = rendered(driver, record)[EVENTS, f"{RUN}/{record.seq}"]
+        document = rendered(driver, record)[EVENT_COLLECTION, f"{RUN}/{record.seq}"]
         assert load(e.EVENTS[document["type"]], document["data"]) == record.event
         assert document["run"] == RUN
         assert (document["trainNo"], document["startDate"]) == ("12345", "2026-11-23")
@@ -181,7 +181,9 @@ def test_an_event_s_document_is_the_same_whenever_it_is_rendered():
     driver = Driver()
     driver.start()
     record = records(driver)[1]
-    change = next(each for each in changes(driver.state, record, "e1") if each.collection == EVENTS)
+    change = next(
+        each for each in changes(driver.state, record, "e1") if each.collection == EVENT_COLLECTION
+    )
     before = change.render()
     driver.go_to("CCC")
     assert change.render() == before
@@ -269,7 +271,7 @@ def test_an_offer_s_document():
         "_id": "12345.2026-11-23.7",
         "offerId": "12345.2026-11-23.7",
         "epoch": "e1",
-        "schema": SCHEMA,
+        "schema": DOCUMENT_SCHEMA,
         "seq": driver.state.seq,
         "run": RUN,
         "irctcId": "IR_10",

@@ -5,7 +5,7 @@ from railway import RUN, Driver
 
 from trainhub.core.journal import Record
 from trainhub.domain.model import RunKey
-from trainhub.hub.retention import KEPT, LEAST, Retention
+from trainhub.hub.retention import LEAST, RECORDS_KEPT, Retention
 
 OTHER = RunKey("54321/2026-11-23")
 
@@ -31,7 +31,7 @@ def test_nothing_is_trimmed_before_it_is_in_a_snapshot():
     retention = kept(1, 2, 3)
     assert retention.trimmable(10**6, 10**6) == 1
     retention.saved(RUN, 3)
-    assert retention.trimmable(10**6, 10**6) == 10**6 - KEPT
+    assert retention.trimmable(10**6, 10**6) == 10**6 - RECORDS_KEPT
     retention.add(Record(9, RUN, 4, Driver().events[0]))
     assert retention.trimmable(10**6, 10**6) == 8
 
@@ -46,15 +46,15 @@ def test_nothing_is_trimmed_before_every_reader_has_it():
 def test_the_last_records_are_kept_unless_the_disk_fills_up():
     """They are what clients of a hub that was started again have missed."""
     retention = kept(1)
-    assert retention.trimmable(KEPT + 5, KEPT + 5) == 5
-    assert retention.trimmable(KEPT + 5, KEPT + 5, 0) == KEPT + 5
+    assert retention.trimmable(RECORDS_KEPT + 5, RECORDS_KEPT + 5) == 5
+    assert retention.trimmable(RECORDS_KEPT + 5, RECORDS_KEPT + 5, 0) == RECORDS_KEPT + 5
 
 
 def test_a_run_with_its_first_record_alone_holds_up_nothing():
     """That one stays by itself, as the chart is in it."""
     retention = kept(3)
     assert not retention.due(State(1), 10**6)
-    assert retention.trimmable(10**6, 10**6) == 10**6 - KEPT
+    assert retention.trimmable(10**6, 10**6) == 10**6 - RECORDS_KEPT
 
 
 @pytest.mark.parametrize(("passengers", "after"), [(10, LEAST), (1000, 1000)])
@@ -80,8 +80,8 @@ def test_a_snapshot_is_due_less_often_when_a_long_day_has_made_it_large():
 def test_a_snapshot_is_due_of_a_quiet_run_that_holds_up_trimming():
     """Its only event since is older than what is kept."""
     retention = kept(1, 2)
-    assert not retention.due(State(2), KEPT + 1)
-    assert retention.due(State(2), KEPT + 2)
+    assert not retention.due(State(2), RECORDS_KEPT + 1)
+    assert retention.due(State(2), RECORDS_KEPT + 2)
     assert retention.due(State(2), 2, 0)
 
 
@@ -91,7 +91,7 @@ def test_records_in_flight_while_the_snapshot_was_taken_are_in_it():
     retention.saved(RUN, 4)
     for seq in (3, 4):
         retention.add(Record(seq, RUN, seq, Driver().events[0]))
-    assert retention.trimmable(10**6, 10**6) == 10**6 - KEPT
+    assert retention.trimmable(10**6, 10**6) == 10**6 - RECORDS_KEPT
 
 
 def test_a_run_is_done_when_all_of_it_is_dealt_with():
@@ -120,5 +120,5 @@ def test_a_run_that_is_forgotten_holds_up_nothing():
     retention.add(Record(3, OTHER, 1, Driver().events[0]))
     retention.forget(RUN)
     assert not retention.due(State(2), 10**6)
-    assert retention.trimmable(10**6, 10**6) == 10**6 - KEPT
+    assert retention.trimmable(10**6, 10**6) == 10**6 - RECORDS_KEPT
     assert retention.registered(OTHER) == 3

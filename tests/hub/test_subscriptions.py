@@ -12,7 +12,7 @@ from fakes import Ear, MemoryJournal
 from railway import RUN, TRAIN
 
 from trainhub.core.errors import Unavailable
-from trainhub.core.history import KEPT
+from trainhub.core.history import EVENTS_KEPT
 from trainhub.core.write_buffer import StoreAway
 from trainhub.domain import commands as c
 from trainhub.domain.errors import UnknownTrain
@@ -51,7 +51,7 @@ async def long_run(make_hub):
     hub = make_hub(journal)
     hub.subscriptions.lookups.archive = books = Books(journal)
     await running(hub)
-    await say(hub, KEPT + 50)
+    await say(hub, EVENTS_KEPT + 50)
     return hub, books
 
 
@@ -70,7 +70,7 @@ async def test_what_memory_no_longer_holds_comes_from_the_archive(make_hub):
     ear = Ear()
     assert (await join(hub, ear, ADMIN, since(hub, 2)))["recovered"]
     assert ear.seqs == list(range(3, last + 1))
-    assert books.asked == [(2, last - KEPT - 2)]
+    assert books.asked == [(2, last - EVENTS_KEPT - 2)]
 
 
 @pytest.mark.gen_test
@@ -92,8 +92,8 @@ async def test_what_memory_holds_is_not_looked_up(make_hub):
     """MongoDB has other work."""
     hub, books = await long_run(make_hub)
     ear, last = Ear(), hub.state(RUN).seq
-    assert (await join(hub, ear, ADMIN, since(hub, last - KEPT)))["recovered"]
-    assert len(ear.seqs) == KEPT
+    assert (await join(hub, ear, ADMIN, since(hub, last - EVENTS_KEPT)))["recovered"]
+    assert len(ear.seqs) == EVENTS_KEPT
     assert (await join(hub, Ear(), ADMIN, since(hub, last)))["recovered"]
     assert books.asked == []
 

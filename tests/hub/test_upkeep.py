@@ -11,7 +11,7 @@ from railway import MORNING, RUN, TRAIN, register
 
 from trainhub.adapters.sqlite_journal import SqliteJournal
 from trainhub.core.errors import Conflict, Unavailable
-from trainhub.core.journal import Batch, JournalFailed
+from trainhub.core.journal import Commit, JournalFailed
 from trainhub.core.log import Reader
 from trainhub.core.write_buffer import WriteBuffer
 from trainhub.domain import commands as c
@@ -77,7 +77,7 @@ async def positions(hub):
 @pytest.mark.gen_test
 async def test_a_restart_folds_what_came_after_the_snapshot(start, monkeypatch):
     """The state, and what clients can catch up with, is what it was; little is read for it."""
-    monkeypatch.setattr("trainhub.hub.upkeep.KEPT", 50)
+    monkeypatch.setattr("trainhub.hub.upkeep.RECORDS_KEPT", 50)
     hub = await start()
     await running(hub)
     await say(hub, LEAST)
@@ -103,7 +103,7 @@ async def test_a_restart_folds_what_came_after_the_snapshot(start, monkeypatch):
 @pytest.mark.gen_test
 async def test_the_journal_is_trimmed_behind_its_slowest_reader(start, monkeypatch):
     """Nothing goes that MongoDB does not have; then all but the last records and the first."""
-    monkeypatch.setattr("trainhub.hub.upkeep.KEPT", 50)
+    monkeypatch.setattr("trainhub.hub.upkeep.RECORDS_KEPT", 50)
     store = MemoryStore()
     hub = await start(store)
     await running(hub)
@@ -122,7 +122,7 @@ async def test_the_journal_is_trimmed_behind_its_slowest_reader(start, monkeypat
 @pytest.mark.gen_test
 async def test_nothing_is_trimmed_that_mongodb_may_have_lost(start, monkeypatch):
     """It is asked at that moment: what it had once, it may have lost since."""
-    monkeypatch.setattr("trainhub.hub.upkeep.KEPT", 50)
+    monkeypatch.setattr("trainhub.hub.upkeep.RECORDS_KEPT", 50)
     hub = await start()
     holds = [False]
 
@@ -247,7 +247,7 @@ async def test_what_the_rooms_were_told_is_kept_too(start):
 @pytest.mark.gen_test
 async def test_a_run_that_a_snapshot_brought_back_is_retired_like_any_other(start, monkeypatch):
     """Its last records are not read at the start: it would stay in the hub for ever."""
-    monkeypatch.setattr("trainhub.hub.upkeep.KEPT", 0)
+    monkeypatch.setattr("trainhub.hub.upkeep.RECORDS_KEPT", 0)
     hub = await start()
     await running(hub)
     await hub.execute(c.CancelTrain(**TRAIN), ADMIN)
@@ -270,7 +270,7 @@ async def test_a_snapshot_that_does_not_fit_stops_the_start(start):
     hub = await start()
     await running(hub)
     wrong = dataclasses.replace(take(hub.state(RUN)), stops=())
-    await hub.log.keep(Batch(snapshots={RUN: wrong}))
+    await hub.log.keep(Commit(snapshots={RUN: wrong}))
     await hub.stop()
     with pytest.raises(JournalFailed, match="does not fit the chart"):
         await start()

@@ -10,7 +10,7 @@ from clocks import NOON, Machine
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainhub.process.clock import COMPLAIN_SECONDS, MOST_STEPS, STEP_SECONDS
+from trainhub.process.clock import MOST_STEPS, STEP_COMPLAIN_SECONDS, STEP_SECONDS
 
 DAY = 24 * 3600.0
 
@@ -52,7 +52,7 @@ def test_a_step_is_told_and_followed_only_when_the_hub_says_so(machine, caplog, 
     assert [how in record.message for record in caplog.records] == [True]
     machine.pass_(5)
     assert [how in each and " 5 s ago" in each for each in clock.complaints()] == [True]
-    machine.pass_(COMPLAIN_SECONDS)
+    machine.pass_(STEP_COMPLAIN_SECONDS)
     assert clock.complaints() == []
 
 

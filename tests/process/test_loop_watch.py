@@ -12,7 +12,7 @@ from railway import chart
 from waiting import PATIENCE, until, wait_for
 
 from trainhub.process import loop_watch
-from trainhub.process.loop_watch import COMPLAIN_SECONDS, LIMIT_SECONDS, MOST_TURNS, LoopWatch
+from trainhub.process.loop_watch import HELD_COMPLAIN_SECONDS, LIMIT_SECONDS, MOST_TURNS, LoopWatch
 
 
 def run(main):
@@ -116,7 +116,7 @@ def test_a_turn_that_does_not_end_is_told_while_it_lasts(caplog, monkeypatch):
 def test_only_what_clients_feel_is_a_complaint():
     """For a minute; what is remembered is bounded."""
     watch, now = LoopWatch(), time.monotonic()
-    watch._turns += [(now - 1, COMPLAIN_SECONDS - 0.01)] * (MOST_TURNS + 5)
+    watch._turns += [(now - 1, HELD_COMPLAIN_SECONDS - 0.01)] * (MOST_TURNS + 5)
     assert len(watch._turns) == MOST_TURNS
     assert watch.complaints() == []
     watch._turns.append((now - 2, 1.5))

@@ -3,7 +3,7 @@
 import pytest
 
 from trainhub.web.close_codes import GOING_AWAY
-from trainhub.web.drain import BATCH, RETRY_EARLIEST, RETRY_SPREAD, Drain
+from trainhub.web.drain import RETRY_EARLIEST, RETRY_SPREAD, SOCKETS_A_TURN, Drain
 from trainhub.web.websocket import TrainSocket
 
 
@@ -31,8 +31,8 @@ def test_few_are_told_at_once():
     """Up to a batch there is no turn of the loop between them: a small hub stops at once."""
     told, drain = [], Drain()
     with pytest.raises(StopIteration):
-        drain.run([Leaver(told) for _ in range(BATCH)], 1001, "why").send(None)
-    assert len(told) == BATCH
+        drain.run([Leaver(told) for _ in range(SOCKETS_A_TURN)], 1001, "why").send(None)
+    assert len(told) == SOCKETS_A_TURN
     assert {(code, reason) for _, code, reason, _ in told} == {(1001, "why")}
 
 

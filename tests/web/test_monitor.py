@@ -28,7 +28,7 @@ MARKED = {
 @pytest.fixture(autouse=True)
 def always_fresh(monkeypatch):
     """A report is made at each call, but for the test that is about that."""
-    monkeypatch.setattr(monitor, "FRESH_SECONDS", 0.0)
+    monkeypatch.setattr(monitor, "REPORT_SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -178,7 +178,7 @@ async def test_queues_and_journal(call, site, running):
 @pytest.mark.gen_test
 async def test_a_report_is_made_once_for_many_who_ask(call, site, running, monkeypatch):
     """A hundred open pages cost no more than one."""
-    monkeypatch.setattr(monitor, "FRESH_SECONDS", 60.0)
+    monkeypatch.setattr(monitor, "REPORT_SECONDS", 60.0)
     made = []
     monkeypatch.setattr(site.monitor, "_make", lambda: made.append(1) or {"n": len(made)})
     site.monitor._fresh_since = -60.0

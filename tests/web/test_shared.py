@@ -5,7 +5,7 @@ import gzip
 
 import pytest
 
-from trainhub.web.shared import WORTH_GZIP_BYTES, Body, Shared
+from trainhub.web.shared import WORTH_GZIP_BYTES, Body, SharedBody
 
 
 class Made:
@@ -15,7 +15,7 @@ class Made:
         self.version, self.times = 1, 0
         self.go_on = asyncio.Event()
         self.go_on.set()
-        self.shared = Shared(self.make, lambda: self.version)
+        self.shared = SharedBody(self.make, lambda: self.version)
 
     async def make(self):
         self.times += 1

@@ -621,7 +621,7 @@ async def test_a_slow_client_is_told_that_it_is(slow):
 @pytest.mark.gen_test
 async def test_a_client_that_reads_nothing_at_all_is_reset(slow, monkeypatch):
     """Its close cannot be sent: the connection ends soon all the same."""
-    monkeypatch.setattr("trainhub.web.websocket.CLOSE_SECONDS", 0.05)
+    monkeypatch.setattr("trainhub.web.websocket.SOCKET_CLOSE_SECONDS", 0.05)
     client, handler = await slow()
     while handler in TrainSocket.rooms.get(RUN, Room()).listeners:
         handler.send(text_frame(b"y" * 50_000))

@@ -18,7 +18,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-from trainhub.adapters.schema import VERSION
+from trainhub.adapters.schema import SCHEMA_VERSION
 from trainhub.core.write_buffer import DeadLetter, Document, Store, StoreAway
 
 logger = logging.getLogger("trainhub.dead_letters")
@@ -27,13 +27,14 @@ COLLECTION = "dead_letters"
 # Both files together are at most twice this and one letter more.
 MOST_FILE_BYTES = 64 * 1024 * 1024
 # Days for which the newest letter of a file keeps the file.
-KEPT_DAYS = 90
+LETTER_DAYS = 90
 # Seconds that the file may take: a disk that hangs must not hold the other documents up.
 FILE_SECONDS = 10.0
 # Characters of a document's text. The file's is enough for all that a body over HTTP can bring;
 # the collection's is for looking, and thousands of them are no burden.
-MOST_IN_FILE, MOST_IN_COLLECTION = 20_000_000, 32_768
-LONGEST_ID = 1_000
+MOST_IN_FILE = 20_000_000
+MOST_IN_COLLECTION = 32_768
+LONGEST_DOCUMENT_ID = 1_000
 BSON_INTS = range(-(2**63), 2**63)
 
 
@@ -80,7 +81,7 @@ class DeadLettersFile:
             self._append(_line(letter))
 
     def _drop_old(self) -> None:
-        before = time.time() - KEPT_DAYS * 24 * 3600
+        before = time.time() - LETTER_DAYS * 24 * 3600
         for file in (self._path, self._turned):
             with suppress(FileNotFoundError):
                 if file.stat().st_mtime < before:
@@ -115,7 +116,7 @@ def _letter(letter: DeadLetter, at: datetime) -> Document:
         "epoch": _plain(document.get("epoch")),
         # Of a document whose own is no number, the letter gives way to any other.
         "seq": seq if type(seq) is int and seq in BSON_INTS else -1,
-        "schema": VERSION,
+        "schema": SCHEMA_VERSION,
         "at": at,
         "collection": collection,
         "documentId": name,
@@ -133,7 +134,7 @@ def _line(letter: Document) -> bytes:
 def _plain(value: Any) -> str:
     """The value as a text that UTF-8 can hold, and not a long one."""
     text = value if isinstance(value, str) else _part(value)
-    return text[:LONGEST_ID].encode("utf-8", "replace").decode()
+    return text[:LONGEST_DOCUMENT_ID].encode("utf-8", "replace").decode()
 
 
 def as_text(document: Any) -> str:

@@ -13,7 +13,8 @@ LOW_BYTES = 512 << 20
 # A disk that would be full in this time, as it filled up lately, is a complaint.
 SOON_SECONDS = 24 * 3600.0
 # What happened "lately", and the least of it that says anything about what comes.
-WINDOW_SECONDS, LEAST_SECONDS = 3600.0, 600.0
+WINDOW_SECONDS = 3600.0
+LEAST_SECONDS = 600.0
 # So many files in the outbox, and never fewer than before: no program takes them away.
 MANY_FILES = 1_000
 

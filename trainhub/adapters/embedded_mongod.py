@@ -25,9 +25,11 @@ _ELSE = "name a MongoDB server with --mongodb-uri or TRAINHUB_MONGODB_URI"
 _SOCKET_PATH_BYTES = 107  # the kernel's field holds 108, the last of them a NUL
 _POLL = 0.05  # seconds; a start takes about 0.5 s
 _GRACE = 4.0  # seconds; a clean stop takes 0.1 s idle, a few when much is unwritten
-_FIRST_PAUSE, _LAST_PAUSE = 0.5, 5.0  # seconds
+_FIRST_PAUSE = 0.5  # seconds
+_LAST_PAUSE = 5.0  # seconds
 _STEADY = 60.0  # seconds of life after which a death counts as the first again
-_LOG_CHECK, _LOG_BYTES = 60.0, 8 << 20  # seconds; twice this many bytes are kept
+_LOG_CHECK = 60.0  # seconds; twice this many bytes are kept
+_LOG_BYTES = 8 << 20  # seconds; twice this many bytes are kept
 
 # Milliseconds, the most that it takes. It logs what is slow in full, and that has passengers in it.
 _NEVER_SLOW = str(2**31 - 1)

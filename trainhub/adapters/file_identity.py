@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 _AT_FDCWD = -100
-_STATX_MTIME, _STATX_INODE, _STATX_SIZE, _STATX_BTIME = 0x40, 0x100, 0x200, 0x800
+_STATX_MTIME = 0x40
+_STATX_INODE = 0x100
+_STATX_SIZE = 0x200
+_STATX_BTIME = 0x800
 _STATX_BYTES = 256
 # Where Linux puts them: the mask of what is known, the inode, the size, the birth, the last write
 # (seconds and nanoseconds each), and the device.

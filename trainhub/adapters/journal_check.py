@@ -23,14 +23,15 @@ from trainhub.adapters.journal_rows import (
     unseal,
 )
 from trainhub.adapters.wal import Wal, inspect
-from trainhub.core.journal import JournalFailed, Record, Snapshot, Vocabulary
-from trainhub.core.lineage import Lineage, Since, read_lineage
+from trainhub.core.journal import JournalFailed, Record, StreamSnapshot, Vocabulary
+from trainhub.core.lineage import Beginning, Lineage, read_lineage
 from trainhub.core.stream import Stream
 
 T = TypeVar("T")
 
 # The bytes of the header that say by which SQLite a file may be written and read, and good values.
-_VERSIONS, _WRITABLE = slice(18, 20), (1, 2)
+_VERSIONS = slice(18, 20)
+_WRITABLE = (1, 2)
 # Faults are named up to this many; a file that is torn has very many.
 MOST_NAMED = 20
 
@@ -141,14 +142,14 @@ class _Check:
         if "lineage" in meta:
             self._finding.lineage = read_lineage(meta["lineage"])
         elif "epoch" in meta:
-            self._finding.lineage = Lineage((Since(meta["epoch"], 0),))
+            self._finding.lineage = Lineage((Beginning(meta["epoch"], 0),))
         if "file" in meta and is_copy(meta["file"], identity(self._path)):
             self._say("a copy of the file on which a hub last ran: the next start begins an epoch")
 
     def _log(self, trimmed: int) -> int:
         """The records and the snapshots that stand for some; returns the head."""
         rows = self._rows("snapshots", "run, seq, version, state")
-        snapshots: dict[Stream, Snapshot] = dict(self._read(self._snapshot, rows))
+        snapshots: dict[Stream, StreamSnapshot] = dict(self._read(self._snapshot, rows))
         retired = {row[0] for row in self._sealed("retired", "run, at")}
         seqs: dict[Stream, int] = {}
         count, behind, head = 0, 0, trimmed
@@ -171,7 +172,7 @@ class _Check:
         )
         return head
 
-    def _fits(self, record: Record, before: int, snapshot: Snapshot | None) -> None:
+    def _fits(self, record: Record, before: int, snapshot: StreamSnapshot | None) -> None:
         """Whether a record is the next one of its run, or what comes after its first."""
         trimmed = before == 1 and snapshot is not None and record.seq <= snapshot.seq + 1
         if record.seq != before + 1 and not trimmed:
@@ -186,7 +187,7 @@ class _Check:
     def _record(self, path: Path, row: Row) -> Record:
         return read_record(path, self._vocabulary, row)
 
-    def _snapshot(self, path: Path, row: Row) -> tuple[Stream, Snapshot]:
+    def _snapshot(self, path: Path, row: Row) -> tuple[Stream, StreamSnapshot]:
         return read_snapshot(path, self._vocabulary, row)
 
     def _sealed(self, table: str, columns: str) -> Iterator[Row]:

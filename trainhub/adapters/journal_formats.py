@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
-from trainhub.adapters.journal_rows import FORMAT, RECORD, SCHEMA, seal, unbelievable
+from trainhub.adapters.journal_rows import FORMAT, RECORD, TABLES_SQL, seal, unbelievable
 from trainhub.core.journal import JournalFailed
 
 logger = logging.getLogger("trainhub.journal")
@@ -19,7 +19,7 @@ def bring_up_to_date(db: sqlite3.Connection, path: Path) -> None:
     """Leave the file in this hub's format. Raises JournalFailed if it is of a later one."""
     found = read_format(db)
     if found is None:
-        db.executescript(SCHEMA)
+        db.executescript(TABLES_SQL)
         db.execute("INSERT INTO meta VALUES (?, ?, ?)", seal("meta", "format", FORMAT))
         return
     while found != FORMAT:
@@ -66,7 +66,7 @@ def _to_3(db: sqlite3.Connection, path: Path) -> None:
     """Records have a version, every row a checksum; readers' places have other names."""
     for table in ("meta", "records", "answers"):
         db.execute(f"ALTER TABLE {table} RENAME TO old_{table}")
-    for statement in filter(str.strip, SCHEMA.split(";")):
+    for statement in filter(str.strip, TABLES_SQL.split(";")):
         db.execute(statement)
     for name, value in db.execute("SELECT name, value FROM old_meta").fetchall():
         value = "3" if name == "format" else value

@@ -14,21 +14,21 @@ import ujson
 
 from trainhub.core.codec import dump, reload
 from trainhub.core.journal import (
-    Answer,
     Deed,
     JournalFailed,
     Record,
     Retired,
-    Snapshot,
+    StoredAnswer,
+    StreamSnapshot,
     Vocabulary,
 )
 from trainhub.core.stream import Stream
 
 FORMAT = "4"
 # How events and snapshots are written as JSON; stands in each record and snapshot.
-VERSION = 1
+ROW_VERSION = 1
 
-SCHEMA = """
+TABLES_SQL = """
 CREATE TABLE IF NOT EXISTS meta (
     name     TEXT PRIMARY KEY,
     value    TEXT NOT NULL,
@@ -123,7 +123,7 @@ def _shown(name: object) -> str:
 def record_row(vocabulary: Vocabulary, record: Record) -> Row:
     kind, text = vocabulary.type_of(record.event), to_text(dump(record.event))
     place = (record.position, record.stream, record.seq)
-    return seal("records", *place, VERSION, kind, text, _deed_text(record.deed))
+    return seal("records", *place, ROW_VERSION, kind, text, _deed_text(record.deed))
 
 
 def _deed_text(deed: Deed | None) -> str | None:
@@ -153,8 +153,8 @@ def read_record(path: Path, vocabulary: Vocabulary, row: Row) -> Record:
         raise unbelievable(path, f"record {_shown(position)}", error) from error
 
 
-def snapshot_row(stream: Stream, snapshot: Snapshot) -> Row:
-    return seal("snapshots", stream, snapshot.seq, VERSION, to_text(dump(snapshot)))
+def snapshot_row(stream: Stream, snapshot: StreamSnapshot) -> Row:
+    return seal("snapshots", stream, snapshot.seq, ROW_VERSION, to_text(dump(snapshot)))
 
 
 def read_snapshot(path: Path, vocabulary: Vocabulary, row: Row) -> tuple[Stream, Any]:
@@ -170,7 +170,7 @@ def read_snapshot(path: Path, vocabulary: Vocabulary, row: Row) -> tuple[Stream,
     return Stream(run), snapshot
 
 
-def answer_row(answer: Answer) -> Row:
+def answer_row(answer: StoredAnswer) -> Row:
     return seal("answers", answer.user, answer.key, answer.command, answer.result, float(answer.at))
 
 
@@ -189,8 +189,8 @@ def as_text(stored: bytes) -> str:
 
 
 def _check_version(path: Path, what: str, name: object, version: int) -> None:
-    if version > VERSION:
+    if version > ROW_VERSION:
         raise JournalFailed(
             f"{what} {_shown(name)} of the journal {path} has version {version}, "
-            f"this hub reads {VERSION}: use the version of trainhub that wrote it"
+            f"this hub reads {ROW_VERSION}: use the version of trainhub that wrote it"
         )

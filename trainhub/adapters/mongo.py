@@ -46,14 +46,15 @@ ANSWER_SECONDS = 2.0
 SMALL_BYTES = 1_000
 # What an index on a large collection may take.
 INDEX_SECONDS = 10.0
-CLOSE_SECONDS = 0.5
+MONGO_CLOSE_SECONDS = 0.5
 # Errors of the connection, an election or a lock come inside a bulk too: those documents may be
 # written later. These codes, and a value that BSON cannot hold, are the document's own.
 FOR_GOOD = frozenset({2, 9, 15, 40, 52, 57, 121, 10334, 17280})
 # Those of them that may make a whole call fail: too large, too deep. Of the others, it may be the
 # server's way of saying that it does not like the call, whatever documents are in it.
 WHOLE_FOR_GOOD = frozenset({15, 10334, 17280})
-DUPLICATE_KEY, UNAUTHORIZED = 11000, 13
+DUPLICATE_KEY = 11000
+UNAUTHORIZED = 13
 CONCERN = WriteConcern(w="majority", j=True)
 MOST_DOCUMENT_BYTES = 16 * 1024 * 1024
 
@@ -330,7 +331,7 @@ class MongoStore:
 
     def close(self) -> None:
         # Otherwise the driver looks for a server that is gone, to end its sessions there.
-        with pymongo.timeout(CLOSE_SECONDS):
+        with pymongo.timeout(MONGO_CLOSE_SECONDS):
             self._client.close()
 
 

@@ -16,8 +16,8 @@ from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from trainhub.adapters import schema
-from trainhub.adapters.mongo import CLOSE_SECONDS, MongoStore
-from trainhub.core.lease import Held, Holder
+from trainhub.adapters.mongo import MONGO_CLOSE_SECONDS, MongoStore
+from trainhub.core.lease import Held, LeaseHolder
 from trainhub.core.lineage import StorePlace
 
 _OWNER = {"_id": "hub"}
@@ -38,7 +38,7 @@ class MongoLease:
         except PyMongoError as error:
             raise self._store.failed(error) from error
 
-    async def claim(self, mine: Holder, expected: Holder | None) -> bool:
+    async def claim(self, mine: LeaseHolder, expected: LeaseHolder | None) -> bool:
         """Take the lease from `expected`, None if there was none; False if it is another's now."""
         lease = {
             "start": mine.start,
@@ -95,7 +95,7 @@ class MongoLease:
     async def release(self, start: str) -> None:
         """Let the next hub have the database at once."""
         try:
-            with pymongo.timeout(CLOSE_SECONDS):
+            with pymongo.timeout(MONGO_CLOSE_SECONDS):
                 await self._meta.update_one(
                     {**_OWNER, "lease.start": start}, {"$set": {"lease.released": True}}
                 )
@@ -124,7 +124,7 @@ def _held(document: Mapping[str, Any] | None) -> Held | None:
     if document is None:
         return None
     lease, place = document["lease"], document.get("place")
-    holder = Holder(
+    holder = LeaseHolder(
         *(lease[name] for name in ("start", "epoch", "host", "pid", "beats", "released"))
     )
     return Held(holder, place and StorePlace(place["epoch"], place["start"], place["position"]))

@@ -15,13 +15,13 @@ from pathlib import Path
 
 import ujson
 
-from trainhub.core.notifications import AT_ONCE, Channel, Job, Undeliverable
+from trainhub.core.notifications import SENDS_AT_ONCE, Channel, Job, Undeliverable
 
 logger = logging.getLogger("trainhub.outbox")
 
 FROM = "trainhub <trainhub@localhost>"
 # Files that are written at once, each in a thread of its own.
-MOST_WRITES = 2 * AT_ONCE
+MOST_WRITES = 2 * SENDS_AT_ONCE
 # Seconds for which the start waits for the folder.
 FOLDER_SECONDS = 2.0
 # A plain address and nothing else: whatever the email package might take for more is refused.

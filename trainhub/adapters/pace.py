@@ -9,14 +9,15 @@ BULK_BYTES = 4 * 1024 * 1024
 BULK_SECONDS = 3.0
 BASE_SECONDS = 3.0
 # A write is given so many times what the line should take for it.
-PATIENCE = 2.0
+LINE_PATIENCE = 2.0
 # A document of 16 MB is given an hour at the most.
-MOST_SECONDS = 3600.0
+LONGEST_WRITE_SECONDS = 3600.0
 # Bytes a second. At the slowest rate a bulk is a few documents, or one that is larger.
 FULL_RATE = BULK_BYTES / BULK_SECONDS
 SLOWEST_RATE = 1024.0
 # What one write changes the rate by, down and up.
-SLOWER, FASTER = 1 / 8, 2.0
+SLOWER = 1 / 8
+FASTER = 2.0
 
 
 class Pace:
@@ -36,7 +37,7 @@ class Pace:
 
     def seconds(self, size: int) -> float:
         """Return how long a write of so many bytes may take."""
-        return min(BASE_SECONDS + PATIENCE * size / self.rate, MOST_SECONDS)
+        return min(BASE_SECONDS + LINE_PATIENCE * size / self.rate, LONGEST_WRITE_SECONDS)
 
     def succeeded(self, size: int, seconds: float) -> None:
         """Raise the rate if the line carried far more than expected."""

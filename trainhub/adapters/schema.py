@@ -13,17 +13,17 @@ from trainhub.core.write_buffer import TooNew
 logger = logging.getLogger("trainhub.schema")
 
 # So many documents are changed in one call, each of which ends well within the store's limit.
-BATCH = 2_000
+DOCUMENTS_A_CALL = 2_000
 
 
 async def check(database: Any) -> int:
     """The database's version; raises TooNew if this hub does not know it. Changes nothing."""
     found = await database["meta"].find_one({"_id": "schema"})
     version = 1 if found is None else found["version"]
-    if type(version) is not int or version > VERSION:
+    if type(version) is not int or version > SCHEMA_VERSION:
         raise TooNew(
             f"the database {database.name} has documents of schema {version!r:.20}, and this hub "
-            f"knows up to {VERSION}: run a newer trainhub, or name another with --database"
+            f"knows up to {SCHEMA_VERSION}: run a newer trainhub, or name another with --database"
         )
     return version
 
@@ -35,7 +35,7 @@ async def migrate(database: Any) -> None:
     number is kept only once all of it is on disk.
     """
     version = await check(database)
-    for step in range(version + 1, VERSION + 1):
+    for step in range(version + 1, SCHEMA_VERSION + 1):
         logger.info("the database goes from schema %d to %d", step - 1, step)
         await MIGRATIONS[step](database)
         await database["meta"].update_one(
@@ -54,7 +54,7 @@ async def _number_those_of(collection: Any) -> None:
     last: Any = None
     while True:
         after = {} if last is None else {"_id": {"$gt": last}}
-        batch = collection.find(after, {"_id": 1}).sort("_id", 1).limit(BATCH)
+        batch = collection.find(after, {"_id": 1}).sort("_id", 1).limit(DOCUMENTS_A_CALL)
         names = [each["_id"] async for each in batch]
         if not names:
             return
@@ -67,4 +67,4 @@ async def _number_those_of(collection: Any) -> None:
 
 # Version → what makes it of the one before. What documents.py writes is of the last one.
 MIGRATIONS: dict[int, Callable[[Any], Awaitable[None]]] = {2: _number_documents}
-VERSION = max(MIGRATIONS)
+SCHEMA_VERSION = max(MIGRATIONS)

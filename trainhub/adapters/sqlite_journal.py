@@ -30,8 +30,15 @@ from trainhub.adapters.journal_rows import (
 )
 from trainhub.adapters.wal import inspect
 from trainhub.adapters.worker import Worker
-from trainhub.core.journal import Answer, Batch, JournalFailed, Place, Record, Vocabulary
-from trainhub.core.lineage import Lineage, Since, next_epoch, read_lineage
+from trainhub.core.journal import (
+    Commit,
+    JournalFailed,
+    ReaderPlace,
+    Record,
+    StoredAnswer,
+    Vocabulary,
+)
+from trainhub.core.lineage import Beginning, Lineage, next_epoch, read_lineage
 from trainhub.core.stream import Stream
 
 logger = logging.getLogger("trainhub.journal")
@@ -109,7 +116,7 @@ class SqliteJournal:
         """Raise JournalFailed if the file on disk is not the one that was opened."""
         await self._on_thread(self._check_file)
 
-    async def commit(self, batch: Batch) -> None:
+    async def commit(self, batch: Commit) -> None:
         await self._on_thread(partial(self._commit, batch))
         if batch.records:
             self.head = batch.records[-1].position
@@ -126,10 +133,10 @@ class SqliteJournal:
     async def retired(self) -> dict[Stream, float]:
         return await self._on_thread(self._retired)
 
-    async def answers(self) -> list[Answer]:
+    async def answers(self) -> list[StoredAnswer]:
         return await self._on_thread(self._answers)
 
-    async def place(self, reader: str) -> Place:
+    async def place(self, reader: str) -> ReaderPlace:
         return await self._on_thread(partial(self._place, reader))
 
     async def trim(self, up_to: int) -> None:
@@ -214,7 +221,7 @@ class SqliteJournal:
         if "epoch" not in meta:
             meta["epoch"] = next_epoch()
             self._put("meta", seal("meta", "epoch", meta["epoch"]))
-        self.lineage = Lineage((Since(meta["epoch"], 0),))
+        self.lineage = Lineage((Beginning(meta["epoch"], 0),))
         if "lineage" in meta:
             self.lineage = read_lineage(meta["lineage"])
         if "file" in meta:
@@ -246,7 +253,7 @@ class SqliteJournal:
 
     # --- writing ----------------------------------------------------------------------------
 
-    def _commit(self, batch: Batch) -> None:
+    def _commit(self, batch: Commit) -> None:
         # Encoding comes first, so that the file is locked for the writing alone.
         records = [record_row(self._vocabulary, record) for record in batch.records]
         answers = [answer_row(answer) for answer in batch.answers]
@@ -267,7 +274,7 @@ class SqliteJournal:
                     self._db.execute(sql, (retired.first,))
         self._measure()
 
-    def _keep_place(self, place: Place) -> None:
+    def _keep_place(self, place: ReaderPlace) -> None:
         self._put("places", seal("places", place.reader, place.position))
         self._db.execute(
             "DELETE FROM ahead WHERE reader = ? AND position <= ?", (place.reader, place.position)
@@ -367,17 +374,17 @@ class SqliteJournal:
         rows = self._db.execute("SELECT run, at, checksum FROM retired")
         return dict(unseal(self._path, "retired", row) for row in rows)
 
-    def _answers(self) -> list[Answer]:
+    def _answers(self) -> list[StoredAnswer]:
         rows = self._db.execute(
             "SELECT user, key, command, result, at, checksum FROM answers ORDER BY at"
         )
-        return [Answer(*unseal(self._path, "answers", row)) for row in rows]
+        return [StoredAnswer(*unseal(self._path, "answers", row)) for row in rows]
 
-    def _place(self, reader: str) -> Place:
+    def _place(self, reader: str) -> ReaderPlace:
         sql = "SELECT reader, position, checksum FROM places WHERE reader = ?"
         row = self._db.execute(sql, (reader,)).fetchone()
         position = 0 if row is None else int(unseal(self._path, "places", row)[1])
         sql = "SELECT reader, id, position, checksum FROM ahead WHERE reader = ?"
         rows = self._db.execute(sql, (reader,))
         ahead = {name: at for _, name, at in (unseal(self._path, "ahead", row) for row in rows)}
-        return Place(reader, position, ahead)
+        return ReaderPlace(reader, position, ahead)

@@ -20,9 +20,9 @@ from trainhub.core.notifications import Channel, Job, Undelivered
 
 logger = logging.getLogger("trainhub.undelivered")
 
-NAME = "undelivered.jsonl"
+UNDELIVERED_FILE = "undelivered.jsonl"
 # Dead letters are dropped after so many days, and the oldest ones when there are so many.
-KEPT_DAYS = 30
+UNDELIVERED_DAYS = 30
 MOST_GIVEN_UP = 10_000
 # The file is written anew when it has so many lines beside those that count.
 SPARE_LINES = 1_000
@@ -33,7 +33,7 @@ class UndeliveredFile:
 
     def __init__(self, folder: Path) -> None:
         """Read the file, if it is there. Raises OSError."""
-        self._path = folder / NAME
+        self._path = folder / UNDELIVERED_FILE
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="undelivered")
         self._jobs = {each.job.id: each for each in read_undelivered(folder)}
         self._write_anew()
@@ -62,7 +62,7 @@ class UndeliveredFile:
             os.fsync(file.fileno())
 
     def _write_anew(self) -> None:
-        before = time.time() - KEPT_DAYS * 24 * 3600
+        before = time.time() - UNDELIVERED_DAYS * 24 * 3600
         dead = sorted(
             (each.given_up, name) for name, each in self._jobs.items() if each.given_up is not None
         )
@@ -72,7 +72,7 @@ class UndeliveredFile:
         self._lines = len(self._jobs)
         if not self._jobs and not self._path.exists():
             return
-        draft = self._path.with_name(f".{NAME}.part")
+        draft = self._path.with_name(f".{UNDELIVERED_FILE}.part")
         with open(draft, "wb", opener=_for_its_owner) as file:
             file.writelines(map(_line, self._jobs.values()))
             file.flush()
@@ -82,7 +82,7 @@ class UndeliveredFile:
 
 def read_undelivered(folder: Path) -> list[Undelivered]:
     """Return what the file in a data folder holds, the oldest first. Raises OSError."""
-    path, bad = folder / NAME, 0
+    path, bad = folder / UNDELIVERED_FILE, 0
     found: dict[str, Undelivered] = {}
     for line in path.read_bytes().split(b"\n") if path.exists() else ():
         try:
@@ -94,7 +94,7 @@ def read_undelivered(folder: Path) -> list[Undelivered]:
         except (ValueError, LookupError, TypeError, AttributeError):
             bad += 1  # a crash cut it short
     if bad:
-        logger.warning("%d lines of %s cannot be read and are left out", bad, NAME)
+        logger.warning("%d lines of %s cannot be read and are left out", bad, UNDELIVERED_FILE)
     return list(found.values())
 
 

@@ -19,7 +19,8 @@ from typing import BinaryIO
 
 _HEADER = struct.Struct(">8I")
 _FRAME = struct.Struct(">6I")
-_MAGIC_LITTLE, _MAGIC_BIG = 0x377F0682, 0x377F0683
+_MAGIC_LITTLE = 0x377F0682
+_MAGIC_BIG = 0x377F0683
 _UNIT = (1 << 32) - 1
 
 

@@ -11,13 +11,14 @@ from typing import Any
 import ujson
 
 from trainhub.core.errors import BadMessage, Conflict
-from trainhub.core.journal import Answer
+from trainhub.core.journal import StoredAnswer
 from trainhub.core.shares import Shares
 from trainhub.core.wire import encode
 
 KEPT_SECONDS = 24 * 3600
 # More than a day's marks of a thousand trains; and far more than a passenger can need in a day.
-MOST, MOST_OF_PASSENGER = 500_000, 1_000
+MOST = 500_000
+MOST_OF_PASSENGER = 1_000
 LONGEST_KEY = 64
 
 
@@ -35,7 +36,7 @@ class Answers:
     """
 
     def __init__(self, most: int = MOST) -> None:
-        self._answers: Shares[str, str, Answer] = Shares(most)
+        self._answers: Shares[str, str, StoredAnswer] = Shares(most)
 
     def __len__(self) -> int:
         return len(self._answers)
@@ -58,15 +59,15 @@ class Answers:
         result: dict[str, Any],
         at: float,
         most: float = MOST,
-    ) -> tuple[Answer, list[tuple[str, str]]]:
+    ) -> tuple[StoredAnswer, list[tuple[str, str]]]:
         """Remember an answer, and at most so many of its user.
 
         Returns the answer, and the users and keys of those that are forgotten for it.
         """
-        answer = Answer(user, key, _mark_of(command), encode(result).decode(), at)
+        answer = StoredAnswer(user, key, _mark_of(command), encode(result).decode(), at)
         return answer, self._answers.put(user, key, answer, most)
 
-    def load(self, answers: Iterable[Answer]) -> None:
+    def load(self, answers: Iterable[StoredAnswer]) -> None:
         for answer in answers:
             self._answers.put(answer.user, answer.key, answer)
 

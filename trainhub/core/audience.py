@@ -53,7 +53,7 @@ def may_be_told(audience: Audience, standing: Standing) -> bool:
     return False
 
 
-class Event(Protocol):
+class DomainEvent(Protocol):
     """What a domain's events have in common."""
 
     @property

@@ -6,7 +6,8 @@ from collections.abc import Callable
 # Failures in a row that open it: one may be a broken connection that the driver replaces.
 FAILURES = 3
 # Seconds until the next probe, doubled by each probe that fails.
-FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
+FIRST_PAUSE = 1.0
+LONGEST_PAUSE = 30.0
 
 
 class Breaker:

@@ -18,14 +18,16 @@ from trainhub.core.errors import BadMessage
 
 T = TypeVar("T")
 Loader = Callable[[Any, str], Any]
-Reader = Callable[[Any], Any]
+FieldReader = Callable[[Any], Any]
 
 # JSON numbers above this are not whole in every client (IEEE 754 double).
 LARGEST_INT = 2**53 - 1
 LONGEST_TEXT = 1_000
 # Moments that any client and any zone can show: 1970 to 8999. Seconds since 1970, UTC.
-FIRST_MOMENT, LAST_MOMENT = 0, 221_845_392_000
-FIRST_YEAR, LAST_YEAR = 1971, 8998
+FIRST_MOMENT = 0
+LAST_MOMENT = 221_845_392_000
+FIRST_YEAR = 1971
+LAST_YEAR = 8998
 
 
 def camel(name: str) -> str:
@@ -139,12 +141,12 @@ def _loader(hint: Any) -> Loader:
     raise TypeError(f"no loader for {hint}")
 
 
-def _reload_plan_of(cls: type) -> tuple[tuple[str, str, Reader | None], ...]:
+def _reload_plan_of(cls: type) -> tuple[tuple[str, str, FieldReader | None], ...]:
     hints = get_type_hints(cls)
     return tuple((attr, name, _reader(hints[attr])) for attr, name in _names(cls))
 
 
-def _reader(hint: Any) -> Reader | None:
+def _reader(hint: Any) -> FieldReader | None:
     """What makes a value of its JSON form; None if they are the same."""
     if hint in _READERS:
         return _READERS[hint]
@@ -273,7 +275,7 @@ _PLAIN: dict[Any, Loader] = {
     date: read_date,
 }
 
-_READERS: dict[Any, Reader | None] = {
+_READERS: dict[Any, FieldReader | None] = {
     str: None,
     int: None,
     bool: None,
@@ -285,4 +287,6 @@ _READERS: dict[Any, Reader | None] = {
 _names: Callable[[type], tuple[tuple[str, str], ...]] = cache(_names_of)
 _dumper: Callable[[type], Callable[[Any], Any]] = cache(_dumper_of)
 _plan: Callable[[type], dict[str, tuple[str, bool, Loader]]] = cache(_plan_of)
-_reload_plan: Callable[[type], tuple[tuple[str, str, Reader | None], ...]] = cache(_reload_plan_of)
+_reload_plan: Callable[[type], tuple[tuple[str, str, FieldReader | None], ...]] = cache(
+    _reload_plan_of
+)

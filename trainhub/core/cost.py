@@ -18,10 +18,11 @@ T = TypeVar("T")
 
 # Seconds that long work may hold the loop, and then leaves it to all other work. A light request
 # takes about five turns of the loop: without the pause each of them would wait for a slice.
-SLICE, PAUSE = 0.0005, 0.001
+SLICE = 0.0005
+PAUSE = 0.001
 
 
-class Account(Protocol):
+class Budget(Protocol):
     """A caller's budget."""
 
     def spend(self, seconds: float) -> None:
@@ -37,7 +38,7 @@ class Bill:
     __slots__ = ("account",)
 
     def __init__(self) -> None:
-        self.account: Account | None = None
+        self.account: Budget | None = None
 
     def spend(self, seconds: float) -> None:
         if self.account is not None:
@@ -97,7 +98,7 @@ class Gate:
 
     def __init__(self, most: int) -> None:
         self._free = most
-        self._waiting: dict[Account | None, deque[asyncio.Future[None]]] = {}
+        self._waiting: dict[Budget | None, deque[asyncio.Future[None]]] = {}
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
@@ -109,7 +110,7 @@ class Gate:
         finally:
             self._leave()
 
-    async def _enter(self, caller: Account | None) -> None:
+    async def _enter(self, caller: Budget | None) -> None:
         if self._free:
             self._free -= 1
             return

@@ -8,13 +8,13 @@ from trainhub.core.journal import Record
 from trainhub.core.stream import Stream
 
 # A stop of a full train is some 200 events; a client may sleep through two.
-KEPT = 512
+EVENTS_KEPT = 512
 
 
 class History:
     """The last `kept` records of each stream."""
 
-    def __init__(self, kept: int = KEPT) -> None:
+    def __init__(self, kept: int = EVENTS_KEPT) -> None:
         self._kept = kept
         self._records: dict[Stream, deque[Record]] = {}
 

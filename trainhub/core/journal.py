@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
 
-from trainhub.core.audience import Event
+from trainhub.core.audience import DomainEvent
 from trainhub.core.lineage import Lineage
 from trainhub.core.stream import Stream
 
 
-class Snapshot(Protocol):
+class StreamSnapshot(Protocol):
     """A stream's state after its record `seq`, so that a start need not read what came before."""
 
     @property
@@ -32,7 +32,7 @@ class Vocabulary:
     events: Mapping[str, type[Any]]
     snapshot: type[Any]
 
-    def type_of(self, event: Event) -> str:
+    def type_of(self, event: DomainEvent) -> str:
         """Return the type's name of an event."""
         return self._names[type(event)]
 
@@ -72,7 +72,7 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class StoredAnswer:
     """What a command that came with an idempotency key was answered.
 
     `command` tells the command apart from another under the same key; `result` is JSON; `at` is in
@@ -87,7 +87,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ReaderPlace:
     """How far a reader has got for good: up to `position`, and beyond it with what `ahead` names.
 
     `ahead` maps the ids of single things that are done to the positions of their records.
@@ -108,7 +108,7 @@ class Retired:
 
 
 @dataclass(slots=True)
-class Batch:
+class Commit:
     """What one commit makes durable, all of it or nothing.
 
     A snapshot stands for the run's records up to its seq, but the first. `gone` names answers of
@@ -116,16 +116,16 @@ class Batch:
     """
 
     records: list[Record] = field(default_factory=list)
-    answers: list[Answer] = field(default_factory=list)
+    answers: list[StoredAnswer] = field(default_factory=list)
     gone: list[tuple[str, str]] = field(default_factory=list)
-    snapshots: dict[Stream, Snapshot] = field(default_factory=dict)
-    places: list[Place] = field(default_factory=list)
+    snapshots: dict[Stream, StreamSnapshot] = field(default_factory=dict)
+    places: list[ReaderPlace] = field(default_factory=list)
     retired: list[Retired] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         return bool(self.records or self.answers or self.snapshots or self.places or self.retired)
 
-    def add(self, other: "Batch") -> None:
+    def add(self, other: "Commit") -> None:
         self.records += other.records
         self.answers += other.answers
         self.gone += other.gone
@@ -154,7 +154,7 @@ class Journal(Protocol):
     def lineage(self) -> Lineage:
         """The epochs that it has been through."""
 
-    async def commit(self, batch: Batch) -> None:
+    async def commit(self, batch: Commit) -> None:
         """Return once all of it is on disk. If it fails, all of it may be there, or none."""
 
     async def read(self, after: int, limit: int) -> list[Record]:
@@ -173,10 +173,10 @@ class Journal(Protocol):
     async def retired(self) -> dict[Stream, float]:
         """The runs that are over and done with, and since when."""
 
-    async def answers(self) -> list[Answer]:
+    async def answers(self) -> list[StoredAnswer]:
         """All answers that are kept, oldest first."""
 
-    async def place(self, reader: str) -> Place:
+    async def place(self, reader: str) -> ReaderPlace:
         """How far a reader has got; nowhere, if nothing was kept of it."""
 
     async def trim(self, up_to: int) -> None:

@@ -27,7 +27,7 @@ class RivalHub(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Holder:
+class LeaseHolder:
     """A hub that holds the lease, by its start; `beats` counts how often it renewed it."""
 
     start: str
@@ -42,7 +42,7 @@ class Holder:
 class Held:
     """The lease as it is in MongoDB, and how far MongoDB has got."""
 
-    holder: Holder
+    holder: LeaseHolder
     place: StorePlace | None
 
 
@@ -50,7 +50,7 @@ class Lease(Protocol):
     """The lease in the database (adapters/mongo_lease.py). Every method raises StoreAway."""
 
     async def read(self) -> Held | None: ...
-    async def claim(self, mine: Holder, expected: Holder | None) -> bool: ...
+    async def claim(self, mine: LeaseHolder, expected: LeaseHolder | None) -> bool: ...
     async def renew(self, start: str) -> Held | None: ...
     async def put(self, start: str, place: StorePlace, expected: StorePlace | None) -> bool: ...
     async def release(self, start: str) -> None: ...
@@ -67,7 +67,7 @@ class Tenancy:
     """One hub's hold on the lease, from its start to its end."""
 
     def __init__(
-        self, lease: Lease, start: str, is_own: Callable[[Holder], bool], *, alone: bool
+        self, lease: Lease, start: str, is_own: Callable[[LeaseHolder], bool], *, alone: bool
     ) -> None:
         """`is_own` knows a lease that only this hub can have held, at an earlier start.
 
@@ -78,7 +78,7 @@ class Tenancy:
         self._is_own = is_own
         self._alone = alone
         self.state = State.AWAY
-        self.holder: Holder | None = None
+        self.holder: LeaseHolder | None = None
         self._seen_at = 0.0
         self._renewed = asyncio.get_running_loop().time()
 
@@ -104,7 +104,7 @@ class Tenancy:
         if holder is None or holder.start != self._start:
             if holder is not None and not self._is_free(holder):
                 return False, held
-            mine = Holder(self._start, epoch, socket.gethostname(), os.getpid())
+            mine = LeaseHolder(self._start, epoch, socket.gethostname(), os.getpid())
             if not await self._lease.claim(mine, holder):
                 self.state = State.WATCHING  # another was quicker, or lives: look again
                 return False, held
@@ -118,7 +118,7 @@ class Tenancy:
         self._renewed = asyncio.get_running_loop().time()
         return True, held
 
-    def _is_free(self, holder: Holder) -> bool:
+    def _is_free(self, holder: LeaseHolder) -> bool:
         """Whether the lease may be taken; if not, the state says what to do meanwhile."""
         if self._alone or holder.released or self._is_own(holder):
             return True

@@ -16,7 +16,7 @@ from enum import Enum, auto
 NUMBERED = "h"
 # Starts and epochs that a journal keeps. A store that was written before them counts as unknown,
 # which costs a new epoch and loses nothing.
-KEPT = 500
+STARTS_KEPT = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class StorePlace:
 
 
 @dataclass(frozen=True, slots=True)
-class Since:
+class Beginning:
     """An epoch or a start by its name, and the log's head when it began."""
 
     name: str
@@ -40,8 +40,8 @@ class Since:
 class Lineage:
     """The epochs and the starts that a journal has been through, oldest first."""
 
-    epochs: tuple[Since, ...]
-    starts: tuple[Since, ...] = ()
+    epochs: tuple[Beginning, ...]
+    starts: tuple[Beginning, ...] = ()
 
     @property
     def epoch(self) -> str:
@@ -61,12 +61,12 @@ class Lineage:
         return found
 
     def started(self, start: str, head: int) -> "Lineage":
-        return replace(self, starts=(*self.starts, Since(start, head))[-KEPT:])
+        return replace(self, starts=(*self.starts, Beginning(start, head))[-STARTS_KEPT:])
 
     def began(self, epoch: str, head: int, after: str | None = None) -> "Lineage":
         """Return the lineage with a new epoch; `after` is another log's that it goes on from."""
-        before = (*self.epochs, *([] if after is None else [Since(after, head)]))
-        return replace(self, epochs=(*before, Since(epoch, head))[-KEPT:])
+        before = (*self.epochs, *([] if after is None else [Beginning(after, head)]))
+        return replace(self, epochs=(*before, Beginning(epoch, head))[-STARTS_KEPT:])
 
     def to_text(self) -> str:
         pairs = ([[each.name, each.head] for each in part] for part in (self.epochs, self.starts))
@@ -76,7 +76,9 @@ class Lineage:
 def read_lineage(text: str) -> Lineage:
     """Read what `to_text` wrote."""
     found = json.loads(text)
-    epochs, starts = (tuple(Since(*pair) for pair in found[name]) for name in ("epochs", "starts"))
+    epochs, starts = (
+        tuple(Beginning(*pair) for pair in found[name]) for name in ("epochs", "starts")
+    )
     return Lineage(epochs, starts)
 
 

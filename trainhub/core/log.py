@@ -10,9 +10,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from trainhub.core.audience import Event
+from trainhub.core.audience import DomainEvent
 from trainhub.core.errors import Unavailable
-from trainhub.core.journal import Answer, Batch, Deed, Journal, JournalFailed, Place, Record
+from trainhub.core.journal import (
+    Commit,
+    Deed,
+    Journal,
+    JournalFailed,
+    ReaderPlace,
+    Record,
+    StoredAnswer,
+)
 from trainhub.core.stream import Stream
 
 logger = logging.getLogger("trainhub.log")
@@ -27,7 +35,7 @@ WARN_AT = 0.5
 
 @dataclass(slots=True)
 class _Entry:
-    batch: Batch
+    batch: Commit
     then: Callable[[], None] | None
     done: "asyncio.Future[None]" = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
@@ -98,8 +106,8 @@ class Log:
         self,
         stream: Stream | None = None,
         seq: int = 0,
-        events: Iterable[Event] = (),
-        answer: Answer | None = None,
+        events: Iterable[DomainEvent] = (),
+        answer: StoredAnswer | None = None,
         then: Callable[[], None] | None = None,
         deed: Deed | None = None,
         gone: Iterable[tuple[str, str]] = (),
@@ -112,7 +120,7 @@ class Log:
         the answers that are forgotten for this one.
         """
         self.check()
-        batch = Batch(answers=[] if answer is None else [answer], gone=list(gone))
+        batch = Commit(answers=[] if answer is None else [answer], gone=list(gone))
         for number, event in enumerate(events, start=seq):
             self.last += 1
             assert stream is not None
@@ -120,7 +128,7 @@ class Log:
             deed = None
         return self._put(_Entry(batch, then))
 
-    def keep(self, batch: Batch) -> "asyncio.Future[None]":
+    def keep(self, batch: Commit) -> "asyncio.Future[None]":
         """Put in line what stands beside the records: snapshots, places, retired runs."""
         assert not batch.records
         self.check()
@@ -150,7 +158,7 @@ class Log:
             self._writer = None
 
     async def _commit(self, entries: list[_Entry]) -> None:
-        batch = Batch()
+        batch = Commit()
         for entry in entries:
             batch.add(entry.batch)
         if not batch:
@@ -274,7 +282,7 @@ class Reader:
         self.saved = 0
         self._saved_ahead: frozenset[str] = frozenset()
 
-    async def open(self) -> Place:
+    async def open(self) -> ReaderPlace:
         """Go to where this reader had got before the hub was last stopped; returns that place."""
         place = await self._journal.place(self.name)
         self._position = self.saved = place.position
@@ -352,15 +360,15 @@ class Reader:
         """Go back to the journal's start; the consumer is told by its own `restart`."""
         self._position = self.saved = 0
 
-    def place(self) -> Place | None:
+    def place(self) -> ReaderPlace | None:
         """Where a restart should go on from, if that is elsewhere than what was last saved."""
         done, ahead = self.done, self._consumer.ahead
         fresh = {name: at for name, at in ahead.items() if name not in self._saved_ahead}
         if done <= self.saved and not fresh:
             return None
-        return Place(self.name, max(done, self.saved), fresh)
+        return ReaderPlace(self.name, max(done, self.saved), fresh)
 
-    def has_saved(self, place: Place) -> None:
+    def has_saved(self, place: ReaderPlace) -> None:
         """Take note that a place is on disk."""
         self.saved = min(place.position, self.done)  # it may have gone back meanwhile
         still = self._consumer.ahead.keys()

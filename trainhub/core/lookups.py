@@ -5,7 +5,7 @@ import logging
 from collections.abc import Sequence
 from typing import Protocol
 
-from trainhub.core.audience import Event
+from trainhub.core.audience import DomainEvent
 from trainhub.core.breaker import Breaker
 from trainhub.core.cost import Gate
 from trainhub.core.journal import Record
@@ -15,13 +15,15 @@ from trainhub.core.write_buffer import StoreAway
 logger = logging.getLogger("trainhub.lookups")
 
 # How many runs are looked up at once: MongoDB has other work too.
-AT_ONCE = 8
+LOOKUPS_AT_ONCE = 8
 
 
 class EventArchive(Protocol):
     """Where all events are for good, though not at once."""
 
-    async def events(self, stream: Stream, epoch: str, after: int, most: int) -> Sequence[Event]:
+    async def events(
+        self, stream: Stream, epoch: str, after: int, most: int
+    ) -> Sequence[DomainEvent]:
         """The stream's events from seq `after` + 1 on, without a gap, at most `most`.
 
         Raises StoreAway.
@@ -31,7 +33,9 @@ class EventArchive(Protocol):
 class NoArchive:
     """For a hub that has none."""
 
-    async def events(self, stream: Stream, epoch: str, after: int, most: int) -> Sequence[Event]:
+    async def events(
+        self, stream: Stream, epoch: str, after: int, most: int
+    ) -> Sequence[DomainEvent]:
         return ()
 
 
@@ -42,7 +46,7 @@ class Lookups:
         self.archive = archive
         self.epoch = epoch
         self._fetching: dict[tuple[Stream, int], asyncio.Task[Sequence[Record] | None]] = {}
-        self._at_once = Gate(AT_ONCE)
+        self._at_once = Gate(LOOKUPS_AT_ONCE)
         self._breaker = Breaker()
 
     async def fetch(self, stream: Stream, after: int, count: int) -> Sequence[Record]:

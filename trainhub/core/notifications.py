@@ -23,9 +23,9 @@ from trainhub.core.journal import Record
 
 logger = logging.getLogger("trainhub.notifications")
 
-CAPACITY = 10_000
+QUEUE_CAPACITY = 10_000
 # Jobs that are with the sender at once, and those of them that were tried before.
-AT_ONCE = 20
+SENDS_AT_ONCE = 20
 AGAIN_AT_ONCE = 10
 # Seconds for one try.
 SEND_SECONDS = 10.0
@@ -35,7 +35,7 @@ FIRST_WAIT_SECONDS = 1.0
 LAST_WAIT_SECONDS = 120.0
 # When so many jobs failed since the last success, the sender counts as down, and one job at a time
 # probes it. The wait for the next probe is a share of the time for which the sender has been down.
-DOWN_AFTER = AT_ONCE
+DOWN_AFTER = SENDS_AT_ONCE
 PROBE_SHARE = 0.1
 LAST_PROBE_SECONDS = 30.0
 # Seconds after which a job is given up: a day late it helps no passenger.
@@ -48,7 +48,7 @@ NOTED_AT_ONCE = 500
 # Seconds until the next write after one that failed.
 NOTE_AGAIN_SECONDS = 5.0
 # Seconds from one log line to the next.
-COMPLAIN_SECONDS = 60.0
+FAILURE_LOG_SECONDS = 60.0
 # Seconds for which a dead letter is complained of.
 NEWS_SECONDS = 24 * 3600.0
 # Seconds at the end for the last write.
@@ -145,7 +145,7 @@ class Notifications:
         make: Callable[[Record], Iterable[Job]],
         kept: UndeliveredJobs,
         now: Callable[[], datetime],
-        capacity: int = CAPACITY,
+        capacity: int = QUEUE_CAPACITY,
     ) -> None:
         self._sender = sender
         self._make = make
@@ -273,10 +273,14 @@ class Notifications:
             return
         while self._later and self._later[0][0] <= now:
             self._again.append(heapq.heappop(self._later)[2])
-        while self._queue and len(self._in_hand) < AT_ONCE:
+        while self._queue and len(self._in_hand) < SENDS_AT_ONCE:
             self._begin(self._queue.popleft())
         # Those that keep failing leave room for the others.
-        while self._again and self._again_in_hand < AGAIN_AT_ONCE and len(self._in_hand) < AT_ONCE:
+        while (
+            self._again
+            and self._again_in_hand < AGAIN_AT_ONCE
+            and len(self._in_hand) < SENDS_AT_ONCE
+        ):
             self._begin(self._again.popleft())
 
     def _probe(self, now: float) -> None:
@@ -342,7 +346,7 @@ class Notifications:
             down = now - self._down_since
             self._probe_at = now + _spread(down * PROBE_SHARE, LAST_PROBE_SECONDS)
         if now >= self._silent_until:
-            self._silent_until = now + COMPLAIN_SECONDS
+            self._silent_until = now + FAILURE_LOG_SECONDS
             waiting = len(self._open) + len(self._aside)
             logger.warning("notifications are not sent, %d wait: %s", waiting, opened.reason)
 

@@ -13,8 +13,8 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from trainhub.core.journal import Batch, JournalFailed, Place
-from trainhub.core.lease import RENEW_SECONDS, Holder, Lease, State, Tenancy
+from trainhub.core.journal import Commit, JournalFailed, ReaderPlace
+from trainhub.core.lease import RENEW_SECONDS, Lease, LeaseHolder, State, Tenancy
 from trainhub.core.lineage import Lineage, StorePlace, Verdict, compare, next_epoch
 from trainhub.core.log import Log, Reader
 from trainhub.core.stream import Stream
@@ -23,9 +23,9 @@ from trainhub.core.write_buffer import Document, Refused, Store, StoreAway, TooN
 logger = logging.getLogger("trainhub.stores")
 
 # A write makes sure of the lease first if it was last renewed so many seconds ago.
-FRESH_SECONDS = 2.5
+LEASE_FRESH_SECONDS = 2.5
 # For so long a MongoDB that does not renew the lease is no complaint yet.
-PATIENCE_SECONDS = 5.0
+UNRENEWED_SECONDS = 5.0
 # Between looks at a lease that may be a dead hub's, while the hub starts.
 WATCH_SECONDS = 0.2
 # Between looks for a MongoDB that an empty journal waits for.
@@ -223,7 +223,7 @@ class Stores:
                 *(tenancy.holder.pid, tenancy.holder.host, tenancy.holder.epoch),
             )
 
-    def _is_own(self, holder: Holder) -> bool:
+    def _is_own(self, holder: LeaseHolder) -> bool:
         """Whether a lease is of an earlier start on this very file, which only one hub can hold."""
         starts = {each.name for each in self._journal.lineage.starts}
         return holder.start in starts and not self._journal.copied
@@ -267,7 +267,7 @@ class Stores:
         self._buffer.restart()
         self._store.look_round()
         self._place = place
-        await self._log.keep(Batch(places=[Place(self._reader.name, 0, {})]))
+        await self._log.keep(Commit(places=[ReaderPlace(self._reader.name, 0, {})]))
         if not await self._lease.put(self._start, place, None):
             raise StoreAway("another hub took the database")
         self._missing = await self._adopt_trimmed(lineage)
@@ -316,7 +316,10 @@ class Stores:
             self._place = after
 
     async def _confirm(self) -> None:
-        if self._tenancy.state is not State.OWNER or self._tenancy.unheard_for > FRESH_SECONDS:
+        if (
+            self._tenancy.state is not State.OWNER
+            or self._tenancy.unheard_for > LEASE_FRESH_SECONDS
+        ):
             await self._look()
         if self._tenancy.state is not State.OWNER:
             raise StoreAway("another hub owns the database")
@@ -338,7 +341,7 @@ class Stores:
             )
         elif self._tenancy.state is State.WATCHING:
             found.append("another hub holds the database: whether it lives is not known yet")
-        elif not self._buffer.failing and self._tenancy.unheard_for > PATIENCE_SECONDS:
+        elif not self._buffer.failing and self._tenancy.unheard_for > UNRENEWED_SECONDS:
             found.append("MongoDB does not answer, or refuses the hub its lease")
         if self._refilled_up_to is not None:
             left = self._refilled_up_to - self._reader.done

@@ -25,16 +25,17 @@ Document = dict[str, Any]
 # A bulk of 1,000 is near the best rate. One that takes long is made smaller, down to one document:
 # what is written counts as written then, and is rendered as late as can be.
 BULK = 1_000
-LONG_SECONDS, SHORT_SECONDS = 4.0, 1.0
+LONG_SECONDS = 4.0
+SHORT_SECONDS = 1.0
 # When so many documents wait, a flush does not wait for the timer.
 EARLY = 2 * BULK
 # Seconds of rendering or encoding after which all else that the loop has to do comes first. Several
 # collections are at it in one turn of the loop.
 TURN = 0.0002
-CAPACITY = 50_000
+BUFFER_CAPACITY = 50_000
 # Seconds between tries while MongoDB is away: from, to. Spread by chance.
 BACKOFF = (0.1, 5.0)
-COMPLAIN_SECONDS = 60.0
+WAIT_COMPLAIN_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +137,7 @@ class WriteBuffer:
         changes: Callable[[Record], Iterable[Change]],
         settled: Callable[[], Awaitable[None]],
         dead_letters: DeadLetters,
-        capacity: int = CAPACITY,
+        capacity: int = BUFFER_CAPACITY,
         reached: Callable[[int], Awaitable[None]] | None = None,
     ) -> None:
         self._store = store
@@ -331,7 +332,7 @@ class WriteBuffer:
         now = time.monotonic()
         self._retry_at = now + wait * random.uniform(0.5, 1.0)
         another = type(error) is not self._complained_of
-        if another or now - self._complained_at >= COMPLAIN_SECONDS:
+        if another or now - self._complained_at >= WAIT_COMPLAIN_SECONDS:
             self._complained_at, self._complained_of = now, type(error)
             logger.warning("MongoDB does not take writes, %d documents wait: %s", self.depth, error)
 

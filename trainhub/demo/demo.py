@@ -35,16 +35,18 @@ Listen = Callable[[Callable[[], str], str], Coroutine[Any, Any, NoReturn]]
 
 ZONE = ZoneInfo("Asia/Kolkata")
 # People on one train; fewer on each when a whole timetable runs.
-PEOPLE, PEOPLE_IN_ALL = 60, 40_000
+PEOPLE = 60
+PEOPLE_IN_ALL = 40_000
 NO_SHOW_SHARE = 0.06
 # Trains that get listening sockets, and users with a socket on each.
-TRAINS_WITH_SOCKETS, PASSENGERS_LISTENING = 60, 3
+TRAINS_WITH_SOCKETS = 60
+PASSENGERS_LISTENING = 3
 STOP_SECONDS = 1.0
 # How long before its first departure a train is registered.
 CHARTED_BEFORE = timedelta(hours=4)
 
 
-class Clock:
+class DemoClock:
     """A clock that starts at a moment and runs `speed` times as fast as the real one."""
 
     def __init__(self, start: datetime, speed: float) -> None:
@@ -61,7 +63,7 @@ class Demo:
     """The trains of a timetable, each a task that looks at its run and does what comes next."""
 
     def __init__(
-        self, hub: Hub, clock: Clock, operator: Identity, timetable: Path | None, seed: int
+        self, hub: Hub, clock: DemoClock, operator: Identity, timetable: Path | None, seed: int
     ) -> None:
         """`clock` is the hub's own. Raises TimetableError if the timetable cannot be used."""
         self._hub = hub

@@ -10,8 +10,11 @@ from dataclasses import dataclass
 from trainhub.core.errors import BadMessage
 from trainhub.domain.model import BerthKey, BerthType, Coach, PersonKey, berth_key
 
-_L, _M, _U = BerthType.LOWER, BerthType.MIDDLE, BerthType.UPPER
-_SL, _SU = BerthType.SIDE_LOWER, BerthType.SIDE_UPPER
+_L = BerthType.LOWER
+_M = BerthType.MIDDLE
+_U = BerthType.UPPER
+_SL = BerthType.SIDE_LOWER
+_SU = BerthType.SIDE_UPPER
 
 # One bay of berths by class; the bay repeats through the coach. A class that is not here has seats.
 BAYS: dict[str, tuple[BerthType, ...]] = {

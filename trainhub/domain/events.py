@@ -63,7 +63,7 @@ def user_and_staff(user: str) -> Audience:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class StationRef:
     """A station of the run."""
 
     code: StationCode
@@ -72,7 +72,7 @@ class Place:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ahead(Place):
+class Ahead(StationRef):
     """A station still to come, and when the train is expected there."""
 
     expected: Moment
@@ -136,7 +136,7 @@ class TrainRegistered(Event):
 class JourneyStarted(Event):
     """The train stands at its first station, and boarding begins."""
 
-    station: Place
+    station: StationRef
     next: Ahead
 
 
@@ -144,7 +144,7 @@ class JourneyStarted(Event):
 class StationArrival(Event):
     """The train has arrived at a station."""
 
-    station: Place
+    station: StationRef
     scheduled: Moment
     expected: Moment
     actual: Moment
@@ -160,7 +160,7 @@ class StationArrival(Event):
 class StationDeparture(Event):
     """The train has left a station."""
 
-    station: Place
+    station: StationRef
     scheduled: Moment
     expected: Moment
     actual: Moment
@@ -173,7 +173,7 @@ class StationDeparture(Event):
 class StationSkipped(Event):
     """The train will not stop at a station ahead."""
 
-    station: Place
+    station: StationRef
     next: Ahead | None
 
 
@@ -181,14 +181,14 @@ class StationSkipped(Event):
 class JourneyCompleted(Event):
     """The train has reached its last station."""
 
-    station: Place
+    station: StationRef
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainCancelled(Event):
     """The run was cancelled. It ends where the train is."""
 
-    station: Place
+    station: StationRef
     reason: Note | None
 
 
@@ -205,7 +205,7 @@ class DelayUpdate(Event):
 class PlatformChange(Event):
     """The platform of a station was set."""
 
-    station: Place
+    station: StationRef
     platform: Platform
     confirmed: Annotated[bool, About("True if the platform is certain.")]
 
@@ -483,6 +483,8 @@ class Announcement(Event):
             return to_passenger(self.user or "")
         return TO_STAFF if self.audience_ is To.STAFF else EVERYONE
 
+
+Events = list[Event]
 
 EVENTS: dict[str, type[Event]] = {
     "TRAIN_REGISTERED": TrainRegistered,

@@ -10,6 +10,7 @@ from trainhub.core.errors import BadMessage, Conflict
 from trainhub.domain import commands as c
 from trainhub.domain import events as e
 from trainhub.domain.errors import UnknownPassenger
+from trainhub.domain.events import Events
 from trainhub.domain.fields import DELAYS
 from trainhub.domain.marks import check_live, check_running, person_event, vacated
 from trainhub.domain.model import Boarding, PersonState, RunStatus
@@ -21,8 +22,6 @@ CLOCK_SKEW = timedelta(minutes=1)
 # A report without a time takes the hub's own, which no caller can choose. Even a train that is days
 # late may be reported so. Beyond a year either the hub's clock or the chart's date is wrong.
 MOST_MINUTES_BY_CLOCK = 366 * 24 * 60
-
-Events = list[e.Event]
 
 
 def register(state: RunState, command: c.RegisterTrain, now: datetime) -> Events:
@@ -255,8 +254,8 @@ def _leaving(state: RunState, index: int) -> list[Passenger]:
     ]
 
 
-def place(stop: Stop) -> e.Place:
-    return e.Place(code=stop.station.code, name=stop.station.name, index=stop.index)
+def place(stop: Stop) -> e.StationRef:
+    return e.StationRef(code=stop.station.code, name=stop.station.name, index=stop.index)
 
 
 def ahead(state: RunState, stop: Stop, delay: int | None = None) -> e.Ahead:

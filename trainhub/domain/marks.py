@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from trainhub.core.errors import Conflict
 from trainhub.domain import commands as c
 from trainhub.domain import events as e
+from trainhub.domain.events import Events
 from trainhub.domain.model import BookingStatus, PersonState, RunStatus
 from trainhub.domain.run_state import Passenger, RunState
 
@@ -16,8 +17,6 @@ from trainhub.domain.run_state import Passenger, RunState
 UNDO_WINDOW = timedelta(minutes=30)
 # How many stations on a boarding station may be moved.
 BOARDING_STATIONS_ON = 3
-
-Events = list[e.Event]
 
 
 def board(state: RunState, command: c.MarkBoarded, now: datetime) -> Events:

@@ -16,6 +16,7 @@ from trainhub.core.errors import BadMessage, Conflict
 from trainhub.domain import commands as c
 from trainhub.domain import events as e
 from trainhub.domain.errors import OfferClosed, UnknownOffer
+from trainhub.domain.events import Events
 from trainhub.domain.marks import person_event, vacated
 from trainhub.domain.model import (
     BerthKey,
@@ -30,8 +31,6 @@ from trainhub.domain.model import (
 from trainhub.domain.openings import Opening, Vacancy, drop
 from trainhub.domain.reasons import Queue, Reason
 from trainhub.domain.run_state import Offer, Passenger, RunState
-
-Events = list[e.Event]
 
 HAS_OFFER = "has an open offer"
 # Why a passenger in one of these states can take no berth.

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 from trainhub.core.errors import BadMessage
 from trainhub.domain.model import Station
 
-Due = tuple[datetime | None, datetime | None]
+DueTimes = tuple[datetime | None, datetime | None]
 
 
 def local(moment: datetime, zone: ZoneInfo) -> datetime:
@@ -28,7 +28,7 @@ def since_midnight(text: str, day: int) -> timedelta:
 
 def due_times(
     start: date, stations: Iterable[Station], zone: ZoneInfo, *, strict: bool = False
-) -> Iterator[Due]:
+) -> Iterator[DueTimes]:
     """Yield arrival and departure of each stop.
 
     `day` is the day of the arrival; a halt over midnight departs on the next one. When clocks are

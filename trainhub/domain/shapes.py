@@ -204,7 +204,7 @@ class RunView(PublicView, People):
     """
 
 
-class Vacancy(_Leg):
+class VacancyView(_Leg):
     """A berth that is free on the coming leg."""
 
     coach: CoachCode
@@ -215,7 +215,7 @@ class Vacancy(_Leg):
     offerId: Annotated[OfferId | None, About("The offer that holds the berth.")]
 
 
-class Holder(_Leg):
+class BerthHolder(_Leg):
     """A passenger who has a berth from one station to another."""
 
     pnr: Pnr
@@ -230,7 +230,7 @@ class BerthPlan(TypedDict):
 
     berth: BerthNumber
     berthType: BerthType
-    holders: list[Holder]
+    holders: list[BerthHolder]
 
 
 class NoShowLine(_Leg):

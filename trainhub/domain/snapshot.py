@@ -83,7 +83,7 @@ class OfferThen:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Snapshot:
+class RunSnapshot:
     """What a run's events have made of its chart, up to `seq`.
 
     `passengers` has only those who are no longer as the chart has them; `replaced` are vacancies
@@ -105,7 +105,7 @@ class Snapshot:
     upgrades: tuple[UpgradeConfirmed, ...]
 
 
-def take(state: RunState) -> Snapshot:
+def take(state: RunState) -> RunSnapshot:
     """The state as it is now; later changes do not reach into it."""
     vacancies = [each for starts in state.freed.values() for each in starts.values()]
     standing = {each.id for each in vacancies}
@@ -114,7 +114,7 @@ def take(state: RunState) -> Snapshot:
         for offer in state.offers.values()
         if offer.vacancy.id not in standing
     }
-    return Snapshot(
+    return RunSnapshot(
         seq=state.seq,
         status=state.status,
         current=state.current,
@@ -154,7 +154,7 @@ def take(state: RunState) -> Snapshot:
     )
 
 
-def resume(run: RunKey, registered: TrainRegistered, snapshot: Snapshot) -> TrainState:
+def resume(run: RunKey, registered: TrainRegistered, snapshot: RunSnapshot) -> TrainState:
     """The run as it was when the snapshot was taken. Raises ValueError if the two do not match."""
     if not isinstance(registered, TrainRegistered):
         raise ValueError(f"the first event of {run} is no registration")
@@ -167,7 +167,7 @@ def resume(run: RunKey, registered: TrainRegistered, snapshot: Snapshot) -> Trai
     return state
 
 
-def _put_back(state: TrainState, snapshot: Snapshot) -> None:
+def _put_back(state: TrainState, snapshot: RunSnapshot) -> None:
     state.seq = snapshot.seq
     state.status = snapshot.status
     state.current, state.departed = snapshot.current, snapshot.departed

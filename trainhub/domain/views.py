@@ -19,10 +19,10 @@ from trainhub.domain.model import (
 from trainhub.domain.offers import candidates
 from trainhub.domain.run_state import Offer, Passenger, RunState, Stop
 from trainhub.domain.shapes import (
+    BerthHolder,
     BerthPlan,
     Counts,
     Figures,
-    Holder,
     OfferView,
     People,
     Progress,
@@ -30,7 +30,7 @@ from trainhub.domain.shapes import (
     RunView,
     StopView,
     Summary,
-    Vacancy,
+    VacancyView,
 )
 
 
@@ -172,7 +172,7 @@ def _open_offer(state: RunState, passenger: Passenger) -> str | None:
     return None if offer is None else offer.id
 
 
-def vacancies_view(state: RunState) -> list[Vacancy]:
+def vacancies_view(state: RunState) -> list[VacancyView]:
     """Each berth that is free on the coming leg: until where, since why, and whom it is held for.
 
     `cause` is UNBOOKED where nobody ever had it on this leg; `half` is half a side lower.
@@ -188,7 +188,7 @@ def vacancies_view(state: RunState) -> list[Vacancy]:
     ]
 
 
-def _vacancy(state: RunState, key: BerthKey, start: int, last: int) -> Vacancy:
+def _vacancy(state: RunState, key: BerthKey, start: int, last: int) -> VacancyView:
     coach, _, berth = key.rpartition("-")
     half = state.occupancy.half_free(key, start)
     until = last if half else state.occupancy.free_until(key, start, last)
@@ -222,7 +222,7 @@ def berth_plan(state: RunState, coach: Coach) -> list[BerthPlan]:
     ]
 
 
-def _holder(state: RunState, person: PersonKey, mask: int, half: bool) -> Holder:
+def _holder(state: RunState, person: PersonKey, mask: int, half: bool) -> BerthHolder:
     passenger = state.passengers[person]
     start, end = (mask & -mask).bit_length() - 1, mask.bit_length()
     return {

@@ -27,16 +27,19 @@ from trainhub.domain.train import TrainState
 from trainhub.domain.views import offer_view, person_view
 from trainhub.hub.protocol import run_fields
 
-RUNS, PASSENGERS, OFFERS, EVENTS = "runs", "passengers", "offers", "events"
+RUNS = "runs"
+PASSENGERS = "passengers"
+OFFERS = "offers"
+EVENT_COLLECTION = "events"
 AUDIT = "audit"
 
 # The form of the documents below. Whoever changes it gives it the next number, and
 # adapters/schema.py a migration to it: a database has years of the documents that were.
-SCHEMA = 2
+DOCUMENT_SCHEMA = 2
 # Those whose documents never change once they are there.
 # Finds the runs that have not ended.
 LIVE = {"status": {"$in": [RunStatus.SCHEDULED.value, RunStatus.RUNNING.value]}}
-LASTING = frozenset({EVENTS, AUDIT})
+LASTING = frozenset({EVENT_COLLECTION, AUDIT})
 # Of those, the ones whose ids are never used again: what is there already is the same document.
 UNIQUE = frozenset({AUDIT})
 
@@ -45,7 +48,7 @@ INDEXES: dict[str, tuple[tuple[str, ...], ...]] = {
     RUNS: (("trainNo", "startDate"), ("status",)),
     PASSENGERS: (("run", "pnr"), ("irctcId",), ("run", "coach", "berth")),
     OFFERS: (("run", "state"), ("irctcId",)),
-    EVENTS: (("run", "seq"), ("type", "timestamp")),
+    EVENT_COLLECTION: (("run", "seq"), ("type", "timestamp")),
     AUDIT: (("run", "_id"), ("user", "_id")),
 }
 
@@ -61,7 +64,7 @@ def changes(
     the present one.
     """
     run, made_in = record.stream, made_in or epoch
-    yield Change(EVENTS, f"{run}/{record.seq}", partial(_event, record, epoch))
+    yield Change(EVENT_COLLECTION, f"{run}/{record.seq}", partial(_event, record, epoch))
     if record.deed is not None:
         name = f"{stamp(record.event.at)}/{made_in}/{run}/{record.seq}"
         yield Change(AUDIT, name, partial(_done, name, record, record.deed, made_in))
@@ -78,7 +81,7 @@ def _event(record: Record, epoch: str) -> Document:
     return {
         "_id": f"{record.stream}/{record.seq}",
         "epoch": epoch,
-        "schema": SCHEMA,
+        "schema": DOCUMENT_SCHEMA,
         "seq": record.seq,
         "run": record.stream,
         **run_fields(record.stream),
@@ -93,7 +96,7 @@ def _run(state: TrainState, epoch: str) -> Document:
     return {
         "_id": state.run,
         "epoch": epoch,
-        "schema": SCHEMA,
+        "schema": DOCUMENT_SCHEMA,
         "seq": state.seq,
         "trainNo": chart.train_no,
         "trainName": chart.train_name,
@@ -129,7 +132,7 @@ def _passenger(state: TrainState, person: PersonKey, epoch: str) -> Document:
     return {
         "_id": f"{state.run}/{person}",
         "epoch": epoch,
-        "schema": SCHEMA,
+        "schema": DOCUMENT_SCHEMA,
         "seq": state.seq,
         "run": state.run,
         **person_view(state.passengers[person]),
@@ -141,7 +144,7 @@ def _offer(state: TrainState, offer_id: str, epoch: str) -> Document:
     return {
         "_id": offer_id,
         "epoch": epoch,
-        "schema": SCHEMA,
+        "schema": DOCUMENT_SCHEMA,
         "seq": state.seq,
         "run": state.run,
         "irctcId": offer.made.user,
@@ -179,7 +182,7 @@ def _entry(
     return {
         "_id": name,
         "epoch": epoch,
-        "schema": SCHEMA,
+        "schema": DOCUMENT_SCHEMA,
         "at": at,
         "user": deed.user,
         "role": str(deed.role),

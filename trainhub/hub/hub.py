@@ -9,7 +9,7 @@ from trainhub.core.answers import Answers
 from trainhub.core.audience import Standing
 from trainhub.core.errors import Unavailable
 from trainhub.core.history import History
-from trainhub.core.journal import Batch, Journal, Record
+from trainhub.core.journal import Commit, Journal, Record
 from trainhub.core.log import LIMIT, Log, Reader
 from trainhub.core.lookups import EventArchive, NoArchive
 from trainhub.domain.commands import Command
@@ -163,7 +163,7 @@ class Hub:
         """Write how far each reader has got into the journal."""
         moved = [(r, place) for r in self.readers if (place := r.place()) is not None]
         if moved:
-            await self.log.keep(Batch(places=[place for _, place in moved]))
+            await self.log.keep(Commit(places=[place for _, place in moved]))
         for reader, place in moved:
             reader.has_saved(place)
 

@@ -13,14 +13,14 @@ from trainhub.domain.fields import Moment, Seq, StartDate, StationCode, TrainNo,
 from trainhub.domain.model import OfferState, PersonState, Role, RunStatus
 from trainhub.domain.shapes import Figures, RunView
 
-VERSION: Final = 1
+PROTOCOL_VERSION: Final = 1
 
 MessageId = Annotated[
     Annotated[str, About(pattern=f".{{0,{LONGEST_ID}}}")]
     | Annotated[int, About(least=-LARGEST_INT, most=LARGEST_INT)],
     About("Your own id of a message. Its answer has the same one.", example=7),
 ]
-Key = Annotated[
+IdempotencyKey = Annotated[
     str,
     About(
         "An idempotency key of your choice. A repeat within 24 hours gets the first answer and has "

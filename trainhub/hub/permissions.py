@@ -16,7 +16,8 @@ class Relation(StrEnum):
     OWN_PERSON = "for people booked by the same user, on the runs that their token covers"
 
 
-_RUN, _PERSON = Relation.OWN_RUN, Relation.OWN_PERSON
+_RUN = Relation.OWN_RUN
+_PERSON = Relation.OWN_PERSON
 _OPERATORS = {Role.ADMIN: _RUN, Role.SERVICE: _RUN}
 _STAFF = {Role.TTE: _RUN, Role.ADMIN: _RUN}
 _STAFF_AND_FEEDS = {**_STAFF, Role.SERVICE: _RUN}

@@ -17,7 +17,7 @@ from trainhub.domain.fields import Seq, StartDate, TrainNo
 from trainhub.domain.model import RunKey, normal_train_no
 from trainhub.domain.offers import run_of_offer
 from trainhub.hub.messages import (
-    VERSION,
+    PROTOCOL_VERSION,
     Epoch,
     Goodbye,
     Identified,
@@ -179,7 +179,7 @@ def welcome(client: str, now: datetime, heartbeat_seconds: int) -> Welcome:
     return {
         "type": "WELCOME",
         "clientId": client,
-        "protocol": VERSION,
+        "protocol": PROTOCOL_VERSION,
         "serverTime": moment_text(now),
         "heartbeatSeconds": heartbeat_seconds,
     }

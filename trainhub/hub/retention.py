@@ -12,7 +12,7 @@ from trainhub.domain.train import TrainState
 
 # The last records stay whatever was done with them: clients of a hub that was started again get
 # from them what they missed. Reading them takes a start about a quarter of a second.
-KEPT = 20_000
+RECORDS_KEPT = 20_000
 # A snapshot after this many events of a run, or as many as it has passengers and offers: so its
 # cost for each event is the same on a small train and a full one, at dawn and after a long day.
 LEAST = 200
@@ -67,7 +67,7 @@ class Retention:
         run = self._runs[state.run]
         return run.seq == state.seq and run.last <= done
 
-    def due(self, state: TrainState, head: int, kept: int = KEPT) -> bool:
+    def due(self, state: TrainState, head: int, kept: int = RECORDS_KEPT) -> bool:
         """Whether a run wants a snapshot: many events since, or old ones that hold up trimming."""
         run = self._runs.get(state.run)
         if run is None or run.unsaved is None:
@@ -75,7 +75,7 @@ class Retention:
         most = max(LEAST, len(state.passengers) + len(state.offers))
         return state.seq - run.saved_seq >= most or run.unsaved <= head - kept
 
-    def trimmable(self, head: int, done: int, kept: int = KEPT) -> int:
+    def trimmable(self, head: int, done: int, kept: int = RECORDS_KEPT) -> int:
         """Up to which position nobody needs the records; `done` is where the last reader is."""
         unsaved = (run.unsaved - 1 for run in self._runs.values() if run.unsaved is not None)
         return min(done, head - kept, *unsaved)

@@ -42,7 +42,7 @@ from trainhub.hub.subscriptions import most_rooms
 
 logger = logging.getLogger("trainhub.session")
 
-Answer = Callable[[Mapping[str, Any]], None]
+SendAnswer = Callable[[Mapping[str, Any]], None]
 
 
 class Session:
@@ -53,7 +53,7 @@ class Session:
         hub: Hub,
         tokens: Tokens,
         listener: Listener,
-        send: Answer,
+        send: SendAnswer,
         *,
         anonymous: bool = True,
         address: str | None = None,
@@ -129,18 +129,20 @@ class Session:
         self._closed = True
         self._hub.rooms.leave_all(self._listener, lost=True)
 
-    async def _command(self, command: Command, key: str | None, answer: Answer) -> None:
+    async def _command(self, command: Command, key: str | None, answer: SendAnswer) -> None:
         result = await self._hub.execute(command, self.identity, key, self._address)
         answer({"type": "DONE", "result": result})
 
-    async def _identify(self, message: Identify, answer: Answer) -> None:
+    async def _identify(self, message: Identify, answer: SendAnswer) -> None:
         identity = self._tokens.identify(message.token)
         await self._become(identity, identified(identity), answer)
 
-    async def _logout(self, message: Logout, answer: Answer) -> None:
+    async def _logout(self, message: Logout, answer: SendAnswer) -> None:
         await self._become(ANONYMOUS, {"type": "LOGGED_OUT"}, answer)
 
-    async def _become(self, identity: Identity, told: Mapping[str, Any], answer: Answer) -> None:
+    async def _become(
+        self, identity: Identity, told: Mapping[str, Any], answer: SendAnswer
+    ) -> None:
         """Be somebody else from here on. Raises TooManyRooms, and is then who it was."""
         runs = self._hub.rooms.rooms_of(self._listener)
         most = most_rooms(identity)
@@ -163,7 +165,7 @@ class Session:
     def _may_subscribe(self) -> bool:
         return self._anonymous or self.identity.role is not None
 
-    async def _subscribe(self, message: SubscribeTrain, answer: Answer) -> None:
+    async def _subscribe(self, message: SubscribeTrain, answer: SendAnswer) -> None:
         if not self._may_subscribe:
             raise NotIdentified("this hub wants a token before you subscribe: IDENTIFY first")
         state = self._hub.find(message.train_no, message.start_date, self.identity)
@@ -175,7 +177,7 @@ class Session:
             lambda fields: answer({"type": "SUBSCRIBED", **fields}),
         )
 
-    async def _unsubscribe(self, message: UnsubscribeTrain, answer: Answer) -> None:
+    async def _unsubscribe(self, message: UnsubscribeTrain, answer: SendAnswer) -> None:
         state = self._joined(message)
         self._hub.rooms.leave(state.run, self._listener)
         answer({"type": "UNSUBSCRIBED", **run_fields(state.run)})
@@ -185,7 +187,7 @@ class Session:
         rooms = self._hub.rooms.rooms_of(self._listener)
         return self._hub.find(message.train_no, message.start_date, self.identity, rooms)
 
-    async def _ack(self, message: Ack, answer: Answer) -> None:
+    async def _ack(self, message: Ack, answer: SendAnswer) -> None:
         if message.seq < 1:
             raise BadMessage("seq is that of the UPGRADE_OFFER which has arrived, from 1 on")
         state = self._joined(message)
@@ -193,11 +195,11 @@ class Session:
             state, message.seq, self.identity.standing(state.run), self._listener
         )
 
-    async def _ping(self, message: Ping, answer: Answer) -> None:
+    async def _ping(self, message: Ping, answer: SendAnswer) -> None:
         answer({"type": "PONG", "serverTime": moment_text(self._hub.now())})
 
 
-_ANSWERS: dict[type[Any], Callable[[Session, Any, Answer], Awaitable[None]]] = {
+_ANSWERS: dict[type[Any], Callable[[Session, Any, SendAnswer], Awaitable[None]]] = {
     Identify: Session._identify,
     Logout: Session._logout,
     SubscribeTrain: Session._subscribe,

@@ -18,7 +18,7 @@ NO_PEOPLE = Part(b"}}")
 
 
 @dataclass(slots=True)
-class Shared:
+class SharedSnapshot:
     """What all joiners of a run at one seq are told, ready for the wire.
 
     `public` is the part of a SNAPSHOT that everyone may see, `staff` its end for the staff, and
@@ -38,7 +38,7 @@ class Snapshots:
     def __init__(self, epoch: str, rooms: TrainRooms) -> None:
         self.epoch = epoch
         self._rooms = rooms
-        self._shared: dict[RunKey, Shared] = {}
+        self._shared: dict[RunKey, SharedSnapshot] = {}
         self._events: dict[tuple[RunKey, int], bytes] = {}
 
     def event(self, record: Record) -> bytes:
@@ -49,13 +49,13 @@ class Snapshots:
             self._events[record.stream, record.seq] = frame
         return frame
 
-    def share(self, state: TrainState) -> Shared:
+    def share(self, state: TrainState) -> SharedSnapshot:
         """What all who join a run now are told."""
         shared = self._shared.get(state.run)
         if shared is None or shared.seq != state.seq:
             message = figure_message(BOARDING, state.run, figures(state))
             public = Part(encode(public_view(state)).removesuffix(b"}"))
-            shared = Shared(state.seq, public, self._rooms.frame(message))
+            shared = SharedSnapshot(state.seq, public, self._rooms.frame(message))
             self._shared[state.run] = shared
         return shared
 
@@ -75,7 +75,7 @@ class Snapshots:
         return frames
 
     @staticmethod
-    def _people(state: TrainState, standing: Standing, shared: Shared) -> Part:
+    def _people(state: TrainState, standing: Standing, shared: SharedSnapshot) -> Part:
         """The end of a SNAPSHOT: the people that may be seen."""
         staff = standing.role in STAFF
         if staff and shared.staff is not None:

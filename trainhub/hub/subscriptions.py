@@ -33,11 +33,12 @@ from trainhub.hub.train_rooms import TrainRooms
 logger = logging.getLogger("trainhub.subscriptions")
 
 # Rooms one socket may be in. A client without a token counts as a passenger.
-PASSENGER_ROOMS, STAFF_ROOMS = 4, 64
+PASSENGER_ROOMS = 4
+STAFF_ROOMS = 64
 # Events from the archive above which a snapshot is the shorter way.
 MOST_MISSED = 5_000
 # Seconds that a joiner waits for the archive; then a snapshot is sent.
-PATIENCE = 0.3
+ARCHIVE_SECONDS = 0.3
 # Bytes of a snapshot from which it is a write of its own: what many share is not copied for each.
 LARGE = 64 * 1024
 # Records in one page of a run's history, for those who read it over HTTP.
@@ -89,7 +90,7 @@ class Subscriptions:
         epoch = self._epoch_for(identity, state, since)
         entering = _Entering(listener, identity.standing(state.run), state, epoch, answer)
         if since is not None and since.epoch == epoch:
-            deadline = asyncio.get_running_loop().time() + PATIENCE
+            deadline = asyncio.get_running_loop().time() + ARCHIVE_SECONDS
             for _ in range(TRIES):
                 older = await self._older_by(deadline, state, since.seq)
                 if older is None:

@@ -8,14 +8,14 @@ from datetime import datetime, timedelta
 
 from trainhub.core.answers import KEPT_SECONDS, Answers
 from trainhub.core.history import History
-from trainhub.core.journal import Batch, Journal, JournalFailed, Record, Retired
+from trainhub.core.journal import Commit, Journal, JournalFailed, Record, Retired
 from trainhub.core.log import Log, Reader
 from trainhub.core.rooms import Rooms
 from trainhub.domain.events import Event, TrainRegistered
 from trainhub.domain.model import RunKey
-from trainhub.domain.snapshot import Snapshot, resume, take
+from trainhub.domain.snapshot import RunSnapshot, resume, take
 from trainhub.domain.train import TrainState, fold
-from trainhub.hub.retention import KEPT, Retention
+from trainhub.hub.retention import RECORDS_KEPT, Retention
 from trainhub.hub.runs import Runs
 
 logger = logging.getLogger("trainhub.hub")
@@ -65,7 +65,7 @@ class Upkeep:
         """Take up the runs from their snapshots and the records since; returns these' number."""
         start, count, position, resumed = time.monotonic(), 0, 0, 0
         self._runs.retired = await self._journal.retired()
-        while records := await self._journal.unfolded(position, LOAD, KEPT):
+        while records := await self._journal.unfolded(position, LOAD, RECORDS_KEPT):
             for record in records:
                 # One at a time: a run's state may be large, and the start holds no other copy.
                 snapshot = await self._journal.snapshot(record.stream) if record.seq == 1 else None
@@ -81,7 +81,7 @@ class Upkeep:
         )
         return count
 
-    def _replay(self, record: Record, snapshot: Snapshot | None) -> None:
+    def _replay(self, record: Record, snapshot: RunSnapshot | None) -> None:
         """Take up a record; a run's first one with the run's snapshot, if there is one."""
         run, event = record.stream, record.event
         state = self._runs.present(run)
@@ -110,11 +110,11 @@ class Upkeep:
 
     async def tidy(self) -> None:
         """Take the snapshots that are due, and trim from the journal what nobody needs."""
-        kept = 0 if self._log.filling else KEPT
+        kept = 0 if self._log.filling else RECORDS_KEPT
         for state in list(self._runs.all()):
             if self._retention.due(state, self._log.last, kept):
                 self._retention.saved(state.run, state.seq)
-                await self._log.keep(Batch(snapshots={state.run: take(state)}))
+                await self._log.keep(Commit(snapshots={state.run: take(state)}))
         if self._trimmable(kept) > self._trimmed and await self._may_trim():
             self._trimmed = self._trimmable(kept)
             await self._journal.trim(self._trimmed)
@@ -138,7 +138,7 @@ class Upkeep:
         self._history.forget(run)
         self._retention.forget(run)
         self._rooms.close(run)
-        await self._log.keep(Batch(retired=[Retired(run, registered, now)]))
+        await self._log.keep(Commit(retired=[Retired(run, registered, now)]))
 
     async def forget(self, before: Callable[[float], float] | None = None) -> None:
         """Let go of the answers that are over a day old, and of runs that are long over.
@@ -156,7 +156,7 @@ class Upkeep:
         await self._journal.forget(answers, retired)
 
 
-def _resumed(run: RunKey, registered: TrainRegistered, snapshot: Snapshot) -> TrainState:
+def _resumed(run: RunKey, registered: TrainRegistered, snapshot: RunSnapshot) -> TrainState:
     try:
         return resume(run, registered, snapshot)
     except ValueError as error:

@@ -2,6 +2,6 @@
 
 from trainhub.core.journal import Vocabulary
 from trainhub.domain.events import EVENTS
-from trainhub.domain.snapshot import Snapshot
+from trainhub.domain.snapshot import RunSnapshot
 
-RAILWAY = Vocabulary(EVENTS, Snapshot)
+RAILWAY = Vocabulary(EVENTS, RunSnapshot)

@@ -22,7 +22,7 @@ logger = logging.getLogger("trainhub.clock")
 # matter for an offer of five minutes.
 STEP_SECONDS = 2.0
 # How long a step is shown as a complaint.
-COMPLAIN_SECONDS = 600.0
+STEP_COMPLAIN_SECONDS = 600.0
 # The newest steps that are remembered.
 MOST_STEPS = 50
 # By how much the wall clock may be slewed before the file has to say so.
@@ -108,7 +108,7 @@ class WallClock:
         if self._told_at is None or not self.steps:
             return []
         ago = self._steady() - self._told_at
-        if ago > COMPLAIN_SECONDS:
+        if ago > STEP_COMPLAIN_SECONDS:
             return []
         how = _words(self.steps[-1].by)
         return [f"the wall clock was set {how}, {ago:.0f} s ago: check the machine's time service"]

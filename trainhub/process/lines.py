@@ -15,7 +15,7 @@ LONGEST_LINE = 1 << 16
 # Seconds after which one write counts as stuck.
 STUCK_SECONDS = 5.0
 # Seconds for which a drop is complained of.
-COMPLAIN_SECONDS = 60.0
+DROP_COMPLAIN_SECONDS = 60.0
 
 
 class Lines(io.TextIOBase):
@@ -35,7 +35,7 @@ class Lines(io.TextIOBase):
         self._missing = 0
         self._bytes = 0
         self._stuck_since: float | None = None
-        self._dropped_at = -COMPLAIN_SECONDS
+        self._dropped_at = -DROP_COMPLAIN_SECONDS
         self.dropped = 0
         threading.Thread(target=self._work, name=name, daemon=True).start()
 
@@ -81,7 +81,7 @@ class Lines(io.TextIOBase):
         """Return whether the reader is stuck, or was of late."""
         now, since = time.monotonic(), self._stuck_since
         stuck = since is not None and now - since > STUCK_SECONDS
-        if not stuck and now - self._dropped_at > COMPLAIN_SECONDS:
+        if not stuck and now - self._dropped_at > DROP_COMPLAIN_SECONDS:
             return []
         return [f"{self._name} is not read: {self.dropped} lines were dropped since the start"]
 

@@ -27,7 +27,7 @@ HANG_SECONDS = 5.0
 TELL_SECONDS = 60.0
 # Turns are shown for this long, and are a complaint from this length on.
 RECENT_SECONDS = 60.0
-COMPLAIN_SECONDS = 1.0
+HELD_COMPLAIN_SECONDS = 1.0
 MOST_TURNS = 1_000
 DEEPEST = 12
 
@@ -72,7 +72,7 @@ class LoopWatch:
 
     def complaints(self) -> list[str]:
         """Return the longest turn if clients may have felt it."""
-        if self.longest < COMPLAIN_SECONDS:
+        if self.longest < HELD_COMPLAIN_SECONDS:
             return []
         return [f"the loop was held for {self.longest:.1f} s within the last minute"]
 

@@ -8,7 +8,7 @@ from tornado import ioloop
 
 # A timer is overdue when it has not finished a call for this many periods, and for its patience.
 OVERDUE_PERIODS = 3
-PATIENCE_SECONDS = 5.0
+OVERDUE_SECONDS = 5.0
 
 Call = Callable[[], Awaitable[None] | None]
 
@@ -58,7 +58,7 @@ class Timers:
         self._timers: dict[str, _Timer] = {}
 
     def every(
-        self, seconds: float, name: str, call: Call, patience: float = PATIENCE_SECONDS
+        self, seconds: float, name: str, call: Call, patience: float = OVERDUE_SECONDS
     ) -> None:
         """Start a timer. A name is used once; a call that raises is logged by Tornado.
 

@@ -26,9 +26,9 @@ from trainhub.hub.protocol import MOST_BODY_BYTES, MOST_SOCKET_BYTES
 from trainhub.web.drain import Drain
 from trainhub.web.held import HeldBytes, reset
 from trainhub.web.hosts import AllowedHosts
-from trainhub.web.limits import SECONDS_A_BYTE, Askers, Clock, InDebt, Limits, TooOften
+from trainhub.web.limits import SECONDS_A_BYTE, Askers, InDebt, Limits, SecondsClock, TooOften
 from trainhub.web.origins import cors_headers, preflight_headers
-from trainhub.web.shared import Body, Shared, takes_gzip
+from trainhub.web.shared import Body, SharedBody, takes_gzip
 from trainhub.web.trains import list_of_trains
 
 logger = logging.getLogger("trainhub.web")
@@ -48,7 +48,7 @@ STATUS: dict[type[errors.HubError], int] = {
     errors.Unavailable: 503,
 }
 # The protocol's code for what tornado itself refuses.
-CODES = {401: "NOT_IDENTIFIED", 403: "FORBIDDEN", 404: "UNKNOWN_TYPE", 503: "UNAVAILABLE"}
+STATUS_CODES = {401: "NOT_IDENTIFIED", 403: "FORBIDDEN", 404: "UNKNOWN_TYPE", 503: "UNAVAILABLE"}
 RETRY_AFTER_SECONDS = "5"
 # A body too large is read to its end up to this, so that whoever sends it gets to the answer.
 MOST_READ_BYTES = 4 * MOST_BODY_BYTES
@@ -80,14 +80,14 @@ class Web:
     hosts: AllowedHosts = field(default_factory=AllowedHosts)
     origins: frozenset[str] = frozenset()
     own_are_free: bool = True
-    clock: Clock = time.monotonic  # by which the limits' rates are reckoned
+    clock: SecondsClock = time.monotonic  # by which the limits' rates are reckoned
 
     @cached_property
     def askers(self) -> Askers:
         return Askers(self.limits, self.own_are_free, self.clock)
 
     @cached_property
-    def trains(self) -> Shared:
+    def trains(self) -> SharedBody:
         return list_of_trains(self.hub)
 
     @cached_property
@@ -211,7 +211,9 @@ class Edge(tornado.web.RequestHandler):
                 self.set_header("Retry-After", str(math.ceil(error.seconds)))
         else:
             told = getattr(error, "reason", None) or responses[status_code]
-            code = CODES.get(status_code, "BAD_MESSAGE" if status_code < 500 else "UNAVAILABLE")
+            code = STATUS_CODES.get(
+                status_code, "BAD_MESSAGE" if status_code < 500 else "UNAVAILABLE"
+            )
             fields = {"code": code, "message": told}
         if status_code == 401:
             self.set_header("WWW-Authenticate", "Bearer")

@@ -28,7 +28,8 @@ KEPT_BACK = 160
 LOG_SECONDS = 60
 # Of the files for clients this share may be held by those that have not asked for anything yet, and
 # never more than so many: a client in earnest is through within a few of its network's round trips.
-WAITING_SHARE, MOST_WAITING = 0.25, 4_000
+WAITING_SHARE = 0.25
+MOST_WAITING = 4_000
 # Seconds for a TLS handshake and a request's head, and for the next one on the same connection.
 HEAD_SECONDS = 10
 # Seconds for a request's body: the largest chart takes them at a megabit a second.

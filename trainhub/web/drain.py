@@ -7,10 +7,13 @@ from collections.abc import Iterable
 from typing import Protocol
 
 # Sockets that are told in one turn of the loop, and the seconds over which all are.
-BATCH, MOST_SECONDS = 200, 0.8
+SOCKETS_A_TURN = 200
+TOLD_WITHIN_SECONDS = 0.8
 # When to come back, in milliseconds: at the earliest, and over how much longer it is spread, at
 # least and for each socket. A hub takes some hundred new sockets a second, with their snapshots.
-RETRY_EARLIEST, RETRY_SPREAD, RETRY_EACH = 1_000, 2_000, 2
+RETRY_EARLIEST = 1_000
+RETRY_SPREAD = 2_000
+RETRY_EACH = 2
 
 
 class Leaver(Protocol):
@@ -32,10 +35,13 @@ class Drain:
         everybody = list(sockets)
         random.shuffle(everybody)
         spread = RETRY_SPREAD + RETRY_EACH * len(everybody)
-        start, pause = time.monotonic(), MOST_SECONDS * BATCH / max(len(everybody), 1)
-        for first in range(0, len(everybody), BATCH):
+        start, pause = (
+            time.monotonic(),
+            TOLD_WITHIN_SECONDS * SOCKETS_A_TURN / max(len(everybody), 1),
+        )
+        for first in range(0, len(everybody), SOCKETS_A_TURN):
             if first:
-                late = time.monotonic() - start - MOST_SECONDS * first / len(everybody)
+                late = time.monotonic() - start - TOLD_WITHIN_SECONDS * first / len(everybody)
                 await asyncio.sleep(min(pause, max(0.0, -late)))
-            for each in everybody[first : first + BATCH]:
+            for each in everybody[first : first + SOCKETS_A_TURN]:
                 each.leave(code, reason, RETRY_EARLIEST + random.randrange(spread))

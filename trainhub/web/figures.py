@@ -129,7 +129,7 @@ class HubFigures(TypedDict):
     degraded: Degraded
 
 
-class Monitor(HubFigures):
+class MonitorFigures(HubFigures):
     """The hub's figures. No person is in them."""
 
     trains: list[RunFigures]
@@ -153,7 +153,7 @@ class Ready(Readiness):
     ready: Literal[True]
 
 
-class Health(TypedDict):
+class Alive(TypedDict):
     """The process answers."""
 
     ok: Literal[True]

@@ -2,8 +2,11 @@
 
 import struct
 
-CONTINUATION, TEXT, BINARY = 0x0, 0x1, 0x2
-FINAL, DEFLATED = 0x80, 0x40  # bits of a frame's first byte
+CONTINUATION = 0x0
+TEXT = 0x1
+BINARY = 0x2
+FINAL = 0x80  # bits of a frame's first byte
+DEFLATED = 0x40  # bits of a frame's first byte
 # Bytes of a message in one frame. A ping, a pong or a close can go between two frames, and on the
 # slowest links that are served it waits for one: 1.6 s at 10 kB/s.
 PART_BYTES = 16 * 1024

@@ -23,7 +23,7 @@ COMPLAIN_AT = 0.75
 _RESET = struct.pack("ii", 1, 0)
 
 
-class Holder(Protocol):
+class HeldConnection(Protocol):
     """A connection for which bytes are held."""
 
     def cut_off(self) -> None:
@@ -42,7 +42,7 @@ class HeldBytes:
         self.total = 0
         self.cut_off = 0
         self._of_address: dict[str, int] = {}
-        self._connections: dict[str, dict[Holder, int]] = {}  # the longest behind is first
+        self._connections: dict[str, dict[HeldConnection, int]] = {}  # the longest behind is first
 
     def complaints(self) -> list[str]:
         """Return whether much is held for clients that do not read, in MB."""
@@ -51,7 +51,7 @@ class HeldBytes:
         held, most = self.total >> 20, self.most >> 20
         return [f"clients leave {held} of {most} MB unread, at which connections are cut off"]
 
-    def hold(self, holder: Holder, address: str, size: int) -> None:
+    def hold(self, holder: HeldConnection, address: str, size: int) -> None:
         """Say how many bytes are held for a connection now; 0 if it has caught up, or has gone."""
         network = network_of(address)
         connections = self._connections.get(network)

@@ -16,7 +16,7 @@ from trainhub.hub.protocol import MOST_SOCKET_BYTES
 from trainhub.settings import Settings
 
 # Seconds on a clock that nobody sets, from any beginning: what rates are reckoned by.
-Clock = Callable[[], float]
+SecondsClock = Callable[[], float]
 
 # A client that was silent may say at once what it could have said in so many seconds.
 BURST_SECONDS = 5
@@ -25,16 +25,20 @@ BYTES_A_MESSAGE = 4 * 1024
 # The bytes that anybody may send at once: some messages of the greatest size.
 LEAST_BURST_BYTES = 8 * MOST_SOCKET_BYTES
 # Frames a second that are no whole message, and at once: pings, pongs and parts of a message.
-FRAME_RATE, FRAME_BURST = 20, 200
+FRAME_RATE = 20
+FRAME_BURST = 200
 # Messages a second that are not well formed, and at once: an app with a fault in it, no flood.
-BAD_RATE, BAD_BURST = 0.2, 20
+BAD_RATE = 0.2
+BAD_BURST = 20
 # Seconds of work that the hub does in a second for one user or address: a share of its one loop.
 # All clients without a token on the hub's own machine count as one address with a larger share.
-SHARE, OWN_SHARE, STAFF_SHARE = 0.1, 0.25, 0.8
+SHARE = 0.1
+OWN_SHARE = 0.25
+STAFF_SHARE = 0.8
 # Seconds of work that such a caller may ask for at once, as a multiple of its share.
 SHARE_BURST = 5
 # Seconds that a caller in debt waits for its turn; with a larger debt it is refused after them.
-PATIENCE_SECONDS = 1.0
+DEBT_WAIT_SECONDS = 1.0
 # What a byte of an answer costs in seconds: a caller with a share of 0.1 gets 10 MB a second.
 SECONDS_A_BYTE = 1e-8
 # What it costs in seconds to read a frame from a socket, whatever is in it.
@@ -69,7 +73,7 @@ class Bucket:
 
     __slots__ = ("_at", "_burst", "_clock", "_rate", "_tokens")
 
-    def __init__(self, rate: float, burst: float, clock: Clock = time.monotonic) -> None:
+    def __init__(self, rate: float, burst: float, clock: SecondsClock = time.monotonic) -> None:
         """`rate` tokens come in a second, up to `burst`, with which it begins."""
         self._rate, self._burst, self._clock = rate, burst, clock
         self._tokens = burst
@@ -118,7 +122,7 @@ class Meter:
 
     __slots__ = ("_bytes", "_clock", "_frames", "_messages", "_rate", "bad")
 
-    def __init__(self, rate: int, clock: Clock = time.monotonic) -> None:
+    def __init__(self, rate: int, clock: SecondsClock = time.monotonic) -> None:
         self._clock = clock
         self._frames = Bucket(FRAME_RATE, FRAME_BURST, clock)
         self.bad = Bucket(BAD_RATE, BAD_BURST, clock)
@@ -198,7 +202,9 @@ class Account:
 
     __slots__ = ("_requests", "_work", "used_at")
 
-    def __init__(self, rate: float | None, share: float, clock: Clock = time.monotonic) -> None:
+    def __init__(
+        self, rate: float | None, share: float, clock: SecondsClock = time.monotonic
+    ) -> None:
         self._requests = None if rate is None else Bucket(rate, rate * BURST_SECONDS, clock)
         self._work = Bucket(share, share * SHARE_BURST, clock)
         self.used_at = 0.0
@@ -224,7 +230,7 @@ class Account:
 
     async def pay_off(self) -> None:
         """Wait until this account is out of debt, or for PATIENCE_SECONDS."""
-        left = PATIENCE_SECONDS
+        left = DEBT_WAIT_SECONDS
         while left > 0 and (debt := self.debt()):
             pause = min(debt + 0.001, left)  # the loop may wake up a little too early
             await asyncio.sleep(pause)
@@ -241,7 +247,7 @@ class Account:
         return self._work.is_full(now) and (self._requests is None or self._requests.is_full(now))
 
 
-Name = TypeVar("Name", str, tuple[str, int])
+BucketName = TypeVar("BucketName", str, tuple[str, int])
 
 
 class Askers:
@@ -253,7 +259,7 @@ class Askers:
     """
 
     def __init__(
-        self, limits: Limits, own_are_free: bool = True, clock: Clock = time.monotonic
+        self, limits: Limits, own_are_free: bool = True, clock: SecondsClock = time.monotonic
     ) -> None:
         self._limits, self._own_are_free, self._clock = limits, own_are_free, clock
         # Two tables, so that no crowd of addresses pushes out a user. The last to ask is last.
@@ -280,7 +286,7 @@ class Askers:
         self.account(identity, address).ask()
 
     def _open(
-        self, table: dict[Name, Account], name: Name, rate: int | None, share: float
+        self, table: dict[BucketName, Account], name: BucketName, rate: int | None, share: float
     ) -> Account:
         """Find or open an account; close two that were silent longest, if they may be closed."""
         now = self._clock()

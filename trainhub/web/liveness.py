@@ -9,7 +9,9 @@ SLOWEST_BYTES_A_SECOND = 5_000
 # A proxy holds no more than a very full train's snapshot.
 MOST_BEATS = 4
 # In Linux's struct tcp_info: segments not acknowledged, bytes acknowledged, bytes not yet sent.
-_UNACKED, _ACKED, _NOT_SENT = 24, 120, 144
+_UNACKED = 24
+_ACKED = 120
+_NOT_SENT = 144
 _TCP_INFO_BYTES = 148
 
 

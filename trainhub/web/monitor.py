@@ -34,11 +34,11 @@ from trainhub.web.figures import (
     RunFigures,
     WriteBufferFigures,
 )
-from trainhub.web.shared import Shared
+from trainhub.web.shared import SharedBody
 from trainhub.web.websocket import TrainSocket
 
 # A report is made at most once in so many seconds, for however many who ask.
-FRESH_SECONDS = 0.9
+REPORT_SECONDS = 0.9
 # What the page may load: its own script, style, pictures and figures, and nothing else.
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
@@ -67,8 +67,8 @@ class Monitor:
         self._parts = parts
         self._web: Web | None = None
         self._started = time.monotonic()
-        self.report = Shared(self._encoded, self._made_at)
-        self._fresh_since = -FRESH_SECONDS
+        self.report = SharedBody(self._encoded, self._made_at)
+        self._fresh_since = -REPORT_SECONDS
         # Each run's line in JSON, with the seq and the sockets that it shows.
         self._lines: dict[RunKey, tuple[int, Counter[str | None], bytes]] = {}
 
@@ -79,7 +79,7 @@ class Monitor:
     def _made_at(self) -> float:
         """Return another moment at most once in FRESH_SECONDS."""
         now = time.monotonic()
-        if now - self._fresh_since >= FRESH_SECONDS:
+        if now - self._fresh_since >= REPORT_SECONDS:
             self._fresh_since = now
         return self._fresh_since
 

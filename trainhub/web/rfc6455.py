@@ -18,8 +18,9 @@ from tornado.websocket import WebSocketProtocol13
 
 from trainhub.core.deflate import BadDeflate, TooLarge, inflate
 from trainhub.web.close_codes import NOT_UTF_8, PROTOCOL_ERROR, TOO_LARGE
+from trainhub.web.frames import BINARY, TEXT
 
-TEXT, BINARY, CLOSE = 0x1, 0x2, 0x8
+CLOSE = 0x8
 # Close codes that may be sent (RFC 6455, 7.4, and IANA's list); from 3000 on they are the apps'.
 _REGISTERED = frozenset({1000, 1001, 1002, 1003, *range(1007, 1015)})
 

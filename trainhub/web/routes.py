@@ -15,14 +15,14 @@ from trainhub.domain.shapes import (
     Report,
     RunView,
     Summary,
-    Vacancy,
+    VacancyView,
     Waiting,
 )
 from trainhub.domain.views import rac_view, vacancies_view
 from trainhub.hub.messages import AuditEntry, Me
 from trainhub.web import rest
 from trainhub.web.base import Api, Edge, Web
-from trainhub.web.figures import Health, Monitor, Ready, Version
+from trainhub.web.figures import Alive, MonitorFigures, Ready, Version
 from trainhub.web.monitor import (
     HealthHandler,
     MonitorHandler,
@@ -155,7 +155,7 @@ class _Page(TypedDict):
 
 
 _TRAIN = "/api/trains/{trainNo}"
-_PERSON = _TRAIN + "/passengers/{pnr}/{index}"
+_PERSON_PATH = _TRAIN + "/passengers/{pnr}/{index}"
 _OFFER = "/api/offers/{offerId}"
 ROUTES: tuple[Route, ...] = (
     _order("POST", "/api/trains", c.RegisterTrain),
@@ -168,11 +168,11 @@ ROUTES: tuple[Route, ...] = (
     _order("PUT", _TRAIN + "/platform", c.SetPlatform),
     _order("POST", _TRAIN + "/announcements", c.Announce),
     _order("POST", _TRAIN + "/marks", c.Batch),
-    _order("POST", _PERSON + "/board", c.MarkBoarded),
-    _order("POST", _PERSON + "/no-show", c.MarkNoShow),
-    _order("POST", _PERSON + "/undo-no-show", c.UndoNoShow),
-    _order("POST", _PERSON + "/cancel", c.CancelJourney),
-    _order("POST", _PERSON + "/boarding-station", c.ChangeBoarding),
+    _order("POST", _PERSON_PATH + "/board", c.MarkBoarded),
+    _order("POST", _PERSON_PATH + "/no-show", c.MarkNoShow),
+    _order("POST", _PERSON_PATH + "/undo-no-show", c.UndoNoShow),
+    _order("POST", _PERSON_PATH + "/cancel", c.CancelJourney),
+    _order("POST", _PERSON_PATH + "/boarding-station", c.ChangeBoarding),
     _order("POST", _OFFER + "/accept", c.AcceptOffer),
     _order("POST", _OFFER + "/deny", c.DenyOffer),
     _order("POST", _OFFER + "/approve", c.ApproveOffer),
@@ -232,7 +232,7 @@ ROUTES: tuple[Route, ...] = (
         "listVacancies",
         rest.StaffHandler,
         "List the berths that are free on the coming leg.",
-        list[Vacancy],
+        list[VacancyView],
         STAFF,
         options={"view": vacancies_view},
     ),
@@ -274,7 +274,7 @@ ROUTES: tuple[Route, ...] = (
         "readMonitor",
         MonitorHandler,
         "Read the hub's figures, as the monitor page shows them.",
-        Monitor,
+        MonitorFigures,
         bare=True,
         needs=("monitor",),
     ),
@@ -294,7 +294,7 @@ ROUTES: tuple[Route, ...] = (
         HealthHandler,
         "Ask whether the process answers.",
         (200, 413),
-        answer=Health,
+        answer=Alive,
         bare=True,
     ),
     _open(

@@ -29,7 +29,7 @@ class Body:
         return self._gzipped
 
 
-class Shared:
+class SharedBody:
     """A body that is made again when it is asked for and `version` has changed.
 
     A caller gets a body whose making began after the caller asked, unless nothing has changed. So

@@ -6,10 +6,10 @@ from trainhub.domain.model import RunKey
 from trainhub.domain.train import TrainState
 from trainhub.domain.views import summary
 from trainhub.hub.hub import Hub
-from trainhub.web.shared import Shared
+from trainhub.web.shared import SharedBody
 
 
-def list_of_trains(hub: Hub) -> Shared:
+def list_of_trains(hub: Hub) -> SharedBody:
     """Return the answer with all runs. A run's line is encoded again when the run has changed."""
     lines: dict[RunKey, tuple[int, bytes]] = {}
 
@@ -28,4 +28,4 @@ def list_of_trains(hub: Hub) -> Shared:
         await hub.read(lambda: None)  # what the lines show is in the journal now
         return body
 
-    return Shared(make, lambda: (hub.log.last, len(list(hub.runs.all()))))
+    return SharedBody(make, lambda: (hub.log.last, len(list(hub.runs.all()))))

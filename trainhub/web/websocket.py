@@ -52,7 +52,7 @@ SUBPROTOCOL = "trainhub.v1"
 BEARER = "bearer."
 
 # How long a client that is cut off may take to read what was under way and the close.
-CLOSE_SECONDS = 3
+SOCKET_CLOSE_SECONDS = 3
 PING = b"\x89\x00"
 # Bytes that the kernel may hold unsent for a client: a ping or a close waits for no more.
 UNSENT_IN_KERNEL = 16 * 1024
@@ -316,7 +316,7 @@ class TrainSocket(Edge, WebSocketHandler):
         """Close for good reason: it hears nothing more, and does not stay long."""
         self._session.close()
         self.close(code, reason)
-        asyncio.get_running_loop().call_later(CLOSE_SECONDS, self._reset)
+        asyncio.get_running_loop().call_later(SOCKET_CLOSE_SECONDS, self._reset)
 
     def _reset(self) -> None:
         reset(self._stream)
