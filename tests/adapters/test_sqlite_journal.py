@@ -631,14 +631,14 @@ import asyncio, sys
 from pathlib import Path
 from test_sqlite_journal import records
 from trainhub.adapters.sqlite_journal import SqliteJournal
-from trainhub.core.journal import Batch
+from trainhub.core.journal import Commit
 from trainhub.hub.vocabulary import RAILWAY
 
 async def main():
     journal = await SqliteJournal.open(Path(sys.argv[1]), RAILWAY)
     while True:
         size = 1 + journal.head % 17
-        await journal.commit(Batch(records(journal.head + 1, journal.head + size)))
+        await journal.commit(Commit(records(journal.head + 1, journal.head + size)))
         print(journal.head, flush=True)
 
 asyncio.run(main())
