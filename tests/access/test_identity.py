@@ -4,6 +4,7 @@ import base64
 import hmac
 import json
 import time
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 
@@ -497,3 +498,27 @@ def test_keys_that_are_gone_are_not_made_anew_while_the_hub_runs(tmp_path, caplo
     assert tokens.identify(good).user == "T1"
     assert [record.levelname for record in caplog.records] == ["ERROR"]
     assert not (tmp_path / "keys.json").exists()
+
+
+def test_a_verified_token_is_remembered_by_all_its_bytes():
+    """One changed byte is another token, also next to a verified one, and is not believed."""
+    tokens = Tokens({"k1": SECRET})
+    token = tokens.issue("U1", Role.TTE, ["12345"])
+    assert tokens.identify(token) is tokens.identify(token)
+    for place in range(len(token)):
+        other = "A" if token[place] != "A" else "B"
+        # The last character of a part may carry bits that no byte needs: then it is the same token.
+        with pytest.raises(BadToken) if place + 1 < len(token) else suppress(BadToken):
+            tokens.identify(f"{token[:place]}{other}{token[place + 1 :]}")
+    assert tokens.identify(token).user == "U1"
+
+
+def test_the_oldest_verified_token_makes_room(monkeypatch):
+    """The memory of verified tokens is bounded; a token that left it is verified again."""
+    monkeypatch.setattr("trainhub.access.identity.TOKENS_REMEMBERED", 2)
+    tokens = Tokens({"k1": SECRET})
+    issued = [tokens.issue(f"U{n}", Role.TTE, ["12345"]) for n in range(3)]
+    first, *_ = [tokens.identify(token) for token in issued]
+    again = tokens.identify(issued[0])
+    assert again == first
+    assert again is not first

@@ -39,6 +39,9 @@ logger = logging.getLogger("trainhub.identity")
 ALL_TRAINS = "*"
 # By how much clocks may differ.
 LEEWAY = timedelta(seconds=30)
+# Verified tokens that are remembered: verifying one costs more than all else that a request needs
+# of its token. About 1 KB each.
+TOKENS_REMEMBERED = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,8 @@ class Tokens:
     def believe(self, own: Mapping[str, str], others: Keys, revoked: Revocations) -> None:
         """From now on these keys, and not what is revoked."""
         self._signing = list(own.items())[-1]
+        # Token → identity. Only a token with a good signature is here, the oldest first.
+        self._verified: dict[str, Identity] = {}
         self._own, self._others, self._revoked = own_keys(own), others, revoked
 
     def issue(
@@ -120,6 +125,18 @@ class Tokens:
 
     def identify(self, token: str) -> Identity:
         """Who the token names. Raises BadToken, which says what to do."""
+        identity = self._verified.get(token) or self._verify(token)
+        objection = self.objection(identity)
+        if objection is not None:
+            self._verified.pop(token, None)
+            raise BadToken(objection)
+        return identity
+
+    def _verify(self, token: str) -> Identity:
+        """Check the signature and the claims, and remember the result. Raises BadToken.
+
+        Expiry and revocation change with time: `objection` judges them at each use.
+        """
         try:
             kid = jwt.get_unverified_header(token).get("kid")
             identity = _identity(kid, self._claims(token, self._key(kid)))
@@ -127,9 +144,9 @@ class Tokens:
             raise BadToken("the token is for another service: get one for this hub") from None
         except (jwt.InvalidTokenError, TypeError, OverflowError):
             raise BadToken("the token is not one of this hub's: get a new one") from None
-        objection = self.objection(identity)
-        if objection is not None:
-            raise BadToken(objection)
+        if len(self._verified) >= TOKENS_REMEMBERED:
+            del self._verified[next(iter(self._verified))]
+        self._verified[token] = identity
         return identity
 
     def objection(self, identity: Identity) -> str | None:
