@@ -34,12 +34,14 @@ from tornado.web import Application
 
 from trainhub.access.identity import Tokens
 from trainhub.core.audience import Standing
+from trainhub.core.rooms import Delivery, OneByOne
 from trainhub.hub.hub import Hub
 from trainhub.hub.train_rooms import TrainRooms
 from trainhub.web.base import Web
 from trainhub.web.door import Door
 from trainhub.web.frames import text_frame
 from trainhub.web.limits import Limits
+from trainhub.web.ring import best_delivery
 from trainhub.web.websocket import TrainSocket
 
 HANDSHAKE = (
@@ -103,10 +105,17 @@ class ByStream(TrainSocket):
 class Bench:
     """Sockets in rooms, of a class that is given, and the process that reads."""
 
-    def __init__(self, kind: type[TrainSocket], rooms: int, sockets: int, stalled: int = 0) -> None:
+    def __init__(
+        self,
+        kind: type[TrainSocket],
+        delivery: Delivery,
+        rooms: int,
+        sockets: int,
+        stalled: int = 0,
+    ) -> None:
         self._kind, self._count, self._stalled = kind, sockets, stalled
         self.runs = [f"{10_000 + number}/2026-11-23" for number in range(rooms)]
-        self.rooms = TrainRooms(TrainSocket.rooms, text_frame)
+        self.rooms = TrainRooms(TrainSocket.rooms, text_frame, delivery)
 
     async def __aenter__(self) -> "Bench":
         hub = Hub(MemoryJournal(), self.rooms, lambda: datetime.now(UTC), lambda error: None)
@@ -171,13 +180,19 @@ class Bench:
         return took / told * 1e6
 
 
+WAYS: list[tuple[str, type[TrainSocket], Delivery]] = [
+    ("the hub, as it chooses", TrainSocket, best_delivery()),
+    ("the hub, socket by socket", TrainSocket, OneByOne()),
+    ("the hub by IOStream.write", ByStream, OneByOne()),
+]
+
+
 async def measure(rounds: int, sockets: int, rooms: int) -> None:
     """The CPU of a frame by the socket's own send, by the hub, and by tornado's stream."""
     figures: dict[str, list[float]] = {}
     for _ in range(3):
-        for kind in (TrainSocket, ByStream):
-            async with Bench(kind, rooms, sockets) as bench:
-                name = "the hub" if kind is TrainSocket else "the hub by IOStream.write"
+        for name, kind, delivery in WAYS:
+            async with Bench(kind, delivery, rooms, sockets) as bench:
                 for number in range(rounds + 1):
                     plain = await bench.round(1, plain=True)
                     one, ten = await bench.round(1), await bench.round(10)
@@ -196,7 +211,7 @@ async def stall(stalled: int, sockets: int, seconds: float) -> None:
     """Delivery to those who read, and memory, without and with some who do not."""
     print(f"one room of {sockets}, {LARGE_BYTES} bytes {LARGE_RATE} times a second")
     for count in (0, stalled, 0, stalled):
-        async with Bench(TrainSocket, 1, sockets, count) as bench:
+        async with Bench(TrainSocket, best_delivery(), 1, sockets, count) as bench:
             before, most, closed = _memory(), 0, 0
             for _ in range(int(seconds * LARGE_RATE)):
                 start = time.monotonic()

@@ -10,7 +10,7 @@ from trainhub.core.lateness import Lateness
 from trainhub.core.log import Reader
 from trainhub.core.lookups import EventArchive
 from trainhub.core.notifications import Job, Notifications, Sender, UndeliveredJobs
-from trainhub.core.rooms import Frame, Room
+from trainhub.core.rooms import Delivery, Frame, Room
 from trainhub.core.stream import Stream
 from trainhub.core.write_buffer import Change, DeadLetters, Store, WriteBuffer
 from trainhub.hub import letters
@@ -65,6 +65,7 @@ def build(
     clock: Clock,
     rooms: dict[Stream, Room],
     frame: Frame,
+    delivery: Delivery | None = None,
     on_failure: Callable[[BaseException], None],
     archive: EventArchive | None = None,
     entries: Entries | None = None,
@@ -72,12 +73,13 @@ def build(
 ) -> Built:
     """Put a hub together. It is not loaded yet, and its followers do not read yet.
 
-    `rooms` is the table that the sockets share, `frame` makes their frames. `archive` has the
+    `rooms` is the table that the sockets share, `frame` makes their frames,
+    and `delivery` writes them to a crowd. `archive` has the
     events that memory does not hold, `entries` reads the audit trail back.
     """
     hub = Hub(
         journal,
-        TrainRooms(rooms, frame),
+        TrainRooms(rooms, frame, delivery),
         clock,
         on_failure,
         settings.journal_limit << 20,

@@ -57,6 +57,7 @@ from trainhub.web.limits import Askers, Limits
 from trainhub.web.listener import listen
 from trainhub.web.monitor import Monitor, Parts
 from trainhub.web.proxies import Proxies
+from trainhub.web.ring import best_delivery
 from trainhub.web.tls import BadCertificate, Certificate
 from trainhub.web.websocket import (
     TrainSocket,
@@ -221,6 +222,7 @@ class Server:
             clock=self._clock,
             rooms=TrainSocket.rooms,
             frame=text_frame,
+            delivery=best_delivery(),
             on_failure=self._journal_failed,
             archive=store,
             entries=store,

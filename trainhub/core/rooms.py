@@ -19,6 +19,9 @@ from trainhub.core.wire import encode
 
 logger = logging.getLogger("trainhub.rooms")
 
+# Frames of one flush that may go to a room as writes of their own; more are gathered per listener.
+MOST_RUNS = 4
+
 K = TypeVar("K")
 V = TypeVar("V")
 
@@ -50,13 +53,66 @@ class Frame(Protocol):
         """`deflated` says that the payload is JSON that was compressed."""
 
 
+class Crowd(dict[Listener, V]):
+    """Listeners that are told the same: a whole room, a role of it, or one user's devices.
+
+    `prepared` belongs to the delivery. It is None again after each change that a delivery must
+    know: a listener came, left, fell behind, caught up or closed.
+    """
+
+    __slots__ = ("prepared",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.prepared: Any = None
+
+
+class Delivery(Protocol):
+    """A way of writing the same frames to a crowd."""
+
+    def deliver(self, crowd: Crowd[Any], frames: bytes) -> Sequence[Listener]:
+        """Write the frames to each listener of the crowd, or let them wait for it. Never waits.
+
+        Returns the listeners that could not be told.
+        """
+
+
+class OneByOne:
+    """The delivery that works everywhere: a call of `send` for each listener."""
+
+    def deliver(self, crowd: Crowd[Any], frames: bytes) -> Sequence[Listener]:
+        return send_each(tuple(crowd), frames)
+
+
+def send_each(listeners: Iterable[Listener], frames: bytes) -> Sequence[Listener]:
+    """Send the frames to each listener. Returns those that raised."""
+    failed = []
+    for listener in listeners:
+        try:
+            listener.send(frames)
+        except Exception:
+            logger.exception("a client could not be told")
+            failed.append(listener)
+    return failed
+
+
 @dataclass(slots=True)
 class Room:
     """A stream's listeners: each with its standing, and by role and by user in a role."""
 
-    listeners: dict[Listener, Standing] = field(default_factory=dict)
-    by_role: dict[str, dict[Listener, None]] = field(default_factory=dict)
-    by_user: dict[Standing, dict[Listener, None]] = field(default_factory=dict)
+    listeners: Crowd[Standing] = field(default_factory=Crowd)
+    by_role: dict[str, Crowd[None]] = field(default_factory=dict)
+    by_user: dict[Standing, Crowd[None]] = field(default_factory=dict)
+
+    def crowds_of(self, listener: Listener) -> Iterable[Crowd[Any]]:
+        """Return each crowd that the listener belongs to."""
+        standing = self.listeners[listener]
+        found: list[Crowd[Any]] = [self.listeners]
+        if standing.role is not None:
+            found.append(self.by_role[standing.role])
+            if standing.user is not None:
+                found.append(self.by_user[standing])
+        return found
 
 
 class Rooms:
@@ -78,13 +134,16 @@ class Rooms:
         frame: Frame,
         message: Callable[[Record], Mapping[str, Any]],
         presence: Presence,
+        delivery: Delivery | None = None,
     ) -> None:
         self._table = table
         self._frame = frame
         self._message = message
         self._rooms_of: dict[Listener, dict[Stream, None]] = {}
         self.presence = presence
-        self._outgoing: dict[Listener, list[bytes]] = {}
+        self._delivery = delivery or OneByOne()
+        # What was put since the last flush, in order: the same frame for all of a crowd.
+        self._outgoing: dict[Stream, list[tuple[Crowd[Any], bytes]]] = {}
 
     # --- who listens ------------------------------------------------------------------------
 
@@ -94,9 +153,10 @@ class Rooms:
         room = self._table.setdefault(stream, Room())
         room.listeners[listener] = standing
         if standing.role is not None:
-            room.by_role.setdefault(standing.role, {})[listener] = None
+            room.by_role.setdefault(standing.role, Crowd())[listener] = None
             if standing.user is not None:
-                room.by_user.setdefault(standing, {})[listener] = None
+                room.by_user.setdefault(standing, Crowd())[listener] = None
+        self._changed_in(room, listener)
         self._rooms_of.setdefault(listener, {})[stream] = None
         self.presence.came(stream, standing)
 
@@ -108,6 +168,7 @@ class Rooms:
         room = self._table.get(stream)
         if room is None or listener not in room.listeners:
             return
+        self._changed_in(room, listener)
         standing = room.listeners.pop(listener)
         self.presence.went(stream, standing, lost=lost)
         if standing.role is not None:
@@ -121,7 +182,16 @@ class Rooms:
     def leave_all(self, listener: Listener, *, lost: bool = False) -> None:
         for stream in self.rooms_of(listener):
             self.leave(stream, listener, lost=lost)
-        self._outgoing.pop(listener, None)
+
+    def changed(self, listener: Listener) -> None:
+        """Let the delivery look at a listener again: it fell behind, caught up or is closing."""
+        for stream in self._rooms_of.get(listener, ()):
+            self._changed_in(self._table[stream], listener)
+
+    @staticmethod
+    def _changed_in(room: Room, listener: Listener) -> None:
+        for crowd in room.crowds_of(listener):
+            crowd.prepared = None
 
     def close(self, stream: Stream) -> None:
         """Empty a stream's room: the stream is over."""
@@ -145,18 +215,21 @@ class Rooms:
     def broadcast(self, stream: Stream, frame: bytes) -> None:
         """Send to every socket in the room."""
         room = self._table.get(stream)
-        self._put(room.listeners if room else (), frame)
+        if room is not None:
+            self._put(stream, room.listeners, frame)
 
     def send_to(self, stream: Stream, standing: Standing, frame: bytes) -> None:
         """Send to one user in one role, on each device that is in the room."""
         room = self._table.get(stream)
-        self._put(room.by_user.get(standing, ()) if room else (), frame)
+        if room is not None and standing in room.by_user:
+            self._put(stream, room.by_user[standing], frame)
 
     def send_to_roles(self, stream: Stream, roles: Iterable[str], frame: bytes) -> None:
         """Send to the sockets in the room that have one of the roles."""
         room = self._table.get(stream)
         for role in roles:
-            self._put(room.by_role.get(role, ()) if room else (), frame)
+            if room is not None and role in room.by_role:
+                self._put(stream, room.by_role[role], frame)
 
     def tell(self, stream: Stream, audience: Audience, frame: bytes) -> None:
         """Send by the way that each part of the audience names."""
@@ -206,11 +279,35 @@ class Rooms:
         return self._frame(b"".join(part.plain for part in parts))
 
     def flush(self) -> None:
-        """One write to each socket that something was put for."""
+        """Deliver what was put. Frames in a row for one crowd go in one write to each listener."""
         outgoing, self._outgoing = self._outgoing, {}
-        for listener, frames in outgoing.items():
+        for puts in outgoing.values():
+            runs: list[tuple[Crowd[Any], list[bytes]]] = []
+            for crowd, frame in puts:
+                if runs and runs[-1][0] is crowd:
+                    runs[-1][1].append(frame)
+                else:
+                    runs.append((crowd, [frame]))
+            if len(runs) > MOST_RUNS:
+                self._flush_each(puts)
+                continue
+            for crowd, frames in runs:
+                self._deliver(crowd, frames[0] if len(frames) == 1 else b"".join(frames))
+
+    def _deliver(self, crowd: Crowd[Any], frames: bytes) -> None:
+        failed = self._delivery.deliver(crowd, frames)
+        if failed:
+            self._dismiss(failed)
+
+    def _flush_each(self, puts: Iterable[tuple[Crowd[Any], bytes]]) -> None:
+        """Send each listener all its frames in one write: they differ too often for crowds."""
+        of_each: dict[Listener, list[bytes]] = {}
+        for crowd, frame in puts:
+            for listener in crowd:
+                of_each.setdefault(listener, []).append(frame)
+        for listener, frames in of_each.items():
             try:
-                listener.send(frames[0] if len(frames) == 1 else b"".join(frames))
+                listener.send(b"".join(frames))
             except Exception:
                 logger.exception("a client could not be told")
                 self._dismiss([listener])
@@ -222,17 +319,11 @@ class Rooms:
             with suppress(Exception):
                 listener.missed()
 
-    def _put(self, listeners: Iterable[Listener], frame: bytes) -> None:
-        outgoing = self._outgoing
-        for listener in listeners:
-            frames = outgoing.get(listener)
-            if frames is None:
-                outgoing[listener] = [frame]
-            else:
-                frames.append(frame)
+    def _put(self, stream: Stream, crowd: Crowd[Any], frame: bytes) -> None:
+        self._outgoing.setdefault(stream, []).append((crowd, frame))
 
 
-def _remove(index: dict[K, dict[V, None]], key: K, value: V) -> None:
+def _remove(index: dict[K, Any], key: K, value: object) -> None:
     """Take one value out of an index, and the key with its last value."""
     values = index[key]
     values.pop(value, None)

@@ -4,7 +4,7 @@ from collections import Counter
 
 from trainhub.core.audience import Standing
 from trainhub.core.presence import Presence
-from trainhub.core.rooms import Frame, Room, Rooms
+from trainhub.core.rooms import Delivery, Frame, Room, Rooms
 from trainhub.domain.model import STAFF, Role, RunKey
 from trainhub.hub.messages import SocketCounts
 from trainhub.hub.protocol import event_message
@@ -26,8 +26,12 @@ def socket_counts(roles: Counter[str | None]) -> SocketCounts:
 class TrainRooms(Rooms):
     """The rooms of a hub, over the table run → room that the socket handlers share."""
 
-    def __init__(self, table: dict[RunKey, Room], frame: Frame) -> None:
-        super().__init__(table, frame, event_message, Presence(socket_counts, {"ttes": Role.TTE}))
+    def __init__(
+        self, table: dict[RunKey, Room], frame: Frame, delivery: Delivery | None = None
+    ) -> None:
+        super().__init__(
+            table, frame, event_message, Presence(socket_counts, {"ttes": Role.TTE}), delivery
+        )
 
     def broadcast_to_train(self, run: RunKey, frame: bytes) -> None:
         """Send to every socket in the run's room."""

@@ -1,9 +1,9 @@
 """WebSocket as RFC 6455 has it where tornado is lenient, and a count of every frame.
 
 It uses tornado's private names, as its protocol class has no public hook between a frame and the
-message that it belongs to. They are five: `_receive_frame`, `_read_bytes`, `_handle_message`,
-`_frame_mask` and `_wire_bytes_in`; tests/web/test_autobahn.py and test_rfc6455.py hold them. The
-only other ones are `_execute` and `_write_buffer` in base.py.
+message that it belongs to. They are six: `_receive_frame`, `_read_bytes`, `_handle_message`,
+`_write_frame`, `_frame_mask` and `_wire_bytes_in`; tests/web/test_autobahn.py and test_rfc6455.py
+hold them. The only other ones are `_execute` and `_write_buffer` in base.py.
 
 Tornado's own compression is not used: it takes a ping between the fragments of a compressed message
 for a sign that the message is not compressed.
@@ -29,7 +29,9 @@ class Rfc6455(WebSocketProtocol13):
     """Refuses what is not masked and closes that mean nothing; tells `on_frame` of each frame.
 
     `on_frame(bytes, whole)` is called when a frame was dealt with; `whole` says that it made a
-    message complete. `compressed` says that permessage-deflate was agreed on.
+    message complete. `on_occupied()` is called when nothing may be written past tornado: the stream
+    still has a frame of its own to send, or the connection closes. `compressed` says that
+    permessage-deflate was agreed on.
     """
 
     def __init__(
@@ -37,11 +39,13 @@ class Rfc6455(WebSocketProtocol13):
         handler: Any,
         params: Any,
         on_frame: Callable[[int, bool], None],
+        on_occupied: Callable[[], None],
         *,
         compressed: bool = False,
     ) -> None:
         super().__init__(handler, False, params)
         self._on_frame = on_frame
+        self._on_occupied = on_occupied
         self._compressed = compressed
         self._at_head = False
         self._whole = False
@@ -90,6 +94,16 @@ class Rfc6455(WebSocketProtocol13):
                 return None
             self._inflated = len(data)
         return super()._handle_message(opcode, data)
+
+    def _write_frame(self, fin: bool, opcode: int, data: bytes, flags: int = 0) -> "Future[None]":
+        written = super()._write_frame(fin, opcode, data, flags)
+        if self.stream.writing():
+            self._on_occupied()
+        return written
+
+    def close(self, code: int | None = None, reason: str | None = None) -> None:
+        super().close(code, reason)
+        self._on_occupied()
 
     def _refuse(self, code: int, reason: str) -> None:
         self.client_terminated = True  # nothing more is read of it

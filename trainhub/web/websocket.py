@@ -1,6 +1,7 @@
 """The WebSocket: a client's frames to its session, and the hub's frames to the client."""
 
 import asyncio
+import errno
 import logging
 import secrets
 import socket
@@ -10,7 +11,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, ClassVar, cast
 
-from tornado.iostream import IOStream, StreamClosedError
+from tornado.iostream import IOStream, SSLIOStream, StreamClosedError
 from tornado.websocket import WebSocketHandler, WebSocketProtocol
 
 from trainhub.access.identity import Identity
@@ -112,7 +113,7 @@ class TrainSocket(Edge, WebSocketHandler):
         if answer:
             self.set_header("Sec-WebSocket-Extensions", answer)
         params = cast(Any, plain).params
-        return Rfc6455(self, params, self._on_frame, compressed=bool(answer))
+        return Rfc6455(self, params, self._on_frame, self._changed, compressed=bool(answer))
 
     def select_subprotocol(self, subprotocols: list[str]) -> str | None:
         self._token = next(
@@ -124,6 +125,8 @@ class TrainSocket(Edge, WebSocketHandler):
         assert self.ws_connection is not None
         self.set_nodelay(True)
         self._stream = cast(IOStream, self.ws_connection.stream)
+        # A descriptor that is closed may be the next client's: no delivery may write to it then.
+        cast(Any, self._stream).close_fd = self._close_descriptor
         beat = self._limits.heartbeat_seconds
         with suppress(AttributeError):  # Linux has both; elsewhere max_unsent_bytes has to do
             tune = partial(self._stream.socket.setsockopt, socket.IPPROTO_TCP)
@@ -214,6 +217,21 @@ class TrainSocket(Edge, WebSocketHandler):
         else:
             self.hold(self.unsent)
 
+    @property
+    def descriptor(self) -> int:
+        """Return the socket's descriptor if frames may be written straight to it, else -1."""
+        stream = self._stream
+        if self._backlog is not None or not self._may_write() or stream.writing():
+            return -1
+        return -1 if isinstance(stream, SSLIOStream) else stream.socket.fileno()
+
+    def _changed(self) -> None:
+        self.web.hub.rooms.changed(self)
+
+    def _close_descriptor(self) -> None:
+        self._changed()
+        type(self._stream).close_fd(self._stream)
+
     def _may_write(self) -> bool:
         return self.ws_connection is not None and not self.ws_connection.is_closing()
 
@@ -228,18 +246,27 @@ class TrainSocket(Edge, WebSocketHandler):
                 taken = self._stream.write_to_fd(cast(memoryview, frames))
             except BlockingIOError:
                 pass
-            except OSError:
-                self._stream.close()  # on_close comes, and takes it out of its rooms
-                return
-        if taken < len(frames):
-            with suppress(StreamClosedError):
-                most = self._limits.max_unsent_bytes
-                self._backlog = Backlog(self._stream, frames, taken, most, self._caught_up)
-                self.hold(self.unsent)
+            except OSError as error:
+                taken = -(error.errno or errno.EIO)
+        if taken != len(frames):
+            self.sent(frames, taken)
+
+    def sent(self, frames: bytes, taken: int) -> None:
+        """Let wait what the socket did not take. `taken` is in bytes, or a negative errno."""
+        if taken < 0 and taken != -errno.EAGAIN:
+            self._stream.close()  # on_close comes, and takes it out of its rooms
+            return
+        with suppress(StreamClosedError):
+            most = self._limits.max_unsent_bytes
+            done = self._caught_up
+            self._backlog = Backlog(self._stream, frames, max(taken, 0), most, done)
+            self.hold(self.unsent)
+        self._changed()
 
     def _caught_up(self) -> None:
         self._backlog = None
         self.hold(0)
+        self._changed()
 
     @property
     def unsent(self) -> int:
