@@ -30,6 +30,7 @@ from trainhub.build import NOTIFIED, Built, build
 from trainhub.core.errors import Unavailable
 from trainhub.core.journal import Commit, JournalFailed, ReaderPlace
 from trainhub.core.lease import RENEW_SECONDS, RivalHub
+from trainhub.core.rooms import OneByOne
 from trainhub.core.stores import Stores
 from trainhub.core.write_buffer import StoreAway, TooNew
 from trainhub.demo import demo
@@ -222,7 +223,7 @@ class Server:
             clock=self._clock,
             rooms=TrainSocket.rooms,
             frame=text_frame,
-            delivery=best_delivery(),
+            delivery=best_delivery() if settings.io_uring else OneByOne(),
             on_failure=self._journal_failed,
             archive=store,
             entries=store,

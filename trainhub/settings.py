@@ -49,6 +49,7 @@ class Settings:
     identify_seconds: int = 10
     heartbeat_seconds: int = 25
     journal_limit: int = 4096
+    io_uring: bool = True
     log_format: str = "text"
     new: bool = False
     demo: bool = False
@@ -197,6 +198,7 @@ _OPTIONS: dict[str, tuple[Any, str]] = {
         "seconds from ping to ping; who is silent for two is dropped (25)",
     ),
     "journal_limit": (_whole(1, 1_000_000), "MB of journal at which commands are refused (4096)"),
+    "io_uring": (_switch, "on or off: tell a room in one system call where Linux can (on)"),
     "log_format": (one_of("text", "json"), "text or json, to stderr (text)"),
     "timetable": (Path, "timetable file (.json or .json.gz) for the demo's trains"),
     "demo_speed": (number(0.1, 10_000), "seconds of the demo's clock in one real second (60)"),

@@ -24,16 +24,19 @@ from witness import WITNESS
 from trainhub.access.identity import Tokens
 from trainhub.build import Built
 from trainhub.core.errors import Unavailable
+from trainhub.core.rooms import OneByOne
 from trainhub.domain.commands import RegisterTrain
 from trainhub.domain.model import Role
 from trainhub.hub.hub import Hub
 from trainhub.hub.protocol import read_command
 from trainhub.process.timers import Timers
+from trainhub.settings import read_settings
 from trainhub.web.app import make_app, make_server
 from trainhub.web.base import Web
 from trainhub.web.frames import text_frame
 from trainhub.web.monitor import Monitor, Parts
 from trainhub.web.proxies import Proxies
+from trainhub.web.ring import best_delivery
 from trainhub.web.websocket import TrainSocket
 
 KEY = base64.b64encode(bytes(16)).decode()
@@ -97,7 +100,11 @@ def site(io_loop, settings_of_web):
     journal = MemoryJournal()
     failures: list[BaseException] = []
     built = build_of_fakes(
-        journal=journal, rooms=TrainSocket.rooms, frame=text_frame, on_failure=failures.append
+        journal=journal,
+        rooms=TrainSocket.rooms,
+        frame=text_frame,
+        delivery=best_delivery() if read_settings([]).io_uring else OneByOne(),
+        on_failure=failures.append,
     )
     hub = built.hub
     tokens = Tokens({"k1": "a secret of tests, long enough for HMAC with SHA-256"})
