@@ -44,6 +44,7 @@ TEXTS = {
     "identify_seconds": ("1", "2", "7", 7),
     "heartbeat_seconds": ("1", "2", "7", 7),
     "journal_limit": ("1", "2", "300", 300),
+    "io_uring": ("on", "on", "off", False),
     "log_format": ("text", "text", "json", "json"),
     "timetable": ("a.json", "b.json", "c.json.gz", Path("c.json.gz")),
     "demo_speed": ("0.1", "10000", "2.5", 2.5),
