@@ -1,4 +1,4 @@
-"""A hub as the product builds it, of fakes in place of disks, MongoDB and post."""
+"""A hub that the product's own code builds, with fakes for disks, MongoDB and notifications."""
 
 from fakes import KeptJobs, Letters, MemoryJournal, MemoryStore, Postbox, line
 from railway import MORNING

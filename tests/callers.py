@@ -13,7 +13,7 @@ PASSENGER = Identity("IR_1", Role.PASSENGER, frozenset({"12345"}))
 
 
 async def running(hub):
-    """A hub whose train 12345 stands at its first station."""
+    """Bring train 12345 of a hub to its first station."""
     await hub.execute(register(), ADMIN)
     await hub.execute(c.StartJourney(**TRAIN), ADMIN)
     return hub.state(RUN)

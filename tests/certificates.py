@@ -1,4 +1,4 @@
-"""Certificates for tests: each signs itself, for this machine, and is good for an hour."""
+"""Certificates for tests: self-signed, for this machine, and valid for an hour."""
 
 import ssl
 from datetime import UTC, datetime, timedelta
@@ -11,7 +11,7 @@ from cryptography.x509.oid import NameOID
 
 
 def write_pair(folder, name="hub", passphrase=None, lasts=timedelta(hours=1)):
-    """A new certificate and its key, in folder/name.crt and folder/name.key; the two paths."""
+    """Write a new certificate and its key; return the paths folder/name.crt and folder/name.key."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a hub of tests")])
     names = [x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))]
@@ -34,5 +34,5 @@ def write_pair(folder, name="hub", passphrase=None, lasts=timedelta(hours=1)):
 
 
 def trusting(certificate):
-    """A client's side of TLS that takes that certificate and no other."""
+    """Return a client's TLS context that accepts this certificate only."""
     return ssl.create_default_context(cafile=certificate)

@@ -1,4 +1,4 @@
-"""Wall clocks that can be set, in this process or for another alone: what NTP does to a machine."""
+"""Wall clocks that a test can set, as NTP does: in this process or in another one."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ from trainhub.process.clock import WallClock
 
 NOON = datetime(2026, 11, 27, 12, tzinfo=UTC).timestamp()
 
-# Only the wall clock is moved: sleeps, timeouts and monotonic clocks stay true.
+# Only the wall clock moves: sleeps, timeouts and monotonic clocks stay correct.
 SOURCE = r"""
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -57,7 +57,7 @@ time_t time(time_t *result) {
 
 
 class MovedClock:
-    """`environment` lets a process see the wall clock moved by what `set` was last given."""
+    """A wall clock for another process: `environment` lets that process see what `set` set."""
 
     def __init__(self, folder: Path) -> None:
         if shutil.which("gcc") is None:
@@ -71,14 +71,14 @@ class MovedClock:
         self.set(0)
 
     def set(self, seconds: int) -> None:
-        """Move the clock by so much from the true time, at once."""
+        """Move the clock to `seconds` from the true time, at once."""
         draft = self._file.with_suffix(".new")
         draft.write_text(str(seconds))
         os.replace(draft, self._file)
 
 
 class Machine:
-    """A machine's two clocks: `pass_` lets time go by, `set` moves the wall clock."""
+    """A machine's two clocks: `pass_` moves both on, `set` moves the wall clock only."""
 
     def __init__(self):
         self.steady, self.by = 1_000.0, 0.0

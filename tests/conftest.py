@@ -31,7 +31,7 @@ SLOW_FIXTURES = {"start_hub", "start_mongod", "mongodb_uri", "browser", "tiny_di
 
 
 def pytest_collection_modifyitems(items):
-    """Mark as slow what uses such a fixture, or may be told to do more."""
+    """Mark tests as slow that use such a fixture, or that a variable can make longer."""
     for item in items:
         if SLOW_FIXTURES & set(item.fixturenames) or item.get_closest_marker("sized"):
             item.add_marker("slow")
@@ -39,9 +39,9 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(autouse=True)
 def within_the_contract(request):
-    """Whatever a test sends and hears is what docs/asyncapi.yaml and docs/openapi.yaml say.
+    """Check all messages of a test against docs/asyncapi.yaml and docs/openapi.yaml.
 
-    Unless it is marked as `made_up`: there the test itself says what no hub does.
+    A test that is marked as `made_up` is left out: it sends what no hub sends.
     """
     WITNESS.faults.clear()
     yield
@@ -52,7 +52,7 @@ def within_the_contract(request):
 
 @pytest.fixture
 def io_loop():
-    """In place of pytest-tornado's own, which uses calls that tornado has deprecated."""
+    """Replace pytest-tornado's fixture, which uses calls that tornado has deprecated."""
     asyncio.set_event_loop(asyncio.new_event_loop())
     loop = AsyncIOMainLoop(make_current=False)
     yield loop
@@ -62,7 +62,7 @@ def io_loop():
 
 @pytest.fixture(scope="session")
 def mongodb_uri():
-    """A real mongod for the whole session, on a unix socket of its own."""
+    """Run a real mongod for the whole session, on a unix socket of its own."""
     mongod = Mongod().start()
     yield mongod.uri
     mongod.remove()
@@ -70,7 +70,7 @@ def mongodb_uri():
 
 @pytest.fixture
 def database_name(mongodb_uri):
-    """The name of a database that is this test's own, dropped afterwards."""
+    """Return the name of a database of this test, and drop that database afterwards."""
     name = f"test_{uuid.uuid4().hex[:12]}"
     yield name
     with MongoClient(mongodb_uri) as client:
@@ -79,14 +79,14 @@ def database_name(mongodb_uri):
 
 @pytest.fixture
 def database(mongodb_uri, database_name):
-    """That database, to look into."""
+    """Return that database, for a test that reads it."""
     with MongoClient(mongodb_uri, tz_aware=True) as client:
         yield client[database_name]
 
 
 @pytest.fixture
 def start_mongod():
-    """Starts mongods that the test may kill, each with its options, and leaves nothing of them."""
+    """Return a function that starts mongods that the test may kill; remove them afterwards."""
     started = []
 
     def start(*options):
@@ -100,7 +100,7 @@ def start_mongod():
 
 @pytest.fixture
 def make_hub(io_loop):
-    """Makes hubs on a journal in memory, whose clock stands at MORNING."""
+    """Return a function that makes hubs with a journal in memory and a clock at MORNING."""
 
     def make(journal=None, clock=lambda: MORNING, failures=None):
         told = failures if failures is not None else []
@@ -112,7 +112,7 @@ def make_hub(io_loop):
 
 @pytest.fixture
 def start_hub(tmp_path):
-    """Starts hubs as processes, each with its options, and leaves none running."""
+    """Return a function that starts hubs as processes; end them after the test."""
     started = []
 
     def start(*options, folder=tmp_path / "data", environment=None, prefix=(), wait=True):
@@ -131,7 +131,10 @@ def start_hub(tmp_path):
 
 @pytest.fixture
 def start_again(start_hub, unused_port, mongodb_uri, database_name):
-    """Starts the hub, and starts it again, at the same address; its train stands at AAA."""
+    """Return a function that starts the hub, or starts it again at the same address.
+
+    Its train stands at AAA.
+    """
 
     def start():
         options = ("--mongodb-uri", mongodb_uri, "--database", database_name)
@@ -147,13 +150,13 @@ def start_again(start_hub, unused_port, mongodb_uri, database_name):
 
 @pytest.fixture
 def unused_port():
-    """A port that nothing listens on for now."""
+    """Return a port on which no process listens now."""
     return free_ports(1)[0]
 
 
 @pytest.fixture
 def tiny_disk(tmp_path):
-    """A disks.TinyDisk of 1.5 MB. To be asked for before `start_hub`, as `disks` too."""
+    """A disks.TinyDisk of 1.5 MB. Name this fixture before `start_hub`, and `disks` too."""
     disk = TinyDisk(tmp_path / "tiny", "1500k")
     yield disk
     disk.unmount()

@@ -1,4 +1,4 @@
-"""The day of railway.py's run, for the tests of the rules: its times, its people, what happened."""
+"""Helpers for the tests of the rules: times and people of railway.py's run, and its events."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -25,18 +25,18 @@ def state_of(run, number):
 
 
 def recovered(run):
-    """The run as another process reads it from the journal."""
+    """Return the run as another process reads it from the journal."""
     loaded = [load(type(each), json.loads(json.dumps(dump(each)))) for each in run.events]
     return fold(RUN, loaded)
 
 
 def at(hour, minute=0, second=0):
-    """That time on the day of the run, where it runs."""
+    """Return this time on the run's day, in the run's zone."""
     return datetime(2026, 11, 23, hour, minute, second, tzinfo=UTC) - timedelta(hours=5.5)
 
 
 def departed(code="AAA"):
-    """A run that has left that station on time."""
+    """Return a run that has left this station on time."""
     run = Driver()
     run.go_to(code)
     run.now = run.state.stops[run.state.current].scheduled_departure
@@ -45,7 +45,7 @@ def departed(code="AAA"):
 
 
 def london():
-    """A run through the night of 25 October 2026, when 02:00 becomes 01:00 at 01:00 UTC."""
+    """Return a run in the night when, at 01:00 UTC, clocks go back from 02:00 to 01:00."""
     ends = {"departure": "00:30", "arrival": "00:20"}, {"arrival": "03:30"}
     stations = [{**each, **end} for each, end in zip(chart()["stations"][:2], ends, strict=True)]
     people = [person(1, "AAA", "BBB")]

@@ -1,4 +1,4 @@
-"""Small disks of a test's own, which may be full or lose their power. Only root may mount them."""
+"""Small disks for one test, which can be full or lose power. Only root may mount them."""
 
 import shutil
 import subprocess
@@ -9,7 +9,7 @@ import pytest
 
 
 class _Mount:
-    """Something mounted at `folder`, from the making to `unmount`."""
+    """A file system that is mounted at `folder` until `unmount`."""
 
     def __init__(self, what: str, folder: Path, *options: str) -> None:
         self.folder = folder
@@ -21,12 +21,12 @@ class _Mount:
     def unmount(self) -> None:
         if self._mounted:
             self._mounted = False
-            # Lazily: what a test that failed has left open there must not keep the mount.
+            # Lazily, since a failed test may have left files open on it.
             _run("umount", "--lazy", str(self.folder))
 
 
 class TinyDisk(_Mount):
-    """A disk in memory, which is soon full, and can be made larger. Sizes are tmpfs's: "1500k"."""
+    """A small disk in memory, which can be made larger. Sizes are as for tmpfs: "1500k"."""
 
     def __init__(self, folder: Path, size: str) -> None:
         super().__init__("tmpfs", folder, "-t", "tmpfs", "-o", f"size={size}")
@@ -60,16 +60,16 @@ class Disks:
         image = self._image()
         with image.open("wb") as file:
             file.truncate(megabytes << 20)
-        # All of it at once: a kernel thread that makes the rest later would write at any time.
+        # Without lazy parts: a kernel thread that makes them later would write at any time.
         eager = ("-E", "lazy_itable_init=0,lazy_journal_init=0")
         _run("mkfs.ext4", "-q", "-b", "4096", *eager, str(image))
         return self._mount(image)
 
     def cut(self, disk: Disk) -> bytes:
-        """What is on the disk now, without what only the kernel's memory has.
+        """Return what is on the disk now, without data that only the kernel's memory has.
 
-        The kernel may write meanwhile. Two readings that are the same have between them a moment at
-        which all of it stood there so.
+        The kernel may write meanwhile, so read until two readings are equal: the disk had exactly
+        these bytes at a moment between them.
         """
         first = disk.image.read_bytes()
         while (second := disk.image.read_bytes()) != first:
@@ -77,7 +77,7 @@ class Disks:
         return second
 
     def after(self, left: bytes) -> Disk:
-        """A disk with what a cut has left, which the kernel recovers in mounting it."""
+        """Return a disk with the bytes that a cut has left; the kernel recovers it on mounting."""
         image = self._image()
         image.write_bytes(left)
         return self._mount(image)
@@ -97,7 +97,7 @@ class Disks:
 
 
 def _run(*command: str) -> None:
-    """Run it; where one may not, or it is not there, the test is skipped."""
+    """Run a command. Skip the test if the command is missing or not permitted."""
     try:
         subprocess.run(command, check=True, capture_output=True, text=True)
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Fakes that record: for what a test wants to look at, never for what it wants to prove."""
+"""Fakes that record what they are given. A test never proves anything about a fake itself."""
 
 import asyncio
 import json
@@ -102,7 +102,7 @@ class MemoryJournal:
 
 
 async def save(journal: MemoryJournal, reader: Reader) -> None:
-    """Keep a reader's place, as the hub does on its timer."""
+    """Save a reader's place, as the hub's timer does."""
     place = reader.place()
     if place is not None:
         await journal.commit(Commit(places=[place]))
@@ -141,7 +141,7 @@ class Ear:
 
 
 def line(payload: bytes) -> bytes:
-    """A frame for Ear: the JSON and a line's end."""
+    """Return a frame for Ear: the JSON and a line end."""
     return payload + b"\n"
 
 

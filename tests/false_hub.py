@@ -1,4 +1,4 @@
-"""What a client must bear and no sound hub does at will: a server that plays a hub's part."""
+"""A server in place of a hub, for messages and closes that a real hub does not make on request."""
 
 import json
 import threading
@@ -22,7 +22,7 @@ def goodbye(millis):
 
 
 class FalseHub:
-    """Answers each client; `after` is what it says to the first ones once they have subscribed.
+    """A server that answers like a hub; `after` is what it sends once a client has subscribed.
 
     An item of `after` is the messages for one connection. A text or bytes in them is sent as it is;
     a number is a close code, and ends the connection. `heard` has all that clients said, `opened`

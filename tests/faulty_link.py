@@ -6,7 +6,7 @@ import threading
 
 
 class FaultyLink:
-    """Passes all on to `port` of this machine, between `with` and its end; `url` is its own.
+    """A link that passes bytes on to `port` of this machine inside `with`; `url` is its address.
 
     `silent_up` and `silent_down` swallow what comes from the client, or from the hub. `cut_in` is
     a text: the first connection that carries it down is cut sixty bytes after it.
@@ -82,5 +82,5 @@ class FaultyLink:
                     await writer.drain()
                 if cut is not None:
                     break
-        if not is_silent():  # else not even the end gets through
+        if not is_silent():  # a silent link does not pass on the end either
             writer.close()

@@ -1,4 +1,4 @@
-"""The hub as its users run it: a process of `python run.py` on a folder of its own."""
+"""The hub as its users run it: a process of `python run.py` with a data folder of its own."""
 
 import os
 import re
@@ -25,7 +25,7 @@ class HubProcess:
         prefix: tuple[str, ...] = (),
         command: tuple[str, ...] = RUN,
     ):
-        """`prefix` is a command that runs the hub's, and becomes its process: `strace -D …`."""
+        """Start a hub. `prefix` is a command that runs the hub and becomes it: `strace -D …`."""
         self.folder = folder
         self.said: list[str] = []
         self.logged: list[str] = []
@@ -54,10 +54,10 @@ class HubProcess:
             lines.append(line.rstrip("\n"))
             if "trainhub listening on" in line:
                 self._listening.set()
-        self._listening.set()  # it has ended: nobody should wait on
+        self._listening.set()  # the hub has ended: no caller waits on
 
     def listens(self) -> bool:
-        """Wait until it listens or has ended; whether it listens."""
+        """Wait until the hub listens or has ended; return True if it listens."""
         assert self._listening.wait(START_SECONDS), f"no hub after {START_SECONDS} s"
         return any("listening on" in line for line in self.said)
 
@@ -69,13 +69,13 @@ class HubProcess:
         return self
 
     def stop(self, number: int = signal.SIGINT, seconds: float = 10) -> int:
-        """Ask it to stop, and wait; returns the exit code."""
+        """Ask the hub to stop, and wait; return the exit code."""
         if self.process.poll() is None:
             self.process.send_signal(number)
         return self.wait(seconds)
 
     def freeze(self, seconds: float = 10) -> None:
-        """Stop it where it is: on return none of its threads runs, and none is in a system call."""
+        """Freeze the hub: on return all its threads are stopped, outside of system calls."""
         self.process.send_signal(signal.SIGSTOP)
         deadline = time.monotonic() + seconds
         tasks = Path(f"/proc/{self.process.pid}/task")
@@ -95,7 +95,7 @@ class HubProcess:
         return code
 
     def token(self, role: str, user: str, train: str) -> str:
-        """What `python run.py token` prints."""
+        """Return the token that `python run.py token` prints."""
         done = subprocess.run(
             [
                 *(sys.executable, str(ROOT / "run.py"), "token", "--role", role, "--user", user),
@@ -109,7 +109,7 @@ class HubProcess:
 
 
 def strace(log: Path, calls: str, what: str, *options: str) -> tuple[str, ...]:
-    """A prefix that lets those of the hub's system calls fail; `log` is told when.
+    """Return a prefix that makes these system calls of the hub fail; `log` says when.
 
     `what` is as in strace's manual: "error=EIO:when=7+" is each from the seventh of a thread on.
     """
@@ -120,5 +120,5 @@ def strace(log: Path, calls: str, what: str, *options: str) -> tuple[str, ...]:
 
 
 def _state(task: Path) -> str:
-    """A thread's state as the kernel has it: one letter, after its name in brackets."""
+    """Return a thread's state as the kernel names it: one letter, after the name in brackets."""
     return (task / "stat").read_text().rpartition(")")[2].split()[0]

@@ -1,4 +1,4 @@
-"""A network between a hub and its mongod that may deliver a write long after it was given up."""
+"""A network between a hub and its mongod that can deliver a write after the hub gave it up."""
 
 import asyncio
 import contextlib
@@ -10,7 +10,7 @@ from waiting import PATIENCE
 
 
 class LateNetwork:
-    """Passes all on, between `with` and its end; `uri` is where the mongod seems to be.
+    """A network that passes bytes on inside `with`; `uri` is the mongod's address for the hub.
 
     After `hold_next_write(collection)` the next bulk on that collection stays on the way, and
     nothing more follows on its connection, until `deliver`. All other connections go on.
@@ -42,7 +42,7 @@ class LateNetwork:
         self._mark = b"\x02update\0" + len(name).to_bytes(4, "little") + name
 
     def deliver(self) -> None:
-        """Hand over what was held, and wait until mongod has carried it out."""
+        """Deliver the held write, and wait until mongod has carried it out."""
         with MongoClient(self._mongod.uri) as client:
             before = _updates(client)
             for writer, data in self._held:
@@ -92,7 +92,7 @@ class LateNetwork:
 
 
 def _updates(client) -> int:
-    """How many documents mongod was asked to update so far."""
+    """Return how many documents mongod was asked to update so far."""
     return client.admin.command("serverStatus")["opcounters"]["update"]
 
 

@@ -36,7 +36,7 @@ MARKS = {
     "UNDO_NO_SHOW": ("NO_SHOW_UNDONE", "DUE"),
 }
 FROM = {"DUE": ("MARK_BOARDED", "MARK_NO_SHOW"), "NT": ("UNDO_NO_SHOW",), "ABOARD": ()}
-# Who never boards is marked for as long as the load goes on.
+# These people never board, so they can be marked for as long as the load lasts.
 NEVER_BOARD = range(1, PEOPLE + 1, 2)
 MOST_DELAY = 2_880
 
@@ -143,13 +143,13 @@ class Crew:
         return heard
 
     async def _hear_out(self, socket):
-        """Listen on until the hub closes the socket, as one that stops does at once."""
+        """Listen until the hub closes the socket; a hub that stops does so at once."""
         async with asyncio.timeout(PATIENCE):
             while True:
                 await self._hear(socket)
 
     def _next(self):
-        """A command that the rules allow, as the model stands; its event and that one's fields."""
+        """Return a command that the rules allow in the model's state, with its event and fields."""
         self._number += 1
         head = {"trainNo": self.train_no, "startDate": self.start_date}
         head["key"] = f"{self.run}#{self._number}"
@@ -169,7 +169,7 @@ class Crew:
         return {"type": "ANNOUNCE", **head, **fields}, "ANNOUNCEMENT", fields
 
     def check(self, log, train, people):
-        """Hold what was answered and told against the run's log and the hub's state.
+        """Compare what was answered and told with the run's log and the hub's state.
 
         `log` maps seq to (type, data); `train` and `people` are what the API reads. Returns the
         numbers of answered commands and of told events that were looked for.
@@ -189,7 +189,7 @@ class Crew:
         return len(self.answered), len(self.told)
 
     def missing(self, log):
-        """What was answered and is not in the run's log."""
+        """Return the answers whose events are not in the run's log."""
         return [
             (seq, event, fields)
             for seq, event, fields in self.answered
@@ -209,7 +209,7 @@ def _is_in(found, event, fields):
 
 
 class Fleet:
-    """Crews on a hub process. `drive` goes on until all have ended, `check` proves the account."""
+    """Crews on a hub process. `drive` lets them give commands, `check` compares the results."""
 
     def __init__(self, size, seed, start_date=DAY):
         print(f"load seed {seed}")
@@ -223,22 +223,22 @@ class Fleet:
             ask(f"/api/trains/{crew.train_no}/start?date={crew.start_date}", {})
 
     def drive(self, hub, meanwhile=None, **limits):
-        """Let all crews ask; `meanwhile(answered)`, a coroutine function, runs beside them.
+        """Let all crews ask, while `meanwhile(answered)`, a coroutine function, runs.
 
         `limits` are those of Crew.drive, for each crew. Returns how many sockets broke.
         """
         url, token = f"ws://127.0.0.1:{hub.port}/ws", admin_token(hub)
 
         async def all_of_them():
-            beside = [] if meanwhile is None else [meanwhile(self.answered)]
+            faults = [] if meanwhile is None else [meanwhile(self.answered)]
             driving = [crew.drive(url, token, **limits) for crew in self.crews]
-            ends = await asyncio.gather(*driving, *beside)
+            ends = await asyncio.gather(*driving, *faults)
             return ends.count("broken")
 
         return asyncio.run(all_of_them())
 
     def drive_while(self, hub, fault):
-        """Let all crews ask for as long as `fault()` takes, a function, on a thread of its own.
+        """Let all crews ask while the function `fault` runs on a thread of its own.
 
         No socket may break meanwhile, and no command be refused. Returns what `fault` gave.
         """
@@ -255,19 +255,19 @@ class Fleet:
         return given
 
     def finish(self, hub):
-        """Ask again what was in flight when a socket broke, so that the account is exact."""
+        """Repeat the commands that were in flight when a socket broke: then the model is exact."""
         assert self.drive(hub, commands=1) == 0
 
     def answered(self):
         return sum(len(crew.answered) for crew in self.crews)
 
     def missing(self, folder):
-        """How many answered commands are not in the journal of a data folder."""
+        """Return how many answered commands are not in the journal of a data folder."""
         logs = logs_of(folder)
         return sum(len(crew.missing(logs[crew.run])) for crew in self.crews)
 
     def check(self, hub, database=None):
-        """Hold every crew's account against the log, the hub's state and, if given, MongoDB.
+        """Compare every crew's account with the log, the hub's state and, if given, MongoDB.
 
         Returns the numbers of answered commands and told events that were looked for.
         """
@@ -285,7 +285,7 @@ class Fleet:
 
     @staticmethod
     def _check_documents(crew, database, train, people):
-        """MongoDB shows the same, every event and deed once, and nothing older than the hub."""
+        """Check that MongoDB has the same state, and every event and audit entry once."""
         run = database.runs.find_one({"_id": crew.run})
         assert (run["seq"], run["delayMinutes"]) == (train["seq"], train["delayMinutes"]), crew.run
         found = {p["pnr"]: p for p in database.passengers.find({"run": crew.run})}
@@ -299,7 +299,7 @@ class Fleet:
 
 
 def logs_of(folder, database=None):
-    """Each run's log, seq → (type, data): from the journal's file, and from MongoDB if given."""
+    """Return each run's log, seq → (type, data), from the journal, and from MongoDB if given."""
     logs = defaultdict(dict)
     with opened(folder) as journal:
         for run, seq, kind, text in journal.execute("SELECT run, seq, type, event FROM records"):
@@ -317,7 +317,7 @@ def admin_token(hub):
 
 
 def asker(hub):
-    """A function that asks the hub over HTTP as the control room, and gives the result."""
+    """Return a function that asks the hub over HTTP as the control room and returns the result."""
     token = admin_token(hub)
 
     def ask(path, body=None):
@@ -334,21 +334,21 @@ def asker(hub):
 
 @contextlib.contextmanager
 def opened(folder):
-    """A hub's journal, to read beside it."""
+    """Open a hub's journal for reading while the hub runs."""
     path = f"file:{folder}/journal.db?mode=ro"
     with closing(sqlite3.connect(path, uri=True)) as journal:
         yield journal
 
 
 def saved_place(folder):
-    """Up to which position MongoDB has everything, as the hub has noted it."""
+    """Return the position up to which MongoDB has everything, as the hub has noted it."""
     with opened(folder) as journal:
         found = journal.execute("SELECT position FROM places WHERE reader = 'flushed'")
         return next(found, (0,))[0]
 
 
 def journal_size(folder):
-    """How many records there ever were, and the bytes of the pages that are in use."""
+    """Return how many records there ever were, and the bytes of the pages in use."""
     with opened(folder) as journal:
         (head,) = journal.execute("SELECT coalesce(max(position), 0) FROM records").fetchone()
         (pages,) = journal.execute("PRAGMA page_count").fetchone()
@@ -358,7 +358,7 @@ def journal_size(folder):
 
 
 def behind(folder):
-    """How many records MongoDB is not known to have."""
+    """Return how many records MongoDB is not known to have."""
     head, _ = journal_size(folder)
     return head - saved_place(folder)
 
@@ -371,24 +371,24 @@ async def settled(hub, seconds=60):
 
 
 def wait_for_a_write(hub):
-    """Until the hub has noted anew how much MongoDB holds."""
+    """Wait until the hub has noted again how much MongoDB holds."""
     before = saved_place(hub.folder)
     wait_for(lambda: saved_place(hub.folder) > before)
 
 
 def warnings(hub):
-    """The warnings in a hub's log, without those of a machine that is busy with other things."""
+    """Return the warnings in a hub's log, without those about a busy machine."""
     return [line for line in hub.logged if " WARNING " in line and "trainhub.loop:" not in line]
 
 
 def seeded():
-    """A seed, from the environment or new, and the chance that it makes."""
+    """Return a seed, from the environment or new, and its random generator."""
     seed = int(os.environ.get("SEED", Random().randrange(2**32)))
     return seed, Random(seed)
 
 
 async def more_answers(answered, count, seconds=30):
-    """Wait until so many more commands were answered than now."""
+    """Wait until `count` more commands were answered than now."""
     enough = answered() + count
     async with asyncio.timeout(seconds):
         while answered() < enough:
@@ -396,7 +396,7 @@ async def more_answers(answered, count, seconds=30):
 
 
 def kill_later(hub, seconds):
-    """For `meanwhile`: kill -9 the hub after so many seconds."""
+    """Return a function for `meanwhile` that kills the hub (kill -9) after `seconds`."""
 
     async def kill(answered):
         with contextlib.suppress(ProcessLookupError):

@@ -1,10 +1,10 @@
-"""People whose every word is found nowhere else, so that any text can be searched for them."""
+"""People whose words are found nowhere else, so that a test can search any text for them."""
 
 from railway import person
 
 
 def marked(who, start="AAA", end="EEE", **fields):
-    """Passenger `who` of railway.py, under marks: user, name, phone, e-mail and gender."""
+    """Return passenger `who` of railway.py with unique user, name, phone, e-mail and gender."""
     marks = {
         "irctcId": f"IR_{who:02}zq",
         "name": f"Nomen{who:02}zq",
@@ -16,7 +16,7 @@ def marked(who, start="AAA", end="EEE", **fields):
 
 
 def marked_rac(who, number, start="AAA", end="EEE"):
-    """One with half of side lower S1-7."""
+    """Return a marked passenger on RAC, with half of side lower S1-7."""
     return marked(who, start, end, status="RAC", number=number, berth=7)
 
 
@@ -25,10 +25,10 @@ def marked_wl(who, number, **fields):
 
 
 def words_of(passenger):
-    """What finds a passenger of a chart in any text."""
+    """Return the words that find a passenger of a chart in any text."""
     return {passenger[name] for name in ("irctcId", "name", "phone", "email", "gender", "pnr")}
 
 
 def words_in(text, words):
-    """Those of the words that are in some bytes."""
+    """Return the words that are in these bytes."""
     return {word for word in words if word.encode() in text}

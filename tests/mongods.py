@@ -37,7 +37,7 @@ class Mongod:
         return self.uri_for("")
 
     def uri_for(self, user: str) -> str:
-        """As `user`, which is "" or "name:password"."""
+        """Return the URI for `user`, which is "" or "name:password"."""
         if self.port is None:
             where = quote(str(self.folder / "m.sock"), safe="")
         else:
@@ -45,7 +45,7 @@ class Mongod:
         return f"mongodb://{user and user + '@'}{where}/?directConnection=true"
 
     def start(self) -> "Mongod":
-        """Return once it answers."""
+        """Start the mongod; return once it answers."""
         self.launch()
         with MongoClient(self.uri, serverSelectionTimeoutMS=500) as client:
             deadline = time.monotonic() + START_SECONDS
@@ -55,7 +55,7 @@ class Mongod:
         return self
 
     def launch(self) -> None:
-        """Start it, and do not wait."""
+        """Start the mongod without waiting for it."""
         (self.folder / "m.sock").unlink(missing_ok=True)
         self.process = subprocess.Popen(
             [
@@ -69,12 +69,12 @@ class Mongod:
         )
 
     def kill(self) -> None:
-        """kill -9."""
+        """End the process by SIGKILL."""
         self.process.kill()
         self.process.wait()
 
     def stop(self) -> None:
-        """Cleanly: all that it has answered is on its disk."""
+        """End the process cleanly: all that it has answered is on its disk."""
         self.process.terminate()
         self.process.wait(30)
 
@@ -104,7 +104,7 @@ class ReplicaSet:
         self.uri = f"mongodb://{','.join(self.members)}/?replicaSet=rs"
 
     def start(self) -> "ReplicaSet":
-        """Return once there is a primary and the other two follow it."""
+        """Start the set; return once there is a primary and the other two follow it."""
         for member in self.members.values():
             member.start()
         hosts = [{"_id": number, "host": host} for number, host in enumerate(self.members)]
@@ -117,7 +117,7 @@ class ReplicaSet:
         return self
 
     def primary(self) -> Mongod:
-        """The member that is the primary now; waits until there is one."""
+        """Wait for a primary; return that member."""
         return self._wait_for(lambda roles: "PRIMARY" in roles)["PRIMARY"][0]
 
     def secondaries(self) -> list[Mongod]:
@@ -127,7 +127,7 @@ class ReplicaSet:
         self._wait_for(lambda roles: sorted(map(len, roles.values())) == [1, 2])
 
     def _wait_for(self, condition) -> dict[str, list[Mongod]]:
-        """Until it holds for the members by role, each as the member itself says."""
+        """Wait until the condition holds for the members by role, as each member reports it."""
         deadline = time.monotonic() + START_SECONDS
         while True:
             roles: dict[str, list[Mongod]] = {}
@@ -140,7 +140,7 @@ class ReplicaSet:
             time.sleep(0.05)
 
     def rolled_back(self) -> int:
-        """How many times a member came back with writes that the others never had."""
+        """Return how many times a member came back with writes that the others never had."""
         words = ((member.folder / "log").read_text() for member in self.members.values())
         return sum(text.count('"Rollback complete') for text in words)
 
@@ -150,7 +150,7 @@ class ReplicaSet:
 
 
 def embedded(folder: Path) -> int | None:
-    """The process id of the mongod that a hub runs in its data folder, if it does now."""
+    """Return the process id of a hub's embedded mongod, or None if none runs."""
     for file in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):  # it ended meanwhile
             command = file.read_bytes()
@@ -183,7 +183,7 @@ def _answers(client: MongoClient) -> bool:
 
 @contextlib.contextmanager
 def as_root(mongod):
-    """A client that may do anything, on a mongod that asks for passwords and knows nobody yet."""
+    """Return a client that may do anything, on a mongod that asks for passwords and has no user."""
     with MongoClient(mongod.uri) as first:
         first.admin.command("createUser", "root", pwd="root", roles=["root"])
     with MongoClient(mongod.uri_for("root:root")) as root:

@@ -1,6 +1,6 @@
-"""Sound messages of every type, and what chance makes of them: for the tests that throw nonsense.
+"""Valid messages of every type, and random mutations of them, for the fuzz tests.
 
-`mutated` gives a text or bytes that may be anything from nearly sound to no JSON at all.
+`mutated` returns a text or bytes: anything from a nearly valid message to no JSON at all.
 """
 
 import json
@@ -11,14 +11,14 @@ from typing import Any
 import samples
 from railway import chart, person
 
-# REGISTER_TRAIN registers another train than the one that is there.
+# REGISTER_TRAIN registers a second train, since the first is there already.
 MESSAGES: dict[str, dict[str, Any]] = {
     **samples.MESSAGES,
     "REGISTER_TRAIN": chart(person(1), person(2), trainNo="54321"),
 }
 
 DEPTH = 10_000
-# JSON, or nearly, to stand in the place of any value.
+# Texts that take the place of a value: JSON, or nearly.
 ODD = (
     *("null", "true", "false", "0", "-0", "1.0", "1e400", "-1e400", "NaN", "Infinity", "-Infinity"),
     *("9007199254740992", "-9223372036854775809", "18446744073709551616", "1" * 5_000, "0.1e-400"),
@@ -28,7 +28,7 @@ ODD = (
     *('"' + "x" * 1_001 + '"', '"' + "न" * 9_000 + '"', "[" * DEPTH + "]" * DEPTH),
     *('{"a":' * DEPTH + "1" + "}" * DEPTH, "[" + "1," * 3_000 + "1]"),
 )
-# What may stand for a field's name.
+# Texts that take the place of a field's name.
 NAMES = (
     *("", "type", "id", "key", "trainNo", "__proto__", "\0", "$set", "a.b", "x" * 5_000),
     *("constructor", "from_", "start_date", "\ud800", "न", "at", "audience_", "self", "cls"),
@@ -37,12 +37,12 @@ _HERE = "@here@"
 
 
 def message(kind: str) -> dict[str, Any]:
-    """A sound message of that type, its own to change."""
+    """Return a valid message of this type, which the caller may change."""
     return json.loads(json.dumps({"type": kind, "id": 7, **MESSAGES[kind]}))
 
 
 def mutated(chance: Random) -> str | bytes:
-    """A message of any type after one to three mutations; the last may leave bytes."""
+    """Return a message of any type after one to three mutations; the last may make it bytes."""
     data = message(chance.choice(list(MESSAGES)))
     for _ in range(chance.randrange(3)):
         chance.choice(_OF_DATA)(chance, data)
@@ -54,7 +54,7 @@ def mutated(chance: Random) -> str | bytes:
 
 
 def _places(data: Any) -> list[tuple[Any, Any]]:
-    """Each place of a value in it: the list or object, and the index or name."""
+    """Return the place of each value in it: the list or object, and the index or name."""
     found: list[tuple[Any, Any]] = []
     if isinstance(data, dict | list):
         for key in data if isinstance(data, dict) else range(len(data)):
@@ -75,7 +75,7 @@ def _rename(chance: Random, data: Any) -> None:
 
 
 def _swap(chance: Random, data: Any) -> None:
-    """Two values change places, so that types do too."""
+    """Swap two values, so that their types change."""
     places = _places(data)
     if len(places) > 1:
         (one, a), (two, b) = chance.sample(places, 2)
@@ -105,7 +105,7 @@ def _odd_value(chance: Random, data: Any) -> str:
 
 
 def _twice(chance: Random, data: Any) -> str:
-    """A name that is there twice, with two values."""
+    """Return JSON in which one name appears twice, with two values."""
     name = chance.choice([*data, *NAMES])
     return f"{{{json.dumps(name)}: {chance.choice(ODD)}, {json.dumps(data)[1:]}"
 
@@ -134,7 +134,7 @@ _OF_TEXT: tuple[Callable[[Random, Any], str], ...] = (
 
 
 def flip(chance: Random, data: bytes, most: int = 4) -> bytes:
-    """The bytes with one to `most` bits turned."""
+    """Return the bytes with one to `most` bits flipped."""
     found = bytearray(data)
     for _ in range(chance.randint(1, most) if found else 0):
         found[chance.randrange(len(found))] ^= 1 << chance.randrange(8)
@@ -142,7 +142,7 @@ def flip(chance: Random, data: bytes, most: int = 4) -> bytes:
 
 
 def insert(chance: Random, data: bytes) -> bytes:
-    """The bytes with up to eight others somewhere in them."""
+    """Return the bytes with up to eight others inserted."""
     place = chance.randrange(len(data) + 1)
     return data[:place] + chance.randbytes(chance.randint(1, 8)) + data[place:]
 
@@ -160,7 +160,7 @@ def _binary(chance: Random, text: str) -> str | bytes:
 
 
 def _as_sent(chance: Random, data: bytes) -> str | bytes:
-    """Mostly as text, as a socket hands it on, with halves of pairs where it was no UTF-8."""
+    """Return text in most cases, with lone surrogates in place of bytes that are not UTF-8."""
     return data if chance.random() < 0.1 else data.decode("utf-8", "surrogateescape")
 
 

@@ -4,7 +4,7 @@ from itertools import repeat
 
 
 def deep(levels):
-    """An object within an object, so many levels down."""
+    """Return an object within an object, `levels` deep."""
     value = {}
     for _ in repeat(None, levels):
         value = {"a": value}
@@ -12,13 +12,13 @@ def deep(levels):
 
 
 def endless():
-    """An object that holds itself."""
+    """Return an object that contains itself."""
     value = {}
     value["itself"] = value
     return value
 
 
-# The driver refuses most; what is too deep the server does, in one of two ways, or Python.
+# The driver refuses most; too deep values are refused by the server, in two ways, or by Python.
 POISON = {
     "nine bytes": 2**63,
     "too long to print": 10**5_000,

@@ -1,4 +1,4 @@
-"""Asks a light address of a hub again and again from a process of its own, and takes the times.
+"""A process that asks a light address of a hub again and again, and measures the times.
 
 with Probe(hub) as probe:
     ...
@@ -15,7 +15,7 @@ PAUSE = 0.01
 
 
 class Probe:
-    """`millis` are those of each answer, sorted, once `with` has ended."""
+    """The probe's process. After `with`, `millis` has the time of each answer, sorted."""
 
     def __init__(self, hub):
         self._command = [sys.executable, __file__, str(hub.port)]

@@ -25,7 +25,7 @@ STATIONS = ("AAA", "BBB", "CCC", "DDD", "EEE")
 
 
 def station(place: int) -> dict[str, Any]:
-    """Station `place` of five: an hour and 100 km apart, ten minutes' halt, first at 09:00."""
+    """Return station `place` of five: an hour and 100 km apart, ten minutes' halt, from 09:00."""
     return {
         "code": STATIONS[place],
         "name": f"STATION {STATIONS[place]}",
@@ -38,7 +38,7 @@ def station(place: int) -> dict[str, Any]:
 
 
 def person(who: int, start: str = "AAA", end: str = "EEE", **fields: Any) -> dict[str, Any]:
-    """A confirmed passenger of berth S1-`who`, alone on a PNR, unless `fields` say otherwise."""
+    """Return a confirmed passenger of berth S1-`who`, alone on a PNR; `fields` override."""
     return {
         "pnr": f"45123456{who:02}",
         "index": 1,
@@ -56,7 +56,7 @@ def person(who: int, start: str = "AAA", end: str = "EEE", **fields: Any) -> dic
 
 
 def rac(who: int, place: int, start: str = "AAA", end: str = "EEE") -> dict[str, Any]:
-    """A passenger on RAC `place`, with half of side lower S1-7."""
+    """Return a passenger on RAC `place`, with half of side lower S1-7."""
     return person(who, start, end, status="RAC", number=place, berth=7)
 
 
@@ -71,7 +71,7 @@ PEOPLE = (
 
 
 def chart(*people: dict[str, Any], **fields: Any) -> dict[str, Any]:
-    """A chart of train 12345 with these people, or with PEOPLE if none are named."""
+    """Return a chart of train 12345 with these people, or with PEOPLE if none are named."""
     return {
         "trainNo": "12345",
         "trainName": "TEST EXP",
@@ -84,9 +84,9 @@ def chart(*people: dict[str, Any], **fields: Any) -> dict[str, Any]:
 
 
 def largest_chart(more: int = 0) -> dict[str, Any]:
-    """The largest that the door takes: as many of all as may be, in texts as long as they may be.
+    """Return the largest chart that the hub accepts: every list and text at its limit.
 
-    `more` bytes of text than that may be negative.
+    `more` is a number of bytes to add to its text; it may be negative.
     """
     codes = [f"S{place:03}" for place in range(MOST_STATIONS)]
     stations = [
@@ -117,7 +117,7 @@ def largest_chart(more: int = 0) -> dict[str, Any]:
 
 
 def text_bytes(value: Any) -> int:
-    """What all texts of a chart have in UTF-8, without the names of its fields."""
+    """Return the size in UTF-8 of all texts of a chart, without the names of its fields."""
     if isinstance(value, dict):
         value = list(value.values())
     if isinstance(value, list):
@@ -126,7 +126,7 @@ def text_bytes(value: Any) -> int:
 
 
 def register(**fields: Any) -> c.RegisterTrain:
-    """The command that registers `chart(**fields)`."""
+    """Return the command that registers `chart(**fields)`."""
     return register_chart(chart(**fields))
 
 
@@ -141,7 +141,7 @@ def register_chart(whole: dict[str, Any]) -> c.RegisterTrain:
 
 
 class Driver:
-    """A run's state, its events so far, and the time: what a test of the rules moves along."""
+    """A run's state, its events so far, and the time, which a test of the rules moves on."""
 
     def __init__(self, *people: dict[str, Any], **fields: Any) -> None:
         self.state = TrainState(RUN)
@@ -152,7 +152,7 @@ class Driver:
         self.give(c.RegisterTrain(train_no="12345", chart=checked))
 
     def give(self, command: c.Command) -> list[e.Event]:
-        """Carry out; returns the events, with those that follow by themselves."""
+        """Carry out a command; return its events, with those that follow by themselves."""
         events = self.state.carry_out(command, self.now)
         self.events += events
         return events
@@ -176,7 +176,7 @@ class Driver:
         return self.give(c.UndoNoShow(**TRAIN, pnr=f"45123456{number:02}", index=1))
 
     def go_to(self, code: str) -> None:
-        """Drive on until the train stands at `code`, keeping to the timetable."""
+        """Drive the train on time until it stands at `code`."""
         if self.state.status == "SCHEDULED":
             self.start()
         while self.state.stops[self.state.current].station.code != code:

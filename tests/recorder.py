@@ -1,4 +1,4 @@
-"""What a hub sends and takes, held against docs/asyncapi.yaml and docs/openapi.yaml."""
+"""A check of what a hub sends and accepts against docs/asyncapi.yaml and docs/openapi.yaml."""
 
 import functools
 import re
@@ -9,7 +9,7 @@ import fastjsonschema
 import yaml
 
 DOCS = Path(__file__).parents[1] / "docs"
-# What the hub answers at addresses and with methods that it does not have.
+# The statuses for addresses and methods that the hub does not have.
 _NOWHERE = {"400", "403", "404", "405", "413", "421", "429", "503"}
 
 
@@ -24,7 +24,7 @@ def openapi():
 
 
 def sent_by(action):
-    """The message types of the operations in which the hub does that: "send" or "receive"."""
+    """Return the message types of the hub's operations with this action: "send" or "receive"."""
     found = set()
     for operation in asyncapi()["operations"].values():
         parts = [operation] if operation["action"] == action else []
@@ -39,7 +39,7 @@ def error_codes():
 
 
 def operations():
-    """Each operation of openapi.yaml, by (method, path)."""
+    """Return each operation of openapi.yaml, by (method, path)."""
     return {
         (method.upper(), path): operation
         for path, methods in openapi()["paths"].items()
@@ -49,7 +49,7 @@ def operations():
 
 @functools.cache
 def check(document, *keys):
-    """A function that raises if its argument is not what the schema at these keys says."""
+    """Return a function that raises if its argument does not fit the schema at these keys."""
     part = document()
     for key in keys:
         part = part[key]
@@ -58,7 +58,7 @@ def check(document, *keys):
 
 
 def compile_messages():
-    """Compile the schema of every message now: later it would count as memory that is kept."""
+    """Compile the schema of every message now, so that tests of memory do not count it."""
     for action in ("send", "receive"):
         for kind in sent_by(action):
             check(asyncapi, "components", "messages", kind, "payload")
@@ -66,19 +66,19 @@ def compile_messages():
 
 @functools.cache
 def _addresses():
-    """Each path of openapi.yaml with its pattern, those without parameters first."""
+    """Return each path of openapi.yaml with its pattern, paths without parameters first."""
     paths = sorted(openapi()["paths"], key=lambda path: path.count("{"))
     return [(re.compile(re.sub(r"{\w+}", "[^/]+", path)), path) for path in paths]
 
 
 def address_of(path):
-    """The path of openapi.yaml that an address is one of, or None."""
+    """Return the path of openapi.yaml that fits an address, or None."""
     found = (name for pattern, name in _addresses() if pattern.fullmatch(path))
     return next(found, None)
 
 
 class Recorder:
-    """Holds messages and answers against the contract; what does not fit is in `faults`.
+    """A check of messages and answers against the contract; `faults` has what does not fit.
 
     `seen` counts what came by: ("sent", type), ("heard", type), ("code", code), ("answer", method,
     path, status).
@@ -89,7 +89,7 @@ class Recorder:
         self.faults = []
 
     def sent(self, message):
-        """A message from the hub."""
+        """Check a message from the hub."""
         kind = message.get("type")
         if kind not in sent_by("send"):
             self.faults.append(f"the hub sent {kind}, which asyncapi.yaml does not know")
@@ -99,7 +99,7 @@ class Recorder:
             self.seen["code", message.get("code")] += 1
 
     def heard(self, message):
-        """A message that a client sent and the hub took."""
+        """Check a message that a client sent and the hub accepted."""
         kind = message["type"]
         if kind not in sent_by("receive"):
             self.faults.append(f"the hub took {kind}, which asyncapi.yaml does not know")
@@ -107,18 +107,18 @@ class Recorder:
         self._hold(("heard", kind), message, asyncapi, "components", "messages", kind, "payload")
 
     def asked(self, method, path, body):
-        """A command's body over HTTP that the hub took."""
+        """Check a command's body over HTTP that the hub accepted."""
         address = address_of(path)
         keys = ("paths", address, method.lower(), "requestBody", "content", "application/json")
         self._hold(("asked", method, address), body, openapi, *keys, "schema")
 
     def answered(self, method, path, status, body, kind="application/json"):
-        """An answer over HTTP; `body` is its JSON, or None for another kind."""
+        """Check an answer over HTTP; `body` is its JSON, or None for another kind."""
         address = address_of(path)
         operation = operations().get((method, address))
         if operation is None:
             if method == "OPTIONS" and status == 204:
-                return  # what a browser asks first: of every address, and of none in particular
+                return  # a browser's preflight, which openapi.yaml does not list
             if str(status) not in _NOWHERE:
                 self.faults.append(f"{method} {path} is not in openapi.yaml, and gave {status}")
             elif body is not None:
@@ -134,7 +134,7 @@ class Recorder:
             response = openapi()["components"]["responses"][keys[-1]]
         else:
             keys = ("paths", address, method.lower(), "responses", str(status))
-        if body is None or "*/*" in response.get("content", {}):  # a file, which may be JSON
+        if body is None or "*/*" in response.get("content", {}):  # a file; its content may be JSON
             self.seen[place] += 1
             if kind and not {kind, "*/*"} & response.get("content", {}).keys():
                 self.faults.append(f"{method} {address} gave {status} as {kind}")

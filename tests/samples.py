@@ -1,4 +1,4 @@
-"""A sample of every command, and who hears every event: what the tests of all of them go through.
+"""A sample of every command, and who hears every event, for the tests that cover all of them.
 
 A new command is a step of a journey here, and a new event a line of HEARD.
 """
@@ -14,7 +14,7 @@ from trainhub.domain import commands as c
 from trainhub.domain.train import TrainState
 
 HERE = {"trainNo": "12345", "startDate": "2026-11-23"}
-# Stands for the id of the offer that is open when the step is taken.
+# A placeholder for the id of the offer that is open when the step runs.
 OPEN = "12345.2026-11-23.17"
 
 OPERATORS = {"ADMIN", "SERVICE"}
@@ -25,9 +25,9 @@ OWNER = {*STAFF, "PASSENGER"}
 
 @dataclass(frozen=True)
 class Step:
-    """A command that changes the run where it stands in its journey, and who may give it.
+    """A command that changes the run at this point of its journey, and who may give it.
 
-    `more` are fields that it may have as well.
+    `more` are optional fields.
     """
 
     kind: str
@@ -41,11 +41,11 @@ class Step:
 
     @property
     def full(self) -> dict[str, Any]:
-        """All fields that it may have, without those that name its run."""
+        """Return all fields of the command, without those that name its run."""
         return {**self.fields, **self.more}
 
     def on(self, state: TrainState) -> dict[str, Any]:
-        """The fields, with the id of the offer that is open now."""
+        """Return the fields, with the id of the offer that is open now."""
         if "offerId" not in self.fields:
             return self.fields
         (offer,) = state.open_by_berth.values()
@@ -104,7 +104,7 @@ APPROVAL = (
     Step("APPROVE_OFFER", {"offerId": OPEN}, STAFF),
     Step("CANCEL_TRAIN", {"reason": "a flood"}, STAFF),
 )
-# The first step of each kind, with those that lead to it.
+# The first step of each kind, after the steps that lead to it.
 STEPS: dict[str, tuple[Step, ...]] = {}
 for _journey in (JOURNEY, APPROVAL):
     for _place, _step in enumerate(_journey, start=1):

@@ -14,7 +14,7 @@ from trainhub import __version__
 
 @pytest.fixture(params=["python run.py", "python -m trainhub"])
 def start(request):
-    """Starts the hub in one of the ways; returns the way, and the exit code and text of the run."""
+    """Return a function that starts the hub in one way: it returns the way, exit code and text."""
 
     def run(*arguments):
         command = [sys.executable, *request.param.split()[1:], *arguments]
@@ -28,19 +28,19 @@ def start(request):
 
 @pytest.mark.parametrize("order", [(), ("token",), ("check",), ("undelivered",)])
 def test_help_names_the_command_that_was_used(start, order):
-    """A reader can copy the first line of --help, also that of an order."""
+    """A reader can copy the first line of --help, also that of an operator's command."""
     command, code, said = start(*order, "--help")
     assert code == 0
     assert said.startswith(f"usage: {' '.join((command, *order))} [-h]")
 
 
 def test_an_error_says_where_the_options_are_listed(start):
-    """One line, by the command that was used, and exit code 2."""
+    """An error is one line, which names the command that was used, and exit code 2."""
     command, code, said = start("keys", "--old")
     expected = f"trainhub: unrecognized arguments: --old (see {command} keys --help)\n"
     assert (code, said) == (2, expected)
 
 
 def test_the_version_is_printed(start):
-    """By --version, with exit code 0."""
+    """--version prints the version, with exit code 0."""
     assert start("--version")[1:] == (0, f"trainhub {__version__}\n")

@@ -1,4 +1,4 @@
-"""trainhub/admin.py: what an operator asks for beside the running hub."""
+"""trainhub/admin.py: the operator's commands, which work while the hub runs."""
 
 import asyncio
 import time
@@ -24,7 +24,10 @@ TOKEN = ("--role", "TTE", "--user", "T17", "--train", "12345")
 
 @pytest.fixture
 def order(tmp_path, monkeypatch, capsys):
-    """Gives an order, on a data folder of its own; returns the lines it prints."""
+    """Return a function that runs an operator's command on a data folder of the test.
+
+    The function returns the printed lines.
+    """
     monkeypatch.chdir(tmp_path)
     for name in ("DATA_DIR", "TOKEN_AUDIENCE", "TOKEN_ISSUER"):
         monkeypatch.delenv(f"TRAINHUB_{name}", raising=False)
@@ -37,7 +40,7 @@ def order(tmp_path, monkeypatch, capsys):
 
 
 def test_a_token_and_nothing_else_is_printed(order, tmp_path):
-    """run.py token --role TTE --user T17 --train 12345[,…] [--hours 12]: good for the hub's key."""
+    """`run.py token` prints a token that the hub's key has signed."""
     (token,) = order("token", *TOKEN)
     tokens = Tokens(load_keys(tmp_path / "data" / "keys.json"))
     assert tokens.identify(token) == Identity("T17", Role.TTE, frozenset({"12345"}))
@@ -46,7 +49,7 @@ def test_a_token_and_nothing_else_is_printed(order, tmp_path):
 
 
 def test_a_token_names_several_trains_or_all(order, tmp_path):
-    """Numbers and runs, in a list; "*" is every train. It lasts as long as is asked for."""
+    """--train takes numbers and runs, or "*" for every train; --hours is the token's life."""
     (token,) = order(
         "token",
         *("--role", "TTE", "--user", "T17", "--hours", "0.5"),
@@ -60,7 +63,7 @@ def test_a_token_names_several_trains_or_all(order, tmp_path):
 
 
 def test_the_folder_is_the_hub_s(order, tmp_path, monkeypatch):
-    """From the command line, the environment or .env, as for the hub itself."""
+    """The folder comes from the command line, the environment or .env, as for the hub."""
     (tmp_path / ".env").write_text("TRAINHUB_DATA_DIR=in_file\n")
     order("token", *TOKEN)
     monkeypatch.setenv("TRAINHUB_DATA_DIR", "in_environment")
@@ -71,7 +74,7 @@ def test_the_folder_is_the_hub_s(order, tmp_path, monkeypatch):
 
 
 def test_a_token_names_the_audience_and_issuer_that_the_hub_asks_for(order, tmp_path, monkeypatch):
-    """They stand where the hub's own settings do."""
+    """The audience and issuer come from the hub's own settings."""
     monkeypatch.setenv("TRAINHUB_TOKEN_AUDIENCE", "hub")
     monkeypatch.setenv("TRAINHUB_TOKEN_ISSUER", "rail")
     (token,) = order("token", *TOKEN)
@@ -99,7 +102,7 @@ def test_a_token_names_the_audience_and_issuer_that_the_hub_asks_for(order, tmp_
     ],
 )
 def test_a_bad_order_is_one_clear_line(order, name, arguments, said):
-    """It says what would be right, and nothing was done."""
+    """The line says what is expected, and the command changes nothing."""
     with pytest.raises(BadSettings) as raised:
         order(name, *arguments)
     assert said in str(raised.value)
@@ -107,7 +110,7 @@ def test_a_bad_order_is_one_clear_line(order, name, arguments, said):
 
 
 def test_keys_are_listed_added_and_dropped(order, tmp_path):
-    """The last one signs; secrets are never shown."""
+    """The last key signs; secrets are never shown."""
     (old,) = order("keys")
     assert order("keys", "--new") == order("keys")
     assert order("keys")[0] == old
@@ -121,7 +124,7 @@ def test_keys_are_listed_added_and_dropped(order, tmp_path):
 
 
 def test_a_token_or_a_user_is_taken_back(order, tmp_path):
-    """By the token itself, whoever has signed it, or all that a user has."""
+    """A token is revoked by itself, with any issuer, or with all others of its user."""
     (token,) = order("token", *TOKEN)
     assert order("revoke", "--token", token) == ["revoked: 1 tokens, and what 0 users had"]
     assert order("revoke", "--user", "IR_1") == ["revoked: 1 tokens, and what 1 users had"]
@@ -131,14 +134,14 @@ def test_a_token_or_a_user_is_taken_back(order, tmp_path):
 
 
 def test_check_wants_a_hub_s_folder(tmp_path):
-    """Any other has no journal; test_server.py looks at those that have one."""
+    """A folder without a journal is an error; test_server.py checks folders with a journal."""
     with pytest.raises(JournalFailed, match="name a hub's data folder"):
         admin.check([str(tmp_path)])
     assert list(tmp_path.iterdir()) == []
 
 
 def test_what_could_not_be_sent_is_listed(order, tmp_path):
-    """run.py undelivered FOLDER: a line each, without addresses and words; check counts them."""
+    """`run.py undelivered` lists each job without addresses or words; `check` counts them."""
     assert order("undelivered", str(tmp_path)) == []
     job = Job("run_1-email", 1, Channel.EMAIL, "a@example.org", "subject", "body")
     kept = [

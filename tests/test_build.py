@@ -1,4 +1,4 @@
-"""trainhub/build.py: a hub of any parts, whose followers all take part in everything."""
+"""trainhub/build.py: a hub of given parts, all of whose followers get every record."""
 
 import pytest
 from built import build_of_fakes
@@ -15,7 +15,7 @@ def built(io_loop):
 
 @pytest.mark.gen_test
 async def test_every_follower_takes_its_turn_and_finishes(built):
-    """A record that is in the journal before they follow reaches each of them."""
+    """A record that was in the journal before they follow reaches each of them."""
     await built.hub.execute(register(), ADMIN)
     built.follow()
     assert [each.name for each in built.followers] == [NOTIFIED, FLUSHED]
@@ -29,7 +29,7 @@ async def test_every_follower_takes_its_turn_and_finishes(built):
 
 @pytest.mark.gen_test
 async def test_the_followers_places_are_kept_and_bound_what_is_trimmed(built):
-    """The journal drops nothing that a follower has not dealt with."""
+    """The journal keeps each record until every follower has dealt with it."""
     built.follow()
     await built.hub.execute(register(), ADMIN)
     assert {each.name for each in built.hub.readers} == {"delivered", NOTIFIED, FLUSHED}

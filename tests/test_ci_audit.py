@@ -1,6 +1,6 @@
-""".ci/audit.py: what is made of pip-audit's answer about the locked packages.
+""".ci/audit.py: how the build judges pip-audit's answer about the locked packages.
 
-The answers have the form of pip-audit 2.10.1; that of a package nobody knows is its own.
+The answers have the form of pip-audit 2.10.1, also that for an unknown package.
 """
 
 import json
@@ -31,7 +31,7 @@ UNKNOWN = {
 
 @pytest.fixture
 def judged(tmp_path):
-    """Runs the script on an answer; gives its exit code and what it says."""
+    """Return a function that runs the script on an answer: it returns exit code and output."""
 
     def run(text):
         answer = tmp_path / "answer.json"
@@ -49,13 +49,13 @@ def answer(*dependencies):
 
 
 def test_sound_packages_pass(judged):
-    """All were asked about, and nothing is known of any."""
+    """Packages without a known hole are exit code 0."""
     assert judged(answer(SOUND, SOUND)) == (0, "audit: no known hole in 2 packages\n")
 
 
 @pytest.mark.parametrize("others", [(), (SOUND,), (UNKNOWN,)])
 def test_a_known_hole_fails_and_is_named(judged, others):
-    """Its package, all its names, and the release to take, whatever else was learned."""
+    """The output names the package, all names of the hole, and the release to take."""
     code, said = judged(answer(*others, OLD))
     assert code == 1
     assert "tornado 6.1: PYSEC-2023-75, CVE-2023-28370, GHSA-hj3f-6gcp-jg8j" in said
@@ -63,7 +63,7 @@ def test_a_known_hole_fails_and_is_named(judged, others):
 
 
 def test_a_hole_that_nothing_mends_yet_fails_too(judged):
-    """There is no release to take, and it is a hole all the same."""
+    """A hole without a fixed release is a hole too."""
     hole = {**OLD["vulns"][0], "fix_versions": []}
     code, said = judged(answer({**OLD, "vulns": [hole]}))
     assert (code, "no release yet" in said) == (1, True)
@@ -71,20 +71,20 @@ def test_a_hole_that_nothing_mends_yet_fails_too(judged):
 
 @pytest.mark.parametrize("text", ["", "Traceback (most recent call last):", "[]", "{}", "null"])
 def test_no_answer_is_skipped_and_never_a_pass(judged, text):
-    """Without a network pip-audit leaves no JSON: one line says that nobody was asked."""
+    """Without a network pip-audit leaves no JSON: one line says that no service was asked."""
     code, said = judged(text)
     assert (code, said.startswith("audit skipped: ")) == (0, True)
     assert len(said.splitlines()) == 1
 
 
-def test_packages_that_nobody_knows_are_no_pass(judged):
-    """A mirror that has no such service: pip-audit says that all is well, and was told nothing."""
+def test_unknown_packages_are_no_pass(judged):
+    """With a mirror that lacks the service, pip-audit reports no hole although it asked nothing."""
     code, said = judged(answer(UNKNOWN, {**UNKNOWN, "name": "ujson"}))
     assert (code, said) == (0, "audit skipped: nothing could be learned of 2 packages\n")
     assert "no known hole" not in said
 
 
-def test_one_package_that_nobody_knows_fails(judged):
-    """The others are known, so it is the package: it may have been taken back."""
+def test_one_unknown_package_fails(judged):
+    """If only one package is unknown, it may have been removed from the index: the build fails."""
     code, said = judged(answer(SOUND, UNKNOWN))
     assert (code, "tornado" in said) == (1, True)

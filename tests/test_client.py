@@ -330,7 +330,7 @@ async def test_4403_ends_it_until_there_is_a_fresh_token():
 @pytest.mark.made_up
 @pytest.mark.gen_test
 async def test_what_the_hub_would_take_later_is_asked_again_in_order():
-    """RATE_LIMITED and UNAVAILABLE are nobody's error: the same command, under the same key."""
+    """After RATE_LIMITED and UNAVAILABLE the client sends the same command under the same key."""
     with FalseHub(later=2) as hub:
         async with connect(hub.url, backoff=QUICK) as client:
             asked = [client.command("ANNOUNCE", **RUN, text=text) for text in "ab"]
@@ -342,7 +342,7 @@ async def test_what_the_hub_would_take_later_is_asked_again_in_order():
 
 @pytest.mark.gen_test
 async def test_a_command_that_was_not_answered_in_time_has_lapsed(unused_port):
-    """Nobody waits for ever: it says that whether it happened is not known."""
+    """A command does not wait for ever: its error says that the outcome is not known."""
     async with connect(f"ws://127.0.0.1:{unused_port}") as client:
         with pytest.raises(HubError, match="LAPSED"):
             await client.command("ACCEPT_OFFER", offerId="x", within=0.05)

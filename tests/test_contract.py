@@ -93,7 +93,7 @@ def test_every_object_is_closed():
 
 
 def test_examples_are_what_they_show():
-    """Whoever copies an example sends something that the hub can read."""
+    """The hub can read every example of the contract."""
     for kind, message in recorder.asyncapi()["components"]["messages"].items():
         for example in message.get("examples", ()):
             assert example["payload"]["type"] == kind
@@ -157,7 +157,7 @@ PONG = {"type": "PONG", "serverTime": "2026-11-23T02:30:00.000+00:00"}
         {**PONG, "serverTime": "yesterday"},
         {**PONG, "type": "PANG"},
         {"type": "ERROR", "code": "ODD", "message": "x"},
-        {"type": "ERROR", "code": "CONFLICT", "message": "x", "details": {"name": "somebody"}},
+        {"type": "ERROR", "code": "CONFLICT", "message": "x", "details": {"name": "a person"}},
     ],
 )
 def test_a_message_that_does_not_fit_is_a_fault(message):
@@ -196,7 +196,7 @@ def open_socket(hub):
 
 
 class Visitor:
-    """Somebody with a token, who speaks HTTP and WebSocket to a hub process."""
+    """A caller with a token, who speaks HTTP and WebSocket to a hub process."""
 
     def __init__(self, hub, token, stack):
         self.hub, self.token = hub, token
@@ -233,7 +233,7 @@ class Visitor:
             self.socket.recv(timeout=20)
 
     def ask(self, method, path, body=None, **headers):
-        """One request; its status and JSON, or None if it is none."""
+        """Send a request; return its status and JSON, or None if the body is not JSON."""
         if self.token is not None:
             headers.setdefault("Authorization", f"Bearer {self.token}")
         if body is not None:
@@ -298,7 +298,7 @@ def play(visitor, listeners, order, journey, train_no):
                 each.say("SUBSCRIBE_TRAIN", **on, since={"epoch": epoch, "seq": 0})
 
 
-def read_everything(visitor, nobody):
+def read_everything(visitor, anonymous):
     """Every address that is only read."""
     train = "/api/trains/1"
     for path in (
@@ -310,16 +310,16 @@ def read_everything(visitor, nobody):
         "/static/monitor.js",
     ):
         assert visitor.ask("GET", path)[0] == 200, path
-    assert nobody.ask("HEAD", "/")[0] == 200
+    assert anonymous.ask("HEAD", "/")[0] == 200
 
 
-def do_it_wrong(visitor, passenger, nobody):
+def do_it_wrong(visitor, passenger, anonymous):
     """Whatever the hub refuses, by each error code and status that can be had from outside."""
     train = "/api/trains/1"
     visitor.say("PING", more=1)
     visitor.say("HELLO")
-    nobody.say("START_JOURNEY", trainNo="1")
-    nobody.say("IDENTIFY", token="forged")
+    anonymous.say("START_JOURNEY", trainNo="1")
+    anonymous.say("IDENTIFY", token="forged")
     passenger.say("START_JOURNEY", trainNo="1")
     visitor.say("SUBSCRIBE_TRAIN", trainNo="99")
     visitor.say("ARRIVE", trainNo="1", stationCode="ZZZ")
@@ -332,7 +332,7 @@ def do_it_wrong(visitor, passenger, nobody):
         visitor.order("REGISTER_TRAIN", **chart(trainNo="9", startDate=day))
     visitor.say("SUBSCRIBE_TRAIN", trainNo="9")
     for number, day in (("1", DAY), ("2", DAY), ("3", DAY), ("4", DAY), ("9", "2026-11-24")):
-        nobody.say("SUBSCRIBE_TRAIN", trainNo=number, startDate=day)
+        anonymous.say("SUBSCRIBE_TRAIN", trainNo=number, startDate=day)
     visitor.ask("GET", f"{train}/events?after=9999")  # beyond the last one: 410
     visitor.ask("GET", f"{train}/events?after=x")
     visitor.ask("GET", "/api/trains/99")
@@ -341,10 +341,10 @@ def do_it_wrong(visitor, passenger, nobody):
     visitor.ask("POST", f"{train}/start", b"")
     visitor.ask("POST", f"{train}/announcements", b"x" * 70_000)
     visitor.ask("POST", f"{train}/announcements", b"x", **{"Content-Type": "text/plain"})
-    nobody.ask("GET", f"{train}/rac")
+    anonymous.ask("GET", f"{train}/rac")
     passenger.ask("GET", f"{train}/rac")
     visitor.ask("GET", train, Host="elsewhere.example")
-    while nobody.say("PING")["type"] == "PONG":
+    while anonymous.say("PING")["type"] == "PONG":
         pass  # until it has been too many
     while passenger.ask("GET", "/api/me")[0] == 200:
         pass  # the same over HTTP
@@ -366,7 +366,7 @@ def test_one_of_everything(start_hub, tmp_path):
     with ExitStack() as stack:
         visitor = Visitor(hub, tokens.issue("control", Role.ADMIN, ["*"]), stack)
         passenger = Visitor(hub, tokens.issue("IR_10", Role.PASSENGER, ["*"]), stack)
-        nobody = Visitor(hub, None, stack)
+        anonymous = Visitor(hub, None, stack)
         listeners = [visitor, passenger]
         play(visitor, listeners, visitor.order, JOURNEY, "1")
         play(visitor, listeners, visitor.order, APPROVAL, "2")
@@ -380,8 +380,8 @@ def test_one_of_everything(start_hub, tmp_path):
         visitor.say("PING")
         offer = next(each for each in passenger.heard if each["type"] == "UPGRADE_OFFER")
         passenger.acknowledge(trainNo=offer["trainNo"], startDate=DAY, seq=offer["seq"])
-        read_everything(visitor, nobody)
-        do_it_wrong(visitor, passenger, nobody)
+        read_everything(visitor, anonymous)
+        do_it_wrong(visitor, passenger, anonymous)
         with open_socket(hub), pytest.raises(InvalidStatus) as refused, open_socket(hub):
             pass
         answer = refused.value.response
@@ -391,7 +391,7 @@ def test_one_of_everything(start_hub, tmp_path):
             passenger.listen_on()
         assert visitor.say("LOGOUT")["type"] == "LOGGED_OUT"
         hub.process.terminate()
-        for each in (visitor, nobody):
+        for each in (visitor, anonymous):
             with pytest.raises(ConnectionClosed, match="1001"):
                 each.listen_on()
     assert hub.wait() == 0
@@ -421,6 +421,6 @@ def test_a_planted_field_is_found():
     found = recorder.Recorder()
     found.sent(event)
     assert not found.faults
-    event["data"]["driver"] = "somebody"
+    event["data"]["driver"] = "a person"
     found.sent(event)
     assert found.faults

@@ -1,4 +1,4 @@
-"""deploy/: what is written there for a station's server works as it stands."""
+"""deploy/: the files for a station's server work as they are."""
 
 import http.client
 import json
@@ -14,7 +14,7 @@ from waiting import PATIENCE, wait_for
 from websockets.sync.client import connect
 
 DEPLOY = Path(__file__).parents[1] / "deploy"
-# What a whole nginx needs around the file, all of it in the test's own folder.
+# The configuration that nginx needs around the file, all in the test's own folder.
 AROUND = """
 user root;
 pid {folder}/nginx.pid;
@@ -38,7 +38,7 @@ def listens(port):
 
 @pytest.fixture
 def hub(start_hub, mongodb_uri, database_name):
-    """A hub as the file's first lines want it."""
+    """A hub with the options that the file's first lines name."""
     return start_hub(
         *("--mongodb-uri", mongodb_uri, "--database", database_name),
         *("--trusted-proxies", "127.0.0.1", "--allowed-hosts", "hub.example"),
@@ -48,7 +48,7 @@ def hub(start_hub, mongodb_uri, database_name):
 
 @pytest.fixture
 def nginx(hub, tmp_path, unused_port):
-    """nginx before the hub, by deploy/nginx.conf with other ports; its port and certificate."""
+    """Run nginx in front of the hub, by deploy/nginx.conf; return its port and certificate."""
     path = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
     if path is None:
         pytest.skip("nginx is not installed here")
@@ -78,7 +78,7 @@ def nginx(hub, tmp_path, unused_port):
 
 
 def test_behind_nginx(hub, nginx):
-    """Pages, commands and sockets over TLS; a client's limits are its own, whatever it says."""
+    """Pages, commands and sockets work over TLS; a client cannot change the address it counts by."""
     port, certificate = nginx
     tls = trusting(certificate)
     connection = http.client.HTTPSConnection("127.0.0.1", port, context=tls, timeout=PATIENCE)

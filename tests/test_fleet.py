@@ -1,7 +1,7 @@
-"""The main job, end to end: a station's hub with a thousand trains, as its users run it.
+"""The main job, end to end: a hub process with a thousand trains.
 
-The hub is a process with its own mongod. What each socket should hear is worked out here from the
-charts and the run's log alone, not by the hub's own code.
+The hub has its own mongod. The test works out what each socket should hear from the charts and the
+run's log, without the hub's code.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ TRAINS_DRIVEN = 40  # ten of them unheard: what happens there reaches no socket
 STOPS_DRIVEN = 4
 SEED = 12345
 
-# Who may be told an event, by its type; the staff are told all but what only a user is.
+# Who may be told an event, by its type; the staff are told all except a user's own events.
 PUBLIC = {"TRAIN_REGISTERED", "JOURNEY_STARTED", "JOURNEY_COMPLETED", "STATION_ARRIVAL",
           "STATION_DEPARTURE", "ANNOUNCEMENT"}  # fmt: skip
 USER_ONLY = {"UPGRADE_OFFER", "CO_PASSENGER_CHANGED"}
@@ -39,14 +39,14 @@ STAFF_ONLY = {"BERTH_VACATED", "UPGRADE_PENDING"}
 
 
 def charts():
-    """A thousand runs: the demo's trains, and others of every shape."""
+    """Return a thousand charts: the demo's trains, and made-up ones of every shape."""
     demo = read_timetable(DEMO_TIMETABLE)
     trains = [*demo, *made_up_trains(TRAINS - len(demo), fewest=8)]
     return [make_chart(train, date.today(), seed=SEED, passengers=PEOPLE) for train in trains]
 
 
 class Client:
-    """One socket: whose it is, and every message it has heard after its snapshot."""
+    """One socket: its identity, and every message that it heard after its snapshot."""
 
     def __init__(self, chart, role, user, token):
         self.chart, self.role, self.user, self.token = chart, role, user, token
@@ -76,7 +76,7 @@ class Client:
             self.events.append(message)
 
     def should_hear(self, log):
-        """The seqs of a run's log that this client may be told."""
+        """Return the seqs of a run's log that this client may be told."""
         users = {(p["pnr"], p["index"]): p["irctcId"] for p in self.chart["passengers"]}
 
         def may(kind, data):
@@ -90,7 +90,7 @@ class Client:
 
 
 def journal_of(folder):
-    """Each run's log as it stands on disk: (seq, type, data)."""
+    """Return each run's log from the disk: (seq, type, data)."""
     logs = defaultdict(list)
     with closing(sqlite3.connect(f"file:{folder}/journal.db?mode=ro", uri=True)) as journal:
         rows = journal.execute("SELECT run, seq, type, event FROM records ORDER BY position")
@@ -104,7 +104,7 @@ def run_of(fields):
 
 
 class Api:
-    """The hub's HTTP side, as a control room's program uses it."""
+    """The hub's HTTP API, with a control room's token."""
 
     def __init__(self, hub, token):
         self.url, self.token = hub.url, token
@@ -131,7 +131,7 @@ class Api:
 
 
 async def drive(api, chart, stops):
-    """A run's first stops: each is arrived at, its people are marked, it is left."""
+    """Drive a run over its first stops: arrive, mark the people, depart."""
     path, day = f"/api/trains/{chart['trainNo']}", f"?date={chart['startDate']}"
     await api.post(f"{path}/start{day}")
     for place, station in enumerate(chart["stations"][:stops]):
@@ -159,7 +159,7 @@ async def settled(api):
 
 
 async def picture(api, charts):
-    """The whole state as the control room reads it."""
+    """Return the whole state as the control room reads it."""
     trains = {run_of(each): each for each in await api.get("/api/trains")}
     people = {}
     for chart in charts:
@@ -180,7 +180,7 @@ def clients_for(chart, tokens):
 
 
 def check_mongodb(folder, trains, people):
-    """Every run, person and event of the picture is in MongoDB; returns the documents' number."""
+    """Check that MongoDB has every run, person and event; return the number of documents."""
     socket = str(folder / "mongodb/mongod.sock").replace("/", "%2F")
     with MongoClient(f"mongodb://{socket}/?directConnection=true") as client:
         database = client["trainhub"]
@@ -201,7 +201,7 @@ def check_mongodb(folder, trains, people):
 
 
 async def fly(hub, folder, made):
-    """Open the sockets, drive the trains, and check who heard what; returns the picture."""
+    """Open the sockets, drive the trains, check what each heard; return the state."""
     tokens = Tokens(load_keys(folder / "keys.json"))
     api = Api(hub, tokens.issue("control", Role.ADMIN, ["*"]))
     heard, driven = made[:TRAINS_HEARD], made[:TRAINS_DRIVEN]
@@ -238,7 +238,7 @@ async def fly(hub, folder, made):
 
 
 async def kill_and_compare(hub, start_hub, folder, api, made):
-    """kill -9 right after the last answer, before the flush; the state is the same afterwards."""
+    """Kill the hub right after the last answer, before the flush; compare the state afterwards."""
     last = made[TRAINS_DRIVEN]
     await drive(api, last, 2)
     before = await picture(api, made[: TRAINS_DRIVEN + 1])

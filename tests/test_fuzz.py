@@ -38,7 +38,7 @@ BATCH = 2_000
 OPERATOR = Identity("operator", Role.ADMIN, frozenset({"*"}))
 # Bytes that a frame may leave behind: less than a pointer to it would take.
 BYTES_A_FRAME, SLACK = 2, 64 * 1024
-# Those who may change nothing: nobody, a passenger without a booking, a TTE of another train.
+# Callers who may change nothing: without a token, without a booking, a TTE of another train.
 BYSTANDERS = (
     Identity(),
     Identity("IR_99", Role.PASSENGER, frozenset({"12345"})),
@@ -73,7 +73,7 @@ class Sink:
 
 
 class Target:
-    """A hub with a running train, and a session of somebody who sends it nonsense."""
+    """A hub with a running train, and the session of a client that sends nonsense."""
 
     def __init__(self, hub, identity, tokens=None):
         self.hub, self.identity = hub, identity
@@ -102,7 +102,7 @@ class Target:
 
 
 async def running():
-    """A hub in memory with a train that stands at its first station, somebody aboard."""
+    """Return a hub in memory; its train stands at the first station, with a passenger aboard."""
     hub = build_of_fakes().hub
     people = [person(1), person(2), rac(3, 1), rac(4, 2)]
     given = {"passengers": people}
@@ -210,7 +210,7 @@ BROKEN = {
 @pytest.mark.parametrize("odd", BROKEN)
 @pytest.mark.parametrize("kind", MESSAGES)
 def test_what_is_not_json_is_refused_in_every_place(kind, odd):
-    """As any value of any message, and as the name of a field beside it."""
+    """The hub bears any odd value in any field, and any odd name of a field."""
     for *within, key in leaves(message(kind)):
         data = message(kind)
         place = data

@@ -56,7 +56,7 @@ def call():
 
 
 def order(hub, name, *arguments):
-    """`python run.py NAME` beside the hub; what it prints."""
+    """Run `python run.py NAME` while the hub runs; return what it prints."""
     command = [sys.executable, str(ROOT / "run.py"), name, *arguments]
     where = [] if name == "check" else ["--data-dir", str(hub.folder)]
     done = subprocess.run([*command, *where], capture_output=True, text=True, check=True)
@@ -80,8 +80,8 @@ def ends_in(seconds):
 def test_a_socket_is_closed_when_its_token_has_ended(call, hub):
     """4403, unless it identifies again in time; one without a token stays."""
     tokens = tokens_of(hub)
-    late, renewed, nobody, gone = call(hub), call(hub), call(hub), call(hub)
-    nobody.say("PING")
+    late, renewed, silent, gone = call(hub), call(hub), call(hub), call(hub)
+    silent.say("PING")
     for each in (late, renewed, gone):
         token = tokens.issue("T1", Role.TTE, ["12345"], ends_in(3))
         assert each.say("IDENTIFY", token=token)["type"] == "IDENTIFIED"
@@ -89,12 +89,12 @@ def test_a_socket_is_closed_when_its_token_has_ended(call, hub):
     assert renewed.say("IDENTIFY", token=fresh)["type"] == "IDENTIFIED"
     assert gone.say("LOGOUT")["type"] == "LOGGED_OUT"
     assert late.closed_with(4403, "the token has expired")
-    for each in (renewed, nobody, gone):
+    for each in (renewed, silent, gone):
         assert each.say("PING")["type"] == "PONG"
 
 
 def test_what_is_taken_back_is_gone_from_live_sockets_and_at_the_door(call, hub):
-    """A token, a user, a key: each by one order beside the running hub; nobody else notices."""
+    """One command revokes a token, a user or a key of a running hub; other clients stay."""
     tokens = tokens_of(hub)
     ((old, _),) = load_keys(hub.folder / "keys.json").items()
     lost = tokens.issue("T1", Role.TTE, ["12345"])

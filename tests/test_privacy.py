@@ -1,7 +1,7 @@
-"""Who hears whose data: each event and each answer, against marks that are nobody else's.
+"""Who hears whose data: each event and each answer is searched for the words of other people.
 
-Every text that could name somebody is a word found nowhere else. What reaches a socket is searched,
-byte by byte, for the words of others. A new event type is covered as soon as it is in EVENTS.
+Every text that could name a person is a word found nowhere else. All bytes that reach a socket are
+searched for the words of others. A new event type is covered as soon as it is in EVENTS.
 """
 
 import json
@@ -41,7 +41,7 @@ HERE = {"trainNo": "12345", "startDate": "2026-11-23"}
 ROOM = {
     "the user": [(Role.PASSENGER, OWN, "12345")],
     "another passenger": [(Role.PASSENGER, "IR_other", "12345")],
-    "nobody": [None],
+    "no token": [None],
     "the run's TTE": [(Role.TTE, "T1", "12345")],
     "another train's TTE": [(Role.TTE, "T2", "54321")],
     "a TTE of the user's name": [(Role.TTE, OWN, "12345")],
@@ -155,7 +155,7 @@ class Wire:
 
 
 class Caller:
-    """A session on the wire, as somebody; `say` gives what came of it."""
+    """A session on the wire, under one identity; `say` returns the answers."""
 
     def __init__(self, hub):
         self.wire = Wire()
@@ -189,7 +189,7 @@ async def in_the_room(hub):
 @pytest.mark.made_up
 @pytest.mark.gen_test
 @pytest.mark.parametrize(("event", "maker"), every_event())
-async def test_an_event_s_words_reach_its_audience_and_nobody_else(make_hub, event, maker):
+async def test_an_event_s_words_reach_its_audience_only(make_hub, event, maker):
     """As it happens, and told again to who was away: all of it, or not one byte."""
     hub = make_hub()
     await hub.execute(register_chart(chart(person(1, irctcId=OWN))), OPERATOR)
@@ -211,7 +211,7 @@ async def test_an_event_s_words_reach_its_audience_and_nobody_else(make_hub, eve
             assert not words_in(caller.wire.bytes + again, maker.of_people), name
 
 
-def test_what_everybody_hears_names_nobody():
+def test_public_events_name_no_person():
     """An event for the whole room has no field that is a person's."""
     for param in every_event():
         event, _ = param.values
@@ -244,7 +244,7 @@ def crowd():
 
 
 def own_of(who):
-    """A passenger's token names them; a TTE's nobody."""
+    """A passenger's token names that passenger; a TTE's token names no passenger."""
     return (Role.PASSENGER, f"IR_{who:02}zq", "12345")
 
 
@@ -254,7 +254,7 @@ WALKERS = {
     "IR_02": (own_of(2), {2}),
     "IR_01 of another train": ((Role.PASSENGER, "IR_01zq", "54321"), set()),
     "a stranger": ((Role.PASSENGER, "IR_99", "12345"), set()),
-    "nobody": (None, set()),
+    "no token": (None, set()),
     "another train's TTE": ((Role.TTE, "T2", "54321"), set()),
     "a TTE of IR_01's name": ((Role.TTE, "IR_01zq", "54321"), set()),
     "a passenger of the TTE's name": ((Role.PASSENGER, "T1", "12345"), set()),
@@ -264,7 +264,7 @@ STATIONS = ("AAA", "BBB", "CCC", "DDD", "EEE", "ZZZ")
 
 
 def any_command(chance, hub):
-    """A command on anybody, anything and any offer there is."""
+    """Return a command on any person, any station and any offer that exists."""
     kind = chance.choice([each for each in c.COMMANDS if each != "REGISTER_TRAIN"])
     offers = [o for state in hub.runs.all() for o in state.offers] or ["12345.2026-11-23.1"]
     who = {"pnr": f"45123456{chance.randint(1, PEOPLE + 1):02}", "index": chance.randint(1, 2)}
@@ -287,9 +287,9 @@ def any_command(chance, hub):
 
 @pytest.mark.gen_test(timeout=120)
 async def test_no_answer_names_another(make_hub):
-    """Whatever a passenger, a feed or another train's TTE asks, and whoever asked it before.
+    """No answer to a passenger, a feed or another train's TTE names another person.
 
-    Beside them the run's own TTE goes on with the work, and under the same keys.
+    Meanwhile the run's own TTE gives commands, under the same idempotency keys.
     """
     seed, chance = seeded()
     print(f"seed {seed}")
@@ -362,8 +362,8 @@ async def test_a_key_gives_no_answer_to_who_may_not_ask(make_hub, who, kind):
 
 @pytest.mark.gen_test
 @pytest.mark.parametrize("who", [name for name in WALKERS if name != "a feed"])
-async def test_a_refusal_does_not_tell_whether_somebody_is_there(make_hub, who):
-    """Of a person, or of an offer, that is another's as of one that is not: word for word."""
+async def test_a_refusal_does_not_tell_whether_a_person_exists(make_hub, who):
+    """Another's person or offer, and a missing one, get the same answer word for word."""
     hub = make_hub()
     await hub.execute(register_chart(chart(*crowd())), OPERATOR)
     tte, caller = Caller(hub), Caller(hub)
@@ -398,7 +398,7 @@ class Refusing:
 
 @pytest.mark.gen_test
 async def test_a_refused_document_is_not_quoted_in_the_log(make_hub, tmp_path, caplog):
-    """Nor one that the letters' collection does not take either: the file has it, for its owner."""
+    """Also if `dead_letters` refuses it too: only the file has it, readable by its owner."""
     caplog.set_level(logging.DEBUG)
     hub = make_hub()
     letters = DeadLettersFile(tmp_path / "dead_letters.jsonl", Refusing())

@@ -1,7 +1,7 @@
 """Who reads whose data from a hub as it runs: its sockets, answers, page, log and files.
 
-One hub with its own mongod, two runs on which everything happens, and everybody who could listen.
-Each byte that anybody got is searched for the words of all the others.
+One hub with its own mongod, two runs on which everything happens, and every kind of listener.
+All bytes that a listener got are searched for the words of all other people.
 """
 
 import http.client
@@ -33,7 +33,7 @@ PEOPLE = {
     FIRST: [
         *(marked(1), marked(2, to="DDD"), marked(3), marked(4), marked(5), marked(6)),
         *(marked_rac(7, 1), marked_rac(8, 2), marked_wl(9, 1)),
-        # Somebody of another user on a PNR of person 3, and a second booking of person 2's user.
+        # Another user's person on the PNR of person 3, and a second booking of person 2's user.
         marked_wl(13, 2, pnr="4512345603", index=2),
         marked_wl(14, 3, irctcId="IR_02zq"),
     ],
@@ -44,7 +44,7 @@ STAFF_ONLY, FOR_02 = "Forstaff00zq", "Forperson02zq"
 # Who listens: role, user and trains of each, one after the other.
 LISTENERS = {
     **{each["irctcId"]: [(Role.PASSENGER, each["irctcId"], "*")] for each in EVERYBODY},
-    "nobody": [None],
+    "no token": [None],
     "a stranger": [(Role.PASSENGER, "IR_99", "*")],
     "a TTE of another train": [(Role.TTE, "T2", "54321")],
     "a passenger of another train": [(Role.PASSENGER, "IR_01zq", "54321")],
@@ -62,12 +62,12 @@ def run_of(train_no):
 
 
 def is_passenger(who):
-    """Whether somebody may read of people at all, if of their own only."""
+    """True if the caller may read about people: a passenger, about their own bookings."""
     return who is not None and who[0] is Role.PASSENGER and who[2] == "*"
 
 
 def may_read(who):
-    """The words that somebody may read, the last of who they are: their own."""
+    """Return the words that the caller may read: the caller's own."""
     user = who[1] if who else None
     mine = [each for each in EVERYBODY if each["irctcId"] == user]
     words = set().union(*map(words_of, mine)) if is_passenger(who) else {user}
@@ -83,7 +83,7 @@ def foreign(text, who):
 
 
 class Site:
-    """A hub, tokens for everybody, and requests of everybody with all that came back."""
+    """A hub, a token for each caller, and each caller's requests with their answers."""
 
     def __init__(self, hub):
         self.hub = hub
@@ -276,7 +276,7 @@ def wrong_requests():
     yield "POST", "/api/trains", b"{"
 
 
-def test_nobody_reads_of_another(site, listen, browser):
+def test_no_caller_reads_about_another(site, listen, browser):
     """Events as they come and told again, snapshots, answers, refusals, and the monitor page."""
     staff = listen(CONTROL).join()
     ears = {name: listen(lives[0]).join() for name, lives in LISTENERS.items()}
@@ -297,7 +297,7 @@ def test_nobody_reads_of_another(site, listen, browser):
             told = told[told.rindex(b'"IDENTIFIED"') :]
             assert b'"SNAPSHOT"' in told
         assert not foreign(told, who), f"{name} heard it"
-        if not is_passenger(who):  # where somebody sits names nobody, and is for nobody
+        if not is_passenger(who):  # a berth alone names no person
             assert not re.search(rb'"(berth|pnr|passengers|offers)":', told), name
         seen |= ear.seen
         for since in (None, {"epoch": epoch, "seq": 0}):

@@ -179,7 +179,7 @@ def test_a_command_sent_again_after_kill_9_happens_once(start_hub):
 
 
 def test_check_says_whether_a_data_folder_is_sound(start_hub):
-    """`run.py check`: 0 and what is there, also beside a running hub; 3 and the faults."""
+    """`run.py check` exits with 0 for a sound folder, also while a hub runs; with 3 for faults."""
     hub = start_hub()
     control = Control(hub)
     control.ask("/api/trains", chart())

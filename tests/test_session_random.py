@@ -1,9 +1,8 @@
-"""trainhub/session.py once more: any sequence of messages, and what holds at every step.
+"""trainhub/hub/session.py under random sequences of messages, checked at every step.
 
-The cases are checked one by one in test_session.py; here whole conversations are made up, of
-several clients at once, with nonsense among them, sockets that go at any moment and commits that
-take their time. Beside the hub a notebook is kept of what each client was told, and nothing else:
-the rooms are held against it, and it against the journal.
+test_session.py checks the cases one by one. Here several clients have random conversations at once,
+with nonsense among the messages, sockets that close at any moment and slow commits. A notebook
+records what each client was told. The test compares it with the rooms and with the journal.
 """
 
 import asyncio
@@ -47,7 +46,7 @@ CHARTS = [
 ]
 TOKENS = Tokens({"k1": "a secret of tests, long enough for HMAC with SHA-256"})
 OTHERS = Tokens({"k1": "another secret, which is long enough too, but is not ours"})
-# Who a token makes somebody: role, user, trains.
+# Identities that a token gives: role, user, trains.
 HOLDERS = {
     TOKENS.issue(user, role, trains): (role.value, user, frozenset(trains))
     for user, role, trains in (
@@ -72,12 +71,12 @@ NAME = {cls: name for name, cls in EVENTS.items()}
 ANSWER = {"PING": "PONG", "IDENTIFY": "IDENTIFIED", "SUBSCRIBE_TRAIN": "SUBSCRIBED"}
 ANSWER |= {"UNSUBSCRIBE_TRAIN": "UNSUBSCRIBED", "LOGOUT": "LOGGED_OUT"}
 ANSWERS = {*ANSWER.values(), "DONE", "ERROR"}
-# What happened in all the walks together.
+# Counts of what happened in all walks together.
 SEEN = Counter()
 
 
 def may_hear(event, role, user):
-    """Whether an event is for somebody of that role on its run, by the protocol's table."""
+    """True if the protocol's table has the event told to that role on its run."""
     kind = NAME[type(event)]
     staff, own = role in STAFF, role == "PASSENGER" and getattr(event, "user", None) == user
     if kind == "ANNOUNCEMENT":
@@ -87,7 +86,7 @@ def may_hear(event, role, user):
 
 
 class Client:
-    """A client's notebook: who it is and what it hears, from the frames that came to it."""
+    """A client's notebook: its identity and what it hears, from the frames that it got."""
 
     window = 0
 
@@ -95,13 +94,13 @@ class Client:
         self.hub, self.journal = hub, journal
         self.session = Session(hub, TOKENS, self, lambda each: self.send(line(encode(each))))
         self.role, self.user, self.trains = None, None, frozenset()
-        self.rooms = {}  # run → [standing, the seq up to which it is told]
-        self.answers = []  # to the message in hand
+        self.rooms = {}  # run → [identity, the seq up to which it was told]
+        self.answers = []  # to the current message
         self.since = None
         self.token = None
         self.open = True
         self.said = None
-        self.last = None  # the task of the message said last; each waits for the one before
+        self.last = None  # the task of the last message; each task waits for the previous one
 
     def standing(self, run):
         covered = self.trains & {"*", run, run.partition("/")[0]}
@@ -109,7 +108,7 @@ class Client:
 
     def send(self, frames):
         if not self.open:
-            return  # nobody reads it any more
+            return  # the client reads no more
         for text in frames.splitlines():
             self.hear(json.loads(text))
 
@@ -147,7 +146,7 @@ class Client:
             self.be_told(run, message)
 
     def see(self, run, message):
-        """A SNAPSHOT: after SUBSCRIBED, or on becoming somebody else."""
+        """Check a SNAPSHOT: it follows SUBSCRIBED or a change of identity."""
         standing = self.standing(run)
         assert self.rooms.setdefault(run, [standing, message["seq"]]) == [standing, message["seq"]]
         people = message["run"].get("passengers")
@@ -156,7 +155,7 @@ class Client:
             assert {each["irctcId"] for each in people} <= {standing[1]}
 
     def be_told(self, run, message):
-        """An event: of its rooms, for its standing, and the very next one that is."""
+        """Check an event: it is of a joined room, for this identity, and the next such event."""
         assert run in self.rooms, f"{message['type']} of a room it is not in"
         standing, place = self.rooms[run]
         due = [seq for seq, event in self.log(run) if seq > place and may_hear(event, *standing)]
@@ -171,7 +170,7 @@ class Client:
         return max(seq for seq, _ in self.log(run))
 
     def say(self, text, expected):
-        """In its own time: a socket's messages are taken one after the other."""
+        """Send a message once the socket's previous message was answered."""
         before, self.last = self.last, asyncio.ensure_future(self._say(self.last, text, expected))
         assert before is None or not before.cancelled()
 
@@ -190,7 +189,7 @@ class Client:
         self.said = None
 
     def check(self, data, rooms):
-        """The message in hand was answered once, and by what it asked for."""
+        """Check that the current message was answered once, with the right kind of answer."""
         kind = data.get("type")
         if kind == "ACK" and kind in _MESSAGES:
             assert all(each["type"] == "ERROR" for each in self.answers)
@@ -220,7 +219,7 @@ class Client:
             assert kind != "PING"
 
     def may_order(self, kind, result):
-        """Whether a command that was done is one that it may give."""
+        """Check that the client was allowed to give a command that was done."""
         role, user = self.standing(f"{result['trainNo']}/{result['startDate']}")
         if kind == "CANCEL_JOURNEY":
             return role in STAFF or (role, user) == ("PASSENGER", f"IR_{int(result['pnr'][-2:])}")
@@ -247,7 +246,7 @@ sinces = st.none() | st.fixed_dictionaries(
 
 
 def message(kind, *parts, **fields):
-    """Messages of a type, of the fields that the parts give together."""
+    """Return a strategy for messages of a type, with the fields that the parts give."""
     return st.tuples(st.fixed_dictionaries(fields), *parts).map(
         lambda found: {"type": kind, **{k: v for each in found for k, v in each.items()}}
     )
@@ -284,7 +283,7 @@ which = st.integers(0, 5)
 
 
 class Conversations(RuleBasedStateMachine):
-    """Clients of one hub, each in a conversation of its own."""
+    """Clients of one hub, each with its own conversation."""
 
     def __init__(self):
         super().__init__()
@@ -309,7 +308,7 @@ class Conversations(RuleBasedStateMachine):
         self.loop.run_until_complete(register())
 
     def settle(self):
-        """Let everything go on to where it is done, or waits for the journal."""
+        """Run the loop until everything is done or waits for the journal."""
 
         async def go_on():
             waiting = [each.last for each in (*self.clients, *self.gone) if each.last is not None]
@@ -330,7 +329,7 @@ class Conversations(RuleBasedStateMachine):
     @rule(token=st.sampled_from([None, *HOLDERS]))
     @precondition(lambda self: len(self.clients) < 6)
     def come(self, token):
-        """A client connects, and most say who they are."""
+        """A client connects, with or without a token."""
         self.clients.append(Client(self.hub, self.journal))
         if token is not None:
             self.say(len(self.clients) - 1, {"type": "IDENTIFY", "token": token})
@@ -338,7 +337,7 @@ class Conversations(RuleBasedStateMachine):
     @rule(place=which, since=sinces)
     @precondition(lambda self: self.clients)
     def enter_every_room(self, place, since):
-        """A client subscribes to all there is, as far as it may."""
+        """A client subscribes to every run."""
         for train_no, day in RUNS:
             train = {"trainNo": train_no, "startDate": day, "since": since}
             self.say(place, {"type": "SUBSCRIBE_TRAIN", **train})
@@ -346,19 +345,19 @@ class Conversations(RuleBasedStateMachine):
     @rule(place=which, token=st.sampled_from([*HOLDERS, *BAD_TOKENS]))
     @precondition(lambda self: self.clients)
     def become(self, place, token):
-        """A client in its rooms becomes somebody else, or would."""
+        """A client in rooms changes its identity, or tries to."""
         self.say(place, {"type": "IDENTIFY", "token": token})
 
     @rule(place=which)
     @precondition(lambda self: self.clients)
     def log_out(self, place):
-        """A client in its rooms becomes nobody."""
+        """A client in rooms logs out."""
         self.say(place, {"type": "LOGOUT"})
 
     @rule(said=st.lists(st.tuples(which, sound), min_size=1, max_size=4), gone=st.none() | which)
     @precondition(lambda self: self.clients)
     def meanwhile(self, said, gone):
-        """A commit is in flight, and clients speak, and one may go."""
+        """While a commit is in flight, clients send messages, and one may close."""
         self.the_journal_takes_its_time()
         self.announce(RUNS[0], c.To.EVERYONE, "IR_1")
         for place, data in said:
@@ -402,7 +401,7 @@ class Conversations(RuleBasedStateMachine):
         who=st.sampled_from(["IR_1", "IR_3"]),
     )
     def announce(self, run, to, who):
-        """The control room says something, whoever listens."""
+        """The control room makes an announcement, with or without listeners."""
         user = who if to is c.To.USER else None
         train_no, day = run
         command = c.Announce(
@@ -417,7 +416,7 @@ class Conversations(RuleBasedStateMachine):
 
     @rule(run=st.sampled_from(RUNS[::2]), kind=st.sampled_from(MARKS), who=st.integers(0, 3))
     def mark(self, run, kind, who):
-        """The control room marks somebody, on a run that is under way."""
+        """The control room marks a passenger, on a run that is under way."""
         train_no, day = run
         passenger = {"pnr": PEOPLE[who]["pnr"], "index": 1}
         command = kind(train_no=train_no, start_date=date.fromisoformat(day), **passenger)
@@ -454,7 +453,7 @@ class Conversations(RuleBasedStateMachine):
 
     @invariant()
     def the_rooms_are_those_of_the_notebooks(self):
-        """Each listener is in the rooms it knows of, with its standing, and in no others."""
+        """Each listener is in the rooms of its notebook, with its identity, and in no others."""
         if not hasattr(self, "hub"):
             return
         SEEN["steps"] += 1
@@ -482,7 +481,7 @@ class Conversations(RuleBasedStateMachine):
 
     @invariant()
     def all_is_told(self):
-        """While nothing is held back, each client has been told all that is for it."""
+        """While no commit waits, each client has been told all events that it may hear."""
         if not hasattr(self, "hub") or not self.journal.gate.is_set():
             return
         for client in self.clients:
@@ -499,7 +498,7 @@ class Conversations(RuleBasedStateMachine):
             self.loop.close()
 
     def nothing_is_left(self):
-        """When all have gone, nothing remembers them."""
+        """When all clients have gone, no index has any of them."""
         self.journal.gate.set()
         self.settle()
         self.all_is_told()
@@ -517,14 +516,14 @@ class Conversations(RuleBasedStateMachine):
 
 @pytest.mark.sized
 class TestConversations(Conversations.TestCase):
-    """Whatever clients say: one answer each, no frame but one's own, none missed, none left."""
+    """Each message has one answer; each client hears its own events, misses none, leaves no trace."""
 
     settings = walks(EXAMPLES, STEPS_EACH)
 
     def runTest(self):  # noqa: N802 (unittest's name)
         super().runTest()
         print(*(f"{name:40}{count:7}" for name, count in sorted(SEEN.items())), sep="\n")
-        # Nearly all of it came up, or the rest says little. Chance may miss a few.
+        # The walks prove little unless they met nearly every case. Chance may miss a few.
         names = [
             *("held", "recovered", "closed while it was answered", "IDENTIFY: done"),
             *(

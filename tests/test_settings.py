@@ -195,7 +195,7 @@ def test_a_bad_option_is_one_clear_line(read, arguments, said):
 @pytest.mark.parametrize("name", [n for n in TEXTS if type(TEXTS[n][3]) in (int, bool, float)])
 @pytest.mark.parametrize("place", ["environment", "file"])
 def test_a_bad_variable_is_one_clear_line_with_its_name(read, name, place):
-    """Whoever mends it has to know where it stands."""
+    """The operator learns the variable's name, and what it should be."""
     key = variable(name)
     good = [f"{key}={TEXTS[name][0]}"]
     places = {
@@ -206,7 +206,7 @@ def test_a_bad_variable_is_one_clear_line_with_its_name(read, name, place):
         read(**places[place])
 
 
-def test_a_bad_variable_that_the_command_line_overrides_is_nobody_s_trouble(read):
+def test_a_bad_variable_that_the_command_line_overrides_is_ignored(read):
     """Only what is used is looked at."""
     assert read("--port", "1", environment={"TRAINHUB_PORT": "x"}).port == 1
 

@@ -1,4 +1,4 @@
-"""Timetables of made-up trains, of every shape that a railway's own have."""
+"""Timetables of made-up trains, with every shape that real ones have."""
 
 from random import Random
 
@@ -41,7 +41,7 @@ def _train(number, fewest, chance):
 
 
 def _code(stop):
-    """Two to four letters: "AB", "AC" …"""
+    """Return a station's code of two or three letters, such as "AB"."""
     return chr(65 + stop // 26) + chr(65 + stop % 26) + "XY"[: stop % 3]
 
 

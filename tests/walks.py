@@ -1,4 +1,4 @@
-"""How the state machines walk: so many walks of so many steps, and the same ones each time."""
+"""How many walks of how many steps hypothesis makes through a state machine."""
 
 import os
 
@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, settings
 
 
 def walks(examples: int, steps: int) -> settings:
-    """RANDOM=1 takes new ones; else they stay, so that a change is judged by itself."""
+    """Return the settings. RANDOM=1 makes new walks; else each run repeats the same ones."""
     return settings(
         max_examples=examples,
         stateful_step_count=steps,

@@ -1,6 +1,6 @@
-"""The machine's wall clock is set while the hub runs, or while it does not: nothing is over early.
+"""The wall clock is set while the hub runs, or while it is down: nothing ends early.
 
-A station server may start before NTP corrects its clock. All is at the product's default settings.
+A station server may start before NTP corrects its clock. The hub has its default settings.
 """
 
 import json
@@ -77,7 +77,7 @@ def order(hub, clock, *arguments):
 
 
 def status(hub, token):
-    """What the hub says to the token's bearer."""
+    """Return the status of the hub's answer to a caller with that token."""
     head = {"Authorization": f"Bearer {token}"}
     try:
         with urlopen(Request(hub.url + "/api/me", headers=head), timeout=30) as answer:
@@ -89,8 +89,10 @@ def status(hub, token):
 
 @STEPS
 def test_offers_undo_windows_and_timers_keep_their_time(start_hub, options, clock, by, database):
-    """A step is told once; offers stay open for what they had left; MongoDB, mails, figures and
-    expiry go on; a no-show of just now can be undone."""
+    """Offers and undo windows keep the time they had left, and all timers run on.
+
+    The hub says once that the clock was set.
+    """
     hub = start_hub(*options, environment=clock.environment)
     hub.ask = asker(hub)
     at_aaa(hub)
@@ -108,7 +110,7 @@ def test_offers_undo_windows_and_timers_keep_their_time(start_hub, options, cloc
         mark(hub, "54321", 1, "no-show")
         wait_for(lambda: hub.ask("/api/trains/54321/offers?state=EXPIRED"))
         mark(hub, "12345", 1, "undo-no-show")
-        wait_for(lambda: not opened(hub))  # withdrawn, as the berth is not free any more
+        wait_for(lambda: not opened(hub))  # withdrawn, since the berth is no longer free
         wait_for(lambda: heard(socket, "BOARDING_UPDATE", after="CLOCK_CORRECTED"))
     wait_for(lambda: database.events.count_documents({}) == all_seqs(hub))
     wait_for(lambda: hub.ask("/api/monitor")["notifications"]["depth"] == 0)
@@ -135,8 +137,10 @@ def heard(socket, kind, after):
 
 @STEPS
 def test_tokens_of_before_are_believed_and_can_be_revoked(start_hub, options, clock, by):
-    """A token made before the step goes on to be good, one made after it too; a revocation after
-    the step is of both, and a token made after that is good."""
+    """Tokens made before and after the step are valid; a later revocation ends both.
+
+    A token made after the revocation is valid.
+    """
     hub = start_hub(*options, environment=clock.environment)
     hub.ask = asker(hub)
     issue = ("token", "--role", "TTE", "--user", "T1", "--train", "*")
@@ -157,7 +161,7 @@ def test_tokens_of_before_are_believed_and_can_be_revoked(start_hub, options, cl
 
 @pytest.mark.parametrize("by", [HOUR, -HOUR], ids=["on", "back"])
 def test_a_step_while_the_hub_is_down_is_one_too(start_hub, options, clock, by):
-    """The hub is killed, the clock is set, the hub starts: the offer has left what it had."""
+    """The hub is killed, the clock is set, the hub starts: the offer keeps the time it had left."""
     hub = start_hub(*options, environment=clock.environment)
     hub.ask = asker(hub)
     at_aaa(hub)
@@ -172,15 +176,17 @@ def test_a_step_while_the_hub_is_down_is_one_too(start_hub, options, clock, by):
     left = opened(hub)[offer]
     assert before - 60 < left <= before + 1
     hub.ask(f"/api/offers/{offer}/accept", {})
-    # What is told of it over a third start: nothing new.
+    # A third start says nothing new about it.
     hub.kill()
     hub = start_hub(*options, environment=clock.environment)
     assert steps(hub) == []
 
 
 def test_a_clock_behind_the_journal_is_a_clock_set_back(start_hub, options, clock):
-    """The machine was started anew with a clock that is behind what the journal has: its records'
-    times count, so that an offer is not open for longer."""
+    """If the machine starts with a clock behind the journal, the journal's times count.
+
+    So an offer is not open for longer.
+    """
     hub = start_hub(*options, environment=clock.environment)
     hub.ask = asker(hub)
     at_aaa(hub)
@@ -188,7 +194,7 @@ def test_a_clock_behind_the_journal_is_a_clock_set_back(start_hub, options, cloc
     ((offer, before),) = opened(hub).items()
     hub.kill()
     clock.set(-HOUR)
-    (hub.folder / "clock.json").unlink()  # of another start of the machine
+    (hub.folder / "clock.json").unlink()  # as after another start of the machine
     hub = start_hub(*options, environment=clock.environment)
     hub.ask = asker(hub)
     assert before - 60 < opened(hub)[offer] <= before + 1
@@ -196,7 +202,7 @@ def test_a_clock_behind_the_journal_is_a_clock_set_back(start_hub, options, cloc
 
 
 def test_reports_take_the_right_time_as_soon_as_the_clock_is_right(start_hub, options, clock):
-    """Delays are by the corrected clock within seconds, also after a report by the wrong one."""
+    """Delays follow the corrected clock within seconds, also after a report by the wrong clock."""
     clock.set(HOUR)
     hub = start_hub(*options, environment=clock.environment)
     hub.ask = asker(hub)
@@ -211,7 +217,7 @@ def test_reports_take_the_right_time_as_soon_as_the_clock_is_right(start_hub, op
 
 
 def test_the_loop_goes_on_while_the_clock_jumps_about(start_hub, options, clock):
-    """Many steps, either way: each is told, the hub answers, and the last time is the true one."""
+    """Many steps, either way, are logged; the hub answers, and its time ends as the true one."""
     hub = start_hub(*options, environment=clock.environment)
     hub.ask = asker(hub)
     at_aaa(hub)

@@ -1,4 +1,4 @@
-"""Damaged journals, cut anywhere or with any bit flipped: what is there is true, or it is said."""
+"""Damaged journals, cut anywhere or with any bit flipped: the hub reports what it cannot use."""
 
 import asyncio
 import os
@@ -22,7 +22,7 @@ from trainhub.domain import commands as c
 from trainhub.domain.snapshot import resume, take
 from trainhub.hub.vocabulary import RAILWAY
 
-# Of the bytes at which a journal is cut, each first one of so many.
+# Bytes between two cuts of a journal's end.
 CUT_STEP = int(os.environ.get("CUT_STEP", "7"))
 FLIPS = int(os.environ.get("FLIPS", "300"))
 KIND = re.compile(r"record|the (write-ahead log|structure|log|snapshot)|\w+")
@@ -30,7 +30,7 @@ NAMES = ("journal.db", "journal.db-wal")
 
 
 async def contents(path):
-    """All that a hub would believe of a journal."""
+    """Return all that a hub would read from a journal."""
     journal = await SqliteJournal.open(path, RAILWAY)
     try:
         records = await journal.read(0, 10**6)
@@ -47,14 +47,14 @@ async def contents(path):
 
 @pytest.fixture
 def copy():
-    """A folder for copies, in memory where there is one: no fsync is in question here."""
+    """A folder for copies, in memory if possible: these tests need no fsync."""
     memory = "/dev/shm" if os.path.isdir("/dev/shm") else None
     with tempfile.TemporaryDirectory(dir=memory) as folder:
         yield Path(folder)
 
 
 def lay(folder, files):
-    """Put the files into a folder, and nothing else; returns the journal's path."""
+    """Put the files into an empty folder; return the journal's path."""
     for old in folder.iterdir():
         old.unlink()
     for name, content in files.items():
@@ -63,7 +63,7 @@ def lay(folder, files):
 
 
 def attempt(path):
-    """The contents, or the message with which they are refused."""
+    """Return the contents, or the message with which the journal is refused."""
     try:
         return asyncio.run(contents(path)), None
     except JournalFailed as error:
@@ -76,7 +76,7 @@ def torn(caplog):
 
 @pytest.fixture
 def growing(tmp_path):
-    """A journal's two files after a crash, and the log's length and the head after each commit."""
+    """Return a crashed journal's two files, with the log's length and the head at each commit."""
 
     async def grow():
         path, driver = tmp_path / "grown" / "journal.db", Driver()
@@ -104,7 +104,7 @@ def growing(tmp_path):
 
 @pytest.mark.sized
 def test_a_journal_cut_at_every_byte_of_its_end(growing, copy, caplog, capsys):
-    """Every commit that is whole before the cut is there, and what was dropped is said."""
+    """Every complete commit before the cut is there, and the log says how much was dropped."""
     files, ends = growing
     whole = files[NAMES[1]]
     cuts = {
@@ -126,9 +126,9 @@ def test_a_journal_cut_at_every_byte_of_its_end(growing, copy, caplog, capsys):
 
 
 def test_a_file_that_lost_its_last_pages_is_refused(growing, copy):
-    """What the write-ahead log has handed over is in the database's file; a cut there loses it."""
+    """Commits that moved from the write-ahead log to the database file are lost by a cut there."""
     path = lay(copy, growing[0])
-    asyncio.run(contents(path))  # hands it over
+    asyncio.run(contents(path))  # moves the write-ahead log into the database file
     whole = path.read_bytes()
     for cut in range(len(whole) - 4096, len(whole), 17):
         path = lay(copy, {NAMES[0]: whole[:cut]})
@@ -139,7 +139,7 @@ def test_a_file_that_lost_its_last_pages_is_refused(growing, copy):
 
 @pytest.fixture
 def left_by_a_crash(start_hub, unused_port, tmp_path):
-    """The two files of a journal that a killed hub left, with something in every table."""
+    """Return the two journal files of a killed hub, with rows in every table."""
     fleet = Fleet(4, seeded()[0])
     hub = start_hub("--mongodb-uri", f"mongodb://127.0.0.1:{unused_port}", "--new")
     fleet.begin(hub)
@@ -148,7 +148,7 @@ def left_by_a_crash(start_hub, unused_port, tmp_path):
     path = hub.folder / NAMES[0]
 
     async def fill():
-        """What a hub of a few seconds does not have yet; the last commits stay in the log."""
+        """Add rows that a young hub lacks; the last commits stay in the write-ahead log."""
         journal = await SqliteJournal.open(path, RAILWAY)
         driver = Driver()
         driver.start()
@@ -174,7 +174,7 @@ def left_by_a_crash(start_hub, unused_port, tmp_path):
 
 @pytest.mark.sized
 def test_a_flipped_bit_is_never_believed(left_by_a_crash, copy, caplog, capsys):
-    """Hundreds of bits are noticed, by the start and by `check`; the others were in no use."""
+    """The start and `check` notice each flipped bit, except bits in unused space."""
     (seed, chance), files = seeded(), left_by_a_crash
     sound = asyncio.run(contents(lay(copy, files)))
     assert all(sound[2:]), "every table has something to damage"
@@ -207,17 +207,19 @@ def test_a_flipped_bit_is_never_believed(left_by_a_crash, copy, caplog, capsys):
 
 
 def flipped(path, place, bits=0x80):
-    """The bytes of a file with some bits of one byte turned over."""
+    """Return a file's bytes with some bits of one byte flipped."""
     content = bytearray(path.read_bytes())
     content[place] ^= bits
     return bytes(content)
 
 
 def test_any_byte_of_the_first_page_is_refused_in_words_or_does_no_harm(left_by_a_crash, copy):
-    """SQLite quotes a damaged table definition in its own words, which are no UTF-8 then: that is
-    the journal's failure like any other, for the start and for `check`."""
+    """SQLite may quote a damaged table definition, in bytes that are not UTF-8.
+
+    The start and `check` report that like any other damage.
+    """
     (seed, chance), files = seeded(), left_by_a_crash
-    asyncio.run(contents(lay(copy, files)))  # hands the log over to the database's file
+    asyncio.run(contents(lay(copy, files)))  # moves the write-ahead log into the database file
     whole = (copy / NAMES[0]).read_bytes()
     refused = 0
     for place in sorted(chance.sample(range(4096), min(FLIPS, 500))):
@@ -231,7 +233,7 @@ def test_any_byte_of_the_first_page_is_refused_in_words_or_does_no_harm(left_by_
 
 
 def test_a_damaged_table_definition_is_one_line_and_exit_code_3(start_hub):
-    """The hub and `check` both, at any byte: never a traceback, never another code."""
+    """At any byte the hub and `check` print one line and exit with 3, without a traceback."""
     hub = start_hub()
     assert hub.stop() == 0
     path = hub.folder / NAMES[0]

@@ -93,7 +93,7 @@ def drive_until_it_fails(fleet, hub):
     assert "Traceback" not in "".join(hub.logged)
     assert {crew.closed for crew in fleet.crews} == {4503}
     assert all(crew.goodbye["retryAfterMs"] > 0 for crew in fleet.crews)
-    # Whoever comes when the hub no longer listens is not even refused.
+    # A client that connects after the hub has closed its port gets no UNAVAILABLE.
     assert refusals[0] in (503, *CONNECTION_LOST), refusals
     return aside, sum(crew.unavailable for crew in fleet.crews)
 
@@ -191,7 +191,7 @@ class UnsureJournal(SqliteJournal):
 
 @pytest.mark.gen_test
 async def test_a_command_whose_commit_failed_is_not_said_not_to_have_happened(make_hub, tmp_path):
-    """The next start may find it in the journal: whoever asked must ask again under its key."""
+    """The next start may find it in the journal: the client must send it again under its key."""
     journal = await UnsureJournal.open(tmp_path / "journal.db", RAILWAY)
     with pytest.raises(Unavailable) as refused:
         await make_hub(journal).execute(register(), OPERATOR)

@@ -1,4 +1,4 @@
-"""Clients that are there no longer, or not yet, on a real hub: found, dropped, and told why."""
+"""Clients of a real hub that are gone or do not identify: the hub drops them and says why."""
 
 import socket
 
@@ -16,7 +16,7 @@ PING, PONG = b"\x89\x00", b"\x8a\x80\0\0\0\0"
 
 
 class Mute:
-    """A client that says what it is told to say, and answers no ping. `until_end` reads on."""
+    """A client that sends given frames and answers no ping. `until_end` reads on."""
 
     def __init__(self, hub, *frames):
         self.socket = socket.create_connection(("127.0.0.1", hub.port))
@@ -25,7 +25,7 @@ class Mute:
         self.socket.sendall(b"".join(frames))
 
     def until_end(self):
-        """All that came until the hub ended it."""
+        """Read until the hub closes; return all bytes."""
         heard = b""
         try:
             while data := self.socket.recv(65_536):
@@ -45,7 +45,7 @@ def open_sockets(hub):
 
 @pytest.fixture
 def start(start_hub, mongodb_uri, database_name):
-    """Starts a hub with one run, with those options."""
+    """Return a function that starts a hub with these options and one run."""
 
     def started(*options):
         uri = ("--mongodb-uri", mongodb_uri, "--database", database_name)
@@ -58,7 +58,7 @@ def start(start_hub, mongodb_uri, database_name):
 
 @pytest.fixture
 def mute():
-    """Opens clients on a hub, which say those frames."""
+    """Return a function that opens clients which send these frames."""
     clients = []
 
     def opened(hub, *frames):
@@ -71,7 +71,7 @@ def mute():
 
 
 def test_a_half_open_socket_is_dropped_within_two_beats(start, mute):
-    """It has subscribed and answers no ping; whoever answers them stays, though it says nothing."""
+    """A subscriber that answers no ping is dropped; a silent subscriber that answers pings stays."""
     hub = start("--heartbeat-seconds", "1")
     alive, silent = mute(hub, text(SUBSCRIBE)), mute(hub, text(SUBSCRIBE))
     wait_for(lambda: open_sockets(hub) == 2)
@@ -80,15 +80,15 @@ def test_a_half_open_socket_is_dropped_within_two_beats(start, mute):
         came = alive.socket.recv(65_536).count(PING)
         pings += came
         alive.socket.sendall(PONG * came)
-    assert silent.until_end().count(PING) == 1  # the next beat was its end
+    assert silent.until_end().count(PING) == 1  # the next beat dropped it
     wait_for(lambda: open_sockets(hub) == 1)
     alive.socket.sendall(text(b'{"type": "PING"}'))
     while b"PONG" not in (data := alive.socket.recv(65_536)):
         assert data
 
 
-def test_who_neither_identifies_nor_subscribes_is_closed(start, mute):
-    """4401 after its time, by the hub's own timer; who has subscribed is not."""
+def test_a_socket_that_neither_identifies_nor_subscribes_is_closed(start, mute):
+    """The hub's timer closes it with 4401; a socket that has subscribed stays."""
     hub = start("--identify-seconds", "1")
     silent, subscribed = mute(hub), mute(hub, text(SUBSCRIBE))
     assert (4401).to_bytes(2, "big") in silent.until_end()

@@ -1,4 +1,4 @@
-"""A flood of handshakes that nobody ends: those who listen hear all, and who comes gets in."""
+"""A flood of unfinished handshakes: listeners hear all, and newcomers get in."""
 
 import asyncio
 import collections
@@ -17,7 +17,7 @@ from waiting import wait_for
 
 HALF_OPEN = int(os.environ.get("HALF_OPEN", "500"))
 LISTENERS = int(os.environ.get("LISTENERS", "50"))
-# The hub may have so many files: a quarter of them is less than the flood.
+# The hub's limit of open files: a quarter of it is less than the flood.
 FILES = HALF_OPEN + 4 * LISTENERS + 300
 EVENTS, NEWCOMERS = 200, 30
 LOOPBACK = "127.0.0.1"
@@ -29,7 +29,7 @@ PONG = b"\x8a\x80\0\0\0\0"
 
 
 def flood(address, port, count, opened, over):
-    """Open half handshakes, a thousandth of them and a rest in turn; hold the newest so many."""
+    """Open half handshakes, with a pause after some of them; hold the newest `count`."""
     held = collections.deque()
     while not over.is_set():
         with contextlib.suppress(ConnectionError):  # it was refused at once
@@ -43,7 +43,7 @@ def flood(address, port, count, opened, over):
 
 
 def bystander(port, over):
-    """Somebody else here who is flooded: what the flood costs all who share the cores."""
+    """Accept a flood in another server: the test measures what the flood costs this machine."""
     with socket.create_server(("127.0.0.1", 0), backlog=1_024) as server:
         port.value = server.getsockname()[1]
         server.settimeout(0.1)
@@ -79,7 +79,7 @@ class Listener(asyncio.Protocol):
 
 
 async def join(port, count):
-    """So many listeners that have all joined."""
+    """Return `count` listeners that have all joined."""
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(60):
         made = [await loop.create_connection(Listener, "127.0.0.1", port) for _ in range(count)]
@@ -112,7 +112,7 @@ def own_address():
 @pytest.mark.sized
 @pytest.mark.parametrize("whence", ["everywhere", "one address"])
 def test_a_flood_of_half_open_handshakes(start_hub, mongodb_uri, database_name, whence):
-    """Every event reaches every listener, nobody is dropped, and all who come meanwhile get in.
+    """Every event reaches every listener, none is dropped, and all newcomers get in.
 
     The loopback stands for a flood from everywhere, as the hub's own machine is not counted.
     """
@@ -159,7 +159,7 @@ def test_a_flood_of_half_open_handshakes(start_hub, mongodb_uri, database_name, 
 
     started = []
     try:
-        quiet, beside, flooded = asyncio.run(listen())
+        quiet, shared, flooded = asyncio.run(listen())
     finally:
         over.set()
         calm.set()
@@ -167,8 +167,8 @@ def test_a_flood_of_half_open_handshakes(start_hub, mongodb_uri, database_name, 
             process.join(30)
     print(
         f"{opened.value} half-open handshakes from {whence}, {LISTENERS} listeners: p99 of "
-        f"delivery {quiet * 1000:.1f} ms without, {beside * 1000:.1f} ms while somebody else "
-        f"here is flooded, {flooded * 1000:.1f} ms while the hub is"
+        f"delivery {quiet * 1000:.1f} ms without, {shared * 1000:.1f} ms while another "
+        f"server here is flooded, {flooded * 1000:.1f} ms while the hub is"
     )
     said = "made room" if whence == "everywhere" else "comes too often"
     assert any(said in line for line in hub.logged)

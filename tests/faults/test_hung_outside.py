@@ -50,7 +50,7 @@ def written(folder):
 
 @contextlib.contextmanager
 def full_pipe():
-    """The end to write to of a pipe that is full, and that nobody reads."""
+    """Yield the writing end of a full pipe that is not read."""
     reader, writer = os.pipe()
     fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
     os.set_blocking(writer, False)
@@ -160,7 +160,7 @@ def test_files_that_hang_hold_up_no_other(start_hub, mongodb_uri, database_name)
 # --- stdout and stderr --------------------------------------------------------------------------
 
 
-def test_a_hub_whose_lines_nobody_reads_works_on(silent_hub):
+def test_a_hub_whose_lines_are_not_read_works_on(silent_hub):
     """Full pipes from the first line on: it starts, answers, says so, and ends in time."""
     with full_pipe() as stuck:
         hub = silent_hub(stdout=stuck, stderr=stuck)
@@ -188,7 +188,7 @@ def test_standard_files_that_are_closed_full_or_gone(silent_hub, files):
 
 
 def test_the_end_comes_in_time_whatever_hangs(silent_hub, start_mongod, unused_port):
-    """MongoDB is frozen, the outbox hangs, nobody reads stderr: all at the same time."""
+    """MongoDB is frozen, the outbox hangs, stderr is not read: all at the same time."""
     mongod = start_mongod()
     with full_pipe() as stuck:
         hub = silent_hub("--mongodb-uri", mongod.uri, stdout=stuck, stderr=stuck)

@@ -1,5 +1,4 @@
-"""What users send is a value and nothing else: never a question, a field's name or an order to
-MongoDB."""
+"""What users send reaches MongoDB as values only: never as an operator, a field or a command."""
 
 import asyncio
 import json
@@ -24,7 +23,7 @@ from trainhub.domain.commands import COMMANDS
 from trainhub.web.routes import route_of
 
 DAY = "2026-11-23"
-# Texts that mean something to MongoDB, to its driver or to JavaScript.
+# Texts with a meaning for MongoDB, for its driver or for JavaScript.
 TEXTS = (
     "$where", "$$ROOT", "$epoch", "$seq", "$gt", "a.b", "run.$[].name", "__proto__", "constructor",
     '{"$gt": ""}', "'; db.dropDatabase(); '", "_id", "true", "1e400",
@@ -61,13 +60,13 @@ FIELDS = {
     "audit": FILED | {"at", "user", "role", "address", "command", "run", "about", "result"},
     "meta": {"_id", "version", "lease", "place"},
 }  # fmt: skip
-# What a hub asks of a server, and the operators in its questions.
+# The commands that a hub sends to a server, and the operators in its queries.
 ASKED = {"find", "findAndModify", "getMore", "insert", "update", "createIndexes"}
 OPERATORS = {"$and", "$or", "$eq", "$in", "$lt", "$lte", "$gt", "$gte", "$exists"}
 
 
 class Client:
-    """Somebody who sends what they like, over both doors; `said` counts the answers by kind."""
+    """A client that sends anything, over HTTP and WebSocket; `said` counts the answers by kind."""
 
     def __init__(self, hub, token):
         self.hub, self.token = hub, token
@@ -92,7 +91,7 @@ class Client:
         self.said[status] = self.said.get(status, 0) + 1
 
     def say(self, message):
-        """One message on a socket, and its answer; a socket that has said much nonsense is left."""
+        """Send a message on a socket; return its answer. Use a new socket before this one is closed."""
         for _ in range(3):
             try:
                 if self._left == 0:
@@ -110,9 +109,9 @@ class Client:
     def _ask(self, message):
         number = next(self._numbers)
         self._socket.send(json.dumps({**message, "id": number}))
-        if message["type"] == "ACK":  # which is not answered
+        if message["type"] == "ACK":  # the hub does not answer it
             self._socket.send(json.dumps({"type": "PING", "id": number}))
-        while True:  # what cannot be read has no id
+        while True:  # the answer to an unreadable message has no id
             answer = json.loads(self._socket.recv(10))
             if answer.get("id", number if answer["type"] == "ERROR" else None) == number:
                 break
@@ -126,7 +125,7 @@ class Client:
 
 
 def spoilt(fields):
-    """The fields with each value in the place of each, and with each odd name beside them."""
+    """Yield the fields with each odd value in each field, and with each odd name added."""
     for name in fields:
         for value in VALUES:
             yield {**fields, name: value}
@@ -135,7 +134,7 @@ def spoilt(fields):
 
 
 def path_of(address, fields):
-    """The address with those of the fields that it has in it, and what is left for the body."""
+    """Return the address with its fields filled in, and the other fields for the body."""
     left = dict(fields)
     path = address
     for name in ("trainNo", "pnr", "index", "offerId"):
@@ -159,7 +158,7 @@ def hub(start_hub, server, mongod_database):
 
 @pytest.fixture
 def mongod_database(server):
-    """The hub's database, of which the server keeps account of every operation."""
+    """Return the hub's database, in which the server profiles every operation."""
     with MongoClient(server.uri, tz_aware=True) as client:
         database = client["trainhub"]
         database.create_collection("system.profile", capped=True, size=256 << 20)
@@ -168,9 +167,10 @@ def mongod_database(server):
 
 
 def test_nothing_that_users_send_is_more_than_a_value(hub, mongod_database, capsys):
-    """In every field of every command, over HTTP and sockets, in paths and questions, in tokens,
-    keys and `since`: what is stored has only the documented fields, the server was asked
-    only what a hub asks, nothing of it failed there, and nobody was answered more for it."""
+    """Texts with a meaning for MongoDB change neither documents, queries nor answers.
+
+    They are sent in every field, and in paths, query strings, tokens, keys and `since`.
+    """
     client = Client(hub, admin_token(hub))
     ask = asker(hub)
     ask("/api/trains", chart(person(1), person(2), person(3, "BBB"), rac(10, 1)))
@@ -201,7 +201,7 @@ def test_nothing_that_users_send_is_more_than_a_value(hub, mongod_database, caps
 
 
 def charts(client):
-    """Each field of a chart, of its stations, coaches and people in turn."""
+    """Send charts with odd values in each field, also of stations, coaches and people."""
     for whole in spoilt(chart(timezone="Asia/Kolkata", policy="OFFER", boarding="verify")):
         client.http("POST", "/api/trains", {**whole, "startDate": whole.get("startDate", DAY)})
     for part, one in (
@@ -217,7 +217,7 @@ def charts(client):
 
 
 def texts_that_may_be(client):
-    """Texts that are free are taken as they are; returns what was sent, by its train."""
+    """Send charts whose free texts are odd, which the hub accepts; return the texts by train."""
     sent = {}
     for number, text in enumerate(TEXTS, start=30_000):
         who = person(1, name=text, irctcId=text, email=text, phone=text, gender=text)
@@ -231,7 +231,7 @@ def texts_that_may_be(client):
 
 
 def commands(client):
-    """All commands but REGISTER_TRAIN. One is left to the last that would end the run."""
+    """Send all commands except REGISTER_TRAIN, with those last that would end the run."""
     for name in sorted(FULL, key=lambda name: name == "CANCEL_TRAIN"):
         route = route_of(COMMANDS[name])
         train = {} if "offerId" in FULL[name] else {"trainNo": "12345", "startDate": DAY}
@@ -243,7 +243,7 @@ def commands(client):
 
 
 def keys_and_questions(client):
-    """Idempotency keys, `since`, and what is asked in a query string."""
+    """Send odd idempotency keys, `since` and query strings."""
     train = {"trainNo": "12345", "startDate": DAY}
     for text in TEXTS:
         client.http("POST", "/api/trains/12345/delay", {"delayMinutes": 1}, **{
@@ -277,7 +277,7 @@ def keys_and_questions(client):
 
 
 def tokens(client):
-    """Claims of every kind under the hub's own signature; returns the users that were taken."""
+    """Send signed tokens with odd claims; return the users that the hub accepted."""
     kid, key = load_keys(client.hub.folder / "keys.json").popitem()
     good = {"sub": "u", "role": "ADMIN", "trains": ["*"]}
     good["exp"] = datetime.now(UTC) + timedelta(hours=1)
@@ -286,18 +286,18 @@ def tokens(client):
         token = jwt.encode({**claims}, key, algorithm="HS256", headers={"kid": kid})
         if len(token) > 12_000:
             continue
-        somebody = Client(client.hub, token)
-        status, _ = somebody.http("GET", "/api/me")
+        caller = Client(client.hub, token)
+        status, _ = caller.http("GET", "/api/me")
         if status == 200:
             users.append(claims["sub"])
             delay = {"delayMinutes": len(users)}
-            somebody.http("PUT", "/api/trains/30000/delay", delay, **{"Idempotency-Key": "k"})
-            somebody.http("GET", "/api/audit")
+            caller.http("PUT", "/api/trains/30000/delay", delay, **{"Idempotency-Key": "k"})
+            caller.http("GET", "/api/audit")
     return users
 
 
 def fields_of(value):
-    """The names of all fields in a document, however deep."""
+    """Return the names of all fields in a document, at any depth."""
     if isinstance(value, dict):
         yield from value
         for each in value.values():
@@ -308,7 +308,7 @@ def fields_of(value):
 
 
 def arrived_literally(found, literal, users):
-    """Each free text stands in each of its places just as it was sent."""
+    """Check that each free text is stored exactly as it was sent."""
     for train_no, text in literal.items():
         run = f"{train_no}/{DAY}"
         (train,) = (each for each in found["runs"] if each["_id"] == run)
@@ -323,7 +323,7 @@ def arrived_literally(found, literal, users):
 
 
 def what_the_server_was_asked(database):
-    """Only what a hub asks, with its own operators; and none of it failed."""
+    """Check that the hub sent only its own commands and operators, and that none failed."""
     account = list(database["system.profile"].find({"ns": {"$not": {"$regex": "system.profile"}}}))
     asked = [each for each in account if each.get("appName") is None and "command" in each]
     assert len(asked) > 100

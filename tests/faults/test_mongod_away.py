@@ -1,4 +1,4 @@
-"""mongod frozen or gone for long under load: the hub answers all the same, and catches up."""
+"""mongod frozen or gone for long under load: the hub goes on answering, and catches up."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ CREWS = 64
 @pytest.mark.sized
 @pytest.mark.parametrize("how", ["frozen", "gone"])
 def test_commands_are_answered_while_mongod_is_away(how, start_hub, start_mongod, capsys):
-    """All of them, and light GETs too; /readyz says what is degraded; then MongoDB catches up."""
+    """The hub answers all commands and light GETs; /readyz says what is degraded; MongoDB catches up."""
     seed, _ = seeded()
     fleet = Fleet(CREWS, seed)
     mongod = start_mongod()
@@ -74,7 +74,7 @@ def test_commands_are_answered_while_mongod_is_away(how, start_hub, start_mongod
 
 
 def test_the_hub_is_killed_while_mongod_is_gone(start_hub, start_mongod, capsys):
-    """It starts without MongoDB, goes on answering, and MongoDB gets what both lives made."""
+    """The next hub starts without MongoDB and answers; later MongoDB gets the events of both hubs."""
     seed, _ = seeded()
     fleet = Fleet(8, seed)
     mongod = start_mongod()
@@ -99,8 +99,7 @@ def test_the_hub_is_killed_while_mongod_is_gone(start_hub, start_mongod, capsys)
 
 
 def test_mongod_freezes_while_runs_are_new(start_hub, start_mongod, capsys):
-    """A first write that was given up may still be at work when the next one comes: the newer
-    stays."""
+    """A write that the hub gave up may still run when the next one comes: the newer state stays."""
     seed, chance = seeded()
     fleet = Fleet(CREWS, seed)
     mongod = start_mongod()
@@ -128,7 +127,7 @@ def test_mongod_freezes_while_runs_are_new(start_hub, start_mongod, capsys):
 
 
 def test_a_write_arrives_long_after_it_was_given_up(start_hub, start_mongod, capsys):
-    """Newer states were written meanwhile on another connection, and stay."""
+    """Newer states that were written meanwhile on another connection stay."""
     seed, _ = seeded()
     fleet = Fleet(8, seed)
     mongod = start_mongod()
@@ -141,7 +140,7 @@ def test_a_write_arrives_long_after_it_was_given_up(start_hub, start_mongod, cap
                 wait_for_a_write(hub)
                 network.hold_next_write("passengers")
                 wait_for(lambda: network.holds)
-                wait_for_a_write(hub)  # of a flush that was on its way
+                wait_for_a_write(hub)  # the flush that was under way
                 wait_for_a_write(hub)
 
             fleet.drive_while(hub, held_and_given_up)
@@ -156,13 +155,13 @@ def test_a_write_arrives_long_after_it_was_given_up(start_hub, start_mongod, cap
 
 
 def resident(hub):
-    """The megabytes of memory that the hub has."""
+    """Return the hub's memory in megabytes."""
     with open(f"/proc/{hub.process.pid}/statm") as file:
         return int(file.read().split()[1]) * 4096 / 1e6
 
 
 def test_a_start_does_not_wait_for_a_frozen_mongod(start_hub, start_mongod):
-    """The start goes on after some two seconds, and the hub works."""
+    """The hub starts after about two seconds without MongoDB, and works."""
     mongod = start_mongod()
     mongod.freeze()
     hub = start_hub("--mongodb-uri", mongod.uri, "--new")
@@ -174,9 +173,9 @@ def test_a_start_does_not_wait_for_a_frozen_mongod(start_hub, start_mongod):
 
 
 def test_those_who_come_back_while_mongod_is_frozen(start_hub, start_mongod):
-    """What they missed is in MongoDB only: they get a SNAPSHOT, and none is closed as idle.
+    """Clients whose missed events are in MongoDB only get a SNAPSHOT; none is closed as idle.
 
-    The hub says so in /readyz, asks MongoDB no more for a while, and has it back by itself.
+    The hub says so in /readyz, does not ask MongoDB for a while, and later uses it again.
     """
     mongod = start_mongod()
     hub = start_hub("--mongodb-uri", mongod.uri)

@@ -1,4 +1,4 @@
-"""A mongod that lets the hub in and takes no writes from it: the hub works on until it does."""
+"""A mongod that refuses the hub's writes: the hub works on, and writes once it may."""
 
 import json
 import os
@@ -20,7 +20,7 @@ READ, WRITE = ({"role": role, "db": "trainhub"} for role in ("read", "readWrite"
 
 @pytest.fixture
 def guarded(start_mongod):
-    """A mongod that asks for a password, and on it a user `hub` who may only read."""
+    """A mongod that asks for a password, with a user `hub` who may only read."""
     mongod = start_mongod("--auth")
     with as_root(mongod) as root:
         mongod.order = root.admin.command
@@ -33,8 +33,10 @@ NEW_JSON = ("--new", "--log-format", "json")
 
 @pytest.mark.sized
 def test_the_hub_may_not_write(start_hub, guarded, capsys):
-    """From the start, and again in the middle of the load: /readyz says so, all goes on, and what
-    waits is written when the right is there. No password and no passenger is in what it says."""
+    """Without the right to write the hub works on, and /readyz says so.
+
+    When the hub gets the right, it writes what waited. It names no password and no passenger.
+    """
     seed, _ = seeded()
     fleet = Fleet(8, seed)
     hub = start_hub("--mongodb-uri", guarded.uri_for(f"hub:{PASSWORD}"), *NEW_JSON)
@@ -75,7 +77,7 @@ def test_the_hub_may_not_write(start_hub, guarded, capsys):
 
 
 def test_the_hub_has_a_wrong_password(start_hub, guarded):
-    """The hub runs, and says that MongoDB does not take writes, but not the password."""
+    """The hub runs and says that MongoDB refuses writes, without the password."""
     hub = start_hub("--mongodb-uri", guarded.uri_for(f"hub:{PASSWORD}-old"), "--new")
     ask = asker(hub)
     fleet = Fleet(1, 1)
@@ -85,9 +87,11 @@ def test_the_hub_has_a_wrong_password(start_hub, guarded):
     discreet(hub, [ask("/readyz"), ask("/api/monitor")])
 
 
-def test_the_user_is_made_anew(start_hub, guarded):
-    """Dropped and made again, as when users are restored: the hub comes to write without a restart,
-    though the connections that it has open are not the new user's."""
+def test_the_user_is_created_again(start_hub, guarded):
+    """If its user is dropped and created again, the hub writes again without a restart.
+
+    Its open connections do not belong to the new user.
+    """
     guarded.order("grantRolesToUser", "hub", roles=[WRITE])
     hub, fleet, ask = begun(start_hub, guarded)
     wait_for(lambda: not behind(hub.folder))
@@ -99,7 +103,7 @@ def test_the_user_is_made_anew(start_hub, guarded):
 
 
 def test_a_right_that_is_missing_does_not_fill_the_log(start_hub, guarded):
-    """What is wrong is said once a minute, and of each index once, however often it is tried."""
+    """The log has the error once a minute, and once for each index, however often it occurs."""
     hub, fleet, ask = begun(start_hub, guarded)
     wait_for(lambda: ask("/readyz")["degraded"])
     fleet.drive_while(hub, lambda: wait_for(lambda: fleet.answered() >= COMMANDS))
@@ -107,7 +111,7 @@ def test_a_right_that_is_missing_does_not_fill_the_log(start_hub, guarded):
 
 
 def begun(start_hub, guarded):
-    """A hub on that mongod with one run, and what drives and asks it."""
+    """Start a hub with one run on that mongod; return it with its fleet and a function to ask it."""
     hub = start_hub("--mongodb-uri", guarded.uri_for(f"hub:{PASSWORD}"), "--new")
     fleet = Fleet(1, 1)
     fleet.begin(hub)
@@ -115,7 +119,7 @@ def begun(start_hub, guarded):
 
 
 def discreet(hub, said):
-    """Neither a password nor who travels is in the log or in what the hub shows of itself."""
+    """Check that neither a password nor a passenger is in the log, /readyz or the monitor."""
     words = "\n".join(hub.logged + [json.dumps(each) for each in said])
     for secret in (PASSWORD, PASSWORD.replace("%2F", "/"), "root:root"):
         assert secret not in words

@@ -1,4 +1,4 @@
-"""Poison, one in a hundred: what cannot be stored is refused or put aside, and all else arrives."""
+"""Poison, one in a hundred: it is refused or becomes a dead letter, and all else arrives."""
 
 import asyncio
 import json
@@ -24,7 +24,7 @@ from trainhub.domain.model import Level
 from trainhub.hub.documents import INDEXES, LASTING
 
 ONE_IN = 100
-OWN = "49999"  # the run of those poisons that the door lets in
+OWN = "49999"  # the run for poison that the hub accepts
 
 
 # --- a hub, its clients and its MongoDB -------------------------------------------------------
@@ -42,7 +42,7 @@ def registration(**fields):
     return "", chart(trainNo="48888", **fields)
 
 
-# What is asked of a train: the address behind it, and the body.
+# Requests about a train: the rest of the address, and the body.
 AT_THE_DOOR = {
     "half a surrogate pair": lambda: announce("\ud800"),
     "half of one in a name": lambda: registration(trainName="A \udfff B"),
@@ -70,7 +70,7 @@ ON_A_SOCKET = {
 
 
 class Poisoner:
-    """Sends every kind in turn, one for each hundred commands that the fleet was answered.
+    """A client that sends every kind in turn, one for each hundred answers to the fleet.
 
     `outcomes` counts (door, kind, answer).
     """
@@ -134,9 +134,11 @@ class Poisoner:
 @pytest.mark.sized
 @pytest.mark.parametrize("commands", [int(os.environ.get("POISON_COMMANDS", "500"))])
 def test_poison_under_load(start_hub, mongodb_uri, database, capsys, commands):
-    """Each poison is refused where it comes in, or is a dead letter; all the others arrive, nothing
-    is wedged, and what was given up is all that is degraded."""
-    # A rule of the operator's own makes some of what the hub accepts a poison for MongoDB.
+    """Each poison is refused where it comes in, or becomes a dead letter; all else arrives.
+
+    Nothing is stuck, and only the dead letters are degraded.
+    """
+    # An operator's validator makes MongoDB refuse some documents that the hub accepts.
     database.create_collection("events", validator={"data.text": {"$not": {"$regex": "^poison"}}})
     seed, chance = seeded()
     print(f"seed {seed}")
@@ -180,9 +182,11 @@ def test_poison_under_load(start_hub, mongodb_uri, database, capsys, commands):
 async def test_poison_in_the_write_buffer(
     io_loop, mongodb_uri, database_name, database, tmp_path, capsys, monkeypatch, collection
 ):
-    """Of ten thousand documents each hundredth cannot be stored: it is a letter, the others are
-    all there, whether they are inserted or updated."""
-    # Eight of 17 MB are more than the two files would keep.
+    """If each hundredth of 10,000 documents cannot be stored, all others are.
+
+    Each poison becomes a dead letter, whether documents are inserted or updated.
+    """
+    # Eight letters of 17 MB exceed the two files.
     monkeypatch.setattr(dead_letters, "MOST_FILE_BYTES", 2**30)
     (seed, chance), count = seeded(), 10_000
     print(f"seed {seed}")

@@ -30,7 +30,7 @@ def options(unused_port):
 
 
 def drive_and_cut(fleet, hub, disks, disk, answers):
-    """Cut the power under load after so many answers; returns the disk as it is afterwards."""
+    """Cut the power under load after that many answers; return the disk as it is then."""
     left = []
 
     async def cut(answered):

@@ -153,8 +153,10 @@ def test_a_server_that_asks_for_a_password(start_hub, guarded, right):
 
 
 def test_keys_and_tokens(start_hub, tmp_path):
-    """Good tokens, forged ones and broken ones, in a header, a socket and a subprotocol: neither
-    they nor the key are in the log, in an answer or in what `check` prints."""
+    """Neither tokens nor the key are in the log, in answers or in what `check` prints.
+
+    Tokens are valid, forged and broken, in a header, a message and a subprotocol.
+    """
     folder = tmp_path / "data"
     folder.mkdir(mode=0o700)
     write_private(folder / "keys.json", json.dumps({"k1": KEY}))

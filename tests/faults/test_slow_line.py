@@ -19,7 +19,7 @@ SECONDS = 240
 def test_a_full_train_gets_through_a_slow_line(start_hub, start_mongod, capsys):
     """A document that is larger than the line takes in a usual write's time, and many small ones.
 
-    Each is sent a few times at the most. Meanwhile /readyz says that documents wait.
+    Each is sent a few times at most. Meanwhile /readyz says that documents wait.
     """
     mongod = start_mongod()
     with SlowLine(mongod, RATE) as line, MongoClient(mongod.uri) as client:

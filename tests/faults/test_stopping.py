@@ -29,7 +29,7 @@ def seed():
 
 
 def stop_under_load(fleet, hub, answers):
-    """SIGTERM after so many answers, while all crews ask; returns how many seconds it took."""
+    """Send SIGTERM after that many answers, under load; return how many seconds the stop took."""
     took = []
 
     async def stop(answered):
@@ -80,7 +80,7 @@ def test_sigterm_under_load(start_hub, mongodb_uri, database, capsys, seed):
     asyncio.run(settled(hub))
     answered, told = fleet.check(hub, database)
     with capsys.disabled():
-        print(f"\n{STOPS} times SIGTERM, seed {seed}: {max(took):.2f} s at the most; {unwritten}")
+        print(f"\n{STOPS} times SIGTERM, seed {seed}: {max(took):.2f} s at most; {unwritten}")
         print(f"documents left for the next start; of {answered} answered commands 0 missing,")
         print(f"of {told} told events 0 not in the log; MongoDB has the same")
     assert max(took) < DEADLINE

@@ -48,7 +48,7 @@ PEOPLE = {
     "OTHER_TTE": (Role.TTE, "T2", ["54321"]),
     "PASSENGER": (Role.PASSENGER, "IR_1", ["12345"]),
     "OTHER_PASSENGER": (Role.PASSENGER, "IR_2", ["12345"]),
-    # As the first ones, but for their runs: another train, or another day.
+    # The same roles for other runs: another train, or another day.
     "OTHER_ADMIN": (Role.ADMIN, "control", ["54321"]),
     "OTHER_SERVICE": (Role.SERVICE, "feed", ["54321"]),
     "TTE_OF_ANOTHER_DAY": (Role.TTE, "T1", ["12345/2026-11-22"]),
@@ -158,7 +158,10 @@ class Answer:
 
 @pytest.fixture
 def call(site, http_client, base_url):
-    """Makes one HTTP request, as one of PEOPLE or as nobody; a body that is no bytes is JSON."""
+    """Return a function that sends a request as one of PEOPLE or without a token.
+
+    A body other than bytes is sent as JSON.
+    """
 
     async def send(method, path, body=None, who=None, headers=(), **options):
         sent = dict(headers)
@@ -250,7 +253,7 @@ def no_trace(io_loop, site, http_server):
 
 @pytest.fixture
 def connect(io_loop, site, http_port, no_trace):
-    """Opens sockets, as one of PEOPLE or as nobody."""
+    """Return a function that opens a socket as one of PEOPLE or without a token."""
     clients: list[Client] = []
 
     async def open_socket(who=None, headers=(), welcome=True, **options) -> Client:

@@ -13,7 +13,7 @@ FILES = sorted(path.relative_to(STATIC).as_posix() for path in STATIC.rglob("*.*
 
 @pytest.mark.gen_test
 async def test_the_page(call):
-    """GET / is the monitor page, for everybody."""
+    """GET / is the monitor page, for all callers."""
     answer = await call("GET", "/")
     assert answer.status == 200
     assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
@@ -143,7 +143,7 @@ async def test_what_is_no_http_does_not_disturb(http_server, http_port, call, re
 
 @pytest.mark.gen_test
 async def test_the_page_can_be_asked_for_by_head(call):
-    """Whoever only wants to know that it is up gets the head, and no body."""
+    """HEAD gets the head of the answer and no body."""
     answer = await call("HEAD", "/")
     assert (answer.status, answer.body) == (200, b"")
     assert answer.headers["Content-Type"].startswith("text/html")

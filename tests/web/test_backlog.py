@@ -37,7 +37,7 @@ class Pair:
         self.done += 1
 
     async def read(self, count):
-        """What the client reads, so many bytes in all."""
+        """Read `count` bytes as the client; return them."""
         loop, found = asyncio.get_running_loop(), b""
         async with asyncio.timeout(PATIENCE):
             while len(found) < count:
@@ -107,7 +107,7 @@ async def test_so_many_bytes_may_wait_and_no_more(pair):
 
 @pytest.mark.gen_test
 async def test_a_large_snapshot_leaves_room_for_what_comes_after_it(pair):
-    """A client that has read all before may be sent more than the limit, and half of it beside."""
+    """A snapshot may be larger than the limit; half the limit stays free for later messages."""
     _, sent = pair.stall()
     await pair.read(sent + len(b"<rest>"))
     snapshot = b"s" * 10 * MOST

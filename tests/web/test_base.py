@@ -34,7 +34,7 @@ def running(io_loop, site):
 
 
 def announcement_of(size):
-    """A body of so many bytes that announces something."""
+    """Return a body of `size` bytes that announces something."""
     body = json.dumps({"text": "hello"}).encode()
     return body + b" " * (size - len(body))
 
@@ -139,14 +139,14 @@ def deep_token():
 )
 @pytest.mark.parametrize("path", ["/api/me", "/api/trains", "/api/monitor"])
 async def test_a_bad_token_is_a_401_everywhere(call, header, path):
-    """Whoever shows a token wants to be somebody: they are told that it is not taken."""
+    """A caller with a bad token gets an error, and is not treated as without a token."""
     answer = await call("GET", path, headers={"Authorization": header})
     assert (answer.status, answer.code) == (401, "BAD_TOKEN")
     assert answer.headers["WWW-Authenticate"] == "Bearer"
 
 
 @pytest.mark.gen_test
-async def test_a_token_in_the_address_is_nobody_s(site, call):
+async def test_a_token_in_the_address_is_ignored(site, call):
     """Never in a URL, where logs and histories keep it."""
     token = site.token("TTE")
     for name in ("token", "access_token", "Authorization"):
@@ -292,7 +292,7 @@ async def test_a_command_whose_body_is_refused_does_not_happen(call, site, runni
 
 @pytest.mark.gen_test
 async def test_the_train_and_date_of_an_address(call, site):
-    """?date= names the run; a date that is none, or bytes that are no text, are a 400."""
+    """?date= names the run; a malformed date, or bytes that are not UTF-8, get 400."""
     for day in ("2026-11-24", "2026-11-25"):
         await site.register(startDate=day)
     ambiguous = await call("GET", "/api/trains/12345")
@@ -320,7 +320,7 @@ async def test_an_odd_train_number_is_just_another_train(call, site, running, pa
 
 @pytest.mark.gen_test
 async def test_while_the_runs_are_loaded_it_is_a_503(call, site):
-    """UNAVAILABLE for every reader and command, whoever asks."""
+    """Every read and command gets UNAVAILABLE, for every caller."""
     site.hub.loaded = False
     for method, path in (("GET", "/api/trains"), ("GET", "/api/me"), ("POST", START)):
         answer = await call(method, path, b"" if method == "POST" else None, "ADMIN")

@@ -367,8 +367,8 @@ def test_a_refused_token_is_not_sent_again(client):
     assert [each["token"] for each in hub.said("IDENTIFY")] == ["old", "new", "newer"]
 
 
-def test_without_a_token_one_is_nobody_again(client, start_again):
-    """`identify()` logs out: a snapshot as anybody sees the train, and no command is taken."""
+def test_identify_without_a_token_logs_out(client, start_again):
+    """`identify()` logs out: the snapshot is the public one, and commands are refused."""
     hub = start_again()
     client.connect(address(hub), tte(hub))
     client.call("subscribe", train="12345")
@@ -402,7 +402,7 @@ def test_older_seqs_are_dropped_and_offers_acknowledged(client):
 
 
 def test_what_the_hub_would_take_later_is_asked_again_in_order(client):
-    """RATE_LIMITED and UNAVAILABLE are nobody's error: the same command, under the same key."""
+    """After RATE_LIMITED and UNAVAILABLE the client sends the same command under the same key."""
     with FalseHub(later=2) as hub:
         client.connect(hub.url)
         asked = [client.command("ANNOUNCE", text=text) for text in "ab"]

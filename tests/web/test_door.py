@@ -77,7 +77,7 @@ async def test_near_the_limit_of_files(raw, connect, http_server, http_port, cap
 
 @pytest.mark.gen_test
 async def test_who_goes_before_it_is_refused(http_server, http_port):
-    """A reset in the face of the refusal is nobody's trouble."""
+    """A refused client may reset the connection: the hub counts it and goes on."""
     http_server.most_files = 0
     for _ in range(20):
         with socket.create_connection(("127.0.0.1", http_port)) as client:
@@ -199,7 +199,7 @@ class TestWhoWaits:
         ("files", "most"), [(20_000, MOST_WAITING), (1_024, 216), (400, 60), (65_536, MOST_WAITING)]
     )
     def test_how_many_may_wait(self, files, most):
-        """A quarter of the files that clients may have, and some thousands at the most."""
+        """A quarter of the files that clients may have, and at most MOST_WAITING."""
         server = Door(None)
         server.most_files = files
         assert server.most_waiting == most
@@ -236,7 +236,7 @@ class TestWhoWaits:
 
     @pytest.mark.gen_test
     async def test_who_asks_and_does_not_read(self, site, http_server, http_port, monkeypatch):
-        """An answer that nobody takes does not wait for ever."""
+        """An answer that the client does not read does not wait for ever."""
         monkeypatch.setattr(door, "UNREAD_SECONDS", 0.2)
         await site.register(*(person(number) for number in range(1, 500)))
         with socket.socket() as client:
@@ -266,7 +266,7 @@ class TestWhoWaits:
     async def test_a_crowd_makes_room(
         self, http_server, http_port, visit, raw, monkeypatch, tmp_path, caplog, said
     ):
-        """Whoever has waited longest goes first; who asks is served, and sockets stay."""
+        """The longest waiting connections are closed; requests are served, and sockets stay."""
         monkeypatch.setattr(door, "MOST_WAITING", 20)
         socket, _ = await raw()
         if said == HELLO:
@@ -290,7 +290,7 @@ class TestWhoWaits:
     async def test_a_crowd_from_one_address_makes_room_itself(
         self, http_server, http_port, visit, monkeypatch
     ):
-        """Whoever else waits for a slow network has time."""
+        """A slow client at another address keeps its connection."""
         monkeypatch.setattr(door, "MOST_WAITING", 20)
         slow = socket.create_connection(("127.0.0.1", http_port), source_address=("127.0.0.9", 0))
         await until(lambda: len(http_server._waiting) == 1)
@@ -309,8 +309,8 @@ class TestWhoWaits:
         assert len(told) == 1
 
     @pytest.mark.gen_test
-    async def test_nobody_is_remembered(self, http_server, visit, connect):
-        """Who has gone, and who has become a socket, waits no longer."""
+    async def test_only_waiting_connections_are_counted(self, http_server, visit, connect):
+        """A closed connection, and one of a socket, wait no longer."""
         await connect()
         for said in (b"", HEAD, HEAD + b"\r\n", b"\0\r\n\r\n"):
             _, writer = await visit(said)

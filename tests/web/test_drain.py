@@ -19,12 +19,12 @@ class Leaver:
 
 async def drained(count):
     told, drain = [], Drain()
-    everybody = [Leaver(told) for _ in range(count)]
-    await drain.run(everybody, 1001, "why")
+    waits = [Leaver(told) for _ in range(count)]
+    await drain.run(waits, 1001, "why")
     assert drain.begun
-    assert {each for each, *_ in told} == set(everybody)
+    assert {each for each, *_ in told} == set(waits)
     assert len(told) == count
-    return everybody, told
+    return waits, told
 
 
 def test_few_are_told_at_once():
@@ -37,15 +37,15 @@ def test_few_are_told_at_once():
 
 
 @pytest.mark.gen_test
-async def test_nobody_is_no_trouble():
-    """A hub without sockets."""
+async def test_a_hub_without_sockets():
+    """Without sockets nothing is sent and no time passes."""
     assert await drained(0) == ([], [])
 
 
 @pytest.mark.gen_test
 async def test_a_crowd_is_told_to_come_back_over_a_while():
     """15,000 within half a minute, in no order, and in no second more than twice its share."""
-    everybody, told = await drained(15_000)
+    leavers, told = await drained(15_000)
     waits = [wait for *_, wait in told]
     assert min(waits) >= RETRY_EARLIEST
     assert max(waits) < RETRY_EARLIEST + RETRY_SPREAD + 30_000
@@ -53,7 +53,7 @@ async def test_a_crowd_is_told_to_come_back_over_a_while():
     for wait in waits:
         seconds[wait // 1000] += 1
     assert max(seconds) < 2 * 15_000 / 32
-    assert [each for each, *_ in told] != everybody
+    assert [each for each, *_ in told] != leavers
 
 
 @pytest.mark.gen_test
@@ -67,7 +67,7 @@ async def test_what_goes_meanwhile_is_no_trouble(raw):
 
 
 @pytest.mark.gen_test
-async def test_once_begun_nobody_comes_in(call, site, connect):
+async def test_once_begun_no_client_comes_in(call, site, connect):
     """/readyz and new sockets get 503 and when to try again; whatever else goes on is answered."""
     client = await connect()
     await site.web.drain.run([], GOING_AWAY, "why")

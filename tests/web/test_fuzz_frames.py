@@ -1,4 +1,4 @@
-"""The WebSocket below its messages, under nonsense: frames that no library would send.
+"""The WebSocket's frames under nonsense: frames that no library would send.
 
 Each socket is answered on, or closed with a documented code or none; nothing is logged or left.
 FUZZ_SOCKETS=20000 opens more of them, SEED the same again. What is in sound frames is test_fuzz.py.
@@ -20,16 +20,16 @@ from websockets.protocol import OPEN, Protocol, Side
 
 SOCKETS = int(os.environ.get("FUZZ_SOCKETS", "400"))
 AT_ONCE = 8
-# Seconds without a byte after which a frame is taken for one that the hub waits for the rest of.
+# Seconds without a byte after which a frame counts as incomplete: the hub waits for the rest.
 SILENCE = 0.1
-# What a close may say: the protocol's own, and what a client's own close is answered with.
+# Close codes that may come: the protocol's own, and those that answer a client's close.
 OWN = {1001, 1002, 1007, 1009, 4400, 4401, 4403, 4408, 4429, 4503}
 GIVEN_BACK = {1000, 1003, *range(1008, 1015), *range(3000, 5000)}
 GOOD = json.dumps({"type": "PING", "id": "after"}).encode()
 
 
 def frame(chance, opcode, payload, first=None, masked=True, length=None):
-    """A frame as the wire has it; a `length` that is not the payload's is a lie."""
+    """Return a frame's bytes; `length` may differ from the payload's length."""
     size = len(payload) if length is None else length
     mask = chance.randbytes(4) if masked else b""
     head = bytes((0x80 | opcode if first is None else first,))
@@ -72,14 +72,14 @@ def _lie(chance):
 
 
 def _long_form(chance):
-    """A short length in the form for long ones."""
+    """Return a frame whose short length has the form for long ones."""
     mask = bytes(4)
     wide = struct.pack("!BBH", 0x81, 0xFE, len(GOOD)), struct.pack("!BBQ", 0x81, 0xFF, len(GOOD))
     return chance.choice(wide) + mask + GOOD
 
 
 def _parts(chance):
-    """A message in parts, some of which may be missing, doubled, or of another kind."""
+    """Return a message in parts, some of which may be missing, doubled, or of another kind."""
     parts = [frame(chance, 0, GOOD[:9], first=0x01)]
     parts += [frame(chance, 0, GOOD[9:12], first=0x00) for _ in range(chance.randrange(3))]
     parts += [frame(chance, 0, GOOD[9:], first=chance.choice((0x80, 0x81, 0x82, 0x00)))]
@@ -94,7 +94,7 @@ def _close(chance):
 
 
 def _control(chance):
-    """A ping or pong, too long or in parts as often as not."""
+    """Return a ping or pong, which may be too long or in parts."""
     opcode = chance.choice((Opcode.PING, Opcode.PONG))
     payload = chance.randbytes(chance.choice((0, 125, 126, 200)))
     return frame(chance, opcode, payload, first=chance.choice((None, int(opcode))))
@@ -111,13 +111,13 @@ _KINDS = (
 
 
 def nonsense(chance):
-    """One to four frames, whole or with some bits turned."""
+    """Return one to four frames, whole or with some bits flipped."""
     data = b"".join(chance.choice(_KINDS)(chance) for _ in range(chance.randint(1, 4)))
     return flip(chance, data) if chance.random() < 0.2 else data
 
 
 async def outcome(raw, chance):
-    """What became of a socket: "answered", a close code, "closed" without one, or "waits"."""
+    """Return a socket's outcome: "answered", a close code, "closed" without a code, or "waits"."""
     socket, _ = await raw()
     reader, writer = socket.reader, socket.writer
     parser = Protocol(Side.CLIENT, state=OPEN, max_size=None)
@@ -150,7 +150,7 @@ async def outcome(raw, chance):
 @pytest.mark.sized
 @pytest.mark.gen_test(timeout=36_000)
 async def test_frames_of_nonsense_are_answered_or_closed(site, raw, connect, caplog):
-    """With a code of the protocol's or the client's own; others' sockets go on, nothing changes."""
+    """The close has a documented code; other sockets go on, and nothing changes."""
     seed, chance = seeded()
     print(f"seed {seed}")
     await site.register()

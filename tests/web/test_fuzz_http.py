@@ -1,4 +1,4 @@
-"""The HTTP edge under nonsense: requests that no client of good will would send, on plain TCP.
+"""The HTTP edge under nonsense: malformed requests on plain TCP.
 
 Each is answered in HTTP, with the protocol's JSON where it is refused, or the connection is closed;
 never with 500, and nothing is logged or left. FUZZ_REQUESTS=100000 sends more, SEED the same again.
@@ -24,13 +24,13 @@ from trainhub.web.base import Edge
 
 REQUESTS = int(os.environ.get("FUZZ_REQUESTS", "1000"))
 AT_ONCE, BATCH = 16, 500
-# Bytes that a request may leave behind; a handler or a connection has thousands.
+# Bytes of memory that a request may leave behind; a handler or a connection takes thousands.
 BYTES_A_REQUEST, SLACK = 16, 128 * 1024
-# Seconds without a byte after which a request is taken for one that the hub waits for the rest of.
+# Seconds without a byte after which a request counts as incomplete: the hub waits for the rest.
 SILENCE = 0.1
 FIELDS = {"trainNo": "12345", "pnr": "4512345601", "index": "1", "coach": "S1"}
 FIELDS |= {"offerId": "12345.2026-11-23.17", "file": "trainhub.js"}
-# Those who may change nothing on the train with what is mutated: the passenger's own is another's.
+# Callers who may not change the train with the mutated requests: the persons are another user's.
 WHO = (None, "OTHER_TTE", "OTHER_PASSENGER")
 PATHS = sorted((method, path.format(**FIELDS)) for method, path in operations())
 
@@ -85,7 +85,7 @@ CHUNKS = (
 
 
 class Request:
-    """A request in its parts, as bytes: sound at first."""
+    """A request in its parts, as bytes: valid at first."""
 
     def __init__(self, chance, tokens):
         method, path = chance.choice(PATHS)
@@ -160,7 +160,7 @@ _OF_BYTES = (flip, flip, insert, _cut, _noise, _line_ends)
 
 
 def nonsense(chance, tokens):
-    """The bytes of a request after one to three mutations."""
+    """Return the bytes of a request after one to three mutations."""
     request = Request(chance, tokens)
     for _ in range(chance.randint(1, 3)):
         chance.choice(_OF_PARTS)(chance, request)
@@ -172,12 +172,12 @@ def nonsense(chance, tokens):
 
 _STATUS = re.compile(rb"HTTP/1\.[01] (\d{3}) [^\r\n]*\r\n((?:[!-9;-~]+: ?[^\r\n]*\r\n)*)\r\n")
 
-# Of /ws openapi.yaml says that a handshake that is none is refused in plain words.
+# For /ws openapi.yaml says that a bad handshake is refused in plain text.
 _HANDSHAKE = re.compile(rb'^(Can "Upgrade"|"Connection" must|Cross origin|Missing/Invalid)')
 
 
 def check_answer(data, head_only):
-    """The status of a whole answer; None if it is cut short. Fails if it is none of HTTP."""
+    """Return the status of a complete answer, or None if it is cut short. Fails without HTTP."""
     if b"\r\n\r\n" not in data:
         assert b"HTTP/1.1 "[: len(data)] == data[:9], data[:200]
         return None
@@ -204,7 +204,7 @@ def check_answer(data, head_only):
 
 
 async def outcome(port, data):
-    """What became of a request: its status, "closed", or "waits" for one that is not whole."""
+    """Return a request's outcome: its status, "closed", or "waits" for an incomplete request."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     found, head_only = b"", data.lstrip(b"\r\n").startswith(b"HEAD")
     try:
@@ -234,7 +234,7 @@ def in_use():
 @pytest.mark.sized
 @pytest.mark.gen_test(timeout=36_000)
 async def test_nonsense_is_answered_or_closed(site, http_server, http_port, call, caplog):
-    """In HTTP and in the protocol's JSON; afterwards the hub is as before, and nobody is there."""
+    """Each answer is HTTP and the protocol's JSON; afterwards no connection or handler is left."""
     seed, chance = seeded()
     print(f"seed {seed}")
     await site.register()
@@ -251,7 +251,7 @@ async def test_nonsense_is_answered_or_closed(site, http_server, http_port, call
                 print(f"sent {data[:2_000]!r}")
                 raise
 
-    await call("GET", "/static/trainhub.js")  # for which Python reads all types of files
+    await call("GET", "/static/trainhub.js")  # Python loads its table of file types now
     tracemalloc.start()
     try:
         first = 0
@@ -260,7 +260,7 @@ async def test_nonsense_is_answered_or_closed(site, http_server, http_port, call
             assert (await call("GET", "/api/trains")).result[0]["trainNo"] == "12345"
             await until(lambda: len(http_server._connections) <= 1)  # `call` keeps its own
             assert not [r for r in caplog.records if r.exc_info or r.levelname == "ERROR"]
-            caplog.clear()  # it is the test that keeps those
+            caplog.clear()  # else the test itself would hold these records
             first = first or in_use()
         grown = in_use() - first
     finally:
@@ -289,7 +289,7 @@ PLACES = ('{"text": @}', '{"text": "x", "level": @}', '{"a": @, "text": "x"}', "
 @pytest.mark.gen_test
 @pytest.mark.parametrize(("name", "place"), product(BROKEN, PLACES))
 async def test_a_body_that_could_not_be_sent_on_is_refused(site, call, name, place):
-    """In every place of a command's body: 400 in words, and nothing has happened."""
+    """Such a value gets 400 in every place of a command's body, and nothing has happened."""
     await site.register()
     odd = BROKEN[name]
     odd = odd if isinstance(odd, bytes) else odd.encode()

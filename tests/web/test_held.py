@@ -81,8 +81,8 @@ def test_it_says_so_before_it_comes_to_that():
 
 
 @pytest.mark.gen_test
-async def test_answers_that_nobody_reads_are_bounded(site, http_server, http_port, call):
-    """A crowd that asks and does not read is cut off from the one that has waited longest on."""
+async def test_unread_answers_are_bounded(site, http_server, http_port, call):
+    """Of a crowd that asks and does not read, the longest waiting are closed first."""
     stations = [
         {"code": f"S{n:03}", "name": "न" * 900, "distanceKm": n, "day": 1}
         | ({"departure": "09:00"} if n == 0 else {"arrival": "09:00", "departure": "09:00"})

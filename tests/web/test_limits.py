@@ -39,13 +39,13 @@ HERE = {"trainNo": "12345", "startDate": "2026-11-23"}
 
 @pytest.fixture
 def settings_of_web(limits):
-    """Rates are reckoned by a clock that stands, however long the machine takes for a request."""
+    """A clock that stands still: the rates do not depend on the machine's speed."""
     return {"limits": Limits(**limits), "clock": Clock()}
 
 
 @pytest.fixture
 def limits():
-    """What a test may override: the fields of Limits."""
+    """Return the fields of Limits that a test overrides."""
     return {}
 
 
@@ -59,7 +59,7 @@ def running(io_loop, site):
 
 
 def test_a_bucket_fills_at_its_rate_and_no_further():
-    """So many at once, then so many a second; silence earns no more than the burst."""
+    """A bucket allows its burst at once, then its rate; silence earns no more than the burst."""
     clock = Clock()
     bucket = Bucket(10, 50, clock)
     assert [bucket.take() for _ in range(50)] == [0] * 50
@@ -71,8 +71,8 @@ def test_a_bucket_fills_at_its_rate_and_no_further():
     assert bucket.take() > 0
 
 
-def test_who_waits_as_told_is_heard():
-    """After so many seconds there is no debt left."""
+def test_a_client_that_waits_as_told_is_heard():
+    """After the seconds that the bucket names no debt is left."""
     clock = Clock()
     bucket = Bucket(10, 5, clock)
     for _ in range(8):
@@ -83,8 +83,8 @@ def test_who_waits_as_told_is_heard():
     assert not bucket.is_spent
 
 
-def test_who_goes_on_is_told_from_who_was_hasty():
-    """A debt as large as the burst is no haste any more."""
+def test_sustained_abuse_differs_from_a_burst():
+    """A bucket is spent when its debt is as large as the burst."""
     bucket = Bucket(1, 5, Clock())
     for _ in range(10):
         bucket.take()
@@ -95,13 +95,13 @@ def test_who_goes_on_is_told_from_who_was_hasty():
 
 @pytest.mark.parametrize("role", [None, *Role])
 def test_staff_may_say_more(role):
-    """TTEs, the control room and feeds; a passenger, or nobody in particular, says little."""
+    """TTEs, the control room and feeds have a higher rate than passengers and anonymous clients."""
     expected = 7 if role in (None, Role.PASSENGER) else 900
     assert rate_of(Limits(message_rate=7, staff_message_rate=900), role) == expected
 
 
 def test_a_meter_counts_messages_bytes_and_frames():
-    """Each has its own bucket: any of them that is spent is enough."""
+    """Each has its own bucket; the meter is spent when one bucket is."""
     meter = Meter(10, Clock())
     assert [meter.message() for _ in range(50)] == [0] * 50
     assert meter.message() > 0
@@ -118,7 +118,7 @@ def test_a_meter_counts_messages_bytes_and_frames():
 
 
 def test_a_new_rate_begins_with_all_it_allows():
-    """Who identifies as staff is not held to what it said before; the same rate changes nothing."""
+    """After a change of rate the bucket is full; the same rate again changes nothing."""
     meter = Meter(10, Clock())
     for _ in range(55):
         meter.message()
@@ -128,8 +128,8 @@ def test_a_new_rate_begins_with_all_it_allows():
     assert not any(meter.message() for _ in range(1_000 * BURST_SECONDS))
 
 
-def test_addresses_are_counted_but_for_the_own_machine_s():
-    """A proxy on the hub's own machine speaks for everybody; who has gone leaves no trace."""
+def test_addresses_are_counted_except_this_machine_s():
+    """A proxy on this machine speaks for many clients; an address without sockets is dropped."""
     addresses = Addresses()
     for address in ("10.0.0.1", "10.0.0.1", "fe80::1", "127.0.0.1", "::1", "127.9.9.9"):
         addresses.enter(address)
@@ -141,7 +141,7 @@ def test_addresses_are_counted_but_for_the_own_machine_s():
 
 
 def asked(askers, identity, address):
-    """Whether one request more is let through."""
+    """Return True if one more request is accepted."""
     try:
         askers.ask(identity, address)
     except TooOften:
@@ -150,12 +150,12 @@ def asked(askers, identity, address):
 
 
 def test_each_user_and_each_address_has_its_own_rate():
-    """A user's is the same from wherever they ask; nobody's flood is another's."""
+    """A user has one rate from all addresses; one caller's flood does not limit another."""
     askers = Askers(Limits(message_rate=1, staff_message_rate=4, address_rate=2), clock=Clock())
-    somebody, tte = Identity("IR_1", Role.PASSENGER), Identity("T1", Role.TTE)
+    passenger, tte = Identity("IR_1", Role.PASSENGER), Identity("T1", Role.TTE)
     let = {
         who: sum(asked(askers, identity, f"10.0.{n}.1") for n in range(100))
-        for who, identity in (("passenger", somebody), ("tte", tte))
+        for who, identity in (("passenger", passenger), ("tte", tte))
     }
     assert let == {"passenger": BURST_SECONDS, "tte": 4 * BURST_SECONDS}
     assert sum(asked(askers, ANONYMOUS, "10.0.0.1") for _ in range(100)) == 2 * BURST_SECONDS
@@ -163,7 +163,7 @@ def test_each_user_and_each_address_has_its_own_rate():
 
 
 def test_sockets_of_one_network_of_ipv6_are_counted_together():
-    """Whoever has one address of it has all of them."""
+    """A client with one address of a /64 network has all of them."""
     addresses = Addresses()
     for address in ("2001:db8::1", "2001:db8::2", "2001:db8:0:1::1"):
         addresses.enter(address)
@@ -172,8 +172,8 @@ def test_sockets_of_one_network_of_ipv6_are_counted_together():
     assert addresses.count("2001:db8::1") == 1
 
 
-def test_who_is_refused_is_not_kept_out_for_longer():
-    """A refusal costs nothing: after the seconds that it names one is through."""
+def test_a_refusal_costs_nothing():
+    """After the seconds that a refusal names, a request is accepted, however many were refused."""
     clock = Clock()
     askers = Askers(Limits(address_rate=1), clock=clock)
     for _ in range(BURST_SECONDS):
@@ -187,7 +187,7 @@ def test_who_is_refused_is_not_kept_out_for_longer():
 
 
 def test_an_address_of_ipv6_is_its_network():
-    """Whoever has one has 2**64 of them."""
+    """A client with one address has 2**64 of them."""
     askers = Askers(Limits(address_rate=1), clock=Clock())
     assert sum(asked(askers, ANONYMOUS, f"2001:db8::{n:x}") for n in range(1, 99)) == BURST_SECONDS
     assert asked(askers, ANONYMOUS, "2001:db8:0:1::1")
@@ -195,7 +195,7 @@ def test_an_address_of_ipv6_is_its_network():
 
 @pytest.mark.parametrize("own_are_free", [True, False])
 def test_this_machine_s_own_addresses(own_are_free):
-    """They may ask what they like, unless a proxy there is trusted to say for whom it asks."""
+    """Requests of this machine have no limit, unless a proxy on it is trusted to name its clients."""
     askers = Askers(Limits(address_rate=1), own_are_free, Clock())
     for address in ("127.0.0.1", "::1"):
         let = sum(asked(askers, ANONYMOUS, address) for _ in range(100))
@@ -203,21 +203,23 @@ def test_this_machine_s_own_addresses(own_are_free):
 
 
 def test_an_answer_counts_by_its_bytes():
-    """As the messages that may have as many; half a burst of debt at most, for one cannot know."""
+    """Each 4 KB count as a message, up to a debt of half a burst, since no client knows the size."""
     meter = Meter(20, Clock())
     meter.answered(50 * BYTES_A_MESSAGE)
     assert meter.message() == 0
     meter.answered(1_000 * BYTES_A_MESSAGE)
     wait = meter.message()
     assert 2 < wait <= 51 / 20
-    assert not meter.is_spent  # it is told to wait, and not closed for what it could not know
+    assert (
+        not meter.is_spent
+    )  # the client must wait, but is not closed for a size it could not know
     for _ in range(60):
         meter.message()
     assert meter.is_spent
 
 
 def test_askers_are_forgotten(monkeypatch):
-    """When they might ask as if they had never been there; and the longest silent, if too many."""
+    """A full account is dropped, and above the bound the account that was silent longest."""
     monkeypatch.setattr("trainhub.web.limits.MOST_ASKERS", 50)
     clock = Clock()
     askers = Askers(Limits(address_rate=1), clock=clock)
@@ -237,7 +239,7 @@ def test_askers_are_forgotten(monkeypatch):
 
 
 def test_work_is_paid_off_at_the_caller_s_share():
-    """Some seconds at once; then the next request waits until the debt is paid, and no longer."""
+    """After the burst the next request waits until the debt is paid, and no longer."""
     clock = Clock()
     account = Account(rate=1_000, share=0.1, clock=clock)
     account.spend(SHARE_BURST * 0.1)
@@ -254,7 +256,7 @@ def test_work_is_paid_off_at_the_caller_s_share():
 
 
 def test_each_caller_pays_for_its_own_work():
-    """A user from wherever it asks; an address without a token; this machine, also if it is free.
+    """Accounts are per user, or per address without a token, also for this machine.
 
     A proxy on this machine that is not trusted speaks for many clients: they share one account.
     """
@@ -279,7 +281,7 @@ def test_each_caller_pays_for_its_own_work():
 
 
 def test_no_crowd_of_addresses_pushes_out_a_user(monkeypatch):
-    """A user in debt is not let off because many addresses have asked."""
+    """A user in debt keeps the debt although many addresses have asked."""
     monkeypatch.setattr("trainhub.web.limits.MOST_ASKERS", 50)
     askers = Askers(Limits(), clock=Clock())
     user = Identity("IR_1", Role.PASSENGER)
@@ -290,11 +292,11 @@ def test_no_crowd_of_addresses_pushes_out_a_user(monkeypatch):
 
 
 class TestDebt:
-    """Over HTTP and on a socket, with the shares that a hub has."""
+    """Debt over HTTP and on a socket, with the default shares."""
 
     @pytest.mark.gen_test
     async def test_a_request_costs_its_caller_what_it_took(self, site, running, call):
-        """Its work and its bytes; what costs nothing, and who asks for it, has no account."""
+        """A request costs its work and its bytes; a free request makes no account."""
         account = site.web.askers.account(Identity("T1", Role.TTE, frozenset({"12345"})), "")
         before = account._work._tokens
         await call("GET", "/api/trains/12345", who="TTE")
@@ -303,8 +305,8 @@ class TestDebt:
         assert len(site.web.askers) == 1
 
     @pytest.mark.gen_test
-    async def test_a_caller_in_debt_is_refused_and_nobody_else(self, site, running, call):
-        """429 and when to ask again, after a while."""
+    async def test_only_a_caller_in_debt_is_refused(self, site, running, call):
+        """After some waiting the request gets 429 with the time to ask again."""
         debtor = site.web.askers.account(Identity("IR_1", Role.PASSENGER), "")
         debtor.spend(100)
         refused = await call("GET", "/api/trains", who="PASSENGER")
@@ -316,7 +318,7 @@ class TestDebt:
 
     @pytest.mark.gen_test
     async def test_a_socket_in_debt_is_heard_later(self, site, running, connect):
-        """All sockets of a user are paid by the user; what is not heard gets RATE_LIMITED."""
+        """A user pays for all its sockets; a message that is not heard gets RATE_LIMITED."""
         sockets = [await connect("PASSENGER") for _ in range(2)]
         other = await connect("OTHER_PASSENGER")
         for each in sockets:
@@ -331,7 +333,7 @@ class TestDebt:
 
     @pytest.mark.gen_test
     async def test_an_address_in_debt_lets_its_users_in(self, site, running, connect):
-        """One client without a token and many users may share an address: these may identify."""
+        """Users at the address of an anonymous client in debt may still identify."""
         site.web.askers.account(ANONYMOUS, "127.0.0.1").spend(100)
         client = await connect()
         await client.ask("IDENTIFIED", "IDENTIFY", token=site.token("TTE"))
@@ -342,7 +344,7 @@ class TestDebt:
 
 
 class TestSmallDebt:
-    """On a clock that runs, over HTTP and on a socket: a small debt is only waited for."""
+    """With a running clock, over HTTP and on a socket: a small debt only delays."""
 
     @pytest.fixture
     def settings_of_web(self):
@@ -350,7 +352,7 @@ class TestSmallDebt:
 
     @pytest.fixture
     def debtor(self, site, running):
-        """The account of a passenger."""
+        """Return a passenger's account."""
         return site.web.askers.account(Identity("IR_1", Role.PASSENGER), "")
 
     @pytest.mark.gen_test
@@ -368,7 +370,7 @@ class TestSmallDebt:
 
 
 def test_each_limit_is_a_setting_with_the_same_default():
-    """So that what a test of the edge takes for granted is what a hub does."""
+    """The tests of the edge use the limits that a hub has by default."""
     for each in fields(Limits):
         assert getattr(Settings(), each.name) == each.default
 
@@ -398,8 +400,8 @@ async def test_too_many_messages(connect, raw):
 @pytest.mark.gen_test
 @pytest.mark.parametrize("limits", [{"message_rate": 1, "staff_message_rate": 200}])
 @pytest.mark.parametrize("how", ["IDENTIFY", "subprotocol"])
-async def test_who_identifies_as_staff_may_say_more(connect, site, how):
-    """As soon as it has identified, in either way."""
+async def test_a_socket_of_staff_may_say_more(connect, site, how):
+    """The higher rate holds from the moment of IDENTIFY or of the subprotocol's token."""
     offered = ["trainhub.v1", "bearer." + site.token("TTE")]
     client = await (connect("TTE") if how == "IDENTIFY" else connect(subprotocols=offered))
     for _ in range(200):
@@ -409,7 +411,7 @@ async def test_who_identifies_as_staff_may_say_more(connect, site, how):
 @pytest.mark.gen_test
 @pytest.mark.parametrize("what", ["pings", "pongs", "empty parts"])
 async def test_a_flood_of_frames(raw, connect, what):
-    """Control frames and parts of a message without end are closed, though no message comes."""
+    """Too many control frames or parts of a message close the socket, also without a message."""
     other = await connect()
     socket, _ = await raw()
     if what == "empty parts":
@@ -424,7 +426,7 @@ async def test_a_flood_of_frames(raw, connect, what):
 @pytest.mark.gen_test
 @pytest.mark.parametrize("limits", [{"message_rate": 1_000, "staff_message_rate": 1}])
 async def test_too_many_bytes(raw, site, running):
-    """A few large messages are as much as many small ones."""
+    """A few large messages count as much as many small ones."""
     socket, _ = await raw()
     socket.say("IDENTIFY", token=site.token("TTE"))
     for _ in range(3 * LEAST_BURST_BYTES // 60_000):
@@ -434,7 +436,7 @@ async def test_too_many_bytes(raw, site, running):
 
 @pytest.mark.gen_test
 async def test_too_many_bad_messages(connect, running):
-    """Each is answered; a client that says little else is closed with 4400."""
+    """Each is answered; a client that sends little else is closed with 4400."""
     client = await connect()
     for _ in range(BAD_BURST):
         assert (await client.ask("ERROR", "NONSENSE"))["code"] == "UNKNOWN_TYPE"
@@ -447,8 +449,8 @@ async def test_too_many_bad_messages(connect, running):
 @pytest.mark.gen_test
 @pytest.mark.parametrize("limits", [{"identify_seconds": 0}])
 @pytest.mark.parametrize("what", ["nothing", "subscribed", "identified", "left again"])
-async def test_who_says_nothing_in_time_is_closed(connect, site, running, what):
-    """4401; who has identified, or subscribed without a token, is there to stay."""
+async def test_a_socket_without_identity_or_room_is_closed(connect, site, running, what):
+    """It gets 4401; a socket that has identified, or subscribed without a token, stays."""
     client = await connect("PASSENGER" if what == "identified" else None)
     if what in ("subscribed", "left again"):
         await client.ask("SUBSCRIBED", "SUBSCRIBE_TRAIN", **HERE)
@@ -463,8 +465,8 @@ async def test_who_says_nothing_in_time_is_closed(connect, site, running, what):
 
 
 @pytest.mark.gen_test
-async def test_who_is_new_has_its_time(connect):
-    """Until then nobody is dismissed; who goes before is forgotten."""
+async def test_a_new_socket_has_its_time(connect):
+    """A new socket stays open for its time; after an earlier close it is no longer counted."""
     client = await connect()
     TrainSocket.dismiss_idlers()
     assert len(TrainSocket.newcomers) == 1
@@ -475,7 +477,7 @@ async def test_who_is_new_has_its_time(connect):
 
 @pytest.mark.gen_test
 async def test_a_closed_client_hears_and_does_nothing_more(raw, site, running):
-    """From the close on it is in no room, and what it still says is not taken."""
+    """From the close on it is in no room, and its messages are ignored."""
     socket, _ = await raw()
     socket.say("IDENTIFY", token=site.token("ADMIN"))
     socket.say("SUBSCRIBE_TRAIN", **HERE)
@@ -494,7 +496,7 @@ async def test_a_closed_client_hears_and_does_nothing_more(raw, site, running):
 
 
 class TestAddresses:
-    """Behind a proxy that is trusted to say whom it speaks for, as a test has but one address."""
+    """Behind a trusted proxy that names its clients, since a test has one address only."""
 
     @pytest.fixture
     def limits(self):
@@ -506,7 +508,7 @@ class TestAddresses:
 
     @pytest.mark.gen_test
     async def test_an_address_has_so_many_sockets(self, connect):
-        """503 and when to try again; other addresses are not shut out, and who goes makes room."""
+        """The next one gets 503 and when to try again; other addresses may connect."""
         here, there = {"X-Forwarded-For": "10.0.0.1"}, {"X-Forwarded-For": "10.0.0.2"}
         first, _ = await connect(headers=here), await connect(headers=here)
         with pytest.raises(HTTPClientError) as raised:
@@ -520,7 +522,7 @@ class TestAddresses:
 
 
 class TestOverHttp:
-    """As behind a trusted proxy, with rates that a test reaches."""
+    """Behind a trusted proxy, with rates that a test reaches."""
 
     @pytest.fixture
     def limits(self):
@@ -536,7 +538,7 @@ class TestOverHttp:
 
     @pytest.fixture
     def ask(self, call):
-        """The status of a request from an address."""
+        """Return a function that sends a request from an address and returns the status."""
 
         async def send(address, path="/api/trains", who=None, **headers):
             headers["X-Forwarded-For"] = address
@@ -546,8 +548,8 @@ class TestOverHttp:
 
     @pytest.mark.gen_test
     @pytest.mark.parametrize("path", ["/", "/nowhere", "/static/monitor.js", "/version", "/ws"])
-    async def test_a_flood_from_one_address_is_nobody_else_s(self, ask, path):
-        """429 and when to try again, for whatever is asked; others go on, and so do watchdogs."""
+    async def test_a_flood_limits_only_its_own_address(self, ask, path):
+        """It gets 429 and when to try again at every path; others and watchdogs are served."""
         for _ in range(3 * BURST_SECONDS):
             assert (await ask("10.0.0.1", path)).status != 429
         refused = await ask("10.0.0.1", path)
@@ -562,7 +564,7 @@ class TestOverHttp:
 
     @pytest.mark.gen_test
     async def test_a_user_has_one_rate_from_everywhere(self, ask):
-        """And what they ask is not their address's."""
+        """A user's requests do not count for the address."""
         for number in range(2 * BURST_SECONDS):
             assert (await ask(f"10.0.0.{number}", who="PASSENGER")).status == 200
         assert (await ask("10.0.0.99", who="PASSENGER")).status == 429
@@ -571,14 +573,14 @@ class TestOverHttp:
 
     @pytest.mark.gen_test
     async def test_bad_tokens_are_their_address_s(self, ask):
-        """Whoever tries tokens is soon told to wait, and not whether the last one was any good."""
+        """A client that tries tokens is soon told to wait, and not if the last token was valid."""
         answers = [await ask("10.0.0.1", Authorization=f"Bearer {n}") for n in range(20)]
         statuses = [each.status for each in answers]
         assert statuses == [401] * (3 * BURST_SECONDS) + [429] * (20 - 3 * BURST_SECONDS)
 
     @pytest.mark.gen_test
     async def test_a_refused_command_has_not_happened(self, site, call, running):
-        """It may be given again."""
+        """The client may send it again."""
         path, statuses = "/api/trains/12345/announcements", []
         while 429 not in statuses:
             statuses.append((await call("POST", path, {"text": "x"}, "TTE")).status)

@@ -20,7 +20,7 @@ def running(io_loop, site):
 
 @pytest.fixture
 def head(site):
-    """A command's head, by somebody who may give it, with those lines."""
+    """Return the head of a command by a caller who may give it, with these lines."""
     token = site.token("TTE")  # one: the length of a token depends on the moment
 
     def made(*lines, start=START):

@@ -1,4 +1,4 @@
-"""trainhub/web/monitor.py: figures for the page and the watchdogs, and nobody's name in them."""
+"""trainhub/web/monitor.py: figures for the page and the watchdogs, without names of people."""
 
 import json
 
@@ -15,7 +15,7 @@ from trainhub.web import monitor
 
 OPERATOR = Identity("operator", Role.ADMIN, frozenset({"*"}))
 HERE = {"trainNo": "12345", "startDate": "2026-11-23"}
-# Somebody whose every particular can be looked for in what is sent.
+# A passenger whose every field is a word that the test can search for.
 MARKED = {
     "pnr": "4598765432",
     "irctcId": "IR_MARKED",
@@ -27,7 +27,7 @@ MARKED = {
 
 @pytest.fixture(autouse=True)
 def always_fresh(monkeypatch):
-    """A report is made at each call, but for the test that is about that."""
+    """Make a report at each call, except in the test of its cache."""
     monkeypatch.setattr(monitor, "REPORT_SECONDS", 0.0)
 
 
@@ -195,7 +195,7 @@ async def test_a_run_that_is_gone_is_gone_from_the_report(call, site, running):
 
 
 @pytest.mark.gen_test
-async def test_nobody_is_in_what_is_open_to_all(call, connect, site, running, caplog):
+async def test_no_person_is_in_what_is_open_to_all(call, connect, site, running, caplog):
     """Names, PNRs, users, phones and e-mails: in no page or report that needs no token."""
     caplog.set_level("DEBUG")
     store = site.parts.write_buffer._store
@@ -285,7 +285,7 @@ async def test_ready(call, site):
 
 @pytest.mark.gen_test
 async def test_a_database_that_is_too_new_is_told_with_its_reason(call, site):
-    """That reason quotes nobody, and whoever reads it can mend it."""
+    """The reason names no person, and tells the operator what to do."""
 
     async def write(collection, documents):
         raise TooNew("run a newer trainhub")
@@ -345,7 +345,7 @@ async () => {
 
 
 def test_the_page_s_policy_in_a_browser(page, start_again):
-    """All of the page works under it; nothing that somebody plants in it does."""
+    """The whole page works under its policy; script that an attacker plants does not run."""
     hub = start_again()
     page.add_init_script(WATCH)
     page.goto(hub.url)

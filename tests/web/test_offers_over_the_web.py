@@ -178,7 +178,7 @@ async def test_each_hears_their_own_side_of_an_offer(connect, site):
 
 
 @pytest.mark.gen_test
-async def test_a_passenger_is_told_of_nobody_else(connect, site, offered):
+async def test_a_passenger_hears_about_no_other(connect, site, offered):
     """In no message about an offer is there another's PNR, name or place in the queue."""
     client = await connect("OTHER_PASSENGER")
     since = {"epoch": "e1", "seq": 1}
@@ -197,7 +197,7 @@ async def test_a_passenger_is_told_of_nobody_else(connect, site, offered):
 
 @pytest.mark.gen_test
 async def test_offers_as_the_reader_may_see_them(call, site, offered):
-    """Staff see all with the reason, a passenger their own without it, nobody else any."""
+    """Staff see all with the reason, a passenger their own without it, other callers none."""
     await give(site, c.DenyOffer, offer_id=OFFER)
     second = next(reversed(state(site).offers))
     expected = {
@@ -286,7 +286,7 @@ async def test_a_train_that_is_not_there(call, offered, path):
 @pytest.mark.gen_test
 @pytest.mark.parametrize("path", [*STAFF_ONLY, "/offers"])
 async def test_nothing_is_read_before_it_is_durable(call, site, offered, path):
-    """A reading waits for the commit in flight: nobody sees what a crash could unsay."""
+    """A read waits for the commit in flight: no client sees what a crash could take back."""
     site.journal.gate.clear()
     before = state(site).seq
     tasks = [asyncio.ensure_future(call("POST", f"/api/offers/{OFFER}/accept", b"", "TTE"))]
@@ -301,7 +301,7 @@ async def test_nothing_is_read_before_it_is_durable(call, site, offered, path):
 
 @pytest.mark.gen_test
 async def test_the_queue_and_the_vacancies(call, offered):
-    """Whose turn it is, with the offer that is open; each free berth, and whom it is held for."""
+    """The next candidate with the open offer; each free berth, and its holder by an offer."""
     queue = (await call("GET", TRAIN + "/rac", who="TTE")).result
     assert [(each["name"], each["number"], each["offerId"]) for each in queue] == [
         ("Person 10", 1, OFFER),
@@ -535,7 +535,7 @@ async def restart(site):
     "kind", [kind for kind, steps in STEPS.items() if "PASSENGER" in steps[-1].may]
 )
 async def test_what_a_passenger_may_not_do_tells_nothing(call, site, offered, kind):
-    """Another's person or offer and one that does not exist get the very same 403."""
+    """Another's person or offer, and a missing one, get the very same 403."""
     fields = STEPS[kind][-1].fields
     wrong = [{"pnr": "4512345603"}, {"pnr": "9999999999"}, {"index": 2}]
     if "offerId" in fields:

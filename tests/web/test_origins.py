@@ -130,7 +130,7 @@ async def test_a_trusted_page_s_browser_asks_first(call, path, methods):
 @pytest.mark.parametrize(
     "headers", [{}, {"Origin": OTHER, **PREFLIGHT}, {"Origin": APP}, PREFLIGHT]
 )
-async def test_nobody_else_is_told(call, headers):
+async def test_other_requests_are_not_told(call, headers):
     """OPTIONS is a method as any other that the address does not have."""
     answer = await call("OPTIONS", START, headers=headers)
     assert answer.status == 405

@@ -45,7 +45,7 @@ def forwarded(text=None, proto=None):
     ids=lambda value: str(value)[:40],
 )
 def test_the_client_s_address(peer, said, found):
-    """The nearest that no trusted proxy has; of a peer that is none, nothing is believed."""
+    """The nearest address that is not a trusted proxy's; other peers' headers are ignored."""
     assert TRUSTED.client(peer, "http", forwarded(said))[0] == found
 
 
@@ -63,7 +63,7 @@ def test_the_client_s_protocol(peer, said, found):
     assert TRUSTED.client(peer, "http", forwarded(proto=said))[1] == found
 
 
-def test_by_default_nobody_is_believed():
+def test_by_default_no_proxy_is_trusted():
     """Not even on the hub's own machine."""
     said = forwarded("203.0.113.9", "https")
     for peer in ("127.0.0.1", "::1", "10.0.0.5"):
@@ -103,7 +103,7 @@ class TestBehindOne:
     @pytest.mark.gen_test
     @pytest.mark.parametrize("proxies", [["10.0.0.5"]], indirect=True)
     async def test_a_stranger_s_words_are_not_believed(self, seen, call):
-        """The headers of whoever is no trusted proxy mean nothing."""
+        """Headers of a peer that is not a trusted proxy mean nothing."""
         said = dict.fromkeys(("X-Forwarded-For", "X-Real-Ip", "Forwarded"), "203.0.113.9")
         answer = await call("GET", "/healthz", headers={**said, "X-Forwarded-Proto": "https"})
         assert seen == [("127.0.0.1", "http")]

@@ -1,4 +1,4 @@
-"""trainhub/web/rest.py: each command and each reading over HTTP, for each role."""
+"""trainhub/web/rest.py: each command and each read over HTTP, for each role."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ from trainhub.web.routes import ROUTES
 ROLES = ("ADMIN", "SERVICE", "TTE", "OTHER_TTE", "PASSENGER", None)
 TRAIN = "/api/trains/12345"
 FIRST = TRAIN + "/passengers/4512345601/1"
-# Address → body that is good for it, on a run that stands at its first station.
+# Address → a valid body for it, on a run that stands at its first station.
 GOOD = {
     TRAIN + "/departures": {"stationCode": "AAA"},
     TRAIN + "/announcements": {"text": "hello"},
@@ -40,7 +40,7 @@ def running(io_loop, call, scheduled):
 
 
 def status_for(who, may):
-    """What somebody gets who asks for what only `may` may do."""
+    """Return the status for a caller's request that only the roles in `may` may make."""
     if who is None:
         return 401
     return 200 if who in may else 403
@@ -54,14 +54,14 @@ def seq(site):
 
 
 def test_every_command_has_an_address():
-    """What can be said on a WebSocket can be posted."""
+    """Each command of the WebSocket has an address over HTTP."""
     assert {route.command for route in ROUTES if route.command} == set(COMMANDS.values())
 
 
 @pytest.mark.gen_test
 @pytest.mark.parametrize("who", ROLES)
 async def test_register(call, site, who):
-    """POST /api/trains, a chart: for control and the feeds; answers what was left out."""
+    """POST /api/trains with a chart, for control and feeds, answers which people were left out."""
     body = chart(person(1), person(2, to="ZZZ"))
     answer = await call("POST", "/api/trains", body, who)
     assert answer.status == status_for(who, {"ADMIN", "SERVICE"})
@@ -88,7 +88,7 @@ async def test_register(call, site, who):
 
 @pytest.mark.gen_test
 async def test_register_with_a_table(call):
-    """CSV for the passengers, with the chart's names as its header, is taken too."""
+    """The passengers may come as CSV with the chart's names as its header."""
     table = (
         "pnr,index,irctcId,name,from,to,class,status,coach,berth\r\n"
         '4512345601,1,IR_1,"Doe, Jane",AAA,EEE,SL,CNF,S1,1\r\n'
@@ -162,8 +162,8 @@ async def test_announcements(call, site, running, who):
     if answer.status == 200:
         assert answer.result["text"] == "hello"
         body["user"] = "IR_9"
-        nobody = await call("POST", TRAIN + "/announcements", body, who)
-        assert (nobody.status, nobody.code) == (404, "UNKNOWN_PASSENGER")
+        unknown = await call("POST", TRAIN + "/announcements", body, who)
+        assert (unknown.status, unknown.code) == (404, "UNKNOWN_PASSENGER")
 
 
 @pytest.mark.gen_test
@@ -202,7 +202,7 @@ async def test_announcements(call, site, running, who):
     ],
 )
 async def test_what_cannot_be_done(call, site, running, path, body, status, code):
-    """The status and the protocol's code; nothing is changed."""
+    """The answer has the status and the protocol's code, and nothing changes."""
     answer = await call("POST", path, body, "ADMIN")
     assert (answer.status, answer.code) == (status, code)
     assert answer.json["error"]["message"]
@@ -228,7 +228,7 @@ async def test_what_cannot_be_done(call, site, running, path, body, status, code
     ],
 )
 async def test_another_method_is_a_405(call, site, running, method, path):
-    """JSON like every other error, and nothing happens."""
+    """The error is JSON like every other, and nothing happens."""
     answer = await call(method, path, b"" if method != "GET" else None, "ADMIN")
     assert answer.status == 405
     assert answer.json["error"]["message"]
@@ -238,14 +238,14 @@ async def test_another_method_is_a_405(call, site, running, method, path):
 @pytest.mark.gen_test
 @pytest.mark.parametrize("path", GOOD)
 async def test_a_command_s_body_is_json(call, running, path):
-    """415 for a body of another kind, on each address."""
+    """A body of another kind gets 415 at each address."""
     answer = await call("POST", path, b"x=1", "ADMIN", headers={"Content-Type": "text/plain"})
     assert answer.status == 415
 
 
 @pytest.mark.gen_test
 async def test_what_the_path_says_counts(call, site, running):
-    """A body cannot name another train or person than the address that was allowed."""
+    """A body cannot name another train or person than the address does."""
     await site.register(trainNo="54321")
     body = {"trainNo": "54321", "pnr": "4512345602", "index": 2}
     answer = await call("POST", FIRST + "/no-show", body, "TTE")
@@ -255,19 +255,19 @@ async def test_what_the_path_says_counts(call, site, running):
 
 @pytest.mark.gen_test
 async def test_the_date_names_the_run(call, site, running):
-    """?date= and startDate in the body both do."""
+    """Both ?date= and startDate in the body name the run."""
     await site.register(startDate="2026-11-24")
     for given in ({"path": "?date=2026-11-24"}, {"body": {"startDate": "2026-11-24"}}):
         path = TRAIN + "/announcements" + given.get("path", "")
         answer = await call("POST", path, {"text": "x", **given.get("body", {})}, "TTE")
         assert answer.result["startDate"] == "2026-11-24"
     without = await call("POST", TRAIN + "/announcements", {"text": "x"}, "TTE")
-    assert without.result["startDate"] == "2026-11-23"  # the one that runs
+    assert without.result["startDate"] == "2026-11-23"  # the running one
 
 
 @pytest.mark.gen_test
 async def test_without_a_date_it_is_the_run_that_is_meant(call, site):
-    """Yesterday's was never ended: reads and commands go to the run that the token names."""
+    """If yesterday's run never ended, reads and commands go to the run that the token names."""
     for day in ("2026-11-22", "2026-11-23", "2026-11-24"):
         await site.register(startDate=day)
     await call("POST", TRAIN + "/start?date=2026-11-22", b"", "ADMIN")
@@ -284,7 +284,7 @@ async def test_without_a_date_it_is_the_run_that_is_meant(call, site):
 
 
 @pytest.mark.gen_test
-async def test_one_s_own_pnr_is_found_on_the_run_one_is_booked_on(call, site):
+async def test_a_passenger_s_pnr_is_found_on_the_booked_run(call, site):
     """Today's train is running, and the passenger travels the day after."""
     await site.register()
     await site.register(person(5), startDate="2026-11-24")
@@ -312,8 +312,8 @@ async def test_a_chart_may_have_16_mb(call, site):
 
 @pytest.mark.gen_test
 @pytest.mark.parametrize(("who", "status"), [(None, 401), ("PASSENGER", 403), ("TTE", 403)])
-async def test_who_may_not_register_has_no_chart_read(call, monkeypatch, who, status):
-    """Sixteen MB of JSON are work: they are read for those only who may register a train."""
+async def test_a_chart_is_read_only_from_callers_who_may_register(call, monkeypatch, who, status):
+    """16 MB of JSON are work: the hub reads them only for callers who may register a train."""
     read = []
     monkeypatch.setattr(
         rest, "read_command", lambda *asked: read.append(asked) or read_command(*asked)
@@ -329,7 +329,7 @@ async def test_who_may_not_register_has_no_chart_read(call, monkeypatch, who, st
     [("9999-12-31", 2), ("0001-01-01", 1), ("1970-06-01", 1), ("9500-01-01", 1)],
 )
 async def test_a_chart_out_of_time_does_no_harm(call, site, scheduled, day, last_day):
-    """Whatever its date: the other runs can still be read, and the journal loads again."""
+    """With any date the other runs can still be read, and the journal loads again."""
     odd = chart(startDate=day, trainNo="777")
     odd["stations"][4]["day"] = last_day
     answer = await call("POST", "/api/trains", odd, "SERVICE")
@@ -346,14 +346,14 @@ async def test_a_chart_out_of_time_does_no_harm(call, site, scheduled, day, last
     ["1971-01-01T00:00:00+14:00", "1970-12-31T23:59:59+05:30", "2026-11-23T02:30:59Z"],
 )
 async def test_a_reported_time_does_no_harm(call, site, running, at):
-    """Any `at` that a station may report is one that the journal gives back."""
+    """The journal gives back any `at` that a station may report."""
     await call("POST", TRAIN + "/departures", {"stationCode": "AAA", "at": at}, "SERVICE")
     await call("POST", TRAIN + "/arrivals", {"stationCode": "BBB", "at": at}, "SERVICE")
     assert_the_journal_loads(site.journal)
 
 
 def assert_the_journal_loads(journal):
-    """What a restart does with each record: from JSON, as strictly as a client's message."""
+    """Read each record as a restart does: from JSON, as strictly as a client's message."""
     for record in journal.records:
         event = record.event
         assert load(type(event), json.loads(encode(dump(event)))) == event
@@ -364,7 +364,7 @@ def assert_the_journal_loads(journal):
 
 @pytest.mark.gen_test
 async def test_the_list_of_trains_is_for_everyone(call, site, running):
-    """GET /api/trains: a line for each run, with nobody in it."""
+    """GET /api/trains: a line for each run, without a person in it."""
     await site.register(trainNo="54321")
     for who in ROLES:
         answer = await call("GET", "/api/trains", who=who)
@@ -381,7 +381,7 @@ async def test_the_list_of_trains_is_for_everyone(call, site, running):
     [("ADMIN", 6), ("TTE", 6), ("PASSENGER", 1), ("OTHER_TTE", 0), ("SERVICE", 0), (None, 0)],
 )
 async def test_a_train_is_shown_as_the_reader_may_see_it(call, running, who, seen):
-    """GET /api/trains/{no}: everybody sees the run, staff its people, a passenger their own."""
+    """GET /api/trains/{no}: all see the run, staff its people, a passenger their own."""
     answer = await call("GET", TRAIN, who=who)
     assert answer.status == 200
     assert len(answer.result["stations"]) == 5
@@ -406,7 +406,7 @@ async def test_a_train_is_shown_as_the_reader_may_see_it(call, running, who, see
     ],
 )
 async def test_people(call, running, who, status, seen):
-    """GET …/passengers: staff see all, passengers their own, a feed and nobody are refused."""
+    """GET …/passengers: staff see all, passengers their own; feeds and anonymous get errors."""
     answer = await call("GET", TRAIN + "/passengers", who=who)
     assert answer.status == status
     if status == 200:
@@ -418,8 +418,8 @@ async def test_people(call, running, who, status, seen):
 
 
 @pytest.mark.gen_test
-async def test_another_train_s_tte_sees_nobody(call, running):
-    """A TTE's people are those of the trains that the token covers."""
+async def test_another_train_s_tte_sees_no_one(call, running):
+    """A TTE sees the people of the trains that the token covers."""
     answer = await call("GET", TRAIN + "/passengers", who="OTHER_TTE")
     assert answer.status == 403 or answer.result == []
     answer = await call("GET", TRAIN + "/passengers/4512345601", who="OTHER_TTE")
@@ -449,7 +449,7 @@ async def test_another_train_s_tte_sees_nobody(call, running):
     ],
 )
 async def test_people_may_be_narrowed(call, running, query, found):
-    """?status=, ?state=, ?coach= and ?q= (of the name, or the PNR), all of them at once."""
+    """?status=, ?state=, ?coach= and ?q= (name or PNR) narrow the list, also together."""
     await call("POST", FIRST + "/no-show", b"", "TTE")
     answer = await call("GET", TRAIN + "/passengers" + query, who="TTE")
     assert [each["name"] for each in answer.result] == [f"Person {who}" for who in found]
@@ -457,7 +457,7 @@ async def test_people_may_be_narrowed(call, running, query, found):
 
 @pytest.mark.gen_test
 async def test_a_filter_widens_nothing(call, running):
-    """A passenger who asks for others by name or PNR sees their own people still."""
+    """A passenger who asks for others by name or PNR still sees only people of their own."""
     for query in ("?q=4512345602", "?q=person%202", "?coach=S1", "?status=RAC"):
         answer = await call("GET", TRAIN + "/passengers" + query, who="PASSENGER")
         assert {each["irctcId"] for each in answer.result} <= {"IR_1"}
@@ -465,7 +465,7 @@ async def test_a_filter_widens_nothing(call, running):
 
 @pytest.mark.gen_test
 async def test_a_person_is_shown_as_they_are_now(call, running):
-    """The chart's fields, with status, state, coach and berth of this moment."""
+    """The answer has the chart's fields, with the present status, state, coach and berth."""
     await call("POST", FIRST + "/no-show", b"", "TTE")
     (found,) = (await call("GET", TRAIN + "/passengers/4512345601", who="TTE")).result
     unknown = dict.fromkeys(("number", "age", "gender", "phone", "upgradedFrom"))
@@ -474,7 +474,7 @@ async def test_a_person_is_shown_as_they_are_now(call, running):
 
 @pytest.mark.gen_test
 async def test_a_pnr(call, site):
-    """GET …/passengers/{pnr}: its people, for the staff and for whoever booked it."""
+    """GET …/passengers/{pnr}: its people, for the staff and for the user who booked it."""
     together = {"pnr": "4512345601", "irctcId": "IR_1"}
     await site.register(person(1), person(2, **together, index=2), person(3))
     for who in ("ADMIN", "TTE", "PASSENGER"):
@@ -486,17 +486,17 @@ async def test_a_pnr(call, site):
 
 @pytest.mark.gen_test
 async def test_another_s_pnr_looks_like_one_that_is_not_there(call, running):
-    """Nobody learns from an answer whether a PNR is on the train."""
+    """No answer tells a passenger whether another's PNR is on the train."""
     theirs = await call("GET", TRAIN + "/passengers/4512345602", who="PASSENGER")
-    nobody_s = await call("GET", TRAIN + "/passengers/9999999999", who="PASSENGER")
-    assert theirs.status == nobody_s.status == 404
-    assert theirs.body == nobody_s.body
+    missing = await call("GET", TRAIN + "/passengers/9999999999", who="PASSENGER")
+    assert theirs.status == missing.status == 404
+    assert theirs.body == missing.body
     assert theirs.code == "UNKNOWN_PASSENGER"
 
 
 @pytest.mark.gen_test
 async def test_a_pnr_of_two_users_shows_each_their_own(call, site):
-    """People who share a PNR may have booked by different accounts."""
+    """People on one PNR may have booked by different accounts; each account sees its own."""
     await site.register(person(1), person(2, pnr="4512345601", index=2), rac(10, 1))
     for who, index in (("PASSENGER", 1), ("OTHER_PASSENGER", 2)):
         answer = await call("GET", TRAIN + "/passengers/4512345601", who=who)
@@ -505,7 +505,7 @@ async def test_a_pnr_of_two_users_shows_each_their_own(call, site):
 
 @pytest.mark.gen_test
 async def test_events(call, running):
-    """GET …/events?after=: what happened since, as far as the reader may be told."""
+    """GET …/events?after= answers the later events that the reader may be told."""
     await call("POST", FIRST + "/no-show", b"", "TTE")
     await call("POST", TRAIN + "/announcements", {"text": "x", "to": "STAFF"}, "TTE")
     both = ["TRAIN_REGISTERED", "JOURNEY_STARTED"]
@@ -531,7 +531,7 @@ async def test_events(call, running):
 @pytest.mark.gen_test
 @pytest.mark.parametrize("after", ["-1", "x", "1.5", "", "%00", "9" * 20, "%D9%A1"])
 async def test_after_is_a_number(call, running, after):
-    """Anything else is a 400."""
+    """Any other value gets 400."""
     answer = await call("GET", f"{TRAIN}/events?after={after}")
     assert (answer.status, answer.code) == (400, "BAD_MESSAGE")
 
@@ -554,7 +554,7 @@ async def test_events_come_in_pages(call, site, running, monkeypatch):
 
 @pytest.mark.gen_test
 async def test_events_that_are_not_held_are_gone(call, site, running):
-    """What is no longer held is said plainly, so that the client reads the run as it is now."""
+    """Events that the hub no longer holds get 410, so that the client reads the present run."""
     for _ in range(60):
         await call("POST", TRAIN + "/announcements", {"text": "x"}, "TTE")
     site.hub.subscriptions._history._records[RUN].popleft()
@@ -565,20 +565,20 @@ async def test_events_that_are_not_held_are_gone(call, site, running):
 
 @pytest.mark.gen_test
 async def test_me(call):
-    """GET /api/me: who the token says one is."""
+    """GET /api/me answers who the token says the caller is."""
     assert (await call("GET", "/api/me", who="TTE")).result == {
         "user": "T1",
         "role": "TTE",
         "trains": ["12345"],
     }
-    nobody = await call("GET", "/api/me")
-    assert (nobody.status, nobody.code) == (401, "NOT_IDENTIFIED")
+    anonymous = await call("GET", "/api/me")
+    assert (anonymous.status, anonymous.code) == (401, "NOT_IDENTIFIED")
 
 
 @pytest.mark.gen_test
 @pytest.mark.parametrize("path", ["", "/passengers", "/passengers/4512345601", "/events"])
 async def test_a_train_that_is_not_there(call, running, path):
-    """404 UNKNOWN_TRAIN on each address, never another train."""
+    """Each address answers 404 UNKNOWN_TRAIN, never with another train."""
     for train in ("99999", "1234", "123456"):
         answer = await call("GET", f"/api/trains/{train}{path}", who="ADMIN")
         assert (answer.status, answer.code) == (404, "UNKNOWN_TRAIN")
@@ -589,13 +589,13 @@ async def test_a_train_that_is_not_there(call, running, path):
 @pytest.mark.gen_test
 @pytest.mark.parametrize("path", ["", "/passengers", "/passengers/4512345601", "/events"])
 async def test_nothing_is_read_before_it_is_durable(call, site, running, path):
-    """A reading waits for the commit in flight: nobody sees what a crash could unsay."""
+    """A read waits for the commit in flight: no client sees what a crash could take back."""
     site.journal.gate.clear()
     before = len(site.journal.records)
     tasks = [asyncio.ensure_future(call("POST", FIRST + "/no-show", b"", "TTE"))]
     await until(lambda: seq(site) == 4)
     tasks.append(asyncio.ensure_future(call("GET", TRAIN + path, who="TTE")))
-    for _ in range(3):  # a round trip each
+    for _ in range(3):  # one round trip each
         assert (await call("GET", "/healthz")).status == 200
     assert not any(task.done() for task in tasks)
     assert len(site.journal.records) == before
@@ -627,7 +627,7 @@ async def test_nothing_is_read_before_it_is_durable(call, site, running, path):
 )
 @pytest.mark.gen_test
 async def test_a_query_that_cannot_be(call, query, told):
-    """400, and what to do, before anything is asked of MongoDB."""
+    """The answer is 400 with what to do, before MongoDB is asked."""
     answer = await call("GET", f"/api/audit?{query}", who="ADMIN")
     assert (answer.status, answer.code) == (400, "BAD_MESSAGE")
     assert told in answer.json["error"]["message"]
@@ -636,14 +636,14 @@ async def test_a_query_that_cannot_be(call, query, told):
 @pytest.mark.gen_test
 @pytest.mark.parametrize("who", ROLES)
 async def test_the_audit_is_for_admins(call, who):
-    """This hub has no store to read it from, which is said to whoever might read it."""
+    """Without a store to read from ADMIN gets 503; other roles may not ask."""
     answer = await call("GET", "/api/audit", who=who)
     assert answer.status == (503 if who == "ADMIN" else status_for(who, ()))
 
 
 @pytest.mark.gen_test
 async def test_a_command_s_address_is_on_record(call, site, scheduled):
-    """That of the connection."""
+    """The audit trail has the address of the connection."""
     await call("POST", TRAIN + "/start", b"", "TTE")
     deed = site.journal.records[-1].deed
     assert (deed.user, deed.address, deed.command) == ("T1", "127.0.0.1", "START_JOURNEY")

@@ -38,7 +38,7 @@ def test_a_close_says_something_or_is_a_fault(payload, answer):
 @pytest.mark.gen_test
 @pytest.mark.parametrize("opcode", [Opcode.TEXT, Opcode.PING, Opcode.CLOSE])
 async def test_a_client_masks_its_frames(raw, connect, opcode):
-    """5.1: one that does not is closed with 1002, and nothing it said is taken; others live on."""
+    """RFC 6455, 5.1: an unmasked frame is ignored and closes its socket with 1002, no other."""
     other = await connect()
     socket, _ = await raw()
     socket.say("PING")

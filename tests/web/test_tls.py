@@ -49,7 +49,7 @@ def bent(pair, **fields):
     context = trusting(pair[0])
     context.set_ciphers(fields.pop("ciphers", "ALL:@SECLEVEL=0"))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of versions that nobody should speak
+        warnings.simplefilter("ignore", DeprecationWarning)  # about old versions of TLS
         for name, value in fields.items():
             setattr(context, name, value)
     return context
@@ -85,7 +85,7 @@ def test_a_pair_that_will_not_do_is_said_in_a_line(tmp_path, pair):
     ("days", "told"), [(15, False), (13, True), (0.01, True), (-1, True)], ids=str
 )
 def test_an_end_that_is_near_is_told(tmp_path, days, told):
-    """In time for somebody to renew the certificate, and then until that was done."""
+    """In time to renew the certificate, and then until it was renewed."""
     certificate = Certificate(*write_pair(tmp_path, lasts=timedelta(days=days)))
     end = datetime.now(UTC) + timedelta(days=days)
     expected = f"the TLS certificate is good until {end:%Y-%m-%d}"

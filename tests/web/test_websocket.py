@@ -75,7 +75,7 @@ async def test_the_handshake(raw):
 
 @pytest.mark.gen_test
 async def test_every_client_has_its_own_id(connect):
-    """WELCOME's clientId, which nobody can guess from another's."""
+    """WELCOME has a clientId, which cannot be guessed from another's."""
     ids = {(await connect()).heard[0]["clientId"] for _ in range(3)}
     assert len(ids) == 3
     assert all(len(each) >= 16 for each in ids)
@@ -131,7 +131,7 @@ async def test_a_token_alone_in_the_subprotocols(raw, site):
 @pytest.mark.gen_test
 @pytest.mark.parametrize("token", ["forged", "a.b.c", "", "W1tb" * 500 + ".e30.x"])
 async def test_a_bad_token_in_the_subprotocol(connect, site, running, token):
-    """ERROR BAD_TOKEN after WELCOME; the socket stays open, and is nobody's."""
+    """ERROR BAD_TOKEN follows WELCOME; the socket stays open, without an identity."""
     client = await connect(subprotocols=["trainhub.v1", "bearer." + token])
     assert (await client.until("ERROR"))["code"] == "BAD_TOKEN"
     assert (await client.ask("ERROR", "START_JOURNEY", **HERE))["code"] == "NOT_IDENTIFIED"
@@ -210,7 +210,7 @@ async def test_two_clients_on_two_trains_hear_only_their_own(connect, site, runn
 
 @pytest.mark.gen_test
 async def test_staff_and_passenger_hear_what_is_theirs(connect, site, running):
-    """A passenger's mark goes to that passenger and the staff, and to nobody else's socket."""
+    """A passenger's mark goes to that passenger and the staff, and to no other socket."""
     clients = {}
     for who in ("ADMIN", "TTE", "PASSENGER", "OTHER_PASSENGER", "OTHER_TTE", "SERVICE", None):
         clients[who] = await connect(who)
@@ -352,7 +352,7 @@ async def test_a_socket_that_goes_leaves_no_trace(raw, running, site, how):
 @pytest.mark.gen_test
 @pytest.mark.parametrize("how", ["of its own", "dropped by the beat"])
 async def test_a_socket_that_goes_while_it_is_put_into_a_room(raw, site, running, how):
-    """Its subscription waits for the commit in flight; when that is done, nobody is there."""
+    """Its subscription waits for the commit in flight, and then finds the socket gone."""
     socket, _ = await raw()
     (handler,) = TrainSocket.sockets
     site.journal.gate.clear()
@@ -547,7 +547,7 @@ async def test_who_has_asked_and_waits_for_the_hub_is_not_idle(connect, site, ru
 @pytest.mark.made_up
 @pytest.mark.gen_test
 async def test_a_client_that_does_not_read_is_cut_off(raw, connect, site, running):
-    """It holds no more than the limit, is taken out of its room, and delays nobody."""
+    """The hub holds no more than the limit for it, leaves its room, and delays no other."""
     reader = await connect()
     await reader.ask("SUBSCRIBED", "SUBSCRIBE_TRAIN", **HERE)
     before = set(TrainSocket.sockets)
