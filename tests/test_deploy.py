@@ -78,7 +78,7 @@ def nginx(hub, tmp_path, unused_port):
 
 
 def test_behind_nginx(hub, nginx):
-    """Pages, commands and sockets work over TLS; a client cannot change the address it counts by."""
+    """Pages, commands and sockets work over TLS; a client cannot forge its address."""
     port, certificate = nginx
     tls = trusting(certificate)
     connection = http.client.HTTPSConnection("127.0.0.1", port, context=tls, timeout=PATIENCE)

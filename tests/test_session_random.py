@@ -516,7 +516,7 @@ class Conversations(RuleBasedStateMachine):
 
 @pytest.mark.sized
 class TestConversations(Conversations.TestCase):
-    """Each message has one answer; each client hears its own events, misses none, leaves no trace."""
+    """Each message has one answer; each client hears all its events, no others, leaves no trace."""
 
     settings = walks(EXAMPLES, STEPS_EACH)
 

@@ -41,7 +41,7 @@ def _train(number, fewest, chance):
 
 
 def _code(stop):
-    """Return a station's code of two or three letters, such as "AB"."""
+    """Return a station's code of two to four letters, such as "AB"."""
     return chr(65 + stop // 26) + chr(65 + stop % 26) + "XY"[: stop % 3]
 
 

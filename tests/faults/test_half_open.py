@@ -71,7 +71,7 @@ def mute():
 
 
 def test_a_half_open_socket_is_dropped_within_two_beats(start, mute):
-    """A subscriber that answers no ping is dropped; a silent subscriber that answers pings stays."""
+    """A subscriber that answers no ping is dropped; a silent one stays if it answers pings."""
     hub = start("--heartbeat-seconds", "1")
     alive, silent = mute(hub, text(SUBSCRIBE)), mute(hub, text(SUBSCRIBE))
     wait_for(lambda: open_sockets(hub) == 2)

@@ -25,7 +25,7 @@ CREWS = 64
 @pytest.mark.sized
 @pytest.mark.parametrize("how", ["frozen", "gone"])
 def test_commands_are_answered_while_mongod_is_away(how, start_hub, start_mongod, capsys):
-    """The hub answers all commands and light GETs; /readyz says what is degraded; MongoDB catches up."""
+    """The hub answers all commands; /readyz says what is degraded; MongoDB catches up."""
     seed, _ = seeded()
     fleet = Fleet(CREWS, seed)
     mongod = start_mongod()
@@ -74,7 +74,7 @@ def test_commands_are_answered_while_mongod_is_away(how, start_hub, start_mongod
 
 
 def test_the_hub_is_killed_while_mongod_is_gone(start_hub, start_mongod, capsys):
-    """The next hub starts without MongoDB and answers; later MongoDB gets the events of both hubs."""
+    """The next hub starts without MongoDB, which later gets the events of both hubs."""
     seed, _ = seeded()
     fleet = Fleet(8, seed)
     mongod = start_mongod()

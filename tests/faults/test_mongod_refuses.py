@@ -111,7 +111,7 @@ def test_a_right_that_is_missing_does_not_fill_the_log(start_hub, guarded):
 
 
 def begun(start_hub, guarded):
-    """Start a hub with one run on that mongod; return it with its fleet and a function to ask it."""
+    """Start a hub with one run on that mongod; return the hub, its fleet and its asker."""
     hub = start_hub("--mongodb-uri", guarded.uri_for(f"hub:{PASSWORD}"), "--new")
     fleet = Fleet(1, 1)
     fleet.begin(hub)

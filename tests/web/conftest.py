@@ -1,4 +1,4 @@
-"""A whole edge for the tests of web/: a hub in memory, behind the server it listens with."""
+"""Fixtures for the tests of web/: a hub in memory behind its real HTTP server."""
 
 import asyncio
 import base64
@@ -58,7 +58,7 @@ PEOPLE = {
 
 @dataclass
 class Site:
-    """A hub and what stands around it, as server.py puts them together."""
+    """A hub with its parts, as server.py connects them."""
 
     hub: Hub
     journal: MemoryJournal
@@ -90,7 +90,7 @@ def make_parts(built: Built) -> Parts:
 
 @pytest.fixture
 def settings_of_web():
-    """What a test's module or class may override: the fields of Web that are settings."""
+    """Return the settings of Web that a test's module or class overrides."""
     return {}
 
 
@@ -111,7 +111,7 @@ def site(io_loop, settings_of_web):
     web = replace(Web(hub, tokens, anonymous=True, max_connections=100), **settings_of_web)
     parts = make_parts(built)
     yield Site(hub, journal, tokens, web, parts, Monitor(parts))
-    # Nothing of it is left under way: a flush may have begun by itself.
+    # A flush may have begun by itself: wait for its end.
     journal.gate.set()
     with suppress(Unavailable):
         io_loop.run_sync(parts.write_buffer.flush_now, timeout=PATIENCE)
@@ -124,13 +124,13 @@ def app(site):
 
 @pytest.fixture
 def proxies():
-    """What a test's module or class may override: the proxies that are trusted."""
+    """Return the trusted proxies; a test's module or class may override them."""
     return Proxies()
 
 
 @pytest.fixture
 def http_server(io_loop, app, proxies, _unused_port):
-    """In place of pytest-tornado's own: the server as a hub makes it, with its limits."""
+    """Replace pytest-tornado's server by the hub's own, with its limits."""
     server = make_server(app, proxies=proxies)
     server.add_socket(_unused_port[0])
     yield server
@@ -191,14 +191,14 @@ def call(site, http_client, base_url):
 
 
 class Client:
-    """A WebSocket client that remembers what it was told."""
+    """A WebSocket client that records the messages it gets."""
 
     def __init__(self, connection) -> None:
         self.connection = connection
         self.heard: list[dict[str, Any]] = []
 
     async def next(self) -> dict[str, Any] | None:
-        """The next message, or None once the socket is closed."""
+        """Return the next message, or None once the socket is closed."""
         async with asyncio.timeout(PATIENCE):
             text = await self.connection.read_message()
         if text is None:
@@ -209,7 +209,7 @@ class Client:
         return message
 
     async def until(self, kind: str) -> dict[str, Any]:
-        """Read on to the first message of that type."""
+        """Read up to the first message of this type; return it."""
         while True:
             message = await self.next()
             assert message is not None, f"closed before {kind}"
@@ -220,17 +220,17 @@ class Client:
         await self.connection.write_message(json.dumps({"type": kind, **fields}))
 
     async def ask(self, answer: str, kind: str, **fields: Any) -> dict[str, Any]:
-        """Say something and read on to its answer."""
+        """Send a message and read up to its answer; return that."""
         await self.say(kind, **fields)
         return await self.until(answer)
 
     async def all_told(self) -> list[dict[str, Any]]:
-        """Everything told so far: what comes before the answer to a PING."""
+        """Return everything told so far: what comes before the answer to a PING."""
         await self.ask("PONG", "PING")
         return self.heard
 
     async def closed(self) -> tuple[int | None, str | None]:
-        """Read on to the end; the code and reason it was closed with."""
+        """Read to the end; return the close code and reason."""
         while await self.next() is not None:
             pass
         return self.connection.close_code, self.connection.close_reason
@@ -238,7 +238,7 @@ class Client:
 
 @pytest.fixture
 def no_trace(io_loop, site, http_server):
-    """When a test's sockets are closed, no table remembers them; the next test begins with none."""
+    """Check that no table has a closed socket of the test, so that the next test begins clean."""
     yield
     site.journal.gate.set()
     try:
@@ -275,7 +275,7 @@ def connect(io_loop, site, http_port, no_trace):
 
 
 class RawSocket:
-    """A client that does nothing of its own accord: it neither reads nor answers pings."""
+    """A client that does nothing by itself: it neither reads nor answers pings."""
 
     key = KEY
 
@@ -285,7 +285,7 @@ class RawSocket:
         self._parts = []  # of the message that is coming
 
     def send(self, opcode, payload):
-        """A frame as a client sends it: whole and masked."""
+        """Send a complete, masked frame, as a client must."""
         size = len(payload)
         head = bytes((0x80 | opcode,))
         if size < 126:
@@ -297,14 +297,14 @@ class RawSocket:
         self.writer.write(head + bytes(4) + payload)  # a mask of zeros changes nothing
 
     def send_unmasked(self, opcode, payload):
-        """A short frame as no client may send it."""
+        """Send a short unmasked frame, which no client may send."""
         self.writer.write(bytes((0x80 | opcode, len(payload))) + payload)
 
     def say(self, kind, **fields):
         self.send(Opcode.TEXT, json.dumps({"type": kind, **fields}).encode())
 
     async def frames(self, count):
-        """The next `count` frames; a message that comes in parts counts as one frame."""
+        """Return the next `count` frames; a message in parts counts as one frame."""
         found = []
         while len(found) < count:
             async with asyncio.timeout(PATIENCE):
@@ -323,14 +323,14 @@ class RawSocket:
         return found
 
     async def close_code(self):
-        """Read on to the close frame; its code."""
+        """Read up to the close frame; return its code."""
         while True:
             for frame in await self.frames(1):
                 if frame.opcode is Opcode.CLOSE:
                     return struct.unpack("!H", frame.data[:2])[0]
 
     async def is_closed(self):
-        """Read on until the hub has closed."""
+        """Read until the hub has closed the connection."""
         async with asyncio.timeout(PATIENCE):
             with contextlib.suppress(ConnectionError):
                 while await self.reader.read(65_536):
@@ -340,7 +340,7 @@ class RawSocket:
 
 @pytest.fixture
 def raw(io_loop, http_port, no_trace):
-    """Opens raw sockets; returns one and the head of the answer to its handshake."""
+    """Return a function that opens a raw socket; it returns the socket and the answer's head."""
     writers = []
 
     async def open_raw(*headers, path="/ws", tls=None):
@@ -366,7 +366,7 @@ def raw(io_loop, http_port, no_trace):
 
 @pytest.fixture
 def send(http_server, http_port):
-    """Sends bytes on a connection of their own; returns all that comes until the hub closes it."""
+    """Return a function that sends bytes on a new connection and returns all bytes until its end."""
 
     async def exchange(*pieces: bytes) -> bytes:
         reader, writer = await asyncio.open_connection("127.0.0.1", http_port)
@@ -385,7 +385,7 @@ def send(http_server, http_port):
 
 @pytest.fixture
 def page(browser):
-    """A page; `page.complaints` has its console's errors and what its scripts threw."""
+    """A page; `page.complaints` has the console's errors and uncaught exceptions."""
     context = browser.new_context()
     page = context.new_page()
     page.set_default_timeout(20_000)
@@ -398,7 +398,7 @@ def page(browser):
 
 @pytest.fixture(autouse=True)
 def no_faults_logged(caplog):
-    """What a client does is no fault of the hub: no test here ends with an error in the log."""
+    """Check that no test leaves an error in the log: a client's acts are no fault of the hub."""
     yield
     faults = [each for each in caplog.get_records("call") if each.levelname == "ERROR"]
     assert [each.getMessage() for each in faults] == []

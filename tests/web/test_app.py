@@ -1,4 +1,4 @@
-"""trainhub/web/app.py: what is at which address, and what is at none."""
+"""trainhub/web/app.py: the addresses of pages and files, and all other addresses."""
 
 import asyncio
 import contextlib
@@ -22,7 +22,7 @@ async def test_the_page(call):
 
 @pytest.mark.gen_test
 async def test_the_page_keeps_to_its_security_policy(call):
-    """No script, style or frame of another site, none written into the page; it says so itself."""
+    """The page has no inline script or style and none of another site, as its policy says."""
     answer = await call("GET", "/")
     policy = dict(
         rule.strip().split(" ", 1) for rule in answer.headers["Content-Security-Policy"].split(";")
@@ -43,7 +43,7 @@ async def test_the_page_keeps_to_its_security_policy(call):
 @pytest.mark.gen_test
 @pytest.mark.parametrize("name", FILES)
 async def test_static_files(call, name):
-    """Each file as it is on disk, with its type; a browser asks each time whether it is new."""
+    """Each file is served as it is on disk, with its type; browsers must ask whether it is new."""
     answer = await call("GET", f"/static/{name}")
     assert answer.status == 200
     assert answer.body == (STATIC / name).read_bytes()
@@ -66,7 +66,7 @@ async def test_static_files(call, name):
     ],
 )
 async def test_an_unknown_address_is_a_json_404(call, method, path):
-    """Whatever the method: the same 404 in JSON, which says so in words."""
+    """Every method gets the same 404 in JSON."""
     answer = await call(method, path, b"{}" if method in ("POST", "PUT", "PATCH") else None)
     assert answer.status == 404
     assert answer.headers["Content-Type"] == "application/json; charset=utf-8"
@@ -76,7 +76,7 @@ async def test_an_unknown_address_is_a_json_404(call, method, path):
 
 @pytest.mark.gen_test
 async def test_an_unknown_address_is_a_404_while_loading_too(call, site):
-    """It will not be there later either."""
+    """While the hub loads, an unknown address gets 404, not 503."""
     site.hub.loaded = False
     assert (await call("GET", "/nowhere")).status == 404
 
@@ -84,7 +84,7 @@ async def test_an_unknown_address_is_a_404_while_loading_too(call, site):
 @pytest.mark.gen_test
 @pytest.mark.parametrize("path", ["/static/", "/static/.", "/static/./", "/static/nothing.js"])
 async def test_folders_are_not_listed(call, path):
-    """No names of files, no path of this machine."""
+    """The answer names no file and no path of this machine."""
     answer = await call("GET", path)
     assert answer.status in (403, 404)
     for told in [*FILES, str(STATIC), "Traceback"]:
@@ -112,7 +112,7 @@ async def test_folders_are_not_listed(call, path):
     ],
 )
 async def test_nothing_outside_the_folder_is_served(http_server, http_port, path):
-    """Asked for as it stands, without a client that tidies the path up."""
+    """The path is sent as it is, without a client that normalizes it."""
     reader, writer = await asyncio.open_connection("127.0.0.1", http_port)
     writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode())
     answer = await asyncio.wait_for(reader.read(), PATIENCE)
@@ -130,8 +130,10 @@ async def test_nothing_outside_the_folder_is_served(http_server, http_port, path
     [b"", b"GET", b"GET / HTTP/9.9", b"\x16\x03\x01", b"GET / HTTP/1.1\r\nHost", b"x" * 70_000],
     ids=lambda line: repr(line[:20]),
 )
-async def test_what_is_no_http_does_not_disturb(http_server, http_port, call, request_line):
-    """Its connection is closed, and the next one is served."""
+async def test_a_request_that_is_not_http_disturbs_no_other(
+    http_server, http_port, call, request_line
+):
+    """The hub closes its connection, and serves the next one."""
     reader, writer = await asyncio.open_connection("127.0.0.1", http_port)
     writer.write(request_line + b"\r\n\r\n")
     writer.write_eof()

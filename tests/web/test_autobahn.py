@@ -14,12 +14,12 @@ from trainhub.web.websocket import TrainSocket
 
 COMPRESSION = ["12.*", "13.*"]
 GROUPS = [f"12.{group}" for group in range(1, 6)] + [f"13.{group}" for group in range(1, 8)]
-# Of each group messages of 16 bytes, 1 KB and 16 KB; and the largest, whole and in fragments.
+# From each group messages of 16 bytes, 1 KB and 16 KB, and the largest, whole and in fragments.
 SAMPLE = [f"{group}.{case}" for group in GROUPS for case in (1, 4, 7)] + ["12.1.10", "13.7.18"]
 
 
 class Echo(TrainSocket):
-    """The hub's socket with another conversation: it says nothing of its own, and echoes."""
+    """The hub's socket with an echo in place of the protocol."""
 
     def _answer(self, message):
         pass
@@ -57,7 +57,7 @@ def http_server(io_loop, app, _unused_port):
 @pytest.mark.slow
 @pytest.mark.gen_test(timeout=300)
 async def test_no_case_of_autobahn_fails(http_server, http_port, no_trace):
-    """All 301 that ask for nothing beyond the RFC: frames, closes, UTF-8, speed, sizes to 16 MB."""
+    """All 301 cases of RFC 6455 pass: frames, closes, UTF-8, speed, sizes up to 16 MB."""
     url = f"ws://127.0.0.1:{http_port}/"
     passed = await kosoku.run_fuzzingclient(url, exclude_cases=COMPRESSION)
     assert len(passed) == 301  # else there was a FailureError
@@ -67,7 +67,7 @@ async def test_no_case_of_autobahn_fails(http_server, http_port, no_trace):
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # its own files
 @pytest.mark.gen_test(timeout=3_600)
 async def test_no_case_of_compression_fails(http_server, http_port, no_trace):
-    """Those of SAMPLE, or with AUTOBAHN=all the 216 that there are: each window, each size."""
+    """The cases of SAMPLE pass, or with AUTOBAHN=all the 216 cases of every window and size."""
     cases = COMPRESSION if os.environ.get("AUTOBAHN") == "all" else SAMPLE
     url = f"ws://127.0.0.1:{http_port}/"
     passed = await kosoku.run_fuzzingclient(url, cases=cases)

@@ -1,4 +1,4 @@
-"""trainhub/web/backlog.py: what waits for a slow client, in order, bounded, each figure once."""
+"""trainhub/web/backlog.py: the bytes that wait for a slow client, in order and bounded."""
 
 import asyncio
 import socket
@@ -15,7 +15,7 @@ MOST = 100_000
 
 
 class Pair:
-    """A stream on a socket that takes little, and the client at its other end."""
+    """A stream on a socket with a small buffer, and the client at its other end."""
 
     def __init__(self):
         ours, self.client = socket.socketpair()
@@ -25,7 +25,7 @@ class Pair:
         self.done = 0
 
     def stall(self, most=MOST):
-        """Fill the socket; a backlog behind that, and the bytes that are on their way already."""
+        """Fill the socket; return a backlog behind it, and the number of bytes under way."""
         filling, sent = b"." * 4_096, 0
         while True:
             try:
@@ -64,7 +64,7 @@ def pair(io_loop):
 
 @pytest.mark.gen_test
 async def test_what_waits_is_sent_in_its_order(pair):
-    """The rest of the write that was cut short, then all that came after it; then it is over."""
+    """The rest of the interrupted write comes first, then all later bytes; then it is done."""
     backlog, sent = pair.stall()
     assert all(backlog.add(b"<%d>" % number) for number in range(100))
     expected = b"<rest>" + b"".join(b"<%d>" % number for number in range(100))
@@ -76,7 +76,7 @@ async def test_what_waits_is_sent_in_its_order(pair):
 
 @pytest.mark.gen_test
 async def test_a_newer_figure_takes_the_place_of_the_older_one(pair):
-    """Of each name the newest is sent, where the first of them stood; its bytes are counted."""
+    """Of each figure the newest is sent, at the place of the first; its bytes are counted."""
     backlog, sent = pair.stall()
     backlog.add(b"<before>")
     for number in range(1_000):
@@ -86,13 +86,13 @@ async def test_a_newer_figure_takes_the_place_of_the_older_one(pair):
     expected = b"<rest><before><boarding 999><presence 999><after>"
     assert backlog.unsent == len(expected)
     assert (await pair.read(sent + len(expected)))[sent:] == expected
-    backlog.show("BOARDING", b"<again>")  # what was sent is no longer replaced
+    backlog.show("BOARDING", b"<again>")  # a figure that was sent is not replaced
     assert backlog.unsent == len(b"<again>")
 
 
 @pytest.mark.gen_test
-async def test_so_many_bytes_may_wait_and_no_more(pair):
-    """What would go over the limit is not taken, and what waits stays as it was."""
+async def test_the_bytes_that_may_wait_are_bounded(pair):
+    """Bytes above the limit are refused, and those that wait stay as they were."""
     backlog, _ = pair.stall(most=1_000)
     assert backlog.add(b"x" * 494)
     assert backlog.show("A", b"y" * 500)
@@ -118,7 +118,7 @@ async def test_a_large_snapshot_leaves_room_for_what_comes_after_it(pair):
 
 @pytest.mark.gen_test
 async def test_a_large_write_is_handed_over_in_pieces_between_frames(pair):
-    """What is written past it comes between two frames, and waits for some of them only."""
+    """Bytes that bypass the backlog come between two frames, and wait for few of them."""
     _, sent = pair.stall()
     await pair.read(sent + len(b"<rest>"))
     message = text_frame(b"x" * 1_000_000)
@@ -134,8 +134,8 @@ async def test_a_large_write_is_handed_over_in_pieces_between_frames(pair):
 
 
 @pytest.mark.gen_test
-async def test_what_is_let_go_is_gone_at_once(pair):
-    """All but what is under way; the client gets that, and then a close can follow."""
+async def test_a_dropped_backlog_is_gone_at_once(pair):
+    """All is dropped except bytes under way: the client gets those, then a close can follow."""
     backlog, sent = pair.stall()
     for number in range(50):
         backlog.add(b"x" * 1_000)
@@ -147,8 +147,8 @@ async def test_what_is_let_go_is_gone_at_once(pair):
 
 
 @pytest.mark.gen_test
-async def test_all_that_waits_is_before_a_close(pair):
-    """Handed over, it is the stream's, in its order."""
+async def test_a_close_comes_after_all_that_waits(pair):
+    """The backlog hands its bytes to the stream in order."""
     backlog, sent = pair.stall()
     backlog.add(b"<event>")
     backlog.show("FIGURE", b"<figure>")
@@ -160,7 +160,7 @@ async def test_all_that_waits_is_before_a_close(pair):
 
 @pytest.mark.gen_test
 async def test_a_client_that_goes_leaves_nothing(pair):
-    """Its stream closes: nothing waits any longer, and nothing is called."""
+    """When its stream closes, nothing waits any longer, and no callback runs."""
     backlog, _ = pair.stall()
     backlog.add(b"x" * 1_000)
     pair.stream.close()
@@ -170,7 +170,7 @@ async def test_a_client_that_goes_leaves_nothing(pair):
 
 @pytest.mark.gen_test
 async def test_whatever_comes_and_however_it_is_read(pair):
-    """Events each once and in order; of a figure never an older after a newer one."""
+    """Events come once and in order; an older figure never follows a newer one."""
     seed, chance = seeded()
     print(f"seed {seed}")
     backlog, sent = pair.stall(most=1 << 30)
@@ -201,5 +201,5 @@ async def test_whatever_comes_and_however_it_is_read(pair):
     for name in "AB":
         numbers = [int(part[2:-1]) for part in told if part.startswith(f"{name} ")]
         assert numbers == sorted(set(numbers))
-        # The backlog may have gone before the other figure was shown at all.
+        # The backlog may have ended before the other figure was shown.
         assert (numbers or [None])[-1] == newest.get(name)

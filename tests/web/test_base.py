@@ -1,4 +1,4 @@
-"""trainhub/web/base.py: what every HTTP answer has in common."""
+"""trainhub/web/base.py: rules that hold for every HTTP answer."""
 
 import asyncio
 import base64
@@ -40,7 +40,7 @@ def announcement_of(size):
 
 
 def in_parts(body):
-    """Options that send a body in chunks, without saying at its head how long it will be."""
+    """Return options that send a body in chunks, without Content-Length."""
 
     async def produce(write):
         for start in range(0, len(body), 8_192):
@@ -51,7 +51,7 @@ def in_parts(body):
 
 @pytest.mark.parametrize("error", dict.fromkeys(every_error()), ids=lambda each: each.__name__)
 def test_every_error_has_its_status(error):
-    """The nearest class in the table decides, so a new error under Conflict is a 409."""
+    """The nearest class in the table decides, so a new subclass of Conflict is a 409."""
     expected = {
         "BAD_MESSAGE": 400,
         "UNKNOWN_TYPE": 400,
@@ -89,7 +89,7 @@ def test_every_error_has_its_status(error):
     ],
 )
 async def test_every_answer_has_the_safe_headers(call, method, path, status):
-    """Good or bad: no sniffing, no framing, no foreign script, and no server's version."""
+    """Every answer forbids sniffing, framing and foreign scripts, and names no server version."""
     answer = await call(method, path, {} if method == "PUT" else None)
     assert answer.status == status
     found = {name: answer.headers.get(name) for name in HEADERS}
@@ -106,7 +106,7 @@ async def test_every_answer_has_the_safe_headers(call, method, path, status):
 @pytest.mark.gen_test
 @pytest.mark.parametrize("path", ["/api/trains", "/api/monitor", "/api/trains/99999", "/api/me"])
 async def test_an_answer_is_for_its_reader_only(call, path):
-    """What the API says is never kept by a cache on the way, and neither is that it says no."""
+    """No cache may store an answer of the API, also not an error."""
     answer = await call("GET", path)
     assert answer.headers["Content-Type"] == "application/json; charset=utf-8"
     assert answer.headers.get("Cache-Control") == "no-store"
@@ -118,7 +118,7 @@ async def test_an_answer_is_for_its_reader_only(call, path):
 @pytest.mark.gen_test
 @pytest.mark.parametrize("scheme", ["Bearer ", "bearer ", "BEARER  "])
 async def test_a_token_comes_as_bearer(site, call, scheme):
-    """Authorization: Bearer, in any case."""
+    """The scheme Bearer is read in any case of letters."""
     headers = {"Authorization": scheme + site.token("TTE")}
     assert (await call("GET", "/api/me", headers=headers)).result["user"] == "T1"
 
@@ -147,7 +147,7 @@ async def test_a_bad_token_is_a_401_everywhere(call, header, path):
 
 @pytest.mark.gen_test
 async def test_a_token_in_the_address_is_ignored(site, call):
-    """Never in a URL, where logs and histories keep it."""
+    """The hub reads no token from a URL, since logs and histories keep URLs."""
     token = site.token("TTE")
     for name in ("token", "access_token", "Authorization"):
         answer = await call("GET", f"/api/me?{name}={token}")
@@ -177,7 +177,7 @@ async def test_an_empty_body_is_an_empty_object(call, site, running):
     ],
 )
 async def test_a_body_is_json_and_says_so(call, running, kind, status):
-    """415 for anything else: a form of another site's page cannot give a command."""
+    """Other content types get 415: a form of another site's page cannot give a command."""
     body = b'{"text": "hello"}'
     answer = await call("POST", ANNOUNCE, body, "TTE", headers={"Content-Type": kind})
     assert answer.status == status
@@ -188,7 +188,7 @@ async def test_a_body_is_json_and_says_so(call, running, kind, status):
 @pytest.mark.gen_test
 @pytest.mark.parametrize("route", [each for each in ROUTES if each.command], ids=lambda r: r.name)
 async def test_every_command_wants_json(call, site, running, route):
-    """There is no address at which a form would do."""
+    """No address accepts a form."""
     path = re.sub(r"{\w+}", "1", route.path)
     answer = await call(route.method, path, b"a=b", "ADMIN", headers={"Content-Type": "text/plain"})
     assert (answer.status, answer.code) == (415, "BAD_MESSAGE")
@@ -204,7 +204,7 @@ async def test_every_command_wants_json(call, site, running, route):
     ],
     ids=repr,
 )
-async def test_a_body_that_does_not_fit_is_a_400(call, site, running, body):
+async def test_a_malformed_body_is_a_400(call, site, running, body):
     """The answer is JSON with the protocol's code, and nothing has happened."""
     headers = {"Content-Type": "application/json"}
     answer = await call("POST", ANNOUNCE, body, "TTE", headers=headers)
@@ -215,7 +215,7 @@ async def test_a_body_that_does_not_fit_is_a_400(call, site, running, body):
 
 @pytest.mark.gen_test
 async def test_a_body_may_have_64_kb(call, running):
-    """The limit itself passes, one byte more does not; said at the head or found on the way."""
+    """The limit itself passes; one byte more does not, by Content-Length or in chunks."""
     headers = {"Content-Type": "application/json"}
     fits, over = announcement_of(MOST_SOCKET_BYTES), announcement_of(MOST_SOCKET_BYTES + 1)
     assert (await call("POST", ANNOUNCE, fits, "TTE", headers=headers)).status == 200
@@ -229,7 +229,7 @@ async def test_a_body_may_have_64_kb(call, running):
 
 
 def post_with_the_standard_library(port, path, token, size):
-    """As most clients do it: the whole body first, then the answer."""
+    """Send as most clients do: the whole body first, then read the answer."""
     with closing(HTTPConnection("127.0.0.1", port, timeout=PATIENCE)) as connection:
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         connection.request("POST", path, b" " * size, headers)
@@ -250,7 +250,7 @@ def post_with_the_standard_library(port, path, token, size):
 async def test_a_refusal_reaches_a_client_that_sends_first(
     site, http_server, http_port, call, path, size, status
 ):
-    """A client that sends all of its body before it listens hears why it was refused."""
+    """A client that sends its whole body before it reads gets the reason for the refusal."""
     found, body = await asyncio.to_thread(
         post_with_the_standard_library, http_port, path, site.token("ADMIN"), size
     )
@@ -263,7 +263,7 @@ async def test_a_refusal_reaches_a_client_that_sends_first(
 async def test_after_a_refused_body_the_connection_goes_on_or_says_that_it_ends(
     site, http_server, http_port, running
 ):
-    """A client that sends its next request on the same connection is answered, or knows not to."""
+    """The next request on the connection is answered, or the answer said Connection: close."""
 
     def post_and_get():
         with closing(HTTPConnection("127.0.0.1", http_port, timeout=PATIENCE)) as connection:
@@ -282,7 +282,7 @@ async def test_after_a_refused_body_the_connection_goes_on_or_says_that_it_ends(
 @pytest.mark.gen_test
 @pytest.mark.parametrize("size", [MOST_SOCKET_BYTES + 1, 10 * MOST_SOCKET_BYTES])
 async def test_a_command_whose_body_is_refused_does_not_happen(call, site, running, size):
-    """A failed command changes nothing, also if it needs no body and its body came in parts."""
+    """A refused command changes nothing, also if it needs no body and its body came in parts."""
     answer = await call("POST", START, None, "TTE", **in_parts(b" " * size))
     assert answer.status == 413
     await call("GET", "/healthz")
@@ -310,7 +310,7 @@ async def test_the_train_and_date_of_an_address(call, site):
 @pytest.mark.gen_test
 @pytest.mark.parametrize("path", ["%2012345%20", "12345%2F2026-11-23", "%00", "*", "x" * 900])
 async def test_an_odd_train_number_is_just_another_train(call, site, running, path):
-    """12345 with blanks around it is 12345; whatever else is unknown, and no fault."""
+    """12345 with blanks around it is 12345; any other number is an unknown train."""
     answer = await call("GET", f"/api/trains/{path}")
     assert answer.status == (200 if path == "%2012345%20" else 404)
 
@@ -329,7 +329,7 @@ async def test_while_the_runs_are_loaded_it_is_a_503(call, site):
 
 @pytest.mark.gen_test
 async def test_when_the_journal_has_failed_it_is_a_503(call, site, running):
-    """The command that met the failure, and all that come after it."""
+    """The command that met the failure gets 503, and so do all later ones."""
     site.journal.broken = True
     for _ in range(2):
         answer = await call("POST", ANNOUNCE, {"text": "hello"}, "TTE")
@@ -339,7 +339,7 @@ async def test_when_the_journal_has_failed_it_is_a_503(call, site, running):
 
 @pytest.mark.gen_test
 async def test_a_fault_of_the_hub_is_a_500_that_says_nothing(call, site, monkeypatch, caplog):
-    """The traceback is for the log: the client gets JSON without a word of it."""
+    """The traceback goes to the log; the client gets JSON without a word of it."""
     monkeypatch.setattr(site.hub.runs, "all", lambda: 1 / 0)
     answer = await call("GET", "/api/trains?q=4598765432")
     assert (answer.status, answer.code) == (500, "UNAVAILABLE")
@@ -358,8 +358,8 @@ async def test_a_fault_of_the_hub_is_a_500_that_says_nothing(call, site, monkeyp
         ("/passengers/4512345601%ff", "pnr is to be text in UTF-8"),
     ],
 )
-async def test_an_address_that_is_no_text(call, caplog, site, running, path, said):
-    """400 that says what to do, and the address, which may hold a PNR, is in no log."""
+async def test_an_address_that_is_not_utf_8(call, caplog, site, running, path, said):
+    """The answer is 400 with what to do; the address, which may hold a PNR, is in no log."""
     caplog.set_level("DEBUG")
     answer = await call("GET", f"/api/trains/12345{path}", who="TTE")
     assert (answer.status, answer.code) == (400, "BAD_MESSAGE")
@@ -369,7 +369,7 @@ async def test_an_address_that_is_no_text(call, caplog, site, running, path, sai
 
 @pytest.mark.gen_test
 async def test_refusals_are_not_logged_as_faults(call, caplog, site, running):
-    """A client that is wrong all day long does not fill the log, nor bring a PNR into it."""
+    """A client's errors neither fill the log nor bring a PNR into it."""
     caplog.set_level("DEBUG")
     await call("POST", "/api/trains/12345/passengers/4598765432/1/board", b"", "TTE")
     await call("GET", "/api/trains/12345/passengers?q=Zarathustra", who="TTE")

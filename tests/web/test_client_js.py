@@ -1,4 +1,4 @@
-"""static/trainhub.js in Node and in Chromium: nothing missed, nothing twice, back by itself."""
+"""static/trainhub.js in Node and Chromium: it reconnects, misses nothing, repeats nothing."""
 
 import json
 import os
@@ -30,7 +30,7 @@ MARK = {"pnr": "4512345601", "index": 1}
 
 @pytest.fixture(scope="session")
 def node():
-    """Node's path, with the packages of tests/js in place."""
+    """Return the path of Node, with the packages of tests/js installed."""
     found = shutil.which("node")
     if found is None or shutil.which("npm") is None:
         pytest.skip("node and npm are not installed here")
@@ -44,14 +44,14 @@ def node():
 
 @pytest.fixture
 def client(node):
-    """A trainhub.js in Node."""
+    """A client of trainhub.js in Node."""
     bridge = Bridge(node)
     yield bridge
     bridge.end()
 
 
 class Bridge:
-    """A process of tests/js/bridge.mjs. `told` is what the client told so far."""
+    """A process of tests/js/bridge.mjs. `told` has what the client reported so far."""
 
     def __init__(self, node):
         self.told = []
@@ -79,7 +79,7 @@ class Bridge:
         self.call("connect", url=url, tokens=tokens, **{"timing": QUICK, **options})
 
     def ask(self, name, **values):
-        """Call what gives a promise; returns a function that waits for its end."""
+        """Call a function that returns a promise; return a function that waits for its end."""
         self._asked += 1
         number = self._asked
         self.call(name, n=number, **values)
@@ -133,7 +133,7 @@ def log_of(hub, kind):
 
 
 def test_kill_9_of_the_hub_loses_and_doubles_nothing(client, start_again):
-    """Each event once and in order, and each command once, with the hub killed under both."""
+    """Each event comes once and in order, and each command happens once, over kill -9."""
     hub = start_again()
     client.connect(address(hub), tte(hub))
     client.call("subscribe", train="12345")
@@ -148,11 +148,11 @@ def test_kill_9_of_the_hub_loses_and_doubles_nothing(client, start_again):
     assert [each["data"]["text"] for each in heard] == [str(number) for number in range(120)]
     assert [each["seq"] for each in heard] == [each["seq"] for each in logged]
     assert [each["seq"] for each in results] == [each["seq"] for each in logged]
-    assert len(client.of("answer")) == 120  # each promise ended once
+    assert len(client.of("answer")) == 120  # each promise settled once
 
 
 def test_marks_asked_while_the_hub_is_away_happen_once_and_in_order(client, start_again):
-    """They wait until it is back."""
+    """Marks wait until the hub is back."""
     hub = start_again()
     client.connect(address(hub), tte(hub))
     client.wait(lambda: "live" in client.states())
@@ -168,7 +168,7 @@ def test_marks_asked_while_the_hub_is_away_happen_once_and_in_order(client, star
 
 @pytest.mark.soak
 def test_the_shipped_defaults_notice_a_dead_link_and_leave_a_healthy_one(node, start_again):
-    """A train on which nothing happens, over links that fall silent in each direction: 40 s."""
+    """On a quiet train a link that falls silent, in either direction, is replaced within 40 s."""
     hub = start_again()
     with ExitStack() as stack:
         links, clients, lost = {}, {}, {}
@@ -193,7 +193,7 @@ def test_the_shipped_defaults_notice_a_dead_link_and_leave_a_healthy_one(node, s
 
 
 def test_a_snapshot_that_is_cut_on_its_way_is_asked_for_again(client, start_again):
-    """A TTE has no list of passengers before it is there."""
+    """The client asks for the SNAPSHOT again, since a TTE needs it for the list of passengers."""
     hub = start_again()
     with FaultyLink(hub.port, cut_in='"recovered":false') as link:
         client.connect(link.url, tte(hub))
@@ -205,7 +205,7 @@ def test_a_snapshot_that_is_cut_on_its_way_is_asked_for_again(client, start_agai
 
 
 def test_a_train_that_is_registered_later(client, start_again):
-    """A client that follows it before is told that it is not there, and gets it when it is."""
+    """A client that subscribes earlier gets an error, and the train once it is registered."""
     hub = start_again()
     client.connect(address(hub))
     client.call("subscribe", train="54321")
@@ -217,7 +217,7 @@ def test_a_train_that_is_registered_later(client, start_again):
 
 
 def test_a_link_that_is_cut_again_and_again(client, start_again):
-    """Over a real hub: each event once and in order, each command once."""
+    """With a real hub each event comes once and in order, and each command happens once."""
     hub, chance = start_again(), Random(1)
     with FaultyLink(hub.port) as link:
         client.connect(link.url, tte(hub))
@@ -244,7 +244,7 @@ def run_node(node, script, *arguments):
 
 @pytest.mark.parametrize("seed", ["1", "2"])
 def test_a_day_on_a_faulty_link(node, seed):
-    """24 hours of simulated time: nothing missed, nothing twice, dead links noticed."""
+    """In 24 hours of simulated time nothing is missed or repeated, and dead links are noticed."""
     done = run_node(node, "day.mjs", seed)
     print(done.stdout)
     assert done.returncode == 0, done.stderr[-2000:]
@@ -254,14 +254,14 @@ def test_a_day_on_a_faulty_link(node, seed):
 @pytest.mark.parametrize(
     "name", ["pairs", "defaults", "slow", "wall", "freeze", "sleep", "network", "handlers"]
 )
-def test_what_depends_on_time(node, name):
-    """tests/js/clock.mjs says what each holds."""
+def test_a_rule_about_time(node, name):
+    """tests/js/clock.mjs states each rule."""
     done = run_node(node, "clock.mjs", name)
     assert done.returncode == 0, done.stderr[-2000:]
 
 
 def test_marks_of_one_are_never_anothers(client, start_again, unused_port):
-    """A tablet starts without a network; its next user logs in with the same storage."""
+    """A tablet starts without a network, and its next user logs in with the same storage."""
     hub = start_again()
     keys = load_keys(hub.folder / "keys.json")
     first, second = (Tokens(keys).issue(who, Role.TTE, ["12345"]) for who in ("T1", "T2"))
@@ -293,7 +293,7 @@ def test_marks_of_one_are_never_anothers(client, start_again, unused_port):
 
 
 def test_two_identifies_at_once(client, start_again):
-    """The later one holds; the earlier one is told so, and not that it is the other user."""
+    """The later one counts; the earlier one fails, and does not return the other user."""
     hub = start_again()
     keys = load_keys(hub.folder / "keys.json")
     client.connect(address(hub), tte(hub))
@@ -320,7 +320,7 @@ def test_two_identifies_at_once(client, start_again):
 @pytest.mark.made_up
 @pytest.mark.parametrize("stumble", ["throw", "reject"])
 def test_a_handlers_own_error_takes_nothing_with_it(client, stumble):
-    """Whether it throws or rejects: it is reported, and Node and the connection go on."""
+    """A handler that throws or rejects is reported; Node and the connection go on."""
     with FalseHub((event(1), event(2))) as hub:
         client.connect(hub.url)
         client.call("subscribe", train="12345", stumble=stumble)
@@ -334,7 +334,7 @@ def test_a_handlers_own_error_takes_nothing_with_it(client, stumble):
     "odd", ["not json", "[]", "null", "{}", '{"type": "SNAPSHOT", "trainNo": 5}', b"\xff"]
 )
 def test_a_message_that_is_not_the_protocols(client, odd):
-    """It is reported or left alone, and what comes after it is not missed."""
+    """It is reported or ignored, and later messages are not missed."""
     with FalseHub((event(1), odd, event(2)), (event(2), event(3))) as hub:
         client.connect(hub.url)
         client.call("subscribe", train="12345")
@@ -343,7 +343,7 @@ def test_a_message_that_is_not_the_protocols(client, odd):
 
 
 def test_what_the_hub_refuses_is_an_error_with_its_code(client, start_again):
-    """A command's code, message and details, and a subscription's; the client goes on."""
+    """Commands and subscriptions fail with code, message and details; the client goes on."""
     hub = start_again()
     client.connect(address(hub), admin_token(hub))
     error = client.command("ARRIVE", stationCode="EEE")()["error"]
@@ -357,11 +357,11 @@ def test_what_the_hub_refuses_is_an_error_with_its_code(client, start_again):
 
 
 def test_a_refused_token_is_not_sent_again(client):
-    """A function is asked for a fresh one; after a text it waits for `identify`."""
+    """The client asks a token function for a fresh one; with a fixed token it waits for `identify`."""
     with FalseHub((), (4403,), refused=("old",)) as hub:
         client.connect(hub.url, "old", "new")
         client.call("subscribe", train="12345")
-        client.wait(lambda: "refused" in client.states())  # by 4403, and "new" is the last there is
+        client.wait(lambda: "refused" in client.states())  # by 4403; "new" is the last token
         assert client.ask("identify", token="newer")()["result"]["user"] == "T1"
         assert client.command("ANNOUNCE", text="x")()["result"] == {"seq": 1}
     assert [each["token"] for each in hub.said("IDENTIFY")] == ["old", "new", "newer"]
@@ -396,7 +396,7 @@ def test_older_seqs_are_dropped_and_offers_acknowledged(client):
         client.connect(hub.url)
         client.call("subscribe", train="12345")
         client.wait(lambda: [each["seq"] for each in client.events()] == [3, 7, 8])
-        client.command("ANNOUNCE", text="x")()  # the answer to ACK was no matter
+        client.command("ANNOUNCE", text="x")()  # an ERROR for the ACK has no effect
     assert hub.said("SUBSCRIBE_TRAIN")[1]["since"] == {"epoch": "e1", "seq": 3}
     assert hub.said("ACK") == [{"type": "ACK", **RUN, "seq": 7}]
 
@@ -413,7 +413,7 @@ def test_what_the_hub_would_take_later_is_asked_again_in_order(client):
 
 
 def test_a_silent_hub_is_given_up(client, start_again):
-    """A frozen hub keeps its sockets open: the client asks for a sign of life, and goes."""
+    """A frozen hub keeps its sockets open: the client sends a PING, and then reconnects."""
     hub = start_again()
     client.connect(address(hub), timing={**QUICK, "answerMs": 300})
     client.wait(lambda: "live" in client.states())
@@ -425,7 +425,7 @@ def test_a_silent_hub_is_given_up(client, start_again):
 
 
 def test_a_full_queue_and_a_lapsed_command_say_so(client, unused_port):
-    """QUEUE_FULL at once, LAPSED when its time is over."""
+    """A command fails with QUEUE_FULL at once, or with LAPSED when its time is over."""
     client.connect(f"ws://127.0.0.1:{unused_port}", mostWaiting=1)
     first = client.command("ACCEPT_OFFER", {"withinMs": 300}, offerId="x")
     assert client.command("ACCEPT_OFFER", offerId="y")()["error"]["code"] == "QUEUE_FULL"
@@ -450,7 +450,7 @@ socket.on('message', (data) => {
 
 
 def test_plain_ws_speaks_to_it(node, start_again):
-    """A library that knows nothing of the hub: identify, subscribe, and hear an event."""
+    """A plain WebSocket library can identify, subscribe, and hear an event."""
     hub = start_again()
     command = (node, "--input-type=module", "-e", PLAIN_WS, address(hub), admin_token(hub))
     done = subprocess.run(command, cwd=JS, capture_output=True, text=True, timeout=20)
@@ -476,7 +476,7 @@ PLAIN_BROWSER = """
 
 
 def test_chromiums_own_socket_speaks_to_it(page, start_again):
-    """With the token as a subprotocol, as browsers can."""
+    """A browser sends the token as a subprotocol."""
     hub = start_again()
     page.goto(hub.url)
     seen = page.evaluate(PLAIN_BROWSER, [admin_token(hub)])
@@ -484,7 +484,7 @@ def test_chromiums_own_socket_speaks_to_it(page, start_again):
 
 
 def test_the_monitor_page_follows_a_run_over_kill_9(page, start_again):
-    """Its list has each public event once, newest first; no complaint while the hub is there."""
+    """Its list has each public event once, newest first; no console error while the hub is up."""
     hub = start_again()
     page.goto(hub.url)
     page.click("button:has-text('TEST EXP')")
@@ -515,11 +515,11 @@ DAYS_MS = 2_000_000_000
 
 
 def test_a_reload_keeps_the_marks_that_wait(page, start_again):
-    """Asked while the hub is away, in a page that is then reloaded: they happen once, in order."""
+    """Marks of a page that reloads while the hub is away happen once, in order."""
     hub = start_again()
     token = tte(hub)
     page.goto(hub.url)
-    # Its backoff is so long that it is not this page which asks them.
+    # This page's backoff is too long for it to send the marks itself.
     assert page.evaluate(OPEN, [token, DAYS_MS]) == []
     wait_for(lambda: page.evaluate("hub.state") == "live")
     hub.kill()
@@ -551,7 +551,7 @@ async () => {
 
 
 def test_a_page_that_wakes_or_whose_network_changes_asks_at_once(page, start_again):
-    """Chromium takes the network away and gives it back; it freezes no page that it shows."""
+    """Chromium takes the network away and gives it back; it cannot freeze a visible page."""
     page.goto(start_again().url)
     page.evaluate(COUNT_PINGS)
     wait_for(lambda: page.evaluate("hub.state") == "live")
@@ -576,7 +576,7 @@ def test_a_page_that_wakes_or_whose_network_changes_asks_at_once(page, start_aga
 
 
 def rejected(node, name):
-    """The lines of a file of tests/js that tsc rejects, and what it says."""
+    """Return the lines of a file of tests/js that tsc rejects, and the output."""
     strict = ("--strict", "--noEmit", "--module", "nodenext", "--target", "es2022")
     done = subprocess.run((node, TSC, *strict, name), cwd=JS, capture_output=True, text=True)
     found = re.findall(r"^(\S+)\((\d+),\d+\): error", done.stdout, re.MULTILINE)
@@ -585,13 +585,13 @@ def rejected(node, name):
 
 
 def test_the_types_accept_an_app(node):
-    """Each command with its fields and answer, and each event with its data."""
+    """tsc accepts each command with its fields and answer, and each event with its data."""
     found, told = rejected(node, "right.ts")
     assert not found, told
 
 
 def test_the_types_reject_mistakes(node):
-    """A wrong name, field, type or value, of a command, an event or an answer."""
+    """tsc rejects a wrong name, field, type or value of a command, an event or an answer."""
     lines = (JS / "wrong.ts").read_text().splitlines()
     wrong = {("wrong.ts", at) for at, line in enumerate(lines, 1) if "// wrong: " in line}
     found, told = rejected(node, "wrong.ts")

@@ -1,4 +1,4 @@
-"""trainhub/web/door.py: who waits at it goes in time, and near the limit of files is refused."""
+"""trainhub/web/door.py: idle connections are closed, and refused near the limit of files."""
 
 import asyncio
 import gc
@@ -26,7 +26,7 @@ from trainhub.web.websocket import TrainSocket
 
 @pytest.fixture
 def room():
-    """For how many connections more the door is open; each takes a file here and one there."""
+    """Return how many more connections fit; each takes a file at both ends."""
     return 3
 
 
@@ -34,8 +34,8 @@ def room():
 def http_server(io_loop, app, _unused_port, room):
     server = make_server(app)
     server.add_socket(_unused_port[0])
-    gc.collect()  # what an earlier test left open is not closed in the middle of this one
-    # The numbers that the next files will get: there may be gaps among those that are open.
+    gc.collect()  # close now what earlier tests left open
+    # The next file numbers: there may be gaps among the open ones.
     numbers = [os.dup(0) for _ in range(min(2 * room, 100) + 1)]
     for number in numbers:
         os.close(number)
@@ -46,7 +46,7 @@ def http_server(io_loop, app, _unused_port, room):
 
 
 async def answer_of(port):
-    """The first line and headers of what a plain request is answered."""
+    """Send a plain request; return the answer's first line and headers."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
     async with asyncio.timeout(PATIENCE):
@@ -57,7 +57,7 @@ async def answer_of(port):
 
 @pytest.mark.gen_test
 async def test_near_the_limit_of_files(raw, connect, http_server, http_port, caplog):
-    """Connections get 503 and are gone, said once; those that are there live on."""
+    """New connections get 503 and are closed, with one log line; open ones live on."""
     clients = [await raw() for _ in range(3)]
     with caplog.at_level(logging.INFO):
         for _ in range(20):
@@ -76,7 +76,7 @@ async def test_near_the_limit_of_files(raw, connect, http_server, http_port, cap
 
 
 @pytest.mark.gen_test
-async def test_who_goes_before_it_is_refused(http_server, http_port):
+async def test_a_client_that_resets_before_it_is_refused(http_server, http_port):
     """A refused client may reset the connection: the hub counts it and goes on."""
     http_server.most_files = 0
     for _ in range(20):
@@ -86,7 +86,7 @@ async def test_who_goes_before_it_is_refused(http_server, http_port):
 
 
 def limits_of(setup):
-    """What raise_file_limit gives and logs in a process of its own."""
+    """Return what raise_file_limit returns and logs in a process of its own."""
     source = f"import resource, logging; logging.basicConfig(); {setup}; "
     source += "from trainhub.web.door import raise_file_limit; "
     source += "print(raise_file_limit(1000), resource.getrlimit(resource.RLIMIT_NOFILE)[0])"
@@ -97,14 +97,14 @@ def limits_of(setup):
 
 
 def test_the_soft_limit_is_raised_to_the_hard_one():
-    """What the system allows is used, without a word."""
+    """The hub uses what the system allows, without a log line."""
     said, logged = limits_of("resource.setrlimit(resource.RLIMIT_NOFILE, (300, 2000))")
     assert said == ["2000", "2000"]
     assert logged == ""
 
 
 def test_too_low_a_limit_is_said_at_the_start():
-    """One line, with what to set."""
+    """One line says what to set."""
     said, logged = limits_of("resource.setrlimit(resource.RLIMIT_NOFILE, (300, 600))")
     assert said == ["600", "600"]
     (line,) = logged.splitlines()
@@ -113,7 +113,7 @@ def test_too_low_a_limit_is_said_at_the_start():
 
 
 def test_it_may_be_called_again():
-    """And gives what the process has."""
+    """A second call returns the process's limit again."""
     assert raise_file_limit(1) == resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
@@ -121,20 +121,20 @@ def test_it_may_be_called_again():
 
 HEAD = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 BODY = b"POST /api/trains/12345/start HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n"
-# The first bytes of a TLS handshake: a record that is to be 512 bytes long.
+# The first bytes of a TLS handshake: the head of a record of 512 bytes.
 HELLO = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
 
 
 async def trickle(writer, piece):
-    """Say it again and again, with a little rest, until the hub has closed."""
+    """Send the piece again and again, with short pauses, until the hub closes."""
     while True:
         writer.write(piece)
         await writer.drain()
         await asyncio.sleep(0.02)
 
 
-class TestWhoComesOften:
-    """On a server that lets an address come once a second, five times at once."""
+class TestConnectionRate:
+    """A server that allows an address one connection a second, and five at once."""
 
     @pytest.fixture
     def room(self):
@@ -142,7 +142,7 @@ class TestWhoComesOften:
 
     @pytest.mark.gen_test
     async def test_an_address_that_comes_too_often(self, http_server, http_port, raw, caplog):
-        """503 at the door, before anything is made for it; sockets that are there stay."""
+        """It gets 503 before the hub creates anything for it; its open sockets stay."""
         http_server.comers = Askers(Limits(address_rate=1), own_are_free=False, clock=Clock())
         client, _ = await raw()
         answers = [(await answer_of(http_port))[0] for _ in range(20)]
@@ -155,8 +155,10 @@ class TestWhoComesOften:
 
     @pytest.mark.gen_test
     @pytest.mark.parametrize("who", ["this machine", "a trusted proxy"])
-    async def test_who_may_come_as_often_as_they_like(self, http_server, http_port, who):
-        """They speak for others."""
+    async def test_this_machine_and_trusted_proxies_have_no_limit(
+        self, http_server, http_port, who
+    ):
+        """They connect for many clients."""
         own = who == "this machine"
         http_server.comers = Askers(Limits(address_rate=1), own, Clock())
         http_server.proxies = Proxies(() if own else ("127.0.0.1",))
@@ -164,8 +166,8 @@ class TestWhoComesOften:
         assert answers == ["HTTP/1.1 200 OK"] * 20
 
 
-class TestWhoWaits:
-    """On a server whose patience is a test's."""
+class TestWaitingConnections:
+    """A server with short timeouts."""
 
     @pytest.fixture
     def room(self):
@@ -173,7 +175,7 @@ class TestWhoWaits:
 
     @pytest.fixture
     def visit(self, io_loop, http_server, http_port):
-        """Opens connections that say something and then nothing more."""
+        """Return a function that opens a connection which sends some bytes and nothing more."""
         writers = []
 
         async def come(said=b""):
@@ -191,7 +193,7 @@ class TestWhoWaits:
         io_loop.run_sync(leave)
 
     def test_a_hub_s_patience(self, http_server):
-        """Ten seconds for a head, the first and the next; a body has its time too."""
+        """A head has ten seconds, also after a first request; a body has 65."""
         assert http_server.conn_params.header_timeout == 10
         assert http_server.conn_params.body_timeout == 65
 
@@ -206,7 +208,7 @@ class TestWhoWaits:
 
     @pytest.mark.gen_test
     async def test_a_head_that_trickles(self, http_server, visit):
-        """It has its time as a whole: a byte now and then earns no more."""
+        """The whole head has one time limit: more bytes do not extend it."""
         http_server.conn_params.header_timeout = 0.3
         _, writer = await visit(HEAD)
         with pytest.raises(ConnectionError):
@@ -215,7 +217,7 @@ class TestWhoWaits:
 
     @pytest.mark.gen_test
     async def test_a_body_that_trickles(self, site, http_server, visit):
-        """So with a body; the command has not happened."""
+        """The whole body has one time limit too; the command has not happened."""
         await site.register()
         http_server.conn_params.body_timeout = 0.3
         _, writer = await visit(
@@ -227,15 +229,17 @@ class TestWhoWaits:
         assert not http_server._waiting
 
     @pytest.mark.gen_test
-    async def test_who_has_asked_and_says_no_more(self, http_server, visit):
-        """A connection that is kept open for the next request is not kept for ever."""
+    async def test_a_kept_connection_without_a_next_request(self, http_server, visit):
+        """A connection that is kept open for another request is closed after a while."""
         http_server.conn_params.header_timeout = 0.1
         reader, _ = await visit(HEAD + b"\r\n")
         async with asyncio.timeout(PATIENCE):
             assert (await reader.read()).startswith(b"HTTP/1.1 200 OK")
 
     @pytest.mark.gen_test
-    async def test_who_asks_and_does_not_read(self, site, http_server, http_port, monkeypatch):
+    async def test_a_client_that_asks_and_does_not_read(
+        self, site, http_server, http_port, monkeypatch
+    ):
         """An answer that the client does not read does not wait for ever."""
         monkeypatch.setattr(door, "UNREAD_SECONDS", 0.2)
         await site.register(*(person(number) for number in range(1, 500)))
@@ -254,7 +258,7 @@ class TestWhoWaits:
     @pytest.mark.gen_test
     @pytest.mark.parametrize("said", [b"", HELLO])
     async def test_a_tls_handshake_that_never_ends(self, http_server, visit, tmp_path, said):
-        """It is no request either."""
+        """An unfinished handshake is closed in time too."""
         http_server.ssl_options = make_context(*write_pair(tmp_path))
         http_server.conn_params.header_timeout = 0.1
         reader, _ = await visit(said)

@@ -195,7 +195,7 @@ def test_an_address_of_ipv6_is_its_network():
 
 @pytest.mark.parametrize("own_are_free", [True, False])
 def test_this_machine_s_own_addresses(own_are_free):
-    """Requests of this machine have no limit, unless a proxy on it is trusted to name its clients."""
+    """This machine's requests have no limit, unless a proxy on it is trusted to name clients."""
     askers = Askers(Limits(address_rate=1), own_are_free, Clock())
     for address in ("127.0.0.1", "::1"):
         let = sum(asked(askers, ANONYMOUS, address) for _ in range(100))
@@ -203,7 +203,7 @@ def test_this_machine_s_own_addresses(own_are_free):
 
 
 def test_an_answer_counts_by_its_bytes():
-    """Each 4 KB count as a message, up to a debt of half a burst, since no client knows the size."""
+    """Each 4 KB count as a message, up to a debt of half a burst: the size is not known before."""
     meter = Meter(20, Clock())
     meter.answered(50 * BYTES_A_MESSAGE)
     assert meter.message() == 0

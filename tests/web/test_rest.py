@@ -297,7 +297,7 @@ async def test_a_passenger_s_pnr_is_found_on_the_booked_run(call, site):
 
 
 @pytest.mark.gen_test
-async def test_a_chart_may_have_16_mb(call, site):
+async def test_a_chart_may_have_8_mb(call, site):
     """The limit itself passes, one byte more is a 413, and the server goes on."""
     body = json.dumps(chart()).encode()
     full = body + b" " * (MOST_BODY_BYTES - len(body))
@@ -313,7 +313,7 @@ async def test_a_chart_may_have_16_mb(call, site):
 @pytest.mark.gen_test
 @pytest.mark.parametrize(("who", "status"), [(None, 401), ("PASSENGER", 403), ("TTE", 403)])
 async def test_a_chart_is_read_only_from_callers_who_may_register(call, monkeypatch, who, status):
-    """16 MB of JSON are work: the hub reads them only for callers who may register a train."""
+    """8 MB of JSON are work: the hub reads them only for callers who may register a train."""
     read = []
     monkeypatch.setattr(
         rest, "read_command", lambda *asked: read.append(asked) or read_command(*asked)
