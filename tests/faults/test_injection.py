@@ -91,7 +91,7 @@ class Client:
         self.said[status] = self.said.get(status, 0) + 1
 
     def say(self, message):
-        """Send a message on a socket; return its answer. Replace a socket that is near its limit."""
+        """Send a message on a socket; return its answer. Replace a socket near its limit."""
         for _ in range(3):
             try:
                 if self._left == 0:

@@ -366,7 +366,7 @@ def raw(io_loop, http_port, no_trace):
 
 @pytest.fixture
 def send(http_server, http_port):
-    """Return a function that sends bytes on a new connection and returns all bytes until its end."""
+    """Return a function that sends bytes on a new connection and returns all that comes back."""
 
     async def exchange(*pieces: bytes) -> bytes:
         reader, writer = await asyncio.open_connection("127.0.0.1", http_port)

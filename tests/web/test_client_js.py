@@ -357,7 +357,7 @@ def test_what_the_hub_refuses_is_an_error_with_its_code(client, start_again):
 
 
 def test_a_refused_token_is_not_sent_again(client):
-    """The client asks a token function for a fresh one; with a fixed token it waits for `identify`."""
+    """The client asks a function for a fresh token; with a text it waits for `identify`."""
     with FalseHub((), (4403,), refused=("old",)) as hub:
         client.connect(hub.url, "old", "new")
         client.call("subscribe", train="12345")
@@ -585,13 +585,13 @@ def rejected(node, name):
 
 
 def test_the_types_accept_an_app(node):
-    """tsc accepts each command with its fields and answer, and each event with its data."""
+    """The compiler accepts each command with its fields and answer, and each event's data."""
     found, told = rejected(node, "right.ts")
     assert not found, told
 
 
 def test_the_types_reject_mistakes(node):
-    """tsc rejects a wrong name, field, type or value of a command, an event or an answer."""
+    """The compiler rejects a wrong name, field, type or value in commands, events and answers."""
     lines = (JS / "wrong.ts").read_text().splitlines()
     wrong = {("wrong.ts", at) for at, line in enumerate(lines, 1) if "// wrong: " in line}
     found, told = rejected(node, "wrong.ts")

@@ -1,4 +1,4 @@
-"""trainhub/web/drain.py: all are told in time, and not all to come back at once."""
+"""trainhub/web/drain.py: all sockets are told to leave, and to come back at different times."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from trainhub.web.websocket import TrainSocket
 
 
 class Leaver:
-    """A socket that keeps what it was told."""
+    """A socket that records what it was told."""
 
     def __init__(self, told):
         self._told = told
@@ -28,7 +28,7 @@ async def drained(count):
 
 
 def test_few_are_told_at_once():
-    """Up to a batch there is no turn of the loop between them: a small hub stops at once."""
+    """One batch is told without a turn of the loop: a small hub stops at once."""
     told, drain = [], Drain()
     with pytest.raises(StopIteration):
         drain.run([Leaver(told) for _ in range(SOCKETS_A_TURN)], 1001, "why").send(None)
@@ -44,7 +44,7 @@ async def test_a_hub_without_sockets():
 
 @pytest.mark.gen_test
 async def test_a_crowd_is_told_to_come_back_over_a_while():
-    """15,000 within half a minute, in no order, and in no second more than twice its share."""
+    """15,000 return within half a minute, at random, at most twice the average in a second."""
     leavers, told = await drained(15_000)
     waits = [wait for *_, wait in told]
     assert min(waits) >= RETRY_EARLIEST
@@ -57,8 +57,8 @@ async def test_a_crowd_is_told_to_come_back_over_a_while():
 
 
 @pytest.mark.gen_test
-async def test_what_goes_meanwhile_is_no_trouble(raw):
-    """The sockets are those that were there when it began, and may go as they like."""
+async def test_sockets_may_close_meanwhile(raw):
+    """The drain closes the sockets that were open when it began, and some may have gone."""
     clients = [(await raw())[0] for _ in range(3)]
     first, *_ = handlers = list(TrainSocket.sockets)
     first.close(1000)
@@ -68,7 +68,7 @@ async def test_what_goes_meanwhile_is_no_trouble(raw):
 
 @pytest.mark.gen_test
 async def test_once_begun_no_client_comes_in(call, site, connect):
-    """/readyz and new sockets get 503 and when to try again; whatever else goes on is answered."""
+    """/readyz and new sockets get 503 and when to try again; other requests are answered."""
     client = await connect()
     await site.web.drain.run([], GOING_AWAY, "why")
     for path in ("/readyz", "/ws"):

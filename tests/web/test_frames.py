@@ -1,4 +1,4 @@
-"""trainhub/web/frames.py: what goes on the wire is what clients read, and where it can be cut."""
+"""trainhub/web/frames.py: frames that clients can read, and where they can be cut."""
 
 import zlib
 from dataclasses import replace
@@ -14,7 +14,7 @@ from trainhub.web.frames import PART_BYTES, frames_end, text_frame
 
 
 def read(data):
-    """The frames in it, by the parser of another library."""
+    """Return the frames in the bytes, by another library's parser."""
     parser = Protocol(Side.CLIENT, state=OPEN, max_size=None)
     parser.receive_data(data)
     return parser.events_received()
@@ -24,7 +24,7 @@ def read(data):
     ("size", "head"), [(0, 2), (1, 2), (125, 2), (126, 4), (127, 4), (16_384, 4)]
 )
 def test_a_frame_is_what_a_client_reads(size, head):
-    """The lengths of RFC 6455, 5.2, at their ends, in the shortest form."""
+    """Lengths have the shortest form of RFC 6455, 5.2, also at the limits of each form."""
     payload = b"x" * size
     sent = text_frame(payload)
     assert len(sent) == head + size
@@ -36,7 +36,7 @@ def test_a_frame_is_what_a_client_reads(size, head):
 @pytest.mark.parametrize("size", [16_385, 32_768, 65_535, 65_536, 1_000_000])
 @pytest.mark.parametrize("deflated", [False, True])
 def test_a_large_message_comes_in_parts(size, deflated):
-    """RFC 6455, 5.4: a text, continuations, the last one final; only the first says deflated."""
+    """RFC 6455, 5.4: a text, then continuations, the last one final; the first has the deflate bit."""
     payload = Random(size).randbytes(size)
     sent = text_frame(payload, deflated=deflated)
     frames = read_parts(sent)
@@ -49,7 +49,7 @@ def test_a_large_message_comes_in_parts(size, deflated):
 
 
 def read_parts(data):
-    """As `read`, for frames whose texts are not UTF-8, or compressed."""
+    """Return the frames as `read` does, also with compressed texts or without UTF-8."""
     parser = Protocol(Side.CLIENT, state=OPEN, max_size=None)
     parser.extensions = [Anything()]
     parser.receive_data(data)
@@ -67,13 +67,13 @@ class Anything:
 
 
 def test_frames_in_one_write_are_read_one_by_one():
-    """What one commit brings goes in one write: several frames, one after the other."""
+    """The frames of one commit go out in one write, one after the other."""
     payloads = [b"", "na\u00efve \u2603".encode(), b"y" * 126, b"z" * 16_384, b"{}"]
     assert [frame.data for frame in read(b"".join(map(text_frame, payloads)))] == payloads
 
 
 def test_frames_are_cut_between_two_of_them():
-    """At the first end of a frame that is not before the place asked for; never past the end."""
+    """The cut is at the first end of a frame at or after the given place."""
     chance = seeded()[1]
     sizes = [chance.choice([0, 5, 125, 126, 3_000, 16_384, 70_000]) for _ in range(50)]
     data = b"".join(text_frame(b"x" * size) for size in sizes)
@@ -90,7 +90,7 @@ def test_frames_are_cut_between_two_of_them():
 
 
 def test_a_compressed_message_is_read_by_any_inflater():
-    """The payload of all the frames, and the four bytes that RFC 7692 leaves out."""
+    """Any inflater reads the frames' payload with the four bytes that RFC 7692 leaves out."""
     text = b'{"type": "SNAPSHOT"}' * 5_000 + Random(1).randbytes(50_000)
     frames = read_parts(text_frame(deflate([Part(text)], 15), deflated=True))
     whole = b"".join(frame.data for frame in frames) + b"\0\0\xff\xff"

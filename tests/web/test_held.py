@@ -1,4 +1,4 @@
-"""trainhub/web/held.py: what waits for clients is bounded, for an address and for all together."""
+"""trainhub/web/held.py: the bytes that wait are bounded, for an address and for all clients."""
 
 import asyncio
 import socket
@@ -18,7 +18,7 @@ REQUEST = b"GET /api/trains/12345 HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 class Connection:
-    """A web.held.Holder that remembers whether it was cut off."""
+    """A web.held.Holder that records whether it was cut off."""
 
     def __init__(self):
         self.is_cut_off = False
@@ -33,7 +33,7 @@ def settings_of_web():
 
 
 def test_an_address_has_half_of_all_and_its_longest_behind_goes_first():
-    """Another address keeps what it has."""
+    """Above it the address's longest waiting connection is cut off; other addresses keep theirs."""
     held = HeldBytes(1_000)
     other, crowd = Connection(), [Connection() for _ in range(20)]
     held.hold(other, "10.0.0.2", 400)
@@ -45,7 +45,7 @@ def test_an_address_has_half_of_all_and_its_longest_behind_goes_first():
 
 
 def test_all_together_have_a_bound_and_the_address_with_the_most_makes_room():
-    """Also on the hub's own machine, where a proxy may speak for many clients."""
+    """The rule holds for this machine too, where a proxy may speak for many clients."""
     held = HeldBytes(1_000)
     own, other = [Connection() for _ in range(9)], Connection()
     for each in own:
@@ -56,7 +56,7 @@ def test_all_together_have_a_bound_and_the_address_with_the_most_makes_room():
     assert not other.is_cut_off
 
 
-def test_who_has_read_leaves_no_trace():
+def test_a_connection_that_has_read_leaves_no_trace():
     """A connection that has caught up and falls behind again is the newest."""
     held = HeldBytes(1_000)
     first, second = Connection(), Connection()
@@ -72,7 +72,7 @@ def test_who_has_read_leaves_no_trace():
 
 
 def test_it_says_so_before_it_comes_to_that():
-    """On /readyz, in megabytes."""
+    """A warning in megabytes is in /readyz before connections are cut off."""
     held = HeldBytes(4 << 20)
     held.hold(Connection(), "127.0.0.1", 1 << 20)
     assert held.complaints() == []
@@ -98,7 +98,7 @@ async def test_unread_answers_are_bounded(site, http_server, http_port, call):
         crowd.append(each)
         loop = asyncio.get_running_loop()
         await loop.sock_connect(each, ("127.0.0.1", http_port))
-        # The kernel takes the first megabytes.
+        # The kernel buffers the first megabytes.
         await loop.sock_sendall(
             each, 9 * b"GET /api/trains/12345 HTTP/1.1\r\nHost: localhost\r\n\r\n"
         )
@@ -115,7 +115,7 @@ async def test_unread_answers_are_bounded(site, http_server, http_port, call):
 
 @pytest.mark.gen_test
 async def test_bodies_that_are_not_sent_to_the_end_count_too(site, http_server, http_port):
-    """They are let go with the connection, or once the request is refused."""
+    """Their bytes are released with the connection, or once the request is refused."""
     writers = []
     for _ in range(3):
         _, writer = await asyncio.open_connection("127.0.0.1", http_port)

@@ -1,4 +1,4 @@
-"""trainhub/web/hosts.py: a hub answers to names that it knows, whatever is asked."""
+"""trainhub/web/hosts.py: a hub answers to its own names only, for every request."""
 
 import socket
 
@@ -38,12 +38,12 @@ def head(request_line, *headers):
     ],
 )
 def test_names(name, allowed):
-    """Figures as they are, and whole names: case and the last dot mean nothing."""
+    """Numeric addresses and whole names match; case and a last dot do not matter."""
     assert AllowedHosts(["hub.example", "Station.Example."]).allows(name) is allowed
 
 
 def test_any_name():
-    """Behind a proxy that looks at names itself."""
+    """`*` allows any name, for a hub behind a proxy that checks names itself."""
     assert AllowedHosts(["*"]).allows("evil.example")
     assert not AllowedHosts().allows("hub.example")
 
@@ -58,7 +58,7 @@ def test_any_name():
     ],
 )
 async def test_another_name_is_refused_everywhere(call, method, path):
-    """421, and a word about the setting that lets it in; with the safe headers of every answer."""
+    """It gets 421 with the setting that allows it, and the safe headers of every answer."""
     body = b"{}" if method in ("POST", "PUT") else None
     answer = await call(method, path, body, headers={"Host": "evil.example"})
     assert answer.status == 421
@@ -72,7 +72,7 @@ async def test_another_name_is_refused_everywhere(call, method, path):
     "host", ["hub.example", "HUB.example:8888", "hub.example.:1", OWN, "[::1]:1"]
 )
 async def test_a_known_name_is_served(send, host):
-    """With any port: a proxy or a forwarded port may stand before it."""
+    """Any port is right: a proxy or a forwarded port may be in front of the hub."""
     answer = await send(head("GET /api/trains HTTP/1.1", f"Host: {host}"))
     assert answer.startswith(b"HTTP/1.1 200 ")
 
@@ -94,21 +94,21 @@ async def test_a_known_name_is_served(send, host):
         (["Host: evil.example", "X-Forwarded-Host: 127.0.0.1"], 421),
     ],
 )
-async def test_a_host_that_is_missing_or_none(send, headers, status):
-    """Refused too; what a proxy would say in its place is not looked at."""
+async def test_a_missing_or_malformed_host(send, headers, status):
+    """It is refused too, and X-Forwarded-Host does not replace it."""
     answer = await send(head("GET / HTTP/1.1", *headers))
     assert answer.split()[1] == str(status).encode()
 
 
 @pytest.mark.gen_test
 async def test_an_old_client_need_not_name_a_host(send):
-    """HTTP/1.0 has no Host, and no browser speaks it."""
+    """HTTP/1.0 needs no Host, and no browser speaks it."""
     assert (await send(head("GET /healthz HTTP/1.0"))).startswith(b"HTTP/1.1 200 ")
 
 
 @pytest.mark.gen_test
 async def test_a_rebound_page_gets_no_socket(call):
-    """Its Origin is its Host, so that it looks like the hub's own page."""
+    """A page with equal Origin and Host looks like the hub's own, and is refused by its name."""
     page = {"Host": "evil.example", "Origin": "http://evil.example"}
     upgrade = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
     upgrade["Sec-WebSocket-Key"] = "dGhlIHNhbXBsZSBub25jZQ=="
@@ -119,13 +119,13 @@ async def test_a_rebound_page_gets_no_socket(call):
 
 @pytest.mark.gen_test
 async def test_an_unknown_method_is_no_way_round(send):
-    """It is refused as such, and says nothing."""
+    """It gets 405 without any content."""
     answer = await send(head("BREW /api/trains HTTP/1.1", "Host: evil.example"))
     assert answer.split()[1] == b"405"
 
 
 def test_a_hub_is_asked_by_the_names_that_it_is_given(start_hub, mongodb_uri, database_name):
-    """--allowed-hosts and --address, as a whole hub takes them."""
+    """A hub process answers to the names of --allowed-hosts and --address."""
     uri = ("--mongodb-uri", mongodb_uri, "--database", database_name)
     hub = start_hub(*uri, "--allowed-hosts", "hub.example", "--address", "localhost")
     for host, status in (("hub.example", b"200"), ("localhost", b"200"), ("x.example", b"421")):

@@ -195,7 +195,7 @@ def test_an_address_of_ipv6_is_its_network():
 
 @pytest.mark.parametrize("own_are_free", [True, False])
 def test_this_machine_s_own_addresses(own_are_free):
-    """This machine's requests have no limit, unless a proxy on it is trusted to name clients."""
+    """Requests of this machine have no limit, unless a trusted proxy on it names clients."""
     askers = Askers(Limits(address_rate=1), own_are_free, Clock())
     for address in ("127.0.0.1", "::1"):
         let = sum(asked(askers, ANONYMOUS, address) for _ in range(100))

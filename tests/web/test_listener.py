@@ -1,4 +1,4 @@
-"""trainhub/web/listener.py: the demo's listeners follow their train, whatever the hub does."""
+"""trainhub/web/listener.py: the demo's listeners follow their train and reconnect."""
 
 import asyncio
 from contextlib import suppress
@@ -12,7 +12,10 @@ from trainhub.web.listener import RETRY_SECONDS, listen
 
 @pytest.fixture
 def follow(io_loop):
-    """Listens to train 12345 until a condition holds. Each connection gets a token of its own."""
+    """Return a function that listens to train 12345 until a condition holds.
+
+    Each connection gets a new token.
+    """
 
     async def listen_until(url, condition):
         numbers = count(1)
@@ -30,7 +33,7 @@ def follow(io_loop):
 
 @pytest.mark.gen_test
 async def test_a_closed_connection_is_opened_again(follow):
-    """With a token that is issued now: the last one may have ended."""
+    """The new connection gets a new token, since the last one may have expired."""
     with FalseHub((event(1), 4403), (event(2), 1001), (event(3),)) as hub:
         await follow(hub.url, lambda: len(hub.said("SUBSCRIBE_TRAIN")) == 3)
         assert [each["token"] for each in hub.said("IDENTIFY")] == ["t1", "t2", "t3"]
@@ -39,7 +42,7 @@ async def test_a_closed_connection_is_opened_again(follow):
 
 @pytest.mark.gen_test
 async def test_an_answer_that_is_no_websocket_ends_nothing(follow):
-    """A hub that is stopping answers 503: it is asked again."""
+    """A hub that is stopping answers 503, and the listener tries again."""
     asked = []
 
     async def refuse(reader, writer):

@@ -1,4 +1,4 @@
-"""trainhub/web/liveness.py: who is slow is told from who is gone."""
+"""trainhub/web/liveness.py: the hub tells slow clients from clients that are gone."""
 
 import contextlib
 import socket
@@ -12,7 +12,7 @@ BEAT = 25
 
 
 def beats(*what):
-    """Whether the client is there at each beat: (heard since the last, taken, waiting, behind)."""
+    """Return True for each beat (heard, taken, waiting, behind) at which the client is alive."""
     liveness, found = Liveness(BEAT), []
     for heard, *now, behind in what:
         liveness.heard = liveness.heard or heard
@@ -20,21 +20,21 @@ def beats(*what):
     return found
 
 
-def test_who_answers_stays():
-    """Any frame since the last beat."""
+def test_a_client_that_answers_stays():
+    """Any frame since the last beat counts."""
     assert beats(*[(True, 100, False, False)] * 5) == [True] * 5
 
 
-def test_who_is_silent_for_a_whole_beat_is_gone():
-    """A ping was not answered; that its kernel took the ping is no sign of life."""
+def test_a_client_that_is_silent_for_a_whole_beat_is_gone():
+    """A ping was not answered; a ping that the client's kernel accepted is no sign of life."""
     ping = 2
     silent = [(False, 100 + ping * number, False, False) for number in range(3)]
     assert beats(*silent) == [True, False, False]
     assert beats((True, 0, True, False), (False, 0, True, False)) == [True, False]
 
 
-def test_who_takes_bytes_that_wait_is_there():
-    """10 kB/s of a large snapshot, for as long as it takes; and no longer than that."""
+def test_a_client_that_reads_waiting_bytes_is_alive():
+    """A client that reads a large snapshot at 10 kB/s counts as alive until its end."""
     slow = [(False, 250_000 * number, True, False) for number in range(10)]
     end = [(False, 250_000 * 9 + 2, False, False)] * 2
     assert beats(*slow, *end) == [True] * 10 + [False] * 2
@@ -46,7 +46,7 @@ def test_while_frames_wait_the_kernel_watches():
 
 
 def test_what_a_proxy_has_taken_gives_more_time():
-    """514 KB at 10 kB/s take two more beats, as the ping comes after them; but no end of beats."""
+    """The ping comes after 514 KB at 10 kB/s: that gives two more beats, and no more."""
     at_once = [(True, 200, False, False), *[(False, 514_000, False, False)] * 6]
     assert beats(*at_once) == [True] * 5 + [False] * 2
     endless = [(True, 0, False, False), *[(False, 10**9, False, False)] * 6]
@@ -62,7 +62,7 @@ def pair(room):
 
 
 def test_what_the_kernel_says():
-    """Taken is what the other side has acknowledged; waiting is what it has not."""
+    """`taken` has the bytes that the other side acknowledged, `waiting` the others."""
     ours, client = pair(4_096)
     with ours, client:
         assert sent(ours) == Sent(0, False)

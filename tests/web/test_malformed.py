@@ -1,6 +1,6 @@
-"""What is no sound HTTP/1.1 (RFC 9112) is refused before a handler sees it, and nothing follows it.
+"""Malformed HTTP/1.1 (RFC 9112) is refused before a handler sees it, and ends its connection.
 
-Where a hub and a proxy before it read a request differently, a second one could be smuggled in.
+If a hub and its proxy read a request differently, an attacker could smuggle in a second request.
 """
 
 import pytest
@@ -21,7 +21,7 @@ def running(io_loop, site):
 @pytest.fixture
 def head(site):
     """Return the head of a command by a caller who may give it, with these lines."""
-    token = site.token("TTE")  # one: the length of a token depends on the moment
+    token = site.token("TTE")  # a single token, since the length depends on the time
 
     def made(*lines, start=START):
         known = (start, "Host: 127.0.0.1", f"Authorization: Bearer {token}")
@@ -61,7 +61,7 @@ def head(site):
     ids=repr,
 )
 async def test_a_request_that_can_be_read_in_two_ways(site, running, head, send, lines):
-    """400 or nothing, the connection is closed, and what came behind it is no request."""
+    """It gets 400 or no answer, and the hub closes the connection without reading further requests."""
     answer = await send(head(*lines), b"{}", SMUGGLED)
     assert answer in (b"", b"HTTP/1.1 400 Bad Request\r\n\r\n")
     assert site.hub.state("12345/2026-11-23").status == "SCHEDULED"
@@ -76,8 +76,8 @@ async def test_a_request_that_can_be_read_in_two_ways(site, running, head, send,
     ],
     ids=lambda chunks: repr(chunks[:12]),
 )
-async def test_chunks_that_are_none(site, running, head, send, chunks):
-    """A body in parts that do not fit together is no body; the command has not happened."""
+async def test_malformed_chunks(site, running, head, send, chunks):
+    """A body of malformed chunks is refused, and the command has not happened."""
     answer = await send(head("Transfer-Encoding: chunked"), chunks, SMUGGLED)
     assert b"200 OK" not in answer
     assert site.hub.state("12345/2026-11-23").status == "SCHEDULED"
@@ -85,7 +85,7 @@ async def test_chunks_that_are_none(site, running, head, send, chunks):
 
 @pytest.mark.gen_test
 async def test_a_header_may_not_go_on_in_the_next_line(site, running, head, send):
-    """Folded lines are long gone from HTTP: the second one is not taken for a header of its own."""
+    """A folded header is refused, since HTTP/1.1 no longer allows it."""
     lines = ("X: y", "\tContent-Length: 50", "Connection: close")
     answer = await send(head(*lines), SMUGGLED)
     assert answer.count(b"HTTP/1.1 ") <= 1
@@ -94,7 +94,7 @@ async def test_a_header_may_not_go_on_in_the_next_line(site, running, head, send
 
 @pytest.mark.gen_test
 async def test_a_head_has_at_most_16_kb(head, send):
-    """Up to it the request is answered; a byte more, and the connection is closed."""
+    """At the limit the request is answered; with a byte more the connection is closed."""
     start = "GET /healthz HTTP/1.1"
     empty = len(head("Connection: close", "X: ", start=start))
     fits = head("Connection: close", "X: " + "x" * (MOST_HEAD_BYTES - empty), start=start)
@@ -108,7 +108,7 @@ async def test_a_head_has_at_most_16_kb(head, send):
 @pytest.mark.gen_test
 @pytest.mark.parametrize("count", [1_000, 10_000])
 async def test_many_headers(head, send, call, count):
-    """As many as are in 16 KB are borne; more are refused, and the next client is served."""
+    """As many headers as fit into 16 KB are accepted; more are refused, and the hub works on."""
     lines = [f"X{number}: y" for number in range(count)]
     answer = await send(head(*lines, "Connection: close", start="GET /healthz HTTP/1.1"))
     assert answer.startswith(b"HTTP/1.1 200 OK") == (count == 1_000)
@@ -122,7 +122,7 @@ async def test_many_headers(head, send, call, count):
     ids=lambda size: f"{size[:9]}, {len(size)} digits",
 )
 async def test_a_body_that_is_announced_too_large(site, running, head, send, size):
-    """413, or closed if it is past all measure; none of it is waited for for long."""
+    """It gets 413 or a closed connection, without a long wait for the body."""
     answer = await send(head(f"Content-Length: {size}", "Connection: close"), b" " * 70_000)
     assert b"200 OK" not in answer
     assert site.hub.state("12345/2026-11-23").status == "SCHEDULED"
@@ -139,7 +139,7 @@ async def test_a_body_that_is_announced_too_large(site, running, head, send, siz
     ],
 )
 async def test_paths_that_lead_out(head, send, path):
-    """Encoded once or twice, by backslashes, NULs or overlong UTF-8: there is nothing there."""
+    """Encoded once or twice, with backslashes, NULs or overlong UTF-8, such a path is not found."""
     answer = await send(head("Connection: close", start=f"GET {path} HTTP/1.1"))
     assert answer.split()[1] in (b"400", b"403", b"404")
     for told in (b"trainhub.server", b"root:", b"Traceback", b"/trainhub", b".py"):

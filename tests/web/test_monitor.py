@@ -48,7 +48,7 @@ def mark(site, kind):
 
 @pytest.mark.gen_test
 async def test_the_report_of_an_empty_hub(call, site):
-    """Every part is there from the first moment, all at nought."""
+    """Every part is there from the start, with zeros."""
     report = (await call("GET", "/api/monitor")).json
     assert report.pop("serverTime").endswith("+00:00")
     assert 0 <= report.pop("uptimeSeconds") < 60
@@ -89,7 +89,7 @@ async def test_the_report_of_an_empty_hub(call, site):
 
 @pytest.mark.gen_test
 async def test_the_report_of_a_run(call, site, running):
-    """Where it is, and how many are booked, aboard and NT."""
+    """It has the run's position, and how many are booked, aboard and NT."""
     await site.hub.execute(c.Depart(train_no="12345", station_code="AAA"), OPERATOR)
     (train,) = (await call("GET", "/api/monitor")).json["trains"]
     assert train == {
@@ -117,7 +117,7 @@ async def test_the_report_of_a_run(call, site, running):
 
 @pytest.mark.gen_test
 async def test_people_are_counted_as_they_are_now(call, site, running):
-    """Each mark is in the next report."""
+    """The next report has each mark."""
 
     async def figures():
         (train,) = (await call("GET", "/api/monitor")).json["trains"]
@@ -132,12 +132,12 @@ async def test_people_are_counted_as_they_are_now(call, site, running):
 
 @pytest.mark.gen_test
 async def test_sockets_are_counted_by_role(call, connect, running):
-    """By what a socket is on that run: another train's TTE is one of the others."""
+    """The role is the socket's on that run: another train's TTE counts among the others."""
     clients = {}
     for who in ("ADMIN", "TTE", "OTHER_TTE", "PASSENGER", "SERVICE", None):
         clients[who] = await connect(who)
         await clients[who].ask("SUBSCRIBED", "SUBSCRIBE_TRAIN", **HERE)
-    await connect("PASSENGER")  # in no room
+    await connect("PASSENGER")  # joins no room
     report = (await call("GET", "/api/monitor")).json
     assert report["sockets"] == 7
     assert report["trains"][0]["sockets"] == {
@@ -158,11 +158,13 @@ async def test_sockets_are_counted_by_role(call, connect, running):
 
 @pytest.mark.gen_test
 async def test_queues_and_journal(call, site, running):
-    """What waits, what went, and how long the last commit took."""
+    """The report has what waits, what was sent, and how long the last commit took."""
     await mark(site, c.MarkNoShow)
     report = (await call("GET", "/api/monitor")).json
     assert report["notifications"]["depth"] == 2
-    assert report["writeBuffer"]["depth"] == 4 + 3 + 1 + 3  # events, deeds, the run, its people
+    assert (
+        report["writeBuffer"]["depth"] == 4 + 3 + 1 + 3
+    )  # events, audit entries, the run, its people
     assert report["journal"]["records"] == 4
     assert report["journal"]["lastCommitMillis"] >= 0
     await site.parts.notifications.drain()
@@ -177,7 +179,7 @@ async def test_queues_and_journal(call, site, running):
 @pytest.mark.made_up
 @pytest.mark.gen_test
 async def test_a_report_is_made_once_for_many_who_ask(call, site, running, monkeypatch):
-    """A hundred open pages cost no more than one."""
+    """A hundred open pages cost no more than a single page."""
     monkeypatch.setattr(monitor, "REPORT_SECONDS", 60.0)
     made = []
     monkeypatch.setattr(site.monitor, "_make", lambda: made.append(1) or {"n": len(made)})
@@ -187,7 +189,7 @@ async def test_a_report_is_made_once_for_many_who_ask(call, site, running, monke
 
 @pytest.mark.gen_test
 async def test_a_run_that_is_gone_is_gone_from_the_report(call, site, running):
-    """What is kept of a run between two reports goes with the run."""
+    """When a run leaves the hub, the report's data about it goes too."""
     await call("GET", "/api/monitor")
     site.hub.runs._runs.clear()
     assert (await call("GET", "/api/monitor")).json["trains"] == []
@@ -196,7 +198,7 @@ async def test_a_run_that_is_gone_is_gone_from_the_report(call, site, running):
 
 @pytest.mark.gen_test
 async def test_no_person_is_in_what_is_open_to_all(call, connect, site, running, caplog):
-    """Names, PNRs, users, phones and e-mails: in no page or report that needs no token."""
+    """No page or report without a token has names, PNRs, users, phones or e-mails."""
     caplog.set_level("DEBUG")
     store = site.parts.write_buffer._store
     client = await connect()
@@ -216,15 +218,15 @@ async def test_no_person_is_in_what_is_open_to_all(call, connect, site, running,
             assert value.encode() not in body, path
     for value in MARKED.values():
         assert value not in caplog.text
-    # The look itself finds what is there.
+    # The search itself finds words that are there.
     shown = await call("GET", "/api/trains/12345", who="TTE")
     for value in MARKED.values():
         assert value.encode() in shown.body
 
 
 @pytest.mark.gen_test
-async def test_what_the_store_says_is_not_told_to_all(call, site, running):
-    """A driver's words may quote a document: what is degraded is said without them."""
+async def test_the_store_s_errors_are_not_quoted(call, site, running):
+    """A driver's error may quote a document, so `degraded` does not repeat it."""
     store = site.parts.write_buffer._store
 
     async def refuse(collection, documents):
@@ -241,7 +243,7 @@ async def test_what_the_store_says_is_not_told_to_all(call, site, running):
 
 @pytest.mark.gen_test
 async def test_what_mongodb_refuses_for_good_is_counted(call, site, running, caplog):
-    """Each such document once, in the figures and in the log, which names no PNR; all else goes."""
+    """Each such document counts once, is logged without a PNR, and delays no other."""
     store, refused = site.parts.write_buffer._store, f"{RUN}/{MARKED['pnr']}/1"
 
     async def refuse(collection, documents):
@@ -262,7 +264,7 @@ async def test_what_mongodb_refuses_for_good_is_counted(call, site, running, cap
 
 @pytest.mark.gen_test
 async def test_ready(call, site):
-    """200 once the runs are loaded, and what is degraded in words."""
+    """/readyz is 200 once the runs are loaded, and says what is degraded."""
     assert (await call("GET", "/readyz")).json == {
         "ready": True,
         "degraded": [],
@@ -299,7 +301,7 @@ async def test_a_database_that_is_too_new_is_told_with_its_reason(call, site):
 
 @pytest.mark.gen_test
 async def test_while_the_runs_are_loaded(call, site):
-    """/readyz is 503, and /api/monitor too; the process is healthy and says its version."""
+    """/readyz and /api/monitor are 503; /healthz and /version answer."""
     site.hub.loaded = False
     for path in ("/readyz", "/api/monitor"):
         answer = await call("GET", path)
@@ -311,7 +313,7 @@ async def test_while_the_runs_are_loaded(call, site):
 
 @pytest.mark.gen_test
 async def test_when_the_journal_has_failed(call, site, running):
-    """/readyz is 503: nothing may be sent here any more."""
+    """/readyz is 503, so that no more requests are sent to this hub."""
     site.journal.broken = True
     refused = await call("POST", "/api/trains/12345/announcements", {"text": "x"}, "TTE")
     assert refused.status == 503
@@ -319,7 +321,7 @@ async def test_when_the_journal_has_failed(call, site, running):
     assert (await call("GET", "/healthz")).status == 200
 
 
-# What the policy of a page has stopped, from its first moment on.
+# Collects what the page's policy blocks, from the start of the page.
 WATCH = """
 window.stopped = [];
 addEventListener('securitypolicyviolation', event => stopped.push(event.effectiveDirective));

@@ -1,4 +1,4 @@
-"""Offers over HTTP and WebSocket: who wins, who hears, who may read, and that both edges agree."""
+"""Offers over HTTP and WebSocket: races, audiences, reads, and equal answers on both."""
 
 import asyncio
 import csv
@@ -44,7 +44,7 @@ async def give(site, command, **fields):
 
 
 async def offering(site, **fields):
-    """Train 12345 at its first station; IR_1 has the offer of S1-1."""
+    """Bring train 12345 to its first station, where IR_1 has an offer of S1-1."""
     await site.register(*PEOPLE, **fields)
     await give(site, c.StartJourney)
     for number in (10, 11):
@@ -63,7 +63,7 @@ def state(site):
 
 
 def plain(answer):
-    """An answer without what its own edge adds: what the two must share."""
+    """Return the part of an answer that HTTP and WebSocket must share."""
     return {name: value for name, value in answer.items() if name not in ("type", "id")}
 
 
@@ -71,8 +71,8 @@ def plain(answer):
 
 
 @pytest.mark.gen_test
-async def test_of_twenty_who_accept_at_once_one_wins(call, connect, site, offered):
-    """Over HTTP and WebSocket together: one is done, nineteen get OFFER_CLOSED and the outcome."""
+async def test_of_twenty_answers_at_once_the_first_wins(call, connect, site, offered):
+    """Over HTTP and WebSocket together one answer succeeds; nineteen get OFFER_CLOSED."""
     people = ["PASSENGER", "TTE", "ADMIN", "PASSENGER", "TTE"] * 2
     sockets = [await connect(who) for who in people]
 
@@ -110,7 +110,7 @@ ITS_DEVICES = {"PASSENGER", "SECOND_DEVICE"}
 
 
 def each(people, types):
-    """The same for each of them."""
+    """Return a dictionary with the same types for each of the people."""
     return {who: list(types) for who in people}
 
 
@@ -118,7 +118,7 @@ def each(people, types):
 
 
 @pytest.mark.gen_test
-async def test_each_hears_their_own_side_of_an_offer(connect, site):
+async def test_each_audience_hears_its_side_of_an_offer(connect, site):
     """UPGRADE_OFFER for that passenger on each device, UPGRADE_PENDING for the staff alone."""
     await site.register(*PEOPLE)
     await site.register(*PEOPLE, trainNo="54321")
@@ -133,7 +133,7 @@ async def test_each_hears_their_own_side_of_an_offer(connect, site):
     room["UNSUBSCRIBED"] = await connect("TTE")
 
     async def heard():
-        """What each has been told since the last call, by type."""
+        """Return what each was told since the last call, by type."""
         told = {}
         for who, client in room.items():
             await client.all_told()
@@ -167,7 +167,7 @@ async def test_each_hears_their_own_side_of_an_offer(connect, site):
     }
     second = next(reversed(state(site).offers))
     await room["OTHER_PASSENGER"].ask("DONE", "ACCEPT_OFFER", offerId=second)
-    # S1-7 is now RAC 1's alone, and so is offered to them as a berth of their own.
+    # RAC 1 now has S1-7 alone, and gets an offer of it as a full berth.
     shared = ["CO_PASSENGER_CHANGED", "UPGRADE_OFFER"]
     assert await heard() == {
         **silent,
@@ -179,7 +179,7 @@ async def test_each_hears_their_own_side_of_an_offer(connect, site):
 
 @pytest.mark.gen_test
 async def test_a_passenger_hears_about_no_other(connect, site, offered):
-    """In no message about an offer is there another's PNR, name or place in the queue."""
+    """No message about an offer has another's PNR, name or place in the queue."""
     client = await connect("OTHER_PASSENGER")
     since = {"epoch": "e1", "seq": 1}
     await client.ask("SUBSCRIBED", "SUBSCRIBE_TRAIN", **HERE, since=since)
@@ -228,7 +228,7 @@ async def test_offers_as_the_reader_may_see_them(call, site, offered):
 
 @pytest.mark.gen_test
 async def test_offers_come_in_pages_the_newest_page_first(call, site, offered, monkeypatch):
-    """?limit= and ?before=: from page to page back to the first offer, each page in order."""
+    """?limit= and ?before= lead from page to page back to the first offer, each page in order."""
     await give(site, c.DenyOffer, offer_id=OFFER)
     second = next(reversed(state(site).offers))
     read = TRAIN + "/offers"
@@ -251,7 +251,7 @@ async def test_offers_come_in_pages_the_newest_page_first(call, site, offered, m
     [("", 2), ("?state=OPEN", 1), ("?state=DENIED", 1), ("?state=LOST", 0), ("?state=", 0)],
 )
 async def test_offers_may_be_narrowed(call, site, offered, wanted, found):
-    """?state=: those that are open, say."""
+    """?state= selects offers of one state, such as the open ones."""
     await give(site, c.DenyOffer, offer_id=OFFER)
     answer = await call("GET", TRAIN + "/offers" + wanted, who="TTE")
     assert (answer.status, len(answer.result)) == (200, found)
@@ -263,8 +263,8 @@ STAFF_ONLY = ("/rac", "/vacancies", "/coaches/S1", "/report", "/report?format=cs
 @pytest.mark.gen_test
 @pytest.mark.parametrize("path", STAFF_ONLY)
 @pytest.mark.parametrize("who", CALLERS)
-async def test_what_only_the_run_s_staff_read(call, offered, path, who):
-    """401 without a token, 403 for passengers, feeds, another train's or another day's TTE."""
+async def test_reads_for_the_run_s_staff_only(call, offered, path, who):
+    """Callers get 401 without a token, and 403 as a passenger, feed or TTE of another run."""
     path += "&date=2026-11-23" if "?" in path else "?date=2026-11-23"
     answer = await call("GET", TRAIN + path, who=who)
     expected = 200 if who in ("ADMIN", "TTE") else 401 if who is None else 403
@@ -277,7 +277,7 @@ async def test_what_only_the_run_s_staff_read(call, offered, path, who):
 @pytest.mark.gen_test
 @pytest.mark.parametrize("path", [*STAFF_ONLY, "/offers"])
 async def test_a_train_that_is_not_there(call, offered, path):
-    """404 UNKNOWN_TRAIN; ?date= names the run."""
+    """The answer is 404 UNKNOWN_TRAIN; ?date= names the run."""
     for train in (f"/api/trains/99999{path}", f"{TRAIN}{path.partition('?')[0]}?date=2026-11-24"):
         answer = await call("GET", train, who="ADMIN")
         assert (answer.status, answer.code) == (404, "UNKNOWN_TRAIN")
@@ -330,7 +330,7 @@ async def test_the_queue_and_the_vacancies(call, offered):
 
 @pytest.mark.gen_test
 async def test_the_report_as_a_table(call, site, offered):
-    """text/csv to be saved under the run's name, kept by no cache, with all that the JSON has."""
+    """The CSV has all that the JSON has, a file name of the run, and is not cached."""
     await give(site, c.AcceptOffer, offer_id=OFFER)
     answer = await call("GET", TRAIN + "/report?format=csv", who="TTE")
     assert answer.status == 200
@@ -352,7 +352,7 @@ async def test_the_report_as_a_table(call, site, offered):
 
 @pytest.mark.gen_test
 async def test_a_report_with_names_is_kept_by_no_cache(call, offered):
-    """Names and PNRs are in it, as in the JSON, which says no-store too."""
+    """CSV and JSON have names and PNRs, so both say no-store."""
     for form in ("json", "csv"):
         answer = await call("GET", f"{TRAIN}/report?format={form}", who="TTE")
         assert answer.headers.get("Cache-Control") == "no-store"
@@ -360,7 +360,7 @@ async def test_a_report_with_names_is_kept_by_no_cache(call, offered):
 
 @pytest.mark.gen_test
 async def test_a_report_of_another_kind_is_a_400(call, offered):
-    """?format= is json or csv."""
+    """?format= must be json or csv."""
     for form in ("xml", "", "CSV"):
         answer = await call("GET", f"{TRAIN}/report?format={form}", who="TTE")
         assert (answer.status, answer.code) == (400, "BAD_MESSAGE")
@@ -389,7 +389,7 @@ async def test_a_report_of_another_kind_is_a_400(call, offered):
     ],
 )
 async def test_an_offer_that_is_not_there(call, connect, site, offered, offer):
-    """404 UNKNOWN_OFFER, whichever part of the id is wrong; over WebSocket likewise."""
+    """An id with any wrong part gets 404 UNKNOWN_OFFER, also over WebSocket."""
     before = state(site).seq
     client = await connect("ADMIN")
     for action in ("accept", "deny", "approve", "withdraw"):
@@ -403,7 +403,7 @@ async def test_an_offer_that_is_not_there(call, connect, site, offered, offer):
 
 @pytest.mark.gen_test
 async def test_delay_and_platform_are_put(call, site, offered):
-    """PUT …/delay and …/platform; another method is a 405, and changes nothing."""
+    """PUT sets …/delay and …/platform; another method gets 405 and changes nothing."""
     bodies = {
         "/delay": {"delayMinutes": 12, "reason": "fog"},
         "/platform": {"stationCode": "BBB", "platform": "7"},
@@ -429,14 +429,14 @@ async def test_delay_and_platform_are_put(call, site, offered):
     ("method", "path", "right"), [("POST", "/delay", "PUT"), ("PUT", "/start", "POST")]
 )
 async def test_a_405_names_the_method_that_is_right(call, offered, method, path, right):
-    """Allow, as RFC 9110 asks of every 405 (15.5.6)."""
+    """Every 405 has Allow, as RFC 9110, 15.5.6 requires."""
     answer = await call(method, TRAIN + path, b"", "ADMIN")
     assert (answer.status, answer.headers.get("Allow")) == (405, right)
 
 
 @pytest.mark.gen_test
 async def test_many_marks_in_one_request(call, site, offered):
-    """POST …/marks: 200 with an answer for each mark, in one commit of the journal."""
+    """POST …/marks gets 200 with an answer for each mark, in one commit of the journal."""
     site.journal.commits.clear()
     before = state(site).seq
     marks = [
@@ -460,14 +460,14 @@ async def test_many_marks_in_one_request(call, site, offered):
 
 
 def http_request(kind, fields):
-    """Method, path and body by which a command is asked over HTTP."""
+    """Return the method, path and body of a command over HTTP."""
     route, body = route_of(c.COMMANDS[kind]), dict(fields)
     path = re.sub(r"{(\w+)}", lambda found: str(body.pop(found[1], "12345")), route.path)
     return route.method, path, body
 
 
 async def lead_to(site, kind):
-    """Take the steps that lead to the first one of that kind, on a run of IR_1's people alone."""
+    """Run the steps before the first one of this kind, on a run with only IR_1's people."""
     *before, step = STEPS[kind]
     people = [{**each, "irctcId": "IR_1"} for each in chart()["passengers"]]
     for each in before:
@@ -479,7 +479,7 @@ async def lead_to(site, kind):
     return step.on(state(site)) if before else step.fields
 
 
-# Their tokens name this train's run of another day, which is not here: without a date it is meant.
+# Their tokens name a run of another day, which this hub lacks; without a date that run is meant.
 OF_ANOTHER_DAY = {"TTE_OF_ANOTHER_DAY": Role.TTE, "PASSENGER_ELSEWHERE": Role.PASSENGER}
 STATUS = {None: 200, "NOT_IDENTIFIED": 401, "FORBIDDEN": 403, "UNKNOWN_TRAIN": 404}
 
@@ -488,9 +488,9 @@ STATUS = {None: 200, "NOT_IDENTIFIED": 401, "FORBIDDEN": 403, "UNKNOWN_TRAIN": 4
 @pytest.mark.parametrize("who", CALLERS)
 @pytest.mark.parametrize("kind", STEPS)
 async def test_both_edges_answer_alike(call, connect, site, kind, who):
-    """Each command, role and relation: done or refused as the table says, the same on both edges.
+    """Each command is done or refused as the table says, the same over HTTP and WebSocket.
 
-    Each is asked of a run of its own, so that what one edge did is no conflict for the other.
+    Each has a run of its own, so that the first call is no conflict for the second.
     """
     step = STEPS[kind][-1]
     code = None if who in step.may else "NOT_IDENTIFIED" if who is None else "FORBIDDEN"
@@ -524,7 +524,7 @@ OWNERS = [kind for kind, steps in STEPS.items() if "PASSENGER" in steps[-1].may]
 
 
 async def restart(site):
-    """The site's hub forgets its runs, as a new one would."""
+    """Empty the site's hub of its runs, as after a restart."""
     site.hub.runs._runs.clear()
     site.hub.runs._by_train.clear()
     site.hub.subscriptions._history._records.clear()
@@ -534,7 +534,7 @@ async def restart(site):
 @pytest.mark.parametrize(
     "kind", [kind for kind, steps in STEPS.items() if "PASSENGER" in steps[-1].may]
 )
-async def test_what_a_passenger_may_not_do_tells_nothing(call, site, offered, kind):
+async def test_a_refusal_tells_a_passenger_nothing(call, site, offered, kind):
     """Another's person or offer, and a missing one, get the very same 403."""
     fields = STEPS[kind][-1].fields
     wrong = [{"pnr": "4512345603"}, {"pnr": "9999999999"}, {"index": 2}]

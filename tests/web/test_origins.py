@@ -1,4 +1,4 @@
-"""trainhub/web/origins.py: what pages of other sites may do, and what their browsers are told."""
+"""trainhub/web/origins.py: what pages of other sites may do, and what CORS tells browsers."""
 
 import pytest
 from waiting import PATIENCE
@@ -15,7 +15,7 @@ PREFLIGHT = {"Access-Control-Request-Method": "POST"}
 
 @pytest.fixture
 def origins():
-    """What a test may override: the origins that are trusted."""
+    """Return the trusted origins; a test may override them."""
     return frozenset({APP})
 
 
@@ -53,7 +53,7 @@ def running(io_loop, site):
     ],
 )
 async def test_who_may_open_a_socket(raw, headers, status):
-    """Programs, the hub's own pages and those of trusted origins, to the letter."""
+    """Programs, the hub's own pages and pages of exactly the trusted origins may."""
     _, head = await raw(*headers)
     assert head.split()[1] == str(status)
     assert len(TrainSocket.sockets) == (status == 101)
@@ -61,7 +61,7 @@ async def test_who_may_open_a_socket(raw, headers, status):
 
 @pytest.mark.gen_test
 async def test_the_refusal_says_what_to_do(call):
-    """In JSON as any other, with the name of the setting."""
+    """The refusal is JSON and names the setting."""
     upgrade = {"Upgrade": "websocket", "Connection": "Upgrade", "Origin": OTHER}
     socket = await call("GET", "/ws", headers=upgrade)
     command = await call("POST", START, b"", "TTE", headers={"Origin": OTHER})
@@ -84,7 +84,7 @@ async def test_the_refusal_says_what_to_do(call):
     ],
 )
 async def test_a_command_of_another_site_s_page(call, site, running, headers, status):
-    """It is refused, with whatever token, and changes nothing."""
+    """It is refused with any token, and changes nothing."""
     assert (await call("POST", START, b"", "TTE", headers=headers)).status == status
     assert (site.hub.state("12345/2026-11-23").status == "SCHEDULED") == (status == 403)
 
@@ -92,7 +92,7 @@ async def test_a_command_of_another_site_s_page(call, site, running, headers, st
 @pytest.mark.gen_test
 @pytest.mark.parametrize("path", ["/", "/api/trains", "/api/me", "/nowhere", "/static/monitor.js"])
 async def test_a_trusted_page_may_read(call, path):
-    """Good answers and errors; the answer is for that origin, as caches are told."""
+    """It may read answers and errors; Vary tells caches that they are for this origin."""
     answer = await call("GET", path, headers={"Origin": APP})
     assert answer.headers[CORS] == APP
     assert "Origin" in answer.headers["Vary"].split(",")
@@ -116,7 +116,7 @@ async def test_a_trusted_page_may_read(call, path):
     ],
 )
 async def test_a_trusted_page_s_browser_asks_first(call, path, methods):
-    """It is told the address's methods and the headers that may be sent; nothing has happened."""
+    """The preflight answer has the address's methods and allowed headers; nothing happens."""
     answer = await call("OPTIONS", path, headers={"Origin": APP, **PREFLIGHT})
     assert (answer.status, answer.body) == (204, b"")
     assert answer.headers[CORS] == APP
@@ -131,7 +131,7 @@ async def test_a_trusted_page_s_browser_asks_first(call, path, methods):
     "headers", [{}, {"Origin": OTHER, **PREFLIGHT}, {"Origin": APP}, PREFLIGHT]
 )
 async def test_other_requests_are_not_told(call, headers):
-    """OPTIONS is a method as any other that the address does not have."""
+    """Without a trusted origin OPTIONS is a method that the address does not have."""
     answer = await call("OPTIONS", START, headers=headers)
     assert answer.status == 405
     assert answer.headers["Allow"] == "POST"
@@ -141,7 +141,7 @@ async def test_other_requests_are_not_told(call, headers):
 @pytest.mark.gen_test
 @pytest.mark.parametrize("origins", [frozenset()])
 async def test_by_default_no_origin_is_trusted(call):
-    """There is not a word of CORS in any answer."""
+    """No answer has a header of CORS."""
     for method, path in (("GET", "/api/trains"), ("OPTIONS", START), ("GET", "/")):
         answer = await call(method, path, headers={"Origin": APP, **PREFLIGHT})
         assert not [name for name in answer.headers if name.startswith("Access-Control")]
@@ -149,7 +149,7 @@ async def test_by_default_no_origin_is_trusted(call):
 
 
 def test_a_hub_trusts_what_it_is_told(start_hub, mongodb_uri, database_name):
-    """--trusted-origins, as a whole hub takes it."""
+    """A hub process trusts the origins of --trusted-origins."""
     uri = ("--mongodb-uri", mongodb_uri, "--database", database_name)
     hub = start_hub(*uri, "--trusted-origins", APP)
     url = f"ws://127.0.0.1:{hub.port}/ws"

@@ -1,4 +1,4 @@
-"""trainhub/web/proxies.py: who asks through a proxy, and who only says so."""
+"""trainhub/web/proxies.py: X-Forwarded headers of trusted proxies, and of other peers."""
 
 import pytest
 from tornado.httputil import HTTPHeaders
@@ -29,12 +29,12 @@ def forwarded(text=None, proto=None):
         ("::ffff:10.0.0.5", "203.0.113.9", "203.0.113.9"),
         ("10.0.0.5", "::ffff:203.0.113.9", "203.0.113.9"),
         ("fd00::1", "2001:db8::9", "2001:db8::9"),
-        # What a stranger said stands at the left of what the proxy saw.
+        # A client's own claim is to the left of what the proxy saw.
         ("10.0.0.5", "127.0.0.1, 203.0.113.9", "203.0.113.9"),
         ("10.0.0.5", "10.0.0.5, 203.0.113.9", "203.0.113.9"),
         ("10.0.0.5", "198.51.100.1, 203.0.113.9, 10.1.0.7", "203.0.113.9"),
         ("10.0.0.5", "10.1.0.8,10.1.0.7", "10.1.0.8"),
-        # Garbage is where it ends: the last that is known.
+        # An unreadable entry ends the search: the last known address counts.
         ("10.0.0.5", "203.0.113.9, unknown", "10.0.0.5"),
         ("10.0.0.5", "203.0.113.9, unknown, 10.1.0.7", "10.1.0.7"),
         ("10.0.0.5", "203.0.113.9:1234", "10.0.0.5"),
@@ -59,19 +59,19 @@ def test_the_client_s_address(peer, said, found):
     ],
 )
 def test_the_client_s_protocol(peer, said, found):
-    """As the nearest proxy says it."""
+    """The nearest trusted proxy says whether the client speaks TLS."""
     assert TRUSTED.client(peer, "http", forwarded(proto=said))[1] == found
 
 
 def test_by_default_no_proxy_is_trusted():
-    """Not even on the hub's own machine."""
+    """Without --trusted-proxies no peer is trusted, also not on this machine."""
     said = forwarded("203.0.113.9", "https")
     for peer in ("127.0.0.1", "::1", "10.0.0.5"):
         assert Proxies().client(peer, "http", said) == (peer, "http")
 
 
 class TestBehindOne:
-    """On a server, whose requests are the client's for all that looks at them."""
+    """Behind a trusted proxy each request has the client's address and protocol."""
 
     @pytest.fixture
     def proxies(self, request):
@@ -79,7 +79,7 @@ class TestBehindOne:
 
     @pytest.fixture
     def seen(self, monkeypatch):
-        """The address and protocol of each request, as its handler has them."""
+        """Return the address and protocol of each request, as its handler sees them."""
         found = []
         made = RequestHandler.__init__
 
@@ -92,7 +92,7 @@ class TestBehindOne:
 
     @pytest.mark.gen_test
     async def test_each_request_of_a_connection_has_its_own(self, seen, send):
-        """What one said of itself is not the next one's."""
+        """A request's headers do not apply to the next request."""
         first = "X-Forwarded-For: 203.0.113.9\r\nX-Forwarded-Proto: https\r\n"
         last = "Connection: close\r\n"
         request = "GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n{}\r\n"

@@ -1,4 +1,4 @@
-"""trainhub/web/rfc6455.py: what the RFC forbids a client is refused, and each frame is counted."""
+"""trainhub/web/rfc6455.py: frames that the RFC forbids are refused, and all are counted."""
 
 import json
 import struct
@@ -30,7 +30,7 @@ def close(code, reason=b""):
     ],
 )
 def test_a_close_says_something_or_is_a_fault(payload, answer):
-    """RFC 6455, 7.4: which codes there are; 5.5.1: two bytes, then UTF-8."""
+    """RFC 6455, 7.4 lists the codes; by 5.5.1 a close has two bytes, then UTF-8."""
     fault = fault_of_close(payload)
     assert answer == (fault and fault[0])
 
@@ -50,15 +50,15 @@ async def test_a_client_masks_its_frames(raw, connect, opcode):
 
 @pytest.mark.gen_test
 async def test_a_part_of_a_message_is_masked_too(raw):
-    """Also where a frame makes no message complete."""
+    """An unmasked frame closes the socket also in the middle of a message."""
     socket, _ = await raw()
-    socket.writer.write(bytes((0x01, 2)) + b"{}")  # a text that goes on, not masked
+    socket.writer.write(bytes((0x01, 2)) + b"{}")  # the first part of a text, not masked
     assert await socket.close_code() == 1002
 
 
 @pytest.mark.gen_test
 async def test_every_frame_is_counted(raw):
-    """Its bytes, with the head, and whether it made a message complete."""
+    """A frame counts by its bytes with the head, and by whether it completed a message."""
     socket, _ = await raw()
     (handler,) = TrainSocket.sockets
     counted = []
@@ -84,7 +84,7 @@ def deflated(text):
 
 
 def frame(first, payload):
-    """A client's frame by its first byte."""
+    """Return a client's frame with this first byte."""
     return struct.pack("!BBH", first, 0x80 | 126, len(payload)) + bytes(4) + payload
 
 
@@ -103,7 +103,7 @@ async def test_a_ping_between_the_parts_of_a_compressed_message(raw):
 
 @pytest.mark.gen_test
 async def test_messages_may_be_compressed_or_not(raw):
-    """Each by itself, whatever came before it."""
+    """Each message may be compressed or not, independently of earlier ones."""
     socket, _ = await raw(OFFER)
     for first, payload in ((0x81, PING), (0xC1, deflated(PING)), (0x81, PING)):
         socket.writer.write(frame(first, payload))
@@ -116,13 +116,13 @@ async def test_messages_may_be_compressed_or_not(raw):
     [
         ([OFFER], 0xC1, b"not deflated", 1007),
         ([OFFER], 0xC1, deflate([Part(bytes(70_000))], 15), 1009),
-        ([OFFER], 0xC0, PING, None),  # a part that says so, of no message
-        ([OFFER], 0xA1, PING, None),  # a bit that was not agreed on
+        ([OFFER], 0xC0, PING, None),  # a continuation with the deflate bit
+        ([OFFER], 0xA1, PING, None),  # a reserved bit without an extension
         ([], 0xC1, deflated(PING), None),
     ],
 )
-async def test_what_is_no_compressed_message_closes(raw, offers, first, payload, code):
-    """With a close code where the RFC names one."""
+async def test_a_malformed_compressed_message_closes(raw, offers, first, payload, code):
+    """The close has a code if the RFC names a code."""
     socket, _ = await raw(*offers)
     socket.writer.write(frame(first, payload))
     if code is None:
@@ -135,7 +135,7 @@ async def test_what_is_no_compressed_message_closes(raw, offers, first, payload,
 
 @pytest.mark.gen_test
 async def test_a_message_counts_by_what_it_was_inflated_to(raw):
-    """A few bytes may stand for 64 KB, which are then read as JSON."""
+    """A few compressed bytes may inflate to 64 KB, and count as that."""
     socket, _ = await raw(OFFER)
     (handler,) = TrainSocket.sockets
     counted = []

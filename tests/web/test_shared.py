@@ -1,4 +1,4 @@
-"""trainhub/web/shared.py: what is the same for every caller is made and compressed once."""
+"""trainhub/web/shared.py: a body that is the same for every caller is made once."""
 
 import asyncio
 import gzip
@@ -26,7 +26,7 @@ class Made:
 
 @pytest.mark.gen_test
 async def test_a_body_is_made_once_until_its_version_changes():
-    """However many ask."""
+    """Any number of callers share one body."""
     made = Made()
     bodies = await asyncio.gather(*(made.shared.get() for _ in range(50)))
     assert {body.plain for body in bodies} == {b"1"}
@@ -37,7 +37,7 @@ async def test_a_body_is_made_once_until_its_version_changes():
 
 
 @pytest.mark.gen_test
-async def test_who_asks_after_a_change_sees_it_though_an_older_body_is_being_made():
+async def test_a_caller_after_a_change_sees_it_though_an_older_body_is_being_made():
     """A client that has registered a train finds it in the list; the crowd costs one body more."""
     made = Made()
     made.go_on.clear()
@@ -54,7 +54,7 @@ async def test_who_asks_after_a_change_sees_it_though_an_older_body_is_being_mad
 
 @pytest.mark.gen_test
 async def test_a_body_is_compressed_once_if_that_is_worth_it():
-    """A small one fits into a packet as it is."""
+    """A small body is sent uncompressed."""
     body = Body(b"x" * WORTH_GZIP_BYTES)
     first, second = await asyncio.gather(body.gzipped(), body.gzipped())
     assert gzip.decompress(first) == body.plain

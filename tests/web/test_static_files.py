@@ -23,5 +23,5 @@ async def test_the_client_s_files_are_served(call, name, kind):
 @pytest.mark.gen_test
 @pytest.mark.parametrize("name", ["../setup.cfg", "%2e%2e/setup.cfg", "", "nothing.js"])
 async def test_no_other_file_is(call, name):
-    """No listing, no file outside the folder."""
+    """There is no listing, and no file outside the folder."""
     assert (await call("GET", f"/static/{name}")).status in (403, 404)

@@ -1,4 +1,4 @@
-"""trainhub/web/tls.py: https and wss by a certificate and its key, and new ones as they come."""
+"""trainhub/web/tls.py: https and wss with a certificate and key, which may be renewed."""
 
 import asyncio
 import json
@@ -36,7 +36,7 @@ def http_server(io_loop, app, pair, _unused_port):
 
 
 def shake_hands(port, context):
-    """One handshake; the version that was agreed on."""
+    """Make a handshake; return the negotiated version."""
     with (
         socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as plain,
         context.wrap_socket(plain, server_hostname="localhost") as wrapped,
@@ -45,7 +45,7 @@ def shake_hands(port, context):
 
 
 def bent(pair, **fields):
-    """A client's side that takes any cipher, with those fields of its context set."""
+    """Return a client's TLS context that accepts any cipher, with these fields set."""
     context = trusting(pair[0])
     context.set_ciphers(fields.pop("ciphers", "ALL:@SECLEVEL=0"))
     with warnings.catch_warnings():
@@ -59,7 +59,7 @@ def bent(pair, **fields):
 
 
 def test_a_pair_that_will_not_do_is_said_in_a_line(tmp_path, pair):
-    """Which file, and what is wrong with it."""
+    """The line says which file is wrong, and why."""
     certificate, key = pair
     other = write_pair(tmp_path, "other")[1]
     locked = write_pair(tmp_path, "locked", b"secret")
@@ -96,7 +96,7 @@ def test_an_end_that_is_near_is_told(tmp_path, days, told):
 
 
 def test_files_that_change_are_taken_up(tmp_path, pair, caplog):
-    """Once; a pair that does not fit is logged once, and the old one stays until it does."""
+    """A new pair is used at once; a bad pair is logged once, and the old pair stays."""
     certificate = Certificate(*pair)
     first = certificate.context
     assert not certificate.renewed()
@@ -118,7 +118,7 @@ def test_files_that_change_are_taken_up(tmp_path, pair, caplog):
 @pytest.mark.gen_test
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 async def test_modern_versions(http_server, http_port, pair, version):
-    """1.2 and 1.3."""
+    """The hub speaks TLS 1.2 and 1.3."""
     context = bent(pair, minimum_version=version, maximum_version=version)
     agreed = await asyncio.to_thread(shake_hands, http_port, context)
     assert agreed == version.name.replace("_", ".")
@@ -137,7 +137,7 @@ async def test_modern_versions(http_server, http_port, pair, version):
     ids=lambda fields: fields.get("ciphers", "TLS 1.1"),
 )
 async def test_old_versions_and_ciphers_are_refused(http_server, http_port, pair, fields):
-    """What has no forward secrecy or no authenticated encryption is not spoken."""
+    """The hub refuses versions and ciphers without forward secrecy or authenticated encryption."""
     with pytest.raises((ssl.SSLError, ConnectionError)):
         await asyncio.to_thread(shake_hands, http_port, bent(pair, **fields))
     await asyncio.to_thread(shake_hands, http_port, trusting(pair[0]))
@@ -145,7 +145,7 @@ async def test_old_versions_and_ciphers_are_refused(http_server, http_port, pair
 
 @pytest.mark.gen_test
 async def test_answers_say_that_it_stays_so(http_server, http_port, pair, send):
-    """HSTS on all, also errors; and who speaks no TLS is not answered."""
+    """All answers have HSTS, also errors; a client without TLS gets no answer."""
 
     def ask(path):
         connection = HTTPSConnection("127.0.0.1", http_port, context=trusting(pair[0]))
@@ -161,7 +161,7 @@ async def test_answers_say_that_it_stays_so(http_server, http_port, pair, send):
 
 @pytest.mark.gen_test
 async def test_a_slow_reader_gets_all_in_its_order(raw, pair):
-    """What waits is encrypted in part already; nothing of it is lost, and nothing comes twice."""
+    """Waiting bytes are partly encrypted already: none are lost or sent twice."""
     client, head = await raw(tls=trusting(pair[0]))
     assert head.startswith("HTTP/1.1 101 ")
     await client.frames(1)  # WELCOME
@@ -200,7 +200,7 @@ def start(start_hub, mongodb_uri, database_name):
 
 
 def serial(hub, certificate):
-    """The serial number of what the hub shows to a new client, or None if it is another one."""
+    """Return the serial number of the hub's certificate, or None if the client rejects it."""
     with socket.create_connection(("127.0.0.1", hub.port), timeout=PATIENCE) as plain:
         try:
             with trusting(certificate).wrap_socket(plain, server_hostname="127.0.0.1") as wrapped:
@@ -210,7 +210,7 @@ def serial(hub, certificate):
 
 
 def test_a_hub_over_tls(start, tmp_path, pair):
-    """https, wss, and a certificate that is renewed under way; those who are connected stay."""
+    """https and wss work, and open connections survive a renewed certificate."""
     hub = start("--tls-cert", str(pair[0]), "--tls-key", str(pair[1]))
     assert hub.url == f"https://127.0.0.1:{hub.port}"
     first = shutil.copy(pair[0], tmp_path / "first.crt")
@@ -231,7 +231,7 @@ def test_a_hub_over_tls(start, tmp_path, pair):
 
 @pytest.mark.parametrize("cert", ["hub.key", "nowhere.crt"])
 def test_a_hub_does_not_start_on_a_bad_pair(start, tmp_path, pair, cert):
-    """A line that says what to do, and the exit code of a bad option."""
+    """The hub prints one line with what to do, and has the exit code of a bad option."""
     files = ("--tls-cert", str(tmp_path / cert), "--tls-key", str(pair[1]))
     hub = start(*files, wait=False)
     assert not hub.listens()

@@ -21,7 +21,7 @@ def running(io_loop, site):
 
 @pytest.mark.gen_test
 async def test_the_list_shows_each_run_as_it_is(call, site, running):
-    """After each change too, and without the runs that have gone."""
+    """The list follows each change, and drops runs that have left the hub."""
     for day in (1, 2):
         found = (await call("GET", "/api/trains")).result
         assert found == [summary(state) for state in site.hub.runs.all()]
@@ -41,7 +41,7 @@ async def test_the_list_shows_each_run_as_it_is(call, site, running):
 async def test_it_is_compressed_for_those_that_take_it_so(
     call, running, accepted, is_compressed, http_client, base_url
 ):
-    """The bytes are the same, and caches are told."""
+    """The content is the same, and Vary tells caches about it."""
     headers = {} if accepted is None else {"Accept-Encoding": accepted}
     answer = await http_client.fetch(
         f"{base_url}/api/trains", headers=headers, decompress_response=False
