@@ -1,4 +1,4 @@
-"""trainhub_client: nothing missed, nothing twice, and it comes back by itself."""
+"""trainhub_client: it reconnects by itself, misses nothing and repeats nothing."""
 
 import asyncio
 import contextlib
@@ -53,7 +53,7 @@ def texts(events):
 
 @pytest.mark.gen_test
 async def test_kill_9_of_the_hub_loses_and_doubles_nothing(start_again):
-    """Each event once and in order, and each command once, with the hub killed under both."""
+    """Each event comes once and in order, and each command happens once, over kill -9."""
     hub = start_again()
     heard = []
     async with (
@@ -82,7 +82,7 @@ async def test_kill_9_of_the_hub_loses_and_doubles_nothing(start_again):
 @pytest.mark.soak
 @pytest.mark.gen_test(timeout=120)
 async def test_the_shipped_defaults_notice_a_dead_link_and_leave_a_healthy_one(start_again):
-    """A train on which nothing happens, over links that fall silent in each direction: 40 s."""
+    """On a quiet train a link that falls silent, in either direction, is replaced within 40 s."""
     hub = await asyncio.to_thread(start_again)
     loop = asyncio.get_running_loop()
     links, clients, lost = {}, {}, {}
@@ -110,7 +110,7 @@ async def test_the_shipped_defaults_notice_a_dead_link_and_leave_a_healthy_one(s
 
 @pytest.mark.gen_test
 async def test_a_snapshot_that_is_cut_on_its_way_is_asked_for_again(start_again):
-    """A TTE has no list of passengers before it is there."""
+    """The client asks for the SNAPSHOT again, since a TTE needs it for the list of passengers."""
     hub = await asyncio.to_thread(start_again)
     token = token_of(hub, "T1", Role.TTE)
     with FaultyLink(hub.port, cut_in='"recovered":false') as link:
@@ -123,7 +123,7 @@ async def test_a_snapshot_that_is_cut_on_its_way_is_asked_for_again(start_again)
 
 @pytest.mark.gen_test
 async def test_a_train_that_is_registered_later(start_again):
-    """A client that follows it before is told that it is not there, and gets it when it is."""
+    """A client that subscribes earlier gets an error, and the train once it is registered."""
     hub = await asyncio.to_thread(start_again)
     told = []
     async with connect(address(hub), backoff=QUICK) as client:
@@ -136,7 +136,7 @@ async def test_a_train_that_is_registered_later(start_again):
 
 @pytest.mark.gen_test
 async def test_a_link_that_is_cut_again_and_again(start_again):
-    """Over a real hub: each event once and in order, each command once."""
+    """With a real hub each event comes once and in order, and each command happens once."""
     hub = await asyncio.to_thread(start_again)
     heard, chance = [], Random(1)
     token = token_of(hub, "T1", Role.TTE)
@@ -160,7 +160,7 @@ async def test_a_link_that_is_cut_again_and_again(start_again):
 
 @pytest.mark.gen_test
 async def test_marks_asked_while_the_hub_is_away_happen_once(start_again):
-    """Also when the program that asked them ends: the next one asks what the storage holds."""
+    """If the program ends, the next one sends the marks that the storage holds."""
     hub, storage, states = start_again(), {}, []
     token = token_of(hub, "T1", Role.TTE)
     options = {"token": token, "storage": storage, "backoff": QUICK}
@@ -189,7 +189,7 @@ async def test_marks_asked_while_the_hub_is_away_happen_once(start_again):
 
 @pytest.mark.gen_test
 async def test_an_offer_on_two_devices(start_again):
-    """It arrives on both, which the staff can see; the answer of one closes it on the other."""
+    """It arrives on both, which staff can see; an answer on one device closes it on the other."""
     hub = await asyncio.to_thread(start_again)
     train, token = "/api/trains/12345", token_of(hub, "IR_10", Role.PASSENGER)
     heard = {"phone": [], "tablet": []}
@@ -221,7 +221,7 @@ async def test_an_offer_on_two_devices(start_again):
 
 @pytest.mark.gen_test
 async def test_tokens(start_again):
-    """An expired one is replaced by a fresh one if there is a function, and is an error if not."""
+    """The client fetches a fresh token by its function; without a function it raises an error."""
     hub = start_again()
     good, stale = token_of(hub, "T1", Role.TTE), expired(hub)
     fetched = [stale, good]
@@ -255,7 +255,7 @@ async def test_tokens(start_again):
 
 @pytest.mark.gen_test
 async def test_what_the_hub_refuses_is_an_error_with_its_code(start_again):
-    """A command's, and a subscription's; the client goes on."""
+    """Commands and subscriptions raise the error, and the client goes on."""
     hub = start_again()
     async with connect(address(hub), token=admin_token(hub)) as client:
         with pytest.raises(HubError) as refused:
@@ -269,7 +269,7 @@ async def test_what_the_hub_refuses_is_an_error_with_its_code(start_again):
 
 @pytest.mark.gen_test
 async def test_a_slow_reader_misses_nothing(start_again, monkeypatch):
-    """What does not fit into its buffer is asked for again when there is room."""
+    """Events that do not fit into its buffer are asked for again when there is room."""
     monkeypatch.setattr(following, "MOST_UNREAD", 5)
     hub = start_again()
     async with connect(address(hub), token=admin_token(hub)) as client:
@@ -304,7 +304,7 @@ async def test_older_seqs_are_dropped_and_offers_acknowledged():
         async with connect(hub.url, backoff=QUICK) as client:
             client.subscribe("12345", on_event=heard.append)
             await until(lambda: [each["seq"] for each in heard] == [3, 7, 8])
-            await client.command("ANNOUNCE", **RUN, text="x")  # the answer to ACK was no matter
+            await client.command("ANNOUNCE", **RUN, text="x")  # an ERROR for the ACK has no effect
     assert hub.said("SUBSCRIBE_TRAIN")[1]["since"] == {"epoch": "e1", "seq": 3}
     assert hub.said("ACK") == [{"type": "ACK", **RUN, "seq": 7}]
 
@@ -352,7 +352,7 @@ async def test_a_command_that_was_not_answered_in_time_has_lapsed(unused_port):
 @pytest.mark.made_up
 @pytest.mark.gen_test
 async def test_another_users_commands_wait_for_their_user():
-    """What one TTE asked is not asked under the name of the next who takes the phone."""
+    """The commands of one TTE are never sent under the name of the phone's next user."""
     kept = {"message": {"type": "MARK_BOARDED", "key": "k", **RUN, **MARK}, "user": "T2"}
     storage = {"k": json.dumps({**kept, "askedAt": 1.0, "until": 2e10})}
     with FalseHub() as hub:
@@ -366,7 +366,7 @@ async def test_another_users_commands_wait_for_their_user():
 @pytest.mark.made_up
 @pytest.mark.gen_test
 async def test_a_handlers_own_error_takes_nothing_with_it(io_loop):
-    """It goes where asyncio's errors go, and the next event comes."""
+    """The error goes to asyncio's exception handler, and the next event comes."""
     heard, faults = [], []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context))
 
@@ -384,7 +384,7 @@ async def test_a_handlers_own_error_takes_nothing_with_it(io_loop):
 @pytest.mark.made_up
 @pytest.mark.gen_test
 async def test_no_token_and_no_name_is_logged(caplog):
-    """Not even at DEBUG."""
+    """The log has no token or name, also at DEBUG."""
     caplog.set_level("DEBUG")
     with FalseHub((event(1, data={"name": "Zarathustra"}),)) as hub:
         heard = []
@@ -399,7 +399,7 @@ async def test_no_token_and_no_name_is_logged(caplog):
 
 @pytest.mark.gen_test
 async def test_a_library_that_knows_nothing_of_the_hub_speaks_to_it(start_again):
-    """Plain `websockets`: identify, subscribe, and hear an event."""
+    """The plain library `websockets` can identify, subscribe, and hear an event."""
     hub = start_again()
     async with plain_connect(address(hub)) as socket:
         await socket.send(json.dumps({"type": "IDENTIFY", "token": admin_token(hub)}))

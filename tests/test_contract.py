@@ -1,4 +1,4 @@
-"""docs/asyncapi.yaml and docs/openapi.yaml: they are sound, whole, and what a hub does."""
+"""docs/asyncapi.yaml and docs/openapi.yaml: valid, complete, and true of a real hub."""
 
 import copy
 import json
@@ -32,7 +32,7 @@ from trainhub.domain.model import Role
 from trainhub.hub.protocol import _MESSAGES
 from trainhub.web.routes import route_of
 
-# What no test can bring about from outside a hub that works: its own faults.
+# Statuses of the hub's own faults, which a test cannot cause from outside.
 FROM_INSIDE = {500}
 
 DAY = "2026-11-23"
@@ -43,18 +43,18 @@ DOCUMENTS = [recorder.asyncapi, recorder.openapi]
 
 
 def test_openapi_is_openapi():
-    """By a validator that is not ours, and without the network."""
+    """Another project's validator accepts it, without the network."""
     validate(recorder.openapi())
 
 
 def test_asyncapi_is_asyncapi():
-    """By the specification's own schema, asyncapi-3.0.0.json, and without the network."""
+    """The specification's own schema, asyncapi-3.0.0.json, accepts it, without the network."""
     schema = json.loads((Path(__file__).parent / "asyncapi-3.0.0.json").read_text())
     jsonschema.validators.validator_for(schema)(schema).validate(recorder.asyncapi())
 
 
 def test_a_document_stands_alone_for_a_viewer():
-    """Every reference leads to something within the document."""
+    """Every reference leads to a part of the same document."""
     for document in (recorder.asyncapi(), recorder.openapi()):
         for name in re.findall(r'"\$ref": "([^"]+)"', json.dumps(document)):
             assert name.startswith("#/"), name
@@ -64,14 +64,14 @@ def test_a_document_stands_alone_for_a_viewer():
 
 
 def test_no_schema_is_left_over():
-    """Each is named somewhere in its document."""
+    """Each schema is used in its document."""
     for document in DOCUMENTS:
         used = re.findall(r'"#/components/schemas/(\w+)"', json.dumps(document()))
         assert set(used) == document()["components"]["schemas"].keys()
 
 
 def objects(part):
-    """Every object schema in a part of a document."""
+    """Yield every object schema in a part of a document."""
     if isinstance(part, dict):
         if part.get("type") == "object" and "properties" in part:
             yield part
@@ -83,7 +83,7 @@ def objects(part):
 
 
 def test_every_object_is_closed():
-    """A field that the contract does not know is a fault, so that none is forgotten."""
+    """A field outside the contract is a fault, so that the contract lists every field."""
     for document in DOCUMENTS:
         found = [each for each in objects(document()) if "Sec-WebSocket-Protocol" not in str(each)]
         assert len(found) > 50
@@ -108,7 +108,7 @@ def test_examples_are_what_they_show():
 
 
 def test_what_is_generated_is_up_to_date():
-    """The documents, the client's types and the tables are what the code says now."""
+    """The documents, the client's types and the tables match the code."""
     old = [path for path, text in generated().items() if path.read_text("utf-8") != text]
     assert not old, f"run make contract: it changes {', '.join(path.name for path in old)}"
 
@@ -117,7 +117,7 @@ def test_what_is_generated_is_up_to_date():
 
 
 def test_every_message_is_there():
-    """Types, both ways: those of the hub's own tables."""
+    """The message types of both directions are those of the hub's tables."""
     assert recorder.sent_by("receive") == _MESSAGES.keys()
     answers = {
         *("WELCOME", "GOODBYE", "IDENTIFIED", "LOGGED_OUT", "SUBSCRIBED", "UNSUBSCRIBED"),
@@ -127,7 +127,7 @@ def test_every_message_is_there():
 
 
 def test_every_error_code_is_there():
-    """The codes of the hub's errors."""
+    """The error codes are those of the hub's error classes."""
 
     def codes(cls):
         return {cls.code} if "code" in vars(cls) else set()
@@ -139,7 +139,7 @@ def test_every_error_code_is_there():
 
 
 def test_every_close_code_is_there():
-    """The codes that the source names, and those of the protocol."""
+    """The close codes are those of the source and of the WebSocket protocol."""
     documented = {int(code) for code in recorder.asyncapi()["channels"]["ws"]["x-close-codes"]}
     assert documented == {1001, 1002, 1007, 1009, 4400, 4401, 4403, 4408, 4429, 4503}
 
@@ -161,7 +161,7 @@ PONG = {"type": "PONG", "serverTime": "2026-11-23T02:30:00.000+00:00"}
     ],
 )
 def test_a_message_that_does_not_fit_is_a_fault(message):
-    """A field too many, one too few, a wrong format, type, code or detail."""
+    """An extra or missing field, or a wrong format, type, code or detail is a fault."""
     found = recorder.Recorder()
     found.sent(PONG)
     assert not found.faults
@@ -180,7 +180,7 @@ def test_a_message_that_does_not_fit_is_a_fault(message):
     ],
 )
 def test_an_answer_that_does_not_fit_is_a_fault(method, path, status, body):
-    """Over HTTP the status and the address count too."""
+    """Over HTTP the status and the address must fit too."""
     found = recorder.Recorder()
     found.answered("GET", "/healthz", 200, {"ok": True})
     assert not found.faults
@@ -207,7 +207,7 @@ class Visitor:
             self.say("IDENTIFY", token=token)
 
     def say(self, kind, **fields):
-        """One message and its answer."""
+        """Send a message; return its answer."""
         self._number = getattr(self, "_number", 0) + 1
         message = {"type": kind, "id": self._number, **fields}
         self.socket.send(json.dumps(message))
@@ -221,14 +221,14 @@ class Visitor:
         return answer
 
     def acknowledge(self, **fields):
-        """The one message that has no answer: the next one's answer comes next."""
+        """Send ACK, the only message without an answer."""
         message = {"type": "ACK", **fields}
         self.socket.send(json.dumps(message))
         WITNESS.heard(message)
         assert self.say("PING")["type"] == "PONG"
 
     def listen_on(self):
-        """Until the hub closes."""
+        """Read until the hub closes."""
         while True:
             self.socket.recv(timeout=20)
 
@@ -254,13 +254,13 @@ class Visitor:
         return answer.status, found
 
     def order(self, kind, **fields):
-        """A command over WebSocket; its result."""
+        """Send a command over WebSocket; return its result."""
         answer = self.say(kind, **fields)
         assert answer["type"] == "DONE", (kind, answer)
         return answer["result"]
 
     def order_by_http(self, kind, **fields):
-        """The same over HTTP."""
+        """Send a command over HTTP; return its result."""
         method, path, body = as_request(kind, fields)
         status, answer = self.ask(method, path, body)
         assert status == 200, (kind, answer)
@@ -268,7 +268,7 @@ class Visitor:
 
 
 def as_request(kind, fields):
-    """The method, address and body of a command over HTTP."""
+    """Return the method, address and body of a command over HTTP."""
     route = route_of(COMMANDS[kind])
     body = dict(fields)
     path = re.sub(r"{(\w+)}", lambda found: str(body.pop(found[1])), route.path)
@@ -280,7 +280,7 @@ def person(who):
 
 
 def play(visitor, listeners, order, journey, train_no):
-    """A journey of samples.py on a train of that number; the listeners hear it from its start."""
+    """Play a journey of samples.py on a train; the listeners hear it from its start."""
     on = {"trainNo": train_no}
     for step in journey:
         fields = {**step.fields, **on}
@@ -299,7 +299,7 @@ def play(visitor, listeners, order, journey, train_no):
 
 
 def read_everything(visitor, anonymous):
-    """Every address that is only read."""
+    """Ask every address that is only read."""
     train = "/api/trains/1"
     for path in (
         *("/api/trains", "/api/me", "/api/audit", "/api/monitor"),
@@ -314,7 +314,7 @@ def read_everything(visitor, anonymous):
 
 
 def do_it_wrong(visitor, passenger, anonymous):
-    """Whatever the hub refuses, by each error code and status that can be had from outside."""
+    """Cause each error code and status that a client can cause."""
     train = "/api/trains/1"
     visitor.say("PING", more=1)
     visitor.say("HELLO")
@@ -333,7 +333,7 @@ def do_it_wrong(visitor, passenger, anonymous):
     visitor.say("SUBSCRIBE_TRAIN", trainNo="9")
     for number, day in (("1", DAY), ("2", DAY), ("3", DAY), ("4", DAY), ("9", "2026-11-24")):
         anonymous.say("SUBSCRIBE_TRAIN", trainNo=number, startDate=day)
-    visitor.ask("GET", f"{train}/events?after=9999")  # beyond the last one: 410
+    visitor.ask("GET", f"{train}/events?after=9999")  # beyond the last event: 410
     visitor.ask("GET", f"{train}/events?after=x")
     visitor.ask("GET", "/api/trains/99")
     visitor.ask("DELETE", train)
@@ -345,7 +345,7 @@ def do_it_wrong(visitor, passenger, anonymous):
     passenger.ask("GET", f"{train}/rac")
     visitor.ask("GET", train, Host="elsewhere.example")
     while anonymous.say("PING")["type"] == "PONG":
-        pass  # until it has been too many
+        pass  # until the socket is closed for too many messages
     while passenger.ask("GET", "/api/me")[0] == 200:
         pass  # the same over HTTP
 
@@ -355,9 +355,9 @@ def seen_in(way):
 
 
 def test_one_of_everything(start_hub, tmp_path):
-    """Over a real hub each message, answer and error code is seen once, and each as documented.
+    """A real hub sends each message, answer and error code, as documented.
 
-    A type that is documented and that nothing brings about any more fails here.
+    A documented type that the hub never sends fails here.
     """
     WITNESS.seen.clear()
     clock = MovedClock(tmp_path / "clock")
@@ -414,7 +414,7 @@ def test_one_of_everything(start_hub, tmp_path):
 
 
 def test_a_planted_field_is_found():
-    """What is documented is all there is: the same run with a field too many is a fault."""
+    """An undocumented field in a real event is a fault."""
     event = copy.deepcopy(
         recorder.asyncapi()["components"]["messages"]["STATION_ARRIVAL"]["examples"][0]["payload"]
     )

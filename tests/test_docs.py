@@ -40,7 +40,7 @@ def links(page):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda each: str(each.relative_to(ROOT)))
 def test_links_lead_to_a_file_and_a_heading(page):
-    """A page that is moved or a heading that is renamed takes its links along."""
+    """Every link leads to a file that exists, and to one of its headings."""
     for target in links(page):
         path, _, anchor = target.partition("#")
         found = (page.parent / path).resolve() if path else page
@@ -49,7 +49,7 @@ def test_links_lead_to_a_file_and_a_heading(page):
 
 
 def test_every_page_is_reached_from_the_readme():
-    """A page that no other page links to is found by no reader."""
+    """Every page can be reached by links from README.md."""
     reached, todo = set(), [ROOT / "README.md"]
     while todo:
         page = todo.pop()

@@ -15,7 +15,7 @@ CHATROOM = ROOT / "examples" / "chatroom.py"
 
 @pytest.fixture
 def start_chat(tmp_path, unused_port):
-    """Starts chats on one folder, and leaves none running."""
+    """Return a function that starts chats on one folder; end them afterwards."""
     started = []
 
     def start():
@@ -61,6 +61,6 @@ def test_the_chat_room_tells_its_own_and_replays_after_kill_9(start_chat, unused
 
 
 def test_the_examples_are_short():
-    """A reader sees all of it on two screens."""
+    """Each example fits on two screens."""
     code = [line for line in CHATROOM.read_text().splitlines() if line.strip()]
     assert len(code) < 100

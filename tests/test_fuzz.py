@@ -1,7 +1,7 @@
-"""trainhub/protocol.py and session.py under nonsense: what no client of good will would send.
+"""trainhub/hub/protocol.py and session.py under nonsense that no honest client would send.
 
-Each frame is answered with a documented code or, if chance left it sound, as it should be; nothing
-is logged, kept or changed. FUZZ_FRAMES=1000000 takes more of them, SEED the same ones again.
+Each frame is answered with a documented code, or as usual if it is still valid. Nothing is logged,
+kept or changed. FUZZ_FRAMES=1000000 sends more frames, SEED repeats a run.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ from trainhub.hub.session import Session
 FRAMES = int(os.environ.get("FUZZ_FRAMES", "10000"))
 BATCH = 2_000
 OPERATOR = Identity("operator", Role.ADMIN, frozenset({"*"}))
-# Bytes that a frame may leave behind: less than a pointer to it would take.
+# Bytes of memory that a frame may leave behind: less than a pointer to it takes.
 BYTES_A_FRAME, SLACK = 2, 64 * 1024
 # Callers who may change nothing: without a token, without a booking, a TTE of another train.
 BYSTANDERS = (
@@ -49,7 +49,7 @@ ANSWERS = {"IDENTIFIED", "LOGGED_OUT", "SUBSCRIBED", "UNSUBSCRIBED", "PONG", "DO
 
 
 class Sink:
-    """A listener that counts the answers by kind, and keeps those to the frame in hand."""
+    """A listener that counts the answers by kind, and keeps those to the current frame."""
 
     window = 0
 
@@ -84,7 +84,7 @@ class Target:
         self.session.identity = identity
 
     async def send(self, frame):
-        """Say it; exactly one answer comes, with a code that is documented."""
+        """Send a frame; check that exactly one answer comes, with a documented code."""
         self.sink.answers.clear()
         self.session.identity = self.identity  # it may have logged out
         await self.session.receive(frame)
@@ -116,7 +116,7 @@ async def running():
 
 
 def image(hub):
-    """All that a hub knows of its runs, and how much is in its log."""
+    """Return all that a hub knows of its runs, and the length of its log."""
     return {s.run: (s.seq, json.dumps(dump(take(s)))) for s in hub.runs.all()}, hub.log.last
 
 
@@ -126,7 +126,7 @@ def in_use():
 
 
 def test_there_is_a_sound_message_of_every_type():
-    """What is mutated begins as what the hub takes."""
+    """The hub accepts every message before it is mutated."""
     assert MESSAGES.keys() == _MESSAGES.keys()
     for kind in MESSAGES:
         assert read_message(parse(json.dumps(message(kind)))) is not None
@@ -135,7 +135,7 @@ def test_there_is_a_sound_message_of_every_type():
 @pytest.mark.sized
 @pytest.mark.gen_test(timeout=36_000)
 async def test_nonsense_is_answered_and_leaves_nothing(caplog):
-    """One answer to each frame, the same hub afterwards, no memory kept, no line logged."""
+    """Each frame gets one answer; the hub stays as it was, keeps no memory and logs no line."""
     seed, chance = seeded()
     print(f"seed {seed}")
     hub = await running()
@@ -170,7 +170,7 @@ async def test_nonsense_is_answered_and_leaves_nothing(caplog):
 
 @pytest.mark.gen_test(timeout=600)
 async def test_what_nonsense_changes_by_right_is_in_the_log(caplog):
-    """From the control room some of it is sound: then the state is the fold of the log still."""
+    """Valid commands from the control room may change the state: it remains the fold of the log."""
     seed, chance = seeded()
     print(f"seed {seed}")
     hub = await running()
@@ -190,7 +190,7 @@ async def test_what_nonsense_changes_by_right_is_in_the_log(caplog):
 
 
 def leaves(data, path=()):
-    """The path of each value in a message."""
+    """Yield the path of each value in a message."""
     for key in data if isinstance(data, dict) else range(len(data)):
         yield (*path, key)
         if isinstance(data[key], dict | list):
@@ -222,7 +222,7 @@ def test_what_is_not_json_is_refused_in_every_place(kind, odd):
 
 
 def refusal(text):
-    """What ERROR says of a message; nothing if it is taken."""
+    """Return the text of ERROR for a message, or None if the hub accepts it."""
     try:
         read_message(parse(text))
     except HubError as error:
@@ -232,11 +232,11 @@ def refusal(text):
 
 @pytest.mark.parametrize("odd", ODD, ids=lambda odd: f"{odd[:12]!a}{len(odd)}")
 def test_any_odd_value_is_read_or_refused(odd):
-    """In every place of every message: a message comes of it, or a refusal, nothing else."""
+    """In every place of every message it is read or refused, and raises nothing else."""
     for kind in MESSAGES:
         for *within, key in leaves(message(kind)):
             if len(within) > 1 and kind == "REGISTER_TRAIN" and within[1]:
-                continue  # the first of each list stands for the others
+                continue  # the first item of each list represents the others
             data = message(kind)
             place = data
             for step in within:
@@ -247,7 +247,7 @@ def test_any_odd_value_is_read_or_refused(odd):
 
 
 def test_of_a_name_that_is_there_twice_the_last_counts():
-    """As in every browser, so that a check before the hub and the hub read the same."""
+    """Browsers read it the same way, so a check in front of the hub sees what the hub sees."""
     assert parse('{"type": "PING", "type": "ACK"}') == {"type": "ACK"}
     asyncio.run(_two_types())
 

@@ -1,4 +1,4 @@
-"""The rules of the house that import-linter does not hold: files and late imports."""
+"""The rules of the house that import-linter does not check: files and late imports."""
 
 import ast
 from pathlib import Path
@@ -43,13 +43,13 @@ def late_imports(source: str) -> list[int]:
 
 
 def test_few_files_lie_flat():
-    """The folders tell what the package does; the composition root and its options lie flat."""
+    """Only the composition root and its options are outside the package's folders."""
     assert len(list((ROOT / "trainhub").glob("*.py"))) <= MOST_FLAT
 
 
 @pytest.mark.parametrize("module", SOURCES)
 def test_nothing_is_imported_late(module):
-    """A circle hidden in a function is a circle."""
+    """A circular import hidden in a function is still circular."""
     assert late_imports(SOURCES[module]) == []
 
 
@@ -59,7 +59,7 @@ def test_every_module_says_what_it_is_for(module):
     assert ast.get_docstring(ast.parse(SOURCES[module]))
 
 
-# Types and tables, from which the contract is generated: tests/test_contract.py holds them.
+# Types and tables from which the contract is generated: tests/test_contract.py checks them.
 DESCRIPTIONS = {
     "trainhub.core.about",
     "trainhub.domain.fields",

@@ -1,6 +1,6 @@
-"""What installs: the hub's source and wheel, and the Python and the JavaScript client's packages.
+"""The packages: the hub's source and wheel, the Python client and the JavaScript client.
 
-No network: pip and npm build from the checkout, and the dependencies are those of the tests.
+They need no network: pip and npm build from the checkout, with the tests' dependencies.
 """
 
 import email
@@ -20,12 +20,12 @@ from hub_process import ROOT, HubProcess
 import trainhub
 import trainhub_client
 
-# What pip adds to a source distribution.
+# Files that pip adds to a source distribution.
 ADDED = re.compile(r"PKG-INFO|trainhub\.egg-info/.*|setup\.cfg")
 
 
 def run(*command, folder):
-    """Run a command outside the checkout; returns what it prints on stdout."""
+    """Run a command outside the checkout; return its stdout."""
     done = subprocess.run(list(map(str, command)), cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -43,7 +43,7 @@ def build_wheel(source, folder):
 
 
 def install(wheel, folder):
-    """Make a virtual environment that has the wheel and the tests' dependencies; its commands."""
+    """Install the wheel in a virtual environment; return the folder of its commands."""
     run(sys.executable, "-m", "venv", "--without-pip", folder / "venv", folder=folder)
     commands = folder / "venv" / "bin"
     pip = (sys.executable, "-m", "pip", "--python", commands / "python")
@@ -60,14 +60,14 @@ def metadata_of(wheel):
 
 
 def packaged(wheel):
-    """The files of a wheel that are not about the wheel itself."""
+    """Return the files of a wheel without its metadata."""
     with zipfile.ZipFile(wheel) as archive:
         return {each for each in archive.namelist() if ".dist-info/" not in each}
 
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory):
-    """A copy of the repository, without what .gitignore names."""
+    """A copy of the repository, without the files that .gitignore names."""
     ignored = [line.strip("/") for line in (ROOT / ".gitignore").read_text().split()]
     copy = tmp_path_factory.mktemp("checkout") / "trainhub"
     shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".git", *ignored))
@@ -76,7 +76,7 @@ def checkout(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def source(checkout, tmp_path_factory):
-    """The source distribution, unpacked."""
+    """The unpacked source distribution."""
     folder = tmp_path_factory.mktemp("source")
     build = "import sys, setuptools.build_meta as b; b.build_sdist(sys.argv[1])"
     run(sys.executable, "-c", build, folder, folder=shutil.copytree(checkout, folder / "built"))
@@ -105,7 +105,7 @@ def installed(hub_wheel, tmp_path_factory):
 
 
 def test_hub_and_clients_have_one_version():
-    """The hub, both clients, and what the JavaScript client's package says."""
+    """The hub, both clients and the JavaScript package have the same version."""
     script = (ROOT / "static" / "trainhub.js").read_text()
     versions = {
         trainhub.__version__,
@@ -125,7 +125,7 @@ def test_the_source_distribution_is_whole(checkout, source):
 
 @pytest.mark.slow
 def test_the_wheel_has_the_package_and_the_pages(checkout, hub_wheel):
-    """Every file of trainhub/ and of static/, and nothing else."""
+    """The wheel has every file of trainhub/ and static/, and nothing else."""
     package = {f"trainhub/{each}" for each in files_of(checkout / "trainhub")}
     pages = {f"trainhub/static/{each}" for each in files_of(checkout / "static")}
     assert packaged(hub_wheel) == package | pages
@@ -156,7 +156,7 @@ def test_the_installed_command(installed, tmp_path):
 
 @pytest.mark.slow
 def test_the_installed_demo(installed, tmp_path):
-    """It runs its trains, is ready, and serves the pages of the checkout."""
+    """The demo runs its trains, is ready, and serves the pages of the checkout."""
     command = (str(installed / "trainhub"),)
     hub = HubProcess(tmp_path / "data", "--demo", command=command)
     try:
@@ -187,7 +187,7 @@ def test_the_python_client_needs_websockets_only(checkout, client_wheel, tmp_pat
 
 @pytest.mark.slow
 def test_the_javascript_client_installs_in_a_project_of_either_kind(tmp_path):
-    """Packed by npm, it is imported by an ES module, and by a CommonJS script, npm's default."""
+    """ES modules and CommonJS scripts can import the package that npm packs."""
     if shutil.which("node") is None or shutil.which("npm") is None:
         pytest.skip("node and npm are not installed here")
     told = json.loads(run("npm", "pack", "--json", ROOT / "static", folder=tmp_path))

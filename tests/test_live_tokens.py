@@ -1,4 +1,4 @@
-"""Tokens that end or are taken back while their sockets are open, on a running hub."""
+"""Tokens that expire or are revoked while their sockets are open, on a running hub."""
 
 import asyncio
 import json
@@ -28,7 +28,7 @@ HERE = {"trainNo": "12345", "startDate": "2026-11-23"}
 
 
 class Line:
-    """A socket of a client that says and hears one message at a time."""
+    """A client's socket that sends and gets one message at a time."""
 
     def __init__(self, socket):
         self.socket = socket
@@ -73,12 +73,12 @@ def tokens_of(hub):
 
 
 def ends_in(seconds):
-    """How long a token lasts whose socket is to be closed so soon."""
+    """Return the life of a token whose socket should close after `seconds`."""
     return timedelta(seconds=seconds) - LEEWAY
 
 
 def test_a_socket_is_closed_when_its_token_has_ended(call, hub):
-    """4403, unless it identifies again in time; one without a token stays."""
+    """It gets 4403, unless it identifies again in time; a socket without a token stays."""
     tokens = tokens_of(hub)
     late, renewed, silent, gone = call(hub), call(hub), call(hub), call(hub)
     silent.say("PING")
@@ -124,7 +124,7 @@ def test_what_is_taken_back_is_gone_from_live_sockets_and_at_the_door(call, hub)
 
 
 def test_what_was_taken_back_stays_so_after_a_restart(call, hub, start_hub, mongodb_uri):
-    """The list is in the data folder."""
+    """The list of revoked tokens is in the data folder."""
     token = tokens_of(hub).issue("T1", Role.TTE, ["12345"])
     order(hub, "revoke", "--user", "T1")
     hub.kill()
@@ -133,7 +133,7 @@ def test_what_was_taken_back_stays_so_after_a_restart(call, hub, start_hub, mong
 
 
 def test_broken_files_leave_the_hub_as_it_is(call, hub):
-    """What was believed is believed on, and what was revoked is not; the log says why."""
+    """Valid tokens stay valid, revoked ones stay revoked, and the log names the broken file."""
     tokens = tokens_of(hub)
     good, bad = (tokens.issue(user, Role.TTE, ["12345"]) for user in ("T1", "T2"))
     order(hub, "revoke", "--user", "T2")
@@ -153,7 +153,7 @@ def test_broken_files_leave_the_hub_as_it_is(call, hub):
 
 
 def test_another_service_s_keys_change_while_the_hub_runs(call, start_hub, tmp_path, mongodb_uri):
-    """A JWKS file that is put in the place of the old one: the new key is taken, the old is not."""
+    """When a JWKS file is replaced, the hub accepts the new key and no longer the old one."""
     path = tmp_path / "jwks.json"
     keys = {kid: ec.generate_private_key(ec.SECP256R1()) for kid in ("a", "b")}
 
@@ -192,7 +192,7 @@ def test_another_service_s_keys_change_while_the_hub_runs(call, start_hub, tmp_p
     ],
 )
 def test_keys_that_cannot_be_used_end_the_start(start_hub, tmp_path, options, said):
-    """One line that says what to do, and exit code 2; a private key is quoted nowhere."""
+    """The hub prints one line with what to do, exits with 2, and quotes no private key."""
     private = ec.generate_private_key(ec.SECP256R1()).private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,
@@ -207,7 +207,7 @@ def test_keys_that_cannot_be_used_end_the_start(start_hub, tmp_path, options, sa
 
 @pytest.mark.gen_test
 async def test_a_client_with_a_source_of_tokens_goes_on_after_4403(hub):
-    """trainhub_client fetches a fresh token and misses nothing."""
+    """The Python client fetches a fresh token and misses nothing."""
     tokens = tokens_of(hub)
     made = []
 

@@ -37,7 +37,7 @@ OPERATOR = Identity("operator", Role.ADMIN, frozenset({"*"}))
 TOKENS = Tokens({"k1": "a secret of tests, long enough for HMAC with SHA-256"})
 OWN = "IR_own"
 HERE = {"trainNo": "12345", "startDate": "2026-11-23"}
-# Who is in the room: role, user and trains of each, and of who they were before they were that.
+# The callers in the room: role, user and trains of each, after the identities they had before.
 ROOM = {
     "the user": [(Role.PASSENGER, OWN, "12345")],
     "another passenger": [(Role.PASSENGER, "IR_other", "12345")],
@@ -65,9 +65,9 @@ USER = {"the user", "has become the user"}
 
 
 class Maker:
-    """Makes a value of any type that an event has, its texts and numbers found nowhere else.
+    """A maker of values for an event's fields, whose texts and numbers are found nowhere else.
 
-    `of_people` are the marks within what is a person's own, wherever it stands.
+    `of_people` has the marks in fields about a person, at any depth.
     """
 
     def __init__(self):
@@ -112,7 +112,7 @@ class Maker:
 
 
 def every_event():
-    """Each type of event, an announcement to each audience; with its maker."""
+    """Return each type of event, and an announcement to each audience, with its maker."""
     for kind, cls in e.EVENTS.items():
         for to in c.To if cls is e.Announcement else (None,):
             maker = Maker()
@@ -121,7 +121,7 @@ def every_event():
 
 
 def hearers(event):
-    """Who in ROOM may hear an event, from its audience alone."""
+    """Return the callers in ROOM who may hear an event, by its audience."""
     found = set()
     for part in event.audience:
         if part == Everyone():
@@ -133,7 +133,7 @@ def hearers(event):
 
 
 class Wire:
-    """A listener that keeps the bytes it is sent."""
+    """A listener that records the bytes it is sent."""
 
     window = 0
 
@@ -175,7 +175,7 @@ class Caller:
 
 
 async def in_the_room(hub):
-    """A caller for each of ROOM, subscribed as the first that they were."""
+    """Return a caller for each of ROOM, subscribed under its first identity."""
     callers = {}
     for name, lives in ROOM.items():
         caller = callers[name] = Caller(hub)
@@ -190,7 +190,7 @@ async def in_the_room(hub):
 @pytest.mark.gen_test
 @pytest.mark.parametrize(("event", "maker"), every_event())
 async def test_an_event_s_words_reach_its_audience_only(make_hub, event, maker):
-    """As it happens, and told again to who was away: all of it, or not one byte."""
+    """Live or replayed, a caller gets all of an event or not one byte of it."""
     hub = make_hub()
     await hub.execute(register_chart(chart(person(1, irctcId=OWN))), OPERATOR)
     callers = await in_the_room(hub)
@@ -207,12 +207,12 @@ async def test_an_event_s_words_reach_its_audience_only(make_hub, event, maker):
         again = await back.say("SUBSCRIBE_TRAIN", **HERE, since=since)
         assert b'"recovered":true' in again
         assert words_in(again, maker.marks) == expected, name
-        if name not in STAFF:  # whatever the event's audience: others' data is in none of it
+        if name not in STAFF:  # no event for them has another person's data
             assert not words_in(caller.wire.bytes + again, maker.of_people), name
 
 
 def test_public_events_name_no_person():
-    """An event for the whole room has no field that is a person's."""
+    """An event for the whole room has no field about a person."""
     for param in every_event():
         event, _ = param.values
         if event.audience == e.EVERYONE:
@@ -222,7 +222,7 @@ def test_public_events_name_no_person():
 
 
 def test_the_room_is_told_apart():
-    """The check itself: an event for the user alone is for two of these, one for staff for four."""
+    """The check itself: a user's event is for two callers, a staff event for four."""
     driver = Driver()
     driver.start()
     boarded = driver.board(1)[0]
@@ -237,7 +237,7 @@ PEOPLE = 12
 
 
 def crowd():
-    """Twelve people of twelve users: confirmed, on RAC, and some on the waiting list."""
+    """Return twelve people of twelve users: confirmed, on RAC, and on the waiting list."""
     people = [marked(who) for who in range(1, 7)]
     people += [marked_rac(who, who - 6) for who in (7, 8)]
     return people + [marked_wl(who, who - 8) for who in range(9, PEOPLE + 1)]
@@ -248,7 +248,7 @@ def own_of(who):
     return (Role.PASSENGER, f"IR_{who:02}zq", "12345")
 
 
-# Those who walk, and whose words they may read.
+# The callers who give random commands, and whose words each may read.
 WALKERS = {
     "IR_07": (own_of(7), {7}),
     "IR_02": (own_of(2), {2}),
@@ -311,7 +311,7 @@ async def test_no_answer_names_another(make_hub):
             done += b'"DONE"' in await tte.say(kind, **command)
         name = chance.choice(list(walkers))
         if kind == "CANCEL_TRAIN" or (name == "a feed" and kind in ("ARRIVE", "DEPART")):
-            continue  # the run is to go on
+            continue  # a command that would end the run
         answer = await walkers[name].say(kind, **command)
         codes = re.findall(rb'"type":"DONE|"type":"ERROR","code":"\w+', answer)
         answers.update(each.rpartition(b'"')[2].decode() for each in codes)
@@ -321,10 +321,10 @@ async def test_no_answer_names_another(make_hub):
     assert answers.keys() >= {"FORBIDDEN", "NOT_IDENTIFIED", "CONFLICT", "DONE"}
     for name, caller in walkers.items():
         for who, words in everybody.items():
-            # Who they are themselves they are told.
+            # A caller may be told about itself.
             found = words_in(caller.wire.bytes, words) - {caller.session.identity.user}
             assert not found or who in WALKERS[name][1], f"{name} read {found}"
-    for who in (2, 7):  # and what is looked for is there to be found
+    for who in (2, 7):  # the words that are searched for do exist
         assert words_in(walkers[f"IR_{who:02}"].wire.bytes, everybody[who]) == everybody[who]
 
 
@@ -340,10 +340,10 @@ async def test_no_answer_names_another(make_hub):
     ids=str,
 )
 @pytest.mark.parametrize("kind", ["MARK_NO_SHOW", "CANCEL_JOURNEY"])
-async def test_a_key_gives_no_answer_to_who_may_not_ask(make_hub, who, kind):
-    """The first answer is for who gave the command: not for a namesake, nor after a change of role.
+async def test_a_key_gives_no_answer_to_a_caller_who_may_not_ask(make_hub, who, kind):
+    """A repeat under a key gets the first answer only as the same user in the same role.
 
-    A user's name stands for the user within a role only, and a token may cover less than before.
+    Two roles may have users of the same name, and a new token may cover fewer runs.
     """
     hub = make_hub()
     await hub.execute(register_chart(chart(*crowd())), OPERATOR)
@@ -390,7 +390,7 @@ async def test_a_refusal_does_not_tell_whether_a_person_exists(make_hub, who):
 
 
 class Refusing:
-    """A write_buffer.Store that takes nothing for good, and quotes it as a database does."""
+    """A write_buffer.Store that refuses every document, and quotes it as a database does."""
 
     async def write(self, collection, documents):
         raise Refused({each["_id"]: f"not allowed: {each}" for each in documents})

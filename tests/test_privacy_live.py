@@ -41,7 +41,7 @@ PEOPLE = {
 }
 EVERYBODY = [each for people in PEOPLE.values() for each in people]
 STAFF_ONLY, FOR_02 = "Forstaff00zq", "Forperson02zq"
-# Who listens: role, user and trains of each, one after the other.
+# The listeners: the identities (role, user, trains) that each takes in turn.
 LISTENERS = {
     **{each["irctcId"]: [(Role.PASSENGER, each["irctcId"], "*")] for each in EVERYBODY},
     "no token": [None],
@@ -78,7 +78,7 @@ ALL_WORDS = {STAFF_ONLY, FOR_02}.union(*map(words_of, EVERYBODY))
 
 
 def foreign(text, who):
-    """Words in some bytes that are not for who got them."""
+    """Return the words in the bytes that the caller may not read."""
     return words_in(text, ALL_WORDS - may_read(who))
 
 
@@ -94,7 +94,7 @@ class Site:
         return self._tokens.issue(user, role, [trains])
 
     def ask(self, method, path, who=None, body=None, headers=()):
-        """The status, and every byte of the answer."""
+        """Send a request; return the status and every byte of the answer."""
         sent = dict(headers)
         if who is not None:
             sent["Authorization"] = f"Bearer {self.token(who)}"
@@ -114,7 +114,7 @@ class Site:
         return found
 
     def offers(self, train_no):
-        """The ids of a run's open offers."""
+        """Return the ids of a run's open offers."""
         return [
             each["offerId"] for each in asker(self.hub)(f"/api/trains/{train_no}/offers?state=OPEN")
         ]
@@ -156,7 +156,7 @@ class Listener:
         return self.catch_up()
 
     def catch_up(self):
-        """Until all that was told so far is here."""
+        """Wait until everything told so far has arrived."""
         mark = f"p{len(self.heard)}-{id(self)}"
         self.say("PING", id=mark)
         wait_for(lambda: any(each.get("id") == mark for each in list(self.heard)))
@@ -172,7 +172,7 @@ class Listener:
 
 
 def everything_happens(site):
-    """Each type of event on the two runs, and each outcome of an offer."""
+    """Cause each type of event on the two runs, and each outcome of an offer."""
     first, second = (f"/api/trains/{train_no}" for train_no in PEOPLE)
 
     def mark(who, what, body=None, as_user=False, train=first):
@@ -234,7 +234,7 @@ def site(start_hub):
 
 @pytest.fixture
 def listen(site):
-    """Opens sockets, and closes them."""
+    """Return a function that opens sockets; close them afterwards."""
     opened = []
 
     def open_socket(who):
@@ -247,7 +247,7 @@ def listen(site):
 
 
 def addresses():
-    """Each address that is read, with each PNR where it names one."""
+    """Return each address for reads, with each PNR if it names a PNR."""
     found = []
     for (method, path), _ in operations().items():
         if method != "GET" or path == "/ws":
@@ -260,7 +260,7 @@ def addresses():
 
 
 def wrong_requests():
-    """What is refused, and speaks of others: commands on their persons, offers and PNRs."""
+    """Return requests about other people's persons, offers and PNRs, which the hub refuses."""
     for each in PEOPLE[FIRST]:
         person = f"/api/trains/{FIRST}/passengers/{each['pnr']}/{each['index']}"
         for what in ("board", "no-show", "undo-no-show", "cancel"):
@@ -277,7 +277,7 @@ def wrong_requests():
 
 
 def test_no_caller_reads_about_another(site, listen, browser):
-    """Events as they come and told again, snapshots, answers, refusals, and the monitor page."""
+    """No live or replayed event, snapshot, answer, refusal or page has another person's words."""
     staff = listen(CONTROL).join()
     ears = {name: listen(lives[0]).join() for name, lives in LISTENERS.items()}
     for name, lives in LISTENERS.items():
@@ -293,7 +293,7 @@ def test_no_caller_reads_about_another(site, listen, browser):
     for name, ear in ears.items():
         who = LISTENERS[name][-1]
         told = ear.catch_up().told
-        if len(LISTENERS[name]) > 1:  # from where it is who it is now
+        if len(LISTENERS[name]) > 1:  # only bytes since the last change of identity
             told = told[told.rindex(b'"IDENTIFIED"') :]
             assert b'"SNAPSHOT"' in told
         assert not foreign(told, who), f"{name} heard it"
@@ -309,7 +309,9 @@ def test_no_caller_reads_about_another(site, listen, browser):
     # Every event for a passenger; test_privacy.py has all others too.
     missing = {kind for kind, who in HEARD.items() if who in ("both", "user")} - seen
     assert not missing, f"{missing} did not happen"
-    assert ALL_WORDS - {FOR_02} <= words_in(staff.told, ALL_WORDS)  # they are there to be found
+    assert ALL_WORDS - {FOR_02} <= words_in(
+        staff.told, ALL_WORDS
+    )  # the words that are searched for do exist
     assert FOR_02.encode() in ears["IR_02zq"].told
     assert not foreign(page_saw.bytes, None), "the page was told"
     assert b"JOURNEY_STARTED" in page_saw.bytes
@@ -331,7 +333,7 @@ def test_no_caller_reads_about_another(site, listen, browser):
 
 
 class seen_by:  # noqa: N801 (it reads as words)
-    """The monitor page with a run open: every byte of its traffic, and what it shows."""
+    """The monitor page with a run open: all bytes of its traffic, and its text."""
 
     def __init__(self, browser, site):
         self._browser, self._site = browser, site
@@ -352,7 +354,7 @@ class seen_by:  # noqa: N801 (it reads as words)
         self.bytes += frame if isinstance(frame, bytes) else frame.encode()
 
     def look(self):
-        """Take what it shows, once it has followed the run."""
+        """Record the page's text, once it has followed the run."""
         self._page.wait_for_function("document.body.textContent.includes('Left')")
         self.bytes += self._page.content().encode()
         for each in self._answers:
@@ -367,15 +369,15 @@ class seen_by:  # noqa: N801 (it reads as words)
 
 
 def in_log(text):
-    """What may not stand in a log: any word of a person's but the user, which is an id."""
+    """Return the words of people in a log, except the user, which is an id."""
     people = set().union(*(words_of(each) - {each["irctcId"]} for each in EVERYBODY))
     return words_in(text, people | {STAFF_ONLY, FOR_02})
 
 
 def test_the_log_and_the_files_keep_to_themselves(site, tmp_path):
-    """No word of a person in the hub's log or mongod's, also when things fail; no file for others.
+    """Neither log has a word about a person, also after failures; files are the owner's only.
 
-    An outbox that cannot be written lets every e-mail and push fail; MongoDB refuses a document.
+    Every e-mail and push fails since the outbox is not writable, and MongoDB refuses a document.
     """
     hub = site.hub
     outbox = hub.folder / "outbox"

@@ -44,7 +44,7 @@ WORDS = plain(
 
 @pytest.mark.parametrize("word", [" ".join(each.split()) for each in WORDS.split(",")])
 def test_a_banned_word_is_named_with_its_line(markdown, word):
-    """In text, in tables and at the start of a sentence; the line comes before the word."""
+    """The check finds it in text, in tables and at the start of a sentence."""
     assert markdown(f"# Page\n\nIt says {word} here.\n") == [f'3: "{word}"']
     assert markdown(f"| a | {word} |\n") == [f'1: "{word}"']
     assert markdown(f"{word.capitalize()} here.\n") == [f'1: "{word.capitalize()}"']
@@ -63,7 +63,7 @@ def test_code_blocks_are_not_checked(markdown):
 
 
 def test_a_line_has_at_most_120_characters(markdown):
-    """Except rows of tables; the target of a link does not count."""
+    """Rows of tables may be longer, and the target of a link does not count."""
     assert markdown("x" * 120) == []
     assert markdown("x" * 121) == ["1: 121 characters; at most 120"]
     assert markdown("| " + "x" * 200 + " |") == []
@@ -80,7 +80,7 @@ def test_a_line_has_one_sentence(markdown):
 
 
 def test_code_is_checked_in_comments_and_texts_alone(tmp_path):
-    """Names and code pass: a name is the wire's, and `is None` is Python."""
+    """Names and code pass: names may come from the protocol, and `is None` is Python."""
     source = tmp_path / "source.py"
     text = (
         '"""Module.\n\nFor who~m it may concern.\n"""\n'
@@ -93,7 +93,7 @@ def test_code_is_checked_in_comments_and_texts_alone(tmp_path):
 
 
 def test_javascript_is_checked_likewise(tmp_path):
-    """Comments of both kinds, and texts in all three quotes."""
+    """The check reads comments of both kinds, and texts in all three quotes."""
     source = tmp_path / "source.js"
     text = (
         "/* a\n * no~body */\nlet no~body = 'a~new'; // who~m\n"
@@ -105,7 +105,7 @@ def test_javascript_is_checked_likewise(tmp_path):
 
 
 def test_a_folder_is_searched_for_its_kind_of_file(tmp_path):
-    """Markdown, or with --code sources; what is hidden or of others is left out."""
+    """It finds Markdown, or with --code sources, but not hidden or installed files."""
     word = plain("who~m")
     for name in ("a.md", "b/c.md", "node_modules/d.md", ".venv/e.md", "f.txt", "g.py"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -116,7 +116,7 @@ def test_a_folder_is_searched_for_its_kind_of_file(tmp_path):
 
 
 def test_a_page_without_faults_is_exit_code_0(tmp_path):
-    """And nothing is printed."""
+    """A page without faults prints nothing."""
     page = tmp_path / "page.md"
     page.write_text("# Page\n\nAll is well.\n")
     assert check(page) == ([], 0)

@@ -1,4 +1,4 @@
-"""trainhub/server.py: the hub as a process: how it starts, stops, and refuses to start."""
+"""trainhub/server.py: how the hub's process starts, stops, and refuses to start."""
 
 import json
 import os
@@ -50,7 +50,7 @@ class Control:
 
 
 def refused(start_hub, *options, **named):
-    """Start a hub that should not start; returns its one line."""
+    """Start a hub that should refuse to start; return its only line."""
     hub = start_hub(*options, wait=False, **named)
     assert hub.wait(60) == 2
     complaints = [line for line in hub.logged if line.startswith("trainhub: ")]
@@ -63,7 +63,7 @@ def refused(start_hub, *options, **named):
 
 
 def test_it_starts_with_nothing_but_itself_and_leaves_only_its_folder(start_hub, tmp_path):
-    """No URI: the embedded mongod runs inside the data folder; Ctrl-C stops all within 5 s."""
+    """Without a URI the embedded mongod runs in the data folder; Ctrl-C stops all within 5 s."""
     hub = start_hub()
     control = Control(hub)
     assert control.ask("/api/trains", chart())["passengers"] == 6
@@ -211,7 +211,7 @@ def check(folder):
 
 
 def with_offer(hub, **fields):
-    """A control room on a hub whose run has one open offer, S1-1 for person 10."""
+    """Return a control room on a hub whose run has one open offer, S1-1 for person 10."""
     control = Control(hub)
     control.ask("/api/trains", chart(person(1), rac(10, 1), rac(11, 2), **fields))
     control.ask("/api/trains/12345/start", {})
@@ -223,7 +223,7 @@ def with_offer(hub, **fields):
 
 
 def test_an_open_offer_survives_kill_9(start_hub):
-    """After the crash it is open still, and can be accepted once."""
+    """After the crash the offer is still open, and can be accepted once."""
     hub = start_hub()
     _, offer = with_offer(hub)
     hub.kill()
@@ -275,7 +275,7 @@ def test_stopping_tells_the_sockets_to_come_back(start_hub):
 
 
 def announce(control):
-    """Announce something long; returns the status of the answer."""
+    """Send a long announcement; return the status of the answer."""
     try:
         control.ask("/api/trains/12345/announcements", {"text": "x" * 900})
     except urllib.error.HTTPError as error:
@@ -366,7 +366,7 @@ def test_an_empty_folder_takes_its_live_runs_from_mongodb(
 def test_a_journal_at_its_limit_takes_no_commands_until_mongodb_is_back(
     start_hub, unused_port, mongodb_uri, database
 ):
-    """A warning at half, then 503 and no loss; the hub lives on, and so it does after a restart."""
+    """At half the limit the hub warns, at the limit changes get 503; nothing is lost."""
     small = ("--journal-limit", "1")
     hub = start_hub("--mongodb-uri", f"mongodb://127.0.0.1:{unused_port}", "--new", *small)
     control = Control(hub)
@@ -388,7 +388,7 @@ def test_a_journal_at_its_limit_takes_no_commands_until_mongodb_is_back(
 
 
 def test_a_start_says_from_what_and_how_fast(start_hub, mongodb_uri, database):
-    """From a snapshot and what came after it, with MongoDB or not: one line in the log."""
+    """One line in the log says from which snapshot and records the hub started, and how fast."""
     options = ("--mongodb-uri", mongodb_uri, "--database", database.name)
     hub = start_hub(*options)
     control = Control(hub)
@@ -408,7 +408,7 @@ def test_a_start_says_from_what_and_how_fast(start_hub, mongodb_uri, database):
 
 
 def test_a_taken_port_is_one_clear_line(start_hub, tmp_path):
-    """Port taken: what to do, exit code 2, and no mongod left behind."""
+    """The line says what to do; the exit code is 2, and no mongod is left."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         line = refused(start_hub, "--port", str(port))
@@ -418,7 +418,7 @@ def test_a_taken_port_is_one_clear_line(start_hub, tmp_path):
 
 
 def test_a_folder_that_cannot_be_one_is_one_clear_line(start_hub, tmp_path):
-    """Data folder not writable: what to do, exit code 2."""
+    """For an unusable data folder the line says what to do; the exit code is 2."""
     (tmp_path / "data").write_text("a file in the folder's place")
     assert "--data-dir" in refused(start_hub)
 
@@ -438,14 +438,14 @@ def test_a_folder_that_cannot_be_one_is_one_clear_line(start_hub, tmp_path):
     ],
 )
 def test_a_bad_option_is_one_clear_line(start_hub, options, part):
-    """A bad option: one line that says what to do, exit code 2, no secret in it."""
+    """The line says what to do and has no secret; the exit code is 2."""
     line = refused(start_hub, *options)
     assert part in line
     assert "hidden" not in line
 
 
 def test_no_mongod_to_embed_is_one_clear_line(start_hub, tmp_path):
-    """Where no mongod comes with the hub, it asks for a MongoDB server."""
+    """Without an embedded mongod the hub asks for a MongoDB server."""
     (tmp_path / "sitecustomize.py").write_text(
         "from importlib import metadata\nmetadata.distributions = lambda *a, **k: iter(())\n"
     )

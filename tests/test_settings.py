@@ -1,4 +1,4 @@
-"""trainhub/settings.py: where a setting comes from, and what a bad one is answered."""
+"""trainhub/settings.py: where a setting comes from, and the errors of bad settings."""
 
 import contextlib
 import dataclasses
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from trainhub import __version__
 from trainhub.settings import BadSettings, Settings, read_settings
 
-# Every setting but --demo: three texts that are good for it, and what the last of them is read as.
+# Every setting except --demo: three valid texts, and the value that the last of them is read as.
 TEXTS = {
     "address": ("0.0.0.0", "::1", "localhost", "localhost"),
     "port": ("0", "65535", "9000", 9000),
@@ -52,13 +52,13 @@ TEXTS = {
 }
 
 
-# These are given both, or neither.
+# These two must be given together.
 PAIR = {"tls_cert", "tls_key"}
 
 
 @pytest.fixture
 def read(tmp_path):
-    """Reads a command line, an environment and the lines of a .env."""
+    """Return a function that reads a command line, an environment and the lines of a .env."""
 
     def read_all(*arguments, environment=None, lines=None):
         path = tmp_path / ".env"
@@ -78,12 +78,12 @@ def variable(name):
 
 
 def test_every_setting_is_in_the_tests():
-    """A new option is one more line above."""
+    """A new option needs a line in TEXTS."""
     assert TEXTS.keys() | {"demo", "new"} == {field.name for field in dataclasses.fields(Settings)}
 
 
 def test_without_anything_there_are_the_defaults(read):
-    """The hub starts with no options at all, for this machine only."""
+    """Without options the hub starts, for this machine only."""
     assert read() == Settings()
     assert (Settings().address, Settings().port) == ("127.0.0.1", 8888)
     assert Settings().data_dir == Path("data")
@@ -106,19 +106,19 @@ def test_command_line_before_environment_before_file_before_default(read, name):
 
 
 def test_a_default_on_the_command_line_is_a_choice(read):
-    """--port 8888 is asked for, though it is the default too: the environment does not undo it."""
+    """A default value on the command line overrides the environment too."""
     assert read("--port", "8888", environment={"TRAINHUB_PORT": "1"}).port == 8888
     assert read("--anonymous", "on", environment={"TRAINHUB_ANONYMOUS": "off"}).anonymous is True
 
 
 def test_a_certificate_and_its_key_may_come_from_anywhere(read):
-    """They are looked at together when all is known."""
+    """They are checked together, after all places were read."""
     found = read("--tls-cert", "a", environment={"TRAINHUB_TLS_KEY": "b"})
     assert (found.tls_cert, found.tls_key) == (Path("a"), Path("b"))
 
 
 def test_demo(read):
-    """A switch on the command line; on or off elsewhere."""
+    """--demo is a switch on the command line, and `on` or `off` elsewhere."""
     assert read("--demo").demo is True
     assert read(environment={"TRAINHUB_DEMO": "on"}).demo is True
     assert read(environment={"TRAINHUB_DEMO": "off"}, lines=["TRAINHUB_DEMO=on"]).demo is False
@@ -126,18 +126,18 @@ def test_demo(read):
 
 
 def test_what_is_empty_is_not_given(read):
-    """TRAINHUB_PORT= in a .env or in a container's environment asks for the default."""
+    """An empty variable, such as TRAINHUB_PORT=, means the default."""
     assert read(environment={"TRAINHUB_PORT": "", "TRAINHUB_DEMO": ""}) == Settings()
     assert read(lines=["TRAINHUB_PORT=", "TRAINHUB_DEMO", "# TRAINHUB_PORT=1"]) == Settings()
 
 
 def test_what_is_not_ours_is_passed_over(read):
-    """The environment and .env are shared with others."""
+    """Other programs' variables in the environment and .env are ignored."""
     assert read(environment={"PORT": "1", "PATH": "/"}, lines=["OTHER=x"]) == Settings()
 
 
 def test_a_missing_env_file_is_no_error(tmp_path):
-    """Most hubs have none."""
+    """A hub needs no .env."""
     assert read_settings([], {}, tmp_path / "nowhere" / ".env") == Settings()
 
 
@@ -185,7 +185,7 @@ def test_a_missing_env_file_is_no_error(tmp_path):
     ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else "",
 )
 def test_a_bad_option_is_one_clear_line(read, arguments, said):
-    """It names the option, says what would be right, and what was given."""
+    """The line names the option, what is expected, and what was given."""
     with pytest.raises(BadSettings) as raised:
         read(*arguments)
     assert said in str(raised.value)
@@ -207,12 +207,12 @@ def test_a_bad_variable_is_one_clear_line_with_its_name(read, name, place):
 
 
 def test_a_bad_variable_that_the_command_line_overrides_is_ignored(read):
-    """Only what is used is looked at."""
+    """Only values that are used are checked."""
     assert read("--port", "1", environment={"TRAINHUB_PORT": "x"}).port == 1
 
 
-def test_an_env_file_that_is_no_text_is_one_clear_line(tmp_path):
-    """It names the file, so that its owner can find it."""
+def test_an_env_file_that_is_not_utf_8_is_one_clear_line(tmp_path):
+    """The line names the file."""
     path = tmp_path / ".env"
     path.write_bytes(b"TRAINHUB_DATABASE=\xff\xfe\n")
     with pytest.raises(BadSettings, match=r"\.env"):
@@ -221,7 +221,7 @@ def test_an_env_file_that_is_no_text_is_one_clear_line(tmp_path):
 
 @pytest.mark.parametrize(("option", "said"), [("--help", "--max-connections"), ("--version", "")])
 def test_help_and_version_are_said_and_that_is_all(read, capsys, option, said):
-    """They go to stdout and end the program well."""
+    """They go to stdout, and the exit code is 0."""
     with pytest.raises(SystemExit) as raised:
         read(option)
     assert raised.value.code == 0
@@ -235,7 +235,7 @@ def test_help_and_version_are_said_and_that_is_all(read, capsys, option, said):
 
 @given(st.lists(st.text(max_size=20), max_size=4))
 def test_any_command_line_is_settings_or_one_line(arguments):
-    """No option brings a traceback: it is settings, or a BadSettings."""
+    """Every command line gives settings or raises BadSettings, never another error."""
     with contextlib.suppress(BadSettings):
         asked = read_settings(arguments, {}, Path("/nowhere"))
         assert isinstance(asked, Settings)

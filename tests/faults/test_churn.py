@@ -1,6 +1,6 @@
 """Sockets cut at random and a hub killed under load: each client hears exactly what it may, once.
 
-CHURN_SECONDS is how long it goes on. What a client may hear is worked out here, from the log.
+CHURN_SECONDS is how long it lasts. The test works out from the log what each client may hear.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ ROLES = ("TTE", "ADMIN", "SERVICE", None, None, *("PASSENGER",) * 5)
 
 
 class Client:
-    """An app that comes back by itself, with the last seq that it saw."""
+    """An app that reconnects by itself, with the last seq that it saw."""
 
     def __init__(self, number, crew, tokens):
         self.crew, self.role = crew, ROLES[number // RUNS % len(ROLES)]
@@ -70,7 +70,7 @@ class Client:
             self.heard.append(message["seq"])
 
     def cut(self, roughly):
-        """Closed as it should be, or gone without a word."""
+        """Close the socket, or if `roughly` abort it."""
         if self.socket is None:
             return
         self.cuts += 1
@@ -92,7 +92,7 @@ class Client:
 
 
 async def churn(clients, crews, hub, again, chance):
-    """Load, cuts and kills for SECONDS; then all are let come back. Returns the last hub."""
+    """Make load, cuts and kills for SECONDS; then let all reconnect. Return the last hub."""
     url = f"ws://127.0.0.1:{hub.port}/ws"
     token, epoch = admin_token(hub), asker(hub)("/api/monitor")["epoch"]
     living = [asyncio.create_task(each.live(url, epoch, chance)) for each in clients]
@@ -132,7 +132,7 @@ async def caught_up(clients, expected):
 
 @pytest.mark.sized
 def test_churn(start_hub, mongodb_uri, database, unused_port, capsys):
-    """500 clients of all roles on ten runs: 0 missing, 0 twice, 0 foreign, each in order."""
+    """500 clients of all roles hear each of their events once and in order, and no other."""
     seed, chance = seeded()
     fleet = Fleet(RUNS, seed)
     options = ("--mongodb-uri", mongodb_uri, "--database", database.name)

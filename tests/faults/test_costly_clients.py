@@ -1,4 +1,4 @@
-"""What one client costs the hub is not paid by the others: on a real hub, at its defaults."""
+"""On a real hub with its defaults, one client's costly requests do not delay the others."""
 
 import http.client
 import itertools
@@ -23,10 +23,10 @@ def repeat(over, call, counts, name):
 
 
 def test_a_crowd_of_costly_requests_delays_no_one(start_hub):
-    """Twenty connections without a token read old events, each time from another place.
+    """Twenty connections without a token read old events, each time after another seq.
 
-    One client that asks for little, one request after the other, gets more answers than all of
-    them together; and the control room gives commands. It does not depend on the machine's speed.
+    One client with cheap requests gets more answers than all of them together, and the control
+    room gives commands. The comparison does not depend on the machine's speed.
     """
     hub = start_hub()
     ask = asker(hub)

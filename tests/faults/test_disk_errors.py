@@ -1,4 +1,4 @@
-"""The disk fails, is full or is slow under load: the hub stops, and had answered nothing untrue."""
+"""The disk fails, is full or is slow under load: the hub stops, and its answers were true."""
 
 import asyncio
 import re
@@ -20,12 +20,12 @@ from trainhub.domain.model import Role
 from trainhub.hub.vocabulary import RAILWAY
 
 CREWS = 8
-# How long after the disk's failure a command may still be answered: those of the commit before.
+# Seconds after the failure in which answers of the previous commit may still come.
 LAST_ANSWER_SECONDS = 1.0
 # Seconds for a failure to come, and for the hub to stop over it.
 PATIENCE = 30
 CONNECTION_LOST = ("ConnectionRefusedError", "ConnectionResetError", "RemoteDisconnected")
-# The disk may fail just when a reader keeps its place: then it is tried again.
+# The disk may fail while a reader saves its place: then the test tries again.
 MOST_ROUNDS = 3
 SLOW_SECONDS = 0.05
 OPERATOR = Identity("operator", Role.ADMIN, frozenset({"*"}))
@@ -35,7 +35,7 @@ EACH = 4
 
 @pytest.fixture
 def options(unused_port):
-    """No MongoDB, so that the journal alone is on the disk."""
+    """Options without a MongoDB, so that only the journal is on the disk."""
     return ("--mongodb-uri", f"mongodb://127.0.0.1:{unused_port}", "--new")
 
 
@@ -55,7 +55,7 @@ class Aside:
         self.answered = 0
 
     def ask_until_refused(self):
-        """Returns the status, or the name of the error if nothing listens any more."""
+        """Announce until refused; return the status, or the error's name if no hub listens."""
         path = f"/api/trains/{self._crew.train_no}/announcements?date={self._crew.start_date}"
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
@@ -70,7 +70,7 @@ class Aside:
         return "no refusal"
 
     def check(self, folder):
-        """All that was answered is in the journal, once and in order."""
+        """Check that all that was answered is in the journal, once and in order."""
         log = logs_of(folder)[self._crew.run]
         said = [data["text"] for kind, data in log.values() if kind == "ANNOUNCEMENT"]
         assert said[: self.answered] == [str(number) for number in range(self.answered)]
@@ -78,7 +78,7 @@ class Aside:
 
 
 def drive_until_it_fails(fleet, hub):
-    """Drive it over sockets and HTTP until the journal fails, and see it take its leave.
+    """Drive the hub over sockets and HTTP until the journal fails and the hub stops.
 
     Returns the client that asked over HTTP, and how many sockets heard UNAVAILABLE.
     """
@@ -99,7 +99,7 @@ def drive_until_it_fails(fleet, hub):
 
 
 def failed_at(trace):
-    """When the first call was made to fail, in seconds since 1970."""
+    """Return when the first call failed, in seconds since 1970."""
     return float(re.search(r"^\d+ +([\d.]+) .*\(INJECTED\)$", trace.read_text(), re.MULTILINE)[1])
 
 
@@ -116,10 +116,10 @@ def failed_at(trace):
 def test_a_failing_disk_stops_the_hub(
     disks, start_hub, options, tmp_path, capsys, seed, calls, error, first, on
 ):
-    """UNAVAILABLE and 503, GOODBYE, 4503, exit code 3; and what was answered is on the disk.
+    """Commands get UNAVAILABLE or 503, sockets GOODBYE and 4503; the exit code is 3.
 
-    What a failed fsync did not write is gone from the kernel's memory too, as on Linux: the next
-    hub starts on what had reached the disk. One failure is enough, though the next call succeeds.
+    All that was answered is on the disk. After a failed fsync Linux drops the pages that were not
+    written, so one failure is enough, although the next call succeeds.
     """
     chance = Random(seed)
     trace = tmp_path / "trace"
@@ -153,7 +153,7 @@ def test_a_failing_disk_stops_the_hub(
 def test_a_disk_that_fills_up_under_load_stops_the_hub_and_with_space_it_goes_on(
     tiny_disk, start_hub, options, capsys, seed
 ):
-    """UNAVAILABLE and 503, GOODBYE, 4503, exit code 3; with space again nothing is missing."""
+    """The hub stops as for a failing disk; with space again nothing is missing."""
     fleet = Fleet(CREWS, seed)
     hub = start_hub(*options, folder=tiny_disk.folder / "data")
     fleet.begin(hub)
@@ -174,7 +174,7 @@ def test_a_disk_that_fills_up_under_load_stops_the_hub_and_with_space_it_goes_on
 def test_a_disk_that_fails_while_the_journal_is_made_stops_the_start(
     start_hub, options, tmp_path, number
 ):
-    """Exit code 3. SQLite else goes on without WAL, and a power cut loses what was answered."""
+    """The exit code is 3. Without WAL, SQLite would lose answered commands in a power cut."""
     prefix = strace(tmp_path / "trace", "fdatasync", f"error=EIO:when={number}")
     hub = start_hub(*options, prefix=prefix, wait=False)
     assert not hub.listens()
@@ -182,7 +182,7 @@ def test_a_disk_that_fails_while_the_journal_is_made_stops_the_start(
 
 
 class UnsureJournal(SqliteJournal):
-    """A disk that has taken a commit when it fails, as when only the fsync did."""
+    """A disk that fails after it has written a commit, as when only the fsync fails."""
 
     def _commit(self, *arguments):
         super()._commit(*arguments)
@@ -204,7 +204,7 @@ async def test_a_command_whose_commit_failed_is_not_said_not_to_have_happened(ma
 
 
 class SlowJournal(SqliteJournal):
-    """A disk whose every commit takes SLOW_SECONDS more; they are counted."""
+    """A disk whose commits take SLOW_SECONDS more, and are counted."""
 
     commits = 0
 
@@ -217,7 +217,7 @@ class SlowJournal(SqliteJournal):
 @pytest.mark.gen_test
 @pytest.mark.parametrize("clients", [1, 10, 100, 200, 1000])
 async def test_a_slow_disk_is_shared_by_all_who_wait_for_it(make_hub, tmp_path, capsys, clients):
-    """Each waits for at most two commits, however many they are: that under way, and theirs."""
+    """Each client waits for at most two commits: the current one and its own."""
     journal = await SlowJournal.open(tmp_path / "journal.db", RAILWAY)
     hub = make_hub(journal)
     await hub.execute(register(), OPERATOR)

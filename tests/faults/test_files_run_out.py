@@ -1,4 +1,4 @@
-"""More clients than the process may have files for: those there live on, the others are refused."""
+"""More clients than the process may have files: open sockets live on, new ones are refused."""
 
 import os
 import socket
@@ -23,7 +23,7 @@ HANDSHAKE = (
 
 @pytest.fixture
 def crowd():
-    """Opens connections that ask for a socket, and closes them in the end; and their answers."""
+    """Return a function that opens connections which ask for a socket; close them afterwards."""
     clients = []
 
     def opened(port, count):
@@ -44,7 +44,7 @@ def cpu_seconds(hub):
 
 
 def status_of(client):
-    """What a handshake on that connection is answered, or "" if it was refused and has ended."""
+    """Return the status of a connection's handshake, or "" if the connection was closed."""
     try:
         client.sendall(HANDSHAKE)
     except ConnectionError:
@@ -57,7 +57,7 @@ def status_of(client):
 
 
 def test_a_crowd_at_the_limit_of_files(start_hub, mongodb_uri, database_name, crowd):
-    """No spinning, a line of log, 503 for who comes too late; a socket and its events go on."""
+    """Late clients get 503 and one log line; the hub does not spin, and its sockets go on."""
     hub = start_hub(
         *("--mongodb-uri", mongodb_uri, "--database", database_name),
         prefix=("prlimit", f"--nofile={FILES}:{FILES}"),
@@ -87,7 +87,7 @@ def test_a_crowd_at_the_limit_of_files(start_hub, mongodb_uri, database_name, cr
                 staff.send(f'{{"type": {announce}}}')
                 while f'"text":"{number}"' not in listener.recv(PATIENCE):
                     pass
-            assert cpu_seconds(hub) - before < 1  # no timing: a loop that spins takes all there is
+            assert cpu_seconds(hub) - before < 1  # a spinning loop would take all the CPU time
             assert len(hub.logged) - lines <= 2
         for client in clients:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -293,7 +293,7 @@ def test_marks_of_one_are_never_anothers(client, start_again, unused_port):
 
 
 def test_two_identifies_at_once(client, start_again):
-    """The later one counts; the earlier one fails, and does not return the other user."""
+    """The later one counts; the earlier one fails with SUPERSEDED, or has its own user."""
     hub = start_again()
     keys = load_keys(hub.folder / "keys.json")
     client.connect(address(hub), tte(hub))

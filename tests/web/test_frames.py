@@ -36,7 +36,7 @@ def test_a_frame_is_what_a_client_reads(size, head):
 @pytest.mark.parametrize("size", [16_385, 32_768, 65_535, 65_536, 1_000_000])
 @pytest.mark.parametrize("deflated", [False, True])
 def test_a_large_message_comes_in_parts(size, deflated):
-    """RFC 6455, 5.4: a text, then continuations, the last one final; the first has the deflate bit."""
+    """RFC 6455, 5.4: a text, then continuations, the last one final; the first may say deflated."""
     payload = Random(size).randbytes(size)
     sent = text_frame(payload, deflated=deflated)
     frames = read_parts(sent)

@@ -119,7 +119,7 @@ async def test_a_rebound_page_gets_no_socket(call):
 
 @pytest.mark.gen_test
 async def test_an_unknown_method_is_no_way_round(send):
-    """It gets 405 without any content."""
+    """An unknown method gets 405, whatever its Host."""
     answer = await send(head("BREW /api/trains HTTP/1.1", "Host: evil.example"))
     assert answer.split()[1] == b"405"
 

@@ -61,7 +61,7 @@ def head(site):
     ids=repr,
 )
 async def test_a_request_that_can_be_read_in_two_ways(site, running, head, send, lines):
-    """It gets 400 or no answer, and the hub closes the connection without reading further requests."""
+    """It gets 400 or no answer; the connection closes, and no request after it counts."""
     answer = await send(head(*lines), b"{}", SMUGGLED)
     assert answer in (b"", b"HTTP/1.1 400 Bad Request\r\n\r\n")
     assert site.hub.state("12345/2026-11-23").status == "SCHEDULED"
@@ -85,7 +85,7 @@ async def test_malformed_chunks(site, running, head, send, chunks):
 
 @pytest.mark.gen_test
 async def test_a_header_may_not_go_on_in_the_next_line(site, running, head, send):
-    """A folded header is refused, since HTTP/1.1 no longer allows it."""
+    """A folded line (obsolete in HTTP/1.1) does not count as a header of its own."""
     lines = ("X: y", "\tContent-Length: 50", "Connection: close")
     answer = await send(head(*lines), SMUGGLED)
     assert answer.count(b"HTTP/1.1 ") <= 1

@@ -210,7 +210,7 @@ def serial(hub, certificate):
 
 
 def test_a_hub_over_tls(start, tmp_path, pair):
-    """https and wss work, and open connections survive a renewed certificate."""
+    """Both https and wss work, and open connections survive a renewed certificate."""
     hub = start("--tls-cert", str(pair[0]), "--tls-key", str(pair[1]))
     assert hub.url == f"https://127.0.0.1:{hub.port}"
     first = shutil.copy(pair[0], tmp_path / "first.crt")
