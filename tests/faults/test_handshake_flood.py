@@ -54,7 +54,7 @@ def bystander(port, over):
 
 
 class Listener(asyncio.Protocol):
-    """A socket that has subscribed; it notes when each announcement came."""
+    """A subscribed socket, which records when each announcement came."""
 
     def __init__(self):
         self.came = {}
@@ -88,7 +88,7 @@ async def join(port, count):
 
 
 async def p99_of(hub, listeners, numbers):
-    """Announce those numbers, each when all have heard the last; the delivery's p99 in seconds."""
+    """Announce the numbers one by one to all listeners; return the delivery's p99 in seconds."""
     ask, waits = asker(hub), []
     for number in numbers:
         sent = time.perf_counter()
@@ -102,7 +102,7 @@ async def p99_of(hub, listeners, numbers):
 
 
 def own_address():
-    """An address of this machine that is not the loopback's, or that, if there is no other."""
+    """Return an address of this machine, the loopback's only if there is no other."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, contextlib.suppress(OSError):
         probe.connect(("192.0.2.77", 9))  # nothing is sent
         return probe.getsockname()[0]

@@ -18,33 +18,33 @@ from waiting import wait_for
 
 # Seconds from SIGTERM to the end, as docs/reference/options.md says.
 DEADLINE = 5
-# Seconds after which a notification's next try is due at the latest, once it has failed for a few.
+# Seconds until the next try of a notification, at most, after some seconds of failures.
 NEXT_TRY = 15
 PEOPLE = 30
-# Seconds for what waits for no other job: less than a try that hangs takes.
+# Seconds for a job that waits for no other: less than a hanging try takes.
 SOON = 8
 
 
 def full_train(ask):
-    """A run whose every passenger can be marked as not turned up."""
+    """Register and start a run whose passengers can all be marked as NT."""
     ask("/api/trains", chart(*(person(n, pnr=f"45{n:08}") for n in range(1, PEOPLE + 1))))
     ask("/api/trains/12345/start", {})
 
 
 def no_shows(ask, first, last):
-    """Mark these people, in their order: each is told by a mail and a push."""
+    """Mark these people as NT, in order: each gets an e-mail and a push."""
     for n in range(first, last + 1):
         ask(f"/api/trains/12345/passengers/45{n:08}/1/no-show", {})
 
 
 def hang(folder, last):
-    """Let the pushes of the first people hang: to open a FIFO waits for its reader."""
+    """Make the pushes of the first people hang, by FIFOs without a reader."""
     for n in range(1, last + 1):  # a no-show is two events, after those of the start
         os.mkfifo(folder / f".{RUN.replace('/', '_')}_{2 * n + 1}-IR_{n}-push.json.part")
 
 
 def written(folder):
-    """How many mails and pushes are in an outbox."""
+    """Return how many e-mails and pushes are in an outbox."""
     return len([file for file in folder.iterdir() if not file.name.startswith(".")])
 
 
@@ -64,10 +64,10 @@ def full_pipe():
 
 
 class SilentHub:
-    """A hub whose standard files are as the test wants them, so that it cannot say where it is."""
+    """A hub with unusual standard files, so that it cannot print its address."""
 
     def __init__(self, folder, port, *options, files="", **pipes):
-        """`files` are redirections of the shell."""
+        """Start the hub; `files` are redirections of the shell."""
         shell = ["bash", "-c", f'exec "$0" "$@" {files}', sys.executable, str(ROOT / "run.py")]
         options = ("--data-dir", str(folder), "--port", str(port), *options)
         self.folder, self.url = folder, f"http://127.0.0.1:{port}"
@@ -84,7 +84,7 @@ class SilentHub:
             return json.load(answer)
 
     def stop(self):
-        """SIGTERM; returns the exit code and the seconds until then."""
+        """Send SIGTERM; return the exit code and the seconds until the end."""
         start = time.monotonic()
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(30), time.monotonic() - start
@@ -110,7 +110,7 @@ def silent_hub(tmp_path, unused_port, mongodb_uri, database_name):
 
 
 def test_an_outbox_that_is_away_loses_nothing(start_hub, mongodb_uri, database_name):
-    """It is renamed for a while, over a restart too: each mail and push comes, and once."""
+    """While the outbox is renamed, also over a restart, no e-mail or push is lost or doubled."""
     options = ("--mongodb-uri", mongodb_uri, "--database", database_name)
     hub = start_hub(*options)
     ask = asker(hub)
@@ -141,7 +141,7 @@ def test_an_outbox_that_is_away_loses_nothing(start_hub, mongodb_uri, database_n
 
 
 def test_files_that_hang_hold_up_no_other(start_hub, mongodb_uri, database_name):
-    """Those of eight pushes do: all others go out, and the hub ends in time."""
+    """While the files of eight pushes hang, all others go out, and the hub ends in time."""
     hub = start_hub("--mongodb-uri", mongodb_uri, "--database", database_name)
     ask = asker(hub)
     full_train(ask)
@@ -150,7 +150,7 @@ def test_files_that_hang_hold_up_no_other(start_hub, mongodb_uri, database_name)
     no_shows(ask, 1, 20)
     wait_for(lambda: written(outbox) == 40 - 8, SOON)
     wait_for(lambda: "oldest notification waits" in "".join(ask("/readyz")["degraded"]))
-    no_shows(ask, 21, 30)  # later ones too, while those still hang
+    no_shows(ask, 21, 30)  # later jobs, while the first still hang
     wait_for(lambda: written(outbox) == 60 - 8, SOON)
     start = time.monotonic()
     assert hub.stop(signal.SIGTERM, 30) == 0
@@ -161,7 +161,7 @@ def test_files_that_hang_hold_up_no_other(start_hub, mongodb_uri, database_name)
 
 
 def test_a_hub_whose_lines_are_not_read_works_on(silent_hub):
-    """Full pipes from the first line on: it starts, answers, says so, and ends in time."""
+    """With full pipes from the first line on it starts, answers, says so, and ends in time."""
     with full_pipe() as stuck:
         hub = silent_hub(stdout=stuck, stderr=stuck)
         full_train(asker(hub))
@@ -178,7 +178,7 @@ def test_a_hub_whose_lines_are_not_read_works_on(silent_hub):
     "files", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-", ">/dev/full 2>/dev/full", "> >(true) 2>&1"]
 )
 def test_standard_files_that_are_closed_full_or_gone(silent_hub, files):
-    """The hub starts and works, and what is printed gets into none of its own files."""
+    """The hub starts and works, and writes no printed line into its own files."""
     hub = silent_hub(files=files)
     full_train(asker(hub))
     for number in range(3):

@@ -1,4 +1,4 @@
-"""A replica set whose primary dies under load: what most of it had taken is never rolled back."""
+"""A replica set whose primary dies under load: writes that a majority has are never lost."""
 
 import os
 import time
@@ -24,10 +24,10 @@ def replica_set():
 
 @pytest.mark.sized
 def test_the_primary_is_killed_under_load(start_hub, replica_set, capsys):
-    """Another takes over, the dead one comes back; nothing is missing, twice, older, or unsaid.
+    """Another member takes over, and the dead one comes back; no document is missing or older.
 
-    Every second time the others die just before, and come back first: so the primary had writes
-    that they did not have. Those are rolled back, and must be none that the hub had noted.
+    Every second time the others die just before, and come back first: so only the primary had some
+    writes. These are rolled back, and the hub must not have noted them as written.
     """
     chance = replica_set.chance
     replica_set.start()
@@ -70,7 +70,7 @@ def test_the_primary_is_killed_under_load(start_hub, replica_set, capsys):
 
 
 def still_there(hub, replica_set, noted):
-    """The new primary has each event that the hub had noted before the old one died."""
+    """Check that the new primary has each event that the hub had noted before the kill."""
     replica_set.primary()
     with opened(hub.folder) as journal:
         rows = journal.execute("SELECT run, seq FROM records WHERE position <= ?", (noted,))

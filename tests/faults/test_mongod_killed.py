@@ -1,4 +1,4 @@
-"""kill -9 of mongod under load: the hub works on, and MongoDB comes to hold all of it, once."""
+"""kill -9 of mongod under load: the hub works on, and MongoDB finally has everything once."""
 
 import os
 import signal
@@ -11,14 +11,14 @@ from pymongo import MongoClient
 from waiting import wait_for
 from watch import Watch, proven
 
-# The hub waits before it starts its own mongod again, longer each time: these take the longer.
+# The hub waits longer before each new start of its own mongod, so these kills are fewer.
 EMBEDDED_KILLS = int(os.environ.get("MONGOD_KILLS", "2"))
 OWN_KILLS = int(os.environ.get("MONGOD_KILLS", "5"))
 
 
 @pytest.mark.sized
 def test_the_embedded_mongod_is_killed(start_hub, capsys):
-    """The hub brings it back each time; nothing is missing, nothing twice, nothing older."""
+    """The hub restarts it each time; no document is missing, doubled or older."""
     seed, chance = seeded()
     fleet = Fleet(8, seed)
     hub = start_hub()
@@ -27,7 +27,7 @@ def test_the_embedded_mongod_is_killed(start_hub, capsys):
     def kill_again_and_again():
         dead = None
         for _ in range(EMBEDDED_KILLS):
-            if chance.random() < 0.7:  # else as it starts
+            if chance.random() < 0.7:  # otherwise kill it while it starts
                 wait_for_a_write(hub)
                 time.sleep(chance.uniform(0, 0.3))
             dead = wait_for(lambda dead=dead: (pid := embedded(hub.folder)) != dead and pid)
@@ -46,7 +46,7 @@ def test_the_embedded_mongod_is_killed(start_hub, capsys):
 
 @pytest.mark.sized
 def test_a_mongod_of_ones_own_is_killed(start_hub, start_mongod, capsys):
-    """However often it dies and comes back: nothing is missing, nothing twice, nothing older."""
+    """However often it dies and comes back, no document is missing, doubled or older."""
     seed, chance = seeded()
     fleet = Fleet(8, seed)
     mongod = start_mongod()
@@ -55,7 +55,7 @@ def test_a_mongod_of_ones_own_is_killed(start_hub, start_mongod, capsys):
 
     def kill_again_and_again():
         for _ in range(OWN_KILLS):
-            if chance.random() < 0.8:  # else before the hub could write anything
+            if chance.random() < 0.8:  # otherwise kill it before the hub could write
                 wait_for_a_write(hub)
                 time.sleep(chance.uniform(0, 0.3))
             mongod.kill()

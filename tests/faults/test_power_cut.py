@@ -1,8 +1,8 @@
-"""The power fails under load: what was answered is on the disk, not only in the kernel's memory.
+"""The power fails under load: all answered commands are on the disk, not only in the kernel.
 
-kill -9 cannot show that, since the kernel goes on and writes what it was given. So the data folder
-is on an ext4 in an image file. The hub is frozen, what is in the image at that moment is taken, and
-the next hub starts on a disk made of that. What the hub sent until it froze counts as answered.
+kill -9 cannot show that, since the kernel still writes what it was given. So the data folder is on
+an ext4 in an image file. The test freezes the hub, copies the image, and starts the next hub on a
+disk made of the copy. All that the hub sent until it froze counts as answered.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ MOST_CUTS_WITHOUT_FSYNC = 5
 
 @pytest.fixture
 def options(unused_port):
-    """No MongoDB, so that the journal alone is on the disk."""
+    """Options without a MongoDB, so that only the journal is on the disk."""
     return ("--mongodb-uri", f"mongodb://127.0.0.1:{unused_port}", "--new")
 
 
@@ -36,7 +36,7 @@ def drive_and_cut(fleet, hub, disks, disk, answers):
     async def cut(answered):
         await more_answers(answered, answers)
         hub.freeze()
-        # The crews go on listening meanwhile, to what was sent until then.
+        # Meanwhile the crews read what the hub had sent.
         left.append(await asyncio.to_thread(disks.cut, disk))
         hub.process.kill()
 
@@ -48,7 +48,7 @@ def drive_and_cut(fleet, hub, disks, disk, answers):
 
 @pytest.mark.sized
 def test_a_power_cut_loses_nothing_answered(disks, start_hub, options, capsys):
-    """Time and again, from the first start on: no answered command is missing after the cut."""
+    """No answered command is missing after a cut, from the first start on."""
     seed, chance = seeded()
     fleet = Fleet(8, seed)
     disk = disks.new()
@@ -66,7 +66,7 @@ def test_a_power_cut_loses_nothing_answered(disks, start_hub, options, capsys):
 
 
 def test_without_fsync_a_power_cut_is_seen_to_lose(disks, start_hub, options, capsys):
-    """The same cut, on a hub whose fsync does nothing, loses what was answered: it can be seen."""
+    """The check itself: on a hub whose fsync does nothing, the same cut loses answered commands."""
     seed, chance = seeded()
     for cuts in range(1, MOST_CUTS_WITHOUT_FSYNC + 1):
         fleet = Fleet(8, f"{seed}/{cuts}")

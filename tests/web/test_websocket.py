@@ -1,4 +1,4 @@
-"""trainhub/web/websocket.py: the frames of a socket, its limits, and that it leaves no trace."""
+"""trainhub/web/websocket.py: a socket's handshake, messages, limits and end."""
 
 import asyncio
 import base64
@@ -60,7 +60,7 @@ def texts(client):
 
 @pytest.mark.gen_test
 async def test_the_handshake(raw):
-    """101 with the key's answer, no extension that was not asked for, and WELCOME first."""
+    """It gets 101 with the key's answer and no unrequested extension; WELCOME comes first."""
     socket, head = await raw()
     assert head.startswith("HTTP/1.1 101 ")
     assert f"Sec-Websocket-Accept: {accept_key(socket.key)}\r\n".lower() in head.lower()
@@ -92,15 +92,15 @@ async def test_every_client_has_its_own_id(connect):
     ],
 )
 async def test_a_page_of_another_site_cannot_open_a_socket(raw, headers, status):
-    """A browser says whose page it is; programs that are no browsers say nothing."""
+    """A browser names its page's origin; programs send no Origin, and are accepted."""
     _, head = await raw(*headers)
     assert head.split()[1] == str(status)
     assert len(TrainSocket.sockets) == (status == 101)
 
 
 @pytest.mark.gen_test
-async def test_what_is_no_handshake_is_refused(call):
-    """A GET or POST to /ws is a 4xx, and no socket."""
+async def test_a_request_without_a_handshake_is_refused(call):
+    """A plain GET or POST to /ws gets a 4xx and opens no socket."""
     assert (await call("GET", "/ws")).status == 400
     assert (await call("POST", "/ws", b"")).status in (403, 405)
     assert not TrainSocket.sockets
@@ -140,7 +140,7 @@ async def test_a_bad_token_in_the_subprotocol(connect, site, running, token):
 
 @pytest.mark.gen_test
 async def test_another_subprotocol_is_not_chosen(connect):
-    """A client that wants something else is told by the missing answer."""
+    """The answer names no subprotocol if the client offers only unknown ones."""
     client = await connect(subprotocols=["chat", "trainhub.v2"])
     assert client.connection.selected_subprotocol is None
 
@@ -148,7 +148,7 @@ async def test_another_subprotocol_is_not_chosen(connect):
 @pytest.mark.gen_test
 @pytest.mark.parametrize("why", ["not loaded", "journal failed"])
 async def test_while_the_hub_cannot_there_are_no_sockets(connect, site, running, why):
-    """503, as for HTTP: come back later."""
+    """While the hub loads or its journal has failed, the handshake gets 503."""
     if why == "not loaded":
         site.hub.loaded = False
     else:
@@ -163,8 +163,8 @@ async def test_while_the_hub_cannot_there_are_no_sockets(connect, site, running,
 
 @pytest.mark.gen_test
 @pytest.mark.parametrize("settings_of_web", [{"max_connections": 2}])
-async def test_there_are_at_most_so_many_sockets(connect, call):
-    """503 and when to try again; a socket that goes makes room; HTTP is not shut out."""
+async def test_the_number_of_sockets_is_bounded(connect, call):
+    """Above it a handshake gets 503 until a socket closes; HTTP still works."""
     first, _ = await connect(), await connect()
     for _ in range(3):
         with pytest.raises(HTTPClientError) as raised:
@@ -181,7 +181,7 @@ async def test_there_are_at_most_so_many_sockets(connect, call):
 @pytest.mark.gen_test
 @pytest.mark.parametrize("settings_of_web", [{"anonymous": False}])
 async def test_anonymous_off(connect, running):
-    """Without a token no room; with one, at once or later, there is."""
+    """A socket may join rooms only with a token, given at once or later."""
     client = await connect()
     assert (await client.ask("ERROR", "SUBSCRIBE_TRAIN", **HERE))["code"] == "NOT_IDENTIFIED"
     client = await connect("PASSENGER")
@@ -229,7 +229,7 @@ async def test_staff_and_passenger_hear_what_is_theirs(connect, site, running):
 
 @pytest.mark.gen_test
 async def test_a_client_comes_back_without_a_gap(connect, site, running):
-    """A new socket with `since` gets what it missed, each once and in order."""
+    """A new socket with `since` gets each missed event once and in order."""
     client = await connect()
     subscribed = await client.ask("SUBSCRIBED", "SUBSCRIBE_TRAIN", **HERE)
     client.connection.close()
@@ -245,8 +245,8 @@ async def test_a_client_comes_back_without_a_gap(connect, site, running):
 
 
 @pytest.mark.gen_test
-async def test_a_run_that_was_taken_can_be_shown(connect, site):
-    """A chart that the hub takes is one whose snapshot reaches a TTE who reads."""
+async def test_a_run_that_was_registered_can_be_shown(connect, site):
+    """The snapshot of the largest chart reaches a TTE who reads it."""
     await site.register(*(person(who, berth=None, coach=None, status="WL", number=who,
                                  pnr=f"{4_000_000_000 + who}", phone="+919876543210",
                                  name="राजेश कुमार शर्मा") for who in range(5_000)))  # fmt: skip
@@ -261,7 +261,7 @@ async def test_a_run_that_was_taken_can_be_shown(connect, site):
 
 @pytest.mark.gen_test
 async def test_an_error_leaves_the_socket_open(connect):
-    """Whatever a message is, the next one is answered."""
+    """After any bad message the next one is answered."""
     client = await connect()
     for said in ("", "{", "[]", '{"type": 5}', "\0", '{"type": "PING", "\\ud800": 1}', b"binary"):
         await client.connection.write_message(said, binary=isinstance(said, bytes))
@@ -287,11 +287,11 @@ async def test_a_message_may_have_64_kb(connect, site, running):
 
 @pytest.mark.gen_test
 async def test_a_message_in_many_parts_has_the_same_limit(raw, connect):
-    """Fragments do not add up to more than a message may have."""
+    """The limit counts the whole message, not each fragment."""
     other = await connect()
     socket, _ = await raw()
     part = b"x" * 30_000
-    for first in (0x01, 0x00, 0x00):  # a text that goes on and on
+    for first in (0x01, 0x00, 0x00):  # a text without an end
         size = struct.pack("!BBH", first, 0x80 | 126, len(part))
         socket.writer.write(size + bytes(4) + part)
     assert await socket.is_closed()
@@ -300,8 +300,8 @@ async def test_a_message_in_many_parts_has_the_same_limit(raw, connect):
 
 
 @pytest.mark.gen_test
-async def test_text_that_is_no_utf_8_closes_that_socket_only(raw, connect):
-    """RFC 6455, 8.1."""
+async def test_text_that_is_not_utf_8_closes_that_socket_only(raw, connect):
+    """RFC 6455, 8.1: a text must be UTF-8."""
     other = await connect()
     socket, _ = await raw()
     socket.send(Opcode.TEXT, b'{"type": "\xff"}')
@@ -312,7 +312,7 @@ async def test_text_that_is_no_utf_8_closes_that_socket_only(raw, connect):
 
 @pytest.mark.gen_test
 async def test_messages_are_answered_in_their_order(raw, site, running):
-    """A client may say the next thing before it has heard the answer to the last."""
+    """A client may send its next message before the answer to the last one."""
     socket, _ = await raw()
     for number in range(20):
         kind = "SUBSCRIBE_TRAIN" if number == 7 else "PING"
@@ -328,7 +328,7 @@ async def test_messages_are_answered_in_their_order(raw, site, running):
 @pytest.mark.gen_test
 @pytest.mark.parametrize("how", ["close", "abort", "half closed", "unsubscribe first"])
 async def test_a_socket_that_goes_leaves_no_trace(raw, running, site, how):
-    """TrainSocket.rooms and .sockets, and every index of the rooms, are empty again."""
+    """After it TrainSocket.rooms and .sockets, and every index of the rooms, are empty."""
     socket, _ = await raw()
     socket.say("IDENTIFY", token=site.token("PASSENGER"))
     for train_no in ("12345", "54321"):
@@ -375,7 +375,7 @@ async def test_a_socket_that_goes_while_it_is_put_into_a_room(raw, site, running
 
 @pytest.mark.gen_test
 async def test_a_client_that_goes_at_once_leaves_no_trace(raw):
-    """Before its WELCOME is written, a hundred times."""
+    """A hundred clients close before their WELCOME is written, and no table has them."""
     for _ in range(100):
         socket, _ = await raw()
         socket.writer.transport.abort()
@@ -384,7 +384,7 @@ async def test_a_client_that_goes_at_once_leaves_no_trace(raw):
 
 @pytest.mark.gen_test
 async def test_goodbye(connect, running):
-    """GOODBYE {reason, retryAfterMs} before a planned close, and the close says why too."""
+    """GOODBYE {reason, retryAfterMs} comes before a planned close, which has the reason too."""
     client = await connect()
     await client.ask("SUBSCRIBED", "SUBSCRIBE_TRAIN", **HERE)
     for handler in list(TrainSocket.sockets):
@@ -402,7 +402,7 @@ async def test_goodbye(connect, running):
 
 
 def crowd(count):
-    """People on WL, with names that do not compress well."""
+    """Return people on WL, with names that do not compress well."""
     chance = Random(count)
     return [
         person(who, berth=None, coach=None, status="WL", number=who,
@@ -416,7 +416,7 @@ def crowd(count):
 async def test_a_client_that_can_inflate_gets_its_snapshot_compressed(
     connect, http_port, site, who
 ):
-    """What it reads is the same, and less on the wire; its own messages may be compressed too."""
+    """It reads the same text from fewer bytes, and may compress its own messages."""
     await site.register(*crowd(300))
     plain = await connect(who)
     await plain.ask("SUBSCRIBED", "SUBSCRIBE_TRAIN", **HERE)
@@ -441,7 +441,7 @@ async def test_a_client_that_can_inflate_gets_its_snapshot_compressed(
 
 @pytest.mark.gen_test
 async def test_a_ping_does_not_wait_for_a_large_message(raw):
-    """RFC 6455, 5.4: pings and pongs come between the parts of a message."""
+    """RFC 6455, 5.4: pings and pongs may come between the parts of a message."""
     socket, _ = await raw()
     (handler,) = TrainSocket.sockets
     await socket.frames(1)
@@ -467,7 +467,7 @@ async def test_a_ping_does_not_wait_for_a_large_message(raw):
 
 @pytest.mark.gen_test
 async def test_the_staff_may_ask_for_more_than_may_wait(raw, site):
-    """A control room comes back and follows many full trains at once, on a slow line."""
+    """A control room on a slow line may subscribe to many full trains at once."""
     for number in range(8):
         await site.register(*crowd(1_000), trainNo=str(200 + number))
     socket, _ = await raw()
@@ -490,7 +490,7 @@ async def test_the_staff_may_ask_for_more_than_may_wait(raw, site):
 
 
 def wide(**fields):
-    """A chart whose snapshot is large for everyone."""
+    """Return a chart whose snapshot is large for every reader."""
     stations = [
         {"code": f"S{place}", "name": "N" * 900, "day": 1, "distanceKm": place,
          "arrival": f"09:{place:02}" if place else None,
@@ -502,7 +502,7 @@ def wide(**fields):
 
 @pytest.mark.gen_test
 async def test_to_subscribe_over_and_over_brings_no_more_than_messages_may(connect, site):
-    """A short message that brings a long answer counts as many; none is closed for that."""
+    """A short message with a long answer counts as many, and closes no socket."""
     await site.register(**wide())
     client = await connect()
     for _ in range(60):
@@ -519,8 +519,8 @@ async def test_to_subscribe_over_and_over_brings_no_more_than_messages_may(conne
 
 @pytest.mark.gen_test
 @pytest.mark.parametrize("settings_of_web", [{"limits": Limits(identify_seconds=1)}])
-async def test_who_has_asked_and_waits_for_the_hub_is_not_idle(connect, site, running):
-    """Its time begins again, and it is closed only if it is idle then."""
+async def test_a_client_that_waits_for_the_hub_is_not_idle(connect, site, running):
+    """Its time to identify begins again after the answer."""
     client = await connect()
     (handler,) = TrainSocket.sockets
     site.journal.gate.clear()
@@ -578,7 +578,7 @@ async def test_a_client_that_does_not_read_is_cut_off(raw, connect, site, runnin
 
 @pytest.fixture
 def slow(raw, site, running):
-    """Opens a subscribed client that reads nothing more, and whose socket takes little."""
+    """Return a function that opens a subscribed client with a small buffer, which stops reading."""
 
     async def open_slow():
         before = set(TrainSocket.sockets)
@@ -588,7 +588,7 @@ def slow(raw, site, running):
         await client.frames(4)  # WELCOME, SUBSCRIBED, SNAPSHOT, BOARDING_UPDATE
         client.writer.transport.pause_reading()
         waits = 0
-        while not waits or handler.unsent != waits:  # until its kernel takes no more either
+        while not waits or handler.unsent != waits:  # until the client's kernel is full too
             while handler._backlog is None:
                 handler.send(text_frame(b'{"type": "FILL", "text": "' + b"x" * 60_000 + b'"}'))
             waits = handler.unsent
@@ -599,14 +599,14 @@ def slow(raw, site, running):
 
 
 @pytest.mark.gen_test
-async def test_a_slow_client_is_told_that_it_is(slow):
-    """4408, once it reads on; what waited is gone at once, and nothing more is kept for it."""
+async def test_a_slow_client_is_told_why_it_is_closed(slow):
+    """It gets 4408 once it reads on; the hub drops what waited, and queues nothing more."""
     client, handler = await slow()
     frame = text_frame(b"y" * 50_000)
     while handler in TrainSocket.rooms.get(RUN, Room()).listeners:
         handler.send(frame)
         assert handler.unsent <= Limits().max_unsent_bytes
-    assert handler.unsent <= 2 * 60_000  # what was under way
+    assert handler.unsent <= 2 * 60_000  # bytes under way
     held = handler.unsent
     for _ in range(100):
         handler.send(frame)
@@ -620,7 +620,7 @@ async def test_a_slow_client_is_told_that_it_is(slow):
 
 @pytest.mark.gen_test
 async def test_a_client_that_reads_nothing_at_all_is_reset(slow, monkeypatch):
-    """Its close cannot be sent: the connection ends soon all the same."""
+    """Its close cannot be sent, so the hub resets the connection."""
     monkeypatch.setattr("trainhub.web.websocket.SOCKET_CLOSE_SECONDS", 0.05)
     client, handler = await slow()
     while handler in TrainSocket.rooms.get(RUN, Room()).listeners:
@@ -633,7 +633,7 @@ async def test_a_client_that_reads_nothing_at_all_is_reset(slow, monkeypatch):
 
 @pytest.mark.gen_test
 async def test_frames_come_after_what_the_stream_still_holds(http_port, no_trace):
-    """Also if the socket would take some by now: a frame is never put into another one."""
+    """A frame is never written into the middle of another one."""
     loop, parser = asyncio.get_running_loop(), Protocol(Side.CLIENT, state=OPEN, max_size=None)
     with socket.create_connection(("127.0.0.1", http_port)) as client:
         client.setblocking(False)
@@ -646,10 +646,12 @@ async def test_frames_come_after_what_the_stream_still_holds(http_port, no_trace
         heard = heard.partition(b"\r\n\r\n")[2]
         (handler,) = TrainSocket.sockets
         while not handler._stream.writing():
-            handler._stream.write(text_frame(b"x" * 60_000))  # as a pong or a close is written
+            handler._stream.write(
+                text_frame(b"x" * 60_000)
+            )  # pongs and closes are written this way
             count += 1
         with contextlib.suppress(BlockingIOError):
-            while True:  # without a turn of the loop, in which the stream could go on
+            while True:  # without a turn of the loop, so that the stream cannot go on
                 heard += client.recv(1 << 20)
         assert handler._stream.writing()
         handler.send(text_frame(b"LAST"))
@@ -663,7 +665,7 @@ async def test_frames_come_after_what_the_stream_still_holds(http_port, no_trace
 @pytest.mark.made_up
 @pytest.mark.gen_test
 async def test_the_newest_figure_waits_for_a_slow_client(slow, connect, site):
-    """Of a thousand that came while it did not read it gets the last; who reads gets each."""
+    """Of a thousand figures a client that did not read gets the last; a reader gets each."""
     client, handler = await slow()
     reader = await connect()
     (other,) = TrainSocket.sockets - {handler}
@@ -682,7 +684,7 @@ async def test_the_newest_figure_waits_for_a_slow_client(slow, connect, site):
 
 @pytest.mark.gen_test
 async def test_a_slow_client_gets_a_planned_goodbye_after_all_that_waits(slow):
-    """The hub goes: nothing is lost that the client could still read."""
+    """When the hub stops, a client can still read all that waited for it."""
     client, handler = await slow()
     for number in range(10):
         handler.send(text_frame(b'{"type": "X", "number": %d}' % number))
@@ -700,7 +702,7 @@ async def test_a_slow_client_gets_a_planned_goodbye_after_all_that_waits(slow):
 @pytest.mark.made_up
 @pytest.mark.gen_test
 async def test_ten_that_do_not_read_among_a_hundred(raw, connect, slow, site):
-    """The others get every event, and what is held for the ten is never more than their limit."""
+    """The others get every event, and the hub holds no more than the limit for each of the ten."""
     stalled = [await slow() for _ in range(10)]
     readers = [await connect() for _ in range(90)]
     for reader in readers:
@@ -719,8 +721,8 @@ async def test_ten_that_do_not_read_among_a_hundred(raw, connect, slow, site):
 
 
 @pytest.mark.gen_test
-async def test_who_still_reads_what_waits_is_not_dropped_for_its_silence(slow):
-    """A phone on a bad line has no pong for a ping that it has not got yet."""
+async def test_a_client_that_reads_waiting_bytes_is_not_dropped_as_silent(slow):
+    """A phone on a bad line cannot answer a ping that has not reached it yet."""
     client, handler = await slow()
     handler.send(text_frame(b'{"type": "LAST"}'))
     for _ in range(3):
@@ -734,8 +736,8 @@ async def test_who_still_reads_what_waits_is_not_dropped_for_its_silence(slow):
 
 @pytest.mark.gen_test
 @pytest.mark.parametrize("settings_of_web", [{"limits": Limits(heartbeat_seconds=1)}])
-async def test_who_takes_nothing_of_what_waits_is_dropped_within_two_beats(slow):
-    """The kernel watches that, as no ping gets there."""
+async def test_a_client_that_takes_no_waiting_bytes_is_dropped_within_two_beats(slow):
+    """The kernel notices that, since no ping reaches the client."""
     _client, handler = await slow()
     for _ in range(3):
         handler.beat()
@@ -745,7 +747,7 @@ async def test_who_takes_nothing_of_what_waits_is_dropped_within_two_beats(slow)
 
 @pytest.mark.gen_test
 async def test_the_silent_are_dropped_at_the_second_beat(raw, connect):
-    """A ping at each beat; who has said nothing by the next one is gone, the others stay."""
+    """The hub pings at each beat, and drops a client that sent nothing by the next one."""
     alive = await connect()
     (one,) = TrainSocket.sockets
     silent, _ = await raw()
@@ -766,7 +768,7 @@ async def test_the_silent_are_dropped_at_the_second_beat(raw, connect):
 @pytest.mark.gen_test
 @pytest.mark.parametrize("how", ["pong", "message", "error"])
 async def test_any_sign_of_life_counts(raw, how):
-    """A pong, or any message, good or bad: such a client is there for the next beat too."""
+    """A pong or any message, good or bad, keeps a client for the next beat."""
     socket, _ = await raw()
     (handler,) = TrainSocket.sockets
     for _ in range(3):
@@ -787,7 +789,7 @@ async def test_any_sign_of_life_counts(raw, how):
 
 @pytest.mark.gen_test
 async def test_a_client_s_ping_is_answered(raw):
-    """RFC 6455, 5.5.2: a pong with the same data."""
+    """RFC 6455, 5.5.2: the hub sends a pong with the same data."""
     socket, _ = await raw()
     socket.send(Opcode.PING, b"are you there")
     _, pong = await socket.frames(2)
