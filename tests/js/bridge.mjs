@@ -1,6 +1,6 @@
 /**
- * Lets a test in Python drive static/trainhub.js in Node: a JSON object a line comes in and names a
- * call, and all that the client tells goes out, a line each.
+ * Let a test in Python drive static/trainhub.js in Node. Each line of stdin is a JSON object that names
+ * a call. Each line of stdout is something that the client reports.
  */
 
 import { createInterface } from 'node:readline';
@@ -15,7 +15,7 @@ const settle = (n, promise) => promise.then(
   ({ code, message, details }) => tell('answer', { n, error: { code, message, details } }),
 );
 
-// What localStorage is in a browser.
+// A storage in place of a browser's localStorage.
 const storageOf = (stored) => ({
   get length() { return Object.keys(stored).length; },
   key: (place) => Object.keys(stored)[place],
@@ -29,7 +29,7 @@ let stored;
 const CALLS = {
   connect({ url, tokens = [], stored: kept, ...options }) {
     stored = kept;
-    // Several tokens: each time a fresh one is fetched, the next; the last again and again.
+    // Of several tokens each fetch returns the next, and then always the last.
     const token = tokens.length > 1 ? () => (tokens.length > 1 ? tokens.shift() : tokens[0]) : tokens[0];
     const onState = (state, detail) => tell('state', { state, ...detail });
     const onError = ({ code, details, final }) => tell('complaint', { code, details, final });

@@ -20,7 +20,7 @@ export class Clock {
     const timer = { when, call, ofThePage, number: this.#number += 1 };
     let place = this.#timers.length;
     while (place && isLater(timer, this.#timers[place - 1])) place -= 1;
-    this.#timers.splice(place, 0, timer); // the next one is the last
+    this.#timers.splice(place, 0, timer); // sorted: the earliest is last
     return timer;
   }
 
@@ -131,12 +131,12 @@ export function networkOf(clock, hub) {
 /** What a hub promises: numbered events, answers under keys, snapshots. */
 export class ModelHub {
   epoch = 1;
-  log = []; // who announced what, seq 1 first
+  log = []; // users and their announcements, seq 1 first
   done = new Map(); // user and key → result
   kept = 40; // events that a client may have missed
   padding = 0;
   refusal = null; // the code for SUBSCRIBE_TRAIN
-  sockets = new Map(); // socket → who it is, and whether it has subscribed
+  sockets = new Map(); // socket → its user, and whether it has subscribed
   heartbeatSeconds = 25;
 
   constructor(chance) { this.chance = chance; }

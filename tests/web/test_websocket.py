@@ -520,7 +520,7 @@ async def test_to_subscribe_over_and_over_brings_no_more_than_messages_may(conne
 @pytest.mark.gen_test
 @pytest.mark.parametrize("settings_of_web", [{"limits": Limits(identify_seconds=1)}])
 async def test_a_client_that_waits_for_the_hub_is_not_idle(connect, site, running):
-    """Its time to identify begins again after the answer."""
+    """While the hub works on its SUBSCRIBE_TRAIN, its time to identify is extended."""
     client = await connect()
     (handler,) = TrainSocket.sockets
     site.journal.gate.clear()
