@@ -66,7 +66,7 @@ class Chat:
         seq = self._seqs[room] = self._seqs.get(room, 0) + 1
         await self.log.append(room, seq, [Said(at=datetime.now(UTC), name=name, text=text)])
 
-    def _committed(self, records: list[Record]) -> None:
+    def _committed(self, records: list[Record], after: int) -> None:
         for record in records:
             self.history.add(record)
         self.rooms.take(records)

@@ -104,7 +104,7 @@ def build(
     buffer = WriteBuffer(store, changed, hub.log.append, dead_letters, reached=store.reached)
     hub.audit.write_to(buffer.add)
     notified = Reader(NOTIFIED, journal, notifications)
-    flushed = Reader(FLUSHED, journal, buffer)
+    flushed = Reader(FLUSHED, journal, buffer, refilled=True)
     followers = (
         Follower(
             notified,

@@ -223,6 +223,7 @@ async def test_a_snapshot_stands_for_what_was_trimmed(path):
     assert await journal.unfolded(0, 100, 0) == [days[0], *days[middle:]]
     assert await journal.unfolded(0, 100, len(days)) == days
     await journal.trim(middle)
+    assert journal.trimmed == middle
     await journal.close()
     journal = await SqliteJournal.open(path, RAILWAY)
     assert journal.head == len(days)

@@ -12,7 +12,7 @@ from railway import MORNING, RUN
 
 from trainhub.core import log as log_module
 from trainhub.core.errors import Unavailable
-from trainhub.core.journal import Commit, JournalFailed, Record
+from trainhub.core.journal import Commit, JournalFailed, ReaderPlace, Record
 from trainhub.core.log import Log, Reader
 from trainhub.domain.commands import To
 from trainhub.domain.events import Announcement
@@ -50,7 +50,7 @@ class Told:
         self.failures = []
         self.log = Log(self.journal, self._deliver, self.failures.append)
 
-    def _deliver(self, delivered):
+    def _deliver(self, delivered, after):
         assert delivered[-1].position <= self.journal.head, "told before it was durable"
         self.lines.append([record.position for record in delivered])
 
@@ -151,7 +151,7 @@ async def test_nothing_is_delivered_or_answered_before_its_commit():
 async def test_delivery_comes_before_the_answer():
     """Who is answered may count on every reader having been told."""
     seen = []
-    log = Log(MemoryJournal(), lambda delivered: seen.append(waiting.done()), seen.append)
+    log = Log(MemoryJournal(), lambda *_: seen.append(waiting.done()), seen.append)
     waiting = log.append(RUN, 1, events(1))
     await waiting
     assert seen == [False]
@@ -315,7 +315,7 @@ async def reading(journal, desk):
 async def test_a_delivery_that_fails_is_not_the_journal_s_failure():
     """The events are durable, and answered so; the hub stops, for the reason that it is."""
     told = Told()
-    told.log = Log(told.journal, lambda _: 1 / 0, told.failures.append)
+    told.log = Log(told.journal, lambda *_: 1 / 0, told.failures.append)
     await told.append(1)
     (failure,) = told.failures
     assert isinstance(failure, ZeroDivisionError)
@@ -357,9 +357,9 @@ async def test_a_reader_that_fails_takes_nothing_from_the_others():
     journal = MemoryJournal()
     readers = [Reader(name, journal, desk) for name, desk in (("a", Clumsy(2)), ("b", Desk()))]
 
-    def deliver(records):
+    def deliver(records, after):
         for reader in readers:
-            reader.offer(records)
+            reader.offer(records, after)
 
     failures = []
     log = Log(journal, deliver, failures.append)
@@ -491,7 +491,7 @@ async def test_records_that_came_while_the_journal_was_read_are_not_repeated():
     journal.read_gate.clear()
     catching_up = asyncio.ensure_future(reader.catch_up())
     await turns()
-    reader.offer(records(1, 3))
+    reader.offer(records(1, 3), 0)
     journal.read_gate.set()
     await catching_up
     assert desk.taken == [1, 2, 3]
@@ -506,7 +506,7 @@ async def test_a_commit_of_which_it_has_a_part_already_is_not_repeated(monkeypat
     await journal.commit(Commit(records(1, 3)))
     await reader.catch_up()
     desk.room = 100
-    reader.offer(records(1, 3))
+    reader.offer(records(1, 3), 0)
     assert desk.taken == [1, 2]
     await reader.catch_up()
     assert desk.taken == [1, 2, 3]
@@ -580,13 +580,76 @@ async def test_readers_keep_places_of_their_own():
     assert (ahead.behind, behind.behind) == (0, 5)
 
 
+async def append_with_gaps(log, *seqs):
+    """Append an event for each seq, at positions 10, 20, …: others number records too."""
+    for seq in seqs:
+        log.last = seq * 10 - 1
+        await log.append(RUN, seq, events(1))
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("catches_up", [True, False])
+async def test_positions_may_have_gaps(catches_up):
+    """A reader that keeps up is fed by each commit, whatever position the commit begins at."""
+    journal, desk = MemoryJournal(), Desk()
+    reader = Reader("desk", journal, desk, catches_up=catches_up)
+    await append_with_gaps(Log(journal, reader.offer, print), 1, 2, 3, 4)
+    assert desk.taken == [10, 20, 30, 40]
+    assert reader.behind == 0
+
+
+@pytest.mark.gen_test
+async def test_a_reader_behind_a_gap_reads_on_from_the_journal():
+    """It takes no commit while older records wait, and then all of them, each once."""
+    journal, desk = MemoryJournal(), Desk(room=1)
+    reader, log = await reading(journal, desk)
+    await append_with_gaps(log, 1, 2, 3)
+    assert desk.taken == [10]
+    desk.room = 10
+    await reader.catch_up()
+    await append_with_gaps(log, 4)
+    assert desk.taken == [10, 20, 30, 40]
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("place", [0, 3])
+async def test_a_reader_that_is_new_on_an_old_journal_says_what_was_trimmed(place, caplog):
+    """It reads what is left, and complains of the rest, whether new or long away."""
+    journal, desk = MemoryJournal(), Desk()
+    all_of_them = records(1, 9)
+    await journal.commit(Commit(all_of_them, places=[ReaderPlace("desk", place, {})]))
+    await journal.trim(6)
+    journal.records = all_of_them[:1] + all_of_them[6:]
+    reader, log = await reading(journal, desk)
+    await reader.catch_up()
+    await log.append(RUN, 10, events(1))
+    assert desk.taken == ([1] if place == 0 else []) + [7, 8, 9, 10]
+    assert reader.complaints() == [
+        "events up to position 6 were trimmed from the journal before they were desk"
+    ]
+    assert f"read on from position {place}, and the journal has been trimmed up to 6" in caplog.text
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(("place", "refilled"), [(6, False), (9, False), (0, True)])
+async def test_a_reader_that_missed_nothing_has_no_complaint(place, refilled, caplog):
+    """Trimming goes no further than each reader's place; MongoDB is refilled from elsewhere."""
+    journal = MemoryJournal()
+    await journal.commit(Commit(records(1, 9), places=[ReaderPlace("desk", place, {})]))
+    await journal.trim(6)
+    reader = Reader("desk", journal, Desk(), refilled=refilled)
+    await reader.open()
+    assert reader.complaints() == []
+    assert caplog.text == ""
+
+
 class Lives:
     """A reader's lives on one journal, moved along by chance, and what each life must hold."""
 
     def __init__(self, chance):
         self._chance = chance
         self.journal = SlowToRead()
-        self._log = Log(self.journal, lambda told: self.reader.offer(told), print)
+        self._log = Log(self.journal, lambda *told: self.reader.offer(*told), print)
         self._catching_up = []
         self.dealt_with = set()
         self.lives = []

@@ -73,7 +73,7 @@ class SqliteJournal:
         self._vocabulary = vocabulary
         self._thread = Worker("journal")
         self._db: sqlite3.Connection
-        self._trimmed = 0
+        self.trimmed = 0
         self._page = 0
         self._file: OpenFile
         self.lineage: Lineage
@@ -140,8 +140,8 @@ class SqliteJournal:
         return await self._on_thread(partial(self._place, reader))
 
     async def trim(self, up_to: int) -> None:
-        while self._trimmed < up_to:
-            await self._on_thread(partial(self._trim, min(up_to, self._trimmed + TRIM)))
+        while self.trimmed < up_to:
+            await self._on_thread(partial(self._trim, min(up_to, self.trimmed + TRIM)))
 
     async def forget(self, answers_before: float, retired_before: float) -> None:
         await self._on_thread(partial(self._forget, answers_before, retired_before))
@@ -226,7 +226,7 @@ class SqliteJournal:
             self.lineage = read_lineage(meta["lineage"])
         if "file" in meta:
             self.copied = is_copy(meta["file"], identity(self._path))
-        self._trimmed = int(meta.get("trimmed", 0))
+        self.trimmed = int(meta.get("trimmed", 0))
         (self._page,) = self._db.execute("PRAGMA page_size").fetchone()
         self._check_positions()
         # So that a torn tail is gone for good, and a log left by a crash is not read again.
@@ -237,10 +237,10 @@ class SqliteJournal:
     def _check_positions(self) -> None:
         """Find the head. Raises JournalFailed if a record is missing up to it."""
         count, last = self._db.execute(
-            "SELECT count(*), max(position) FROM records WHERE position > ?", (self._trimmed,)
+            "SELECT count(*), max(position) FROM records WHERE position > ?", (self.trimmed,)
         ).fetchone()
-        self.head = last or self._trimmed
-        if self.head - self._trimmed != count:
+        self.head = last or self.trimmed
+        if self.head - self.trimmed != count:
             raise unbelievable(self._path, "the log", "records are missing from it")
         for (reader,) in self._db.execute("SELECT reader FROM places").fetchall():
             if self._place(reader).position > self.head:
@@ -269,7 +269,7 @@ class SqliteJournal:
             for retired in batch.retired:
                 self._put("retired", retired_row(retired))
                 self._db.execute("DELETE FROM snapshots WHERE run = ?", (retired.stream,))
-                if retired.first <= self._trimmed:
+                if retired.first <= self.trimmed:
                     sql = "DELETE FROM records WHERE position = ?"
                     self._db.execute(sql, (retired.first,))
         self._measure()
@@ -292,10 +292,10 @@ class SqliteJournal:
             self._db.execute(
                 "DELETE FROM records WHERE position > ? AND position <= ?"
                 " AND (seq > 1 OR run IN (SELECT run FROM retired))",
-                (self._trimmed, up_to),
+                (self.trimmed, up_to),
             )
             self._put("meta", seal("meta", "trimmed", str(up_to)))
-        self._trimmed = up_to
+        self.trimmed = up_to
         self._measure()
 
     def _put_lineage(self, lineage: Lineage) -> None:

@@ -141,11 +141,13 @@ class JournalFailed(Exception):
 class Journal(Protocol):
     """Where the log lives. Any failure is a JournalFailed, and is final.
 
-    `head` is the last record's position, `size` the bytes that it takes up.
+    `head` is the last record's position, `size` the bytes that it takes up. Up to the position
+    `trimmed` it has only the first record of each live run. Positions may have gaps.
     """
 
     head: int
     size: int
+    trimmed: int
 
     @property
     def epoch(self) -> str: ...

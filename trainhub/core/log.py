@@ -45,14 +45,15 @@ class _Entry:
 class Log:
     """Group commit: while one commit is in flight the next entries gather for the next one.
 
-    `on_commit` gets what one commit made durable, in order; `on_failure` is called once. At `limit`
-    bytes the log takes no more commands, until it has been trimmed.
+    `on_commit` gets what one commit made durable, in order, and the position of the record before.
+    `on_failure` is called once. At `limit` bytes the log takes no more commands, until it has been
+    trimmed.
     """
 
     def __init__(
         self,
         journal: Journal,
-        on_commit: Callable[[list[Record]], None],
+        on_commit: Callable[[list[Record], int], None],
         on_failure: Callable[[BaseException], None],
         limit: int = LIMIT,
     ) -> None:
@@ -61,7 +62,7 @@ class Log:
         self._on_failure = on_failure
         self._waiting: list[_Entry] = []
         self._writer: asyncio.Task[None] | None = None
-        self.last = journal.head
+        self.last = self._delivered = journal.head
         # Why nothing is taken any more, for clients; None while all is well.
         self._failed: str | None = None
         self._warned = False
@@ -204,8 +205,9 @@ class Log:
     def _tell(self, records: list[Record]) -> None:
         if not records:
             return
+        after, self._delivered = self._delivered, records[-1].position
         try:
-            self._on_commit(records)
+            self._on_commit(records, after)
         except Exception as error:
             logger.exception("what the journal has could not be delivered")
             self.fail(error)
@@ -270,11 +272,23 @@ class Reader:
     """
 
     def __init__(
-        self, name: str, journal: Journal, consumer: Consumer, *, catches_up: bool = True
+        self,
+        name: str,
+        journal: Journal,
+        consumer: Consumer,
+        *,
+        catches_up: bool = True,
+        refilled: bool = False,
     ) -> None:
-        """A reader that never `catches_up` passes over what its consumer raises at, at once."""
+        """A reader that never `catches_up` passes over what its consumer raises at, at once.
+
+        The consumer of a `refilled` reader gets what the journal has trimmed from elsewhere.
+        """
         self.name = name
         self._catches_up = catches_up
+        self._refilled = refilled
+        # The position up to which the journal was trimmed before this reader had read so far.
+        self.missed_up_to = 0
         self.passed_over = 0
         self._journal = journal
         self._consumer = consumer
@@ -283,8 +297,20 @@ class Reader:
         self._saved_ahead: frozenset[str] = frozenset()
 
     async def open(self) -> ReaderPlace:
-        """Go to where this reader had got before the hub was last stopped; returns that place."""
+        """Go to where this reader had got before the hub was last stopped; returns that place.
+
+        A reader that is new on an old folder says what it can no longer read.
+        """
         place = await self._journal.place(self.name)
+        if place.position < self._journal.trimmed and not self._refilled:
+            self.missed_up_to = self._journal.trimmed
+            logger.warning(
+                "'%s' was to read on from position %d, and the journal has been trimmed up to %d: "
+                "of the records between, it gets only the first of each run",
+                self.name,
+                place.position,
+                self.missed_up_to,
+            )
         self._position = self.saved = place.position
         self._saved_ahead = frozenset(place.ahead)
         return place
@@ -304,12 +330,12 @@ class Reader:
         oldest = self._consumer.oldest
         return self._position if oldest is None else oldest - 1
 
-    def offer(self, records: Sequence[Record]) -> None:
-        """Take what a commit brought, unless older records are still to come.
+    def offer(self, records: Sequence[Record], after: int) -> None:
+        """Take what a commit brought after position `after`, unless older records are to come.
 
         Never raises: one reader's error is not another's. A reader that catches up tries again.
         """
-        if records[0].position != self._position + 1 or self._consumer.full:
+        if not after <= self._position < records[0].position or self._consumer.full:
             return
         try:
             self._take(records)
@@ -351,10 +377,18 @@ class Reader:
         )
 
     def complaints(self) -> list[str]:
-        """Return whether events were passed over since the start."""
-        if not self.passed_over:
-            return []
-        return [f"{self.passed_over} events could not be {self.name}: the hub's log says why"]
+        """Return which events did not reach the consumer, as far as is known since the start."""
+        found = []
+        if self.missed_up_to:
+            found.append(
+                f"events up to position {self.missed_up_to} were trimmed from the journal before "
+                f"they were {self.name}"
+            )
+        if self.passed_over:
+            found.append(
+                f"{self.passed_over} events could not be {self.name}: the hub's log says why"
+            )
+        return found
 
     def rewind(self) -> None:
         """Go back to the journal's start; the consumer is told by its own `restart`."""

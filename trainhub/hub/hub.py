@@ -146,12 +146,12 @@ class Hub:
 
     # --- readers ----------------------------------------------------------------------------
 
-    def _committed(self, records: list[Record]) -> None:
+    def _committed(self, records: list[Record], after: int) -> None:
         for record in records:
             self.upkeep.add(record)
             self._figures_due.add(record.stream)
         for reader in self.readers:
-            reader.offer(records)
+            reader.offer(records, after)
 
     async def send_figures(self) -> None:
         """Send the figures of each run that has changed since the last call."""
