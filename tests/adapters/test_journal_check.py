@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import threading
 from contextlib import closing
 from random import Random
 
@@ -11,6 +12,7 @@ from railway import RUN, Driver
 from trainhub.adapters.journal_check import check_journal
 from trainhub.adapters.sqlite_journal import SqliteJournal
 from trainhub.core.journal import Commit, JournalFailed, ReaderPlace, Record, StoredAnswer
+from trainhub.domain.model import RunKey
 from trainhub.domain.snapshot import resume
 from trainhub.hub.vocabulary import RAILWAY
 
@@ -49,6 +51,44 @@ def test_a_sound_journal_is_said_to_be_so(path):
     assert "1 answers" in text
     assert "notified up to 2, and 1 beyond, 6 behind" in text
     assert path.read_bytes() == before
+
+
+class Busy:
+    """A hub's journal at work: a thread commits, saves its reader's place."""
+
+    def __init__(self, path):
+        self._path = path
+        self._done = threading.Event()
+        self.thread = threading.Thread(target=lambda: asyncio.run(self._work()))
+        self.commits = 0
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._done.set()
+        self.thread.join()
+
+    async def _work(self):
+        journal = await SqliteJournal.open(self._path, RAILWAY)
+        run, seq = RunKey("55555/2026-11-23"), 0
+        registered, event = (*Driver().events, *Driver().start())
+        while not self._done.is_set():
+            at, seq = journal.head + 1, seq + 1
+            record = Record(at, run, seq, event if seq > 1 else registered)
+            await journal.commit(Commit([record], places=[ReaderPlace("flushed", at, {})]))
+            self.commits += 1
+        await journal.close()
+
+
+def test_a_busy_journal_is_said_to_be_sound(path):
+    """What a hub commits between two reads of the check is in neither of them."""
+    with Busy(path) as busy:
+        while busy.commits < 200:
+            finding = check_journal(path, RAILWAY, resume)
+            assert finding.faults == []
+            assert busy.thread.is_alive()
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,7 @@ def check_journal(path: Path, vocabulary: Vocabulary, fits: Fits) -> Finding:
     try:
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as db:
             db.text_factory = as_text
+            db.execute("BEGIN")  # one view of all tables, whatever a hub commits meanwhile
             _Check(db, path, finding, vocabulary, fits).all()
     except (sqlite3.Error, UnicodeError) as error:
         # UnicodeError: Python decodes SQLite's words, which may quote a damaged page.
