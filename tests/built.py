@@ -2,6 +2,7 @@
 
 from fakes import KeptJobs, Letters, MemoryJournal, MemoryStore, Postbox, line
 from railway import MORNING
+from witness import taken
 
 from trainhub.build import Built, build
 from trainhub.settings import read_settings
@@ -22,6 +23,7 @@ def build_of_fakes(**parts) -> Built:
         "rooms": {},
         "frame": line,
         "on_failure": print,
+        "on_taken": taken,
     }
     built = build(read_settings([]), **{**fakes, **parts})
     built.hub.loaded = True

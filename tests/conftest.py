@@ -16,14 +16,12 @@ from ports import free_ports
 from pymongo import MongoClient
 from railway import MORNING, chart
 from tornado.platform.asyncio import AsyncIOMainLoop
-from witness import WITNESS, witness_all
+from witness import WITNESS
 
 CHROMIUM = (
     "--headless=new --no-sandbox --disable-gpu --disable-background-networking "
     "--disable-component-update --disable-sync --no-first-run"
 ).split()
-
-witness_all()
 
 
 # Fixtures that start a process or mount a disk.

@@ -19,9 +19,9 @@ from urllib.request import Request, urlopen
 
 from railway import chart, person
 from waiting import PATIENCE, wait_for
-from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 from witness import WITNESS
+from witness import connect_async as connect
 
 from trainhub.access.identity import Tokens
 from trainhub.access.keys import load_keys

@@ -13,7 +13,7 @@ from faulty_link import FaultyLink
 from load import admin_token
 from railway import chart
 from waiting import until
-from websockets.asyncio.client import connect as plain_connect
+from witness import connect_async as plain_connect
 
 from trainhub.access.identity import Tokens
 from trainhub.access.keys import load_keys

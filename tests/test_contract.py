@@ -18,8 +18,7 @@ from openapi_spec_validator import validate
 from railway import chart
 from samples import APPROVAL, JOURNEY
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import connect
-from witness import WITNESS
+from witness import WITNESS, connect
 
 from contract.files import generated
 from trainhub.access.identity import Tokens

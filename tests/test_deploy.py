@@ -11,7 +11,7 @@ import pytest
 from certificates import trusting, write_pair
 from load import admin_token
 from waiting import PATIENCE, wait_for
-from websockets.sync.client import connect
+from witness import connect
 
 DEPLOY = Path(__file__).parents[1] / "deploy"
 # The configuration that nginx needs around the file, all in the test's own folder.

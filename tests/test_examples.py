@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from websockets.sync.client import connect
+from witness import connect
 
 ROOT = Path(__file__).parents[1]
 CHATROOM = ROOT / "examples" / "chatroom.py"

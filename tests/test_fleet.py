@@ -17,8 +17,8 @@ from pymongo import MongoClient
 from timetables import made_up_trains
 from tornado.httpclient import AsyncHTTPClient, HTTPRequest
 from waiting import PATIENCE
-from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
+from witness import connect_async as connect
 
 from trainhub.access.identity import Tokens
 from trainhub.access.keys import load_keys

@@ -17,7 +17,7 @@ from hub_process import ROOT
 from railway import chart
 from waiting import PATIENCE, wait_for
 from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import connect
+from witness import connect
 
 from trainhub.access.identity import LEEWAY, Tokens
 from trainhub.access.keys import load_keys

@@ -21,7 +21,7 @@ from recorder import operations
 from samples import HEARD
 from waiting import wait_for
 from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import connect
+from witness import connect
 
 from trainhub.access.identity import Tokens
 from trainhub.access.keys import load_keys

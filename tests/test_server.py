@@ -90,7 +90,7 @@ def test_it_is_ready_when_its_charts_are_loaded(start_hub, tmp_path, unused_port
     A client that was told UNKNOWN_TRAIN would not ask again.
     """
     from websockets.exceptions import InvalidStatus
-    from websockets.sync.client import connect
+    from witness import connect
 
     folder = tmp_path / "charts"
     folder.mkdir()

@@ -16,7 +16,7 @@ from trainhub.core.write_buffer import Change, DeadLetters, Store, WriteBuffer
 from trainhub.hub import letters
 from trainhub.hub.audit import Entries
 from trainhub.hub.documents import changes
-from trainhub.hub.hub import Clock, Hub
+from trainhub.hub.hub import Clock, Hub, OnTaken, ignore
 from trainhub.hub.train_rooms import TrainRooms
 from trainhub.process.health import Health, Lately
 from trainhub.settings import Settings
@@ -70,12 +70,13 @@ def build(
     archive: EventArchive | None = None,
     entries: Entries | None = None,
     health: Health | None = None,
+    on_taken: OnTaken = ignore,
 ) -> Built:
     """Put a hub together. It is not loaded yet, and its followers do not read yet.
 
-    `rooms` is the table that the sockets share, `frame` makes their frames,
-    and `delivery` writes them to a crowd. `archive` has the
-    events that memory does not hold, `entries` reads the audit trail back.
+    `rooms` is the table that the sockets share, `frame` makes their frames, and `delivery` writes
+    them to a crowd. `archive` has the events that memory does not hold, `entries` reads the audit
+    trail back. `on_taken` gets each message of a socket that was carried out.
     """
     hub = Hub(
         journal,
@@ -86,6 +87,7 @@ def build(
         archive,
         entries,
         store.holds_all,
+        on_taken,
     )
     health = health or Health()
     health.watch(hub.log.complaints, hub.subscriptions.complaints)

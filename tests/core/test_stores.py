@@ -20,8 +20,7 @@ from mongods import embedded, embedded_uri
 from pymongo import MongoClient
 from railway import RUN, chart, person
 from waiting import PATIENCE, wait_for
-from websockets.sync.client import connect
-from witness import WITNESS
+from witness import WITNESS, connect
 
 from trainhub.core.lease import DEAD_SECONDS
 

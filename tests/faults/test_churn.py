@@ -12,8 +12,8 @@ from collections import Counter
 import pytest
 from load import Fleet, admin_token, asker, logs_of, seeded, settled
 from waiting import PATIENCE
-from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
+from witness import connect_async as connect
 
 from trainhub.access.identity import Tokens
 from trainhub.access.keys import load_keys

@@ -18,7 +18,7 @@ from hub_process import ROOT
 from load import asker
 from railway import chart, person, rac
 from waiting import PATIENCE, wait_for
-from websockets.sync.client import connect
+from witness import connect
 
 HOUR = 3600
 STEPS = pytest.mark.parametrize("by", [HOUR, -HOUR, 400 * 24 * HOUR], ids=["on", "back", "year"])

@@ -9,7 +9,7 @@ import pytest
 from load import asker
 from railway import chart
 from waiting import PATIENCE, wait_for
-from websockets.sync.client import connect
+from witness import connect
 
 # A limit that a crowd of tests reaches; the hub keeps back some for itself.
 FILES, CROWD = 400, 600

@@ -16,7 +16,7 @@ from railway import chart, person, rac, station
 from samples import STEPS
 from waiting import wait_for
 from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import connect
+from witness import connect
 
 from trainhub.access.identity import load_keys
 from trainhub.domain.commands import COMMANDS

@@ -13,7 +13,7 @@ from pymongo import MongoClient
 from railway import chart
 from waiting import wait_for
 from watch import Watch, proven
-from websockets.asyncio.client import connect
+from witness import connect_async as connect
 
 from trainhub.core.history import EVENTS_KEPT
 

@@ -11,7 +11,7 @@ import pytest
 from load import DAY, Fleet, admin_token, asker, seeded, settled
 from poison import POISON
 from railway import MORNING, RUN, chart, largest_chart
-from websockets.asyncio.client import connect
+from witness import connect_async as connect
 
 from trainhub.adapters import dead_letters
 from trainhub.adapters.dead_letters import COLLECTION, DeadLettersFile

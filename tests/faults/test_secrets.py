@@ -13,7 +13,7 @@ from load import Fleet, asker
 from mongods import as_root
 from waiting import wait_for
 from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import connect
+from witness import connect
 
 from trainhub.access.identity import Tokens
 from trainhub.domain.model import Role

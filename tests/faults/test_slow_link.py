@@ -8,7 +8,7 @@ import pytest
 from load import asker
 from railway import chart, person
 from slow_link import SlowLink
-from websockets.asyncio.client import connect
+from witness import connect_async as connect
 
 # Bytes a second, and people on the train: 500 KB of SNAPSHOT for the staff.
 RATE, PEOPLE = 10_000, 1_700

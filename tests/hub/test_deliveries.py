@@ -9,7 +9,7 @@ from fakes import Ear, MemoryJournal
 from railway import RUN, TRAIN, Driver, person, rac, register_chart
 from railway import chart as make_chart
 from waiting import wait_for
-from websockets.sync.client import connect
+from witness import connect
 
 from trainhub.access.identity import Identity
 from trainhub.core.audience import Standing

@@ -156,6 +156,11 @@ class Answer:
         return self.json["result"]
 
 
+def _as_read(body, result):
+    """A chart is read without the passengers that have faults."""
+    return {**body, "passengers": []} if result.get("rejected") else body
+
+
 @pytest.fixture
 def call(site, http_client, base_url):
     """Return a function that sends a request as one of PEOPLE or without a token.
@@ -184,7 +189,10 @@ def call(site, http_client, base_url):
         is_json = "json" in response.headers.get("Content-Type", "")
         data = json.loads(found) if is_json and method != "HEAD" else None
         kind = response.headers.get("Content-Type", "").partition(";")[0] if found else ""
-        WITNESS.answered(method, path.partition("?")[0], response.code, data, kind)
+        where = path.partition("?")[0]
+        WITNESS.answered(method, where, response.code, data, kind)
+        if response.code == 200 and body and method in ("POST", "PUT"):
+            WITNESS.asked(method, where, _as_read(json.loads(body), data["result"]))
         return Answer(response.code, response.headers, found, data)
 
     return send

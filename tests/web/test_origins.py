@@ -3,7 +3,7 @@
 import pytest
 from waiting import PATIENCE
 from websockets.exceptions import InvalidStatus
-from websockets.sync.client import connect as connect_socket
+from witness import connect as connect_socket
 
 from trainhub.web.websocket import TrainSocket
 

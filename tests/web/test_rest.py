@@ -243,6 +243,7 @@ async def test_a_command_s_body_is_json(call, running, path):
     assert answer.status == 415
 
 
+@pytest.mark.made_up
 @pytest.mark.gen_test
 async def test_what_the_path_says_counts(call, site, running):
     """A body cannot name another train or person than the address does."""

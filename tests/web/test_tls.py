@@ -12,7 +12,7 @@ from http.client import HTTPSConnection
 import pytest
 from certificates import trusting, write_pair
 from waiting import PATIENCE, until, wait_for
-from websockets.sync.client import connect as connect_socket
+from witness import connect as connect_socket
 
 from trainhub.web.app import make_server
 from trainhub.web.tls import BadCertificate, Certificate, make_context

@@ -13,10 +13,10 @@ import pytest
 from railway import RUN, person
 from tornado.httpclient import HTTPClientError
 from waiting import until
-from websockets.asyncio.client import connect as websockets_connect
 from websockets.frames import Opcode
 from websockets.protocol import OPEN, Protocol, Side
 from websockets.utils import accept_key
+from witness import connect_async as websockets_connect
 
 from trainhub.access.identity import Identity
 from trainhub.core.rooms import Room

@@ -1,6 +1,6 @@
 """A hub: the log, the readers that follow it, the runs, and the clients that hear of them."""
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import date, datetime
 from typing import Any, TypeVar
 
@@ -25,9 +25,15 @@ from trainhub.hub.upkeep import Upkeep
 
 T = TypeVar("T")
 Clock = Callable[[], datetime]
+# Gets a message that was carried out: as the client sent it, and as the hub read it.
+OnTaken = Callable[[Mapping[str, Any], object], None]
 
 # The first reader of the log: what the rooms were told.
 DELIVERED = "delivered"
+
+
+def ignore(data: Mapping[str, Any], message: object) -> None:
+    """Hear of a message, and do nothing about it."""
 
 
 class Hub:
@@ -43,10 +49,12 @@ class Hub:
         archive: EventArchive | None = None,
         entries: Entries | None = None,
         may_trim: Callable[[], Awaitable[bool]] | None = None,
+        on_taken: OnTaken = ignore,
     ) -> None:
         self._journal = journal
         self._clock = clock
         self.rooms = rooms
+        self.on_taken = on_taken
         self.log = Log(journal, self._committed, on_failure, journal_limit)
         delivered = Reader(DELIVERED, journal, rooms, catches_up=False)
         delivered.skip()  # no client is connected that could be told what the log has already

@@ -93,6 +93,7 @@ class Session:
                 await self._command(message, key, answer)
             else:
                 await _ANSWERS[type(message)](self, message, answer)
+            self._hub.on_taken(data, message)
         except HubError as error:
             self.bad += isinstance(error, BadMessage)
             answer({"type": "ERROR", **error_fields(error)})
