@@ -52,8 +52,14 @@ def test_a_token_names_several_trains_or_all(order, tmp_path):
     """--train takes numbers and runs, or "*" for every train; --hours is the token's life."""
     (token,) = order(
         "token",
-        *("--role", "TTE", "--user", "T17", "--hours", "0.5"),
-        *("--train", "12345, 54321/2026-11-23,"),
+        "--role",
+        "TTE",
+        "--user",
+        "T17",
+        "--hours",
+        "0.5",
+        "--train",
+        "12345, 54321/2026-11-23,",
     )
     claims = jwt.decode(token, options={"verify_signature": False})
     assert claims["trains"] == ["12345", "54321/2026-11-23"]

@@ -40,9 +40,16 @@ def listens(port):
 def hub(start_hub, mongodb_uri, database_name):
     """A hub with the options that the file's first lines name."""
     return start_hub(
-        *("--mongodb-uri", mongodb_uri, "--database", database_name),
-        *("--trusted-proxies", "127.0.0.1", "--allowed-hosts", "hub.example"),
-        *("--address-rate", "2"),
+        "--mongodb-uri",
+        mongodb_uri,
+        "--database",
+        database_name,
+        "--trusted-proxies",
+        "127.0.0.1",
+        "--allowed-hosts",
+        "hub.example",
+        "--address-rate",
+        "2",
     )
 
 

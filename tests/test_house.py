@@ -54,6 +54,14 @@ def test_nothing_is_imported_late(module):
 
 
 @pytest.mark.parametrize("module", SOURCES)
+def test_arguments_are_written_out(module):
+    """No `f(*(a, b))`: arguments stand by position or name."""
+    calls = (n for n in ast.walk(ast.parse(SOURCES[module])) if isinstance(n, ast.Call))
+    stars = (a.value for call in calls for a in call.args if isinstance(a, ast.Starred))
+    assert [each.lineno for each in stars if isinstance(each, ast.Tuple | ast.List)] == []
+
+
+@pytest.mark.parametrize("module", SOURCES)
 def test_every_module_says_what_it_is_for(module):
     """The first lines of a file tell a reader whether to read on."""
     assert ast.get_docstring(ast.parse(SOURCES[module]))

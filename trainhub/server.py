@@ -246,13 +246,13 @@ class Server:
         )
         stack.push_async_callback(self._finish, built)
         self._listen(stack, tokens, Monitor(parts))
+        stack.callback(self._timers.stop)
 
         gc.disable()  # millions of objects are made now, and none is garbage
         await hub.upkeep.load()
         await flushed.open()
         keep = partial(self._on_timer, stores.keep)
         self._timers.every(RENEW_SECONDS, "lease", keep, LEASE_PATIENCE)
-        stack.callback(self._timers.stop)
         if journal.head == 0 and not settings.new:
             await stores.wait(self._say_that_it_waits)
             await self._restore(journal, store, stores)
@@ -266,7 +266,7 @@ class Server:
             wall.go_on_from((await _last_moment(journal, wall())).timestamp())
         await self._look_at_clock()
         await hub.executor.expire_offers()
-        self._start_timers(stack, built, journal, partial(trust.renew, tokens))
+        self._start_timers(built, journal, partial(trust.renew, tokens))
         self._timers.every(HEALTH_SECONDS, "health", self._health.note)
         self._timers.every(DISK_SECONDS, "disk", disk.look)
         with suppress(TimeoutError):
@@ -317,7 +317,11 @@ class Server:
         self.port = sockets[0].getsockname()[1]
         proxies = Proxies(settings.trusted_proxies)
         web = Web(
-            *(self.hub, tokens, settings.anonymous, settings.max_connections, _limits(settings)),
+            self.hub,
+            tokens,
+            settings.anonymous,
+            settings.max_connections,
+            _limits(settings),
             hosts=AllowedHosts((settings.address, *settings.allowed_hosts)),
             origins=frozenset(settings.trusted_origins),
             own_are_free=not proxies.trusts("127.0.0.1"),
@@ -327,16 +331,14 @@ class Server:
         comers = Askers(web.limits, web.own_are_free)
         server = make_server(make_app(web, monitor), files, proxies, comers)
         if self._certificate is not None:
-            self._show_certificate(stack, server, self._certificate)
+            self._show_certificate(server, self._certificate)
         server.add_sockets(sockets)
         unless_hurried = self._ending.unless_hurried
         stack.push_async_callback(unless_hurried, server.close_all_connections)
         stack.callback(server.stop)
         stack.push_async_callback(unless_hurried, self._dismiss, web.drain)
 
-    def _show_certificate(
-        self, stack: AsyncExitStack, server: Door, certificate: Certificate
-    ) -> None:
+    def _show_certificate(self, server: Door, certificate: Certificate) -> None:
         """Speak TLS, with the files as they are: those who are connected keep what they have."""
 
         def look() -> None:
@@ -346,7 +348,6 @@ class Server:
         server.ssl_options = certificate.context
         self._health.watch(certificate.complaints)
         self._timers.every(CERTIFICATE_SECONDS, "certificate", look)
-        stack.callback(self._timers.stop)
 
     async def _meet(self, stores: Stores) -> None:
         """Compare the stores; a hub that knows its runs does not wait for MongoDB."""
@@ -393,7 +394,6 @@ class Server:
 
     def _start_timers(
         self,
-        stack: AsyncExitStack,
         built: Built,
         journal: SqliteJournal,
         renew_trust: Callable[[], None],
@@ -416,7 +416,6 @@ class Server:
         turns = ((each.timer, each.period, each.turn) for each in built.followers)
         for name, seconds, call in (*turns, *timers):
             self._timers.every(seconds, name, partial(self._on_timer, call))
-        stack.callback(self._timers.stop)
 
     async def _on_timer(self, call: Call) -> None:
         try:

@@ -86,7 +86,10 @@ def test_it_looks_at_the_real_folder(tmp_path):
 def test_a_hub_on_a_small_disk_says_so(tiny_disk, start_hub, mongodb_uri, database_name):
     """From the start: the hub stops when the journal cannot be written."""
     hub = start_hub(
-        *("--mongodb-uri", mongodb_uri, "--database", database_name),
+        "--mongodb-uri",
+        mongodb_uri,
+        "--database",
+        database_name,
         folder=tiny_disk.folder / "data",
     )
     ask = asker(hub)

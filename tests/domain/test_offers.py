@@ -323,7 +323,8 @@ def test_a_cancelled_journey_that_lies_ahead_is_a_vacancy_when_the_train_gets_th
 def test_a_vacancy_outlives_a_journey_whose_station_was_skipped():
     """Nobody could board there: the berth has been free all the way, and is not wasted."""
     run = begin(
-        *(person(1, end="BBB", berth=7, status="RAC", number=3), rac(11, 1)),
+        person(1, end="BBB", berth=7, status="RAC", number=3),
+        rac(11, 1),
         rac(12, 2, "CCC", "DDD"),
         policy="AUTO",
     )

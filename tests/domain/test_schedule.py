@@ -60,8 +60,12 @@ def test_a_time_counts_from_the_midnight_before_day_1():
 def test_leap_day_is_a_day():
     """Four days over 29 February are in order, each an honest 24 hours."""
     moments = due(
-        *(date(2028, 2, 28), KOLKATA),
-        *((None, "23:30", 1), ("01:00", "01:10", 2), ("01:00", "01:10", 3), ("09:00", None, 4)),
+        date(2028, 2, 28),
+        KOLKATA,
+        (None, "23:30", 1),
+        ("01:00", "01:10", 2),
+        ("01:00", "01:10", 3),
+        ("09:00", None, 4),
     )
     assert [each[:2] for each in shown(moments)] == ["28", "29", "29", "01", "01", "02"]
     hours = [(after - before) / timedelta(hours=1) for before, after in pairwise(moments)]

@@ -59,7 +59,10 @@ def status_of(client):
 def test_a_crowd_at_the_limit_of_files(start_hub, mongodb_uri, database_name, crowd):
     """Late clients get 503 and one log line; the hub does not spin, and its sockets go on."""
     hub = start_hub(
-        *("--mongodb-uri", mongodb_uri, "--database", database_name),
+        "--mongodb-uri",
+        mongodb_uri,
+        "--database",
+        database_name,
         prefix=("prlimit", f"--nofile={FILES}:{FILES}"),
     )
     warned = [line for line in hub.logged if "too few for --max-connections" in line]

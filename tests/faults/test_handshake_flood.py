@@ -120,8 +120,16 @@ def test_a_flood_of_half_open_handshakes(start_hub, mongodb_uri, database_name, 
     if whence == "one address" and address == LOOPBACK:
         pytest.skip("this machine has no address but the loopback's")
     hub = start_hub(
-        *("--mongodb-uri", mongodb_uri, "--database", database_name, "--address", "0.0.0.0"),
-        *("--max-connections", str(2 * LISTENERS), "--address-rate", str(HALF_OPEN // 50)),
+        "--mongodb-uri",
+        mongodb_uri,
+        "--database",
+        database_name,
+        "--address",
+        "0.0.0.0",
+        "--max-connections",
+        str(2 * LISTENERS),
+        "--address-rate",
+        str(HALF_OPEN // 50),
         prefix=("prlimit", f"--nofile={FILES}:{FILES}"),
     )
     asker(hub)("/api/trains", chart())

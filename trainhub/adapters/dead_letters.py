@@ -64,7 +64,9 @@ class DeadLettersFile:
             except StoreAway as error:
                 logger.warning(
                     "%d letters are in %s and not in MongoDB (%s)",
-                    *(len(kept), self._path.name, type(error).__name__),
+                    len(kept),
+                    self._path.name,
+                    type(error).__name__,
                 )
 
     async def _to_file(self, letters: Sequence[Document]) -> None:

@@ -250,7 +250,9 @@ class MongoStore:
                     logger.error(
                         "%s comes back as of event %d, though it was at %d: the events between "
                         "are not in MongoDB",
-                        *(run["_id"], len(events), run["seq"]),
+                        run["_id"],
+                        len(events),
+                        run["seq"],
                     )
                 if events:
                     yield Stream(run["_id"]), events

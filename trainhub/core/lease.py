@@ -112,7 +112,9 @@ class Tenancy:
                 logger.log(
                     logging.INFO if holder.released else logging.WARNING,
                     "took over the database from the hub of process %d on %s (epoch %s), which %s",
-                    *(holder.pid, holder.host, holder.epoch),
+                    holder.pid,
+                    holder.host,
+                    holder.epoch,
                     "has stopped" if holder.released else "does not renew its lease",
                 )
         self._renewed = asyncio.get_running_loop().time()
@@ -128,7 +130,9 @@ class Tenancy:
             self.state, self._seen_at = State.WATCHING, now
             logger.info(
                 "the hub of process %d on %s holds the database: looking for %g s whether it lives",
-                *(holder.pid, holder.host, DEAD_SECONDS),
+                holder.pid,
+                holder.host,
+                DEAD_SECONDS,
             )
         elif seen != holder:
             self.state = State.RIVAL

@@ -373,7 +373,9 @@ class Reader:
         logger.exception(
             "'%s' failed on the records from %d to %d, which stay in the journal: it goes on "
             "without them",
-            *(self.name, records[0].position, records[-1].position),
+            self.name,
+            records[0].position,
+            records[-1].position,
         )
 
     def complaints(self) -> list[str]:

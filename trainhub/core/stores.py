@@ -220,7 +220,9 @@ class Stores:
             logger.critical(
                 "the hub of process %d on %s (epoch %s) owns the database: this hub writes "
                 "nothing there any more; stop one of the two, and start the other again",
-                *(tenancy.holder.pid, tenancy.holder.host, tenancy.holder.epoch),
+                tenancy.holder.pid,
+                tenancy.holder.host,
+                tenancy.holder.epoch,
             )
 
     def _is_own(self, holder: LeaseHolder) -> bool:
@@ -245,7 +247,11 @@ class Stores:
             logger.warning(
                 "MongoDB has a history (epoch %s, up to %d) that this journal (epoch %s, up to %d) "
                 "does not know: epoch %s begins, and the journal's history takes its place",
-                *(place.epoch, place.position, lineage.epoch, self._journal.head, epoch),
+                place.epoch,
+                place.position,
+                lineage.epoch,
+                self._journal.head,
+                epoch,
             )
             await self._journal.begin_epoch(epoch)
             await self._on_new_epoch()

@@ -118,7 +118,9 @@ class Subscriptions:
             logger.info(
                 "a client has seen event %d of %s, and this hub has %d: was the data folder "
                 "restored from a copy, or is there a second hub?",
-                *(since.seq, state.run, state.seq),
+                since.seq,
+                state.run,
+                state.seq,
             )
         return f"{epoch}~{secrets.token_hex(4)}"
 

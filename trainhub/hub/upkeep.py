@@ -77,7 +77,10 @@ class Upkeep:
         took = time.monotonic() - start
         logger.info(
             "%d runs from %d snapshots and %d journal records in %.2f s",
-            *(len(self._runs), resumed, count, took),
+            len(self._runs),
+            resumed,
+            count,
+            took,
         )
         return count
 

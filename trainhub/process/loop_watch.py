@@ -89,7 +89,10 @@ class LoopWatch:
                     logger.warning(
                         "the loop was held for %d ms in %s; since the last line %d turns took "
                         "over %d ms",
-                        *(took * 1000, where, self.held - told, LIMIT_SECONDS * 1000),
+                        took * 1000,
+                        where,
+                        self.held - told,
+                        LIMIT_SECONDS * 1000,
                     )
                     told_at, told = now, self.held
                 caught = 0.0

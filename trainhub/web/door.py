@@ -194,6 +194,8 @@ def raise_file_limit(max_connections: int) -> int:
     if files < max_connections + KEPT_BACK:
         logger.warning(
             "%d files may be open, too few for --max-connections %d: raise LimitNOFILE to %d",
-            *(files, max_connections, max_connections + KEPT_BACK),
+            files,
+            max_connections,
+            max_connections + KEPT_BACK,
         )
     return files

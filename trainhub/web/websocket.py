@@ -78,7 +78,10 @@ class TrainSocket(Edge, WebSocketHandler):
         self.web = web
         self._limits = web.limits
         self._session = Session(
-            *(web.hub, web.tokens, self, self._answer),
+            web.hub,
+            web.tokens,
+            self,
+            self._answer,
             anonymous=web.anonymous,
             address=self.request.remote_ip,
         )
