@@ -335,6 +335,7 @@ def do_it_wrong(visitor, passenger, anonymous):
     visitor.ask("GET", f"{train}/events?after=9999")  # beyond the last event: 410
     visitor.ask("GET", f"{train}/events?after=x")
     visitor.ask("GET", "/api/trains/99")
+    visitor.ask("GET", f"{train}/coaches/S9")
     visitor.ask("DELETE", train)
     visitor.ask("GET", "/nowhere")
     visitor.ask("POST", f"{train}/start", b"")

@@ -79,7 +79,6 @@ def test_every_look_up_is_by_dict():
             state.evolve(event)
     with pytest.raises(UnknownPassenger):
         state.passenger("4512345678", 6)
-    with pytest.raises(UnknownPassenger):
-        state.on_pnr("4512345678")
+    assert state.on_pnr("4512345678") == []
     assert state.of_user("IR_99") == []
     assert state.in_berth("S99", 1) == []

@@ -4,17 +4,21 @@ import pytest
 from railway import Driver, chart, person, rac, station
 
 from trainhub.domain import commands as c
+from trainhub.domain.errors import UnknownCoach, UnknownPassenger
 from trainhub.domain.model import Role
 from trainhub.domain.views import (
     berth_plan,
     figures,
+    find_coach,
     offer_view,
     person_view,
     rac_view,
     run_view,
+    sees,
     summary,
     vacancies_view,
     visible_offers,
+    visible_on_pnr,
 )
 
 NONE = {"coach": None, "berth": None}
@@ -278,3 +282,37 @@ def test_the_waiting_list_has_those_who_still_wait():
     waiting = rac_view(run.state)
     assert [each["pnr"] for each in waiting] == ["4512345612"]
     assert waiting[0]["offerId"] == next(iter(run.state.offers))
+
+
+@pytest.mark.parametrize(
+    ("role", "user", "seen"),
+    [
+        (Role.ADMIN, "control", True),
+        (Role.TTE, "T1", True),
+        (Role.PASSENGER, "IR_1", True),
+        (Role.PASSENGER, "IR_2", False),
+        (Role.PASSENGER, None, False),
+        (Role.SERVICE, "IR_1", False),
+        (None, None, False),
+    ],
+)
+def test_staff_see_all_and_passengers_their_own(role, user, seen):
+    """A PNR of other users is as unknown as a PNR of nobody."""
+    run = Driver(person(1))
+    (found,) = run.state.passengers.values()
+    assert sees("IR_1", role, user) is seen
+    if seen:
+        assert visible_on_pnr(run.state, found.booking.pnr, role, user) == [found]
+    else:
+        with pytest.raises(UnknownPassenger, match="no passenger on that PNR"):
+            visible_on_pnr(run.state, found.booking.pnr, role, user)
+    with pytest.raises(UnknownPassenger):
+        visible_on_pnr(run.state, "4599999999", role, user)
+
+
+def test_a_coach_is_found_by_its_code():
+    """The error names the coaches that the train has."""
+    state = Driver().state
+    assert find_coach(state, "S1").code == "S1"
+    with pytest.raises(UnknownCoach, match="expected one of S1"):
+        find_coach(state, "S99")

@@ -61,6 +61,7 @@ def test_every_error_has_its_status(error):
         "UNKNOWN_TRAIN": 404,
         "UNKNOWN_STATION": 404,
         "UNKNOWN_PASSENGER": 404,
+        "UNKNOWN_COACH": 404,
         "CONFLICT": 409,
         "AMBIGUOUS_RUN": 409,
         "TOO_MANY_ROOMS": 409,

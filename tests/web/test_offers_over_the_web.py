@@ -325,7 +325,8 @@ async def test_the_queue_and_the_vacancies(call, offered):
     assert [each["name"] for each in plan[6]["holders"]] == ["Person 10", "Person 11"]
     assert plan[0]["holders"] == []
     nowhere = await call("GET", TRAIN + "/coaches/S9", who="TTE")
-    assert nowhere.status == 404
+    assert (nowhere.status, nowhere.code) == (404, "UNKNOWN_COACH")
+    assert "expected one of" in nowhere.json["error"]["message"]
 
 
 @pytest.mark.gen_test

@@ -4,6 +4,7 @@ Unknown
 ├── UnknownTrain      UNKNOWN_TRAIN
 ├── UnknownStation    UNKNOWN_STATION
 ├── UnknownPassenger  UNKNOWN_PASSENGER
+├── UnknownCoach      UNKNOWN_COACH
 └── UnknownOffer      UNKNOWN_OFFER
 Conflict
 ├── AmbiguousRun      AMBIGUOUS_RUN   two runs of that number may be meant
@@ -29,6 +30,12 @@ class UnknownPassenger(Unknown):
     """The run does not have the passenger."""
 
     code = "UNKNOWN_PASSENGER"
+
+
+class UnknownCoach(Unknown):
+    """The train does not have the coach."""
+
+    code = "UNKNOWN_COACH"
 
 
 class UnknownOffer(Unknown):

@@ -170,10 +170,7 @@ class RunState:
         return found
 
     def on_pnr(self, pnr: str) -> list[Passenger]:
-        persons = self.by_pnr.get(pnr)
-        if not persons:
-            raise UnknownPassenger(f"{self.run} has nobody on that PNR")
-        return [self.passengers[person] for person in persons]
+        return [self.passengers[person] for person in self.by_pnr.get(pnr, ())]
 
     def of_user(self, user: str) -> list[Passenger]:
         return [self.passengers[person] for person in self.by_user.get(user, ())]

@@ -6,6 +6,7 @@ from typing import Any
 
 from trainhub.core.codec import dump
 from trainhub.domain.berths import stretches
+from trainhub.domain.errors import UnknownCoach, UnknownPassenger
 from trainhub.domain.model import (
     STAFF,
     BerthKey,
@@ -92,6 +93,11 @@ def private_view(state: RunState, role: str | None, user: str | None) -> People:
     }
 
 
+def sees(owner: str | None, role: str | None, user: str | None) -> bool:
+    """Return whether a reader may see what belongs to a user: staff all, passengers their own."""
+    return role in STAFF or (role == Role.PASSENGER and user is not None and user == owner)
+
+
 def visible_people(
     state: RunState, role: str | None, user: str | None
 ) -> Iterable[Passenger] | None:
@@ -101,6 +107,28 @@ def visible_people(
     if role == Role.PASSENGER and user is not None:
         return state.of_user(user)
     return None
+
+
+def visible_on_pnr(
+    state: RunState, pnr: str, role: str | None, user: str | None
+) -> list[Passenger]:
+    """Return the people on a PNR that a reader may see.
+
+    Raises UnknownPassenger if there are none. That says nothing about those of other users.
+    """
+    people = [each for each in state.on_pnr(pnr) if sees(each.booking.irctc_id, role, user)]
+    if not people:
+        raise UnknownPassenger(f"{state.run} has no passenger on that PNR")
+    return people
+
+
+def find_coach(state: RunState, code: str) -> Coach:
+    """Return the coach of that code. Raises UnknownCoach."""
+    for coach in state.chart.coaches:
+        if coach.code == code:
+            return coach
+    known = ", ".join(each.code for each in state.chart.coaches)
+    raise UnknownCoach(f"{state.run} has no such coach; expected one of {known}")
 
 
 def person_view(passenger: Passenger) -> dict[str, Any]:
@@ -152,9 +180,7 @@ def offer_view(offer: Offer, role: str | None) -> OfferView:
 
 def visible_offers(state: RunState, role: str | None, user: str | None) -> Iterator[Offer]:
     """All offers for the staff, their own for passengers; the newest first."""
-    for offer in reversed(state.offers.values()):
-        if role in STAFF or (role == Role.PASSENGER and offer.made.user == user):
-            yield offer
+    return (each for each in reversed(state.offers.values()) if sees(each.made.user, role, user))
 
 
 def rac_view(state: RunState) -> list[dict[str, Any]]:

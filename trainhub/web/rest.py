@@ -12,10 +12,9 @@ from trainhub.core.answers import check_key
 from trainhub.core.audience import Standing
 from trainhub.core.codec import clean_text, read_date, read_moment
 from trainhub.core.cost import aside
-from trainhub.core.errors import BadMessage, Forbidden, HubError
+from trainhub.core.errors import BadMessage, HubError
 from trainhub.core.journal import Record
 from trainhub.domain import commands as c
-from trainhub.domain.errors import UnknownPassenger
 from trainhub.domain.model import (
     BookingStatus,
     OfferState,
@@ -30,15 +29,17 @@ from trainhub.domain.report import captaincy_report, report_csv
 from trainhub.domain.run_state import Passenger, RunState
 from trainhub.domain.views import (
     berth_plan,
+    find_coach,
     offer_view,
     person_view,
     run_view,
     visible_offers,
+    visible_on_pnr,
     visible_people,
 )
 from trainhub.hub.audit import deed_of_kind
 from trainhub.hub.documents import stamp
-from trainhub.hub.permissions import MAY, require_role
+from trainhub.hub.permissions import MAY, require_role, require_run
 from trainhub.hub.protocol import read_command
 from trainhub.hub.subscriptions import told
 from trainhub.web.base import Api, Large, Web
@@ -101,7 +102,7 @@ class TrainsHandler(Large, CommandHandler):
 
     def admit(self) -> None:
         super().admit()
-        if self.request.method == "POST":  # before sixteen MB of JSON are read for nothing
+        if self.request.method == "POST":  # before 8 MB of JSON are read for nothing
             try:
                 require_role(self.identity, MAY[self._command])
             except HubError as error:
@@ -164,15 +165,10 @@ class PassengersHandler(Api):
 class PnrHandler(Api):
     async def get(self, trainNo: str, pnr: str) -> None:  # noqa: N803 (named by the path)
         state = self.find(trainNo)
-        standing = self.identity.standing(state.run)
+        role, user = astuple(self.identity.standing(state.run))
 
         def view() -> list[dict[str, Any]]:
-            people = state.on_pnr(pnr)
-            if standing.role not in (Role.TTE, Role.ADMIN):
-                people = [each for each in people if each.booking.irctc_id == standing.user]
-            if not people:
-                raise UnknownPassenger(f"{state.run} has nobody on that PNR")
-            return [person_view(each) for each in people]
+            return [person_view(each) for each in visible_on_pnr(state, pnr, role, user)]
 
         self.answer(await self.hub.read(view))
 
@@ -236,9 +232,7 @@ class CoachHandler(Api):
 
     async def get(self, trainNo: str, coach: str) -> None:  # noqa: N803 (named by the path)
         state = self.staffs_run(trainNo)
-        found = next((each for each in state.chart.coaches if each.code == coach), None)
-        if found is None:
-            raise tornado.web.HTTPError(404, reason="the train has no such coach")
+        found = find_coach(state, coach)
         self.answer(await self.hub.read(lambda: berth_plan(state, found)))
 
 
@@ -341,16 +335,16 @@ class AuditHandler(Api):
         limit = _limit(self, AuditQuery.limit, MOST_ENTRIES)
         entries = await self.hub.audit.read(
             self.identity,
-            None if run is None else self._covered(_run(run)),
+            None if run is None else self._covered(run),
             None if user is None else clean_text(user, "user"),
             None if before is None else _before(before),
             limit,
         )
         self.answer(entries)
 
-    def _covered(self, run: RunKey) -> RunKey:
-        if not self.identity.covers(run):
-            raise Forbidden(f"the token does not cover {run}")
+    def _covered(self, text: str) -> RunKey:
+        run = _run(text)
+        require_run(self.identity, run)
         return run
 
 

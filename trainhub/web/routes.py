@@ -44,7 +44,7 @@ STATUSES = {
     400: "The request is not well formed.",
     401: "A valid token is needed.",
     403: "The token does not allow it, or a page of another site asks.",
-    404: "There is no such address, train, station, passenger or offer.",
+    404: "There is no such address, train, station, passenger, coach or offer.",
     405: "The address has other methods; Allow names them.",
     409: "It is not possible as things stand.",
     410: "Events that old are not held any more: read the train as it is now.",
