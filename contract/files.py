@@ -11,7 +11,8 @@ from contract import asyncapi, openapi, tables, typescript
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-CLIENT_TYPES = ROOT / "static" / "trainhub.d.ts"
+STATIC = ROOT / "static"
+CLIENT_TYPES = STATIC / "trainhub.d.ts"
 
 
 # A part of a file that is written by hand: what is generated stands between two such lines.
@@ -25,11 +26,26 @@ _PART = re.compile(
 def generated() -> dict[Path, str]:
     """Return each generated file with its text."""
     pages = [path for path in sorted(DOCS.rglob("*.md")) if _PART.search(path.read_text("utf-8"))]
+    types = _filled(CLIENT_TYPES.read_text("utf-8"))
     return {
+        CLIENT_TYPES: types,
+        STATIC / "trainhub.d.cts": types,
+        STATIC / "trainhub.cjs": _commonjs((STATIC / "trainhub.js").read_text("utf-8")),
+        STATIC / "LICENSE": (ROOT / "LICENSE").read_text("utf-8"),
         DOCS / "asyncapi.yaml": _yaml(asyncapi.document()),
         DOCS / "openapi.yaml": _yaml(openapi.document()),
-        **{path: _filled(path.read_text("utf-8")) for path in (CLIENT_TYPES, *pages)},
+        **{path: _filled(path.read_text("utf-8")) for path in pages},
     }
+
+
+def _commonjs(module: str) -> str:
+    """Return an ES module as a CommonJS one. The module imports nothing."""
+    names = re.findall(r"^export (?:const|class) (\w+)", module, re.MULTILINE)
+    plain = re.sub(r"^export (?=const |class )", "", module, flags=re.MULTILINE)
+    return (
+        "// Generated from trainhub.js by `make contract`: for CommonJS.\n"
+        f"{plain}\nmodule.exports = {{ {', '.join(names)} }};\n"
+    )
 
 
 def _filled(text: str) -> str:

@@ -193,13 +193,35 @@ def test_the_javascript_client_installs_in_a_project_of_either_kind(tmp_path):
     told = json.loads(run("npm", "pack", "--json", ROOT / "static", folder=tmp_path))
     (packed,) = told.values() if isinstance(told, dict) else told
     names = {each["path"] for each in packed["files"]}
-    assert names == {"package.json", "trainhub.js", "trainhub.d.ts"}
+    client = {"trainhub.js", "trainhub.cjs", "trainhub.d.ts", "trainhub.d.cts"}
+    assert names == {"package.json", "README.md", "LICENSE", *client}
     run("npm", "init", "--yes", folder=tmp_path)
     quiet = ("--offline", "--no-audit", "--no-fund")
     run("npm", "install", *quiet, tmp_path / packed["filename"], folder=tmp_path)
     show = "({ connect, VERSION }) => console.log(typeof connect, VERSION)"
     (tmp_path / "module.mjs").write_text(f"import * as it from 'trainhub-client'; ({show})(it);")
-    (tmp_path / "script.js").write_text(f"import('trainhub-client').then({show});")
-    for script in ("module.mjs", "script.js"):
+    (tmp_path / "later.js").write_text(f"import('trainhub-client').then({show});")
+    (tmp_path / "script.js").write_text(f"({show})(require('trainhub-client'));")
+    for script in ("module.mjs", "later.js", "script.js"):
         said = run("node", script, folder=tmp_path)
         assert said == f"function {trainhub.__version__}\n"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["commonjs", "module"])
+def test_the_javascript_client_works_as_one_copied_file(tmp_path, kind):
+    """trainhub.cjs in a CommonJS project, npm's default, and trainhub.js among ES modules."""
+    if shutil.which("node") is None:
+        pytest.skip("node is not installed here")
+    (tmp_path / "package.json").write_text(json.dumps({"type": kind}))
+    name = "trainhub.cjs" if kind == "commonjs" else "trainhub.js"
+    shutil.copy(ROOT / "static" / name, tmp_path)
+    show = "console.log(typeof connect, VERSION);"
+    (tmp_path / "module.mjs").write_text(f"import {{ connect, VERSION }} from './{name}'; {show}")
+    scripts = ["module.mjs"]
+    if kind == "commonjs":
+        code = f"const {{ connect, VERSION }} = require('./{name}'); {show}"
+        (tmp_path / "script.js").write_text(code)
+        scripts.append("script.js")
+    for script in scripts:
+        assert run("node", script, folder=tmp_path) == f"function {trainhub.__version__}\n"

@@ -8,7 +8,9 @@ import pytest
     ("name", "kind"),
     [
         ("trainhub.js", "text/javascript"),
-        ("trainhub.d.ts", ""),
+        ("trainhub.cjs", "text/javascript"),
+        ("trainhub.d.ts", "text/plain"),
+        ("trainhub.d.cts", "text/plain"),
         ("package.json", "application/json"),
     ],
 )

@@ -20,9 +20,11 @@ class StaticFiles(Edge, tornado.web.StaticFileHandler):
         return super().get_absolute_path(root, path)
 
     def get_content_type(self) -> str:
-        # Systems know .ts as anything from translations to video.
-        if (self.absolute_path or "").endswith(".ts"):
+        # Systems know .ts as anything from translations to video, and .cjs not at all.
+        if (self.absolute_path or "").endswith((".ts", ".cts")):
             return "text/plain; charset=utf-8"
+        if (self.absolute_path or "").endswith(".cjs"):
+            return "text/javascript"
         return super().get_content_type()
 
     def set_extra_headers(self, path: str) -> None:

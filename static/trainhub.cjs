@@ -1,0 +1,924 @@
+// Generated from trainhub.js by `make contract`: for CommonJS.
+/**
+ * A client of trainhub's live protocol, for browsers and for Node: one file, nothing to build.
+ *
+ * However often the socket breaks, each event of a train comes once and in order, and each command
+ * happens once: what was asked is kept, in a `storage` also over a reload of the page, and asked
+ * again under its idempotency key. docs/how-to/write-a-client.md shows how to use it, trainhub.d.ts has the types.
+ */
+
+/** The client's version, which is also the version of the hub that it was made for. */
+const VERSION = '0.1.0';
+
+const HOUR_MS = 3_600_000;
+// The hub keeps a key's answer for 24 hours: a command that is sent again later could happen twice.
+const KEPT_MS = 23.5 * HOUR_MS;
+const MOST_BYTES = 64 * 1024 - 100; // of one message, less its id
+const LARGE_BYTES = 16 * 1024; // a message of this size may take long on a slow link
+const MOST_UNREAD = 1000; // messages of one train that wait for an async handler
+const LONGEST_TIMER_MS = HOUR_MS; // the hub cannot make a client wait longer
+// A timer that is later than this was held up: the page slept, and says nothing about the link.
+const LATE_MS = 1000;
+const TIMING = {
+  backoffFirstMs: 1000,
+  backoffMostMs: 30_000,
+  steadyMs: 10_000, // after a connection of this length the backoff starts again from its first step
+  quietMs: 25_000, // without a message for this long, PING; WELCOME's heartbeatSeconds replaces it
+  askedMs: 5_000, // a message that is unanswered for this long is followed by a PING
+  answerMs: 15_000, // silence for this long after a PING: the link is dead
+  slowMs: 90_000, // the same while a SNAPSHOT or a large message is on its way
+};
+const TOKEN_REFUSED = 4403;
+// The hub would take these later: the client asks again.
+const LATER = new Set(['UNAVAILABLE', 'RATE_LIMITED']);
+// A subscription is also asked again for these: the train may be loaded or registered later.
+const NOT_YET = new Set([...LATER, 'UNKNOWN_TRAIN']);
+
+const now = () => performance.now(); // monotonic: it does not step when the clock is corrected
+
+/**
+ * What the hub refused, or why a command was given up; `details` as the protocol has them.
+ * `final` is false if the client asks again by itself.
+ */
+class HubError extends Error {
+  constructor(code, message, details = {}, final = true) {
+    super(message);
+    Object.assign(this, { name: 'HubError', code, details, final });
+  }
+}
+
+/** Opens a client, which connects by itself and stays until `close`. See trainhub.d.ts. */
+const connect = (url, options) => new Client(url, options);
+
+/**
+ * Decides whether a link is alive. It has no timer and no clock: its caller tells the time in ms.
+ *
+ * Any bytes received count as life. A browser shows bytes only as whole messages, so a large one
+ * that is on its way gets more time. After `quietMs` without a message, or when a message is
+ * unanswered for `askedMs`, a PING is due. The link is dead after `answerMs` of silence after a
+ * PING, or if the PING itself stays unanswered for `slowMs` and 1 ms for each byte received since.
+ */
+class LinkLife {
+  #timing; #messageAt; #heardAt; #pingedAt;
+  #pinging = true; // opening a socket is a question too: WELCOME is its answer
+  #bytes = 0; // received since the PING
+  #spared = false; // a PING was repeated because the timer came late
+
+  constructor(timing, at) {
+    this.#timing = timing;
+    this.#messageAt = this.#heardAt = this.#pingedAt = at;
+  }
+
+  heard(bytes, at) {
+    this.#messageAt = this.#heardAt = at;
+    this.#bytes += bytes;
+    this.#spared = false;
+  }
+
+  answered(timing = this.#timing) {
+    this.#timing = timing;
+    this.#pinging = false;
+  }
+
+  /** Returns whether a PING is to be sent now. One that is unanswered is repeated only after a sleep. */
+  check(at, slept = false) {
+    if (this.#pinging && !slept) return false;
+    [this.#pinging, this.#pingedAt, this.#bytes] = [true, at, 0];
+    return true;
+  }
+
+  /** Returns when `step` is due. `askedAt` is when the oldest unanswered message was sent. */
+  due(askedAt, slow) {
+    const { quietMs, askedMs, answerMs, slowMs } = this.#timing;
+    if (!this.#pinging) return Math.min(this.#messageAt + quietMs, Math.max(askedAt, this.#pingedAt) + askedMs);
+    const silent = Math.max(this.#pingedAt, this.#heardAt) + (slow ? slowMs : answerMs);
+    return Math.min(silent, this.#pingedAt + slowMs + this.#bytes);
+  }
+
+  /** Returns 'ping', 'dead' or null. */
+  step(at, askedAt, slow) {
+    const due = this.due(askedAt, slow);
+    if (at < due) return null;
+    if (this.#pinging && (this.#spared || at - due < LATE_MS)) return 'dead';
+    this.#spared = this.#pinging;
+    return this.check(at, true) && 'ping';
+  }
+}
+
+class Client {
+  #url; #options; #timing;
+  #socket = null;
+  #life = null; // of the socket
+  #lookAt = Infinity; // when its timer fires
+  #frozen = false;
+  #attempt = 0; // what belongs to an older one is void
+  #tries = 0;
+  #openedAt = null;
+  #hubAhead = NaN; // of this page's own clock, in ms
+  #notBefore = -Infinity; // as the hub asked in GOODBYE or ERROR
+  #timers = {};
+  #ids = 0;
+  #answers = new Map(); // id → what to do with the answer, and when it was asked
+  #login;
+  #identifying = null; // the promise of `identify`, until it is settled
+  #user = null;
+  #who; // user, role and trains of the last connection
+  #ready = false; // identified, so that commands may go
+  #subscriptions = new Set();
+  #queue;
+  #asked = null; // one command at a time, so that they stay in order whatever happens
+  #state = 'connecting';
+  #listeners = [];
+
+  constructor(url, options = {}) {
+    const { WebSocket = globalThis.WebSocket, timing, token, user, storage, storageName = 'trainhub', mostWaiting = 1000 } = options;
+    if (!WebSocket) throw new TypeError('there is no WebSocket here: give a class as the option WebSocket');
+    const address = new URL(url, globalThis.location?.href);
+    address.protocol = address.protocol.replace('http', 'ws');
+    if (!/^wss?:$/.test(address.protocol)) throw new TypeError(`${url} is no address of a hub: it starts with ws, wss, http or https`);
+    this.#url = address.href;
+    this.#options = { ...options, WebSocket };
+    this.#timing = { ...TIMING, ...timing };
+    this.#queue = new CommandQueue(storage, `${storageName}:`, mostWaiting, (error) => this.#complain(error));
+    this.#logIn(token, user);
+    this.#listen();
+    queueMicrotask(() => this.#state !== 'closed' && this.#open());
+  }
+
+  /** `connecting`, `live`, `waiting` to try again, `refused` for its token, or `closed`. */
+  get state() { return this.#state; }
+
+  /** The commands that are not answered yet, in order; with a storage also those from before a reload. */
+  get waiting() { return this.#queue.list(); }
+
+  /** Who to be from now on; without a token, no user. Each subscription gets a new snapshot, since users see different things. */
+  async identify(token, { user } = {}) {
+    if (this.#state === 'closed') throw closedError();
+    const before = this.#login;
+    const login = this.#logIn(token, user);
+    this.#settle((each) => each.reject(new HubError('SUPERSEDED', 'identify was called again before the hub answered')));
+    const identified = new Promise((resolve, reject) => { this.#identifying = { resolve, reject }; });
+    identified.catch(() => {}); // the caller hears of it below
+    if (this.#ready) {
+      this.#ready = false; // no command goes under a name that is about to change
+      const attempt = this.#attempt;
+      try {
+        await this.#findToken(login);
+      } catch (error) {
+        if (this.#login === login) this.#goBack(before, attempt, error);
+      }
+      if (this.#login === login && attempt === this.#attempt) this.#switch(login, before);
+    } else if (this.#state !== 'waiting') {
+      this.#open();
+    }
+    return identified;
+  }
+
+  /** A train's events, snapshots and figures, from now on and over every reconnect. */
+  subscribe(train, handlers = {}) {
+    const subscription = new Subscription(this, typeof train === 'object' ? train : { trainNo: train }, handlers);
+    const { own } = subscription;
+    own.call = (handler, message) => this.#call(handler, message);
+    own.caughtUp = () => this.#ready && this.#join(own);
+    this.#subscriptions.add(own);
+    if (this.#ready) this.#join(own);
+    return subscription;
+  }
+
+  unsubscribe({ own }) {
+    if (!this.#subscriptions.delete(own)) return;
+    own.end();
+    if (own.joined) this.#leave(own);
+  }
+
+  /** Asks a command, now or as soon as the hub can be reached. Resolves with its result, once. */
+  command(type, fields = {}, { key = newKey(), withinMs = KEPT_MS } = {}) {
+    try {
+      if (this.#state === 'closed') throw closedError();
+      const answer = this.#queue.add({ ...fields, type, key }, this.#login, Math.min(withinMs, KEPT_MS));
+      this.#pump();
+      return answer;
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /** Asks a waiting command as the current user, who made it. For those that `waiting` shows without a user. */
+  claim(key) {
+    if (!this.#ready || this.#user === null) throw new HubError('NOT_IDENTIFIED', 'identify first: a command is claimed as the current user');
+    this.#queue.claim(key, this.#user);
+    this.#pump();
+  }
+
+  /** Drops a waiting command; its promise is rejected with DISCARDED. The hub may have carried it out already. */
+  discard(key) { this.#queue.discard(key); }
+
+  /** Asks the hub for a sign of life now; without one the socket is given up, and a new one opened. */
+  check() { this.#check(false); }
+
+  /** Ends it. Promises that wait are rejected; what a storage holds is asked by the next client. */
+  close() {
+    if (this.#state === 'closed') return;
+    for (const [target, type, listener] of this.#listeners) target.removeEventListener(type, listener);
+    this.#detach();
+    this.#queue.close();
+    this.#settle((each) => each.reject(closedError()));
+    for (const own of this.#subscriptions) own.end(closedError());
+    this.#tell('closed');
+  }
+
+  // --- the connection ---
+
+  async #open() {
+    this.#detach();
+    const [attempt, login] = [this.#attempt, this.#login];
+    this.#tell('connecting');
+    this.#after('token', this.#timing.slowMs, () => this.#lost('there is no token yet'));
+    try {
+      await this.#findToken(login);
+    } catch (error) {
+      if (attempt !== this.#attempt) return;
+      if (error instanceof HubError) this.#stop(error);
+      else this.#lost(`there is no token: ${error?.message ?? error}`);
+      return;
+    }
+    if (attempt !== this.#attempt) return;
+    clearTimeout(this.#timers.token);
+    if (login.token !== undefined && login.token === login.refused) this.#stop();
+    else this.#connect();
+  }
+
+  async #findToken(login) {
+    if (login.token !== undefined && login.token !== login.refused) return;
+    const found = (await (typeof login.source === 'function' ? login.source() : login.source)) ?? undefined;
+    if (found !== undefined && typeof found !== 'string') {
+      throw new HubError('BAD_TOKEN', `a token is a text, and this is a ${typeof found}`);
+    }
+    login.token = found;
+    if (found !== undefined) this.#name(login, subjectOf(found));
+  }
+
+  #connect() {
+    let socket;
+    try {
+      socket = new this.#options.WebSocket(this.#url);
+    } catch (error) { // a page on https may not open ws:
+      this.#broken(error);
+      return;
+    }
+    this.#socket = socket;
+    this.#life = new LinkLife(this.#timing, now());
+    socket.onmessage = ({ data }) => this.#hear(data);
+    socket.onclose = ({ code }) => (code === TOKEN_REFUSED ? this.#refuse() : this.#lost(`closed with ${code}`));
+    socket.onerror = () => {}; // its close follows
+    this.#watch();
+  }
+
+  #detach() {
+    this.#attempt += 1;
+    for (const timer of Object.values(this.#timers)) clearTimeout(timer);
+    const socket = this.#socket;
+    [this.#socket, this.#life, this.#ready, this.#asked, this.#timers] = [null, null, false, null, {}];
+    this.#lookAt = Infinity;
+    this.#answers.clear();
+    for (const own of this.#subscriptions) own.leave();
+    if (!socket) return;
+    socket.onmessage = socket.onclose = null;
+    socket.close();
+  }
+
+  #lost(reason) {
+    const { backoffFirstMs, backoffMostMs, steadyMs } = this.#timing;
+    if (this.#openedAt !== null && now() - this.#openedAt > steadyMs) this.#tries = 0;
+    this.#openedAt = null;
+    this.#detach();
+    const backoff = Math.random() * Math.min(backoffMostMs, backoffFirstMs * 2 ** this.#tries++);
+    const retryInMs = Math.max(0, this.#notBefore - now()) + backoff;
+    this.#after('retry', retryInMs, () => this.#open());
+    this.#tell('waiting', { reason, retryInMs });
+  }
+
+  /** Reports what should not happen, a message that is not the protocol's above all, and connects again. */
+  #broken(error) {
+    const said = new HubError('BROKEN', `the connection was given up: ${error?.message ?? error}`, {}, false);
+    said.cause = error;
+    this.#complain(said);
+    if (this.#state !== 'closed') this.#lost(said.message);
+  }
+
+  /** A token that was refused is not sent again: a fresh one, or none. */
+  #refuse(error) {
+    this.#login.refused = this.#login.token;
+    if (typeof this.#login.source === 'function') this.#lost('the hub refuses this token');
+    else this.#stop(error);
+  }
+
+  #stop(error = new HubError('BAD_TOKEN', 'the hub refuses this token: give a fresh one')) {
+    this.#detach();
+    this.#settle((each) => each.reject(error));
+    this.#tell('refused', { reason: error.message });
+  }
+
+  #after(name, ms, then) {
+    clearTimeout(this.#timers[name]);
+    this.#timers[name] = setTimeout(then, ms);
+  }
+
+  // --- whether it lives ---
+
+  /** Sets the timer for the link's next step, if that comes before the one that is set. */
+  #watch() {
+    if (!this.#life || this.#frozen) return;
+    const due = this.#life.due(this.#askedAt, this.#slow);
+    if (due >= this.#lookAt) return;
+    this.#lookAt = due;
+    this.#after('life', due - now(), () => {
+      this.#lookAt = Infinity;
+      const step = this.#life.step(now(), this.#askedAt, this.#slow);
+      if (step === 'dead') {
+        this.#socket.terminate?.(); // in Node: a dead link does not answer a close
+        this.#lost('the hub does not answer');
+        return;
+      }
+      if (step === 'ping') this.#ping();
+      this.#watch();
+    });
+  }
+
+  get #askedAt() {
+    const [oldest] = this.#answers.values();
+    return oldest ? oldest.at : Infinity;
+  }
+
+  /** Whether something large is on its way, in either direction. */
+  get #slow() {
+    return this.#asked?.size > LARGE_BYTES || [...this.#subscriptions].some((own) => own.expects);
+  }
+
+  #check(slept) {
+    if (!this.#life?.check(now(), slept)) return;
+    this.#ping();
+    this.#watch();
+  }
+
+  #ping() {
+    const [id, life] = [++this.#ids, this.#life];
+    life.pong = id;
+    this.#send({ type: 'PING', id });
+  }
+
+  /** What the platform tells of the page and its network; in Node there is none of it. */
+  #listen() {
+    const page = globalThis.document;
+    const wake = () => {
+      const slept = this.#frozen;
+      this.#frozen = false;
+      if (this.#state === 'waiting' && now() >= this.#notBefore) this.#open();
+      else this.#check(slept);
+      this.#watch();
+    };
+    const freeze = () => { // a timer that comes late must not judge the link
+      this.#frozen = true;
+      clearTimeout(this.#timers.life);
+      this.#lookAt = Infinity;
+    };
+    const add = (target, type, listener) => {
+      if (!target?.addEventListener) return;
+      target.addEventListener(type, listener);
+      this.#listeners.push([target, type, listener]);
+    };
+    add(globalThis, 'online', wake);
+    add(globalThis, 'offline', () => this.#check(false)); // a hub on this machine is still there
+    add(globalThis, 'pageshow', wake);
+    add(page, 'visibilitychange', () => page.visibilityState === 'hidden' || wake());
+    add(page, 'freeze', freeze);
+    add(page, 'resume', wake);
+  }
+
+  // --- telling the app ---
+
+  #tell(state, detail = {}) {
+    this.#state = state;
+    this.#call(this.#options.onState, state, detail);
+  }
+
+  #complain(error) {
+    if (this.#options.onError) this.#call(this.#options.onError, error);
+    else console.warn(`trainhub: ${error.code}: ${error.message}`);
+  }
+
+  /** Calls a handler. Its own error is reported, and takes nothing with it. Returns a promise if it is async. */
+  #call(handler, ...values) {
+    try {
+      const result = handler?.(...values);
+      return typeof result?.then === 'function' ? Promise.resolve(result).catch(report) : undefined;
+    } catch (error) {
+      return report(error);
+    }
+  }
+
+  #send(message) {
+    // A socket that is closing takes no more; its close event follows.
+    if (this.#socket?.readyState === 1) this.#socket.send(JSON.stringify(message));
+  }
+
+  #ask(message, answered) {
+    const id = ++this.#ids;
+    this.#answers.set(id, { answered, at: now() });
+    this.#send({ ...message, id });
+    this.#watch();
+  }
+
+  // --- what the hub says ---
+
+  #hear(data) {
+    try {
+      this.#frozen = false;
+      this.#life.heard(data.length ?? 0, now());
+      const message = JSON.parse(data);
+      const waits = this.#answers.get(message.id);
+      this.#answers.delete(message.id);
+      if (message.retryAfterMs > 0) this.#notBefore = now() + Math.min(message.retryAfterMs, LONGEST_TIMER_MS);
+      if (waits) waits.answered(message);
+      else if (message.type === 'WELCOME') this.#welcome(message);
+      else if (message.type === 'PONG') this.#pong(message);
+      else if (message.trainNo && message.startDate) this.#pass(message);
+      this.#watch();
+    } catch (error) { // a handler's own error does not come here
+      this.#broken(error);
+    }
+  }
+
+  #pong({ id }) {
+    if (id === this.#life.pong) this.#life.answered();
+    // The hub answers in order, so an answer that is this late does not come any more.
+    if (now() - this.#askedAt > this.#timing.slowMs) this.#lost('the hub has left a message unanswered');
+  }
+
+  #welcome({ heartbeatSeconds, serverTime }) {
+    this.#openedAt = now();
+    this.#hubAhead = Date.parse(serverTime) - now();
+    const quietMs = heartbeatSeconds > 0 ? heartbeatSeconds * 1000 : this.#timing.quietMs;
+    this.#life.answered({ ...this.#timing, quietMs });
+    const { token } = this.#login;
+    if (token === undefined) this.#enter({});
+    else this.#ask({ type: 'IDENTIFY', token }, (answer) => this.#identified(answer));
+  }
+
+  #identified(answer) {
+    if (answer.type !== 'ERROR') this.#enter(answer);
+    else if (answer.code === 'BAD_TOKEN') this.#refuse(errorOf(answer));
+    else this.#lost(answer.message);
+  }
+
+  #enter({ user = null, role = null, trains = [] }) {
+    const who = JSON.stringify([user, role, trains]);
+    const changed = this.#who !== undefined && this.#who !== who;
+    [this.#ready, this.#user, this.#who] = [true, user, who];
+    this.#name(this.#login, user);
+    this.#settle((each) => each.resolve({ user, role, trains }));
+    for (const own of this.#subscriptions) {
+      if (changed) own.restart(); // what was shown to another is not a place to go on from
+      this.#join(own);
+    }
+    this.#tell('live');
+    this.#pump();
+    const others = this.#queue.others(user, this.#login);
+    if (others.length) {
+      this.#complain(new HubError('OTHERS_WAIT', 'commands of another or an unknown user wait, and are not sent as this one', { keys: others }, false));
+    }
+  }
+
+  // --- who it is ---
+
+  /** `user` is whose token it is, as far as that is known. What is asked under a login is that user's. */
+  #logIn(source, user = null) {
+    this.#login = { source, user, fixed: user !== null, token: undefined, refused: undefined };
+    if (typeof source === 'string') this.#name(this.#login, subjectOf(source));
+    return this.#login;
+  }
+
+  #name(login, user) {
+    if (user === null || login.fixed) return;
+    login.user = user;
+    this.#queue.name(login);
+  }
+
+  #settle(how) {
+    const waiter = this.#identifying;
+    this.#identifying = null;
+    if (waiter) how(waiter);
+  }
+
+  /** Becomes another user on a socket that is open. It leaves its rooms first, and comes in again as that user. */
+  #switch(login, before) {
+    const attempt = this.#attempt;
+    for (const own of this.#subscriptions) {
+      if (own.joined) this.#leave(own);
+    }
+    const { token } = login;
+    this.#ask(token === undefined ? { type: 'LOGOUT' } : { type: 'IDENTIFY', token }, (answer) => {
+      if (answer.type === 'ERROR') this.#goBack(before, attempt, errorOf(answer));
+      else this.#enter(answer);
+    });
+  }
+
+  /** Goes on as the user before. */
+  #goBack(before, attempt, error) {
+    this.#settle((each) => each.reject(error));
+    this.#login = before;
+    if (attempt !== this.#attempt) { // there is another socket meanwhile
+      if (this.#state !== 'waiting') this.#open();
+      return;
+    }
+    this.#ready = true;
+    for (const own of this.#subscriptions) if (!own.joined) this.#join(own);
+    this.#pump();
+  }
+
+  // --- trains ---
+
+  #join(own) {
+    const { trainNo, startDate, last } = own;
+    own.expects = true;
+    this.#ask({ type: 'SUBSCRIBE_TRAIN', trainNo, startDate, since: last }, (answer) => {
+      if (!this.#subscriptions.has(own)) {
+        if (answer.type !== 'ERROR') this.#send({ ...runOf(answer), type: 'UNSUBSCRIBE_TRAIN' });
+      } else if (answer.type === 'ERROR') {
+        this.#refused(own, answer);
+      } else {
+        own.join(answer);
+        this.#call(own.handlers.subscribed, answer);
+      }
+    });
+  }
+
+  #refused(own, answer) {
+    const error = errorOf(answer);
+    error.final = !NOT_YET.has(error.code);
+    own.leave();
+    if (error.final) {
+      this.#subscriptions.delete(own);
+      own.end(error);
+    } else {
+      this.#joinLater(own, answer.retryAfterMs);
+    }
+    if (error.code === own.refusal || error.code === 'RATE_LIMITED') return; // the app knows, or need not
+    own.refusal = error.code;
+    if (own.handlers.error) this.#call(own.handlers.error, error);
+    else this.#complain(error);
+  }
+
+  #joinLater(own, retryAfterMs = 0) {
+    const { backoffFirstMs, backoffMostMs } = this.#timing;
+    const backoff = Math.min(backoffMostMs, backoffFirstMs * 2 ** own.tries++);
+    this.#after(`join ${own.number}`, pause(retryAfterMs, backoff), () => this.#ready && this.#join(own));
+  }
+
+  #leave(own) {
+    own.leave();
+    const others = [...this.#subscriptions].some((each) => each.joined && isOf(each, own));
+    if (!others) this.#send({ type: 'UNSUBSCRIBE_TRAIN', ...runOf(own) });
+  }
+
+  #pass(message) {
+    let fresh = false;
+    for (const own of this.#subscriptions) {
+      if (!own.joined || !isOf(own, message)) continue;
+      if (own.isOlder(message)) { // this hub has not caught up with what the app has
+        own.leave();
+        this.#joinLater(own);
+      } else {
+        fresh = own.take(message) || fresh;
+      }
+    }
+    if (fresh && message.type === 'UPGRADE_OFFER') this.#send({ type: 'ACK', ...runOf(message), seq: message.seq });
+  }
+
+  // --- commands ---
+
+  #pump() {
+    if (!this.#ready || this.#asked) return;
+    const entry = this.#asked = this.#queue.next(this.#user, this.#login, now() + this.#hubAhead);
+    if (!entry) return;
+    this.#ask(entry.message, (answer) => {
+      if (answer.type === 'ERROR' && LATER.has(answer.code)) {
+        const wait = pause(answer.retryAfterMs, this.#timing.backoffFirstMs);
+        this.#after('pump', wait, () => { this.#asked = null; this.#pump(); });
+        return;
+      }
+      this.#asked = null;
+      if (answer.type === 'ERROR') this.#queue.fail(entry, errorOf(answer));
+      else this.#queue.succeed(entry, answer.result);
+      this.#pump();
+    });
+  }
+}
+
+let subscriptions = 0;
+
+/** One train that is followed. `own` is for its client. */
+class Subscription {
+  constructor(client, train, handlers) {
+    this.own = new Following(train, handlers);
+    this.client = client;
+  }
+
+  get trainNo() { return this.own.trainNo; }
+  get startDate() { return this.own.startDate; }
+  /** The last event that a handler was given and has accepted, for a later `subscribe` of the same run. */
+  get since() { return this.own.since; }
+  get ready() { return this.own.ready; }
+
+  /** A command on this very run: also when it is asked again after midnight. */
+  command(type, fields = {}, options = {}) {
+    return this.client.command(type, { trainNo: this.trainNo, startDate: this.startDate, ...fields }, options);
+  }
+
+  unsubscribe() { this.client.unsubscribe(this); }
+}
+
+/**
+ * What of a train has come, and how far the app is with it.
+ *
+ * `last` is the place of the newest message that is in the client's hands: a reconnect goes on from there.
+ * `since` is the place of the newest one that a handler has accepted. A SNAPSHOT that was cut on its way is neither.
+ */
+class Following {
+  number = ++subscriptions;
+  joined = false;
+  expects = false; // an answer to SUBSCRIBE_TRAIN, or its SNAPSHOT
+  tries = 0;
+  refusal = null; // the code that the app was told
+  #inbox = []; // waits for an async handler
+  #held = []; // came before the SNAPSHOT that is on its way
+  #busy = false;
+  #behind = false;
+  #ended = false;
+
+  constructor({ trainNo, startDate, since }, handlers) {
+    Object.assign(this, { trainNo: String(trainNo), startDate, since, last: since, handlers });
+    this.ready = new Promise((succeed, fail) => Object.assign(this, { succeed, fail }));
+    this.ready.catch(() => {}); // handlers.error is told too
+  }
+
+  join(answer) {
+    // From here on it is that run, also when the train's next one is in service.
+    Object.assign(this, runOf(answer), { joined: true, tries: 0, refusal: null });
+    this.expects = answer.recovered === false;
+    if (!this.expects) this.last ??= { epoch: answer.epoch, seq: 0 };
+    this.#behind = false;
+    this.#held = [];
+    this.succeed(answer);
+  }
+
+  leave() { this.joined = this.expects = false; }
+
+  end(error) {
+    this.leave();
+    this.#ended = true;
+    if (error) this.fail(error);
+  }
+
+  /** Forgets its place: the next user is shown something else. */
+  restart() {
+    [this.#inbox, this.#held] = [[], []];
+    this.since = this.last = undefined;
+  }
+
+  isOlder({ type, epoch, seq }) {
+    return type === 'SNAPSHOT' && this.last !== undefined && epoch === this.last.epoch && seq < this.last.seq;
+  }
+
+  /** Takes a message in; returns whether it is new. */
+  take(message) {
+    const { type, seq, epoch } = message;
+    if (seq === undefined) { // a figure: only the newest counts
+      this.#inbox = this.#inbox.filter((each) => each.message.type !== type);
+      this.#put({ message });
+      return true;
+    }
+    if (type === 'SNAPSHOT') {
+      this.expects = false;
+    } else if (this.expects) {
+      if (this.#held.length >= MOST_UNREAD) throw new Error('events come, and not the SNAPSHOT before them');
+      this.#held.push(message);
+      return false;
+    } else if (!(seq > this.last.seq)) {
+      return false;
+    }
+    this.#behind ||= this.#inbox.length >= MOST_UNREAD; // what does not fit is asked for when there is room again
+    if (this.#behind) return false;
+    this.last = { epoch: type === 'SNAPSHOT' ? epoch : this.last.epoch, seq };
+    this.#put({ message, place: this.last });
+    for (const each of this.#held.splice(0)) this.take(each);
+    return true;
+  }
+
+  #put(item) {
+    this.#inbox.push(item);
+    this.#drain();
+  }
+
+  /** Gives each message to its handlers, the next one when they have finished with the one before. */
+  #drain() {
+    while (!this.#busy && this.#inbox.length && !this.#ended) {
+      const { message, place } = this.#inbox.shift();
+      const accepted = () => { if (place && this.last) this.since = place; };
+      const waits = this.#handlersOf(message).map((each) => this.call(each, message)).filter(Boolean);
+      if (waits.length) {
+        this.#busy = true;
+        Promise.all(waits).then(() => {
+          this.#busy = false;
+          accepted();
+          this.#drain();
+        });
+      } else {
+        accepted();
+      }
+    }
+    if (this.#behind && this.joined && !this.#inbox.length && !this.#busy) {
+      this.leave(); // what comes before the hub's answer comes again after it
+      this.caughtUp();
+    }
+  }
+
+  #handlersOf({ type, seq }) {
+    const { handlers } = this;
+    if (type === 'SNAPSHOT') return [handlers.snapshot];
+    return seq === undefined ? [handlers.figures] : [handlers.event, handlers[type]];
+  }
+}
+
+/** The commands that wait for an answer, oldest first; each is an item of its own in the storage. */
+class CommandQueue {
+  #entries = []; #storage; #prefix; #most; #complain;
+  #last = 0;
+
+  constructor(storage, prefix, most, complain) {
+    [this.#storage, this.#prefix, this.#most, this.#complain] = [storage, prefix, most, complain];
+    if (storage) this.#restore();
+  }
+
+  list() {
+    return this.#entries.map(({ message: { type, key, ...fields }, user, askedAt, answer }) =>
+      ({ type, key, fields, user, askedAt: new Date(askedAt), answer }));
+  }
+
+  add(message, login, withinMs) {
+    if (sizeOf(message) > MOST_BYTES) throw new HubError('BAD_MESSAGE', 'a message has at most 64 KB: take several');
+    if (this.#entries.length >= this.#most) {
+      const full = `${this.#most} commands wait for the hub: no more are taken until some are answered`;
+      throw new HubError('QUEUE_FULL', full);
+    }
+    this.#last = Math.max(Date.now(), this.#last + 1); // rises, so that it is their order too
+    const entry = { message, user: login.user, login, askedAt: this.#last, until: this.#last + withinMs };
+    this.#put(entry, withinMs);
+    this.#keep(entry);
+    return entry.answer;
+  }
+
+  /** The next command that this user asked. Without a user: that was asked under this login. `at` is the hub's time. */
+  next(user, login, at) {
+    const isMine = (entry) => entry.user === user && (user !== null || entry.login === login);
+    let entry;
+    // One that may have reached the hub, and whose key the hub has forgotten, would happen twice: timers stop while
+    // a machine sleeps, and its own clock may be wrong.
+    while ((entry = this.#entries.find(isMine)) && at - entry.sentAt > KEPT_MS) this.fail(entry, lapsedError());
+    if (!entry) return null;
+    entry.sentAt ??= at;
+    return entry;
+  }
+
+  /** The keys of the commands that are not sent as this user. */
+  others(user, login) {
+    const others = this.#entries.filter((each) => each.user !== user || (user === null && each.login !== login));
+    return others.map((each) => each.message.key);
+  }
+
+  /** Commands that were asked under a login before it was known whose it is: now it is. */
+  name(login) {
+    for (const entry of this.#entries) {
+      if (entry.login === login && entry.user === null) this.#give(entry, login.user);
+    }
+  }
+
+  claim(key, user) {
+    const entry = this.#find(key);
+    if (entry.user !== null && entry.user !== user) throw new HubError('FORBIDDEN', 'another user asked this command: it waits for that user');
+    this.#give(entry, user);
+  }
+
+  discard(key) { this.fail(this.#find(key), new HubError('DISCARDED', 'the app discarded this command')); }
+
+  succeed(entry, result) { if (this.#drop(entry)) entry.resolve(result); }
+
+  fail(entry, error) { if (this.#drop(entry)) entry.reject(error); }
+
+  close() {
+    for (const entry of this.#entries.splice(0)) {
+      clearTimeout(entry.timer);
+      entry.reject(closedError());
+    }
+  }
+
+  #find(key) {
+    const found = this.#entries.find((each) => each.message.key === key);
+    if (!found) throw new HubError('UNKNOWN_COMMAND', 'no command with this key waits');
+    return found;
+  }
+
+  #give(entry, user) {
+    entry.user = user;
+    this.#keep(entry);
+  }
+
+  #put(entry, withinMs) {
+    entry.answer = new Promise((resolve, reject) => Object.assign(entry, { resolve, reject }));
+    entry.answer.catch(() => {}); // for one from before a reload no caller waits
+    entry.size = sizeOf(entry.message);
+    entry.timer = setTimeout(() => this.fail(entry, lapsedError()), withinMs);
+    this.#entries.push(entry);
+  }
+
+  #drop(entry) {
+    const place = this.#entries.indexOf(entry);
+    if (place < 0) return false;
+    this.#entries.splice(place, 1);
+    clearTimeout(entry.timer);
+    this.#store(() => this.#storage?.removeItem(this.#prefix + entry.message.key));
+    return true;
+  }
+
+  #keep({ message, user, askedAt, until }) {
+    this.#store(() => this.#storage?.setItem(this.#prefix + message.key, JSON.stringify({ message, user, askedAt, until })));
+  }
+
+  /** A storage that is full or forbidden does not hold up the command, which then does not outlive the page. */
+  #store(change) {
+    try {
+      change();
+    } catch (error) {
+      this.#complain(new HubError('NOT_STORED', `the storage does not work, so a reload loses commands: ${error.message}`, {}, false));
+    }
+  }
+
+  #restore() {
+    const kept = [];
+    this.#store(() => {
+      const names = Array.from({ length: this.#storage.length }, (_, place) => this.#storage.key(place));
+      for (const name of names.filter((each) => each.startsWith(this.#prefix))) kept.push(entryOf(this.#storage.getItem(name)));
+    });
+    for (const entry of kept.filter(Boolean).sort((a, b) => a.askedAt - b.askedAt)) {
+      this.#last = Math.max(this.#last, entry.askedAt);
+      // The clock may have been set back since: a command waits no longer than it was to wait in all.
+      const left = Math.min(entry.until - Date.now(), entry.until - entry.askedAt, KEPT_MS);
+      this.#put(entry, left);
+    }
+  }
+}
+
+/** A stored command, or null if the text is something else. */
+function entryOf(text) {
+  try {
+    const { message, user, askedAt, until } = JSON.parse(text);
+    const sound = typeof message.type === 'string' && typeof message.key === 'string' && Number.isFinite(askedAt)
+      && Number.isFinite(until) && (user === null || typeof user === 'string');
+    return sound ? { message, user, askedAt, until } : null;
+  } catch {
+    return null;
+  }
+}
+
+/** Whose token it is, without a look at its signature, which is the hub's affair; null if it does not say. */
+function subjectOf(token) {
+  try {
+    const text = atob(token.split('.')[1].replaceAll('-', '+').replaceAll('_', '/'));
+    const { sub } = JSON.parse(new TextDecoder().decode(Uint8Array.from(text, (each) => each.charCodeAt(0))));
+    return typeof sub === 'string' ? sub : null;
+  } catch {
+    return null;
+  }
+}
+
+const runOf = ({ trainNo, startDate }) => ({ trainNo, startDate });
+const isOf = (a, b) => a.trainNo === b.trainNo && a.startDate === b.startDate;
+const errorOf = ({ code, message, details }) => new HubError(code, message, details);
+const closedError = () => new HubError('CLOSED', 'this client was closed');
+const lapsedError = () => new HubError('LAPSED', 'the hub could not be reached in time: whether this command happened is not known');
+const sizeOf = (message) => new TextEncoder().encode(JSON.stringify(message)).length;
+const pause = (retryAfterMs = 0, backoffMs = 0) => Math.min(retryAfterMs, LONGEST_TIMER_MS) + backoffMs * (0.5 + Math.random());
+
+/** Where a platform reports errors that no code caught; the client goes on. */
+function report(error) {
+  if (globalThis.reportError) globalThis.reportError(error);
+  else console.error('a handler of trainhub.js failed:', error);
+}
+
+/** randomUUID is for secure pages only, and a station's hub may be on plain HTTP. */
+function newKey() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
+}
+
+module.exports = { VERSION, HubError, connect };

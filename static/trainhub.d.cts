@@ -1,0 +1,1074 @@
+/** Types of trainhub.js; docs/reference/protocol.md says what each message and command has. `make contract` writes the end. */
+
+export const VERSION: string;
+export type State = 'connecting' | 'live' | 'waiting' | 'refused' | 'closed';
+/** A token, or what fetches a fresh one: at first, and whenever the hub refuses the last. */
+export type Token = string | (() => string | null | Promise<string | null>);
+export interface Run { trainNo: string; startDate: string }
+export interface Since { epoch: string; seq: number }
+export interface Identified { user: string | null; role: Role | null; trains: string[] }
+export interface Subscribed extends Run, Since { recovered: boolean }
+
+export type EventType = keyof Told;
+/** An event of that type, such as `EventOf<'STATION_ARRIVAL'>`. */
+export interface EventOf<T extends EventType> extends Run { type: T; seq: number; timestamp: string; data: Told[T] }
+/** Any event: `type` says which, and so what its `data` has. */
+export type HubEvent = { [T in EventType]: EventOf<T> }[EventType];
+export type FigureMessage = BoardingUpdate | PresenceUpdate;
+
+export type CommandType = keyof Commands;
+export type Fields<T extends CommandType> = Commands[T]['fields'];
+/** What the hub answers a command. */
+export type Answer<T extends CommandType> = Commands[T]['result'];
+/** The fields may be left out where none is needed. */
+type Given<F> = keyof F extends never ? [fields?: Record<string, never>, options?: CommandOptions]
+  : {} extends F ? [fields?: F, options?: CommandOptions] : [fields: F, options?: CommandOptions];
+
+/**
+ * `code` is the protocol's, or one of the client's own, which docs/reference/errors.md lists: LAPSED, QUEUE_FULL, CLOSED,
+ * SUPERSEDED, DISCARDED, UNKNOWN_COMMAND, NOT_STORED, OTHERS_WAIT, BROKEN.
+ */
+export class HubError extends Error {
+  code: string;
+  details: Record<string, any>;
+  /** False if the client asks again by itself. */
+  final: boolean;
+}
+
+export interface Options {
+  token?: Token;
+  /** Whose the token is, for a start without a network on which it cannot be fetched. */
+  user?: string;
+  /** The class to use where the platform has none: in Node, that of the package `ws`. */
+  WebSocket?: any;
+  /** Keeps commands that wait over a reload: localStorage, or anything like it. PNRs stand in it. */
+  storage?: Pick<Storage, 'getItem' | 'setItem' | 'removeItem' | 'key' | 'length'>;
+  /** Where in the storage; `trainhub`, unless two apps share one. */
+  storageName?: string;
+  /** How many commands may wait; 1000. */
+  mostWaiting?: number;
+  /** `refused` stays so until `identify` is given a fresh token. */
+  onState?(state: State, detail: { reason?: string; retryInMs?: number }): void;
+  /** What goes wrong and belongs to no promise: NOT_STORED, OTHERS_WAIT, BROKEN, and what has no `error` handler. */
+  onError?(error: HubError): void;
+  timing?: {
+    backoffFirstMs?: number; backoffMostMs?: number; steadyMs?: number;
+    quietMs?: number; askedMs?: number; answerMs?: number; slowMs?: number;
+  };
+}
+
+/**
+ * A function by an event's type, such as STATION_ARRIVAL, is called for those events as well. A handler may be async:
+ * the next message comes when it has finished. Its own error is reported, and the next message comes all the same.
+ */
+export type Handlers = { [T in EventType]?: (event: EventOf<T>) => unknown } & {
+  /** Each event once, in the order of its seq. */
+  event?(event: HubEvent): unknown;
+  /** The run as you may see it: it replaces all that came before. */
+  snapshot?(snapshot: Snapshot): unknown;
+  /** The newest figures. */
+  figures?(figures: FigureMessage): unknown;
+  /** On each connection; what follows if `recovered` is false is a snapshot. */
+  subscribed?(answer: Subscribed): unknown;
+  /** The hub refuses this subscription. It has ended if `error.final`; else the client asks again. */
+  error?(error: HubError): unknown;
+};
+
+export interface CommandOptions {
+  /** The idempotency key, if the app has one of its own. */
+  key?: string;
+  /** How long it may wait to be answered; at most 23.5 hours, since the hub keeps keys for a day. */
+  withinMs?: number;
+}
+
+export interface Waiting {
+  type: CommandType;
+  key: string;
+  fields: Fields<CommandType>;
+  /** Null if it is not known who asked; then `claim` or `discard` it. */
+  user: string | null;
+  askedAt: Date;
+  answer: Promise<Answer<CommandType>>;
+}
+
+export interface Subscription {
+  readonly trainNo: string;
+  /** Known once it is `ready`, if it was not named. */
+  readonly startDate: string | undefined;
+  /** The place of the last message that a handler has accepted. */
+  readonly since: Since | undefined;
+  /** When the hub has answered first; rejects with a HubError. */
+  readonly ready: Promise<Subscribed>;
+  /** A command on this run, which needs no `trainNo`. */
+  command<T extends CommandType>(
+    type: T, ...given: Given<Omit<Fields<T>, 'trainNo' | 'startDate'>>
+  ): Promise<Answer<T>>;
+  unsubscribe(): void;
+}
+
+export interface Client {
+  readonly state: State;
+  readonly waiting: Waiting[];
+  /** Without a token: log out. */
+  identify(token?: Token, options?: { user?: string }): Promise<Identified>;
+  subscribe(train: string | { trainNo: string; startDate?: string; since?: Since }, handlers?: Handlers): Subscription;
+  unsubscribe(subscription: Subscription): void;
+  /** Asked as soon as the hub can be reached, one after the other, each until it is answered. */
+  command<T extends CommandType>(type: T, ...given: Given<Fields<T>>): Promise<Answer<T>>;
+  /** Ask a waiting command as the current user, who made it. Throws HubError. */
+  claim(key: string): void;
+  /** Drop a waiting command; its promise is rejected with DISCARDED. Throws HubError. */
+  discard(key: string): void;
+  check(): void;
+  close(): void;
+}
+
+/** `url` may be relative to the page, and http(s) or ws(s): `connect('/ws')`. */
+export function connect(url: string, options?: Options): Client;
+
+// generated: types
+/** The data of each event. */
+export interface Told {
+  /** The run was loaded from its chart. Told to everyone. */
+  TRAIN_REGISTERED: {
+    trainName: TrainName;
+    timezone: Zone;
+    stations: Station[];
+  };
+  /** The train stands at its first station, and boarding begins. Told to everyone. */
+  JOURNEY_STARTED: {
+    station: StationRef;
+    next: Ahead;
+  };
+  /** The train has reached its last station. Told to everyone. */
+  JOURNEY_COMPLETED: {
+    station: StationRef;
+  };
+  /** The run was cancelled. It ends where the train is. Told to everyone. */
+  TRAIN_CANCELLED: {
+    station: StationRef;
+    reason: Note | null;
+  };
+  /** The train has arrived at a station. Told to everyone. */
+  STATION_ARRIVAL: {
+    station: StationRef;
+    scheduled: Moment;
+    expected: Moment;
+    actual: Moment;
+    delayMinutes: DelayMinutes;
+    platform: Platform | null;
+    next: Ahead | null;
+    /** Passengers who reached their destination here. */
+    alighted: number;
+  };
+  /** The train has left a station. Told to everyone. */
+  STATION_DEPARTURE: {
+    station: StationRef;
+    scheduled: Moment;
+    expected: Moment;
+    actual: Moment;
+    delayMinutes: DelayMinutes;
+    platform: Platform | null;
+    next: Ahead | null;
+  };
+  /** The train will not stop at a station ahead. Told to everyone. */
+  STATION_SKIPPED: {
+    station: StationRef;
+    next: Ahead | null;
+  };
+  /** The train's delay was set. The expected times of the stops ahead move with it. Told to everyone. */
+  DELAY_UPDATE: {
+    delayMinutes: SetMinutes;
+    reason: Note | null;
+    next: Ahead | null;
+  };
+  /** The platform of a station was set. Told to everyone. */
+  PLATFORM_CHANGE: {
+    station: StationRef;
+    platform: Platform;
+    /** True if the platform is certain. */
+    confirmed: boolean;
+  };
+  /** The passenger is aboard. Told to that passenger and the staff. */
+  PASSENGER_BOARDED: {
+    pnr: Pnr;
+    index: PersonIndex;
+    name: PersonName;
+    coach: CoachCode | null;
+    berth: BerthNumber | null;
+    from: Origin;
+    to: Destination;
+  };
+  /** The passenger has left the train. Told to that passenger and the staff. */
+  PASSENGER_ALIGHTED: {
+    pnr: Pnr;
+    index: PersonIndex;
+    name: PersonName;
+    coach: CoachCode | null;
+    berth: BerthNumber | null;
+    from: Origin;
+    to: Destination;
+  };
+  /** The passenger has cancelled the journey before boarding. Told to that passenger and the staff. */
+  PASSENGER_CANCELLED: {
+    pnr: Pnr;
+    index: PersonIndex;
+    name: PersonName;
+    coach: CoachCode | null;
+    berth: BerthNumber | null;
+    from: Origin;
+    to: Destination;
+  };
+  /** The passenger boards at another station, `from`. Told to that passenger and the staff. */
+  BOARDING_CHANGED: {
+    pnr: Pnr;
+    index: PersonIndex;
+    name: PersonName;
+    coach: CoachCode | null;
+    berth: BerthNumber | null;
+    from: Origin;
+    to: Destination;
+    /** Where the passenger was to board before. */
+    oldFrom: string;
+  };
+  /** The passenger has not turned up. Told to that passenger and the staff. */
+  NO_SHOW: {
+    pnr: Pnr;
+    index: PersonIndex;
+    name: PersonName;
+    coach: CoachCode | null;
+    berth: BerthNumber | null;
+    from: Origin;
+    to: Destination;
+  };
+  /** The passenger was marked NT, and is due again. Told to that passenger and the staff. */
+  NO_SHOW_UNDONE: {
+    pnr: Pnr;
+    index: PersonIndex;
+    name: PersonName;
+    coach: CoachCode | null;
+    berth: BerthNumber | null;
+    from: Origin;
+    to: Destination;
+  };
+  /** A berth, or half of a side lower, is free from one station to another. Told to the staff. */
+  BERTH_VACATED: {
+    coach: CoachCode;
+    berth: BerthNumber;
+    class: ClassCode;
+    from: Origin;
+    to: Destination;
+    cause: Cause;
+  };
+  /** A berth is held for a passenger: the staff's side of an offer, with the reason. Told to the staff. */
+  UPGRADE_PENDING: {
+    reason: Reasons;
+    passedOver: Others;
+    offerId: OfferId;
+    user: UserId;
+    pnr: Pnr;
+    index: PersonIndex;
+    name: PersonName;
+    status: BookingStatus;
+    number: Number | null;
+    coach: CoachCode;
+    berth: BerthNumber;
+    berthType: BerthType;
+    oldCoach: CoachCode | null;
+    oldBerth: BerthNumber | null;
+    from: Origin;
+    to: Destination;
+    cause: Cause;
+    expiresAt: Moment;
+  };
+  /** A berth is held for a passenger, who may accept or deny it until the offer expires. Told to that passenger. */
+  UPGRADE_OFFER: {
+    pnr: Pnr;
+    index: PersonIndex;
+    offerId: OfferId;
+    coach: CoachCode;
+    berth: BerthNumber;
+    berthType: BerthType;
+    to: Destination;
+    expiresAt: Moment;
+  };
+  /** An offer has arrived on one more of the passenger's devices (ACK). Told to the staff. */
+  UPGRADE_DELIVERED: {
+    offerId: OfferId;
+    pnr: Pnr;
+    index: PersonIndex;
+    /** The devices on which it has arrived; counted up to 16. */
+    devices: number;
+  };
+  /** A passenger on RAC or WL has a berth: `coach` and `berth` are the new one. Told to that passenger and the staff. */
+  UPGRADE_CONFIRMED: {
+    pnr: Pnr;
+    index: PersonIndex;
+    name: PersonName;
+    coach: CoachCode;
+    berth: BerthNumber;
+    from: Origin;
+    to: Destination;
+    offerId: OfferId | null;
+    status: BookingStatus;
+    number: Number | null;
+    oldCoach: CoachCode | null;
+    oldBerth: BerthNumber | null;
+    cause: Cause;
+  };
+  /** An offer ended without an upgrade: DENIED, EXPIRED or WITHDRAWN. Told to that passenger and the staff. */
+  UPGRADE_CLOSED: {
+    pnr: Pnr;
+    index: PersonIndex;
+    offerId: OfferId;
+    /** How it ended. */
+    outcome: 'DENIED' | 'EXPIRED' | 'WITHDRAWN';
+  };
+  /** The other holder of a side lower has moved: the berth is this passenger's alone. Told to that passenger. */
+  CO_PASSENGER_CHANGED: {
+    pnr: Pnr;
+    index: PersonIndex;
+    coach: CoachCode;
+    berth: BerthNumber;
+  };
+  /** The hub's clock was set. `expiresAt` of each open offer of the run moves by `bySeconds`. Told to everyone. */
+  CLOCK_CORRECTED: {
+    /** Seconds that the clock was set forward; negative if back. */
+    bySeconds: number;
+  };
+  /** The staff or a machine feed announces something. Told to the audience that was asked for: everyone, the staff, or one passenger. */
+  ANNOUNCEMENT: {
+    /** The announcement. */
+    text: string;
+    level: Level;
+  };
+}
+
+/** The fields of each command, and what it is answered. */
+export interface Commands {
+  /** Load a run from its chart. By: ADMIN, SERVICE. */
+  REGISTER_TRAIN: {
+    fields: {
+      trainNo: GivenTrainNo;
+      trainName: TrainName;
+      startDate: StartDate;
+      timezone?: Zone;
+      policy?: Policy;
+      boarding?: Boarding;
+      /** The shortest journey that is upgraded, in km. */
+      minUpgradeKm?: number;
+      /** How long an offer stays open. */
+      offerSeconds?: number;
+      /** The stops, in running order. */
+      stations: GivenStation[];
+      coaches?: GivenCoach[] | null;
+      /** A list, or one text in CSV with a header. */
+      passengers?: GivenBooking[] | Csv | null;
+    };
+    result: Registered;
+  };
+  /** Start the journey: the train stands at its first station, and boarding begins. By: TTE, ADMIN. */
+  START_JOURNEY: {
+    fields: {
+      trainNo: GivenTrainNo;
+      startDate?: StartDate | null;
+    };
+    result: Result & Told['JOURNEY_STARTED'];
+  };
+  /** Cancel the run. It ends where the train is. By: TTE, ADMIN. */
+  CANCEL_TRAIN: {
+    fields: {
+      trainNo: GivenTrainNo;
+      startDate?: StartDate | null;
+      reason?: Note | null;
+    };
+    result: Result & Told['TRAIN_CANCELLED'] | Unchanged;
+  };
+  /** Report that the train has arrived at the next station. By: TTE, ADMIN, SERVICE. */
+  ARRIVE: {
+    fields: {
+      trainNo: GivenTrainNo;
+      startDate?: StartDate | null;
+      stationCode: StationCode;
+      at?: ReportedAt | null;
+      platform?: Platform | null;
+    };
+    result: Result & Told['STATION_ARRIVAL'];
+  };
+  /** Report that the train has left the station where it stood. By: TTE, ADMIN, SERVICE. */
+  DEPART: {
+    fields: {
+      trainNo: GivenTrainNo;
+      startDate?: StartDate | null;
+      stationCode: StationCode;
+      at?: ReportedAt | null;
+      platform?: Platform | null;
+    };
+    result: Result & Told['STATION_DEPARTURE'];
+  };
+  /** Skip a station ahead: the train will not stop there. By: TTE, ADMIN, SERVICE. */
+  SKIP_STATION: {
+    fields: {
+      trainNo: GivenTrainNo;
+      startDate?: StartDate | null;
+      stationCode: StationCode;
+    };
+    result: Result & Told['STATION_SKIPPED'] | Unchanged;
+  };
+  /** Set the train's delay. By: TTE, ADMIN, SERVICE. */
+  SET_DELAY: {
+    fields: {
+      trainNo: GivenTrainNo;
+      startDate?: StartDate | null;
+      delayMinutes: SetMinutes;
+      reason?: Note | null;
+    };
+    result: Result & Told['DELAY_UPDATE'] | Unchanged;
+  };
+  /** Set the platform of a station ahead, or of the station where the train stands. By: TTE, ADMIN, SERVICE. */
+  SET_PLATFORM: {
+    fields: {
+      trainNo: GivenTrainNo;
+      startDate?: StartDate | null;
+      stationCode: StationCode;
+      platform: Platform;
+      /** True if the platform is certain. */
+      confirmed?: boolean;
+    };
+    result: Result & Told['PLATFORM_CHANGE'] | Unchanged;
+  };
+  /** Mark a passenger as boarded (O). By: TTE, ADMIN. */
+  MARK_BOARDED: {
+    fields: {
+      trainNo: GivenTrainNo;
+      startDate?: StartDate | null;
+      pnr: PersonPnr;
+      index: PersonPlace;
+    };
+    result: Result & Told['PASSENGER_BOARDED'] | Unchanged;
+  };
+  /** Mark a passenger as not turned up (NT). The berth is free from here on. By: TTE, ADMIN. */
+  MARK_NO_SHOW: {
+    fields: {
+      trainNo: GivenTrainNo;
+      startDate?: StartDate | null;
+      pnr: PersonPnr;
+      index: PersonPlace;
+    };
+    result: Result & Told['NO_SHOW'] | Unchanged;
+  };
+  /** Undo NT, for 30 minutes, unless the berth was given to another passenger. By: TTE, ADMIN. */
+  UNDO_NO_SHOW: {
+    fields: {
+      trainNo: GivenTrainNo;
+      startDate?: StartDate | null;
+      pnr: PersonPnr;
+      index: PersonPlace;
+    };
+    result: Result & Told['NO_SHOW_UNDONE'] | Unchanged;
+  };
+  /** Cancel the journey of a passenger who has not boarded. By: that passenger, TTE, ADMIN. */
+  CANCEL_JOURNEY: {
+    fields: {
+      trainNo: GivenTrainNo;
+      startDate?: StartDate | null;
+      pnr: PersonPnr;
+      index: PersonPlace;
+    };
+    result: Result & Told['PASSENGER_CANCELLED'] | Unchanged;
+  };
+  /** Change where a passenger boards: once, to one of the next three stations. By: that passenger, TTE, ADMIN. */
+  CHANGE_BOARDING: {
+    fields: {
+      trainNo: GivenTrainNo;
+      startDate?: StartDate | null;
+      pnr: PersonPnr;
+      index: PersonPlace;
+      stationCode: StationCode;
+    };
+    result: Result & Told['BOARDING_CHANGED'] | Unchanged;
+  };
+  /** Accept an offer: the passenger gets the berth. By: that passenger, TTE, ADMIN. */
+  ACCEPT_OFFER: {
+    fields: {
+      trainNo?: GivenTrainNo;
+      startDate?: StartDate | null;
+      /** The id from UPGRADE_OFFER. */
+      offerId: string;
+    };
+    result: Result & Told['UPGRADE_CONFIRMED'];
+  };
+  /** Deny an offer: the hub asks the next passenger. By: that passenger, TTE, ADMIN. */
+  DENY_OFFER: {
+    fields: {
+      trainNo?: GivenTrainNo;
+      startDate?: StartDate | null;
+      /** The id from UPGRADE_OFFER. */
+      offerId: string;
+    };
+    result: Result & Told['UPGRADE_CLOSED'];
+  };
+  /** Approve an offer under policy APPROVAL: the passenger gets the berth. By: TTE, ADMIN. */
+  APPROVE_OFFER: {
+    fields: {
+      trainNo?: GivenTrainNo;
+      startDate?: StartDate | null;
+      /** The id from UPGRADE_OFFER. */
+      offerId: string;
+    };
+    result: Result & Told['UPGRADE_CONFIRMED'];
+  };
+  /** Withdraw an offer. By: TTE, ADMIN. */
+  WITHDRAW_OFFER: {
+    fields: {
+      trainNo?: GivenTrainNo;
+      startDate?: StartDate | null;
+      /** The id from UPGRADE_OFFER. */
+      offerId: string;
+    };
+    result: Result & Told['UPGRADE_CLOSED'];
+  };
+  /** Send an announcement to everyone on the run, to the staff, or to one passenger. By: TTE, ADMIN, SERVICE. */
+  ANNOUNCE: {
+    fields: {
+      trainNo: GivenTrainNo;
+      startDate?: StartDate | null;
+      /** What to announce. */
+      text: string;
+      level?: Level;
+      to?: To;
+      user?: string | null;
+    };
+    result: Result & Told['ANNOUNCEMENT'];
+  };
+  /** Make many marks in one message. Each is accepted or refused by itself. By: TTE, ADMIN. */
+  BATCH: {
+    fields: {
+      trainNo: GivenTrainNo;
+      startDate?: StartDate | null;
+      marks: Mark[];
+    };
+    result: BatchDone;
+  };
+}
+
+/** The train's name. */
+export type TrainName = string;
+
+/** The time zone of the run. */
+export type Zone = string;
+
+/** A stop of the chart, in running order. */
+export interface Station {
+  code: StationCode;
+  name: StationName;
+  arrival: ClockTime | null;
+  departure: ClockTime | null;
+  day: Day;
+  distanceKm: DistanceKm;
+  platform: Platform | null;
+}
+
+/** A station of the train, by its code. */
+export type StationCode = string;
+
+/** The station's name. */
+export type StationName = string;
+
+/** HH:MM; null at the end of the run. */
+export type ClockTime = string;
+
+/** 1 on the day on which the train starts. */
+export type Day = number;
+
+/** Kilometres from the first station. */
+export type DistanceKm = number;
+
+/** The platform. */
+export type Platform = string;
+
+/** A station of the run. */
+export interface StationRef {
+  code: StationCode;
+  name: StationName;
+  index: StationIndex;
+}
+
+/** The station's place in the run, from 0. */
+export type StationIndex = number;
+
+/** A station still to come, and when the train is expected there. */
+export interface Ahead {
+  code: StationCode;
+  name: StationName;
+  index: StationIndex;
+  expected: Moment;
+}
+
+/** A time with its offset, as in ISO 8601. */
+export type Moment = string;
+
+/** The reason, in words. */
+export type Note = string;
+
+/** Minutes behind the timetable; negative if the train is early. */
+export type DelayMinutes = number;
+
+/** From two hours early to two days late. */
+export type SetMinutes = number;
+
+/** 10 to 12 digits. */
+export type Pnr = string;
+
+/** The person's number on the PNR, from 1. */
+export type PersonIndex = number;
+
+/** The person's name. */
+export type PersonName = string;
+
+/** A coach, by its code. */
+export type CoachCode = string;
+
+/** A berth of the coach, from 1. */
+export type BerthNumber = number;
+
+/** Where it begins: a station, by its code. */
+export type Origin = string;
+
+/** Where it ends: a station, by its code. */
+export type Destination = string;
+
+/** A class of travel. */
+export type ClassCode = string;
+
+/** Why a berth is free. */
+export type Cause = 'NO_SHOW' | 'ALIGHTED' | 'CANCELLED' | 'UPGRADED';
+
+/** The first passengers who were considered, in order, and the chosen one last. */
+export type Reasons = Considered[];
+
+/** A passenger who was considered for the berth, in order. */
+export interface Considered {
+  pnr: Pnr;
+  index: PersonIndex;
+  status: BookingStatus;
+  number: Number | null;
+  outcome: Outcome;
+}
+
+/** Confirmed, on RAC, or on the waiting list. */
+export type BookingStatus = 'CNF' | 'RAC' | 'WL';
+
+/** The number on RAC or WL. */
+export type Number = number;
+
+/** Why the berth was not for them; "chosen" for the chosen one. */
+export type Outcome = string;
+
+/** The other passengers who came before. */
+export type Others = PassedOver[];
+
+/** Passengers who came before the chosen one and whom the reason does not name. */
+export interface PassedOver {
+  status: BookingStatus;
+  first: Number | null;
+  last: Number | null;
+  /** How many passengers these are. */
+  count: number;
+  outcome: Outcome;
+}
+
+/** An offer. The id names its run and the event that made it. */
+export type OfferId = string;
+
+/** The user who booked: an irctcId. */
+export type UserId = string;
+
+/** The kind of a berth. */
+export type BerthType = 'LOWER' | 'SIDE_LOWER' | 'MIDDLE' | 'UPPER' | 'SIDE_UPPER' | 'SEAT';
+
+/** How urgent an announcement is. */
+export type Level = 'INFO' | 'WARNING' | 'EMERGENCY';
+
+/** The train: 1 to 10 letters and digits. */
+export type GivenTrainNo = string | number;
+
+/** The run's date at its first station. */
+export type StartDate = string;
+
+/** How a vacant berth reaches the passenger on RAC. */
+export type Policy = 'AUTO' | 'OFFER' | 'APPROVAL';
+
+/** verify: each passenger waits for a TTE's mark. auto: passengers who are due count as boarded when the train departs. */
+export type Boarding = 'auto' | 'verify';
+
+/** A stop of the chart, in running order. */
+export interface GivenStation {
+  code: StationCode;
+  name: StationName;
+  arrival?: ClockTime | null;
+  departure?: ClockTime | null;
+  day?: Day;
+  distanceKm?: DistanceKm;
+  platform?: Platform | null;
+}
+
+/** A coach as a chart may give it: `type` may stand in place of `berths`. */
+export interface GivenCoach {
+  class: ClassCode;
+  code: CoachCode;
+  berths?: Berths;
+  /** The make, which tells the number of berths. */
+  type?: 'ICF' | 'LHB';
+  layout?: GivenLayout | null;
+}
+
+/** The number of berths. */
+export type Berths = number;
+
+/** Each berth's type, where the class's own layout is not meant. */
+export type GivenLayout = BerthType[];
+
+/** A passenger of the chart, as booked. A chart's passenger with a fault is left out. */
+export interface GivenBooking {
+  pnr: GivenPnr;
+  index: PersonIndex;
+  irctcId: UserId;
+  name: PersonName;
+  from: Origin;
+  to: Destination;
+  class: ClassCode;
+  status: BookingStatus;
+  number?: Number | null;
+  coach?: CoachCode | null;
+  berth?: BerthNumber | null;
+  age?: number | null;
+  gender?: string | null;
+  phone?: string | null;
+  email?: string | null;
+}
+
+/** 10 to 12 digits. */
+export type GivenPnr = string | number;
+
+/** CSV with a header, a line for each passenger. */
+export type Csv = string;
+
+/** The run is loaded. */
+export interface Registered {
+  trainNo: TrainNo;
+  startDate: StartDate;
+  /** The seq of the run's last event. */
+  seq: number;
+  /** The number of stations. */
+  stations: number;
+  /** The number of passengers. */
+  passengers: number;
+  /** The passengers who were left out. */
+  rejected: Rejected[];
+}
+
+/** The train: 1 to 10 letters and digits. */
+export type TrainNo = string;
+
+/** A passenger who was left out of the run, and why. */
+export interface Rejected {
+  /** The entry from 1, or the line of the CSV. */
+  line: number;
+  /** The PNR; empty if the line has none. */
+  pnr: string;
+  /** What is wrong with the line. */
+  reason: string;
+}
+
+/** What a command has brought about. */
+export interface Result {
+  trainNo: TrainNo;
+  startDate: StartDate;
+  /** The seq of the run's last event. */
+  seq: number;
+}
+
+/** The run was so already. Nothing has changed. */
+export interface Unchanged {
+  trainNo: TrainNo;
+  startDate: StartDate;
+  /** The seq of the run's last event. */
+  seq: number;
+  unchanged: true;
+}
+
+/** When it happened; the hub's time if left out. Not in the future, and not before the last report. */
+export type ReportedAt = string;
+
+/** The PNR of the person. */
+export type PersonPnr = string;
+
+/** The person's number on the PNR, from 1. */
+export type PersonPlace = number;
+
+/** The audience of an announcement. USER needs `user`. */
+export type To = 'EVERYONE' | 'STAFF' | 'USER';
+
+/** A mark of a batch. */
+export interface Mark {
+  mark: MarkKind;
+  pnr: PersonPnr;
+  index: PersonPlace;
+}
+
+/** What a TTE marks. */
+export type MarkKind = 'BOARDED' | 'NO_SHOW' | 'UNDO_NO_SHOW';
+
+/** Each mark, in the order of the message. */
+export interface BatchDone {
+  marks: (MarkDone | MarkRefused)[];
+}
+
+/** A mark that was accepted. */
+export interface MarkDone {
+  mark: MarkKind;
+  pnr: PersonPnr;
+  index: PersonPlace;
+  result: Commands['MARK_BOARDED' | 'MARK_NO_SHOW' | 'UNDO_NO_SHOW']['result'];
+}
+
+/** A mark that was refused. The other marks are not affected. */
+export interface MarkRefused {
+  mark: MarkKind;
+  pnr: PersonPnr;
+  index: PersonPlace;
+  error: ErrorFields;
+}
+
+/** What was wrong. A command that failed has changed nothing. */
+export interface ErrorFields {
+  code: ErrorCode;
+  /** What is wrong and what to do. */
+  message: string;
+  details?: ErrorDetails;
+  retryAfterMs?: RetryAfterMs;
+}
+
+/** What is wrong, for a program. */
+export type ErrorCode = 'BAD_MESSAGE' | 'UNKNOWN_TYPE' | 'NOT_IDENTIFIED' | 'BAD_TOKEN' | 'FORBIDDEN' | 'CONFLICT' | 'TOO_MANY_ROOMS' | 'RATE_LIMITED' | 'UNAVAILABLE' | 'UNKNOWN_TRAIN' | 'UNKNOWN_STATION' | 'UNKNOWN_PASSENGER' | 'UNKNOWN_COACH' | 'UNKNOWN_OFFER' | 'AMBIGUOUS_RUN' | 'OFFER_CLOSED';
+
+/** What a program may want to know beyond the code. The code decides which fields are there. */
+export interface ErrorDetails {
+  /** CONFLICT: the station whose turn it is. */
+  next?: string;
+  status?: RunStatus;
+  state?: PersonState;
+  seq?: Seq;
+  /** CONFLICT: the berth that was given to another passenger. */
+  berth?: string;
+  boardsAt?: StationCode;
+  outcome?: OfferState;
+  /** The stations that would do. */
+  stations?: StationCode[];
+  /** AMBIGUOUS_RUN: the dates to choose from. */
+  startDates?: StartDate[];
+}
+
+/** How far the run is. */
+export type RunStatus = 'SCHEDULED' | 'RUNNING' | 'COMPLETED' | 'CANCELLED';
+
+/** How far a person's journey is. NT means not turned up. */
+export type PersonState = 'DUE' | 'ABOARD' | 'NT' | 'ALIGHTED' | 'CANCELLED';
+
+/** The event's number within its run, from 1. */
+export type Seq = number;
+
+/** Whether an offer is open, or how it ended. */
+export type OfferState = 'OPEN' | 'ACCEPTED' | 'DENIED' | 'EXPIRED' | 'WITHDRAWN';
+
+/** Milliseconds to wait before the next try. */
+export type RetryAfterMs = number;
+
+/** The run as you may see it, at `seq`. */
+export interface Snapshot {
+  trainNo: TrainNo;
+  startDate: StartDate;
+  type: 'SNAPSHOT';
+  epoch: Epoch;
+  seq: Seq;
+  run: RunView;
+}
+
+/** The name of the run's history. Keep it with the last seq. */
+export type Epoch = string;
+
+/** A run as the reader may see it. */
+export interface RunView {
+  trainNo: TrainNo;
+  trainName: TrainName;
+  startDate: StartDate;
+  status: RunStatus;
+  /** The seq of the run's last event. */
+  seq: number;
+  /** The last station reached, from 0. */
+  index: number;
+  /** True if the train has left it. */
+  departed: boolean;
+  station: StationNamed;
+  next: StationAhead | null;
+  delayMinutes: DelayMinutes;
+  timezone: Zone;
+  stations: StopView[];
+  figures: Figures;
+  passengers?: Person[];
+  /** The offers that are open. */
+  offers?: OfferView[];
+}
+
+/** A station. */
+export interface StationNamed {
+  code: StationCode;
+  name: StationName;
+}
+
+/** The next station, and when the train is expected there. */
+export interface StationAhead {
+  code: StationCode;
+  name: StationName;
+  expected: Moment;
+}
+
+/** A stop of a run. */
+export interface StopView {
+  code: StationCode;
+  name: StationName;
+  index: StationIndex;
+  distanceKm: DistanceKm;
+  platform: Platform | null;
+  platformConfirmed: boolean;
+  skipped: boolean;
+  scheduledArrival: Moment | null;
+  expectedArrival: Moment | null;
+  actualArrival: Moment | null;
+  scheduledDeparture: Moment | null;
+  expectedDeparture: Moment | null;
+  actualDeparture: Moment | null;
+}
+
+/** How many, by class and by coach. No person is named. */
+export interface Figures {
+  classes: ClassCounts[];
+  coaches: CoachCounts[];
+}
+
+/** How many, in one class. */
+export interface ClassCounts {
+  class: ClassCode;
+  booked: number;
+  aboard: number;
+  due: number;
+  nt: number;
+  /** Passengers who still wait on RAC. */
+  rac: number;
+  upgraded: number;
+  /** Berths that are free on the leg that the train is on or starts next. */
+  vacant: number;
+}
+
+/** How many, in one coach. */
+export interface CoachCounts {
+  booked: number;
+  aboard: number;
+  due: number;
+  nt: number;
+  /** Passengers who still wait on RAC. */
+  rac: number;
+  upgraded: number;
+  /** Berths that are free on the leg that the train is on or starts next. */
+  vacant: number;
+  coach: CoachCode;
+}
+
+/** A passenger: the chart's fields; status, coach, berth and from as they are now. */
+export interface Person {
+  pnr: Pnr;
+  index: PersonIndex;
+  irctcId: UserId;
+  name: PersonName;
+  from: Origin;
+  to: Destination;
+  class: ClassCode;
+  status: BookingStatus;
+  number: Number | null;
+  coach: CoachCode | null;
+  berth: BerthNumber | null;
+  age: number | null;
+  gender: string | null;
+  phone: string | null;
+  email: string | null;
+  state: PersonState;
+  /** The place on RAC or WL of a passenger who was upgraded since. */
+  upgradedFrom: string | null;
+}
+
+/** An offer and what became of it. Only the staff read the fields that may be missing. */
+export interface OfferView {
+  from: Origin;
+  to: Destination;
+  offerId: OfferId;
+  state: OfferState;
+  pnr: Pnr;
+  index: PersonIndex;
+  coach: CoachCode;
+  berth: BerthNumber;
+  berthType: BerthType;
+  oldCoach: CoachCode | null;
+  oldBerth: BerthNumber | null;
+  expiresAt: Moment;
+  closedAt: Moment | null;
+  answeredBy: AnsweredBy | null;
+  name?: PersonName;
+  cause?: Cause;
+  reason?: Reasons;
+  passedOver?: Others;
+  /** The devices on which it has arrived; counted up to 16. */
+  delivered?: number;
+  /** When it arrived on the first device; null if on none. */
+  deliveredAt?: Moment | null;
+}
+
+/** The role of the user who answered it; null if the clock or the rules ended it. */
+export type AnsweredBy = Role;
+
+/** The role that a token gives its user. */
+export type Role = 'PASSENGER' | 'TTE' | 'ADMIN' | 'SERVICE';
+
+/** The newest figures of a run: on subscribing, and at most once a second after changes. */
+export interface BoardingUpdate {
+  trainNo: TrainNo;
+  startDate: StartDate;
+  type: 'BOARDING_UPDATE';
+  data: Figures;
+}
+
+/** The sockets of a run, for its staff: at most once a second after changes. */
+export interface PresenceUpdate {
+  trainNo: TrainNo;
+  startDate: StartDate;
+  type: 'PRESENCE';
+  data: PresenceFigure;
+}
+
+/** The TTEs and sockets of a run. */
+export interface PresenceFigure {
+  /** TTEs online, each counted once. */
+  ttes: number;
+  sockets: SocketCounts;
+}
+
+/** The sockets in a room, by role. */
+export interface SocketCounts {
+  /** All sockets. */
+  total: number;
+  passengers: number;
+  ttes: number;
+  admins: number;
+  others: number;
+}
+// end
