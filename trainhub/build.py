@@ -8,13 +8,12 @@ from trainhub.core.follower import Follower
 from trainhub.core.journal import Journal, Record
 from trainhub.core.lateness import Lateness
 from trainhub.core.log import Reader
-from trainhub.core.lookups import EventArchive
 from trainhub.core.notifications import Job, Notifications, Sender, UndeliveredJobs
 from trainhub.core.rooms import Delivery, Frame, Room
 from trainhub.core.stream import Stream
 from trainhub.core.write_buffer import Change, DeadLetters, Store, WriteBuffer
 from trainhub.hub import letters
-from trainhub.hub.audit import Entries
+from trainhub.hub.audit import HubArchive
 from trainhub.hub.documents import changes
 from trainhub.hub.hub import Clock, Hub, OnTaken, ignore
 from trainhub.hub.train_rooms import TrainRooms
@@ -67,16 +66,15 @@ def build(
     frame: Frame,
     delivery: Delivery | None = None,
     on_failure: Callable[[BaseException], None],
-    archive: EventArchive | None = None,
-    entries: Entries | None = None,
+    archive: HubArchive | None = None,
     health: Health | None = None,
     on_taken: OnTaken = ignore,
 ) -> Built:
     """Put a hub together. It is not loaded yet, and its followers do not read yet.
 
     `rooms` is the table that the sockets share, `frame` makes their frames, and `delivery` writes
-    them to a crowd. `archive` has the events that memory does not hold, `entries` reads the audit
-    trail back. `on_taken` gets each message of a socket that was carried out.
+    them to a crowd. `archive` has the audit trail, and the events that memory does not hold.
+    `on_taken` gets each message of a socket that was carried out.
     """
     hub = Hub(
         journal,
@@ -85,7 +83,6 @@ def build(
         on_failure,
         settings.journal_limit << 20,
         archive,
-        entries,
         store.holds_all,
         on_taken,
     )

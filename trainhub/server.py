@@ -226,7 +226,6 @@ class Server:
             delivery=best_delivery() if settings.io_uring else OneByOne(),
             on_failure=self._journal_failed,
             archive=store,
-            entries=store,
             health=self._health,
         )
         self.hub = hub = built.hub

@@ -8,8 +8,9 @@ from fakes import MemoryJournal
 from railway import RUN
 
 from trainhub.core.breaker import FAILURES
-from trainhub.core.lookups import LOOKUPS_AT_ONCE, Lookups, NoArchive
+from trainhub.core.lookups import LOOKUPS_AT_ONCE, Lookups
 from trainhub.core.write_buffer import StoreAway
+from trainhub.hub.audit import NoArchive
 
 
 class Away:

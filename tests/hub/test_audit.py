@@ -130,7 +130,7 @@ class Trail(Audit):
     """An audit whose refusals are kept in `entries`, while there is `room`."""
 
     def __init__(self):
-        super().__init__("e1", audit.NoEntries())
+        super().__init__("e1", audit.NoArchive())
         self.entries, self.room = [], True
         self.write_to(self._take)
 

@@ -277,7 +277,7 @@ class MongoStore:
         return max(0, below - 2 - int(there))
 
     async def events(self, run: Stream, epoch: str, after: int, most: int) -> list[Any]:
-        """A lookups.EventArchive: what a run's clients have missed. Raises StoreAway."""
+        """An audit.HubArchive: what a run's clients have missed. Raises StoreAway."""
         try:
             with pymongo.timeout(ANSWER_SECONDS):
                 return await paid(self._events(run, epoch, after, most))
@@ -311,7 +311,7 @@ class MongoStore:
         before: str | None,
         limit: int,
     ) -> list[Document]:
-        """An audit.Entries. Raises StoreAway."""
+        """An audit.HubArchive. Raises StoreAway."""
         asked: list[dict[str, Any]] = []
         if trains is not None:
             if not trains:

@@ -30,15 +30,6 @@ class EventArchive(Protocol):
         """
 
 
-class NoArchive:
-    """For a hub that has none."""
-
-    async def events(
-        self, stream: Stream, epoch: str, after: int, most: int
-    ) -> Sequence[DomainEvent]:
-        return ()
-
-
 class Lookups:
     """Asks the archive of one log."""
 

@@ -7,13 +7,15 @@ there is room for it, so that a flood of refusals fills no disk; what is left ou
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
 from trainhub.access.identity import ALL_TRAINS, Identity
+from trainhub.core.audience import DomainEvent
 from trainhub.core.errors import HubError, Unavailable
 from trainhub.core.journal import Deed
+from trainhub.core.lookups import EventArchive
 from trainhub.core.write_buffer import Change, Document, StoreAway
 from trainhub.domain import commands as c
 from trainhub.domain.model import RunKey
@@ -52,8 +54,8 @@ def _about(command: c.Command) -> str | None:
     return command.user if isinstance(command, c.Announce) else None
 
 
-class Entries(Protocol):
-    """Where the trail can be read."""
+class HubArchive(EventArchive, Protocol):
+    """Where all events and the audit trail can be read, though not at once."""
 
     async def entries(
         self,
@@ -69,8 +71,11 @@ class Entries(Protocol):
         """
 
 
-class NoEntries:
+class NoArchive:
     """For a hub that has no store."""
+
+    async def events(self, *_: object) -> Sequence[DomainEvent]:
+        return ()
 
     async def entries(self, *_: object) -> list[Document]:
         raise StoreAway("there is no store")
@@ -81,12 +86,12 @@ class Audit:
     `unidentified` those of clients without a token, which are only counted."""
 
     def __init__(
-        self, epoch: str, entries: Entries, clock: Callable[[], float] = time.monotonic
+        self, epoch: str, archive: HubArchive, clock: Callable[[], float] = time.monotonic
     ) -> None:
         """`clock` counts seconds; no wall clock, whose minutes may be long or short."""
         self.epoch = epoch
         self._clock = clock
-        self._entries = entries
+        self._archive = archive
         self._keep: Callable[[Change], bool] = lambda _: False
         self._minute = 0
         self._in_this_minute: Counter[str] = Counter()
@@ -129,7 +134,7 @@ class Audit:
         """
         trains = None if ALL_TRAINS in identity.trains else identity.trains
         try:
-            found = await self._entries.entries(trains, run, user, before, limit)
+            found = await self._archive.entries(trains, run, user, before, limit)
         except StoreAway:
             raise Unavailable(
                 "the audit trail is read from MongoDB, which does not answer now: try again later"

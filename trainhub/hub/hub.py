@@ -11,11 +11,10 @@ from trainhub.core.errors import Unavailable
 from trainhub.core.history import History
 from trainhub.core.journal import Commit, Journal, Record
 from trainhub.core.log import LIMIT, Log, Reader
-from trainhub.core.lookups import EventArchive, NoArchive
 from trainhub.domain.commands import Command
 from trainhub.domain.model import RunKey
 from trainhub.domain.train import TrainState
-from trainhub.hub.audit import Audit, Entries, NoEntries
+from trainhub.hub.audit import Audit, HubArchive, NoArchive
 from trainhub.hub.deliveries import Deliveries
 from trainhub.hub.execute import Executor
 from trainhub.hub.runs import Runs
@@ -46,8 +45,7 @@ class Hub:
         clock: Clock,
         on_failure: Callable[[BaseException], None],
         journal_limit: int = LIMIT,
-        archive: EventArchive | None = None,
-        entries: Entries | None = None,
+        archive: HubArchive | None = None,
         may_trim: Callable[[], Awaitable[bool]] | None = None,
         on_taken: OnTaken = ignore,
     ) -> None:
@@ -55,12 +53,13 @@ class Hub:
         self._clock = clock
         self.rooms = rooms
         self.on_taken = on_taken
+        archive = archive or NoArchive()
         self.log = Log(journal, self._committed, on_failure, journal_limit)
         delivered = Reader(DELIVERED, journal, rooms, catches_up=False)
         delivered.skip()  # no client is connected that could be told what the log has already
         self.readers = [delivered]
         self.deliveries = Deliveries()
-        self.audit = Audit(journal.epoch, entries or NoEntries())
+        self.audit = Audit(journal.epoch, archive)
         self.runs = Runs()
         history, answers = History(), Answers()
         self.executor = Executor(self.runs, self.log, answers, self.audit, self.deliveries, clock)
@@ -80,7 +79,7 @@ class Hub:
             self.log,
             rooms,
             history,
-            archive or NoArchive(),
+            archive,
             is_here=self.runs.__contains__,
         )
         self._figures_due: set[RunKey] = set()
