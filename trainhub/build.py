@@ -8,7 +8,7 @@ from trainhub.core.follower import Follower
 from trainhub.core.journal import Journal, Record
 from trainhub.core.lateness import Lateness
 from trainhub.core.log import Reader
-from trainhub.core.notifications import Job, Notifications, Sender, UndeliveredJobs
+from trainhub.core.notifications import Job, Notifications, Sender, Undelivered, UndeliveredJobs
 from trainhub.core.rooms import Delivery, Frame, Room
 from trainhub.core.stream import Stream
 from trainhub.core.write_buffer import Change, DeadLetters, Store, WriteBuffer
@@ -45,8 +45,14 @@ class Built:
     hub: Hub
     notifications: Notifications
     write_buffer: WriteBuffer
+    flushed: Reader
     followers: tuple[Follower, ...]
     health: Health
+
+    async def open(self) -> None:
+        """Have each follower go on from its place."""
+        for each in self.followers:
+            await each.open()
 
     def follow(self) -> None:
         """Let the followers read the log: they know their places by now."""
@@ -60,6 +66,7 @@ def build(
     store: OwnedStore,
     sender: Sender,
     undelivered: UndeliveredJobs,
+    set_aside: Iterable[Undelivered] = (),
     dead_letters: DeadLetters,
     clock: Clock,
     rooms: dict[Stream, Room],
@@ -73,8 +80,9 @@ def build(
     """Put a hub together. It is not loaded yet, and its followers do not read yet.
 
     `rooms` is the table that the sockets share, `frame` makes their frames, and `delivery` writes
-    them to a crowd. `archive` has the audit trail, and the events that memory does not hold.
-    `on_taken` gets each message of a socket that was carried out.
+    them to a crowd. `set_aside` are jobs that an earlier process could not send. `archive` has the
+    audit trail, and the events that memory does not hold. `on_taken` gets each message of a socket
+    that was carried out.
     """
     hub = Hub(
         journal,
@@ -106,26 +114,26 @@ def build(
     flushed = Reader(FLUSHED, journal, buffer, refilled=True)
     followers = (
         Follower(
-            notified,
-            "notifications",
-            "notify",
-            DRAIN_SECONDS,
-            notifications.begin_drain,
-            notifications.drain,
-            notifications.close,
-            notifications.complaints,
-            Lateness(notified, head, "the oldest notification waits for {} s"),
+            reader=notified,
+            shown="notifications",
+            timer="notify",
+            period=DRAIN_SECONDS,
+            begin=notifications.begin_drain,
+            resume=lambda place: notifications.resume(place.ahead, set_aside),
+            finish=notifications.drain,
+            close=notifications.close,
+            complaints=notifications.complaints,
+            late=Lateness(notified, head, "the oldest notification waits for {} s"),
         ),
         Follower(
-            flushed,
-            "mongodb",
-            "flush",
-            FLUSH_SECONDS,
-            buffer.begin_flush,
-            buffer.flush_now,
-            _nothing,
-            buffer.complaints,
-            Lateness(flushed, head, "MongoDB lacks changes that are {} s old"),
+            reader=flushed,
+            shown="mongodb",
+            timer="flush",
+            period=FLUSH_SECONDS,
+            begin=buffer.begin_flush,
+            finish=buffer.flush_now,
+            complaints=buffer.complaints,
+            late=Lateness(flushed, head, "MongoDB lacks changes that are {} s old"),
         ),
     )
     for each in followers:
@@ -139,8 +147,4 @@ def build(
             "MongoDB refused {} documents for good within an hour: they are in dead_letters",
         )
     )
-    return Built(hub, notifications, buffer, followers, health)
-
-
-async def _nothing() -> None:
-    """Close a consumer that holds nothing open."""
+    return Built(hub, notifications, buffer, flushed, followers, health)

@@ -219,6 +219,7 @@ class Server:
             store=stores,
             sender=Outbox(folder.path / "outbox"),
             undelivered=undelivered,
+            set_aside=undelivered.jobs,
             dead_letters=DeadLettersFile(folder.path / "dead_letters.jsonl", stores),
             clock=self._clock,
             rooms=TrainSocket.rooms,
@@ -229,8 +230,7 @@ class Server:
             health=self._health,
         )
         self.hub = hub = built.hub
-        notified, flushed = (each.reader for each in built.followers)
-        stores.follow(hub.log, built.write_buffer, flushed, self._begin_epoch)
+        stores.follow(hub.log, built.write_buffer, built.flushed, self._begin_epoch)
         disk = DiskWatch(folder.path)
         self._health.watch(stores.complaints, disk.complaints)
         parts = Parts(
@@ -249,7 +249,7 @@ class Server:
 
         gc.disable()  # millions of objects are made now, and none is garbage
         await hub.upkeep.load()
-        await flushed.open()
+        await built.flushed.open()
         keep = partial(self._on_timer, stores.keep)
         self._timers.every(RENEW_SECONDS, "lease", keep, LEASE_PATIENCE)
         if journal.head == 0 and not settings.new:
@@ -257,7 +257,7 @@ class Server:
             await self._restore(journal, store, stores)
         else:
             await self._meet(stores)
-        built.notifications.resume((await notified.open()).ahead, undelivered.jobs)
+        await built.open()
         built.follow()
         # So that a hub that dies young, time and again, starts no slower each time.
         await hub.upkeep.tidy()
