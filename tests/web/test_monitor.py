@@ -269,7 +269,7 @@ async def test_ready(call, site):
         "ready": True,
         "degraded": [],
         "timers": {},
-        "late": {"notifications": 0.0, "mongodb": 0.0},
+        "late": {each.shown: 0.0 for each in site.parts.followers},
         "loop": {"held": 0, "longestMillis": 0},
     }
     await site.register()

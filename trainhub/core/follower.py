@@ -12,7 +12,11 @@ def _go_on(place: ReaderPlace) -> None:
     """Take up nothing but the place."""
 
 
-async def _nothing() -> None:
+def _nothing() -> None:
+    """Begin nothing: the consumer is done when it has taken a record."""
+
+
+async def _at_once() -> None:
     """Finish or close a consumer that holds nothing."""
 
 
@@ -30,11 +34,11 @@ class Follower:
     shown: str
     timer: str
     period: float
-    begin: Callable[[], None]
     late: Lateness
+    begin: Callable[[], None] = _nothing
     resume: Callable[[ReaderPlace], None] = _go_on
-    finish: Callable[[], Awaitable[None]] = _nothing
-    close: Callable[[], Awaitable[None]] = _nothing
+    finish: Callable[[], Awaitable[None]] = _at_once
+    close: Callable[[], Awaitable[None]] = _at_once
     complaints: Callable[[], list[str]] = list
 
     @property
