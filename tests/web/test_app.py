@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from pathlib import Path
 
 import pytest
 from waiting import PATIENCE
@@ -50,8 +51,9 @@ async def test_static_files(call, name):
     assert answer.headers["Cache-Control"] == "no-cache"
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     kinds = {".html": "text/html", ".css": "text/css", ".js": "javascript", ".svg": "image/svg"}
-    kinds |= {".ts": "text/plain", ".json": "application/json"}
-    assert kinds[f".{name.rpartition('.')[2]}"] in answer.headers["Content-Type"]
+    kinds |= {".ts": "text/plain", ".cts": "text/plain", ".cjs": "javascript", ".md": "text/"}
+    kinds |= {".json": "application/json", "": ""}
+    assert kinds[Path(name).suffix] in answer.headers["Content-Type"]
     again = await call("GET", f"/static/{name}", headers={"If-None-Match": answer.headers["ETag"]})
     assert (again.status, again.body) == (304, b"")
 

@@ -20,8 +20,8 @@ class StaticFiles(Edge, tornado.web.StaticFileHandler):
         return super().get_absolute_path(root, path)
 
     def get_content_type(self) -> str:
-        # Systems know .ts as anything from translations to video, and .cjs not at all.
-        if (self.absolute_path or "").endswith((".ts", ".cts")):
+        # Systems know .ts as anything from translations to video, and others not at all.
+        if (self.absolute_path or "").endswith((".ts", ".cts", ".md")):
             return "text/plain; charset=utf-8"
         if (self.absolute_path or "").endswith(".cjs"):
             return "text/javascript"
