@@ -3,12 +3,14 @@
 import asyncio
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from witness import WITNESS
 
 from trainhub.core.journal import Commit, JournalFailed, ReaderPlace, Record, StoredAnswer
-from trainhub.core.lineage import Beginning, Lineage
+from trainhub.core.lease import Held, LeaseHolder
+from trainhub.core.lineage import Beginning, Lineage, StorePlace
 from trainhub.core.log import Reader
 from trainhub.core.notifications import Job, Undelivered
 from trainhub.core.write_buffer import DeadLetter, Document, StoreAway
@@ -167,6 +169,48 @@ class MemoryStore:
 
     async def holds_all(self) -> bool:
         return True
+
+
+class MemoryLease:
+    """A lease.Lease without a database; `away` makes it fail."""
+
+    def __init__(self) -> None:
+        self.held: Held | None = None
+        self.away = False
+
+    async def read(self) -> Held | None:
+        await asyncio.sleep(0)
+        if self.away:
+            raise StoreAway("no database")
+        return self.held
+
+    async def claim(self, mine: LeaseHolder, expected: LeaseHolder | None) -> bool:
+        held = await self.read()
+        if (None if held is None else held.holder) != expected:
+            return False
+        beats = 1 if expected is None else expected.beats + 1
+        place = None if held is None else held.place
+        self.held = Held(replace(mine, beats=beats), place)
+        return True
+
+    async def renew(self, start: str) -> Held | None:
+        held = await self.read()
+        if held is None or held.holder.start != start:
+            return None
+        self.held = replace(held, holder=replace(held.holder, beats=held.holder.beats + 1))
+        return self.held
+
+    async def put(self, start: str, place: StorePlace, expected: StorePlace | None) -> bool:
+        held = await self.read()
+        if held is None or held.holder.start != start or expected not in (None, held.place):
+            return False
+        self.held = replace(held, place=place)
+        return True
+
+    async def release(self, start: str) -> None:
+        held = await self.read()
+        if held is not None and held.holder.start == start:
+            self.held = replace(held, holder=replace(held.holder, released=True))
 
 
 class Letters:

@@ -1,8 +1,12 @@
-"""trainhub/core/lease.py on a real mongod: one owner at a time, and no clock but one's own."""
+"""trainhub/core/lease.py: one owner at a time, and no clock but one's own.
+
+The same rules hold for the lease in a real mongod and for the one of the fakes.
+"""
 
 import asyncio
 
 import pytest
+from fakes import MemoryLease
 
 from trainhub.adapters.mongo import MongoStore
 from trainhub.adapters.mongo_lease import MongoLease
@@ -11,9 +15,13 @@ from trainhub.core.lease import DEAD_SECONDS, RivalHub, State, Tenancy
 EPOCH = "h000001-aa"
 
 
-@pytest.fixture
-def lease(io_loop, mongodb_uri, database_name):
-    store = MongoStore(mongodb_uri, database_name, {})
+@pytest.fixture(params=["memory", pytest.param("mongodb", marks=pytest.mark.slow)])
+def lease(request, io_loop):
+    if request.param == "memory":
+        yield MemoryLease()
+        return
+    uri, name = map(request.getfixturevalue, ("mongodb_uri", "database_name"))
+    store = MongoStore(uri, name, {})
     yield MongoLease(store)
     store.close()
 
@@ -46,6 +54,7 @@ async def test_a_holder_that_beats_is_left_alone_and_named(lease):
         assert part in str(error)
 
 
+@pytest.mark.slow
 @pytest.mark.gen_test
 async def test_a_holder_that_does_not_beat_is_taken_over_after_its_time(lease):
     """By one's own clock, whatever the times in the lease say; and the first one notices."""
@@ -76,11 +85,14 @@ async def test_a_lease_that_nobody_can_hold_is_taken_at_once(lease, way):
 
 
 @pytest.mark.gen_test
-async def test_a_lease_that_vanished_is_made_again(lease, database):
+async def test_a_lease_that_vanished_is_made_again(io_loop, mongodb_uri, database):
     """The database was dropped under its owner."""
+    store = MongoStore(mongodb_uri, database.name, {})
+    lease = MongoLease(store)
     first = tenancy(lease, "a")
     assert await taken(first)
     database.meta.delete_one({"_id": "hub"})
     assert await first.renew() is None
     assert await taken(first)
     assert database.meta.find_one({"_id": "hub"})["lease"]["start"] == "a"
+    store.close()

@@ -1,5 +1,7 @@
-"""trainhub/core/stores.py on real hubs and mongods: journal and MongoDB compare notes when they
-meet."""
+"""trainhub/core/stores.py: journal and MongoDB compare notes when they meet.
+
+First on real hubs and mongods, then in this process.
+"""
 
 import json
 import os
@@ -14,15 +16,24 @@ from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
+from built import build_of_fakes
+from callers import ADMIN
+from fakes import MemoryLease, MemoryStore
 from hub_process import ROOT
 from load import asker, behind, opened
 from mongods import embedded, embedded_uri
 from pymongo import MongoClient
-from railway import RUN, chart, person
+from railway import RUN, chart, person, register
 from waiting import PATIENCE, wait_for
 from witness import WITNESS, connect
 
-from trainhub.core.lease import DEAD_SECONDS
+from trainhub.adapters.sqlite_journal import SqliteJournal
+from trainhub.core.lease import DEAD_SECONDS, Held, LeaseHolder, RivalHub
+from trainhub.core.lineage import StorePlace
+from trainhub.core.stores import REFILL_FILE, Stores
+from trainhub.core.write_buffer import StoreAway
+from trainhub.domain.commands import Announce, StartJourney
+from trainhub.hub.vocabulary import RAILWAY
 
 PEOPLE = [person(who) for who in range(1, 40)]
 CARDS = [f"45123456{who:02}" for who in range(1, 40)]
@@ -583,3 +594,187 @@ def test_check_compares_the_embedded_database_while_it_runs(start_hub):
     assert hub.stop() == 0
     done = check(hub.folder)
     assert (done.returncode, "not compared" in done.stdout) == (0, True)
+
+
+# --- the same without a process: a real journal, and fakes for MongoDB and its lease ------------
+
+
+class Database(MemoryStore):
+    """Has the documents of a MongoDB; `lost` events are in it no more."""
+
+    lost = 0
+
+    def look_round(self):
+        pass
+
+    async def adopt_events(self, stream, past, epoch, below):
+        return self.lost
+
+
+class Two:
+    """Starts hubs on one journal or several, over one database and its lease."""
+
+    def __init__(self):
+        self.database, self.lease = Database(), MemoryLease()
+        self.epochs = []
+
+    def stray(self, holder=None):
+        """Have the database say that it has another history, under the same or a new holder."""
+        self.lease.held = Held(holder or self.lease.held.holder, StorePlace("h000009-zz", "x", 7))
+
+    async def start(self, folder, meet=True, **options):
+        folder.mkdir(exist_ok=True)
+        journal = await SqliteJournal.open(folder / "journal.db", RAILWAY)
+        stores = Stores(journal, self.database, self.lease, folder, **options)
+        await stores.open()
+        built = build_of_fakes(journal=journal, store=stores)
+
+        async def begun():
+            self.epochs.append(journal.epoch)
+
+        stores.follow(built.hub.log, built.write_buffer, built.flushed, begun)
+        await built.hub.upkeep.load()
+        await built.open()
+        if meet:
+            await stores.meet()
+        built.follow()
+        return built, stores, journal
+
+
+async def written(built):
+    """Have all that the journal holds written, and keep that place."""
+    await built.flushed.catch_up()
+    await built.write_buffer.flush_now()
+    await built.hub.save_places()
+
+
+@pytest.mark.gen_test
+async def test_what_this_hub_left_is_as_it_left_it(io_loop, tmp_path):
+    """A second start on the folder owns the database, begins no epoch and refills nothing."""
+    two = Two()
+    built, stores, journal = await two.start(tmp_path)
+    await built.hub.execute(register(), ADMIN)
+    await written(built)
+    assert await stores.holds_all()
+    assert two.lease.held.place.position == 1
+    await stores.release()
+    assert two.lease.held.holder.released
+    await journal.close()
+    again, stores, journal = await two.start(tmp_path)
+    assert (two.epochs, again.flushed.behind, stores.complaints()) == ([], 0, [])
+    await journal.close()
+
+
+@pytest.mark.gen_test
+async def test_a_hub_waits_for_a_database_that_is_away(io_loop, tmp_path):
+    """It says why, writes nothing meanwhile, and has all of it written afterwards."""
+    two, said = Two(), []
+    two.lease.away = True
+    built, stores, journal = await two.start(tmp_path, meet=False)
+    await stores.keep()
+    await built.hub.execute(register(), ADMIN)
+    with pytest.raises(StoreAway):
+        await stores.write("runs", [])
+
+    def say(reason):
+        said.append(reason)
+        two.lease.away = False
+
+    await stores.wait(say)
+    assert said == ["no database"]
+    await written(built)
+    assert two.lease.held.place.position == 1
+    await journal.close()
+
+
+@pytest.mark.gen_test
+async def test_a_second_hub_is_a_rival(io_loop, tmp_path):
+    """It writes nothing once the first one has been seen to live, and says so."""
+    two = Two()
+    _, first, one = await two.start(tmp_path / "a")
+    _, second, other = await two.start(tmp_path / "b", meet=False)
+    await second.keep()
+    assert second.complaints() == [
+        "another hub holds the database: whether it lives is not known yet"
+    ]
+    await first.keep()
+    with pytest.raises(RivalHub):
+        await second.meet()
+    await second.keep()
+    assert "stop one of the two" in second.complaints()[0]
+    with pytest.raises(StoreAway, match="another hub owns"):
+        await second.write("runs", [])
+    await one.close()
+    await other.close()
+
+
+@pytest.mark.gen_test
+async def test_another_history_is_replaced_under_a_new_epoch(io_loop, tmp_path):
+    """MongoDB has what this journal never wrote: an epoch begins, and it is refilled."""
+    two = Two()
+    _, first, one = await two.start(tmp_path / "a")
+    await first.release()
+    await one.close()
+    built, stores, journal = await two.start(tmp_path / "b", meet=False)
+    await built.hub.execute(register(), ADMIN)
+    two.stray()
+    await stores.meet()
+    assert two.epochs == [journal.epoch]
+    assert journal.epoch.startswith("h000010-")
+    assert stores.complaints() == ["MongoDB is refilled from the journal: 1 records to go"]
+    await written(built)
+    assert stores.complaints() == []
+    await journal.close()
+
+
+@pytest.mark.gen_test
+async def test_an_empty_journal_goes_on_from_what_mongodb_has(io_loop, tmp_path):
+    """Its epoch comes after MongoDB's, of which it knows."""
+    two = Two()
+    _, stores, journal = await two.start(tmp_path, meet=False)
+    two.stray(LeaseHolder("x", "h000009-zz", "there", 1, released=True))
+    await stores.meet()
+    await stores.succeed()
+    assert journal.epoch.startswith("h000010-")
+    assert "h000009-zz" in journal.lineage.past
+    await journal.close()
+
+
+@pytest.mark.gen_test
+async def test_a_refill_that_was_asked_for_counts_what_is_lost(io_loop, tmp_path):
+    """Each event is written again; those that neither store has are counted and complained of."""
+    two = Two()
+    built, stores, journal = await two.start(tmp_path)
+    await built.hub.execute(register(), ADMIN)
+    await built.hub.execute(StartJourney(train_no="12345"), ADMIN)
+    await built.hub.execute(Announce(train_no="12345", text="x"), ADMIN)
+    await written(built)
+    await journal.trim(2)
+    two.database.lost = 1
+    two.database.documents.clear()
+    (tmp_path / REFILL_FILE).touch()
+    await stores.keep()
+    assert not (tmp_path / REFILL_FILE).exists()
+    await written(built)
+    assert stores.complaints() == ["1 events are neither in MongoDB nor in the journal any more"]
+    assert two.database.documents
+    await journal.close()
+
+
+@pytest.mark.gen_test
+async def test_a_place_that_another_has_moved_is_noticed(io_loop, tmp_path):
+    """What stands in MongoDB is not what this hub wrote: it compares before it writes again."""
+    two = Two()
+    built, stores, journal = await two.start(tmp_path)
+    await built.hub.execute(register(), ADMIN)
+    await written(built)
+    two.stray()
+    with pytest.raises(StoreAway, match="not as this hub left it"):
+        await stores.reached(1)
+    assert not await stores.holds_all(), "it is refilled"
+    await written(built)
+    assert await stores.holds_all()
+    two.database.away = True
+    with pytest.raises(StoreAway):
+        await stores.write("runs", [])
+    await journal.close()
