@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run quick test soak coverage lint format audit contract lock clean
+.PHONY: run quick slow test soak coverage lint format audit contract lock clean
 
 run: .venv/.run
 	@$(BIN)/python run.py --demo
@@ -14,6 +14,9 @@ PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 quick: .venv/.dev
 	$(PYTEST) -m "not slow and not soak"
+
+slow: .venv/.dev
+	$(PYTEST) -m "slow and not soak"
 
 test: .venv/.dev
 	$(PYTEST) -m "not soak"
