@@ -88,6 +88,8 @@ def test_a_token_names_the_audience_and_issuer_that_the_hub_asks_for(order, tmp_
     assert Tokens(keys, audience="hub", issuer="rail").identify(token).user == "T17"
     with pytest.raises(BadToken):
         Tokens(keys, audience="app").identify(token)
+    (token,) = order("token", *TOKEN, "--token-audience", "app", "--token-issuer", "mine")
+    assert Tokens(keys, audience="app", issuer="mine").identify(token).user == "T17"
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,12 @@ def token(arguments: Sequence[str]) -> bool:
     parser.add_argument("--user", required=True, help="who: a passenger's irctcId, a TTE's number")
     parser.add_argument("--train", required=True, help='12345[,12346/2026-11-23…], or "*" for all')
     parser.add_argument("--hours", type=number(0.01, 24 * 366), default=12.0, help="validity (12)")
+    for option in ("audience", "issuer"):
+        variable = f"TRAINHUB_TOKEN_{option.upper()}"
+        default = variables.get(variable) or None
+        parser.add_argument(
+            f"--token-{option}", default=default, help=f"as the hub's own option ({variable})"
+        )
     given = parser.parse_args(arguments)
     trains = [name for part in given.train.split(",") if (name := part.strip())]
     if not trains or not given.user.strip():
@@ -47,8 +53,8 @@ def token(arguments: Sequence[str]) -> bool:
     tokens = Tokens(
         load_keys(folder / "keys.json"),
         revoked=read_revocations(folder / "revoked.json"),
-        audience=variables.get("TRAINHUB_TOKEN_AUDIENCE") or None,
-        issuer=variables.get("TRAINHUB_TOKEN_ISSUER") or None,
+        audience=given.token_audience,
+        issuer=given.token_issuer,
     )
     print(tokens.issue(given.user, Role(given.role), trains, timedelta(hours=given.hours)))
     return True
