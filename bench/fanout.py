@@ -29,14 +29,13 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from fakes import MemoryJournal
+from built import build_of_fakes
 from tornado.web import Application
 
 from trainhub.access.identity import Tokens
 from trainhub.core.audience import Standing
 from trainhub.core.rooms import Delivery, OneByOne
-from trainhub.hub.hub import Hub
-from trainhub.hub.train_rooms import TrainRooms
+from trainhub.hub.hub import ignore
 from trainhub.web.base import Web
 from trainhub.web.door import Door
 from trainhub.web.frames import text_frame
@@ -115,12 +114,17 @@ class Bench:
     ) -> None:
         self._kind, self._count, self._stalled = kind, sockets, stalled
         self.runs = [f"{10_000 + number}/2026-11-23" for number in range(rooms)]
-        self.rooms = TrainRooms(TrainSocket.rooms, text_frame, delivery)
+        self._hub = build_of_fakes(
+            rooms=TrainSocket.rooms,
+            frame=text_frame,
+            delivery=delivery,
+            clock=lambda: datetime.now(UTC),
+            on_taken=ignore,
+        ).hub
+        self.rooms = self._hub.rooms
 
     async def __aenter__(self) -> "Bench":
-        hub = Hub(MemoryJournal(), self.rooms, lambda: datetime.now(UTC), lambda error: None)
-        hub.loaded = True
-        web = Web(hub, Tokens({"k": "x" * 32}), True, self._count, Limits())
+        web = Web(self._hub, Tokens({"k": "x" * 32}), True, self._count, Limits())
         self._server = Door(Application([(r"/ws", self._kind, {"web": web})]))
         self._server.listen(0, "127.0.0.1", backlog=4096)
         (listening,) = self._server._sockets.values()

@@ -13,6 +13,9 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from built import build_of_fakes
 
 from trainhub.adapters.sqlite_journal import SqliteJournal
 from trainhub.core.codec import dump
@@ -22,8 +25,6 @@ from trainhub.domain import commands as c
 from trainhub.domain.chart import read_chart
 from trainhub.domain.snapshot import take
 from trainhub.domain.train import TrainState
-from trainhub.hub.hub import Hub
-from trainhub.hub.train_rooms import TrainRooms
 from trainhub.hub.vocabulary import RAILWAY
 
 TRAINS, PEOPLE = 1_000, 200
@@ -84,7 +85,7 @@ async def commit(journal, state, events):
 async def start(folder, what):
     """A start as the hub does it."""
     journal = await SqliteJournal.open(folder / "journal.db", RAILWAY)
-    hub = Hub(journal, TrainRooms({}, bytes), lambda: NOW, print)
+    hub = build_of_fakes(journal=journal, clock=lambda: NOW).hub
     gc.collect()
     gc.disable()
     begin = time.perf_counter()

@@ -18,6 +18,9 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from built import build_of_fakes
 
 from trainhub.adapters.sqlite_journal import SqliteJournal
 from trainhub.core.journal import Commit, Record
@@ -26,9 +29,7 @@ from trainhub.domain import events as e
 from trainhub.domain.chart import read_chart
 from trainhub.domain.snapshot import take
 from trainhub.domain.train import TrainState
-from trainhub.hub.hub import Hub
 from trainhub.hub.retention import LEAST
-from trainhub.hub.train_rooms import TrainRooms
 from trainhub.hub.vocabulary import RAILWAY
 
 SIZES = (100_000, 200_000, 400_000)
@@ -134,7 +135,7 @@ async def start(path: Path) -> str:
     marks = [(time.perf_counter(), time.process_time())]
     journal = await SqliteJournal.open(path, RAILWAY)
     marks.append((time.perf_counter(), time.process_time()))
-    hub = Hub(journal, TrainRooms({}, bytes), lambda: MORNING, print)
+    hub = build_of_fakes(journal=journal, clock=lambda: MORNING).hub
     count = await hub.upkeep.load()
     marks.append((time.perf_counter(), time.process_time()))
     head = journal.head
