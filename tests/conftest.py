@@ -16,6 +16,7 @@ from ports import free_ports
 from pymongo import MongoClient
 from railway import MORNING, chart
 from tornado.platform.asyncio import AsyncIOMainLoop
+from waiting import PATIENCE
 from witness import WITNESS
 
 CHROMIUM = (
@@ -54,6 +55,12 @@ def io_loop():
     asyncio.set_event_loop(asyncio.new_event_loop())
     loop = AsyncIOMainLoop(make_current=False)
     yield loop
+    # What a test left under way may hold a turn that the next test waits for (core/cost.py).
+    left = asyncio.all_tasks(loop.asyncio_loop)
+    for task in left:
+        task.cancel()
+    if left:
+        loop.asyncio_loop.run_until_complete(asyncio.wait(left, timeout=PATIENCE))
     loop.close(all_fds=True)
     asyncio.set_event_loop(None)
 
