@@ -80,7 +80,7 @@ def test_the_folder_is_the_hub_s(order, tmp_path, monkeypatch):
 
 
 def test_a_token_names_the_audience_and_issuer_that_the_hub_asks_for(order, tmp_path, monkeypatch):
-    """The audience and issuer come from the hub's own settings."""
+    """The audience and issuer come from the hub's own settings, or from options of these names."""
     monkeypatch.setenv("TRAINHUB_TOKEN_AUDIENCE", "hub")
     monkeypatch.setenv("TRAINHUB_TOKEN_ISSUER", "rail")
     (token,) = order("token", *TOKEN)
