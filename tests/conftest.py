@@ -9,6 +9,7 @@ from built import build_of_fakes
 from disks import Disks, TinyDisk
 from fakes import MemoryJournal
 from hub_process import HubProcess
+from hypothesis import settings
 from load import asker
 from mongods import Mongod
 from playwright.sync_api import sync_playwright
@@ -24,6 +25,10 @@ CHROMIUM = (
     "--disable-component-update --disable-sync --no-first-run"
 ).split()
 
+
+# No random test may fail because the machine is busy.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 # Fixtures that start a process or mount a disk.
 SLOW_FIXTURES = {"start_hub", "start_mongod", "mongodb_uri", "browser", "tiny_disk", "disks"}
