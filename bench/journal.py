@@ -37,7 +37,7 @@ def runs():
     for number in range(TRAINS):
         train = trains[number % len(trains)]
         made = make_chart(train, date.today(), seed=number, passengers=PEOPLE)
-        chart, _ = read_chart({**made, "trainNo": str(10_000 + number)})
+        chart, *_ = read_chart({**made, "trainNo": str(10_000 + number)})
         state = TrainState(chart.run)
         events = state.carry_out(c.RegisterTrain(train_no=chart.train_no, chart=chart), NOW)
         events += state.carry_out(c.StartJourney(train_no=chart.train_no), NOW)

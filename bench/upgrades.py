@@ -44,7 +44,7 @@ def full_train() -> Chart:
         "coaches": [{"code": f"S{k}", "class": "SL", "berths": 72} for k in range(1, COACHES + 1)],
         "passengers": people,
     }
-    chart, rejected = read_chart(raw)
+    chart, rejected, _ = read_chart(raw)
     assert not rejected
     return chart
 

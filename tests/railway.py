@@ -131,7 +131,7 @@ def register(**fields: Any) -> c.RegisterTrain:
 
 
 def register_chart(whole: dict[str, Any]) -> c.RegisterTrain:
-    checked, rejected = read_chart(whole)
+    checked, rejected, _ = read_chart(whole)
     return c.RegisterTrain(
         train_no=checked.train_no,
         start_date=checked.start_date,
@@ -147,7 +147,7 @@ class Driver:
         self.state = TrainState(RUN)
         self.events: list[e.Event] = []
         self.now = MORNING
-        checked, rejected = read_chart(chart(*people, **fields))
+        checked, rejected, _ = read_chart(chart(*people, **fields))
         assert not rejected
         self.give(c.RegisterTrain(train_no="12345", chart=checked))
 

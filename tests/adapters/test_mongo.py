@@ -193,7 +193,7 @@ async def write_run(store, state, events, epoch="e1"):
 
 def registered(start_date, *people):
     """A run of train 12345 on another day, and its one event."""
-    checked, _ = read_chart(chart(*people, startDate=start_date))
+    checked, *_ = read_chart(chart(*people, startDate=start_date))
     state = TrainState(checked.run)
     (event,) = state.decide(c.RegisterTrain(train_no="12345", chart=checked), Driver().now)
     state.evolve(event)

@@ -243,6 +243,8 @@ def test_whatever_is_written_comes_back(name, read):
     @given(values(cls))
     @OFTEN
     def round_trip(value):
+        # A command's fields have one form: " bb " becomes the station BB.
+        value = load(cls, dump(value)) if read is load else value
         text = json.dumps(dump(value), allow_nan=False)
         again = read(cls, json.loads(text))
         assert again == value

@@ -40,7 +40,7 @@ def no_berth(who, **fields):
 
 def registered(data):
     """The run's state once the chart is registered."""
-    checked, _ = read_chart(data)
+    checked, *_ = read_chart(data)
     state = TrainState(checked.run)
     command = RegisterTrain(train_no=checked.train_no, chart=checked)
     now = datetime.fromisoformat("2026-11-23T08:00:00+05:30")
@@ -55,7 +55,7 @@ FAULTS = {
     # name: (the line that has it, what the reason says)
     "unknown from": (person(9, "ZZZ"), "from: the train has no station ZZZ"),
     "unknown to": (person(9, "AAA", "ZZZ"), "to: the train has no station ZZZ"),
-    "other case": (person(9, "aaa"), "from: the train has no such station"),
+    "no code": (person(9, "a-a"), "from: the train has no such station"),
     "to is from": (person(9, "CCC", "CCC"), "to does not come after from"),
     "to before from": (person(9, "DDD", "BBB"), "to does not come after from"),
     "no such berth": (person(9, berth=73), "there is no coach S1 with a berth 73"),
@@ -74,7 +74,7 @@ FAULTS = {
     "13 digits": (person(9, pnr="4512345609123"), "pnr is 10 to 12 digits"),
     "letters": (person(9, pnr="45123456O9"), "pnr is 10 to 12 digits"),
     "other digits": (person(9, pnr="451234560\u0669"), "pnr is 10 to 12 digits"),
-    "blank beside it": (person(9, pnr="4512345609 "), "pnr is 10 to 12 digits"),
+    "blank inside": (person(9, pnr="45123 45609"), "pnr is 10 to 12 digits"),
     "a short number": (person(9, pnr=451234560), "pnr is 10 to 12 digits"),
     "index 0": (person(9, index=0), "index counts the people on a PNR, from 1 to 6"),
     "a seventh": (person(9, index=7), "index counts the people on a PNR, from 1 to 6"),
@@ -86,9 +86,9 @@ FAULTS = {
     "WL, a berth": (no_berth(9, coach="S1", berth=9), "on the waiting list has no berth"),
     "another class": (person(9, **{"class": "3A"}), "S1 is of class SL"),
     "RAC on a lower": ({**rac(9, 3), "berth": 9}, "S1-9 is no side lower, which RAC passengers"),
-    "no object": ("4512345609", "the line does not have the header's fields"),
-    "null": (None, "the line does not have the header's fields"),
-    "a list": ([], "the line does not have the header's fields"),
+    "no object": ("4512345609", "a passenger is an object with pnr, index"),
+    "null": (None, "a passenger is an object with pnr, index"),
+    "a list": ([], "a passenger is an object with pnr, index"),
     "no name": (without(person(9), "name"), "name is missing"),
     "no PNR": (without(person(9), "pnr"), "pnr is missing"),
     "null PNR": (person(9, pnr=None), "pnr is a text that is not empty, not null"),
@@ -105,7 +105,7 @@ SOUND = (person(1), rac(10, 1), person(15, berth=15), rac(11, 2), person(2))
 @pytest.mark.parametrize(("row", "reason"), FAULTS.values(), ids=FAULTS)
 def test_a_faulty_line_is_left_out_and_the_others_load(row, reason):
     """Chart faults are reported per passenger with line and reason; the others load."""
-    checked, rejected = read_chart(chart(*SOUND[:4], row, *SOUND[4:]))
+    checked, rejected, _ = read_chart(chart(*SOUND[:4], row, *SOUND[4:]))
     assert [booking.irctc_id for booking in checked.passengers] == [
         each["irctcId"] for each in SOUND
     ]
@@ -127,13 +127,13 @@ def test_a_faulty_line_is_left_out_and_the_others_load(row, reason):
 )
 def test_a_rejected_line_names_its_pnr_if_it_has_one(row, shown):
     """REGISTER_TRAIN answers `rejected: [{line, pnr, reason}]`."""
-    _, (fault,) = read_chart(chart(row))
+    _, (fault,), _ = read_chart(chart(row))
     assert fault.pnr == shown
 
 
 def test_a_rejected_line_can_be_answered():
     """The line, the PNR and the reason go into the answer, so each is valid Unicode."""
-    _, (fault,) = read_chart(chart(person(1, pnr="\ud800")))
+    _, (fault,), _ = read_chart(chart(person(1, pnr="\ud800")))
     fault.pnr.encode()
     fault.reason.encode()
 
@@ -141,14 +141,14 @@ def test_a_rejected_line_can_be_answered():
 def test_every_fault_is_counted():
     """A chart that is wrong on every line is a train with nobody booked and all the reasons."""
     rows = [row for row, _ in FAULTS.values() if row != FAULTS["twice there"][0]]
-    checked, rejected = read_chart(chart(person(1), *rows[:4], rows[5]))
+    checked, rejected, _ = read_chart(chart(person(1), *rows[:4], rows[5]))
     assert len(checked.passengers) == 1
     assert [fault.line for fault in rejected] == [2, 3, 4, 5, 6]
 
 
 def test_a_person_left_out_may_come_again():
     """Only those who were loaded are twice there."""
-    checked, rejected = read_chart(chart(person(1, "ZZZ"), person(1)))
+    checked, rejected, _ = read_chart(chart(person(1, "ZZZ"), person(1)))
     assert len(checked.passengers) == 1
     assert [fault.line for fault in rejected] == [1]
 
@@ -156,7 +156,7 @@ def test_a_person_left_out_may_come_again():
 @pytest.mark.parametrize("pnr", ["4512345678", "45123456789", "451234567890", 4512345678])
 def test_a_pnr_has_ten_to_twelve_digits(pnr):
     """A PNR is 10 to 12 digits; JSON may bring it as a number."""
-    checked, rejected = read_chart(chart(person(1, pnr=pnr)))
+    checked, rejected, _ = read_chart(chart(person(1, pnr=pnr)))
     assert not rejected
     assert checked.passengers[0].pnr == str(pnr)
 
@@ -164,7 +164,7 @@ def test_a_pnr_has_ten_to_twelve_digits(pnr):
 def test_six_people_may_be_on_a_pnr():
     """Occupancy is keyed by PNR + index within the PNR, at most 6."""
     people = [person(n, pnr="4512345678", index=n) for n in range(1, 7)]
-    checked, rejected = read_chart(chart(*people))
+    checked, rejected, _ = read_chart(chart(*people))
     assert not rejected
     assert len({booking.person for booking in checked.passengers}) == 6
 
@@ -172,7 +172,7 @@ def test_six_people_may_be_on_a_pnr():
 def test_two_on_rac_share_a_side_lower_and_a_third_is_refused():
     """Three people on one PNR do not fit one side lower."""
     people = [{**rac(n, n), "pnr": "4512345678", "index": n} for n in (1, 2, 3)]
-    checked, rejected = read_chart(chart(*people))
+    checked, rejected, _ = read_chart(chart(*people))
     assert [booking.index for booking in checked.passengers] == [1, 2]
     assert rejected == (
         Rejected(line=3, pnr="4512345678", reason="berth S1-7 is taken on that part of the way"),
@@ -182,21 +182,21 @@ def test_two_on_rac_share_a_side_lower_and_a_third_is_refused():
 def test_a_side_lower_is_shared_by_legs():
     """Two RAC a segment: four may hold one side lower if two get off where two get on."""
     people = [rac(1, 1, "AAA", "CCC"), rac(2, 2, "AAA", "BBB"), rac(3, 3, "BBB", "CCC")]
-    checked, rejected = read_chart(chart(*people, rac(4, 4, "CCC"), person(5, "CCC", berth=7)))
+    checked, rejected, _ = read_chart(chart(*people, rac(4, 4, "CCC"), person(5, "CCC", berth=7)))
     assert len(checked.passengers) == 4
     assert [fault.line for fault in rejected] == [5]
 
 
 def test_a_berth_serves_journeys_that_meet():
     """Journeys 0-2 and 2-4 do not overlap."""
-    checked, rejected = read_chart(chart(person(1, "AAA", "CCC"), person(2, "CCC", berth=1)))
+    checked, rejected, _ = read_chart(chart(person(1, "AAA", "CCC"), person(2, "CCC", berth=1)))
     assert len(checked.passengers) == 2
     assert not rejected
 
 
 def test_rac_and_wl_may_be_without_a_berth():
     """Only a confirmed passenger must have a berth."""
-    checked, rejected = read_chart(chart(no_berth(1), no_berth(2, status="RAC", number=2)))
+    checked, rejected, _ = read_chart(chart(no_berth(1), no_berth(2, status="RAC", number=2)))
     assert [booking.berth for booking in checked.passengers] == [None, None]
     assert not rejected
 
@@ -229,7 +229,7 @@ def test_whatever_the_lines_no_berth_is_overbooked(lines):
             known.add((number // 2, index))
             legs.update({(berth, leg): share for leg in range(start, end)})
             loaded.append(number)
-    checked, rejected = read_chart({**chart(), "passengers": people})
+    checked, rejected, _ = read_chart({**chart(), "passengers": people})
     assert [int(booking.irctc_id[3:]) for booking in checked.passengers] == loaded
     assert {fault.line for fault in rejected} == set(range(1, len(lines) + 1)) - set(loaded)
 
@@ -277,9 +277,12 @@ def test_blanks_and_the_order_of_columns_do_not_matter():
 def test_a_quoted_cell_may_hold_commas_quotes_and_lines():
     """A name with a comma, a quote or a line's end is one cell."""
     name = 'Sen, "Bo"\nJr'
-    checked, rejected = with_csv(table(person(1, name=name)))
+    checked, rejected, _ = with_csv(table(person(1, name=name)))
     assert not rejected
     assert checked.passengers[0].name == name
+
+
+LINE = "the line has"
 
 
 def test_a_csv_fault_has_its_line_in_the_text():
@@ -287,19 +290,19 @@ def test_a_csv_fault_has_its_line_in_the_text():
     lines = table(person(1), person(2, "ZZZ"), person(3), person(4), person(5)).splitlines()
     lines[3] = lines[3].rpartition(",")[0]
     lines[4] += ",one,more"
-    checked, rejected = with_csv("\n".join(lines))
+    checked, rejected, _ = with_csv("\n".join(lines))
     assert [booking.irctc_id for booking in checked.passengers] == ["IR_1", "IR_5"]
     assert rejected == (
         Rejected(line=3, pnr="4512345602", reason="from: the train has no station ZZZ"),
-        Rejected(line=4, pnr="", reason="the line does not have the header's fields"),
-        Rejected(line=5, pnr="", reason="the line does not have the header's fields"),
+        Rejected(line=4, pnr="", reason=f"{LINE} 10 cells, the header 11: fill the line up"),
+        Rejected(line=5, pnr="", reason=f"{LINE} 13 cells, the header 11: quote such texts"),
     )
 
 
 def test_empty_lines_of_a_csv_are_counted_and_left_out():
     """An empty line is nobody, and the lines after it keep their numbers."""
     head, first, second = table(person(1), person(2, "ZZZ")).splitlines()
-    checked, rejected = with_csv("\n".join([head, "", first, "", "", second, ""]))
+    checked, rejected, _ = with_csv("\n".join([head, "", first, "", "", second, ""]))
     assert len(checked.passengers) == 1
     assert [fault.line for fault in rejected] == [6]
 
@@ -308,7 +311,7 @@ def test_empty_lines_of_a_csv_are_counted_and_left_out():
     ("cell", "reason"),
     [
         ("-1", "index is a whole number, not a text"),
-        ("1.0", "index is a whole number, not a text"),
+        ("1.5", "index is a whole number, not a text"),
         ("one", "index is a whole number, not a text"),
         ("\u0661", "index is a whole number"),
         ("", "index is missing"),
@@ -318,14 +321,14 @@ def test_empty_lines_of_a_csv_are_counted_and_left_out():
 )
 def test_a_number_of_a_csv_is_digits(cell, reason):
     """Text from CSV becomes a number only if it is one."""
-    _, (fault,) = with_csv(table(person(1, index=cell)))
+    _, (fault,), _ = with_csv(table(person(1, index=cell)))
     assert fault.line == 2
     assert reason in fault.reason
 
 
 def test_digits_stay_text_where_the_chart_has_text():
     """A PNR, a name or a phone of digits is no number."""
-    checked, _ = with_csv(table(person(1, name="007", irctcId="12")))
+    checked, *_ = with_csv(table(person(1, name="007", irctcId="12")))
     assert (checked.passengers[0].name, checked.passengers[0].irctc_id) == ("007", "12")
 
 
@@ -334,15 +337,14 @@ def test_digits_stay_text_where_the_chart_has_text():
     [
         (table(header=HEADER[1:]), "the CSV header lacks pnr"),
         (table(header=without(person(1), "to", "from")), "the CSV header lacks from, to"),
-        ("\n", "the CSV header lacks class, from, index, irctcId, name, pnr, status, to"),
+        ("\n", "the CSV header lacks pnr, index, irctcId, name, from, to, class, status: its"),
         ("4512345678", "the CSV header lacks"),
         (table(person(1)) + '"45"123', "the CSV breaks at line 3"),
         (table(person(1)) + '"4512345678', "the CSV breaks at line 3"),
         ('"pnr"x,index', "the CSV breaks at line 1"),
         (table(person(1)) + "x" * 200_000, "the CSV breaks at line 3"),
-        (table(person(1)).replace("\r\n", "\r"), "the CSV breaks at line 1"),
     ],
-    ids=["pnr", "two", "blank", "no header", "quote", "open", "header", "long cell", "old Mac"],
+    ids=["pnr", "two", "blank", "no header", "quote", "open", "header", "long cell"],
 )
 def test_a_broken_csv_refuses_the_chart(text, message):
     """What cannot be read line by line is refused as a whole, with the line where it breaks."""
@@ -410,7 +412,6 @@ TRAIN_FAULTS = {
     ),
     "distance back": ({"stations": stations(2, distanceKm=99)}, r"\[2\].distanceKm is less"),
     "distance below 0": ({"stations": stations(0, distanceKm=-1)}, r"\[0\].distanceKm is less"),
-    "coach small letter": ({"coaches": coaches({"code": "s1"})}, "a coach's code is 1 to 6"),
     "coach with a dash": ({"coaches": coaches({"code": "S-1"})}, "a coach's code is 1 to 6"),
     "coach code long": ({"coaches": coaches({"code": "S123456"})}, "a coach's code is 1 to 6"),
     "coach twice": ({"coaches": coaches({}, {})}, "coach S1 is there twice"),
@@ -453,7 +454,7 @@ def test_a_chart_is_an_object(data):
 @pytest.mark.parametrize("given", [12345, "12345", " 12345 "])
 def test_a_train_number_has_one_form(given):
     """A train number given as 12345, "12345" or " 12345 " is the same train."""
-    checked, _ = read_chart(chart(trainNo=given))
+    checked, *_ = read_chart(chart(trainNo=given))
     assert checked.train_no == "12345"
     assert checked.run == RUN
 
@@ -461,21 +462,21 @@ def test_a_train_number_has_one_form(given):
 def test_a_train_of_two_stations_and_nobody_is_a_train():
     """Coaches, passengers and all that has a default may be left out, or be null."""
     short = {**without(chart(), "coaches", "passengers"), "stations": [station(0), station(4)]}
-    checked, rejected = read_chart(short)
+    checked, rejected, _ = read_chart(short)
     assert (checked.coaches, checked.passengers, rejected) == ((), (), ())
     assert (checked.timezone, checked.policy) == ("Asia/Kolkata", Policy.OFFER)
     assert checked.boarding is Boarding.VERIFY
     assert checked.min_upgrade_km == 70
-    assert read_chart({**short, "coaches": None, "passengers": None}) == (checked, ())
+    assert read_chart({**short, "coaches": None, "passengers": None}) == (checked, (), ())
 
 
 @pytest.mark.parametrize(("kind", "berths"), [("ICF", 72), ("LHB", 80)])
 def test_a_coach_may_name_its_type(kind, berths):
     """A coach that names its type (ICF, LHB) has that type's berths, unless it says how many."""
     coach = {"code": "S1", "class": "SL", "type": kind}
-    checked, _ = read_chart(chart(coaches=[coach]))
+    checked, *_ = read_chart(chart(coaches=[coach]))
     assert checked.coaches[0].berths == berths
-    checked, _ = read_chart(chart(coaches=[{**coach, "berths": 40}]))
+    checked, *_ = read_chart(chart(coaches=[{**coach, "berths": 40}]))
     assert checked.coaches[0].berths == 40
 
 
@@ -517,7 +518,7 @@ def test_every_train_of_a_timetable_makes_a_sound_chart():
     """No passenger of a made-up chart is rejected, and every run's times rise along the line."""
     for train in TRAINS:
         data = make_chart(train, date(2026, 11, 23), seed=1, passengers=30)
-        checked, rejected = read_chart(data)
+        checked, rejected, _ = read_chart(data)
         assert (train["trainNo"], rejected) == (checked.train_no, ())
         assert len(checked.passengers) == 30
         stops = registered(make_chart(train, date(2026, 11, 23), seed=1, passengers=0)).stops
@@ -531,7 +532,7 @@ def test_every_train_of_a_timetable_makes_a_sound_chart():
 
 def test_a_chart_of_just_the_most_text():
     """So much loads, and a byte more is refused, however it is spread over the chart."""
-    checked, rejected = read_chart(largest_chart())
+    checked, rejected, _ = read_chart(largest_chart())
     assert (len(checked.passengers), rejected) == (MOST_PASSENGERS, ())
     with pytest.raises(BadMessage, match="texts have over 8388608 bytes"):
         read_chart(largest_chart(1))

@@ -28,7 +28,7 @@ class Journey:
     def __init__(self, policy, seed):
         train = next(row for row in read_timetable(DEMO_TIMETABLE) if row["trainNo"] == "12345")
         data = make_chart(train, date(2026, 11, 23), seed=seed, passengers=PEOPLE)
-        self.chart, rejected = read_chart({**data, "policy": policy})
+        self.chart, rejected, _ = read_chart({**data, "policy": policy})
         assert not rejected
         self.chance = random.Random(seed)
         self.now = datetime(2026, 11, 23, 8, tzinfo=UTC)

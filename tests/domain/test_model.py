@@ -2,22 +2,10 @@
 
 from datetime import date
 
-import pytest
 from railway import chart, person
 
 from trainhub.domain.chart import read_chart
-from trainhub.domain.model import STAFF, Role, berth_key, normal_train_no, person_key, run_key
-
-
-@pytest.mark.parametrize("given", [12345, "12345", " 12345 ", "\t12345\n"])
-def test_a_train_number_has_one_form(given):
-    """12345, "12345" and " 12345 " are the same train."""
-    assert normal_train_no(given) == "12345"
-
-
-def test_letters_of_a_train_number_are_capitals():
-    """A number with a letter is one train, however it is typed."""
-    assert normal_train_no(" 0123a ") == "0123A"
+from trainhub.domain.model import STAFF, Role, berth_key, person_key, run_key
 
 
 def test_keys_read_as_the_protocol_has_them():
@@ -29,7 +17,7 @@ def test_keys_read_as_the_protocol_has_them():
 
 def test_a_chart_knows_its_run_and_its_people():
     """A run is keyed by train and start date, a person by PNR and index."""
-    checked, _ = read_chart(chart(person(1), person(1, index=2, berth=2)))
+    checked, *_ = read_chart(chart(person(1), person(1, index=2, berth=2)))
     assert checked.run == "12345/2026-11-23"
     assert [booking.person for booking in checked.passengers] == ["4512345601/1", "4512345601/2"]
 

@@ -47,7 +47,7 @@ def test_every_look_up_is_by_dict():
     """A person, a PNR, a user, a berth, a station: found among 1,700 without going through them."""
     train = next(each for each in read_timetable(DEMO_TIMETABLE) if each["trainNo"] == "12345")
     data = make_chart(train, date(2026, 11, 23), seed=1, passengers=1_700)
-    checked, _ = read_chart(data)
+    checked, *_ = read_chart(data)
     state = fold(RUN, [e.TrainRegistered(at=MORNING, chart=checked)])
     state.evolve(state.decide(c.StartJourney(**TRAIN), MORNING)[0])
     assert len(state.passengers) == 1_700

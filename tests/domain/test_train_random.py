@@ -383,7 +383,7 @@ class Journeys(RuleBasedStateMachine):
 
     @initialize(data=charts(), started=st.sampled_from([True, True, True, False]))
     def register(self, data, started):
-        chart, rejected = read_chart(data)
+        chart, rejected, _ = read_chart(data)
         assert rejected == ()
         self.chart = data
         self.now = START

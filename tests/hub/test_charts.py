@@ -70,13 +70,8 @@ def without_coach(*people, **fields):
 
 @pytest.mark.gen_test
 async def test_every_chart_of_a_folder_is_registered(hub, folder, logged):
-    """NAME.json is a chart, in the order of names; other files are not looked at."""
-    path = folder(
-        b_json=chart(trainNo="222"),
-        a_json=chart(trainNo="111"),
-        readme_txt="not a chart",
-        lonely_csv=csv_of(row()),
-    )
+    """NAME.json is a chart, in the order of names."""
+    path = folder(b_json=chart(trainNo="222"), a_json=chart(trainNo="111"))
     assert await load_charts(hub, OPERATOR, path) == 2
     assert [state.run for state in hub.runs.all()] == ["111/2026-11-23", "222/2026-11-23"]
     assert len(hub.state("111/2026-11-23").passengers) == 6
@@ -135,7 +130,7 @@ async def test_a_broken_chart_is_left_out_and_the_others_load(hub, folder, logge
 
 @pytest.mark.gen_test
 async def test_a_file_that_cannot_be_read_is_left_out(hub, folder, logged):
-    """A folder that is called a chart, a table that is no UTF-8 or breaks in the middle."""
+    """A table that breaks in the middle costs its train, a line that is no UTF-8 only that line."""
     path = folder(
         b_json=chart(trainNo="222"),
         b_csv=HEADER.encode() + b"\n" + row(1, name="Jos\xe9").encode("latin-1"),
@@ -146,11 +141,12 @@ async def test_a_file_that_cannot_be_read_is_left_out(hub, folder, logged):
         e_json=chart(trainNo="555"),
     )
     (path / "a.json").mkdir()
-    assert await load_charts(hub, OPERATOR, path) == 1
+    assert await load_charts(hub, OPERATOR, path) == 2
     lines = logged()
-    assert [line.split()[0] for line in lines] == ["a.json", "b.json", "c.json", "d.json"]
-    assert "the CSV header lacks" in lines[2]
-    assert "line" in lines[3]
+    assert [line.split()[0] for line in lines] == ["b.csv", "c.json", "d.json"]
+    assert lines[0].endswith("save the table as CSV in UTF-8")
+    assert "as c.csv cannot be read: the CSV header lacks" in lines[1]
+    assert "line" in lines[2]
     assert "Person" not in "".join(lines)
 
 
@@ -254,3 +250,69 @@ async def test_a_folder_that_is_not_there_is_an_error(hub, tmp_path):
     with pytest.raises(FileNotFoundError):
         await load_charts(hub, OPERATOR, tmp_path / "nowhere")
     assert await load_charts(hub, OPERATOR, tmp_path) == 0
+
+
+@pytest.mark.gen_test
+async def test_suffixes_may_be_in_any_case(hub, folder, logged):
+    """Files from other systems are 12951.CSV and 12951.JSON."""
+    path = folder(a_json=without_coach(trainNo="111"), a_CSV=csv_of(row(1)), b_JSON=chart())
+    assert await load_charts(hub, OPERATOR, path) == 2
+    assert len(hub.state("111/2026-11-23").passengers) == 1
+    assert logged() == []
+
+
+@pytest.mark.gen_test
+async def test_each_file_that_is_not_used_is_named(hub, folder, caplog):
+    """A table without its chart, a file of another kind: one line each, and nothing in silence."""
+    caplog.set_level(logging.INFO)
+    path = folder(a_json=chart(), lonely_csv=csv_of(row()), chart_xlsx=b"PK")
+    assert await load_charts(hub, OPERATOR, path) == 1
+    said = [record.getMessage() for record in caplog.records]
+    assert sum("lonely.csv is not used: there is no lonely.json" in each for each in said) == 1
+    assert sum("chart.xlsx is not used" in each for each in said) == 1
+
+
+@pytest.mark.gen_test
+async def test_an_old_copy_does_not_take_the_charts_place(hub, folder, logged):
+    """A browser names a second download "12345 (1).json": the file without the mark is meant."""
+    path = folder(**{"12345_json": chart(trainName="NEW"), "12345 (1)_json": chart()})
+    assert await load_charts(hub, OPERATOR, path) == 1
+    assert hub.state(RUN).chart.train_name == "NEW"
+    assert logged() == [
+        "12345 (1).json is left out: 12345.json is the chart of that run: remove the other"
+    ]
+
+
+@pytest.mark.gen_test
+async def test_of_two_charts_of_one_run_none_is_guessed(hub, folder, logged):
+    """Both are named; the operator keeps one."""
+    path = folder(a_json=chart(trainName="A"), b_json=chart(trainName="B"))
+    assert await load_charts(hub, OPERATOR, path) == 0
+    assert [each.split(":")[0] for each in logged()] == ["a.json is left out", "b.json is left out"]
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+async def test_files_may_be_in_utf_16(hub, folder, logged, encoding):
+    """Notepad and PowerShell save with a byte order mark, or in UTF-16."""
+    path = folder(
+        a_json=json.dumps(without_coach(trainNo="111")).encode(encoding),
+        a_csv=csv_of(row(1, name="Ren\u00e9e")).encode("utf-16" if "16" in encoding else encoding),
+    )
+    assert await load_charts(hub, OPERATOR, path) == 1
+    (passenger,) = hub.state("111/2026-11-23").passengers.values()
+    assert passenger.booking.name == "Ren\u00e9e"
+    assert logged() == []
+
+
+@pytest.mark.gen_test
+async def test_what_loads_and_cannot_be_used_is_a_warning(hub, folder, caplog):
+    """A column that no field takes, an address that no e-mail can go to: named, and no address."""
+    head, line = csv_of(row(1, email="asha@@example.org")).splitlines()
+    path = folder(a_json=without_coach(), a_csv=f"{head},remarks\n{line},VIP\n")
+    assert await load_charts(hub, OPERATOR, path) == 1
+    said = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+    assert said == [
+        "a.csv line 1: the column remarks is not used",
+        "a.csv line 2: no e-mail can go to the address: give one like asha@example.org",
+    ]

@@ -3,6 +3,7 @@
 station_code: Annotated[str, About("A station of the train, by its code.", example="BWN")]
 """
 
+from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ class About:
 
     `least` and `most` bound a number, or the number of items in a list. A text matches `pattern`
     as a whole. `choices` are the values that occur, if not all of the type do. `given` is the type
-    that a client may send in its place.
+    that a client may send in its place, and `normal` brings what is given to the one form.
     """
 
     text: str = ""
@@ -25,6 +26,7 @@ class About:
     pattern: str | None = None
     choices: tuple[str, ...] = ()
     given: Any = None
+    normal: Callable[[Any], Any] | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -127,7 +127,9 @@ def _loader(hint: Any) -> Loader:
     if origin is Annotated:
         plain, *notes = args
         longest = next((note.longest for note in notes if note.longest), None)
-        return _loader(plain) if longest is None else partial(_load_text, longest=longest)
+        inner = _loader(plain) if longest is None else partial(_load_text, longest=longest)
+        normal = next((note.normal for note in notes if note.normal), None)
+        return inner if normal is None else lambda value, path: inner(normal(value), path)
     if origin in (Union, UnionType):
         (inner,) = (_loader(arg) for arg in args if arg is not NoneType)
         return lambda value, path: None if value is None else inner(value, path)

@@ -11,18 +11,31 @@ LONGEST_ID = 64
 
 
 def parse(text: str | bytes) -> Any:
-    """Text as JSON; BadMessage if it is not, or if it could not be sent on as JSON in UTF-8.
+    """Return the data of a JSON text. Raises BadMessage.
+
+    Bytes are UTF-8, or UTF-16 as some programs save it; a byte order mark may stand first.
 
     The parser takes NaN, numbers beyond all floats and halves of surrogate pairs. They are found by
     writing the data anew, so that nothing comes in that would break whoever is told of it.
     """
     try:
-        data = ujson.loads(text.decode() if isinstance(text, bytes) else text)
+        data = ujson.loads(_decoded(text) if isinstance(text, bytes) else text)
         _to_json(data)
     except (ValueError, OverflowError, RecursionError) as error:
         reason = ascii(str(error))[1:-1][:100]
         raise BadMessage(f"this is not JSON in UTF-8 that can be sent on: {reason}") from None
     return data
+
+
+def _decoded(data: bytes) -> str:
+    """Return JSON's text. Its first letters are ASCII, so zeros among them tell UTF-16."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return data.decode("utf-16")
+    if data[1:2] == b"\0":
+        return data.decode("utf-16-le")
+    if data[:1] == b"\0":
+        return data.decode("utf-16-be")
+    return data.decode("utf-8-sig")
 
 
 def encode(message: Mapping[str, Any]) -> bytes:

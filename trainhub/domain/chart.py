@@ -4,19 +4,17 @@ What is wrong with the train itself refuses the whole chart (BadMessage). What i
 passenger leaves out that passenger, with the line and the reason; the others load.
 """
 
-import csv
 import dataclasses
-import io
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from trainhub.core.codec import camel, load
+from trainhub.core.codec import load
 from trainhub.core.errors import BadMessage
-from trainhub.domain import fields
+from trainhub.domain import fields, normal
 from trainhub.domain.berths import BERTHS, Occupancy, layout, segments
-from trainhub.domain.commands import Rejected
+from trainhub.domain.commands import Rejected, Warned
 from trainhub.domain.fields import (
     MOST_BERTHS,
     MOST_COACHES,
@@ -27,40 +25,44 @@ from trainhub.domain.fields import (
     MOST_TEXT_BYTES,
     OFFER_SECONDS,
 )
-from trainhub.domain.model import Booking, BookingStatus, Chart, berth_key, normal_train_no
+from trainhub.domain.model import Booking, BookingStatus, Chart, berth_key
 from trainhub.domain.schedule import due_times
+from trainhub.domain.table import BadRow, Table, read_table
 
 _TRAIN_NO = re.compile(fields.TRAIN_NO)
 _PNR = re.compile(fields.PNR)
 _TIME = re.compile(fields.TIME)
 _COACH = re.compile(fields.COACH)
-# Fields that arrive as text from CSV and are numbers in the chart.
-_NUMBERS = ("index", "number", "berth", "age")
+# What an e-mail can go to: a plain address of RFC 5321, in any script, and nothing else.
+_EMAIL = re.compile(
+    r"(?!\.)(?!.*\.\.)[^\s@<>(),;:\\\"\[\]\x00-\x1f]{1,64}(?<!\.)"
+    r"@(?!-)[^\W_]([\w-]{0,61}[^\W_])?(\.[^\W_]([\w-]{0,61}[^\W_])?){1,8}"
+)
 
 
-def read_chart(data: Any) -> tuple[Chart, tuple[Rejected, ...]]:
+def read_chart(data: Any) -> tuple[Chart, tuple[Rejected, ...], tuple[Warned, ...]]:
     """Check a chart (a JSON object; `passengers` a list, or CSV text with a header).
 
-    Returns the chart with the passengers that are sound, and the others with their reasons.
+    Returns the chart with the passengers that are sound, the others with their reasons, and what
+    cannot be used of those that are sound: columns, e-mail addresses.
     `line` counts entries from 1; in CSV it is the line of the text, the header being 1.
     """
     if not isinstance(data, Mapping):
         raise BadMessage("a chart is an object with trainNo, trainName, startDate and stations")
     passengers = data.get("passengers")
-    rows = _rows([] if passengers is None else passengers)
+    rows, unused = _table(passengers)
     if len(rows) > MOST_PASSENGERS:
         raise BadMessage(f"a chart has at most {MOST_PASSENGERS} passengers, not {len(rows)}")
     coaches = [_with_berths(coach) for coach in _list(data, "coaches")]
     head = {**data, "coaches": coaches, "passengers": []}
-    if "trainNo" in head:
-        head["trainNo"] = normal_train_no(head["trainNo"])
     chart = load(Chart, head)
     _check_train(chart)
-    passengers, rejected = _check_passengers(chart, rows)
+    passengers, rejected, warned = _check_passengers(chart, rows)
     chart = dataclasses.replace(chart, passengers=tuple(passengers))
     if _text_bytes(chart) > MOST_TEXT_BYTES:
         raise BadMessage(f"the chart's texts have over {MOST_TEXT_BYTES} bytes together")
-    return chart, tuple(rejected)
+    columns = (_warned(1, "", f"the column {name} is not used") for name in unused)
+    return chart, tuple(rejected), (*columns, *warned)
 
 
 def _text_bytes(value: Any) -> int:
@@ -88,40 +90,21 @@ def _with_berths(coach: Any) -> Any:
     if not isinstance(coach, Mapping) or "type" not in coach:
         return coach
     rest = {name: value for name, value in coach.items() if name != "type"}
-    known = BERTHS.get((str(coach.get("class")), str(coach["type"])))
+    class_ = normal.travel_class(coach.get("class"))
+    known = BERTHS.get((str(class_), str(coach["type"])))
     if "berths" not in rest and known is not None:
         rest["berths"] = known
     return rest
 
 
-def _rows(passengers: Any) -> Sequence[tuple[int, Any]]:
+def _table(passengers: Any) -> Table:
+    if passengers is None:
+        return Table((), ())
     if isinstance(passengers, list):
-        return list(enumerate(passengers, start=1))
-    if not isinstance(passengers, str):
-        raise BadMessage("passengers is a list of objects, or one text in CSV with a header")
-    reader = csv.DictReader(io.StringIO(passengers.removeprefix("\ufeff")), strict=True)
-    needed = {camel(f.name) for f in dataclasses.fields(Booking) if _is_needed(f)}
-    try:
-        missing = needed - set(reader.fieldnames or ())
-        if missing:
-            raise BadMessage(f"the CSV header lacks {', '.join(sorted(missing))}")
-        return [(reader.line_num, _from_csv(row)) for row in reader]
-    except csv.Error as error:
-        raise BadMessage(f"the CSV breaks at line {reader.line_num + 1}: {error}") from None
-
-
-def _is_needed(field: "dataclasses.Field[Any]") -> bool:
-    return field.default is dataclasses.MISSING
-
-
-def _from_csv(row: Mapping[str | None, Any]) -> Any:
-    if None in row or None in row.values():
-        return None  # more or fewer cells than the header has
-    filled = {str(name): cell.strip() for name, cell in row.items() if cell.strip()}
-    for name in _NUMBERS:
-        if filled.get(name, "").isascii() and filled.get(name, "").isdecimal():
-            filled[name] = int(filled[name][:18])
-    return filled
+        return Table(list(enumerate(passengers, start=1)), ())
+    if isinstance(passengers, str):
+        return read_table(passengers)
+    raise BadMessage("passengers is a list of objects, or one text in CSV with a header")
 
 
 def _check_train(chart: Chart) -> None:
@@ -176,13 +159,14 @@ def _check_stations(chart: Chart) -> None:
 
 def _check_passengers(
     chart: Chart, rows: Iterable[tuple[int, Any]]
-) -> tuple[list[Booking], list[Rejected]]:
+) -> tuple[list[Booking], list[Rejected], list[Warned]]:
     places = {station.code: index for index, station in enumerate(chart.stations)}
     classes = {coach.code: coach.class_ for coach in chart.coaches}
     occupancy = Occupancy(chart.coaches)
     persons: set[str] = set()
     sound: list[Booking] = []
     rejected: list[Rejected] = []
+    warned: list[Warned] = []
     for line, row in rows:
         try:
             booking = _booking(row)
@@ -194,7 +178,14 @@ def _check_passengers(
         else:
             persons.add(booking.person)
             sound.append(booking)
-    return sound, rejected
+            if booking.email is not None and not _EMAIL.fullmatch(booking.email):
+                reason = "no e-mail can go to the address: give one like asha@example.org"
+                warned.append(_warned(line, booking.pnr, reason))
+    return sound, rejected, warned
+
+
+def _warned(line: int, pnr: str, reason: str) -> Warned:
+    return Warned(line=line, pnr=pnr, reason=reason)
 
 
 def _pnr(row: Any) -> str:
@@ -204,10 +195,10 @@ def _pnr(row: Any) -> str:
 
 
 def _booking(row: Any) -> Booking:
+    if isinstance(row, BadRow):
+        raise BadMessage(row.reason)
     if not isinstance(row, Mapping):
-        raise BadMessage("the line does not have the header's fields")
-    if type(row.get("pnr")) is int:
-        row = {**row, "pnr": str(row["pnr"])}
+        raise BadMessage("a passenger is an object with pnr, index, irctcId, name, from, to, …")
     booking = load(Booking, row)
     if not _PNR.fullmatch(booking.pnr):
         raise BadMessage("pnr is 10 to 12 digits")

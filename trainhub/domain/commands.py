@@ -69,11 +69,23 @@ class Rejected:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Warned:
+    """A line that loads, and what of it cannot be used."""
+
+    line: Annotated[int, About("The entry from 1, or the line of the CSV.", least=1, example=2)]
+    pnr: Annotated[
+        str, About("The PNR; empty if the warning is about a column.", example="4512345602")
+    ]
+    reason: Annotated[str, About("What cannot be used.", example="the column remarks is not used")]
+
+
+@dataclass(frozen=True, kw_only=True)
 class RegisterTrain(Command):
     """Load a run from its chart."""
 
     chart: Chart
     rejected: tuple[Rejected, ...] = ()
+    warnings: tuple[Warned, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

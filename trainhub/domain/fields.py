@@ -4,6 +4,7 @@ from datetime import date, datetime
 from typing import Annotated, TypedDict
 
 from trainhub.core.about import About
+from trainhub.domain import normal
 
 # A chart's bounds (chart.py): an offer, a PNR and a train beyond them are mistakes.
 MOST_ON_A_PNR = 6
@@ -33,6 +34,7 @@ TrainNo = Annotated[
         example="12345",
         pattern=TRAIN_NO,
         given=str | int,
+        normal=normal.train_no,
     ),
 ]
 TrainName = Annotated[str, About("The train's name.", example="SARAIGHAT EXP")]
@@ -43,9 +45,15 @@ Moment = Annotated[
 ]
 Zone = Annotated[str, About("The time zone of the run.", example="Asia/Kolkata")]
 Seq = Annotated[int, About("The event's number within its run, from 1.", least=1, example=17)]
-StationCode = Annotated[str, About("A station of the train, by its code.", example="BWN")]
-Origin = Annotated[str, About("Where it begins: a station, by its code.", example="BWN")]
-Destination = Annotated[str, About("Where it ends: a station, by its code.", example="NJP")]
+StationCode = Annotated[
+    str, About("A station of the train, by its code.", example="BWN", normal=normal.code)
+]
+Origin = Annotated[
+    str, About("Where it begins: a station, by its code.", example="BWN", normal=normal.code)
+]
+Destination = Annotated[
+    str, About("Where it ends: a station, by its code.", example="NJP", normal=normal.code)
+]
 StationName = Annotated[str, About("The station's name.", example="BARDDHAMAN")]
 StationIndex = Annotated[int, About("The station's place in the run, from 0.", least=0, example=1)]
 ClockTime = Annotated[
@@ -65,15 +73,24 @@ SetMinutes = Annotated[
     About("From two hours early to two days late.", least=DELAYS[0], most=DELAYS[-1], example=12),
 ]
 Note = Annotated[str, About("The reason, in words.", example="fog")]
-Pnr = Annotated[str, About("10 to 12 digits.", pattern=PNR, example="4512345602", given=str | int)]
+Pnr = Annotated[
+    str,
+    About(
+        "10 to 12 digits.", pattern=PNR, example="4512345602", given=str | int, normal=normal.pnr
+    ),
+]
 PersonIndex = Annotated[
     int, About("The person's number on the PNR, from 1.", least=1, most=MOST_ON_A_PNR, example=1)
 ]
 PersonName = Annotated[str, About("The person's name.", example="ASHA RAO")]
-UserId = Annotated[str, About("The user who booked: an irctcId.", example="IR_10")]
-CoachCode = Annotated[str, About("A coach, by its code.", pattern=COACH, example="S1")]
+UserId = Annotated[
+    str, About("The user who booked: an irctcId.", example="IR_10", normal=normal.text)
+]
+CoachCode = Annotated[
+    str, About("A coach, by its code.", pattern=COACH, example="S1", normal=normal.code)
+]
 BerthNumber = Annotated[int, About("A berth of the coach, from 1.", least=1, example=7)]
-ClassCode = Annotated[str, About("A class of travel.", example="SL")]
+ClassCode = Annotated[str, About("A class of travel.", example="SL", normal=normal.travel_class)]
 # `class` is a word of Python.
 OfClass = TypedDict("OfClass", {"class": ClassCode})
 Number = Annotated[int, About("The number on RAC or WL.", example=2)]

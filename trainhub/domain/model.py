@@ -7,6 +7,7 @@ from typing import Annotated, Literal, NewType, NotRequired
 
 from trainhub.core.about import About
 from trainhub.core.stream import Stream
+from trainhub.domain import normal
 from trainhub.domain.fields import (
     MOST_BERTHS,
     MOST_COACHES,
@@ -193,7 +194,7 @@ class Booking:
     age: int | None = None
     gender: str | None = None
     phone: str | None = None
-    email: str | None = None
+    email: Annotated[str | None, About("An e-mail address.", normal=normal.text)] = None
 
     @property
     def person(self) -> PersonKey:
@@ -255,10 +256,3 @@ def person_key(pnr: str, index: int) -> PersonKey:
 
 def berth_key(coach: str, berth: int) -> BerthKey:
     return BerthKey(f"{coach}-{berth}")
-
-
-def normal_train_no(value: object) -> object:
-    """12345, "12345" and " 12345 " are the same train: "12345". Anything else stays as it is."""
-    if isinstance(value, str) or type(value) is int:
-        return str(value).strip().upper()
-    return value

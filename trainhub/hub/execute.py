@@ -14,6 +14,7 @@ from trainhub.access.identity import Identity
 from trainhub.core import cost
 from trainhub.core.answers import MOST, MOST_OF_PASSENGER, Answers
 from trainhub.core.audience import Standing
+from trainhub.core.codec import dump
 from trainhub.core.errors import Conflict, HubError, Unavailable
 from trainhub.core.journal import Deed
 from trainhub.core.log import Log
@@ -235,10 +236,8 @@ def _result(command: c.Command, state: TrainState, events: list[Event]) -> dict[
             **run_fields(state.run),
             "stations": len(chart.stations),
             "passengers": len(chart.passengers),
-            "rejected": [
-                {"line": each.line, "pnr": each.pnr, "reason": each.reason}
-                for each in command.rejected
-            ],
+            "rejected": [dump(each) for each in command.rejected],
+            "warnings": [dump(each) for each in command.warnings],
         }
     told = events[0].told if events else {"unchanged": True}
     return {"seq": state.seq, **run_fields(state.run), **told}

@@ -8,7 +8,7 @@ from trainhub.core.answers import LONGEST_KEY
 from trainhub.core.codec import LARGEST_INT
 from trainhub.core.wire import LONGEST_ID
 from trainhub.domain import errors
-from trainhub.domain.commands import MarkKind, PersonPlace, PersonPnr, Rejected
+from trainhub.domain.commands import MarkKind, PersonPlace, PersonPnr, Rejected, Warned
 from trainhub.domain.fields import Moment, Seq, StartDate, StationCode, TrainNo, UserId
 from trainhub.domain.model import OfferState, PersonState, Role, RunStatus
 from trainhub.domain.shapes import Figures, RunView
@@ -249,6 +249,7 @@ class Registered(Result):
     stations: Annotated[int, About("The number of stations.", least=2, example=12)]
     passengers: Annotated[int, About("The number of passengers.", least=0, example=1700)]
     rejected: Annotated[list[Rejected], About("The passengers who were left out.")]
+    warnings: Annotated[list[Warned], About("What was not used of the lines that load.")]
 
 
 class MarkRefused(TypedDict):

@@ -14,7 +14,7 @@ from trainhub.domain.chart import read_chart
 from trainhub.domain.commands import COMMANDS, Command, OfferCommand, RegisterTrain
 from trainhub.domain.events import TYPES
 from trainhub.domain.fields import Seq, StartDate, TrainNo
-from trainhub.domain.model import RunKey, normal_train_no
+from trainhub.domain.model import RunKey
 from trainhub.domain.offers import run_of_offer
 from trainhub.hub.messages import (
     PROTOCOL_VERSION,
@@ -125,19 +125,23 @@ def read_message(data: Any) -> Message:
     if issubclass(cls, Command):
         fields.pop("key", None)
         return read_command(cls, fields)
-    return load(cls, _with_train_no(fields))  # type: ignore[no-any-return]
+    return load(cls, fields)  # type: ignore[no-any-return]
 
 
 def read_command(cls: type[Command], fields: Mapping[str, Any]) -> Command:
     """A command from its fields; the one way for sockets and HTTP alike."""
     if cls is RegisterTrain:
-        chart, rejected = read_chart(fields)
+        chart, rejected, warnings = read_chart(fields)
         return RegisterTrain(
-            train_no=chart.train_no, start_date=chart.start_date, chart=chart, rejected=rejected
+            train_no=chart.train_no,
+            start_date=chart.start_date,
+            chart=chart,
+            rejected=rejected,
+            warnings=warnings,
         )
     if issubclass(cls, OfferCommand):
         return load(cls, _with_offers_run(fields))
-    return load(cls, _with_train_no(fields))
+    return load(cls, fields)
 
 
 def _with_offers_run(fields: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -147,13 +151,6 @@ def _with_offers_run(fields: Mapping[str, Any]) -> Mapping[str, Any]:
         return fields  # load says what is wrong
     train_no, start_date = run_of_offer(found)
     return {**fields, "trainNo": train_no, "startDate": start_date}
-
-
-def _with_train_no(fields: Mapping[str, Any]) -> Mapping[str, Any]:
-    """12345, "12345" and " 12345 " name the same train."""
-    return (
-        {**fields, "trainNo": normal_train_no(fields["trainNo"])} if "trainNo" in fields else fields
-    )
 
 
 def event_message(record: Record) -> dict[str, Any]:

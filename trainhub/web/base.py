@@ -18,7 +18,8 @@ from trainhub.core import cost, errors
 from trainhub.core.codec import read_date
 from trainhub.core.cost import LONG_WORK, in_slices
 from trainhub.core.wire import encode, error_fields, parse
-from trainhub.domain.model import Role, normal_train_no
+from trainhub.domain import normal
+from trainhub.domain.model import Role
 from trainhub.domain.train import TrainState
 from trainhub.hub.hub import Hub
 from trainhub.hub.permissions import require_role, require_run
@@ -352,7 +353,7 @@ class Api(Edge):
         self.check_anonymous()
         text = self.parameter("date")
         day = None if text is None else read_date(text, "date")
-        return self.hub.find(str(normal_train_no(train_no)), day, self.identity)
+        return self.hub.find(str(normal.train_no(train_no)), day, self.identity)
 
     def check_anonymous(self) -> None:
         """Raise NotIdentified if this hub lets nobody read without a token."""

@@ -15,13 +15,13 @@ from trainhub.core.cost import aside
 from trainhub.core.errors import BadMessage, HubError
 from trainhub.core.journal import Record
 from trainhub.domain import commands as c
+from trainhub.domain import normal
 from trainhub.domain.model import (
     BookingStatus,
     OfferState,
     PersonState,
     Role,
     RunKey,
-    normal_train_no,
     run_key,
 )
 from trainhub.domain.offers import offer_seq
@@ -352,7 +352,7 @@ def _run(text: str) -> RunKey:
     train_no, slash, day = text.partition("/")
     if not train_no or not slash:
         raise BadMessage("run is a train number and a date like 12345/2026-11-23")
-    return run_key(str(normal_train_no(clean_text(train_no, "run"))), read_date(day, "run's date"))
+    return run_key(str(normal.train_no(clean_text(train_no, "run"))), read_date(day, "run's date"))
 
 
 def _before(text: str) -> str:

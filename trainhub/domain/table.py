@@ -1,0 +1,129 @@
+"""A chart's passengers as a table: CSV as people and their programs write it.
+
+The header tells the separator, and its names may be in any case. What a table says for certain is
+read; anything else is a fault of the line, with what to do.
+"""
+
+import csv
+import dataclasses
+import io
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from trainhub.core.codec import camel
+from trainhub.core.errors import BadMessage
+from trainhub.domain.model import Booking
+
+SEPARATORS = (",", ";", "\t", "|")
+# Columns of numbers. Programs that know only fractions write 1 as 1.0.
+_NUMBERS = ("index", "number", "berth", "age")
+_WHOLE = re.compile(r"([0-9]+)(?:\.0{1,6})?")
+# A line "sep=;" before the header is Excel's own.
+_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[ \t]*\r?\n', re.IGNORECASE)
+_COLUMN_NAME = re.compile(r"[\w .()/-]{1,40}")
+
+_COLUMNS = {
+    camel(field.name).casefold(): camel(field.name) for field in dataclasses.fields(Booking)
+}
+_NEEDED = [
+    camel(field.name)
+    for field in dataclasses.fields(Booking)
+    if field.default is dataclasses.MISSING
+]
+
+
+class BadTable(BadMessage):
+    """The table cannot be read at all."""
+
+
+class BadRow(NamedTuple):
+    """A row that cannot be read, and why."""
+
+    reason: str
+
+
+class Table(NamedTuple):
+    """A table's rows, each with the number of its line, and the columns that no field takes.
+
+    A row is a mapping of its filled cells, or a BadRow.
+    """
+
+    rows: Sequence[tuple[int, Any]]
+    unused: Sequence[str]
+
+
+def read_table(text: str) -> Table:
+    """Read a table. The header is line 1. Raises BadTable.
+
+    Bytes that were no UTF-8 stand in the text as Python's `surrogateescape` leaves them.
+    """
+    text = text.removeprefix("\ufeff")
+    if "\n" not in text:
+        text = text.replace("\r", "\n")  # as an old Mac ends its lines
+    named = _SEPARATOR_LINE.match(text)
+    skipped = 0
+    if named is not None:
+        text = text[named.end() :]
+        skipped = 1
+    header = text.partition("\n")[0]
+    separator = named[1] if named is not None else max(SEPARATORS, key=header.count)
+    reader = csv.reader(io.StringIO(text), delimiter=separator, strict=True)
+    try:
+        columns = [_column(name) for name in next(reader, [])]
+        _check_columns(columns)
+        rows = [
+            (reader.line_num + skipped, _row(columns, cells))
+            for cells in reader
+            if any(cell.strip() for cell in cells)
+        ]
+    except csv.Error as error:
+        line = max(reader.line_num, 1) + skipped
+        raise BadTable(f"the CSV breaks at line {line}: {error}: save the table again") from None
+    known = set(_COLUMNS.values())
+    return Table(rows, [_shown(name) for name in columns if name and name not in known])
+
+
+def _column(name: str) -> str:
+    """Return the field that a column is for, or the column's own name."""
+    name = name.strip()
+    return _COLUMNS.get(re.sub(r"[ _-]", "", name.casefold()), name)
+
+
+def _check_columns(columns: Sequence[str]) -> None:
+    missing = [name for name in _NEEDED if name not in columns]
+    if missing:
+        separators = "comma, semicolon, tab or |"
+        raise BadTable(
+            f"the CSV header lacks {', '.join(missing)}: its first line names the columns, with "
+            f"{separators} between them"
+        )
+    twice = [name for name in _COLUMNS.values() if columns.count(name) > 1]
+    if twice:
+        raise BadTable(f"the CSV header has {twice[0]} twice: leave one out")
+
+
+def _row(columns: Sequence[str], cells: Sequence[str]) -> Mapping[str, Any] | BadRow:
+    """Return the row's fields, or what is wrong with it as a whole."""
+    given = len(cells)
+    if given > len(columns) and any(cell.strip() for cell in cells[len(columns) :]):
+        return BadRow(f"the line has {given} cells, the header {len(columns)}: quote such texts")
+    if given < len(columns):
+        return BadRow(f"the line has {given} cells, the header {len(columns)}: fill the line up")
+    row: dict[str, Any] = {}
+    for name, cell in zip(columns, cells, strict=False):
+        found = cell.strip()
+        if any("\udc80" <= letter <= "\udcff" for letter in found):
+            return BadRow("the line is not in UTF-8: save the table as CSV in UTF-8")
+        if found and name in _COLUMNS.values():
+            row[name] = found
+    for name in _NUMBERS:
+        whole = _WHOLE.fullmatch(row.get(name, ""))
+        if whole is not None:
+            row[name] = int(whole[1][:18])  # more digits are beyond any number here
+    return row
+
+
+def _shown(name: str) -> str:
+    """Return a column's name if it can be one: without a header, it is a person's data."""
+    return name if _COLUMN_NAME.fullmatch(name) else "a column without a plain name"
