@@ -52,19 +52,47 @@ def cancel(state: RunState, command: c.CancelTrain, now: datetime) -> Events:
     ]
 
 
+def implied(state: RunState, command: c.Command, now: datetime) -> c.Depart | None:
+    """Return the departure that an arrival at the next station implies, if no one reported it.
+
+    Feeds drop reports of the past. The train left at the expected time, as far as the reports
+    before and after allow it. Raises what the arrival would raise.
+    """
+    if not isinstance(command, c.Arrive) or state.departed or state.status is not RunStatus.RUNNING:
+        return None
+    coming, here = state.next_stop, state.here
+    if coming is None or state.station(command.station_code) is not coming:
+        return None
+    at, _ = _arrived(state, coming, command, now)
+    expected = state.expected(here.scheduled_departure)
+    last = here.arrived
+    left = at if expected is None else min(at, expected)
+    return c.Depart(
+        train_no=command.train_no,
+        start_date=command.start_date,
+        station_code=here.station.code,
+        at=left if last is None else min(at, max(left, last)),
+    )
+
+
+def _arrived(state: RunState, stop: Stop, command: c.Arrive, now: datetime) -> tuple[datetime, int]:
+    """Return when the train arrived, and its delay. Raises if it cannot be so."""
+    at = _moment(state, command.at, now)
+    return at, _delay(at, stop.scheduled_arrival, reported=command.at is not None)
+
+
 def arrive(state: RunState, command: c.Arrive, now: datetime) -> Events:
     stop = state.station(command.station_code)
     coming = state.next_stop
     check_running(state)
     assert coming is not None  # a run that is RUNNING has stations left
-    if not state.departed:
-        code = state.here.station.code
-        raise Conflict(f"the train stands at {code}: DEPART {code} comes next", next=code)
     if stop is not coming:
         code = coming.station.code
         raise Conflict(f"the next station is {code}, not {stop.station.code}", next=code)
-    at = _moment(state, command.at, now)
-    delay = _delay(at, stop.scheduled_arrival, reported=command.at is not None)
+    if not state.departed:  # `implied` comes first
+        code = state.here.station.code
+        raise Conflict(f"the train stands at {code}: DEPART {code} comes next", next=code)
+    at, delay = _arrived(state, stop, command, now)
     leaving = _leaving(state, stop.index)
     beyond = state.after(stop.index)
     events: Events = [

@@ -6,6 +6,7 @@ to what and for what reason. As rows, which JSON and CSV both show.
 
 import csv
 import io
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator
 from itertools import pairwise
@@ -56,13 +57,15 @@ def report_csv(report: Report) -> str:
     writer.writeheader()
     for row in _rows(report):
         writer.writerow({name: _cell(value) for name, value in row.items()})
-    return out.getvalue()
+    return f"\ufeff{out.getvalue()}"  # by this mark, Excel takes it for UTF-8
 
 
 def _cell(value: Any) -> Any:
     if not isinstance(value, str):
         return value
-    risky = value[:1] in ("\t", "\r", "\n") or value.lstrip().startswith(("=", "+", "-", "@"))
+    # Spreadsheets skip blanks and marks that are not seen, and take full-width signs for plain ones.
+    seen = unicodedata.normalize("NFKC", value).lstrip(" \ufeff\u200b\u200e\u200f\u2060\xa0")
+    risky = value[:1] in ("\t", "\r", "\n") or seen.lstrip().startswith(("=", "+", "-", "@"))
     return f"'{value}" if risky else value
 
 

@@ -36,6 +36,8 @@ class TrainState(RunState):
         `by` is the role of the command's giver, and stands in the answer to an offer.
         Returns all the events, in order. Raises a HubError before anything has changed.
         """
+        first = journey.implied(self, command, local(now, self.zone)) if self.seq else None
+        before = [] if first is None else self.carry_out(first, now, by)
         events = [_answered(event, by) for event in self.decide(command, now)]
         now = local(now, self.zone) if self.seq else now
         done: list[e.Event] = []
@@ -50,7 +52,7 @@ class TrainState(RunState):
             done += events
             events = offers.outdated(self, check, now) or offers.match(self, due, now)
             check.clear()
-        return done
+        return before + done
 
 
 def _answered(event: e.Event, by: Role | None) -> e.Event:

@@ -21,7 +21,7 @@ from trainhub.core.log import Log
 from trainhub.core.wire import error_fields
 from trainhub.domain import commands as c
 from trainhub.domain.errors import UnknownOffer, UnknownTrain
-from trainhub.domain.events import Event
+from trainhub.domain.events import TYPES, Event
 from trainhub.domain.model import Role, RunKey, person_key
 from trainhub.domain.train import TrainState
 from trainhub.hub.audit import Audit, deed_of
@@ -239,5 +239,6 @@ def _result(command: c.Command, state: TrainState, events: list[Event]) -> dict[
             "rejected": [dump(each) for each in command.rejected],
             "warnings": [dump(each) for each in command.warnings],
         }
-    told = events[0].told if events else {"unchanged": True}
+    own = (event for event in events if TYPES[type(event)] == command.answer)
+    told = next(own, events[0]).told if events else {"unchanged": True}
     return {"seq": state.seq, **run_fields(state.run), **told}
