@@ -104,7 +104,7 @@ let trouble = null;
 let nextPoll = 0;
 
 async function ask() {
-  const response = await fetch('/api/monitor', { cache: 'no-store', signal: AbortSignal.timeout(TIMEOUT_MS) });
+  const response = await fetch('api/monitor', { cache: 'no-store', signal: AbortSignal.timeout(TIMEOUT_MS) });
   if (response.ok) return response.json();
   trouble = `the hub answers ${response.status}`;
   return null;
@@ -314,7 +314,7 @@ class Follower {
     // Asked from a little way back, so that the list does not begin empty.
     const since = { epoch: hub.epoch, seq: Math.max(0, seq - LOOK_BACK) };
     Object.assign(this, { run, epoch: hub.epoch });
-    this.client = connect('/ws', { onState: (state) => state in FOLLOWING && put(ui.follow, FOLLOWING[state]) });
+    this.client = connect('ws', { onState: (state) => state in FOLLOWING && put(ui.follow, FOLLOWING[state]) });
     this.client.subscribe({ trainNo, startDate, since }, {
       event: (event) => event.type in EVENT && listEvent(event),
       subscribed: (answer) => this.subscribed(answer),

@@ -367,7 +367,7 @@ export interface Commands {
     };
     result: Registered;
   };
-  /** Start the journey: the train stands at its first station, and boarding begins. By: TTE, ADMIN. */
+  /** Start the journey: the train stands at its first station, and boarding begins. By: TTE, ADMIN, SERVICE. */
   START_JOURNEY: {
     fields: {
       trainNo: GivenTrainNo;

@@ -24,11 +24,12 @@ from trainhub.core.lease import Held
 from trainhub.core.lineage import Verdict, compare
 from trainhub.core.stores import REFILL_FILE
 from trainhub.core.write_buffer import StoreAway
+from trainhub.domain import normal
 from trainhub.domain.model import Role
 from trainhub.domain.snapshot import resume
 from trainhub.hub.vocabulary import RAILWAY
 from trainhub.process.clock import WallClock
-from trainhub.settings import BadSettings, Parser, Settings, number, one_of, outside
+from trainhub.settings import BadSettings, Parser, Settings, database_of, number, one_of, outside
 
 
 def token(arguments: Sequence[str]) -> bool:
@@ -46,8 +47,9 @@ def token(arguments: Sequence[str]) -> bool:
             f"--token-{option}", default=default, help=f"as the hub's own option ({variable})"
         )
     given = parser.parse_args(arguments)
-    trains = [name for part in given.train.split(",") if (name := part.strip())]
-    if not trains or not given.user.strip():
+    trains = [name for part in given.train.split(",") if (name := normal.run(part))]
+    user = normal.text(given.user)
+    if not trains or not user:
         raise BadSettings("--train and --user name at least one train and somebody")
     folder = _folder(given, variables)
     tokens = Tokens(
@@ -56,7 +58,7 @@ def token(arguments: Sequence[str]) -> bool:
         audience=given.token_audience,
         issuer=given.token_issuer,
     )
-    print(tokens.issue(given.user, Role(given.role), trains, timedelta(hours=given.hours)))
+    print(tokens.issue(user, Role(given.role), trains, timedelta(hours=given.hours)))
     return True
 
 
@@ -89,7 +91,7 @@ def revoke(arguments: Sequence[str]) -> bool:
     # A clock that was set back has tokens behind it that bear later times.
     now = WallClock(folder / "clock.json").latest()
     if given.user is not None:
-        revoke_user(path, given.user, now)
+        revoke_user(path, normal.text(given.user), now)
     else:
         try:
             token_id, expires = id_and_end(given.token)
@@ -115,7 +117,8 @@ def check(arguments: Sequence[str]) -> bool:
     variables = outside(os.environ, Path(".env"))
     folder = DataFolder(given.data_dir)
     uri = given.mongodb_uri or variables.get("TRAINHUB_MONGODB_URI")
-    database = given.database or variables.get("TRAINHUB_DATABASE") or Settings.database
+    database = given.database or variables.get("TRAINHUB_DATABASE")
+    database = database or (uri and database_of(uri)) or Settings.database
     # MongoDB is asked before and after the journal is read, as a hub may be writing to both.
     before = _look(folder.path, uri, database)
     finding = check_journal(folder.path / "journal.db", RAILWAY, resume)
@@ -214,9 +217,12 @@ def _parser(name: str, description: str) -> Parser:
 
 
 def _folder(given: argparse.Namespace, variables: Mapping[str, str] | None = None) -> Path:
-    """The data folder, made if it is not there."""
+    """Return the data folder. Raises BadSettings if there is none: only a hub makes one."""
     found = outside(os.environ, Path(".env")) if variables is None else variables
     named = given.data_dir or Path(found.get("TRAINHUB_DATA_DIR") or Settings.data_dir)
-    folder = DataFolder(named)
-    folder.make()
-    return folder.path
+    if not named.is_dir():
+        raise BadSettings(
+            f"there is no data folder {named}: start the hub once, or name its folder with "
+            "--data-dir"
+        )
+    return DataFolder(named).path

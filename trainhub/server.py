@@ -187,6 +187,8 @@ class Server:
 
     async def _start(self, stack: AsyncExitStack) -> None:
         settings = self._settings
+        for sentence in settings.unused:
+            logger.warning("%s", sentence)
         if settings.tls_cert is not None and settings.tls_key is not None:
             self._certificate = Certificate(settings.tls_cert, settings.tls_key)
         folder = DataFolder(settings.data_dir)

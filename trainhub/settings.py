@@ -5,11 +5,11 @@ import ipaddress
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NoReturn
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from dotenv import dotenv_values
 
@@ -56,6 +56,8 @@ class Settings:
     timetable: Path | None = None
     demo_speed: float = 60.0
     demo_seed: int = 1
+    # Sentences on what was given and has no effect.
+    unused: tuple[str, ...] = ()
 
 
 def _whole(least: int, most: int) -> Any:
@@ -161,7 +163,7 @@ _OPTIONS: dict[str, tuple[Any, str]] = {
     "tls_key": (Path, "the certificate's key, in PEM, without a passphrase"),
     "data_dir": (Path, "folder for the journal, keys and embedded database (./data)"),
     "mongodb_uri": (str, "MongoDB server to use in place of the embedded one"),
-    "database": (_text, "database name in MongoDB (trainhub)"),
+    "database": (_text, "database name in MongoDB (the one that the URI names, or trainhub)"),
     "charts": (Path, "folder of charts to load at start: NAME.json, with NAME.csv beside it"),
     "anonymous": (_switch, "on or off: may those without a token subscribe and read runs (on)"),
     "public_keys": (Path, "PEM or JWKS file of public keys whose tokens are taken as well"),
@@ -213,6 +215,9 @@ _FLAGS = {
 }
 
 
+_KNOWN = _OPTIONS.keys() | _FLAGS.keys()
+
+
 def command_name() -> str:
     """Return the command that started this process, for help texts and error messages."""
     script = Path(sys.argv[0]).name
@@ -253,11 +258,42 @@ def read_settings(
         text = variables.get(f"TRAINHUB_{name.upper()}")
         if name not in values and text:
             values[name] = _read(_switch, text, f"TRAINHUB_{name.upper()}")
-    return _consistent(Settings(**values))
+    if "database" not in values and "mongodb_uri" in values:
+        named = database_of(values["mongodb_uri"])
+        if named is not None:
+            values["database"] = named
+    unknown = [
+        f"{name} is not a setting and has no effect: see {command_name()} --help"
+        for name in sorted(variables)
+        if name.startswith("TRAINHUB_") and name.removeprefix("TRAINHUB_").lower() not in _KNOWN
+    ]
+    settings = _consistent(Settings(**values))
+    return replace(settings, unused=(*unknown, *_without_effect(settings, values)))
+
+
+def _without_effect(settings: Settings, given: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a sentence for each setting that was given and changes nothing."""
+    if not settings.demo:
+        for name in ("timetable", "demo_speed", "demo_seed"):
+            if name in given:
+                yield f"{_flag(name)} has no effect without --demo"
+
+
+def database_of(uri: str) -> str | None:
+    """Return the database that a MongoDB URI names. MongoDB's own are for signing in."""
+    found = re.match(r"mongodb(?:\+srv)?://[^/]*/([^?]+)", uri)
+    return None if found is None or found[1] in ("admin", "local", "config") else unquote(found[1])
 
 
 def _consistent(settings: Settings) -> Settings:
     """The settings, if they go together; else raises BadSettings."""
+    for name, path, is_there, kind in (
+        ("charts", settings.charts, Path.is_dir, "folder"),
+        ("timetable", settings.timetable, Path.is_file, "file"),
+        ("public_keys", settings.public_keys, Path.is_file, "file"),
+    ):
+        if path is not None and not is_there(path):
+            raise BadSettings(f"{_flag(name)}: there is no {kind} {path}: name one that is there")
     if (settings.tls_cert is None) != (settings.tls_key is None):
         raise BadSettings("--tls-cert and --tls-key go together: give both, or neither")
     if settings.demo and settings.tls_cert is not None:

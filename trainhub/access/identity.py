@@ -30,6 +30,7 @@ from trainhub.access.revocations import NONE, Revocations, read_revocations
 from trainhub.core.audience import Standing
 from trainhub.core.codec import clean_text
 from trainhub.core.errors import BadMessage, BadToken
+from trainhub.domain import normal
 from trainhub.domain.model import Role, RunKey
 from trainhub.process.clock import WallClock
 from trainhub.process.file_watch import FileWatch
@@ -215,7 +216,8 @@ def _identity(kid: object, claims: dict[str, Any]) -> Identity:
             clean_text(text, "a claim of the token")
         except BadMessage as error:
             raise BadToken(error.message) from None
-    return Identity(claims["sub"], role, frozenset(names), _source(kid, claims))
+    trains_of = frozenset(map(normal.run, names))
+    return Identity(normal.text(claims["sub"]), role, trains_of, _source(kid, claims))
 
 
 def _source(kid: object, claims: dict[str, Any]) -> Source:

@@ -6,6 +6,7 @@ whatever a token says of itself.
 """
 
 import json
+import logging
 import os
 import secrets
 from collections.abc import Mapping
@@ -20,6 +21,8 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from trainhub.process.private_file import changing, write_private
+
+logger = logging.getLogger("trainhub.keys")
 
 OWN_ALGORITHM = "HS256"
 # NIST SP 800-131A: shorter ones are not to be relied on.
@@ -145,9 +148,22 @@ def _of_jwks(data: Mapping[str, Any]) -> Keys:
     listed = data.get("keys")
     if not isinstance(listed, list) or not all(isinstance(each, dict) for each in listed):
         raise BadKeys('a JWKS file is {"keys": […]}')
-    named = [(each.get("kid"), _of_jwk(each)) for each in listed if each.get("use", "sig") == "sig"]
+    named = []
+    faults = []
+    for each in listed:
+        if each.get("use", "sig") != "sig":
+            continue
+        try:
+            named.append((each.get("kid"), _of_jwk(each)))
+        except (BadKeys, ValueError, jwt.PyJWTError) as error:
+            # A provider adds keys of other kinds without asking (RFC 7517, section 5). What the
+            # parsers say may quote the key.
+            reason = str(error) if isinstance(error, BadKeys) else "it cannot be read as a JWK"
+            faults.append(f"the key {each.get('kid')!r:.40} is not used: {reason}")
     if not named:
-        raise BadKeys("there is no key for signatures in it")
+        raise BadKeys(faults[0] if faults else "there is no key for signatures in it")
+    for fault in faults:
+        logger.warning("public keys: %s", fault)
     if len(named) == 1 and named[0][0] is None:
         return Keys(nameless=named[0][1])
     if not all(isinstance(kid, str) for kid, _ in named):

@@ -61,8 +61,12 @@ def read_chart(data: Any) -> tuple[Chart, tuple[Rejected, ...], tuple[Warned, ..
     chart = dataclasses.replace(chart, passengers=tuple(passengers))
     if _text_bytes(chart) > MOST_TEXT_BYTES:
         raise BadMessage(f"the chart's texts have over {MOST_TEXT_BYTES} bytes together")
-    columns = (_warned(1, "", f"the column {name} is not used") for name in unused)
-    return chart, tuple(rejected), (*columns, *warned)
+    warned[:0] = [_warned(1, "", f"the column {name} is not used") for name in unused]
+    given = data.get("trainNo")
+    if type(given) is int and 0 <= given < 10_000:
+        reason = f"trainNo {given} is a number: if it has lost zeros, send it as a text like 00851"
+        warned.insert(0, _warned(1, "", reason))
+    return chart, tuple(rejected), tuple(warned)
 
 
 def _text_bytes(value: Any) -> int:

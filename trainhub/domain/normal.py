@@ -15,6 +15,14 @@ def train_no(given: Any) -> Any:
     return given
 
 
+def run(given: Any) -> Any:
+    """Return a run like 12345/2026-11-23, or a train number alone, with the number's one form."""
+    if not isinstance(given, str):
+        return given
+    number, slash, day = given.partition("/")
+    return f"{train_no(number)}{slash}{day.strip()}"
+
+
 def code(given: Any) -> Any:
     """Return the code of a station or coach in capitals without blanks."""
     return given.strip().upper() if isinstance(given, str) else given

@@ -63,7 +63,7 @@ def report_csv(report: Report) -> str:
 def _cell(value: Any) -> Any:
     if not isinstance(value, str):
         return value
-    # Spreadsheets skip blanks and marks that are not seen, and take full-width signs for plain ones.
+    # Spreadsheets skip blanks and invisible marks, and take full-width signs for plain ones.
     seen = unicodedata.normalize("NFKC", value).lstrip(" \ufeff\u200b\u200e\u200f\u2060\xa0")
     risky = value[:1] in ("\t", "\r", "\n") or seen.lstrip().startswith(("=", "+", "-", "@"))
     return f"'{value}" if risky else value

@@ -26,7 +26,7 @@ _STAFF_AND_PASSENGER = {**_STAFF, Role.PASSENGER: _PERSON}
 # Whoever is not named may not. ExpireOffers is not there: the hub's own timer gives it.
 MAY: dict[type[c.Command], dict[Role, Relation]] = {
     c.RegisterTrain: _OPERATORS,
-    c.StartJourney: _STAFF,
+    c.StartJourney: _STAFF_AND_FEEDS,
     c.CancelTrain: _STAFF,
     c.Arrive: _STAFF_AND_FEEDS,
     c.Depart: _STAFF_AND_FEEDS,

@@ -35,6 +35,10 @@ from trainhub.web.trains import list_of_trains
 logger = logging.getLogger("trainhub.web")
 
 T = TypeVar("T")
+# Names under which clients put a token into an address.
+TOKEN_PARAMETERS = frozenset(
+    {"token", "access_token", "accessToken", "jwt", "auth", "authorization", "bearer"}
+)
 
 # The nearest class of an error decides its status.
 STATUS: dict[type[errors.HubError], int] = {
@@ -143,7 +147,9 @@ class Edge(tornado.web.RequestHandler):
         """The methods that this address answers."""
         own, none = type(self), Edge
         methods = self.SUPPORTED_METHODS
-        return [m for m in methods if getattr(own, m.lower()) is not getattr(none, m.lower())]
+        return with_head(
+            [m for m in methods if getattr(own, m.lower()) is not getattr(none, m.lower())]
+        )
 
     @property
     def _origins(self) -> frozenset[str]:
@@ -161,6 +167,40 @@ class Edge(tornado.web.RequestHandler):
         account = self.web.askers.account(identity, self.request.remote_ip or "")
         self.bill.account = account
         account.ask()
+
+    async def head(self, *args: str, **kwargs: str) -> None:
+        """Answer as GET does, without the body (RFC 9110, 9.3.2)."""
+        if "HEAD" not in self.allowed:
+            raise tornado.web.HTTPError(405)
+        answering = cast(Any, self).get(*args, **kwargs)
+        if answering is not None:
+            await answering
+
+    def bearer(self) -> str | None:
+        """Return the token in the Authorization header, None without one. Raises BadToken."""
+        header = self.request.headers.get("Authorization")
+        if header is None:
+            return None
+        scheme, _, token = header.partition(" ")
+        if scheme.lower() != "bearer":
+            raise errors.BadToken("Authorization is Bearer and a token")
+        return token.strip()
+
+    def check_query(self, known: Sequence[str]) -> None:
+        """Raise BadMessage for a query parameter that the address does not have.
+
+        A misspelt name must not answer more than was asked. Raises BadToken for a token: addresses
+        end in logs.
+        """
+        odd = self.request.query_arguments.keys() - set(known)
+        if odd & TOKEN_PARAMETERS:
+            raise errors.BadToken(
+                "a token in an address ends in logs: send it as Authorization: Bearer, or on a "
+                "socket with IDENTIFY"
+            )
+        if odd:
+            expected = f"expected one of {', '.join(known)}" if known else "this address has none"
+            raise errors.BadMessage(f"unknown parameter {min(odd)[:20]!a}; {expected}")
 
     def options(self, *args: str, **kwargs: str) -> None:
         headers = preflight_headers(self.request.headers, self._origins, self.allowed)
@@ -231,6 +271,14 @@ class Edge(tornado.web.RequestHandler):
         logger.error("a request could not be answered", exc_info=(typ, value, tb))
 
 
+def with_head(methods: list[str]) -> list[str]:
+    """Return the methods of an address, with HEAD wherever there is GET."""
+    if "GET" not in methods or "HEAD" in methods:
+        return methods
+    place = methods.index("GET") + 1
+    return [*methods[:place], "HEAD", *methods[place:]]
+
+
 @tornado.web.stream_request_body
 class Api(Edge):
     """A JSON resource.
@@ -276,6 +324,7 @@ class Api(Edge):
             self.count(self.identity)  # whoever shows a bad token is nobody
         if self.roles is not None and self.request.method in self.allowed:
             require_role(self.identity, self.roles)
+        self.check_query(self.parameters)
 
     def data_received(self, chunk: bytes) -> None:
         if self._refused:
@@ -307,13 +356,8 @@ class Api(Edge):
         setattr(self, (self.request.method or "get").lower(), say)
 
     def _identify(self) -> Identity:
-        header = self.request.headers.get("Authorization")
-        if header is None:
-            return ANONYMOUS
-        scheme, _, token = header.partition(" ")
-        if scheme.lower() != "bearer":
-            raise errors.BadToken("Authorization is Bearer and a token")
-        return self.web.tokens.identify(token.strip())
+        token = self.bearer()
+        return ANONYMOUS if token is None else self.web.tokens.identify(token)
 
     def read_body(self) -> Mapping[str, Any]:
         """The body's JSON object; an empty body is an empty one."""

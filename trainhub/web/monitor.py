@@ -265,6 +265,3 @@ class PageHandler(Edge):
         self.set_header("Content-Type", "text/html; charset=utf-8")
         self.set_header("Content-Security-Policy", PAGE_POLICY)
         self.finish(self._page)
-
-    # What watches whether a site is up often asks so.
-    head = get

@@ -89,7 +89,12 @@ class TrainSocket(Edge, WebSocketHandler):
         self._backlog: Backlog | None = None
         self._liveness = Liveness(web.limits.heartbeat_seconds)
         self._payer: Identity | None = None
+        self._token: str | None = None
         self._is_new = True  # its first message, by which it identifies, is heard in any case
+
+    @property
+    def allowed(self) -> list[str]:
+        return ["GET", "OPTIONS"]  # a socket has no body that HEAD could leave out
 
     async def _execute(self, *args: Any, **kwargs: Any) -> None:
         # It lasts as long as the socket. Each frame and each message is paid for by itself.
@@ -100,6 +105,10 @@ class TrainSocket(Edge, WebSocketHandler):
     def prepare(self) -> None:
         # Of an address in debt, the client of this socket may be a user who is not.
         self._account().count()
+        self.check_query(())
+        self._token = self.bearer()
+        if self._token is not None:
+            self.web.tokens.identify(self._token)  # a client with a bad token is not to be nobody
         self.web.hub.check()
         if self.web.drain.begun:
             raise Unavailable("the hub is stopping: try again in a moment")
@@ -120,7 +129,8 @@ class TrainSocket(Edge, WebSocketHandler):
 
     def select_subprotocol(self, subprotocols: list[str]) -> str | None:
         self._token = next(
-            (each.removeprefix(BEARER) for each in subprotocols if each.startswith(BEARER)), None
+            (each.removeprefix(BEARER) for each in subprotocols if each.startswith(BEARER)),
+            self._token,
         )
         return SUBPROTOCOL if SUBPROTOCOL in subprotocols else None
 
@@ -139,9 +149,8 @@ class TrainSocket(Edge, WebSocketHandler):
         self.addresses.enter(self._address)
         self.newcomers[self] = time.monotonic() + self._limits.identify_seconds
         self._answer(welcome(secrets.token_hex(8), self.web.hub.now(), beat))
-        token = getattr(self, "_token", None)
-        if token is not None:
-            self._identify(token)
+        if self._token is not None:
+            self._identify(self._token)
 
     # --- what comes in ------------------------------------------------------------------------
 
