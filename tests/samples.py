@@ -72,7 +72,7 @@ _BOARDED = [{"mark": "BOARDED", **_person(who)} for who in (10, 11)]
 # On a run of railway.PEOPLE under policy OFFER, from its chart to its end.
 JOURNEY = (
     Step("REGISTER_TRAIN", chart(), OPERATORS),
-    Step("START_JOURNEY", {}, STAFF),
+    Step("START_JOURNEY", {}, FEEDS),
     _mark("MARK_NO_SHOW", 1),
     _mark("UNDO_NO_SHOW", 1),
     _mark("MARK_BOARDED", 2),
@@ -98,7 +98,7 @@ JOURNEY = (
 # The same under policy APPROVAL, until it is cancelled.
 APPROVAL = (
     Step("REGISTER_TRAIN", chart(policy="APPROVAL"), OPERATORS),
-    Step("START_JOURNEY", {}, STAFF),
+    Step("START_JOURNEY", {}, FEEDS),
     _mark("MARK_BOARDED", 10),
     _mark("MARK_NO_SHOW", 1),
     Step("APPROVE_OFFER", {"offerId": OPEN}, STAFF),

@@ -29,6 +29,8 @@ def order(tmp_path, monkeypatch, capsys):
     The function returns the printed lines.
     """
     monkeypatch.chdir(tmp_path)
+    for name in ("data", "in_file", "in_environment", "given"):
+        (tmp_path / name).mkdir(mode=0o700)
     for name in ("DATA_DIR", "TOKEN_AUDIENCE", "TOKEN_ISSUER"):
         monkeypatch.delenv(f"TRAINHUB_{name}", raising=False)
 

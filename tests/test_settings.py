@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainhub import __version__
-from trainhub.settings import BadSettings, Settings, read_settings
+from trainhub.settings import BadSettings, Settings, check_paths, read_settings
 
 # Every setting except --demo: three valid texts, and the value that the last of them is read as.
 TEXTS = {
@@ -98,7 +98,7 @@ def test_command_line_before_environment_before_file_before_default(read, name):
     default = getattr(Settings(), name)
     in_file = read(lines=[f"{key}={third!r}"])
     assert getattr(in_file, name) == value != default
-    assert dataclasses.replace(in_file, **{name: default}) == Settings()
+    assert dataclasses.replace(in_file, **{name: default}, unused=()) == Settings()
     in_environment = read(environment={key: third}, lines=[f"{key}={first}"])
     assert getattr(in_environment, name) == value
     given_both = read(option, third, environment={key: second}, lines=[f"{key}={first}"])
@@ -135,6 +135,32 @@ def test_what_is_empty_is_not_given(read):
 def test_what_is_not_ours_is_passed_over(read):
     """Other programs' variables in the environment and .env are ignored."""
     assert read(environment={"PORT": "1", "PATH": "/"}, lines=["OTHER=x"]) == Settings()
+
+
+def test_a_misspelt_variable_is_named(read):
+    """An unknown TRAINHUB_ variable has no effect, and so have the demo's settings alone."""
+    found = read("--demo-speed", "2", environment={"TRAINHUB_PROT": "1"}, lines=["TRAINHUB_X=1"])
+    assert [each.partition(" ")[0] for each in found.unused] == [
+        *("TRAINHUB_PROT", "TRAINHUB_X", "--demo-speed")
+    ]
+    assert read("--demo", "--demo-speed", "2", lines=[]).unused == ()
+
+
+def test_the_database_may_stand_in_the_uri(read):
+    """As MongoDB's own tools have it. --database wins; a database to sign in at is not meant."""
+    uri = "mongodb://user:pass%2Fword@a:1,b:2/railway?replicaSet=r"
+    assert read("--mongodb-uri", uri).database == "railway"
+    assert read("--mongodb-uri", uri, "--database", "other").database == "other"
+    for plain in ("mongodb://a", "mongodb://a/", "mongodb://a/?x=1", "mongodb://a/admin"):
+        assert read("--mongodb-uri", plain).database == "trainhub"
+    assert read("--mongodb-uri", "mongodb+srv://a.example/rail%20way").database == "rail way"
+
+
+@pytest.mark.parametrize("name", ["charts", "timetable", "public_keys"])
+def test_a_path_that_is_not_there_is_named_with_its_option(read, name):
+    """The operator reads which option to change."""
+    with pytest.raises(BadSettings, match=f"^{flag(name)}: there is no f.* /nowhere"):
+        check_paths(read(flag(name), "/nowhere"))
 
 
 def test_a_missing_env_file_is_no_error(tmp_path):

@@ -46,7 +46,7 @@ from trainhub.process.health import Health
 from trainhub.process.loop_watch import LoopWatch
 from trainhub.process.signals import Ending, end_at_signals
 from trainhub.process.timers import Call, Timers
-from trainhub.settings import BadSettings, Settings, read_settings
+from trainhub.settings import BadSettings, Settings, check_paths, read_settings
 from trainhub.web.app import make_app, make_server
 from trainhub.web.base import Web
 from trainhub.web.close_codes import GOING_AWAY, JOURNAL_FAILED
@@ -120,6 +120,7 @@ def main(arguments: list[str]) -> int:
             end_at_signals(BAD_START)
             return OK if order(arguments[1:]) else JOURNAL_LOST
         asked = read_settings(arguments)
+        check_paths(asked)
         os.umask(0o077)  # what the hub writes is its owner's
         watch = LoopWatch()
         with asyncio.Runner(loop_factory=watch.make_loop) as runner:

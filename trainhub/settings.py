@@ -285,8 +285,8 @@ def database_of(uri: str) -> str | None:
     return None if found is None or found[1] in ("admin", "local", "config") else unquote(found[1])
 
 
-def _consistent(settings: Settings) -> Settings:
-    """The settings, if they go together; else raises BadSettings."""
+def check_paths(settings: Settings) -> None:
+    """Raise BadSettings if a file or folder that the settings name is not there."""
     for name, path, is_there, kind in (
         ("charts", settings.charts, Path.is_dir, "folder"),
         ("timetable", settings.timetable, Path.is_file, "file"),
@@ -294,6 +294,10 @@ def _consistent(settings: Settings) -> Settings:
     ):
         if path is not None and not is_there(path):
             raise BadSettings(f"{_flag(name)}: there is no {kind} {path}: name one that is there")
+
+
+def _consistent(settings: Settings) -> Settings:
+    """The settings, if they go together; else raises BadSettings."""
     if (settings.tls_cert is None) != (settings.tls_key is None):
         raise BadSettings("--tls-cert and --tls-key go together: give both, or neither")
     if settings.demo and settings.tls_cert is not None:

@@ -218,7 +218,7 @@ def test_a_jwks_file_has_keys_by_their_ids(public):
         (b'{"keys": {}}', "a JWKS file is"),
         (b'{"keys": ["k"]}', "a JWKS file is"),
         (b'{"keys": []}', "no key for signatures"),
-        (b'{"keys": [{}]}', "neither a PEM file"),
+        (b'{"keys": [{}]}', "it cannot be read as a JWK"),
         (jwks({"kty": "oct", "k": "c2VjcmV0", "kid": "k"}), "no public RSA or P-256 key"),
         (jwks(jwk(RSA, alg="RS512")), "a key is for 'RS512'"),
         (jwks(jwk(RSA, alg="none")), "a key is for 'none'"),
@@ -255,3 +255,15 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
 def test_no_keys_find_nothing():
     """Most hubs believe nobody else."""
     assert Keys().find("k") is Keys().find(None) is None
+
+
+def test_keys_of_other_kinds_are_passed_over(public, caplog):
+    """A provider adds keys without asking (RFC 7517, section 5): those that are known are used."""
+    other = {"kty": "EC", "crv": "P-384", "kid": "new", "x": "AA", "y": "AA"}
+    found = public(jwks(jwk(RSA, kid="r"), other, {"kty": "XYZ", "kid": "odd"}))
+    assert found.find("r") is not None
+    assert found.find("new") is None
+    assert [record.getMessage().partition(":")[0] for record in caplog.records] == [
+        "public keys"
+    ] * 2
+    assert "'new'" in caplog.text

@@ -109,7 +109,7 @@ FAILURES = [
     (at("EEE"), an(c.CancelTrain), "CONFLICT"),
     (scheduled, an(c.Arrive, station_code="BBB"), "CONFLICT"),
     (scheduled, an(c.Depart, station_code="AAA"), "CONFLICT"),
-    (standing, an(c.Arrive, station_code="BBB"), "CONFLICT"),
+    (standing, an(c.Arrive, station_code="CCC"), "CONFLICT"),
     (left("AAA"), an(c.Arrive, station_code="CCC"), "CONFLICT"),
     (left("AAA"), an(c.Depart, station_code="AAA"), "CONFLICT"),
     (standing, an(c.Depart, station_code="BBB"), "CONFLICT"),

@@ -73,7 +73,7 @@ def test_a_berth_that_fell_free_twice_has_two_stretches():
 
 
 def parse(text):
-    return list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
+    return list(csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline=""), strict=True))
 
 
 def test_the_csv_has_what_the_report_has():
@@ -121,3 +121,10 @@ def test_no_cell_is_a_formula(name):
 def test_other_cells_stay_as_they_are(name):
     """Only the first character makes a formula."""
     assert parse(report_csv(told(name)))[0]["name"] == name
+
+
+def test_signs_of_other_scripts_make_no_formula():
+    """Full-width signs, a byte order mark and marks that are not seen do not hide a formula."""
+    for sign in ("\uff1d", "\uff0b", "\uff0d", "\uff20", "\ufeff=", "\u200b=", "\xa0="):
+        (row, *_) = parse(report_csv(told(f"{sign}1+1")))
+        assert row["name"].startswith("'")

@@ -381,7 +381,7 @@ async def test_roles_are_those_of_http(talk, who):
     client = await talk(who)
     code = "FORBIDDEN" if who else "NOT_IDENTIFIED"
     assert await client.error("MARK_NO_SHOW", **MARK) == code
-    assert await client.error("START_JOURNEY", **HERE) == code
+    assert await client.error("CANCEL_TRAIN", **HERE) == code
     announced = types(await client.say("ANNOUNCE", **HERE, text="x"))
     assert announced == (["DONE"] if who == "SERVICE" else ["ERROR"])
 

@@ -342,9 +342,8 @@ async def test_when_the_journal_has_failed_it_is_a_503(call, site, running):
 async def test_a_fault_of_the_hub_is_a_500_that_says_nothing(call, site, monkeypatch, caplog):
     """The traceback goes to the log; the client gets JSON without a word of it."""
     monkeypatch.setattr(site.hub.runs, "all", lambda: 1 / 0)
-    answer = await call("GET", "/api/trains?q=4598765432")
+    answer = await call("GET", "/api/monitor")
     assert (answer.status, answer.code) == (500, "UNAVAILABLE")
-    assert "4598765432" not in caplog.text  # an address may hold a PNR
     assert b"division" not in answer.body
     assert b"Traceback" not in answer.body
     assert "ZeroDivisionError" in caplog.text

@@ -340,7 +340,7 @@ async def test_the_report_as_a_table(call, site, offered):
         'attachment; filename="captaincy-12345-2026-11-23.csv"'
     )
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
-    rows = list(csv.DictReader(io.StringIO(answer.body.decode())))
+    rows = list(csv.DictReader(io.StringIO(answer.body.decode("utf-8-sig"))))
     assert list(rows[0]) == "coach kind berth from to pnr index name detail".split()
     (upgrade,) = (row for row in rows if row["kind"] == "UPGRADE")
     assert (upgrade["coach"], upgrade["berth"], upgrade["name"]) == ("S1", "1", "Person 10")

@@ -110,8 +110,8 @@ async def test_a_trusted_page_may_read(call, path):
     [
         (START, "POST"),
         ("/api/trains/12345/delay", "PUT"),
-        ("/api/trains", "GET, POST"),
-        ("/api/me", "GET"),
+        ("/api/trains", "GET, HEAD, POST"),
+        ("/api/me", "GET, HEAD"),
         ("/", "GET, HEAD"),
     ],
 )

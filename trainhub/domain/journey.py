@@ -86,12 +86,12 @@ def arrive(state: RunState, command: c.Arrive, now: datetime) -> Events:
     coming = state.next_stop
     check_running(state)
     assert coming is not None  # a run that is RUNNING has stations left
+    if not state.departed:  # the departure before an arrival at the next station is implied
+        code = state.here.station.code
+        raise Conflict(f"the train stands at {code}: DEPART {code} comes next", next=code)
     if stop is not coming:
         code = coming.station.code
         raise Conflict(f"the next station is {code}, not {stop.station.code}", next=code)
-    if not state.departed:  # `implied` comes first
-        code = state.here.station.code
-        raise Conflict(f"the train stands at {code}: DEPART {code} comes next", next=code)
     at, delay = _arrived(state, stop, command, now)
     leaving = _leaving(state, stop.index)
     beyond = state.after(stop.index)

@@ -57,7 +57,7 @@ STATUSES = {
     503: "The hub is starting or stopping, its journal is full or failed, or MongoDB is away.",
 }
 _EVERY = {405, 421, 500}
-_API = _EVERY | {401, 413, 429, 503}
+_API = _EVERY | {400, 401, 413, 429, 503}
 
 
 @dataclass(frozen=True, kw_only=True)
