@@ -49,7 +49,7 @@ def document() -> Document:
             "version": "1",
             "description": 'Answers are `{"result": …}`, failures `{"error": {"code", "message", '
             f'"details"?}}}}`. A chart may have {MOST_BODY_BYTES >> 20} MB, any other body '
-            f"{MOST_SOCKET_BYTES >> 10} KB.",
+            f"{MOST_SOCKET_BYTES >> 10} KB. HEAD is answered wherever GET is, without the body.",
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [{"url": "http://127.0.0.1:8888", "description": "A station's hub."}],

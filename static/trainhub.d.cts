@@ -367,7 +367,7 @@ export interface Commands {
     };
     result: Registered;
   };
-  /** Start the journey: the train stands at its first station, and boarding begins. By: TTE, ADMIN. */
+  /** Start the journey: the train stands at its first station, and boarding begins. By: TTE, ADMIN, SERVICE. */
   START_JOURNEY: {
     fields: {
       trainNo: GivenTrainNo;
@@ -745,6 +745,7 @@ export interface GivenBooking {
   age?: number | null;
   gender?: string | null;
   phone?: string | null;
+  /** An e-mail address. */
   email?: string | null;
 }
 
@@ -766,6 +767,8 @@ export interface Registered {
   passengers: number;
   /** The passengers who were left out. */
   rejected: Rejected[];
+  /** What was not used of the lines that load. */
+  warnings: Warned[];
 }
 
 /** The train: 1 to 10 letters and digits. */
@@ -778,6 +781,16 @@ export interface Rejected {
   /** The PNR; empty if the line has none. */
   pnr: string;
   /** What is wrong with the line. */
+  reason: string;
+}
+
+/** A line that loads, and what of it cannot be used. */
+export interface Warned {
+  /** The entry from 1, or the line of the CSV. */
+  line: number;
+  /** The PNR; empty if the warning is about a column. */
+  pnr: string;
+  /** What cannot be used. */
   reason: string;
 }
 
@@ -1001,6 +1014,7 @@ export interface Person {
   age: number | null;
   gender: string | null;
   phone: string | null;
+  /** An e-mail address. */
   email: string | null;
   state: PersonState;
   /** The place on RAC or WL of a passenger who was upgraded since. */

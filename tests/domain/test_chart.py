@@ -588,3 +588,36 @@ def test_a_chart_with_anything_anywhere_loads_or_is_refused(path, junk):
     """Never a crash: a BadMessage, or a chart that a run can be loaded from."""
     with contextlib.suppress(BadMessage):
         assert registered(replaced(chart(), path, junk)).seq == 1
+
+
+def test_codes_of_a_chart_have_one_form():
+    """Cells of fixed width and small letters: " aaa " is AAA, and s1 is S1."""
+    data = chart(person(1, " aaa ", "eee", coach=" s1 "), coaches=coaches({"code": "s1"}))
+    checked, rejected, _ = read_chart(data)
+    assert rejected == ()
+    (booking,) = checked.passengers
+    assert (booking.from_, booking.to, booking.coach) == ("AAA", "EEE", "S1")
+
+
+@pytest.mark.parametrize(
+    ("email", "usable"),
+    [
+        ("asha@example.org", True),
+        (" asha@example.org ", True),
+        ("a!b+c@example.org", True),
+        ("\u0906\u0936\u093e@example.org", True),
+        ("asha@\u0909\u0926\u093e.\u092d\u093e\u0930\u0924", True),
+        ("a@x.example, b@x.example", False),
+        ("asha@example.org.", False),
+        ("asha.@example.org", False),
+        ("a..b@example.org", False),
+        ("asha", False),
+        ("asha@localhost", False),
+        ("Asha <asha@example.org>", False),
+    ],
+)
+def test_an_address_that_no_mail_can_go_to_is_a_warning(email, usable):
+    """The passenger loads; the line is named at once, and not at the first failed letter."""
+    checked, rejected, warnings = read_chart(chart(person(1), person(2, email=email)))
+    assert (len(checked.passengers), rejected) == (2, ())
+    assert [(each.line, each.pnr) for each in warnings] == ([] if usable else [(2, "4512345602")])

@@ -34,9 +34,10 @@ _PNR = re.compile(fields.PNR)
 _TIME = re.compile(fields.TIME)
 _COACH = re.compile(fields.COACH)
 # What an e-mail can go to: a plain address of RFC 5321, in any script, and nothing else.
+_LABEL = r"(?!-)(?:[A-Za-z0-9-]|[^\x00-\x7f]){1,63}(?<!-)"
 _EMAIL = re.compile(
     r"(?!\.)(?!.*\.\.)[^\s@<>(),;:\\\"\[\]\x00-\x1f]{1,64}(?<!\.)"
-    r"@(?!-)[^\W_]([\w-]{0,61}[^\W_])?(\.[^\W_]([\w-]{0,61}[^\W_])?){1,8}"
+    rf"@{_LABEL}(?:\.{_LABEL}){{1,8}}"
 )
 
 
