@@ -1,8 +1,8 @@
 """Judges what pip-audit says of the locked packages: `python .ci/audit.py ANSWER.json`.
 
-pip-audit ends with 0 and "no known vulnerabilities" also for packages that nobody could tell it
+pip-audit ends with 0 and "no known vulnerabilities" also for packages that it could learn nothing
 about, so its own word is not taken. Exit codes: 0 all were asked about and none has a known hole,
-or nobody could be asked, which is said; 1 a hole is known, or some packages are known to nobody.
+or no one could be asked, which is said; 1 a vulnerability is known, or some packages are unknown.
 """
 
 import json

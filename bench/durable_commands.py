@@ -4,7 +4,7 @@
     python bench/durable_commands.py --rounds 5 --seconds 10 --clients 1,100 --keys off
 
 A real hub with a mongod, and TTEs who mark passengers as boarded: each on a socket of its own and
-in no room, the next mark when the last is answered. They share one process beside the hub's. A mark
+in no room, the next mark when the last is answered. They share one process, not the hub's. A mark
 is one event, and answered once it is on disk. Between rounds MongoDB catches up, and new runs are
 registered; neither is in the times. The CPU of a command is all that the hub used until MongoDB had
 caught up. Times are of this machine, this disk and this run.
@@ -35,9 +35,9 @@ from mongods import Mongod
 from railway import chart, person
 
 DAY = "2026-11-23"
-# A run of the bench: coaches of 72 berths, everybody from end to end.
+# A run of the bench: coaches of 72 berths, every passenger from end to end.
 COACHES, BERTHS = 20, 72
-# So many marks a second are laid ready; at more the round ends early, and its rate is true still.
+# Marks a second that are laid ready; at more the round ends early, and its rate is true still.
 MOST_MARKS = 5_000
 # A share of a core above which the load itself is what is measured.
 BUSY = 0.9

@@ -164,7 +164,7 @@ class Bench:
         return text_frame(f'{head}{"x" * (size - len(head) - 2)}"}}'.encode())
 
     async def round(self, events: int, plain: bool = False) -> float:
-        """Tell each room so many events in one flush; CPU in microseconds of a delivered frame."""
+        """Tell each room `events` events in one flush. Return CPU in microseconds a frame."""
         told = sum(len(room.listeners) for room in TrainSocket.rooms.values()) * events
         took = 0.0
         for run in self.runs:
@@ -230,7 +230,7 @@ async def stall(stalled: int, sockets: int, seconds: float) -> None:
             p50, p99, p999 = (late[int(len(late) * share)] * 1e3 for share in (0.5, 0.99, 0.999))
             print(
                 f"{count:4} stalled: p50 {p50:.1f} p99 {p99:.1f} p99.9 {p999:.1f} ms of "
-                f"{len(late)} deliveries; at the most {most / 2**20:.0f} MB waited "
+                f"{len(late)} deliveries; at most {most / 2**20:.0f} MB waited "
                 f"({count} x limit: {count * Limits().max_unsent_bytes / 2**20:.0f}), memory grew "
                 f"by {_memory() - before:.0f} MB, {closed} cut off"
             )

@@ -45,7 +45,7 @@ def runs():
 
 
 def marked(state):
-    """Marks of everybody who boards at the first station, and announcements up to 200 events."""
+    """Return marks of all who board at the first station, and announcements up to 200 events."""
     events = []
     train = {"train_no": state.chart.train_no}
     for number, person in enumerate(list(state.boarding_at[0])):
@@ -97,7 +97,7 @@ async def start(folder, what):
 
 
 async def commits(folder):
-    """Commits of so many records each: their time, medians."""
+    """Return the median times of commits of each size."""
     journal = await SqliteJournal.open(folder / "commits.db", RAILWAY)
     state, _ = next(runs())
     event = state.carry_out(c.Announce(train_no=state.chart.train_no, text="x" * 30), NOW)[0]

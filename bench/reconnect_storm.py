@@ -4,7 +4,7 @@
     python bench/reconnect_storm.py --sockets 2000 --rounds 3
 
 A real hub with a mongod and a train for each 200 sockets. Every socket is a passenger's: it
-identifies, subscribes with `since`, and has twenty events to catch up with. A process beside the
+identifies, subscribes with `since`, and has twenty events to catch up with. A process next to the
 hub opens them all; another asks for /healthz meanwhile, whose answer waits as long as all else.
 """
 
@@ -115,7 +115,7 @@ async def come_back(port: int, orders: list[Any]) -> None:
 
 
 def trains(ask: Any, count: int) -> list[str]:
-    """So many runs with EACH passengers and some events; returns their numbers."""
+    """Make runs with EACH passengers and some events. Return their numbers."""
     people = [person(1 + n % 72, coach=f"S{1 + n // 72}", pnr=f"46{n:08}", irctcId=f"IR_{n}")
               for n in range(EACH)]  # fmt: skip
     coaches = [{"code": f"S{n}", "class": "SL", "berths": 72} for n in (1, 2, 3)]
@@ -128,7 +128,7 @@ def trains(ask: Any, count: int) -> list[str]:
 
 
 def memory(pid: int) -> dict[str, int]:
-    """The hub's resident memory in MB: now, and at the most so far."""
+    """Return the hub's resident memory in MB: now, and its peak."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     fields = dict(line.split(":", 1) for line in lines)
     return {name: int(fields[name].split()[0]) >> 10 for name in ("VmRSS", "VmHWM")}
@@ -188,7 +188,7 @@ def main() -> None:
                 f"{statistics.median(waits):.2f} s, longest {waits[-1]:.2f} s; 0 failed\n"
                 f"  the load used {said['busy']:.1f} s of CPU; {probe}\n"
                 f"  the hub's memory: {before['VmRSS']} MB before, {there['VmRSS']} MB with them, "
-                f"{there['VmHWM']} MB at the most"
+                f"{there['VmHWM']} MB peak"
             )
             wait_for(lambda: ask("/api/monitor")["sockets"] == 0)
         print(f"median {statistics.median(totals):.1f} s of {asked.rounds} rounds")

@@ -83,7 +83,7 @@ def _who(n: int) -> dict[str, Any]:
 
 
 def day(number: int, people: int, marks: bool, events: int) -> Iterator[tuple[TrainState, Any]]:
-    """A run, command by command, up to so many events."""
+    """Make a run, command by command, up to `events` events."""
     checked, rejected, _ = read_chart(chart(number, people))
     assert not rejected
     state, train = TrainState(checked.run), {"train_no": checked.train_no}

@@ -2,7 +2,7 @@
 
     python bench/upgrades.py
 
-A train of 24 sleeper coaches and 40 stations, 1,700 passengers of whom 200 are on RAC. Times are of
+A train of 24 sleeper coaches and 40 stations, 1,700 passengers, 200 of them on RAC. Times are of
 this machine and this run; it is the ratios that can be compared.
 """
 
@@ -28,7 +28,7 @@ EVENING = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
 
 def full_train() -> Chart:
-    """Everybody from end to end but the RAC passengers, whose ways differ."""
+    """All passengers from end to end except the RAC passengers, whose ways differ."""
     berths = [(f"S{k}", b) for k in range(1, COACHES + 1) for b in range(1, 73)]
     side_lowers = [each for each in berths if each[1] % 8 == 7][: RAC // 2]
     whole = [each for each in berths if each not in set(side_lowers)][: PASSENGERS - RAC]
@@ -96,7 +96,7 @@ def mark(state: TrainState, kind: type[c.PersonCommand], pnr: str) -> list[e.Eve
 
 
 def bench_matching() -> None:
-    """Each no-show while 200 wait: the first 200 find somebody, the next pass over all of them."""
+    """Time each no-show while 200 wait: the first 200 find a passenger, the next pass over all."""
     state = started(full_train())
     for n in range(RAC):
         mark(state, c.MarkBoarded, f"45{5_000 + n:08}")
@@ -106,7 +106,7 @@ def bench_matching() -> None:
         events = mark(state, c.MarkNoShow, f"45{n:08}")
         took = (time.perf_counter() - start) * 1e3
         (found if any(isinstance(x, e.UpgradePending) for x in events) else none).append(took)
-    for name, times in (("matched", found), ("nobody left to fit", none)):
+    for name, times in (("matched", found), ("no one left to fit", none)):
         print(
             f"one no-show, {name} ({len(times)}): median {statistics.median(times):.3f} ms, "
             f"p99 {sorted(times)[int(len(times) * 0.99)]:.3f} ms"
@@ -164,7 +164,7 @@ def bench_weight() -> None:
     size, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     each = size / len(state.passengers)
-    print(f"state beside its chart: {size / 1e6:.2f} MB, {each:.0f} bytes a passenger")
+    print(f"state without its chart: {size / 1e6:.2f} MB, {each:.0f} bytes a passenger")
 
 
 if __name__ == "__main__":

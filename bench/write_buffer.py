@@ -189,7 +189,7 @@ class Ticker:
 
 
 async def fed(uri: str, chart: Chart, taken: bool = True) -> dict[str, float]:
-    """The loop's lag while changes come at FEED_RATE; if nobody takes them, for comparison."""
+    """Return the loop's lag while changes come at FEED_RATE, with and without a buffer."""
     railway, ticker = Railway(chart), Ticker()
     spare_the_loop()  # as the hub does once its runs are loaded
     async with fresh_store(uri, "fed") as store:
@@ -256,7 +256,7 @@ async def main(rounds: int) -> None:
     print(f"(b) buffered: {b:,.0f} changes/s, {documents:,.0f} documents/s")
     print(f"    ratio to (a): {statistics.median(ratios):.1f} (rounds {_list(ratios)})")
     for name, those in (
-        ("marks that nobody takes", quiet),
+        ("marks without a buffer", quiet),
         ("the same, through the buffer", loops),
     ):
         middle = {key: statistics.median(each[key] for each in those) for key in those[0]}

@@ -304,7 +304,7 @@ function sortBy(key) {
 
 let picked = null; // the Follower of the run shown
 const panel = places(ui.details);
-const wide = matchMedia('(min-width: 75rem)'); // there is room beside the list; else it opens over it
+const wide = matchMedia('(min-width: 75rem)'); // there is room next to the list; else it opens over it
 
 const FOLLOWING = { connecting: 'connecting…', waiting: 'not connected, trying again' };
 
@@ -325,7 +325,7 @@ class Follower {
   }
 
   subscribed({ epoch }) {
-    if (epoch !== this.epoch) ui.events.replaceChildren(); // its numbers began anew
+    if (epoch !== this.epoch) ui.events.replaceChildren(); // its numbers began again
     this.epoch = epoch;
     put(ui.follow, 'live');
   }
@@ -382,7 +382,7 @@ function openDetails() {
 }
 
 function closed() {
-  if (ui.details.open) return; // it only moved between beside the list and over it
+  if (ui.details.open) return; // it only moved between its place next to the list and over it
   picked?.leave();
   picked = null;
   showTrains();

@@ -80,7 +80,7 @@ class LinkLife {
     this.#pinging = false;
   }
 
-  /** Returns whether a PING is to be sent now. One that is unanswered is repeated only after a sleep. */
+  /** Returns whether a PING is to be sent now. An unanswered PING is repeated only after a sleep. */
   check(at, slept = false) {
     if (this.#pinging && !slept) return false;
     [this.#pinging, this.#pingedAt, this.#bytes] = [true, at, 0];
@@ -326,7 +326,7 @@ class Client {
 
   // --- whether it lives ---
 
-  /** Sets the timer for the link's next step, if that comes before the one that is set. */
+  /** Sets the timer for the link's next step, if that comes before the step it is set for. */
   #watch() {
     if (!this.#life || this.#frozen) return;
     const due = this.#life.due(this.#askedAt, this.#slow);
@@ -367,7 +367,7 @@ class Client {
     this.#send({ type: 'PING', id });
   }
 
-  /** What the platform tells of the page and its network; in Node there is none of it. */
+  /** What the platform tells of the page and its network; Node tells nothing. */
   #listen() {
     const page = globalThis.document;
     const wake = () => {
@@ -642,7 +642,7 @@ class Subscription {
  * What of a train has come, and how far the app is with it.
  *
  * `last` is the place of the newest message that is in the client's hands: a reconnect goes on from there.
- * `since` is the place of the newest one that a handler has accepted. A SNAPSHOT that was cut on its way is neither.
+ * `since` is the place of the newest event that a handler has accepted. A SNAPSHOT that was cut on its way is neither.
  */
 class Following {
   number = ++subscriptions;
@@ -782,7 +782,7 @@ class CommandQueue {
   next(user, login, at) {
     const isMine = (entry) => entry.user === user && (user !== null || entry.login === login);
     let entry;
-    // One that may have reached the hub, and whose key the hub has forgotten, would happen twice: timers stop while
+    // A command that may have reached the hub, and whose key the hub has forgotten, would happen twice: timers stop while
     // a machine sleeps, and its own clock may be wrong.
     while ((entry = this.#entries.find(isMine)) && at - entry.sentAt > KEPT_MS) this.fail(entry, lapsedError());
     if (!entry) return null;

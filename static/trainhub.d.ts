@@ -668,7 +668,7 @@ export type Outcome = string;
 /** The other passengers who came before. */
 export type Others = PassedOver[];
 
-/** Passengers who came before the chosen one and whom the reason does not name. */
+/** Passengers who came before the chosen one, and are not named in the reason. */
 export interface PassedOver {
   status: BookingStatus;
   first: Number | null;

@@ -1,4 +1,4 @@
-"""What an operator asks for beside the running hub: tokens, keys, revocations, a check, a refill.
+"""An operator's commands next to the running hub: tokens, keys, revocations, a check, a refill.
 
 Each order is `trainhub NAME`; it returns whether all is well, and raises what a start can
 fail with. A running hub takes up what was changed within a second.
@@ -50,7 +50,7 @@ def token(arguments: Sequence[str]) -> bool:
     trains = [name for part in given.train.split(",") if (name := normal.run(part))]
     user = normal.text(given.user)
     if not trains or not user:
-        raise BadSettings("--train and --user name at least one train and somebody")
+        raise BadSettings("--train and --user name at least one train and a user")
     folder = _folder(given, variables)
     tokens = Tokens(
         load_keys(folder / "keys.json"),
@@ -63,7 +63,7 @@ def token(arguments: Sequence[str]) -> bool:
 
 
 def keys(arguments: Sequence[str]) -> bool:
-    """List the ids of the hub's keys, the one that signs last; add one, or drop one."""
+    """List the ids of the hub's keys, the signing key last; add a key, or drop one."""
     parser = _parser("keys", "List the ids of the keys of tokens; the last one signs.")
     change = parser.add_mutually_exclusive_group()
     change.add_argument("--new", action="store_true", help="add a key, which signs from now on")
@@ -217,7 +217,7 @@ def _parser(name: str, description: str) -> Parser:
 
 
 def _folder(given: argparse.Namespace, variables: Mapping[str, str] | None = None) -> Path:
-    """Return the data folder. Raises BadSettings if there is none: only a hub makes one."""
+    """Return the data folder. Raises BadSettings if it is missing: only a hub makes one."""
     found = outside(os.environ, Path(".env")) if variables is None else variables
     named = given.data_dir or Path(found.get("TRAINHUB_DATA_DIR") or Settings.data_dir)
     if not named.is_dir():

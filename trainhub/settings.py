@@ -148,7 +148,7 @@ _OPTIONS: dict[str, tuple[Any, str]] = {
     "port": (_whole(0, 65535), "port to listen on; 0 takes a free one (8888)"),
     "allowed_hosts": (
         _list_of(_host),
-        "names under which the hub may be asked, beside localhost, this machine's and --address: "
+        "names under which the hub may be asked, besides localhost, this machine's and --address: "
         "NAME[,NAME]; * for any",
     ),
     "trusted_origins": (
@@ -163,16 +163,16 @@ _OPTIONS: dict[str, tuple[Any, str]] = {
     "tls_key": (Path, "the certificate's key, in PEM, without a passphrase"),
     "data_dir": (Path, "folder for the journal, keys and embedded database (./data)"),
     "mongodb_uri": (str, "MongoDB server to use in place of the embedded one"),
-    "database": (_text, "database name in MongoDB (the one that the URI names, or trainhub)"),
-    "charts": (Path, "folder of charts to load at start: NAME.json, with NAME.csv beside it"),
+    "database": (_text, "database name in MongoDB (as in the URI, or trainhub)"),
+    "charts": (Path, "folder of charts to load at start: NAME.json, and NAME.csv for its people"),
     "anonymous": (_switch, "on or off: may those without a token subscribe and read runs (on)"),
     "public_keys": (Path, "PEM or JWKS file of public keys whose tokens are taken as well"),
     "token_audience": (_text, "audience (aud) that a token has to name"),
     "token_issuer": (_text, "issuer (iss) that a token has to name"),
-    "max_connections": (_whole(1, 1_000_000), "open sockets at the most (10000)"),
+    "max_connections": (_whole(1, 1_000_000), "most open sockets (10000)"),
     "max_connections_per_address": (
         _whole(1, 1_000_000),
-        "open sockets from one address at the most, but for this machine's own (1000)",
+        "most open sockets from one address, except this machine's own (1000)",
     ),
     "max_unsent_bytes": (
         _whole(1024, 1 << 30),
@@ -189,7 +189,7 @@ _OPTIONS: dict[str, tuple[Any, str]] = {
     "staff_message_rate": (_whole(1, 1_000_000), "messages a second from others' sockets (2000)"),
     "address_rate": (
         _whole(1, 1_000_000),
-        "requests a second without a token from one address, but for this machine's own (200)",
+        "requests a second without a token from one address, except this machine's own (200)",
     ),
     "identify_seconds": (
         _whole(1, 3600),
@@ -293,7 +293,7 @@ def check_paths(settings: Settings) -> None:
         ("public_keys", settings.public_keys, Path.is_file, "file"),
     ):
         if path is not None and not is_there(path):
-            raise BadSettings(f"{_flag(name)}: there is no {kind} {path}: name one that is there")
+            raise BadSettings(f"{_flag(name)}: there is no {kind} {path}: correct the path")
 
 
 def _consistent(settings: Settings) -> Settings:
@@ -322,7 +322,7 @@ def _read(read: Any, text: str, name: str) -> Any:
 
 
 def _without_addresses(message: str) -> str:
-    """The message up to a URI's host: whoever misspells an option has a password in it.
+    """Return the message up to a URI's host: a misspelt option may have a password in it.
 
     What a browser opens has none.
     """

@@ -1,4 +1,4 @@
-"""Who somebody is, from a signed token.
+"""Identities from signed tokens.
 
 A token is a JWT (RFC 7519): `sub`, `role`, `exp` and `trains`, a list of train numbers or runs, or
 "*". The hub signs its own with HS256; it believes others' that are signed with RS256 or ES256.
@@ -47,7 +47,7 @@ TOKENS_REMEMBERED = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The token that somebody was identified by; moments in seconds since 1970."""
+    """The token that identified a user. Moments are in seconds since 1970."""
 
     key_id: object
     token_id: str | None
@@ -59,7 +59,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Somebody, as their token says; without a token both `user` and `role` are None."""
+    """A user, as the token says. Without a token both `user` and `role` are None."""
 
     user: str | None = None
     role: Role | None = None
@@ -151,7 +151,7 @@ class Tokens:
         return identity
 
     def objection(self, identity: Identity) -> str | None:
-        """Why somebody who was identified is not to be believed any more, or None."""
+        """Return why an identified user is no longer believed, or None."""
         source = identity.source
         if source is None:
             return None
@@ -186,7 +186,7 @@ class Tokens:
             issuer=self._issuer,
             options={
                 "require": ["exp", "sub"],
-                # Whatever audience a token names is nobody's business where none is asked for.
+                # Without an expected audience, a token may name any.
                 "verify_aud": self._audience is not None,
                 # Times are judged by `objection`, which knows when the hub's clock was set.
                 "verify_exp": False,
@@ -249,7 +249,7 @@ def _moment(value: Any) -> float | None:
 
 
 def id_and_end(token: str) -> tuple[str, float]:
-    """A token's `jti`, and when nobody takes it any more, whoever has signed it. Raises BadToken.
+    """Return a token's `jti`, and the time from which no hub accepts it. Raises BadToken.
 
     It says so of itself: good for taking a token back, and for nothing else.
     """
@@ -261,10 +261,10 @@ def id_and_end(token: str) -> tuple[str, float]:
 
 
 class TrustFiles:
-    """The files that say whom the hub believes; they may change while it runs."""
+    """The files with the keys that the hub believes. They may change while the hub runs."""
 
     def __init__(self, folder: Path, public_keys: Path | None) -> None:
-        """`folder` is the data folder, where the hub's own key is made if there is none.
+        """`folder` is the data folder. The hub's own key is made there if it is missing.
 
         `public_keys` is a PEM or JWKS file of others. Raises BadKeys.
         """

@@ -65,7 +65,7 @@ def own_keys(secrets_by_id: Mapping[str, str]) -> Keys:
 def load_keys(path: Path) -> dict[str, str]:
     """The hub's signing keys, {key id: secret}; made at the first start, for its owner alone.
 
-    Raises BadKeys, also if somebody else owns the file or may read it; what it holds is never
+    Raises BadKeys, also if another user owns the file or may read it; what it holds is never
     written over.
     """
     try:
@@ -137,7 +137,7 @@ def read_public_keys(path: Path) -> Keys:
     except BadKeys as error:
         raise BadKeys(f"the public keys {path}: {error}") from None
     except (ValueError, RecursionError, jwt.PyJWTError):
-        # What the parsers say may quote the file, and somebody may have put a private key there.
+        # The parsers' messages may quote the file, which may hold a private key by mistake.
         raise BadKeys(
             f"the public keys {path} are neither a PEM file of one public key nor a JWKS file: "
             "take what your identity provider publishes"

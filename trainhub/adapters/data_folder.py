@@ -51,7 +51,7 @@ class DataFolder:
         self._lock = lock
 
     def contents(self) -> list[str]:
-        """What is in the folder beside the journal, a line each. Changes nothing."""
+        """Return what the folder holds next to the journal, a line each. Changes nothing."""
         mails, pushes = (len(list(self.path.glob(f"outbox/*.{end}"))) for end in ("eml", "json"))
         letters = sum(
             file.read_bytes().count(b"\n") for file in self.path.glob("dead_letters.jsonl*")

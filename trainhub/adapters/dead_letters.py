@@ -46,7 +46,7 @@ class DeadLettersFile:
         self._store = store
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="dead letters")
         self._writing: Future[None] | None = None
-        # Two flushes never run at once; whoever calls besides them waits here.
+        # Two flushes never run at once; any other caller waits here.
         self._busy = asyncio.Lock()
 
     async def keep(self, letters: Sequence[DeadLetter]) -> None:

@@ -15,7 +15,7 @@ SOON_SECONDS = 24 * 3600.0
 # What happened "lately", and the least of it that says anything about what comes.
 WINDOW_SECONDS = 3600.0
 LEAST_SECONDS = 600.0
-# So many files in the outbox, and never fewer than before: no program takes them away.
+# This many files in the outbox, and never fewer than before: no program takes them away.
 MANY_FILES = 1_000
 
 

@@ -36,7 +36,7 @@ _LOG_BYTES = 8 << 20  # seconds; twice this many bytes are kept
 # Milliseconds, the most that it takes. It logs what is slow in full, and that has passengers in it.
 _NEVER_SLOW = str(2**31 - 1)
 
-# preexec_fn is unsafe beside threads, so the order to end with the hub is given by this step before
+# preexec_fn is unsafe with threads, so the order to end with the hub is given by this step before
 # mongod. Had the hub died before the order stood, the parent would be another by now.
 _EXEC = """
 import ctypes, os, signal, sys
@@ -74,7 +74,7 @@ class EmbeddedMongod:
 
     `uri` is what a driver connects to; `restarts` counts how often it came up again after dying by
     itself. The caller holds the data folder's lock, so no other hub is on the folder. Linux ends
-    mongod with the *thread* that called `start`: call it from one that lives as long as the hub.
+    mongod with the *thread* that called `start`: call it from a thread as long-lived as the hub.
     """
 
     def __init__(self, folder: Path, binary: Path | None = None) -> None:

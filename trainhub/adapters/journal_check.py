@@ -1,6 +1,6 @@
 """`trainhub check`: what a data folder's journal holds, and whether all of it can be believed.
 
-It only reads, and may run beside a hub.
+It only reads, and may run while a hub uses the journal.
 """
 
 import sqlite3

@@ -38,7 +38,7 @@ from trainhub.core.write_buffer import TURN, Document, Refused, StoreAway
 
 logger = logging.getLogger("trainhub.mongo")
 
-# Without a limit a frozen server holds a call for ever; one that is away shows it sooner. Writes of
+# Without a limit a frozen server holds a call for ever; an absent one shows it sooner. Writes of
 # documents have their own limits (pace.py).
 TIMEOUT_MS = 3_000
 ANSWER_SECONDS = 2.0
@@ -131,7 +131,7 @@ class MongoStore:
         try:
             await self._meet()
             while done < len(operations):
-                # Writes beside each other would only take a slow line from each other.
+                # Parallel writes would only take a slow line from each other.
                 async with self._line if self._pace.is_slow else nullcontext():
                     bulk = _bulk(operations, done, self._pace.bulk_bytes)
                     reasons |= await self._write(collection, bulk, inserts)
@@ -148,7 +148,7 @@ class MongoStore:
         """Return the error to raise for a call that failed; the next write looks round again."""
         self._met = False
         if isinstance(error, OperationFailure) and error.code == UNAUTHORIZED:
-            # The connections may be a user's that was dropped and made anew: the driver would
+            # The connections may be a user's that was dropped and made again: the driver would
             # keep them for ever, and the server does not take them for the new one's.
             self.close()
             self._connect()
@@ -160,7 +160,7 @@ class MongoStore:
 
     @property
     def patience(self) -> float:
-        """Seconds that a small call may take, beside a bulk on a line that is slow."""
+        """Seconds that a small call may take, next to a bulk on a slow line."""
         return self._pace.seconds(SMALL_BYTES) if self._pace.is_slow else ANSWER_SECONDS
 
     @property
@@ -285,7 +285,7 @@ class MongoStore:
             raise StoreAway(_reason(error)) from error
 
     async def _events(self, run: str, epoch: str, after: int = 0, most: int = 0) -> list[Any]:
-        """Those from seq `after` + 1 on, up to a gap, at most so many; all if `most` is 0."""
+        """Return the events after seq `after`, up to a gap and at most `most`; 0 means all."""
         query = {"run": run, "epoch": epoch, "seq": {"$gt": after}}
         cursor = self._database["events"].find(query).sort("seq", 1).limit(most)
         documents = await cursor.to_list(most or None)
@@ -366,7 +366,7 @@ async def _encode(
 def _update(document: Document) -> dict[str, Any]:
     """Put the document there unless what is there is of a later epoch, or of this one and as new.
 
-    Epochs without a number cannot be compared: of those, the one that writes wins. A pipeline, as
+    Epochs without a number cannot be compared: then the epoch that writes wins. A pipeline, as
     it finds the document by its `_id` alone: the server is quicker at that than at a filter with
     the guard in it, and sees by itself when two calls insert at the same moment.
     """

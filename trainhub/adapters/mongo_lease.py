@@ -39,7 +39,7 @@ class MongoLease:
             raise self._store.failed(error) from error
 
     async def claim(self, mine: LeaseHolder, expected: LeaseHolder | None) -> bool:
-        """Take the lease from `expected`, None if there was none; False if it is another's now."""
+        """Take the lease from `expected`, None if it was free. Return False if a hub was faster."""
         lease = {
             "start": mine.start,
             "epoch": mine.epoch,

@@ -3,16 +3,16 @@
 A bulk that is too large for the line times out whole. Sent again as it is, it never gets through.
 """
 
-# A bulk is cut at so many bytes: what waits in the driver and in the server stays small.
+# Bytes at which a bulk is cut: what waits in the driver and in the server stays small.
 BULK_BYTES = 4 * 1024 * 1024
 # Seconds that a full bulk is meant to take on the line, and that any write is given besides.
 BULK_SECONDS = 3.0
 BASE_SECONDS = 3.0
-# A write is given so many times what the line should take for it.
+# A write may take this many times what the line should need for it.
 LINE_PATIENCE = 2.0
-# A document of 16 MB is given an hour at the most.
+# A document of 16 MB may take an hour.
 LONGEST_WRITE_SECONDS = 3600.0
-# Bytes a second. At the slowest rate a bulk is a few documents, or one that is larger.
+# Bytes a second. At the slowest rate a bulk is a few documents, or a single larger document.
 FULL_RATE = BULK_BYTES / BULK_SECONDS
 SLOWEST_RATE = 1024.0
 # What one write changes the rate by, down and up.
@@ -36,7 +36,7 @@ class Pace:
         return int(self.rate * BULK_SECONDS)
 
     def seconds(self, size: int) -> float:
-        """Return how long a write of so many bytes may take."""
+        """Return how long a write of `size` bytes may take."""
         return min(BASE_SECONDS + LINE_PATIENCE * size / self.rate, LONGEST_WRITE_SECONDS)
 
     def succeeded(self, size: int, seconds: float) -> None:
@@ -45,5 +45,5 @@ class Pace:
             self.rate = min(FASTER * self.rate, FULL_RATE)
 
     def failed(self, rate: float) -> None:
-        """Lower the rate. `rate` is the one at the write's start: writes fail beside each other."""
+        """Lower the rate. `rate` is that of the write's start: several writes may fail together."""
         self.rate = max(min(self.rate, rate * SLOWER), SLOWEST_RATE)

@@ -12,7 +12,7 @@ from trainhub.core.write_buffer import TooNew
 
 logger = logging.getLogger("trainhub.schema")
 
-# So many documents are changed in one call, each of which ends well within the store's limit.
+# Documents that are changed in one call: it ends well within the store's limit.
 DOCUMENTS_A_CALL = 2_000
 
 

@@ -50,7 +50,7 @@ TRIM = 2_000
 # Bytes of events that are read for a start at once: this bounds its memory, however long they are.
 CHUNK = 8 << 20
 READ_AHEAD = 1 << 20
-# Bytes that are left of a write-ahead log that a long reading beside the hub has made larger.
+# Bytes that stay of a write-ahead log after a long reading by another process has made it larger.
 LOG_LEFT = 64 << 20
 _RECORDS = f"SELECT {RECORD} FROM records"
 _EVENT = RECORD.split(", ").index("event")
@@ -113,7 +113,7 @@ class SqliteJournal:
         return await self._on_thread(self._first_kept)
 
     async def verify(self) -> None:
-        """Raise JournalFailed if the file on disk is not the one that was opened."""
+        """Raise JournalFailed if the file on disk is not the file that was opened."""
         await self._on_thread(self._check_file)
 
     async def commit(self, batch: Commit) -> None:
@@ -180,7 +180,7 @@ class SqliteJournal:
         if torn:
             logger.warning(
                 "the journal's last %d bytes were no whole commit and are dropped: "
-                "nobody had been answered for them",
+                "no client had been answered for them",
                 torn,
             )
 
@@ -330,7 +330,7 @@ class SqliteJournal:
         try:
             yield
             self._db.execute("COMMIT")
-            # What went into a file that no name leads to any more is not kept: nobody is answered.
+            # What went into a file without a name is not kept: no client is answered.
             self._refuse(self._file.written())
         except BaseException:
             # So that nothing reads what was never committed. It is not tried again: after a failed

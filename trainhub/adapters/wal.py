@@ -1,7 +1,7 @@
 """Looks into SQLite's write-ahead log before SQLite does, which drops what is not whole silently.
 
 SQLite ends the log at the first frame whose checksum is wrong. After a crash that is as it should
-be, if the frame is of the last commit, which nobody was told of: a torn tail. If later commits
+be, if the frame is of the last commit, which no client was told of: a torn tail. If later commits
 follow it, those were on disk, so the frame was damaged since, and what SQLite drops was promised.
 
 The file: a header of 32 bytes, then frames of 24 bytes and a page each. Header and frames carry the
@@ -63,7 +63,7 @@ def _frames(
     sums: tuple[int, int],
     big: bool,
 ) -> Wal:
-    """Read frame by frame: a log may be large, after a long backup beside the hub."""
+    """Read frame by frame: a log may be large after a long backup of a running hub."""
     size = _FRAME.size + page
     starts = range(_HEADER.size, length - size + 1, size)
     commits, end = 0, _HEADER.size  # of what is whole

@@ -60,7 +60,7 @@ class Answers:
         at: float,
         most: float = MOST,
     ) -> tuple[StoredAnswer, list[tuple[str, str]]]:
-        """Remember an answer, and at most so many of its user.
+        """Remember an answer, and at most `most` answers of its user.
 
         Returns the answer, and the users and keys of those that are forgotten for it.
         """

@@ -240,7 +240,7 @@ def read_date(value: Any, path: str) -> date:
 
 
 def _shown(value: Any) -> str:
-    """What kind of value it is. Not the value: it may be somebody's name, and end in a log."""
+    """Return the kind of a value. The value itself may be a person's name, and end in a log."""
     return _KINDS.get(type(value), "a number")
 
 

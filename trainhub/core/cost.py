@@ -26,7 +26,7 @@ class Budget(Protocol):
     """A caller's budget."""
 
     def spend(self, seconds: float) -> None:
-        """Take so many seconds of CPU time from the budget, which may go into debt."""
+        """Take seconds of CPU time from the budget, which may go into debt."""
 
     def check(self) -> None:
         """Raise RateLimited if the budget is in debt."""

@@ -1,6 +1,6 @@
 """The journal: what is kept on disk of the log, and the port behind which it is kept.
 
-Records are the log itself. Beside them stand what was answered, snapshots of runs, and how far each
+Records are the log itself. The journal also has answers, snapshots of runs, and how far each
 of the log's readers has got, so that one commit makes all of it durable together.
 """
 

@@ -8,7 +8,7 @@ from trainhub.core.log import Reader
 
 # A reader that is later than this is a complaint.
 LATE_SECONDS = 10.0
-# So many places of the log's head are remembered, with the time of each.
+# Positions of the log's head that are remembered, with the time of each.
 MOST_MARKS = 600
 
 

@@ -17,7 +17,7 @@ from trainhub.core.lineage import StorePlace
 
 logger = logging.getLogger("trainhub.lease")
 
-# The owner beats once in so many seconds.
+# Seconds between two beats of the owner.
 RENEW_SECONDS = 1.0
 DEAD_SECONDS = 10.0
 

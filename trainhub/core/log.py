@@ -28,7 +28,7 @@ logger = logging.getLogger("trainhub.log")
 # How many records a reader that fell behind takes from the journal at once. A chart's record alone
 # may make thousands of changes, and the loop waits while they are taken.
 CATCH_UP = 50
-# Bytes that a log may take up, and the part of them at which somebody is told.
+# Bytes that a log may take up, and the part of them from which the hub complains.
 LIMIT = 4 << 30
 WARN_AT = 0.5
 
@@ -76,7 +76,7 @@ class Log:
 
     @property
     def filling(self) -> bool:
-        """Whether it has come so near to its limit that somebody should know."""
+        """True if the log is near its limit: then the hub complains."""
         return self.size >= self.limit * WARN_AT
 
     @property
@@ -130,7 +130,7 @@ class Log:
         return self._put(_Entry(batch, then))
 
     def keep(self, batch: Commit) -> "asyncio.Future[None]":
-        """Put in line what stands beside the records: snapshots, places, retired runs."""
+        """Put in line what accompanies the records: snapshots, places, retired runs."""
         assert not batch.records
         self.check()
         return self._put(_Entry(batch, None))
@@ -199,7 +199,7 @@ class Log:
                     _settle_with(entry, error)
         self._tell(told)
         for entry in entries:
-            if not entry.done.done():  # whoever waited may have gone
+            if not entry.done.done():  # the waiting caller may have gone
                 entry.done.set_result(None)
 
     def _tell(self, records: list[Record]) -> None:
@@ -239,7 +239,7 @@ def _refuse(entries: Iterable[_Entry], message: str) -> None:
 def _settle_with(entry: _Entry, error: Exception) -> None:
     if not entry.done.done():
         entry.done.set_exception(error)
-        entry.done.exception()  # nobody may be waiting any more
+        entry.done.exception()  # the caller may have gone
 
 
 class Consumer(Protocol):
@@ -316,7 +316,7 @@ class Reader:
         return place
 
     def skip(self) -> None:
-        """Go to the log's head: nobody wants what is waiting."""
+        """Go to the log's head: the consumer does not want what is waiting."""
         self._position = self._journal.head
 
     @property

@@ -1,7 +1,7 @@
 """Notifications: a bounded deque of e-mail and push jobs, drained on a timer.
 
 It is one of the log's readers: taking a record puts its jobs on the deque and never waits for a
-sender. A job is sent at least once. One that fails is tried again for a day; then it is given up,
+sender. A job is sent at least once. A failed job is tried again for a day; then it is given up,
 kept as a dead letter, counted and shown.
 """
 
@@ -33,19 +33,19 @@ SEND_SECONDS = 10.0
 WAIT_SHARE = 0.25
 FIRST_WAIT_SECONDS = 1.0
 LAST_WAIT_SECONDS = 120.0
-# When so many jobs failed since the last success, the sender counts as down, and one job at a time
+# After this many failed jobs since the last success, the sender counts as down, and one at a time
 # probes it. The wait for the next probe is a share of the time for which the sender has been down.
 DOWN_AFTER = SENDS_AT_ONCE
 PROBE_SHARE = 0.1
 LAST_PROBE_SECONDS = 30.0
 # Seconds after which a job is given up: a day late it helps no passenger.
 LIFETIME_SECONDS = 24 * 3600.0
-# A job that is open for so many seconds is set aside in a file: the journal need not keep it.
+# A job that is open for longer, in seconds, is set aside in a file: the journal need not keep it.
 ASIDE_SECONDS = 30.0
 MOST_ASIDE = 10_000
 # Jobs that go into the file in one write.
 NOTED_AT_ONCE = 500
-# Seconds until the next write after one that failed.
+# Seconds until the next write after a failed write.
 NOTE_AGAIN_SECONDS = 5.0
 # Seconds from one log line to the next.
 FAILURE_LOG_SECONDS = 60.0
@@ -135,7 +135,7 @@ class Notifications:
     """The deque and its drain. `make` maps a record to its jobs; `now` is the hub's clock.
 
     A job is open until it was sent, given up, or set aside: only then may the journal drop its
-    record. One that was set aside is tried on as before. Jobs are set aside and given up by a
+    record. A job that was set aside is tried on as before. Jobs are set aside and given up by a
     durable note in `kept` first.
     """
 

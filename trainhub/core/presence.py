@@ -33,7 +33,7 @@ class Presence:
         self._told: dict[Stream, dict[str, Any]] = {}
 
     def came(self, stream: Stream, standing: Standing) -> None:
-        """A socket has come into a room; it may be one that was lost."""
+        """Count a socket that has come into a room. It may be a lost socket that is back."""
         self._news.add(stream)
         those = self._lost.get(stream, {})
         if times := those.get(standing):

@@ -1,7 +1,7 @@
 """Journal and MongoDB compare notes whenever they meet, and one hub at a time owns the database.
 
 A lease in MongoDB (lease.py) names the hub that may write. Its owner renews it on a timer and keeps
-beside it how far MongoDB has got. When the two stores meet (at the start, and after MongoDB was
+next to it how far MongoDB has got. When the two stores meet (at the start, and after MongoDB was
 away) they are compared: a store that is behind is refilled from the journal, and a history that has
 forked begins a new epoch, whose documents win over those of the epochs before.
 """
@@ -22,7 +22,7 @@ from trainhub.core.write_buffer import Document, Refused, Store, StoreAway, TooN
 
 logger = logging.getLogger("trainhub.stores")
 
-# A write makes sure of the lease first if it was last renewed so many seconds ago.
+# A write renews the lease first if the last renewal is older, in seconds.
 LEASE_FRESH_SECONDS = 2.5
 # For so long a MongoDB that does not renew the lease is no complaint yet.
 UNRENEWED_SECONDS = 5.0

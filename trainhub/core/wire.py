@@ -16,7 +16,7 @@ def parse(text: str | bytes) -> Any:
     Bytes are UTF-8, or UTF-16 as some programs save it; a byte order mark may stand first.
 
     The parser takes NaN, numbers beyond all floats and halves of surrogate pairs. They are found by
-    writing the data anew, so that nothing comes in that would break whoever is told of it.
+    writing the data again, so that no text that breaks a client's parser comes in.
     """
     try:
         data = ujson.loads(_decoded(text) if isinstance(text, bytes) else text)
@@ -49,7 +49,7 @@ def _to_json(data: object) -> bytes:
 
 
 def read_id(data: Any) -> str | int | None:
-    """The `id` that ties an answer to its message; one that is no short text or number is none."""
+    """Return the `id` that ties an answer to its message; None if it is no short text or number."""
     found = data.get("id") if isinstance(data, Mapping) else None
     if isinstance(found, str) and len(found) <= LONGEST_ID and found.isprintable():
         return found

@@ -22,12 +22,12 @@ logger = logging.getLogger("trainhub.write_buffer")
 
 Document = dict[str, Any]
 
-# A bulk of 1,000 is near the best rate. One that takes long is made smaller, down to one document:
+# A bulk of 1,000 is near the best rate. A slow bulk is made smaller, down to one document:
 # what is written counts as written then, and is rendered as late as can be.
 BULK = 1_000
 LONG_SECONDS = 4.0
 SHORT_SECONDS = 1.0
-# When so many documents wait, a flush does not wait for the timer.
+# From this many waiting documents on, a flush does not wait for the timer.
 EARLY = 2 * BULK
 # Seconds of rendering or encoding after which all else that the loop has to do comes first. Several
 # collections are at it in one turn of the loop.
@@ -158,7 +158,7 @@ class WriteBuffer:
         self._complained_at = 0.0
         self._complained_of: type[StoreAway] | None = None
         self.failing: str | None = None
-        # The same, if it is fit for everybody to read.
+        # The same, in words that any reader may see.
         self.failing_told: str | None = None
         self.flushed = 0
         self.refused = 0
@@ -262,7 +262,7 @@ class WriteBuffer:
             self._flushing, self._gathering = self._gathering, _Generation()
 
     async def _write_generation(self) -> None:
-        """Each collection's changes in bulks, the oldest first; the collections beside each other.
+        """Write each collection's changes in bulks, the oldest first, the collections in parallel.
 
         Raises StoreAway if any is left: it waits, with those that came after it.
         """

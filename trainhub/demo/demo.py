@@ -1,7 +1,7 @@
 """The demo: real trains with made-up passengers, driven through the hub's own commands.
 
 The demo's clock runs faster than the real one. Each train is taken up where it should be by the
-timetable, goes on with a seeded delay and seeded no-shows, and starts anew when it has ended.
+timetable, goes on with a seeded delay and seeded no-shows, and starts again when it has ended.
 """
 
 import asyncio
@@ -89,7 +89,7 @@ class Demo:
     def invitation(self, tokens: Tokens) -> str:
         """Ready tokens for one passenger, one TTE and one admin, as text to print."""
         now = self._clock()
-        # One that is under way, or about to be set off.
+        # A train that is under way, or about to be set off.
         state = min(
             self._hub.runs.all(), key=lambda each: (each.stops[0].scheduled_departure or now) > now
         )
@@ -145,7 +145,7 @@ class Demo:
             try:
                 await self._next_step(state, late, chance)
             except Conflict as error:
-                # Somebody else with a token drives this train too: look again.
+                # Another caller with a token drives this train too: look again.
                 logger.info("%s: %s", state.run, error.message)
                 await asyncio.sleep(1)
 

@@ -1,7 +1,7 @@
 """Timetables, and the charts of runs made from them.
 
 A timetable file is a JSON array of trains. A chart is one run of one train, with passengers made
-up by a seeded generator, for the demo, the tests and the load bench: nobody in it is real.
+up by a seeded generator, for the demo, the tests and the load bench: no person in it is real.
 """
 
 import gzip

@@ -108,12 +108,12 @@ class Occupancy:
             self._holds.setdefault(berth, {})[person] = hold
 
     def at(self, berth: BerthKey, segment: int) -> list[PersonKey]:
-        """Who holds the berth on that segment: nobody, one, or two on RAC."""
+        """Return the holders of the berth on that segment: none, one, or two on RAC."""
         bit = 1 << segment
         return [person for person, hold in self.holders(berth).items() if hold.mask & bit]
 
     def held_at(self, segment: int) -> Iterator[BerthKey]:
-        """The berths that somebody holds on that segment."""
+        """Yield the berths that are held on that segment."""
         bit = 1 << segment
         for berth, holds in self._holds.items():
             if any(hold.mask & bit for hold in holds.values()):
@@ -136,7 +136,7 @@ class Occupancy:
     def free_until(
         self, berth: BerthKey, start: int, end: int, but: PersonKey | None = None
     ) -> int:
-        """The first segment from `start` on that somebody holds, `but` left out; `end` if none."""
+        """Return the first segment from `start` on that a person other than `but` holds, or `end`."""
         held = 0
         for person, hold in self.holders(berth).items():
             if person != but:
@@ -145,7 +145,7 @@ class Occupancy:
         return end if not held else min(end, start + (held & -held).bit_length() - 1)
 
     def half_free(self, berth: BerthKey, segment: int) -> bool:
-        """Whether one person on RAC, and nobody else, holds the berth on that segment."""
+        """True if a single person, on RAC, holds half of the berth on that segment."""
         bit = 1 << segment
         holds = [hold for hold in self.holders(berth).values() if hold.mask & bit]
         return len(holds) == 1 and bool(holds[0].half & bit)

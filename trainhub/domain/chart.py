@@ -1,4 +1,4 @@
-"""From a chart as a railway sends it to one that a run can be loaded from.
+"""Checks of a chart as a railway sends it. The result is a chart that a run can be loaded from.
 
 What is wrong with the train itself refuses the whole chart (BadMessage). What is wrong with one
 passenger leaves out that passenger, with the line and the reason; the others load.

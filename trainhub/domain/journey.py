@@ -219,7 +219,7 @@ def announce(state: RunState, command: c.Announce, now: datetime) -> Events:
     if (command.to is c.To.USER) != (command.user is not None):
         raise BadMessage("user goes with to: USER, and to: USER needs it")
     if command.user is not None and command.user not in state.by_user:
-        raise UnknownPassenger(f"{state.run} has nobody of that user")
+        raise UnknownPassenger(f"{state.run} has no passenger of that user")
     return [
         e.Announcement(
             at=now,

@@ -135,7 +135,7 @@ def _check_markable(state: RunState, passenger: Passenger) -> None:
 
 
 def _check_due(state: RunState, passenger: Passenger) -> None:
-    """Somebody who has not boarded yet, on a run that has not ended, with a way still to go."""
+    """A person who has not boarded yet, on a run that has not ended, with a way still to go."""
     check_live(state)
     if passenger.state is not PersonState.DUE:
         raise Conflict(f"the passenger is {passenger.state}, not DUE", state=passenger.state)
@@ -148,7 +148,7 @@ def vacated(
 ) -> Events:
     """The berth that a person leaves from station `start` on, if it is free there then.
 
-    Somebody who leaves early frees it up to their destination; who alights, up to the next holder.
+    Leaving early frees it up to the destination of the ticket, alighting up to the next holder.
     """
     key = passenger.berth_key
     if key is None or passenger.coach is None or passenger.berth is None:

@@ -1,7 +1,7 @@
-"""Upgrades: which vacant berth goes to whom, and the life of an offer.
+"""Upgrades: which passenger gets a vacant berth, and the life of an offer.
 
 A vacancy arises from a no-show, an alighting, a cancellation, and from each upgrade itself.
-Candidates are the RAC passengers aboard by their number, then those on WL; nobody is served before
+Candidates are the RAC passengers aboard by their number, then those on WL; no one is served before
 a better number who fits the same berth, and who is passed over has a reason that is kept.
 """
 
@@ -167,7 +167,7 @@ def _stands(state: RunState, offer: Offer) -> bool:
 
 
 class Due:
-    """What a command has changed that may bring somebody a berth, by what `match` has to look at.
+    """What a command has changed that may bring a passenger a berth, as `match` looks at it.
 
     Before a command no candidate fits any vacancy. So afterwards it is enough to try the vacancies
     that are new with all candidates, and the candidates that are new with all vacancies.
@@ -200,9 +200,9 @@ class Due:
 
 
 def match(state: RunState, due: Due, now: datetime) -> Events:
-    """The next allotments among what is due; none if nobody fits anything.
+    """Return the next allotments among what is due; an empty list if no candidate fits.
 
-    Upgrades that take effect at once come one at a time, as each changes who shares with whom;
+    Upgrades that take effect at once come one by one, as each changes who shares with which person;
     offers come together.
     """
     fresh: dict[str, list[Opening]] = {}

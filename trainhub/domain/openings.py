@@ -35,7 +35,7 @@ class Opening(NamedTuple):
     """A vacancy that can be offered now, `until` the segment on which its berth is taken again.
 
     Openings sort as a passenger prefers them: of those that are free to the destination the one
-    free for the shortest time beyond it, then the one that is `liked` best. `holder` is the one
+    free for the shortest time beyond it, then the best by `liked`. `holder` is the person
     person who has half of the berth until then.
     """
 

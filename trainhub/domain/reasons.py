@@ -12,7 +12,7 @@ from trainhub.core.about import About
 from trainhub.domain.fields import Number, PersonIndex, Pnr
 from trainhub.domain.model import Booking, BookingStatus
 
-# Passengers passed over whom a reason names: those with the best claim.
+# Passengers passed over that a reason names: those with the best claim.
 NAMED = 5
 # Groups of the others in one reason.
 GROUPS = 12
@@ -38,7 +38,7 @@ class Considered:
 
 @dataclass(frozen=True, kw_only=True)
 class PassedOver:
-    """Passengers who came before the chosen one and whom the reason does not name.
+    """Passengers who came before the chosen one, and are not named in the reason.
 
     All with a number from `first` to `last`, or `count` of them where groups of one status overlap.
     """
@@ -95,7 +95,7 @@ class Queue:
 
 
 def shorten(reason: tuple[Considered, ...]) -> Reason:
-    """Bound a reason of an older hub, which names everybody."""
+    """Bound a reason of an older hub, which names every passenger."""
     others = (_group(each, each.outcome) for each in reason[NAMED:-1])
     return (*reason[:NAMED], *reason[-1:]), _passed(others)
 

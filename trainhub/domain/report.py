@@ -108,7 +108,7 @@ def _upgrade(event: UpgradeConfirmed) -> dict[str, Any]:
 
 
 def _vacant(state: RunState, coach: Coach) -> Iterator[VacantLine]:
-    """Each stretch on which nobody held a berth, with why it was so."""
+    """Yield each stretch on which no person held a berth, with the cause."""
     whole = segments(0, len(state.stops) - 1)
     for place in range(1, coach.berths + 1):
         key = berth_key(coach.code, place)

@@ -47,7 +47,7 @@ _LIKED = {
 class Passenger:
     """A person as they are now; `booking` is what the chart said of them.
 
-    `upgraded_from` is the RAC or WL number of somebody who got a berth of their own.
+    `upgraded_from` is the RAC or WL number of a person who got a berth of their own.
     """
 
     person: PersonKey
@@ -100,7 +100,7 @@ class Offer:
     """A berth held for a passenger until an answer, or `made.expires_at`; then what became of it.
 
     `devices` have acknowledged it, the first at `delivered_at`. `answered_by` is the role of who
-    answered or withdrew it; None if nobody has, or the clock or the rules ended it.
+    answered or withdrew it; None if no person has, or the clock or the rules ended it.
     """
 
     made: e.UpgradePending
@@ -217,14 +217,14 @@ class RunState:
         return segments(max(self.boards(passenger), self.current), self.alights(passenger))
 
     def is_vacant(self, key: BerthKey, segment: int) -> bool:
-        """Whether nobody holds the berth on that segment, or one person on RAC half of it."""
+        """True if no person holds the berth on that segment, or one person on RAC half of it."""
         held = self.occupancy.at(key, segment)
         return not held or self.occupancy.half_free(key, segment)
 
     def vacancy(self, key: BerthKey) -> Vacancy | None:
         """What fell free last on that berth, if it has been free since, up to the coming leg.
 
-        A berth that nobody ever booked is free, and no vacancy.
+        A berth without any booking is free, and no vacancy.
         """
         if not self.running or self.current >= len(self.stops) - 1:
             return None
@@ -418,7 +418,7 @@ class RunState:
             self.ended_at += by
 
     def _told_only(self, event: e.Event) -> None:
-        """Some events tell, and change nothing beside the seq."""
+        """Change nothing except the seq: some events only tell."""
 
     def _take_berth(self, passenger: Passenger) -> None:
         if passenger.berth_key is not None:

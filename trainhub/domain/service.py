@@ -15,7 +15,7 @@ SOON = timedelta(hours=12)
 class Service(IntEnum):
     """How a run stands to the present. Of a train's runs, the lowest is the likeliest to be meant.
 
-    LATE: running by its reports, long after the timetable has its end. It may be the one that is
+    LATE: running by its reports, long after the timetable has its end. It may be the run that is
     meant, or another day's that was forgotten: see ALIKE.
     GIVEN_UP: neither completed nor cancelled, and long past its last expected time.
     """
@@ -29,7 +29,7 @@ class Service(IntEnum):
     GIVEN_UP = 6
 
 
-# Beside the likeliest run, one of these may be meant as well: the caller has to say.
+# In addition to the likeliest run, one of these may be meant: the caller has to say.
 ALIKE = {
     Service.UNDER_WAY: Service.LATE,
     Service.DUE: Service.LATE,

@@ -1,4 +1,4 @@
-"""A run's state at one seq, as a value beside its chart: what a start need not fold again.
+"""A run's state at one seq, as a value without its chart: what a start need not fold again.
 
 `take` copies what events have changed; `resume` puts it back over the run's first event, which
 has the chart. Both together lead to the very state that folding all the events does.
@@ -203,7 +203,7 @@ def _put_back(state: TrainState, snapshot: RunSnapshot) -> None:
 
 
 def _changed(state: RunState) -> Iterator[Passenger]:
-    """Those whom events have changed, each place's boarders in their order there."""
+    """Return the passengers that events have changed, each place's boarders in order."""
     for persons in state.boarding_at.values():
         for person in persons:
             passenger = state.passengers[person]

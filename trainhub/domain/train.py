@@ -41,7 +41,7 @@ class TrainState(RunState):
         events = [_answered(event, by) for event in self.decide(command, now)]
         now = local(now, self.zone) if self.seq else now
         done: list[e.Event] = []
-        # Berths on offer whose offer may be over, and what may bring somebody a berth.
+        # Berths on offer whose offer may be over, and what may bring a passenger a berth.
         check: dict[BerthKey, None] = {}
         due = offers.Due()
         while events:

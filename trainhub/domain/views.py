@@ -68,7 +68,7 @@ def run_view(state: RunState, role: str | None, user: str | None) -> RunView:
 
 
 def public_view(state: RunState) -> PublicView:
-    """The run as everybody may read it."""
+    """Return the run as everyone may read it."""
     return {
         **_progress(state),
         "timezone": state.chart.timezone,
@@ -101,7 +101,7 @@ def sees(owner: str | None, role: str | None, user: str | None) -> bool:
 def visible_people(
     state: RunState, role: str | None, user: str | None
 ) -> Iterable[Passenger] | None:
-    """The people somebody may read of, or None for those who may read of nobody."""
+    """Return the people that a reader may read of; None if the reader may read of no person."""
     if role in STAFF:
         return state.passengers.values()
     if role == Role.PASSENGER and user is not None:
@@ -114,7 +114,7 @@ def visible_on_pnr(
 ) -> list[Passenger]:
     """Return the people on a PNR that a reader may see.
 
-    Raises UnknownPassenger if there are none. That says nothing about those of other users.
+    Raises UnknownPassenger if the reader may see no such person. Other users' people stay hidden.
     """
     people = [each for each in state.on_pnr(pnr) if sees(each.booking.irctc_id, role, user)]
     if not people:
@@ -199,9 +199,9 @@ def _open_offer(state: RunState, passenger: Passenger) -> str | None:
 
 
 def vacancies_view(state: RunState) -> list[VacancyView]:
-    """Each berth that is free on the coming leg: until where, since why, and whom it is held for.
+    """Each berth that is free on the coming leg: until where, since why, and its offer.
 
-    `cause` is UNBOOKED where nobody ever had it on this leg; `half` is half a side lower.
+    `cause` is UNBOOKED where no person ever had it on this leg; `half` is half a side lower.
     """
     last = len(state.stops) - 1
     if state.current >= last:
@@ -291,7 +291,7 @@ def _stop(state: RunState, stop: Stop) -> StopView:
 def figures(state: RunState) -> Figures:
     """How many are booked, aboard, due and NT, on RAC and upgraded, and berths vacant on this leg.
 
-    By class and by coach, derived from the state at each call; nobody is named. `rac` are those
+    By class and by coach, derived from the state at each call; no person is named. `rac` are those
     still waiting on RAC.
     """
     classes: dict[str, Counts] = {}

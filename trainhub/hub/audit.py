@@ -30,7 +30,7 @@ _NAMES = {command: name for name, command in c.COMMANDS.items()}
 
 
 def deed_of(command: c.Command, identity: Identity, address: str | None) -> Deed | None:
-    """The command as the trail has it; None of somebody without a token."""
+    """Return the command as the trail has it; None for a caller without a token."""
     return deed_of_kind(type(command), identity, address, _about(command))
 
 
@@ -67,7 +67,7 @@ class HubArchive(EventArchive, Protocol):
     ) -> list[Document]:
         """The newest entries whose `_id` is below `before`, newest first; raises StoreAway.
 
-        `trains` are train numbers and runs, None for all; of another run is none among them.
+        `trains` are train numbers and runs, None for all; entries of other runs are left out.
         """
 
 
@@ -102,7 +102,7 @@ class Audit:
         self._keep = keep
 
     def refused(self, deed: Deed | None, run: RunKey | None, error: HubError, at: datetime) -> None:
-        """Note a refusal. That the hub could not, for now, is none."""
+        """Note a refusal. Unavailable is no refusal: the hub could not, for now."""
         if isinstance(error, Unavailable):
             return
         if deed is None:

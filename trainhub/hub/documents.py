@@ -33,7 +33,7 @@ OFFERS = "offers"
 EVENT_COLLECTION = "events"
 AUDIT = "audit"
 
-# The form of the documents below. Whoever changes it gives it the next number, and
+# The form of the documents below. A change of the form gets the next number, and
 # adapters/schema.py a migration to it: a database has years of the documents that were.
 DOCUMENT_SCHEMA = 2
 # Those whose documents never change once they are there.
@@ -43,7 +43,7 @@ LASTING = frozenset({EVENT_COLLECTION, AUDIT})
 # Of those, the ones whose ids are never used again: what is there already is the same document.
 UNIQUE = frozenset({AUDIT})
 
-# Collection → keys of each index, beside the one on _id that MongoDB makes.
+# Collection → keys of each index, in addition to MongoDB's own on _id.
 INDEXES: dict[str, tuple[tuple[str, ...], ...]] = {
     RUNS: (("trainNo", "startDate"), ("status",)),
     PASSENGERS: (("run", "pnr"), ("irctcId",), ("run", "coach", "berth")),

@@ -89,7 +89,7 @@ class Executor:
         return result
 
     def _check_again(self, kept: Mapping[str, Any], command: c.Command, identity: Identity) -> None:
-        """Raise unless whoever repeats a command may still give it: the answer may name somebody.
+        """Raise unless the caller may still give the command: the kept answer may name a person.
 
         Its giver's role or trains may be others by now, and names are of one role only.
         """
@@ -185,7 +185,7 @@ class Executor:
         await self._log.append()
 
     def _run_of(self, command: c.Command, identity: Identity) -> TrainState:
-        # Before it is looked for: whoever may not ask is not told what there is.
+        # Before it is looked for: a caller without the right is not told what there is.
         require_role(identity, MAY[type(command)])
         if isinstance(command, c.RegisterTrain):
             run = command.chart.run
@@ -207,7 +207,7 @@ class Executor:
 
 
 def _owner(command: c.Command, state: TrainState) -> str | None:
-    """The user whose person a command is about, if it is about one that is known."""
+    """Return the user of the person that a command is about, if that person is known."""
     if isinstance(command, c.OfferCommand):
         offer = state.offers.get(command.offer_id)
         return None if offer is None else offer.made.user

@@ -10,7 +10,7 @@ from trainhub.domain.model import Role, RunKey
 
 
 class Relation(StrEnum):
-    """What somebody has to be to what a command is about."""
+    """What a caller has to be to the run or person that a command is about."""
 
     OWN_RUN = "on the runs that their token covers"
     OWN_PERSON = "for people booked by the same user, on the runs that their token covers"
@@ -23,7 +23,7 @@ _STAFF = {Role.TTE: _RUN, Role.ADMIN: _RUN}
 _STAFF_AND_FEEDS = {**_STAFF, Role.SERVICE: _RUN}
 _STAFF_AND_PASSENGER = {**_STAFF, Role.PASSENGER: _PERSON}
 
-# Whoever is not named may not. ExpireOffers is not there: the hub's own timer gives it.
+# A role that is not named may not. ExpireOffers is not there: the hub's own timer gives it.
 MAY: dict[type[c.Command], dict[Role, Relation]] = {
     c.RegisterTrain: _OPERATORS,
     c.StartJourney: _STAFF_AND_FEEDS,
@@ -48,7 +48,7 @@ MAY: dict[type[c.Command], dict[Role, Relation]] = {
 
 
 def require_role(identity: Identity, roles: Collection[Role]) -> None:
-    """Raise NotIdentified or Forbidden unless somebody has one of the roles."""
+    """Raise NotIdentified or Forbidden unless the caller has one of the roles."""
     if identity.role is None:
         raise NotIdentified("this needs a token: IDENTIFY first, or send Authorization: Bearer")
     if identity.role not in roles:
@@ -64,10 +64,10 @@ def require_run(identity: Identity, run: RunKey) -> None:
 def require_relation(
     identity: Identity, command: type[c.Command], run: RunKey, owner: str | None = None
 ) -> None:
-    """Raise Forbidden unless somebody of a role that may is to the run and person what they must.
+    """Raise Forbidden unless the caller is to the run and person what the caller's role must be.
 
-    `owner` is the user whose person the command is about, None if it is about nobody, or about
-    somebody who is not there: a passenger hears the same of both, and so of nobody who is.
+    `owner` is the user of the person that the command is about; None if it is about no person, or
+    a person who is not there: a passenger hears the same of both, and so of no person who is.
     """
     require_run(identity, run)
     assert identity.role is not None

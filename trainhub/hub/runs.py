@@ -51,7 +51,7 @@ class Runs:
         now: datetime,
         rooms: Collection[RunKey] = (),
     ) -> TrainState:
-        """Return the run that is named; without a date the one that is meant (which_run.py).
+        """Return the named run; without a date the run that is meant (which_run.py).
 
         `rooms` are the rooms of the socket that asks, if a socket asks.
         Raises UnknownTrain, or AmbiguousRun with the dates in `details`.

@@ -117,7 +117,7 @@ class Session:
         self._send(fields if number is None else {**fields, "id": number})
 
     def identify(self, token: str) -> None:
-        """Become whom the token names, before anything else is said. Raises BadToken."""
+        """Become the token's user, before anything else is said. Raises BadToken."""
         self.identity = self._tokens.identify(token)
         self._send(identified(self.identity))
 
@@ -144,14 +144,14 @@ class Session:
     async def _become(
         self, identity: Identity, told: Mapping[str, Any], answer: SendAnswer
     ) -> None:
-        """Be somebody else from here on. Raises TooManyRooms, and is then who it was."""
+        """Become another user. Raises TooManyRooms, and then nothing has changed."""
         runs = self._hub.rooms.rooms_of(self._listener)
         most = most_rooms(identity)
         if len(runs) > most:
             raise TooManyRooms(f"as that user you may be in {most} rooms: leave some first")
         self.identity = identity
-        # In the rooms it is in already it is now somebody else: it leaves them, so that it hears
-        # nothing more as who it was, and comes in anew.
+        # In its rooms it is now another user: it leaves them, so that it hears
+        # nothing more as the user before, and joins again.
         self._hub.rooms.leave_all(self._listener)
         answer(told)
         for run in runs if self._may_subscribe else ():
@@ -184,7 +184,7 @@ class Session:
         answer({"type": "UNSUBSCRIBED", **run_fields(state.run)})
 
     def _joined(self, message: UnsubscribeTrain | Ack) -> TrainState:
-        """Return the run of a room that the client speaks of: without a date one that it is in."""
+        """Return the run that the client speaks of: without a date, a run whose room it is in."""
         rooms = self._hub.rooms.rooms_of(self._listener)
         return self._hub.find(message.train_no, message.start_date, self.identity, rooms)
 

@@ -59,7 +59,7 @@ class Subscriptions:
         archive: EventArchive,
         is_here: Callable[[RunKey], bool],
     ) -> None:
-        """`is_here` says whether a run is still in the hub: one may leave while somebody joins."""
+        """`is_here` says whether a run is still in the hub: it may leave while a client joins."""
         self._epoch = epoch
         self._log = log
         self._rooms = rooms
@@ -247,7 +247,7 @@ class Subscriptions:
     # --- figures ----------------------------------------------------------------------------
 
     async def send_figures(self, changed: Iterable[TrainState]) -> None:
-        """BOARDING_UPDATE of the runs that have changed, PRESENCE of those where somebody has
+        """Show BOARDING_UPDATE of the runs that have changed, PRESENCE of those where a socket has
         come or gone: what is new since the last call, to those in the room who may hear it."""
         self._snapshots.forget()
         boarding = [

@@ -112,7 +112,7 @@ class Upkeep:
         return self._log.append()
 
     async def tidy(self) -> None:
-        """Take the snapshots that are due, and trim from the journal what nobody needs."""
+        """Take the snapshots that are due, and trim from the journal what no reader needs."""
         kept = 0 if self._log.filling else RECORDS_KEPT
         for state in list(self._runs.all()):
             if self._retention.due(state, self._log.last, kept):
@@ -146,7 +146,7 @@ class Upkeep:
     async def forget(self, before: Callable[[float], float] | None = None) -> None:
         """Let go of the answers that are over a day old, and of runs that are long over.
 
-        `before` returns the time before which all is so many seconds old; by default it is as many
+        `before` returns the time before which all is so old, in seconds; by default it is as many
         seconds ago, which is wrong after the clock was set.
         """
         now = self._clock().timestamp()

@@ -51,7 +51,7 @@ class Sampler(logging.Filter):
 
     def __init__(self) -> None:
         super().__init__()
-        # Place → when its allowance was last full: one that logs is moved on by PACE_SECONDS.
+        # Place → when its allowance was last full: each line moves that time on by PACE_SECONDS.
         self._spent_until: dict[tuple[str, int], float] = {}
         self._left_out: Counter[tuple[str, str]] = Counter()
 
@@ -99,7 +99,7 @@ class Diagnostics:
         # The driver logs each of its own tries; the hub's own line a minute is enough.
         logging.getLogger("pymongo").setLevel(logging.CRITICAL)
         logging.getLogger("tornado.access").setLevel(logging.ERROR)
-        # What clients do wrong, a line each: anybody could fill the disk with it.
+        # Clients' mistakes, a line each: any client could fill the disk with them.
         logging.getLogger("tornado.general").setLevel(logging.ERROR)
 
     def summarize(self) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 class FileWatch:
-    """Looks at files when asked; one that is not there is as good a state as any."""
+    """Looks at files when asked. A missing file is as good a state as any."""
 
     def __init__(self, paths: Iterable[Path]) -> None:
         self._paths = list(paths)

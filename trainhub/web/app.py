@@ -54,7 +54,7 @@ def make_server(
 ) -> Door:
     """`most_files` is how many files the process may have open.
 
-    `comers` bounds how often an address may connect; without it nobody is counted.
+    `comers` bounds how often an address may connect; None means no bound.
     """
     # A body over a handler's limit is refused by the handler. Tornado's own limit, at which it
     # drops the connection, stands further up, so that most clients get to read that answer.

@@ -95,7 +95,7 @@ class Backlog:
             self._done()
 
     def _take(self, most: int) -> list[bytes | memoryview]:
-        """The frames that come next: so many bytes, or one that has more."""
+        """Return the frames that come next: at most `most` bytes, or one larger frame."""
         taken: list[bytes | memoryview] = []
         size = 0
         while self._waiting and size < most:

@@ -55,7 +55,7 @@ STATUS: dict[type[errors.HubError], int] = {
 # The protocol's code for what tornado itself refuses.
 STATUS_CODES = {401: "NOT_IDENTIFIED", 403: "FORBIDDEN", 404: "UNKNOWN_TYPE", 503: "UNAVAILABLE"}
 RETRY_AFTER_SECONDS = "5"
-# A body too large is read to its end up to this, so that whoever sends it gets to the answer.
+# A body too large is read to its end up to this, so that its sender gets to the answer.
 MOST_READ_BYTES = 4 * MOST_BODY_BYTES
 
 HEADERS = {
@@ -74,7 +74,7 @@ HSTS = "max-age=31536000"
 
 @dataclass(frozen=True)
 class Web:
-    """What the handlers are handed: the hub, who signs for whom, and what the edge allows."""
+    """What the handlers get: the hub, the tokens that it believes, and what the edge allows."""
 
     hub: Hub
     tokens: Tokens
@@ -321,7 +321,7 @@ class Api(Edge):
         try:
             self.identity = self._identify()
         finally:
-            self.count(self.identity)  # whoever shows a bad token is nobody
+            self.count(self.identity)  # a bad token counts as none
         if self.roles is not None and self.request.method in self.allowed:
             require_role(self.identity, self.roles)
         self.check_query(self.parameters)
@@ -400,7 +400,7 @@ class Api(Edge):
         return self.hub.find(str(normal.train_no(train_no)), day, self.identity)
 
     def check_anonymous(self) -> None:
-        """Raise NotIdentified if this hub lets nobody read without a token."""
+        """Raise NotIdentified if this hub does not let callers without a token read."""
         if not self.web.anonymous and self.identity.role is None:
             raise errors.NotIdentified("this hub wants a token: send Authorization: Bearer")
 
@@ -418,7 +418,7 @@ class Api(Edge):
     ) -> None:
         """Answer with the view of each item that has one, once all that they show is durable.
 
-        A long list is made in slices, and callers with long lists take turns. `more` stands beside
+        A long list is made in slices, and callers with long lists take turns. `more` stands next to
         the result.
         """
         async with LONG_WORK.turn():

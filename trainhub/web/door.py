@@ -24,10 +24,10 @@ logger = logging.getLogger("trainhub.door")
 
 # Files kept back from clients: the journal's, the database driver's hundred, the outbox's.
 KEPT_BACK = 160
-# A crowd that is refused is one line in so many seconds.
+# Seconds between two log lines on refused connections.
 LOG_SECONDS = 60
 # Of the files for clients this share may be held by those that have not asked for anything yet, and
-# never more than so many: a client in earnest is through within a few of its network's round trips.
+# never more: a client in earnest is through within a few round trips of its network.
 WAITING_SHARE = 0.25
 MOST_WAITING = 4_000
 # Seconds for a TLS handshake and a request's head, and for the next one on the same connection.
@@ -49,7 +49,7 @@ class Door(HTTPServer):
 
     Without a file to spare accepting fails, and the connection stays where it is, to be accepted
     again at once: the loop would spin. Here it is accepted, refused and gone. Before it comes to
-    that, a crowd that asks for nothing has made room: whoever has waited longest goes first.
+    that, a crowd that asks for nothing has made room: the longest waiting connection goes first.
     """
 
     most_files: float = math.inf  # that the process may have open
@@ -63,7 +63,7 @@ class Door(HTTPServer):
     def initialize(self, *args: Any, **kwargs: Any) -> None:
         super().initialize(*args, **kwargs)
         # The connections that have not sent a whole request, by address. When there are too many,
-        # the address with the most loses the one that has waited longest.
+        # the address with the most loses the connection that has waited longest.
         self._waiting: Shares[str, HTTP1ServerConnection, None] = Shares(math.inf)
 
     def start_request(
@@ -142,12 +142,12 @@ class Door(HTTPServer):
 
 
 def _peer(connection: HTTP1ServerConnection) -> str:
-    """The address of whoever has connected: a client, or a proxy."""
+    """Return the address of the peer: a client, or a proxy."""
     return network_of(cast(Any, connection).context.address[0])
 
 
 class _Visit(httputil.HTTPMessageDelegate):
-    """One request: its head says whom it is from, and once it is whole nobody waits for it."""
+    """One request: its head says which client it is from; once it is whole, no one waits for it."""
 
     def __init__(
         self,
@@ -185,7 +185,7 @@ class _Visit(httputil.HTTPMessageDelegate):
 def raise_file_limit(max_connections: int) -> int:
     """Let the process have as many files as it may; returns how many that is.
 
-    Warns if they are too few for so many sockets.
+    Warns if they are too few for that many sockets.
     """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(OSError, ValueError):  # some systems set a limit below the hard one

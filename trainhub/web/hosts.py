@@ -20,7 +20,7 @@ class AllowedHosts(Matcher):
     """Matches the requests whose Host is allowed, whatever its port and case.
 
     Always allowed are addresses in figures, which no name server can point elsewhere, localhost,
-    and this machine's own name. `names` are allowed beside them; ANY lets every name in.
+    and this machine's own name. `names` are allowed in addition; ANY lets every name in.
     """
 
     def __init__(self, names: Iterable[str] = ()) -> None:

@@ -15,14 +15,14 @@ from trainhub.domain.model import Role
 from trainhub.hub.protocol import MOST_SOCKET_BYTES
 from trainhub.settings import Settings
 
-# Seconds on a clock that nobody sets, from any beginning: what rates are reckoned by.
+# Seconds on a clock that is never set, from any beginning: what rates are reckoned by.
 SecondsClock = Callable[[], float]
 
-# A client that was silent may say at once what it could have said in so many seconds.
+# A client that was silent may say at once what it could have said in this many seconds.
 BURST_SECONDS = 5
 # Bytes a second that go with each message a second: a command has some 200.
 BYTES_A_MESSAGE = 4 * 1024
-# The bytes that anybody may send at once: some messages of the greatest size.
+# The bytes that any client may send at once: some messages of the greatest size.
 LEAST_BURST_BYTES = 8 * MOST_SOCKET_BYTES
 # Frames a second that are no whole message, and at once: pings, pongs and parts of a message.
 FRAME_RATE = 20
@@ -45,7 +45,7 @@ SECONDS_A_BYTE = 1e-8
 SECONDS_A_FRAME = 5e-5
 # Seconds for which an account is kept at least: a request that it pays for may be under way.
 IDLE_SECONDS = 60
-# Of so many users, and of so many addresses, it is known how much they have asked lately.
+# Users, and addresses, of which the hub remembers how much they have asked lately.
 MOST_ASKERS = 25_000
 # The bits of an IPv6 address that name a customer; the rest are theirs to choose.
 IPV6_PREFIX = 64
@@ -69,7 +69,7 @@ class Limits:
 
 
 class Bucket:
-    """A token bucket that can go into debt, so that whoever goes on is told from who was hasty."""
+    """A token bucket that may go negative: that separates sustained abuse from a burst."""
 
     __slots__ = ("_at", "_burst", "_clock", "_rate", "_tokens")
 
@@ -118,7 +118,7 @@ class Bucket:
 
 
 class Meter:
-    """What one socket has sent lately. Whoever identifies as staff may send more."""
+    """What one socket has sent lately. Staff may send more."""
 
     __slots__ = ("_bytes", "_clock", "_frames", "_messages", "_rate", "bad")
 
@@ -161,7 +161,7 @@ class Meter:
 class Addresses:
     """How many sockets each address has open; those of the hub's own machine are not counted.
 
-    A proxy there speaks for everybody.
+    A proxy there speaks for all its clients.
     """
 
     def __init__(self) -> None:

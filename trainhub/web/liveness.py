@@ -37,7 +37,7 @@ def sent(connection: socket.socket) -> Sent:
 
 
 class Liveness:
-    """Tells a slow client from one that has gone, at each heartbeat.
+    """Tells a slow client from a gone client, at each heartbeat.
 
     A sign of life is a frame from the client, or that it takes bytes while some wait for it. After
     the last one a client may be silent for one whole beat: it has not answered a ping. Bytes that

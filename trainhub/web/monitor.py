@@ -37,7 +37,7 @@ from trainhub.web.figures import (
 from trainhub.web.shared import SharedBody
 from trainhub.web.websocket import TrainSocket
 
-# A report is made at most once in so many seconds, for however many who ask.
+# Seconds for which a report is shown again, however many clients ask.
 REPORT_SECONDS = 0.9
 # What the page may load: its own script, style, pictures and figures, and nothing else.
 PAGE_POLICY = (
@@ -61,7 +61,7 @@ class Parts:
 
 
 class Monitor:
-    """The hub's report: figures only, and nobody's name."""
+    """The hub's report: figures only, and no person's name."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts

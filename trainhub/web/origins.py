@@ -1,7 +1,7 @@
-"""What the pages of other sites may do: nothing, but for those of the origins that are trusted.
+"""What the pages of other sites may do: nothing, except for trusted origins.
 
 Which requests are refused is tornado's to say (`cross_origin_protection`, `trusted_origins`); here
-stands what a trusted page's browser has to be told (CORS). Nobody is known to the hub by cookies,
+stands what a trusted page's browser has to be told (CORS). The hub knows no client by cookies,
 so no answer allows credentials, and none allows every origin.
 """
 

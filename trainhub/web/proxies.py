@@ -1,6 +1,6 @@
-"""Who asks, when a proxy stands between: believed of the proxies that are trusted, of nobody else.
+"""The client's address when a proxy stands between: believed of trusted proxies only.
 
-Tornado's own `xheaders` believes whoever connects.
+Tornado's own `xheaders` believes any peer.
 """
 
 from collections.abc import Iterable
@@ -21,7 +21,7 @@ class Proxies:
         return found is not None and any(found in network for network in self._networks)
 
     def client(self, peer: str, protocol: str, headers: HTTPHeaders) -> tuple[str, str]:
-        """The address and protocol, "http" or "https", of whoever asked through that peer."""
+        """Return the address and the protocol, "http" or "https", of the client behind a peer."""
         if not self._networks or not self.trusts(peer):
             return peer, protocol
         found = self._walk(peer, headers.get("X-Forwarded-For", ""))
@@ -29,7 +29,7 @@ class Proxies:
         return found, said if said in ("http", "https") else protocol
 
     def _walk(self, peer: str, forwarded: str) -> str:
-        """Each proxy has added at the right whom it heard; a stranger may have said the rest."""
+        """Each proxy has added its own peer at the right; a stranger may have said the rest."""
         found = peer
         for text in reversed(forwarded.split(",")):
             address = _address(text.strip())

@@ -137,7 +137,7 @@ class PassengersQuery:
 
 
 class PassengersHandler(Api):
-    """The people of a run whom the reader may see."""
+    """The people of a run that the reader may see."""
 
     query = PassengersQuery
 

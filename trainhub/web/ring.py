@@ -140,7 +140,7 @@ class _Part:
 
 
 class Sends:
-    """The entries of a crowd, ready but for the frames."""
+    """The entries of a crowd, ready except for the frames."""
 
     __slots__ = ("parts",)
 

@@ -71,7 +71,7 @@ def make_context(certificate: Path, key: Path) -> ssl.SSLContext:
     context.set_alpn_protocols(["http/1.1"])
 
     def locked() -> str:
-        raise BadCertificate(f"{key} has a passphrase, which nobody can type in here: take it off")
+        raise BadCertificate(f"{key} has a passphrase, which the hub cannot ask for: take it off")
 
     try:
         context.load_cert_chain(certificate, key, password=locked)

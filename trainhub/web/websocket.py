@@ -108,7 +108,7 @@ class TrainSocket(Edge, WebSocketHandler):
         self.check_query(())
         self._token = self.bearer()
         if self._token is not None:
-            self.web.tokens.identify(self._token)  # a client with a bad token is not to be nobody
+            self.web.tokens.identify(self._token)  # a bad token is an error
         self.web.hub.check()
         if self.web.drain.begun:
             raise Unavailable("the hub is stopping: try again in a moment")

@@ -105,7 +105,7 @@ class Client:
     async def identify(self, token: Token | None, *, user: str | None = None) -> Message:
         """Who to be from now on; waits for IDENTIFIED, and raises HubError if it is refused.
 
-        Without a token it is no user. What is shown to whom differs, so each subscription gets a
+        Without a token it is no user. Users see different things, so each subscription gets a
         new SNAPSHOT.
         """
         self._check_open()
@@ -146,7 +146,7 @@ class Client:
     ) -> Subscription:
         """A train's events, from now on and over every reconnect: by iteration, or by handlers.
 
-        With `on_snapshot` an iteration gives events only; with `on_event` there is none. `since`
+        With `on_snapshot` an iteration gives events only; with `on_event` it gives nothing. `since`
         is another subscription's, to go on from there. A train that the hub does not know yet is
         asked for again; `on_error` is told of that, and of a refusal that is final.
         """
@@ -248,7 +248,7 @@ class Client:
     async def _find_token(self, login: Login) -> None:
         """Let a login have a token that was not refused, if it can.
 
-        Raises ConnectionError if there is none now, and HubError if what there is is no token.
+        Raises ConnectionError without a connection, and HubError if the token is bad.
         """
         if login.token is not None and login.token != login.refused:
             return

@@ -133,7 +133,7 @@ class Link:
         self._socket.transport.abort()
 
     def _watch(self) -> None:
-        """Set the timer for the next step, if that comes before the one that is set."""
+        """Set the timer for the next step, if that comes before the step it is set for."""
         due = self._life.due(self._asked_at, self._is_slow())
         if self._timer is None or due < self._timer.when():
             self._stop_watching()

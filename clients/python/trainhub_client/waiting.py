@@ -94,7 +94,7 @@ class CommandQueue:
             entry = next(mine, None)
             if entry is None:
                 return None
-            # One that may have reached the hub, and whose key the hub has forgotten, would happen
+            # A command that may have reached the hub, under a key that is forgotten, would happen
             # twice: timers stop while a machine sleeps, and its own clock may be wrong.
             if entry.sent_at is not None and at - entry.sent_at > KEPT_SECONDS:
                 self.fail(entry, _lapsed())
