@@ -459,7 +459,7 @@ def test_a_user_is_named_with_to_user_and_only_then(to, user):
 
 def test_nobody_of_another_train_is_spoken_to():
     """A user who has no booking on the run is unknown here."""
-    with pytest.raises(UnknownPassenger, match="has nobody of that user"):
+    with pytest.raises(UnknownPassenger, match="has no passenger of that user"):
         Driver().give(c.Announce(**TRAIN, text="x", to=c.To.USER, user="IR_99"))
 
 

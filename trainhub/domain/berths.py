@@ -136,7 +136,7 @@ class Occupancy:
     def free_until(
         self, berth: BerthKey, start: int, end: int, but: PersonKey | None = None
     ) -> int:
-        """Return the first segment from `start` on that a person other than `but` holds, or `end`."""
+        """Return the first segment from `start` on that a person but `but` holds, or `end`."""
         held = 0
         for person, hold in self.holders(berth).items():
             if person != but:

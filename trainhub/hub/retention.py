@@ -76,6 +76,6 @@ class Retention:
         return state.seq - run.saved_seq >= most or run.unsaved <= head - kept
 
     def trimmable(self, head: int, done: int, kept: int = RECORDS_KEPT) -> int:
-        """Return the position up to which no reader needs the records; `done` is the last reader's."""
+        """Return the position up to which no reader needs the records; `done` is the last one's."""
         unsaved = (run.unsaved - 1 for run in self._runs.values() if run.unsaved is not None)
         return min(done, head - kept, *unsaved)
