@@ -1,4 +1,4 @@
-"""trainhub/adapters/data_folder.py: one hub on a folder at a time, and nobody else in it."""
+"""trainhub/adapters/data_folder.py: one hub on a folder at a time, and no one else in it."""
 
 import os
 import signal
@@ -27,7 +27,7 @@ import os, sys
 from pathlib import Path
 from trainhub.adapters.data_folder import DataFolder
 
-if os.geteuid() == 0:  # whom no mode holds back
+if os.geteuid() == 0:  # no mode holds root back
     os.setgroups([])
     os.setgid(65534)
     os.setuid(65534)

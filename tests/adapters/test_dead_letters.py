@@ -1,4 +1,4 @@
-"""trainhub/adapters/dead_letters.py: what MongoDB will never take is kept, and holds up nobody."""
+"""trainhub/adapters/dead_letters.py: what MongoDB will never take is kept, and holds up no one."""
 
 import asyncio
 import json
@@ -201,7 +201,7 @@ async def test_a_line_that_a_crash_cut_short_spoils_no_other(path):
 
 @pytest.mark.gen_test
 async def test_old_files_are_dropped(path):
-    """A file to which nothing was added for KEPT_DAYS; one that is newer stays."""
+    """A file to which nothing was added for KEPT_DAYS; a newer file stays."""
     letters, older = DeadLettersFile(path, MemoryStore()), path.with_name("dead_letters.jsonl.1")
     await letters.keep([letter(seq=1)])
     older.write_bytes(b"{}\n")

@@ -20,7 +20,7 @@ class Folder:
         self.watch._measure = lambda: (self.free, self.files)
 
     def look(self, times=1, free=0, files=0):
-        """Look so many times; before each `free` and `files` are added."""
+        """Look `times` times; before each `free` and `files` are added."""
         for _ in range(times):
             self.now += 30
             self.free += free

@@ -67,7 +67,7 @@ def pid_of(folder: Path) -> int:
 
 
 def alive(pid: int) -> bool:
-    """Whether it runs; one that ended and that nobody has waited for has no command line."""
+    """Return whether it runs; an ended process without a waiting parent has no command line."""
     try:
         return bool(Path(f"/proc/{pid}/cmdline").read_bytes())
     except OSError:
@@ -153,7 +153,7 @@ def test_answers_as_soon_as_it_is_started(data: Path) -> None:
 
 
 def test_opens_one_unix_socket_and_no_port(data: Path) -> None:
-    """Nobody but the folder's owner can reach it: no TCP, nothing in /tmp, modes 0700 and 0600."""
+    """No one but the folder's owner can reach it: no TCP, nothing in /tmp, modes 0700 and 0600."""
 
     async def story() -> None:
         async with running(data / "mongodb"):

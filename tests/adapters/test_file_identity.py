@@ -27,7 +27,7 @@ def test_a_file_that_is_written_to_or_moved_is_the_same(file, tmp_path):
 
 
 def test_a_copy_in_its_place_is_another_file(file, tmp_path):
-    """Also where the file system gives the inode of the one that was removed to the copy."""
+    """Also where the file system gives the inode of the removed file to the copy."""
     before, copy = identity(file), tmp_path / "copy.db"
     shutil.copy2(file, copy)
     file.unlink()

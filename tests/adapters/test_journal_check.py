@@ -143,7 +143,7 @@ def test_a_flipped_bit_in_a_record_is_never_believed(path):
 
 
 def test_no_journal_is_one_clear_line(tmp_path):
-    """A folder without one, and a file that is none."""
+    """A folder without a journal, and a file that is no journal."""
     with pytest.raises(JournalFailed, match="no journal"):
         check_journal(tmp_path / "journal.db", RAILWAY, resume)
     (tmp_path / "journal.db").write_text("a letter to a friend, and no database")

@@ -135,7 +135,7 @@ async def test_writing_all_of_it_again_is_a_success(store, database):
 
 @pytest.mark.gen_test
 async def test_another_log_s_documents_are_replaced(store, database):
-    """The epoch has changed: seqs of two logs cannot be compared, and the one that writes wins."""
+    """The epoch has changed: seqs of two logs cannot be compared, and the writing epoch wins."""
     await store.write("runs", [run(7, epoch="e1")])
     await store.write("runs", [run(2, epoch="e2")])
     assert database.runs.find_one({"_id": RUN}) == run(2, epoch="e2")
@@ -168,7 +168,7 @@ async def test_an_answer_means_on_the_disks_of_most(make_store, mongodb_uri, mon
 
 @pytest.mark.gen_test
 async def test_the_indexes_are_there_after_the_first_write(store, database):
-    """Each index of documents.py, in its order of fields, and none beside it."""
+    """Each index of documents.py, in its order of fields, and no other."""
     await store.write("runs", [run(1)])
     for collection, indexes in INDEXES.items():
         found = [
@@ -356,7 +356,7 @@ async def test_a_document_of_just_the_most_bytes_is_stored(store, database):
 
 @pytest.mark.gen_test
 async def test_a_bulk_is_cut_at_its_bytes(store, database, monkeypatch):
-    """However large its documents are, a bulk is not; one that is larger goes by itself."""
+    """However large its documents are, a bulk is not; a larger document goes by itself."""
     monkeypatch.setattr(pace, "BULK_SECONDS", 1_000 / pace.FULL_RATE)
     bulks = []
 
@@ -424,7 +424,7 @@ async def test_a_failure_of_the_whole_call_is_no_refusal(store, database, monkey
 
 @pytest.mark.gen_test
 async def test_two_calls_that_insert_a_document_at_once(store, database, monkeypatch):
-    """The one that fails as a duplicate may be the newer: it is no success, and comes again."""
+    """A document that fails as a duplicate may be the newer: it is no success, and comes again."""
     await store.write("runs", [run(3)])
 
     async def too_late(database, command, *args):
@@ -453,7 +453,7 @@ async def test_documents_that_last_are_inserted(store, database):
 async def test_an_entry_of_the_audit_is_never_written_again(
     make_store, mongodb_uri, database, monkeypatch
 ):
-    """It is inserted; the same again, as after a write of which nobody heard, changes nothing and
+    """It is inserted; the same again, as after a write of which no one heard, changes nothing and
     asks for no change, so that a user who may not update is enough."""
     spy = Spy()
     with_spy = partial(AsyncIOMotorClient, event_listeners=[spy])
@@ -531,7 +531,7 @@ async def test_a_document_that_is_never_taken_holds_up_no_other(store, database,
 
 
 def closed_port():
-    """A port on which nobody listens."""
+    """A port on which no one listens."""
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         return server.getsockname()[1]

@@ -62,7 +62,7 @@ def folder(tmp_path):
 
 
 def test_the_folder_is_for_its_owner_only(folder):
-    """It is made with mode 0700, for it holds names and addresses; one that is there is used."""
+    """It is made with mode 0700, for it holds names and addresses; an existing folder is used."""
     Outbox(folder)
     Outbox(folder)
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
@@ -165,7 +165,7 @@ def test_no_header_can_be_slipped_in_by_a_name(folder):
 
 
 def test_an_announcement_makes_no_file(folder):
-    """What everyone reads on the socket is sent to nobody's phone."""
+    """What everyone reads on the socket is sent to no one's phone."""
     driver = Driver()
     driver.give(c.Announce(**TRAIN, text="hello"))
     send(folder, *jobs(driver.state, Record(2, RUN, 2, driver.events[1])))

@@ -8,7 +8,7 @@ from trainhub.adapters.pace import BASE_SECONDS, BULK_BYTES, LONGEST_WRITE_SECON
 
 
 class Line:
-    """A line of so many bytes a second with a delay, over which documents go in bulks."""
+    """A line of `rate` bytes a second with a delay, over which documents go in bulks."""
 
     def __init__(self, rate, delay=0.01):
         self.rate, self.delay = rate, delay

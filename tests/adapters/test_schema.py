@@ -25,7 +25,7 @@ def meta(database):
 
 
 def old(database, count=5):
-    """Fill a database with documents as version 1 wrote them, beside somebody else's."""
+    """Fill a database with documents as version 1 wrote them, next to someone else's."""
     for name in OURS:
         documents = [{"_id": f"{RUN}/{n}", "epoch": "e1", "seq": n} for n in range(count)]
         database[name].insert_many(documents)
@@ -33,7 +33,7 @@ def old(database, count=5):
 
 
 def schemas(database):
-    """All values of `schema` of each collection, None where there is none."""
+    """Return all values of `schema` of each collection, None where it is missing."""
     return {name: {each.get("schema") for each in database[name].find()} for name in OURS}
 
 
@@ -174,7 +174,7 @@ async def test_a_newer_database_is_let_be(store, database, version):
 
 @pytest.mark.gen_test
 async def test_it_is_looked_at_again_after_a_failure(store, database):
-    """Somebody migrates the database while it is away: the hub notices when it is back."""
+    """Someone migrates the database while it is away: the hub notices when it is back."""
     await store.write("runs", [document(1)])
     make_newer(database)
     store._met = False  # as after any failure

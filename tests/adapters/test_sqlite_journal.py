@@ -341,7 +341,7 @@ def _someone(person):
 
 @pytest.mark.gen_test
 async def test_long_events_are_read_a_few_at_a_time(path, monkeypatch):
-    """A start holds so many bytes of them at once, and reads on until nothing is left."""
+    """A start holds a bounded number of them at once, and reads on until nothing is left."""
     monkeypatch.setattr("trainhub.adapters.sqlite_journal.CHUNK", 10_000)
     journal = await SqliteJournal.open(path, RAILWAY)
     written = [Record(n, RUN, n, announcement("x" * 3_000)) for n in range(1, 12)]
@@ -575,7 +575,7 @@ async def main():
     await SqliteJournal.open(Path(sys.argv[1]), RAILWAY)
     print("opened")
 
-if os.geteuid() == 0:  # whom no mode holds back
+if os.geteuid() == 0:  # no mode holds root back
     os.setgroups([])
     os.setgid(65534)
     os.setuid(65534)
@@ -588,7 +588,7 @@ except Exception as error:
 
 @pytest.mark.parametrize("is_there", [False, True])
 def test_a_folder_that_is_read_only(is_there):
-    """Neither a new journal nor one that is there can be opened where nothing can be written."""
+    """Neither a new journal nor an existing one can be opened where nothing can be written."""
     with tempfile.TemporaryDirectory(dir="/tmp") as name:
         folder = Path(name)
         path = folder / "journal.db"
@@ -647,7 +647,7 @@ asyncio.run(main())
 
 
 def killed_writer(path, least):
-    """The heads that a process reported before kill -9 hit it, at least so many."""
+    """Return the heads that a process reported before kill -9 hit it, at least `least` of them."""
     writer = subprocess.Popen(
         [sys.executable, "-c", WRITER, str(path)],
         stdout=subprocess.PIPE,

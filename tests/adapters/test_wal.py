@@ -22,7 +22,7 @@ def files(tmp_path):
 
 
 def make(folder, commits, rounds=1):
-    """The two files of a database that was not closed, after so many rounds of its log."""
+    """Return the two files of a database that was not closed, after `rounds` rounds of its log."""
     path = folder / "live.db"
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
         db.execute(f"PRAGMA page_size={PAGE}")
@@ -62,7 +62,7 @@ def test_a_whole_log(files, tmp_path):
 
 
 def test_no_log_at_all(tmp_path):
-    """Neither is one that was never begun a fault."""
+    """A log that was never begun is no fault."""
     assert inspect(tmp_path / "nothing") == Wal()
     assert judge(tmp_path, b"") == Wal()
 

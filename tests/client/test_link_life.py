@@ -61,7 +61,7 @@ class World:
 
 @pytest.mark.parametrize(("quiet", "answer"), itertools.product(PERIODS, PERIODS))
 def test_every_pair_of_periods(quiet, answer):
-    """A quiet link that answers lives; one that dies is noticed within quiet + answer seconds."""
+    """A quiet link that answers lives; a dead link is noticed within quiet + answer seconds."""
     for travel, chatter in itertools.product((0.0, 0.1, answer * 0.99), (math.inf, 0.7, quiet)):
         world = World(LinkLife(0.0, quiet, answer=answer, slow=max(90, answer)), travel)
         assert world.run(until=40 * (quiet + answer), chatter=chatter) is None

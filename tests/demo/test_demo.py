@@ -46,7 +46,7 @@ def test_the_clock_runs_faster_than_the_real_one():
 
 @pytest.mark.gen_test
 async def test_a_train_runs_to_its_end_and_starts_anew(make_hub, timetable):
-    """From the chart to the terminus with nobody left aboard, and then the next day's run."""
+    """From the chart to the terminus with no one left aboard, and then the next day's run."""
     clock = DemoClock(datetime(2026, 11, 23, 3, 0, tzinfo=UTC), SPEED)
     hub = make_hub(clock=clock)
     demo = Demo(hub, clock, OPERATOR, timetable, seed=7)

@@ -133,7 +133,7 @@ def test_chart_has_as_many_passengers_as_asked(train_no: str, seed: int, passeng
 
 
 def test_chart_may_be_empty() -> None:
-    """No passengers is a train with its coaches and nobody in them."""
+    """No passengers is a train with its coaches and no one in them."""
     chart = chart_of("12345", seed=7, passengers=0)
     assert (len(chart["coaches"]), chart["passengers"]) == (3, [])
 
@@ -162,7 +162,7 @@ def test_coaches_are_distinct_and_of_the_class_layout(
 @RUNS
 @MANY
 def test_people_are_well_formed(train_no: str, seed: int, passengers: int) -> None:
-    """Ten-digit PNR, a journey forward, a plausible age, and contacts that reach nobody."""
+    """Ten-digit PNR, a journey forward, a plausible age, and contacts that reach no one."""
     chart = chart_of(train_no, seed, passengers)
     place = {station["code"]: index for index, station in enumerate(chart["stations"])}
     for person in chart["passengers"]:

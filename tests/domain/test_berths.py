@@ -74,7 +74,7 @@ def test_an_odd_layout_is_refused(own, message):
     [(0, 1, {0}), (0, 4, {0, 1, 2, 3}), (2, 4, {2, 3}), (3, 3, set()), (4, 2, set())],
 )
 def test_a_journey_is_half_open(start, end, legs):
-    """A journey [from, to) needs segments from..to-1, and nobody travels backwards."""
+    """A journey [from, to) needs segments from..to-1, and no one travels backwards."""
     assert {leg for leg in range(10) if segments(start, end) >> leg & 1} == legs
 
 

@@ -139,7 +139,7 @@ def test_a_rejected_line_can_be_answered():
 
 
 def test_every_fault_is_counted():
-    """A chart that is wrong on every line is a train with nobody booked and all the reasons."""
+    """A chart that is wrong on every line is a train with no one booked and all the reasons."""
     rows = [row for row, _ in FAULTS.values() if row != FAULTS["twice there"][0]]
     checked, rejected, _ = read_chart(chart(person(1), *rows[:4], rows[5]))
     assert len(checked.passengers) == 1
@@ -300,7 +300,7 @@ def test_a_csv_fault_has_its_line_in_the_text():
 
 
 def test_empty_lines_of_a_csv_are_counted_and_left_out():
-    """An empty line is nobody, and the lines after it keep their numbers."""
+    """An empty line is no passenger, and the lines after it keep their numbers."""
     head, first, second = table(person(1), person(2, "ZZZ")).splitlines()
     checked, rejected, _ = with_csv("\n".join([head, "", first, "", "", second, ""]))
     assert len(checked.passengers) == 1
@@ -439,7 +439,7 @@ def test_a_fault_of_the_train_refuses_the_chart(fields, message):
 
 @pytest.mark.parametrize("name", ["trainNo", "trainName", "startDate", "stations"])
 def test_a_chart_needs_its_train(name):
-    """A chart without number, name, date or stations is none."""
+    """A chart needs number, name, date and stations."""
     with pytest.raises(BadMessage, match=f"^{name} is missing$"):
         read_chart(without(chart(), name))
 

@@ -1,4 +1,4 @@
-"""trainhub/domain/commands.py: what somebody asks, and the table of it by message type."""
+"""trainhub/domain/commands.py: what someone asks, and the table of it by message type."""
 
 import dataclasses
 import re

@@ -31,7 +31,7 @@ MADE = {e.TYPES[type(event)]: of_ir_1(event) for driver in voyages() for event i
 TO_STAFF = dataclasses.replace(MADE["ANNOUNCEMENT"], audience_=c.To.STAFF)
 TO_USER = dataclasses.replace(MADE["ANNOUNCEMENT"], audience_=c.To.USER, user="IR_1")
 
-# Everybody who may sit in a run's room: a role and a user, or neither.
+# Everyone who may sit in a run's room: a role and a user, or neither.
 ANYBODY = (None, None)
 SERVICE = (Role.SERVICE, "feed")
 TTE, ADMIN = (Role.TTE, "T1"), (Role.ADMIN, "control")
@@ -76,12 +76,12 @@ def test_an_announcement_goes_to_whom_it_was_asked_for():
 
 @pytest.mark.parametrize("role", [None, Role.TTE, Role.ADMIN, Role.SERVICE])
 def test_a_user_is_a_passenger(role):
-    """A TTE, a feed or nobody that goes by a passenger's id is not that passenger."""
+    """A TTE or a feed that goes by a passenger's id is not that passenger."""
     assert not may_be_told(e.to_passenger("IR_1"), Standing(role, "IR_1"))
 
 
 def test_nobody_is_told_what_has_no_audience():
-    """Whoever is named by one of its parts may be told, and nobody else."""
+    """Anyone who is named by one of its parts may be told, and no one else."""
     assert not any(may_be_told((), Standing(role, user)) for role, user in ALL)
     assert not may_be_told(e.to_passenger(""), Standing(Role.PASSENGER))
 
@@ -113,7 +113,7 @@ def test_what_everyone_is_told_names_nobody():
 
 
 def test_an_event_names_the_people_it_changes():
-    """`persons` is whom the write buffer writes again: all on registering, one on a mark."""
+    """`persons` are those that the write buffer writes again: all on registering, one on a mark."""
     booked = [f"{row['pnr']}/{row['index']}" for row in chart()["passengers"]]
     assert list(MADE["TRAIN_REGISTERED"].persons) == booked
     changed = {name for name in MADE if list(MADE[name].persons)} - {"TRAIN_REGISTERED"}

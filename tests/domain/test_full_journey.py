@@ -121,7 +121,7 @@ def by_hand(journey):
 
 @pytest.mark.parametrize("policy", ["AUTO", "OFFER", "APPROVAL"])
 def test_a_whole_journey(policy):
-    """ "all alight, and the run completes with nobody aboard": and every figure adds up."""
+    """ "all alight, and the run completes with no one aboard": and every figure adds up."""
     seed = random.randrange(10**6)
     print(f"policy {policy}, seed {seed}")
     journey = Journey(policy, seed)

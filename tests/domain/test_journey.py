@@ -277,7 +277,7 @@ def test_a_clock_a_year_away_from_the_chart_reports_nothing(days):
 
 
 def test_a_train_days_late_may_be_reported_without_a_time():
-    """Nobody can choose that time, so the delay is believed."""
+    """No one can choose that time, so the delay is believed."""
     run = Driver()
     run.start()
     run.now = at(9, 10) + timedelta(days=4)
@@ -352,7 +352,7 @@ def test_a_delay_is_real_time_when_the_clocks_change():
 
 
 def test_everyone_aboard_for_a_station_alights_there():
-    """On arrival at k everyone aboard with to == k alights, and nobody else."""
+    """On arrival at k everyone aboard with to == k alights, and no one else."""
     people = [person(n, "AAA", "CCC") for n in (1, 2, 3, 4)] + [person(5), person(6, "AAA", "DDD")]
     run = Driver(*people)
     run.start()
@@ -387,7 +387,7 @@ def test_one_of_a_pnr_alights_and_the_others_stay():
 
 
 def test_at_the_terminus_all_alight_and_the_run_completes():
-    """The terminus is a station like the others; the run completes with nobody aboard."""
+    """The terminus is a station like the others; the run completes with no one aboard."""
     run = Driver()
     run.start()
     for number in (1, 10, 20):
@@ -486,7 +486,7 @@ def test_a_skipped_station_is_not_served():
 
 @pytest.mark.parametrize("code", ["AAA", "BBB", "EEE"])
 def test_a_station_is_skipped_before_the_train_is_there(code):
-    """Neither one that the train has reached nor the terminus."""
+    """Neither a station that the train has reached nor the terminus."""
     run = Driver()
     run.go_to("BBB")
     with pytest.raises(Conflict):

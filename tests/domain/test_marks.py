@@ -148,7 +148,7 @@ def test_a_no_show_after_an_undo_has_its_own_window():
 
 
 def test_who_boards_further_on_is_not_marked_yet():
-    """TTEs mark passengers with from ≤ k; NT is only for somebody due to have boarded."""
+    """TTEs mark passengers with from ≤ k; NT is only for someone due to have boarded."""
     run = departed()
     for mark in (run.board, run.no_show):
         with pytest.raises(Conflict, match="boards at BBB, further on") as raised:

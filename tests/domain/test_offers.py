@@ -40,7 +40,7 @@ def answer(run, kind, number):
 
 
 def on_offer(run):
-    """Berth → number of the passenger for whom it is held."""
+    """Map each berth to the number of the passenger that it is held for."""
     return {key: int(o.made.pnr[-2:]) for key, o in run.state.open_by_berth.items()}
 
 
@@ -61,7 +61,7 @@ def upgraded(run):
     ],
 )
 def test_an_offer_knows_the_role_of_who_answered(kind, by, policy):
-    """Of the command's giver; what follows by itself, the next one's offer, is nobody's answer."""
+    """Of the command's giver; what follows by itself, the next one's offer, is no one's answer."""
     run = begin(person(1), rac(10, 1), rac(11, 2), policy=policy)
     for number in (10, 11):
         run.board(number)
@@ -73,7 +73,7 @@ def test_an_offer_knows_the_role_of_who_answered(kind, by, policy):
 
 
 def test_what_the_clock_or_the_rules_end_is_answered_by_nobody():
-    """It ran out, or the no-show came back, whoever marked that."""
+    """It ran out, or the no-show came back, whichever TTE marked that."""
     run = begin(person(1), rac(10, 1))
     run.board(10)
     run.no_show(1)
@@ -213,7 +213,7 @@ def test_the_old_half_berth_is_free_from_the_current_station_on():
 
 
 def test_the_person_who_shared_is_told():
-    """ "the person who shared is told": whoever has the other half on the way still to go."""
+    """ "the person who shared is told": anyone who has the other half on the way still to go."""
     run = begin(person(1), rac(11, 1), rac(12, 2, "AAA", "BBB"), rac(13, 3, "BBB"))
     run.board(11)
     run.no_show(1)
@@ -238,7 +238,7 @@ def test_who_shared_once_and_sits_elsewhere_is_not_told():
 
 
 def test_who_shared_and_has_alighted_is_not_told():
-    """Only somebody who still has a way to go in that berth shares it."""
+    """Only someone who still has a way to go in that berth shares it."""
     run = begin(person(1), rac(11, 1), rac(12, 2, "AAA", "BBB"))
     for number in (11, 12):
         run.board(number)
@@ -316,12 +316,12 @@ def test_a_cancelled_journey_that_lies_ahead_is_a_vacancy_when_the_train_gets_th
     run.board(11)
     cancel(run, 2)
     assert upgraded(run) == {}
-    run.go_to("BBB")  # where nobody was marked in berth 1, and its holder's journey is over
+    run.go_to("BBB")  # where no one was marked in berth 1, and its holder's journey is over
     assert upgraded(run) == {11: "S1-1"}
 
 
 def test_a_vacancy_outlives_a_journey_whose_station_was_skipped():
-    """Nobody could board there: the berth has been free all the way, and is not wasted."""
+    """No one could board there: the berth has been free all the way, and is not wasted."""
     run = begin(
         person(1, end="BBB", berth=7, status="RAC", number=3),
         rac(11, 1),
@@ -419,7 +419,7 @@ def test_the_policy_says_who_is_told_what(policy):
 
 
 def test_who_waits_longest_has_no_berth_to_free():
-    """WL passengers have none: their upgrade frees nothing and tells nobody else."""
+    """WL passengers have no berth: their upgrade frees nothing and tells no one else."""
     run = begin(person(1), waiting(20), policy="AUTO")
     run.board(20)
     assert types(run.no_show(1)) == ["NO_SHOW", "BERTH_VACATED", "UPGRADE_CONFIRMED"]

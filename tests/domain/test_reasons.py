@@ -1,4 +1,4 @@
-"""trainhub/domain/reasons.py: a reason says why of everybody, and stays small."""
+"""trainhub/domain/reasons.py: a reason says why of everyone, and stays small."""
 
 import json
 
@@ -91,7 +91,7 @@ def test_too_many_groups_become_one_for_each_outcome():
 
 
 def test_a_reason_has_at_most_so_many_groups_whatever_the_outcomes():
-    """Of very many outcomes the rarest are told together; nobody is left out of the count."""
+    """Of very many outcomes the rarest are told together; no one is left out of the count."""
     outcomes = ["due"] * 50 + [f"taken from {n}" for n in range(200)] + ["asked"] * 50
     _, passed = reason(outcomes)
     assert len(passed) <= GROUPS
@@ -100,7 +100,7 @@ def test_a_reason_has_at_most_so_many_groups_whatever_the_outcomes():
 
 
 def test_an_older_event_is_bounded_as_it_is_read():
-    """An older hub named everybody: in the journal, its snapshots and MongoDB."""
+    """An older hub named everyone: in the journal, its snapshots and MongoDB."""
     everybody = [
         {"pnr": "4512345601", "index": 1, "status": "RAC", "number": n, "outcome": "is DUE"}
         for n in range(1, 3_000)
@@ -129,7 +129,7 @@ def test_an_older_event_is_bounded_as_it_is_read():
 
 
 def test_a_short_older_event_stays_as_it_was():
-    """Nobody is missing from it."""
+    """No one is missing from it."""
     few = tuple(
         Considered(pnr="4512345601", index=1, status="RAC", number=n, outcome="is DUE")
         for n in range(NAMED + 1)

@@ -37,7 +37,7 @@ def test_a_report_names_who_did_not_turn_up_by_coach():
 
 
 def test_a_report_says_where_each_berth_was_vacant_and_why():
-    """Each stretch on which nobody held a berth, with its cause."""
+    """Each stretch on which no one held a berth, with its cause."""
     (coach,) = told()["coaches"]
     found = {(row["berth"], row["from"], row["to"], row["cause"]) for row in coach["vacant"]}
     assert found == {

@@ -57,7 +57,7 @@ def test_only_those_whom_events_have_changed_are_in_it():
 
 
 def test_an_offer_and_its_vacancy_are_one_thing_again():
-    """Whoever denies it passes up the very vacancy that is matched next."""
+    """A passenger who denies it passes up the very vacancy that is matched next."""
     driver = Driver()
     driver.start()
     for number in (10, 11):
@@ -72,7 +72,7 @@ def test_an_offer_and_its_vacancy_are_one_thing_again():
 
 
 def test_a_snapshot_of_another_chart_is_refused():
-    """It speaks of somebody, or of a stop, that the chart does not have."""
+    """It speaks of someone, or of a stop, that the chart does not have."""
     snapshot = take(to_its_end().state)
     with pytest.raises(ValueError, match="does not fit the chart"):
         resume(RUN, Driver(person(30)).events[0], snapshot)

@@ -1,7 +1,7 @@
 """trainhub/domain/train.py once more: random charts and commands, and what holds at every step.
 
 The rules are checked one by one in the other files; here whole journeys are made up, nonsense
-among them. A notebook is kept beside the state, with lists and without masks, from the chart and
+among them. A notebook is kept next to the state, with lists and without masks, from the chart and
 the events alone; the state is held against it, and against the fold of its own log.
 """
 
@@ -114,7 +114,7 @@ class Notebook:
             self.legs.get((person.berth, leg), {}).pop(person.key, None)
 
     def is_full(self, berth):
-        """Whether nobody more fits on the leg that comes next."""
+        """Whether no one more fits on the leg that comes next."""
         held = self.legs.get((berth, self.at), {})
         return self.at >= self.last or sum(held.values()) > 1
 
@@ -156,7 +156,7 @@ class Notebook:
         )
 
     def taken_from(self, person, berth, end=None):
-        """The first station from which somebody else has the berth before `end`, or None."""
+        """The first station from which someone else has the berth before `end`, or None."""
         for leg in range(self.at, person.end if end is None else end):
             if set(self.legs.get((berth, leg), ())) - {person.key}:
                 return leg
@@ -257,7 +257,7 @@ def clock(minute):
     return f"{minute // 60 % 24:02}:{minute % 60:02}"
 
 
-# RAC pairs and singles, WL, and confirmed passengers, some of whom have one berth in turn.
+# RAC pairs and singles, WL, and confirmed passengers, some of them in one berth in turn.
 STATUSES = st.sampled_from(["CNF", "RAC", "CNF", "RAC", "RAC", "WL"])
 PICKS = st.integers(0, 3)
 RANKS = st.sampled_from([1, 2, 9, 10, 11, None])
@@ -324,7 +324,7 @@ def charts(draw):
 
 MARKS = st.sampled_from([c.MarkBoarded, c.MarkNoShow, c.UndoNoShow])
 NUMBERS = st.integers(0, 13)
-# Nobody, nowhere, and the first and last of what there is.
+# No one, nowhere, and the first and last of what there is.
 CODES = st.sampled_from(["ST1", "ST0", "ST2", "ST3", "ST4", "ST5", "ST6", "st1", "X"])
 PNRS = st.sampled_from(["4512345670", "4512345673", "4512345679", "1"])
 INDEXES = st.integers(-1, 7)
@@ -459,7 +459,7 @@ class Journeys(RuleBasedStateMachine):
         return self.notes.people[f"{event.pnr}/{event.index}"]
 
     def is_justly_served(self, event):
-        """Nobody is served before a better number who fits, and the reason says what is so."""
+        """No one is served before a better number who fits, and the reason says what is so."""
         notes, chosen = self.notes, self.person_of(event)
         berth = f"{event.coach}-{event.berth}"
         assert notes.status == "RUNNING"
@@ -493,7 +493,7 @@ class Journeys(RuleBasedStateMachine):
                 assert notes.rank(chosen, berth) <= notes.rank(chosen, each)
 
     def is_true(self, person, berth, outcome):
-        """Whether what a reason says of somebody who was passed over is so."""
+        """Whether what a reason says of someone who was passed over is so."""
         notes = self.notes
         if found := re.fullmatch(r"is (\w+), not aboard", outcome):
             return person.state == found[1] != "ABOARD"
@@ -511,7 +511,7 @@ class Journeys(RuleBasedStateMachine):
         return False
 
     def is_rightly_closed(self, command, event):
-        """An offer is denied or withdrawn if somebody says so, expires, or has become void."""
+        """An offer is denied or withdrawn if someone says so, expires, or has become void."""
         made, person = self.notes.open[event.offer_id], self.person_of(event)
         named = getattr(command, "offer_id", None) == event.offer_id
         if event.outcome == "EXPIRED":
@@ -726,13 +726,13 @@ class Journeys(RuleBasedStateMachine):
 
     @rule(nonsense=NONSENSE)
     def nonsense(self, nonsense):
-        """Nobody, nowhere, at no time: it is refused, or changes as little as it says."""
+        """No one, nowhere, at no time: it is refused, or changes as little as it says."""
         before, (kind, fields) = self.notes.at, nonsense
         fields = dict(fields)
         if "at" in fields:
             fields["at"] = self.when(fields["at"])
         error = self.ask(kind, **fields)
-        # Wherever somebody says that the train is, it moves to the next station at most.
+        # Wherever someone says that the train is, it moves to the next station at most.
         assert set(range(before + 1, self.state.current)) <= self.notes.skipped
         if kind in ANSWERS.values():
             assert error.code == "UNKNOWN_OFFER"
@@ -789,7 +789,7 @@ class Journeys(RuleBasedStateMachine):
             assert row["rac"] + row["upgraded"] <= row["booked"]
 
     def every_berth_is_held_as_the_notebook_has_it(self):
-        """One a segment, or two on RAC in a side lower; and nobody has two berths on one."""
+        """One a segment, or two on RAC in a side lower; and no one has two berths on one."""
         held, vacant = self.notes.legs, Counter()
         for leg in range(self.notes.last):
             seen = []
@@ -837,7 +837,7 @@ class Journeys(RuleBasedStateMachine):
                 assert not idle, f"{key} is vacant and fits {person.key}"
 
     def the_indexes_agree_with_a_scan(self):
-        """Each index finds whom going through them all would find."""
+        """Each index finds what going through all passengers would find."""
         state = self.state
         pnrs, users, boarding, alighting, waiting = {}, {}, {}, {}, {}
         for person, each in state.passengers.items():

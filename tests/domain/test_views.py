@@ -1,4 +1,4 @@
-"""trainhub/domain/views.py: what may be read of a run, and by whom."""
+"""trainhub/domain/views.py: what may be read of a run, and by which roles."""
 
 import pytest
 from railway import Driver, chart, person, rac, station
@@ -82,7 +82,7 @@ def test_three_times_are_kept_apart_at_each_stop():
 
 
 def test_the_ends_of_a_run_have_one_time_each():
-    """Nobody arrives at the first station or departs from the last, whatever the chart says."""
+    """No one arrives at the first station or departs from the last, whatever the chart says."""
     ends = [station(n) for n in range(5)]
     ends[0]["arrival"], ends[4]["departure"] = "08:50", "13:20"
     stations = run_view(Driver(stations=ends).state, None, None)["stations"]
@@ -185,7 +185,7 @@ def test_figures_count_people_and_berths_by_class_and_coach():
 
 
 def test_figures_are_made_anew_at_each_call():
-    """Derived from the state, never kept: whoever changes what they got changes nothing."""
+    """Derived from the state, never kept: a caller who changes the answer changes nothing."""
     run = Driver()
     figures(run.state)["classes"].clear()
     assert figures(run.state)["classes"]
@@ -238,7 +238,7 @@ def test_those_who_wait_are_read_in_their_turn():
 
 
 def test_a_vacancy_says_until_where_why_and_for_whom():
-    """Each berth that is free on the coming leg; UNBOOKED where nobody ever had it there."""
+    """Each berth that is free on the coming leg; UNBOOKED where no one ever had it there."""
     coaches = [{"code": "S1", "class": "SL", "berths": 8}]
     people = person(1), person(2), person(3, "CCC"), person(4, "AAA", "BBB"), rac(10, 1)
     run = Driver(*people, coaches=coaches)
@@ -297,7 +297,7 @@ def test_the_waiting_list_has_those_who_still_wait():
     ],
 )
 def test_staff_see_all_and_passengers_their_own(role, user, seen):
-    """A PNR of other users is as unknown as a PNR of nobody."""
+    """A PNR of other users is as unknown as a PNR of no one."""
     run = Driver(person(1))
     (found,) = run.state.passengers.values()
     assert sees("IR_1", role, user) is seen

@@ -100,7 +100,7 @@ async def test_a_command_s_first_record_has_its_deed(make_hub):
 
 @pytest.mark.gen_test
 async def test_each_mark_of_a_batch_is_a_deed(make_hub):
-    """The batch itself is none, as it does nothing but its marks."""
+    """The batch itself has no entry, as it does nothing but its marks."""
     journal = MemoryJournal()
     hub = make_hub(journal)
     await running(hub)
@@ -168,7 +168,7 @@ async def test_a_refusal_is_an_entry_of_its_own(make_hub):
 
 @pytest.mark.gen_test
 async def test_which_refusals_are_entries(make_hub):
-    """Of a run that is not here, `run` is empty; of each mark of a batch one; of somebody without a
+    """Of a run that is not here, `run` is empty; of each mark of a batch one; of someone without a
     token only the number is kept; that the hub could not is no refusal."""
     hub = make_hub()
     trail = hub.executor._audit = Trail()
@@ -194,8 +194,7 @@ async def test_which_refusals_are_entries(make_hub):
 
 
 def test_a_user_s_refusals_are_bounded():
-    """So many in a minute, the rest is counted; another user has their own, and so has the next
-    minute; without room there is none."""
+    """Of each user at most MOST_A_MINUTE in a minute; the rest is counted, as without room."""
     trail, seconds = Trail(), [0.0]
     trail._clock = lambda: seconds[0]
 
@@ -318,7 +317,7 @@ def test_the_trail_of_a_morning(hub, database):
 def test_the_hub_only_ever_adds(start_hub, options, database):
     """By the database's own account of what it was asked: of the audit's collection nothing but
     inserts, reads and indexes, also when the hub does not know whether a write arrived."""
-    # As large as what it is asked: the one that mongod makes forgets the first of it.
+    # As large as what it is asked: the collection that mongod makes forgets the first of it.
     database.create_collection("system.profile", capped=True, size=1 << 28)
     database.command("profile", 2, slowms=0)
     hub = start_hub(*options)
@@ -395,7 +394,7 @@ def test_while_mongodb_is_away(start_hub, start_mongod):
 
 
 def test_a_folder_that_was_put_back(start_hub, options, database):
-    """An older copy of the data folder gives the same seqs anew, and writes over no entry."""
+    """An older copy of the data folder gives the same seqs again, and writes over no entry."""
     hub = start_hub(*options)
     ask = asker(hub)
     ask("/api/trains", chart())
@@ -434,7 +433,7 @@ RIGHTS = [
 
 def test_a_user_who_may_only_add(start_hub, start_mongod):
     """The documented rights are enough for all that a hub does, also when it writes again
-    what is there; and with them nobody changes an entry, or takes one away."""
+    what is there; and with them no one changes an entry, or takes one away."""
     mongod = start_mongod("--auth")
     with as_root(mongod) as root:
         root.trainhub.command("createRole", "hub", privileges=RIGHTS, roles=[])

@@ -62,7 +62,7 @@ def test_an_offer_is_new_to_each_device_once(offered):
     ],
 )
 def test_only_the_passenger_s_own_devices_count(offered, standing):
-    """Nobody else was told of the offer as a passenger."""
+    """No one else was told of the offer as a passenger."""
     driver, _, seq = offered
     assert Deliveries().arrived(driver.state, seq, standing, Device()) is None
 

@@ -154,7 +154,7 @@ def test_the_largest_chart_can_be_stored():
 
 
 def test_every_index_is_on_a_field_that_is_there():
-    """An index on a field that no document has would help nobody."""
+    """An index on a field that no document has would help no one."""
     driver, fields = to_its_end(), {}
     deed = Deed("T1", Role.TTE, None, "START_JOURNEY", None)
     for record in (replace(each, deed=deed) for each in records(driver)):

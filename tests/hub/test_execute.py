@@ -85,7 +85,7 @@ async def test_the_passenger_and_the_staff_may_answer(make_hub, command, identit
 )
 @pytest.mark.parametrize("command", [c.AcceptOffer, c.DenyOffer, c.ApproveOffer, c.WithdrawOffer])
 async def test_nobody_else_may_answer(make_hub, command, identity, error):
-    """Another passenger, another train's TTE, a feed, somebody without a token: nothing changes."""
+    """Another passenger, another train's TTE, a feed, someone without a token: nothing changes."""
     hub = make_hub()
     state = await offering(hub)
     before = state.seq
@@ -125,7 +125,7 @@ async def test_where_a_tte_approves_nobody_accepts(make_hub):
 
 @pytest.mark.gen_test
 async def test_a_passenger_cancels_and_moves_their_own_people_only(make_hub):
-    """CANCEL_JOURNEY and CHANGE_BOARDING: one's own; another's and nobody's look the same."""
+    """CANCEL_JOURNEY and CHANGE_BOARDING: one's own; another's and no one's look the same."""
     hub = make_hub()
     await hub.execute(register(), ADMIN)
     own = {**TRAIN, "pnr": "4512345603", "index": 1}
@@ -182,7 +182,7 @@ MANY_MARKS = (
     mark(c.MarkKind.BOARDED, 10),
     mark(c.MarkKind.BOARDED, 3),  # boards at BBB
     mark(c.MarkKind.NO_SHOW, 1),
-    mark(c.MarkKind.BOARDED, 99),  # nobody
+    mark(c.MarkKind.BOARDED, 99),  # no one
     mark(c.MarkKind.NO_SHOW, 1),  # it is so already
     mark(c.MarkKind.UNDO_NO_SHOW, 1),
     mark(c.MarkKind.BOARDED, 1),

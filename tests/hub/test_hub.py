@@ -280,7 +280,7 @@ async def test_a_journal_that_fails_stops_every_command(make_hub):
 
 @pytest.mark.gen_test
 async def test_figures_come_once_for_many_changes(make_hub):
-    """BOARDING_UPDATE: the newest only, to the rooms whose run changed, with nobody in it."""
+    """BOARDING_UPDATE: the newest only, to the rooms whose run changed, with no one in it."""
     hub = make_hub()
     await running(hub)
     ear = Ear()

@@ -88,7 +88,7 @@ def test_a_cancelling_makes_the_same_jobs_before_and_after_those_aboard_have_ali
     assert len(after) == 4
 
 
-# --- to whom --------------------------------------------------------------------------------
+# --- recipients ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("who", [1, 2])
@@ -386,7 +386,7 @@ def test_only_an_offer_expires():
 
 
 def test_an_offer_and_an_upgrade_name_the_person_and_the_berth():
-    """For whom, which berth, to where, and until when by the train's clock."""
+    """For which passengers, which berth, to where, and until when by the train's clock."""
     driver = to_its_end()
     offer, upgrade = (
         next(each for each in sent(driver, kind) if "Person 11" in each.body)

@@ -13,7 +13,7 @@ OWN = {c.CancelJourney, c.ChangeBoarding, c.AcceptOffer, c.DenyOffer}
 
 
 def test_every_command_says_who_may_give_it():
-    """A command without a line in the table could be given by nobody, or by all."""
+    """A command without a line in the table could be given by no one, or by all."""
     assert MAY.keys() == set(c.COMMANDS.values())
     assert all(MAY.values())
 
@@ -27,7 +27,7 @@ def test_a_passenger_speaks_for_their_own_people_and_nothing_else():
 @pytest.mark.parametrize("owner", ["IR_2", "ir_1", "IR_1 ", "", None])
 @pytest.mark.parametrize("command", sorted(OWN, key=str), ids=lambda each: each.__name__)
 def test_another_s_person_is_forbidden_to_a_passenger(command, owner):
-    """FORBIDDEN for somebody else's, and for one who is not there: that tells nobody who is."""
+    """FORBIDDEN for someone else's, and for one who is not there: that tells no one who is."""
     passenger = Identity("IR_1", Role.PASSENGER, frozenset({"12345"}))
     require_relation(passenger, command, RUN, "IR_1")
     with pytest.raises(Forbidden, match="booked by the same user"):

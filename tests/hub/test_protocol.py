@@ -71,7 +71,7 @@ def test_every_command_is_a_message_too():
 
 @pytest.mark.parametrize("kind", ["ACCEPT_OFFER", "DENY_OFFER", "APPROVE_OFFER", "WITHDRAW_OFFER"])
 def test_an_offer_s_id_names_its_run(kind):
-    """Whatever train a message names beside it, the offer's own run is the one that is asked."""
+    """Whatever train a message names as well, the offer's own run is asked."""
     data = {"type": kind, "offerId": "12345.2026-11-23.17"}
     message = read_message({**data, "trainNo": "54321", "startDate": "2026-01-01"})
     assert (message.train_no, message.start_date) == ("12345", DAY)
@@ -88,7 +88,7 @@ def test_an_offer_s_id_names_its_run(kind):
     ],
 )  # fmt: skip
 def test_what_is_no_offer_s_id_names_no_offer(offer_id):
-    """UNKNOWN_OFFER, as for one that could be an id and is not."""
+    """UNKNOWN_OFFER, as for an id that could exist and does not."""
     with pytest.raises(UnknownOffer):
         read_message({"type": "ACCEPT_OFFER", "offerId": offer_id})
 
@@ -219,7 +219,7 @@ def test_any_rejected_line_can_be_told(odd):
 
 
 def test_a_train_has_no_thousands_of_coaches():
-    """What a chart may hold is bounded in each of its lists: checking it holds up everybody."""
+    """What a chart may hold is bounded in each of its lists: checking it holds up everyone."""
     coaches = [{"code": f"S{number}", "class": "SL", "berths": 1} for number in range(3_000)]
     with pytest.raises(BadMessage, match="coaches"):
         read_command(c.RegisterTrain, chart(coaches=coaches))

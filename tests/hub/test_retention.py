@@ -59,7 +59,7 @@ def test_a_run_with_its_first_record_alone_holds_up_nothing():
 
 @pytest.mark.parametrize(("passengers", "after"), [(10, LEAST), (1000, 1000)])
 def test_a_snapshot_is_due_after_many_events(passengers, after):
-    """So many, or as many as there are passengers: a full train is not written all the time."""
+    """LEAST events, or one for each passenger: a full train is not written all the time."""
     retention = kept(1, 2)
     assert not retention.due(State(after, passengers), 2)
     assert retention.due(State(after + 1, passengers), 2)

@@ -88,7 +88,7 @@ async def settle():
 
 @pytest.fixture
 def talk(make_hub):
-    """Makes a client of a running hub, as one of TOKEN or as nobody."""
+    """Makes a client of a running hub, as one of TOKEN or as no one."""
 
     async def make(who=None, hub=None, **options):
         client = Talk(hub or await running(make_hub()), **options)
@@ -125,7 +125,7 @@ async def test_a_bad_token_leaves_one_who_one_was(talk):
 
 
 def unsigned(**claims):
-    """A token that nobody has signed."""
+    """A token that no one has signed."""
     said = {"sub": "T1", "role": "TTE", "trains": ["12345"], "exp": 4_000_000_000, **claims}
     parts = ({"alg": "none", "kid": "k1"}, said)
     return ".".join(base64.urlsafe_b64encode(json.dumps(p).encode()).decode() for p in parts) + "."
@@ -150,7 +150,7 @@ def unsigned(**claims):
     ],
 )
 async def test_nobody_becomes_a_tte_by_saying_so(talk, fields, code):
-    """Role, user and trains come from a signed token alone; who only says so stays nobody."""
+    """Role, user and trains come from a signed token alone; who only says so stays no one."""
     client = await talk()
     await client.say("SUBSCRIBE_TRAIN", **HERE)
     assert await client.error("IDENTIFY", **fields) == code
@@ -164,7 +164,7 @@ async def test_nobody_becomes_a_tte_by_saying_so(talk, fields, code):
 
 @pytest.mark.gen_test
 async def test_a_token_that_names_many_runs_is_taken(talk):
-    """Staff may be in 64 rooms, so a token of 64 runs is one that a socket can show."""
+    """Staff may be in 64 rooms, so a socket can show a token of 64 runs."""
     client = await talk()
     runs = [f"{number}/2026-11-23" for number in range(12_000, 12_064)]
     token = TOKENS.issue("T1", Role.TTE, runs)
@@ -453,7 +453,7 @@ async def test_a_journal_that_fails_is_unavailable(make_hub, talk):
 
 @pytest.mark.gen_test
 async def test_a_fault_of_the_hub_is_logged_and_answered(talk, caplog, monkeypatch):
-    """An exception that nobody foresaw: UNAVAILABLE to the client, the traceback to the log."""
+    """An exception that no one foresaw: UNAVAILABLE to the client, the traceback to the log."""
     client = await talk("ADMIN")
     with monkeypatch.context() as patch:
         patch.setattr(client.hub, "find", lambda *_: 1 / 0)
@@ -530,7 +530,7 @@ async def test_from_identified_on_nothing_of_the_old_standing_is_heard(make_hub,
 
 @pytest.mark.gen_test
 async def test_who_logs_out_is_nobody(talk):
-    """LOGGED_OUT, then the rooms anew as anybody sees them: no people, no staff's events."""
+    """LOGGED_OUT, then the rooms again as anyone sees them: no people, no staff's events."""
     client = await talk("TTE")
     await client.say("SUBSCRIBE_TRAIN", **HERE)
     out, snapshot, _ = await client.say("LOGOUT")
@@ -547,7 +547,7 @@ async def test_who_logs_out_is_nobody(talk):
 
 @pytest.mark.gen_test
 async def test_who_logs_out_where_a_token_is_wanted_is_in_no_room(talk):
-    """--anonymous off: nobody listens without a token, also not whoever had one."""
+    """--anonymous off: no one listens without a token, also not a client who had one."""
     client = await talk("TTE", anonymous=False)
     await client.say("SUBSCRIBE_TRAIN", **HERE)
     assert await client.say("LOGOUT") == [{"type": "LOGGED_OUT"}]
@@ -619,7 +619,7 @@ async def test_who_is_in_more_rooms_than_the_new_role_may_is_refused(talk):
 
 @pytest.mark.gen_test
 async def test_a_run_that_leaves_while_one_identifies_is_no_error(make_hub, talk):
-    """IDENTIFIED is the only answer, and the other rooms are entered anew."""
+    """IDENTIFIED is the only answer, and the other rooms are entered again."""
     journal = MemoryJournal()
     hub = await running(make_hub(journal), "2026-11-23", "2026-11-24")
     client = await talk("TTE", hub=hub)

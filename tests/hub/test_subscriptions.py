@@ -1,4 +1,4 @@
-"""trainhub/hub/subscriptions.py: whoever comes into a room misses nothing and hears nothing
+"""trainhub/hub/subscriptions.py: a client that joins a room misses nothing and hears nothing
 twice."""
 
 import asyncio
@@ -301,7 +301,7 @@ async def test_a_run_that_leaves_the_hub_while_somebody_joins(make_hub):
 
 @pytest.mark.gen_test
 async def test_presence_is_for_the_staff(make_hub):
-    """On subscribing, and when somebody has come or gone; nobody else hears of it."""
+    """On subscribing, and when someone has come or gone; no one else hears of it."""
     hub = make_hub()
     await running(hub)
     tte, passenger = Ear(), Ear()

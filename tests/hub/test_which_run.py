@@ -103,7 +103,7 @@ TABLE = {
         passenger(),
         LATER,
     ),
-    "booked on one that has ended": (
+    "booked on a run that has ended": (
         [(TODAY, "COMPLETED", "U1"), (TOMORROW, "SCHEDULED")],
         passenger(),
         TODAY,
@@ -113,7 +113,7 @@ TABLE = {
         passenger(),
         TOMORROW,
     ),
-    "booked on one that was never ended and on today's": (
+    "booked on a run that was never ended and on today's": (
         [(YESTERDAY, "RUNNING", "U1"), (TODAY, "SCHEDULED", "U1")],
         passenger(),
         TODAY,

@@ -90,7 +90,7 @@ async def test_a_token_in_the_handshake_counts(site, http_server, http_port):
 
 @pytest.mark.parametrize("header", ["Bearer nonsense", "Basic dXNlcg==", "nonsense"])
 async def test_a_bad_token_in_the_handshake_is_a_401(http_server, http_port, header):
-    """The client learns at once that nobody knows it, and not by what it does not see."""
+    """The client learns at once that no one knows it, and not by what it does not see."""
     assert await handshake(http_port, Authorization=header) == 401
 
 
