@@ -1,7 +1,8 @@
-"""Identities from signed tokens.
+"""Who a caller is, from a signed token.
 
 A token is a JWT (RFC 7519): `sub`, `role`, `exp` and `trains`, a list of train numbers or runs, or
-"*". The hub signs its own with HS256; it believes others' that are signed with RS256 or ES256.
+"*". The hub signs its own tokens with HS256. It accepts tokens of other issuers
+that are signed with RS256 or ES256.
 """
 
 import logging
@@ -38,33 +39,33 @@ from trainhub.process.file_watch import FileWatch
 logger = logging.getLogger("trainhub.identity")
 
 ALL_TRAINS = "*"
-# By how much clocks may differ.
+# How much the clocks of two machines may differ.
 LEEWAY = timedelta(seconds=30)
-# Verified tokens that are remembered: verifying one costs more than all else that a request needs
-# of its token. About 1 KB each.
+# Verified tokens in memory, about 1 KB each. Verifying a signature costs more than all other checks
+# of a token.
 TOKENS_REMEMBERED = 20_000
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The token that identified a user. Moments are in seconds since 1970."""
+    """The token that identified a caller. Times are in seconds since 1970."""
 
     key_id: object
     token_id: str | None
     issued: float | None
     expires: float
-    # Not good before; None if it does not say.
+    # The token is not valid before this time. None means that the token names no such time.
     begins: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A user, as the token says. Without a token both `user` and `role` are None."""
+    """A caller, as the token says. Without a token, `user` and `role` are None."""
 
     user: str | None = None
     role: Role | None = None
     trains: frozenset[str] = frozenset()
-    # None for the hub's own hand, which needs no token.
+    # None for the hub itself, which needs no token.
     source: Source | None = field(default=None, compare=False, repr=False)
 
     def covers(self, run: RunKey) -> bool:
@@ -78,10 +79,10 @@ ANONYMOUS = Identity()
 
 
 class Tokens:
-    """Makes the hub's own tokens, and reads those that it believes.
+    """Issue the hub's own tokens, and verify the tokens that callers send.
 
-    `own` maps a key id to its secret; the last one signs. `others` are public keys. With an
-    `audience` or an `issuer` a token has to name it (`aud`, `iss`), and the hub's own do.
+    `own` maps a key id to its secret; the last key signs. `others` are public keys of other
+    issuers. If `audience` or `issuer` is given, every token must name it (`aud`, `iss`).
     """
 
     def __init__(
@@ -99,9 +100,9 @@ class Tokens:
         self.believe(own, others, revoked)
 
     def believe(self, own: Mapping[str, str], others: Keys, revoked: Revocations) -> None:
-        """From now on these keys, and not what is revoked."""
+        """Use these keys and these revocations from now on."""
         self._signing = list(own.items())[-1]
-        # Token → identity. Only a token with a good signature is here, the oldest first.
+        # Token → identity, oldest first. Only tokens with a valid signature are here.
         self._verified: dict[str, Identity] = {}
         self._own, self._others, self._revoked = own_keys(own), others, revoked
 
@@ -110,7 +111,7 @@ class Tokens:
     ) -> str:
         kid, secret = self._signing
         now = self._clock.now()
-        # A clock that was set back may show the time of a revocation again.
+        # After the clock was set back, `now` may be earlier than the user's revocation.
         issued = max(now, self._revoked.users.get(user, 0.0) + 0.001)
         claims = {
             "sub": user,
@@ -125,7 +126,7 @@ class Tokens:
         return jwt.encode(claims, secret, algorithm=OWN_ALGORITHM, headers={"kid": kid})
 
     def identify(self, token: str) -> Identity:
-        """Who the token names. Raises BadToken, which says what to do."""
+        """Return the identity that the token names. Raises BadToken, which says what to do."""
         identity = self._verified.get(token) or self._verify(token)
         objection = self.objection(identity)
         if objection is not None:
@@ -151,7 +152,7 @@ class Tokens:
         return identity
 
     def objection(self, identity: Identity) -> str | None:
-        """Return why an identified user is no longer believed, or None."""
+        """Return why an identity is no longer valid. None means that it is valid."""
         source = identity.source
         if source is None:
             return None
@@ -159,13 +160,13 @@ class Tokens:
         is_own = self._own.find(source.key_id) is not None
         expires, latest = source.expires, self._clock.latest()
         if is_own and source.issued is not None:
-            # The hub's own tokens are made on this machine, and so by this clock before it was set.
+            # The hub's own tokens bear the time that this clock showed before it was set.
             expires += self._clock.correction(source.issued)
         if expires + leeway <= self._clock.now():
             return EXPIRED
         if max(source.issued or 0.0, source.begins or 0.0) > latest + leeway:
             return NOT_YET
-        # The clock of another issuer may be ahead of the one by which the user was revoked.
+        # Another issuer's clock may be ahead of the clock that dated the revocation.
         margin = 0.0 if is_own else leeway
         issued = source.issued and source.issued - margin
         if self._revoked.cover(identity.user, source.token_id, issued):
@@ -186,7 +187,7 @@ class Tokens:
             issuer=self._issuer,
             options={
                 "require": ["exp", "sub"],
-                # Without an expected audience, a token may name any.
+                # Without a configured audience, a token's `aud` is ignored.
                 "verify_aud": self._audience is not None,
                 # Times are judged by `objection`, which knows when the hub's clock was set.
                 "verify_exp": False,
@@ -237,21 +238,21 @@ def _source(kid: object, claims: dict[str, Any]) -> Source:
 def _moment(value: Any) -> float | None:
     """Return a claim in seconds since 1970, None if it is missing.
 
-    Raises InvalidTokenError if it is no time.
+    Raises InvalidTokenError if the claim is not a time.
     """
     try:
         found = None if value is None else float(value)
     except (TypeError, ValueError, OverflowError):
         found = math.nan
     if found is not None and not math.isfinite(found):
-        raise jwt.InvalidTokenError("a time of the token is no number")
+        raise jwt.InvalidTokenError("a time of the token is not a number")
     return found
 
 
 def id_and_end(token: str) -> tuple[str, float]:
-    """Return a token's `jti`, and the time from which no hub accepts it. Raises BadToken.
+    """Return a token's `jti` and the time after which every hub rejects it. Raises BadToken.
 
-    It says so of itself: good for taking a token back, and for nothing else.
+    The signature is not checked, so use the result only to revoke the token.
     """
     try:
         claims = jwt.decode(token, options={"verify_signature": False})
@@ -261,12 +262,12 @@ def id_and_end(token: str) -> tuple[str, float]:
 
 
 class TrustFiles:
-    """The files with the keys that the hub believes. They may change while the hub runs."""
+    """The files of keys and revocations. They may change while the hub runs."""
 
     def __init__(self, folder: Path, public_keys: Path | None) -> None:
-        """`folder` is the data folder. The hub's own key is made there if it is missing.
+        """Make the hub's own key in `folder`, the data folder, if it has no key. Raises BadKeys.
 
-        `public_keys` is a PEM or JWKS file of others. Raises BadKeys.
+        `public_keys` is a PEM or JWKS file of other issuers.
         """
         self._own = folder / "keys.json"
         self._revoked = folder / "revoked.json"
@@ -276,19 +277,22 @@ class TrustFiles:
         self._watch = FileWatch(path for path in paths if path is not None)
 
     def read(self) -> tuple[dict[str, str], Keys, Revocations]:
-        """What `Tokens.believe` takes. Raises BadKeys; OSError if the own keys are not there."""
+        """Return the arguments of `Tokens.believe`.
+
+        Raises BadKeys, and FileNotFoundError if the hub's own keys are missing.
+        """
         others = NO_KEYS if self._others is None else read_public_keys(self._others)
         return read_keys(self._own), others, read_revocations(self._revoked)
 
     def renew(self, tokens: Tokens) -> None:
-        """Have `tokens` believe what the files say now, if they have changed since the last call.
+        """Pass the files to `tokens` if any file has changed since the last call.
 
-        What cannot be read is logged, and leaves them as they were.
+        If a file cannot be read, the error is logged and `tokens` stays as it was.
         """
         if not self._watch.changed():
             return
         try:
             tokens.believe(*self.read())
-            logger.info("the keys and revoked tokens were read again")
+            logger.info("reloaded the keys and the revoked tokens")
         except (BadKeys, OSError) as error:
-            logger.error("what was believed before is still believed: %s", error)
+            logger.error("cannot reload the keys, the previous ones stay in use: %s", error)

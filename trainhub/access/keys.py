@@ -1,8 +1,8 @@
-"""The keys that tokens are signed and checked with: the hub's own file, and others' public keys.
+"""The keys that sign and verify tokens: the hub's own, and the public keys of other issuers.
 
-The own file is {key id: secret}; its last key signs, the others are still believed. Public keys
-come from a PEM file, which holds one, or from a JWKS file (RFC 7517). Each key has one algorithm,
-whatever a token says of itself.
+The hub's own file is {key id: secret}. Its last key signs; the other keys still verify tokens.
+Public keys come from a PEM file with one key, or from a JWKS file (RFC 7517). Each key has one
+algorithm. A token that names another algorithm is rejected.
 """
 
 import json
@@ -25,17 +25,17 @@ from trainhub.process.private_file import changing, write_private
 logger = logging.getLogger("trainhub.keys")
 
 OWN_ALGORITHM = "HS256"
-# NIST SP 800-131A: shorter ones are not to be relied on.
+# NIST SP 800-131A disallows shorter RSA keys.
 LEAST_RSA_BITS = 2048
 
 
 class BadKeys(ValueError):
-    """A file of keys cannot be used; the message says what to do."""
+    """A file of keys or revocations cannot be used. The message says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What a token is checked with: a secret or a public key, and the one algorithm it is for."""
+    """A secret or a public key that verifies tokens, and its only algorithm."""
 
     algorithm: str
     value: Any = field(repr=False)
@@ -43,7 +43,7 @@ class Key:
 
 @dataclass(frozen=True)
 class Keys:
-    """Keys by key id (`kid`), and the one for tokens that name none of them, if there is one."""
+    """Keys by key id (`kid`). `nameless` verifies the tokens that name no key in `by_id`."""
 
     by_id: Mapping[str, Key] = field(default_factory=dict)
     nameless: Key | None = None
@@ -63,21 +63,21 @@ def own_keys(secrets_by_id: Mapping[str, str]) -> Keys:
 
 
 def load_keys(path: Path) -> dict[str, str]:
-    """The hub's signing keys, {key id: secret}; made at the first start, for its owner alone.
+    """Return the hub's signing keys, {key id: secret}. The first start makes them.
 
-    Raises BadKeys, also if another user owns the file or may read it; what it holds is never
-    written over.
+    Raises BadKeys if the file cannot be used, or if another user owns it or may read it.
+    The hub never overwrites a file that it cannot use.
     """
     try:
         return read_keys(path)
     except FileNotFoundError:
-        with suppress(FileExistsError):  # another has just made it
+        with suppress(FileExistsError):  # another process has just made it
             write_private(path, json.dumps(_new_key()), replace=False)
         return read_keys(path)
 
 
 def read_keys(path: Path) -> dict[str, str]:
-    """As `load_keys`, of a file that is there; else FileNotFoundError."""
+    """Return the keys as `load_keys` does. Raises FileNotFoundError if the file is missing."""
     text = _read_private(path)
     try:
         keys = json.loads(text)
@@ -96,7 +96,7 @@ def has_keys(path: Path) -> bool:
 
 
 def add_key(path: Path) -> str:
-    """Put a new key into the file, which signs from now on; returns its id. Raises BadKeys."""
+    """Add a new key, which signs from now on, and return its id. Raises BadKeys."""
     new = _new_key()
     with changing(path):
         write_private(path, json.dumps({**load_keys(path), **new}))
@@ -104,7 +104,7 @@ def add_key(path: Path) -> str:
 
 
 def drop_key(path: Path, kid: str) -> None:
-    """Take a key out of the file: what it has signed is believed no more. Raises BadKeys."""
+    """Remove a key: the tokens that it signed become invalid. Raises BadKeys."""
     with changing(path):
         keys = load_keys(path)
         if keys.pop(kid, None) is None:
@@ -126,7 +126,7 @@ def _is_secret(value: object) -> bool:
 
 
 def read_public_keys(path: Path) -> Keys:
-    """The keys of a PEM or JWKS file. Raises BadKeys."""
+    """Return the keys of a PEM or JWKS file. Raises BadKeys."""
     try:
         content = path.read_bytes()
         if content.lstrip().startswith(b"{"):
@@ -137,7 +137,7 @@ def read_public_keys(path: Path) -> Keys:
     except BadKeys as error:
         raise BadKeys(f"the public keys {path}: {error}") from None
     except (ValueError, RecursionError, jwt.PyJWTError):
-        # The parsers' messages may quote the file, which may hold a private key by mistake.
+        # A parser's error may quote the file, which may hold a private key by mistake.
         raise BadKeys(
             f"the public keys {path} are neither a PEM file of one public key nor a JWKS file: "
             "take what your identity provider publishes"
@@ -156,8 +156,8 @@ def _of_jwks(data: Mapping[str, Any]) -> Keys:
         try:
             named.append((each.get("kid"), _of_jwk(each)))
         except (BadKeys, ValueError, jwt.PyJWTError) as error:
-            # A provider adds keys of other kinds without asking (RFC 7517, section 5). What the
-            # parsers say may quote the key.
+            # RFC 7517, section 5: ignore keys of unknown kinds. A parser's error may quote the
+            # key, so the log gets only the hub's own words.
             reason = str(error) if isinstance(error, BadKeys) else "it cannot be read as a JWK"
             faults.append(f"the key {each.get('kid')!r:.40} is not used: {reason}")
     if not named:
@@ -172,7 +172,7 @@ def _of_jwks(data: Mapping[str, Any]) -> Keys:
 
 
 def _of_jwk(data: dict[str, Any]) -> Key:
-    # PyJWK takes a secret and a private key as well; _public does not.
+    # PyJWK also accepts secrets and private keys; _public rejects them.
     without = {name: value for name, value in data.items() if name != "alg"}
     key = _public(jwt.PyJWK.from_dict(without).key)
     if data.get("alg", key.algorithm) != key.algorithm:
@@ -191,7 +191,11 @@ def _public(key: object) -> Key:
 
 
 def _read_private(path: Path) -> str:
-    """The file's text. Raises BadKeys unless it is this user's alone; FileNotFoundError."""
+    """Return the file's text.
+
+    Raises FileNotFoundError if the file is missing. Raises BadKeys if the file is not a plain file
+    that only this user may read and write.
+    """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:

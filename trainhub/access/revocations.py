@@ -1,6 +1,6 @@
-"""Tokens that are believed no more though they have not expired: single ones, and a user's.
+"""Revoked tokens: single tokens, and all tokens of a user.
 
-They stand in a file of the data folder, which the running hub reads again when it changes.
+They are in a file of the data folder. A running hub reloads the file when it changes.
 """
 
 import json
@@ -11,17 +11,17 @@ from pathlib import Path
 from trainhub.access.keys import BadKeys
 from trainhub.process.private_file import changing, write_private
 
-# A revoked token stays in the file for so long after its end. By then it is refused anyway, also if
-# the clock by which it was over has been set back since.
+# How long a revoked token stays in the file after it has expired. An expired token is rejected
+# anyway; the margin covers a clock that is set back.
 KEEP_OVER_SECONDS = 30 * 24 * 3600
 
 
 @dataclass(frozen=True)
 class Revocations:
-    """Token ids (`jti`), each with when the token ends; and users, each with a moment.
+    """Revoked tokens by id (`jti`) with the time at which each expires, and users with a time.
 
-    A user's tokens that were issued at that moment or before, or do not say when, are revoked.
-    Moments are in seconds since 1970.
+    A user's token is revoked if it was issued at that time or before, or if it does not say when.
+    Times are in seconds since 1970.
     """
 
     tokens: Mapping[str, float] = field(default_factory=dict)
@@ -38,7 +38,10 @@ NONE = Revocations()
 
 
 def read_revocations(path: Path) -> Revocations:
-    """What the file holds; nothing if it is not there. Raises BadKeys."""
+    """Return the revocations in the file. A missing file means that nothing is revoked.
+
+    Raises BadKeys if the file cannot be read.
+    """
     try:
         data = json.loads(path.read_bytes())
         tokens, users = data["tokens"], data["users"]
@@ -49,27 +52,27 @@ def read_revocations(path: Path) -> Revocations:
     except OSError as error:
         raise BadKeys(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        # Without it, those who were sent away would be let in again.
+        # An unreadable file must not make revoked tokens valid again.
         raise BadKeys(f"{path} does not hold the revoked tokens: restore it from a copy") from None
     return Revocations(tokens, users)
 
 
 def revoke_token(path: Path, token_id: str, expires: float, now: float) -> None:
-    """Add one token, which ends by itself at `expires`. Raises BadKeys."""
+    """Revoke one token, which expires at `expires`. Raises BadKeys."""
     with changing(path):
         found = read_revocations(path)
         _write(path, Revocations({**found.tokens, token_id: expires}, found.users), now)
 
 
 def revoke_user(path: Path, user: str, now: float) -> None:
-    """Add all the tokens that a user has up to now. Raises BadKeys."""
+    """Revoke all tokens that were issued to a user up to `now`. Raises BadKeys."""
     with changing(path):
         found = read_revocations(path)
         _write(path, Revocations(found.tokens, {**found.users, user: now}), now)
 
 
 def _write(path: Path, revoked: Revocations, now: float) -> None:
-    """Write the file, without the tokens that have been over for long."""
+    """Write the file without the tokens that expired over KEEP_OVER_SECONDS ago."""
     over = now - KEEP_OVER_SECONDS
     tokens = {name: expires for name, expires in revoked.tokens.items() if expires > over}
     write_private(path, json.dumps({"tokens": tokens, "users": dict(revoked.users)}, indent=1))

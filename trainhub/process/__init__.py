@@ -1,1 +1,1 @@
-"""What the process needs whatever it serves: signals, logging, timers, clock and health."""
+"""The process itself: signals, logging, timers, clock and health."""

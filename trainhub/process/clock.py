@@ -1,8 +1,8 @@
-"""The hub's clock: the time that people read, which never jumps unless the hub says so.
+"""The hub's clock: wall clock time that jumps only when the hub calls `follow`.
 
-It goes on by the machine's steady clock from where the wall clock was. When the wall clock is set,
-by NTP or by hand, `look` tells by how much, and the hub's clock follows only with `follow`: in the
-same turn of the loop everything that is counting down is moved along.
+The hub's clock advances with the machine's steady clock. When NTP or an operator sets the wall
+clock, `look` returns by how many seconds. `follow` then sets the hub's clock. The caller moves all
+deadlines in the same turn of the loop.
 """
 
 import json
@@ -18,28 +18,29 @@ from trainhub.process.private_file import write_private
 
 logger = logging.getLogger("trainhub.clock")
 
-# Less is followed without a word: more than a time service slews in a turn, and too little to
-# matter for an offer of five minutes.
+# A smaller difference is followed without a warning. A time service slews less than this between
+# two looks, and an offer of five minutes is not affected.
 STEP_SECONDS = 2.0
-# How long a step is shown as a complaint.
+# How long a step is reported as a complaint.
 STEP_COMPLAIN_SECONDS = 600.0
-# The newest steps that are remembered.
+# How many of the newest steps are stored.
 MOST_STEPS = 50
-# By how much the wall clock may be slewed before the file has to say so.
+# The file is written again when the offset differs from the saved offset by more than this.
 DRIFT_SECONDS = 0.5
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
 def steady() -> float:
-    """Return the seconds since the machine was started, asleep or not."""
+    """Return the seconds since the machine was started, including the time that it was asleep."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """The clock showed `at` when it was set by `by` seconds; before, it had run from `since` on.
+    """One setting of the clock: the clock showed `at` when it was set by `by` seconds.
 
-    All are in seconds, `since` and `at` since 1970 as the clock showed them then.
+    The clock had run without a step since it showed `since`. `since` and `at` are seconds since
+    1970, as the clock showed them then.
     """
 
     since: float
@@ -48,9 +49,9 @@ class Step:
 
 
 class WallClock:
-    """The wall clock's time without its jumps. A call returns it as a datetime.
+    """The wall clock's time without its jumps. A call returns the time as a datetime.
 
-    `path` is a file that remembers the clock over a restart, so that a step in between is noticed
+    `path` is a file that stores the clock across restarts, so that a step in between is noticed
     too. A file that cannot be read counts as missing.
     """
 
@@ -63,9 +64,9 @@ class WallClock:
         self._path, self._wall, self._steady = path, wall, steady
         self.steps: tuple[Step, ...] = ()
         self._boot = _boot()
-        # What the clock shows is the steady clock's time and this.
+        # The hub's time is the steady clock's time plus this offset.
         self._offset = wall() - steady()
-        # What it showed when it was last set, or when the machine was started.
+        # What this clock showed when it was last set, or when the machine was started.
         self._since = self._offset
         self._told_at: float | None = None
         self._remember()
@@ -76,14 +77,14 @@ class WallClock:
         return datetime.fromtimestamp(self.now(), UTC)
 
     def now(self) -> float:
-        """Return the time in seconds since 1970; never less than the call before."""
+        """Return the time in seconds since 1970. It goes back only with `follow`."""
         self._last = max(self._last, self._steady() + self._offset)
         return self._last
 
     # --- the wall clock is set ---------------------------------------------------------------
 
     def go_on_from(self, moment: float) -> None:
-        """Know that this clock has shown `moment` already: a record of that time exists."""
+        """Move the clock forward to `moment`, the time of a record, if the clock is behind it."""
         self._offset += max(0.0, moment - self.now())
 
     def look(self) -> float | None:
@@ -95,7 +96,7 @@ class WallClock:
         return None
 
     def follow(self, by: float) -> None:
-        """Show the wall clock's time from now on, which `look` has found `by` seconds away."""
+        """Set this clock to the wall clock, which `look` has found `by` seconds away."""
         step = Step(self._since, self.now(), by)
         self.steps = (*self.steps, step)[-MOST_STEPS:]
         self._offset += by
@@ -104,7 +105,7 @@ class WallClock:
         logger.warning("the wall clock was set %s: the hub's time goes on from there", _words(by))
 
     def complaints(self) -> list[str]:
-        """Return the last step, for a while."""
+        """Return a sentence on the last step for STEP_COMPLAIN_SECONDS after it."""
         if self._told_at is None or not self.steps:
             return []
         ago = self._steady() - self._told_at
@@ -118,7 +119,7 @@ class WallClock:
     def before(self, seconds: float) -> float:
         """Return the earliest time that the clock has shown in the last `seconds`.
 
-        What bears an earlier time is older than that, whenever the clock was set.
+        A record with an earlier time is older than `seconds`, even if the clock was set since.
         """
         shown, left, earliest = self.now(), seconds, self.now()
         for step in reversed(self.steps):
@@ -137,7 +138,7 @@ class WallClock:
     def correction(self, moment: float) -> float:
         """Return the seconds to add to a time that this machine's clock showed before it was set.
 
-        A moment that the clock has shown twice is taken for the second time.
+        If the clock has shown `moment` twice, the second time counts.
         """
         found, now = moment, self.now()
         for step in self.steps:
@@ -149,7 +150,7 @@ class WallClock:
 
     @property
     def unsaved(self) -> bool:
-        """True if the file no longer says what the clock shows."""
+        """True if the file differs from the clock by more than DRIFT_SECONDS."""
         return self._saved is None or abs(self._offset - self._saved) > DRIFT_SECONDS
 
     def save(self) -> None:
@@ -181,7 +182,7 @@ class WallClock:
 
 
 def _boot() -> str:
-    """Return a name of the machine's last start, as the steady clock counts from there."""
+    """Return the id of the machine's last start, from which the steady clock counts."""
     with suppress(OSError):
         return _BOOT.read_text().strip()
     return ""

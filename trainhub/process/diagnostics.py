@@ -1,7 +1,7 @@
-"""How the hub tells its operator what goes on: a line each on stderr, as text or as JSON.
+"""The hub's log for its operator: lines on stderr, as text or as JSON.
 
-Ids of runs and jobs may stand in a line; names, PNRs, tokens and addresses of clients do not.
-Neither a reader that is stuck nor a client that causes many lines holds the hub up.
+A line may contain ids of runs and jobs, but never names, PNRs, tokens or client addresses.
+A stuck reader or a client that causes many lines does not block the hub.
 """
 
 import json
@@ -18,13 +18,15 @@ from trainhub.process.lines import Lines
 
 logger = logging.getLogger("trainhub.diagnostics")
 
-# Of each place in the code that logs: lines in a burst, and seconds from line to line afterwards.
+# Lines that each logging call in the code may write in a burst.
 BURST = 50
+# Seconds between two lines of one logging call after the burst.
 PACE_SECONDS = 6.0
-# What these log depends on the operator's own files alone, and each line is news.
+# Clients cannot cause the lines of these loggers, so they are not sampled.
 UNSAMPLED = frozenset({"trainhub.charts", logger.name})
-# Seconds at the end for the lines that still wait for their reader.
+# Seconds that `leave` waits for the lines that are still queued.
 LAST_LINES_SECONDS = 1.0
+# The exit code if stdout could not be written and nothing else was wrong.
 UNWRITTEN = 2
 
 
@@ -44,14 +46,14 @@ class JsonLines(logging.Formatter):
 
 
 class Sampler(logging.Filter):
-    """Lets through a burst of lines of each place in the code, then few, and counts the rest.
+    """Limit the lines of each logging call in the code to a burst and then a pace. Count the rest.
 
-    A client can cause most lines at will, also those of libraries, so all places are sampled.
+    Clients can cause most lines, including those of libraries, so almost every call is sampled.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        # Place → when its allowance was last full: each line moves that time on by PACE_SECONDS.
+        # Logging call → a time that each line advances by PACE_SECONDS. It may not pass `now`.
         self._spent_until: dict[tuple[str, int], float] = {}
         self._left_out: Counter[tuple[str, str]] = Counter()
 
@@ -74,10 +76,10 @@ class Sampler(logging.Filter):
 
 
 class Diagnostics:
-    """The process's stdout, stderr and log, once they are set up."""
+    """The process's stdout, stderr and log."""
 
     def __init__(self, form: str) -> None:
-        """Log from now on, as "text" or as "json"."""
+        """Replace stdout and stderr, and log from now on as "text" or "json"."""
         text = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
         formatter = JsonLines() if form == "json" else text
 
@@ -90,16 +92,16 @@ class Diagnostics:
 
         self._sampler = Sampler()
         self._streams = Lines(1, "stdout"), Lines(2, "stderr", note)
-        # Also what others print: the interpreter's own warnings and tracebacks.
+        # The interpreter's own warnings and tracebacks go through the streams too.
         sys.stdout, sys.stderr = self._streams
         handler = logging.StreamHandler()
         handler.setFormatter(formatter)
         handler.addFilter(self._sampler)
         logging.basicConfig(level=logging.INFO, handlers=[handler])
-        # The driver logs each of its own tries; the hub's own line a minute is enough.
+        # The driver logs each attempt; the hub's own line once a minute is enough.
         logging.getLogger("pymongo").setLevel(logging.CRITICAL)
         logging.getLogger("tornado.access").setLevel(logging.ERROR)
-        # Clients' mistakes, a line each: any client could fill the disk with them.
+        # Tornado logs a line for each mistake of a client, which could fill the disk.
         logging.getLogger("tornado.general").setLevel(logging.ERROR)
 
     def summarize(self) -> None:
@@ -107,14 +109,14 @@ class Diagnostics:
         self._sampler.summarize()
 
     def complaints(self) -> list[str]:
-        """Return which of the streams is not read."""
+        """Return a sentence for each stream that is not read."""
         return [sentence for stream in self._streams for sentence in stream.complaints()]
 
 
 def fill_standard_files() -> None:
-    """Open /dev/null as stdin, stdout and stderr where the hub was started without.
+    """Open /dev/null for each of stdin, stdout and stderr that is closed.
 
-    Otherwise the journal or a socket gets their number, and a stray print goes into it.
+    Otherwise the journal or a socket gets that number, and a stray print is written into it.
     """
     for number in range(3):
         try:
@@ -124,9 +126,9 @@ def fill_standard_files() -> None:
 
 
 def leave(code: int) -> NoReturn:
-    """End the process now, with `code` or UNWRITTEN if stdout could not be written.
+    """End the process now with `code`, or with UNWRITTEN if `code` is 0 and a flush failed.
 
-    Never waits for other threads: one of them may hang in a system call for ever.
+    Does not wait for other threads: one of them may hang in a system call forever.
     """
     end = time.monotonic() + LAST_LINES_SECONDS
     for stream in (sys.stdout, sys.stderr):

@@ -1,18 +1,18 @@
-"""Whether files have changed since they were last looked at."""
+"""Detection of changed files."""
 
 from collections.abc import Iterable
 from pathlib import Path
 
 
 class FileWatch:
-    """Looks at files when asked. A missing file is as good a state as any."""
+    """Files to compare from call to call. A file may be missing, appear and disappear."""
 
     def __init__(self, paths: Iterable[Path]) -> None:
         self._paths = list(paths)
         self._seen = self._look()
 
     def changed(self) -> bool:
-        """Whether any is another, or was written to, since the last call."""
+        """Return True if any file was replaced or modified since the last call."""
         before, self._seen = self._seen, self._look()
         return self._seen != before
 

@@ -1,17 +1,17 @@
-"""What does not work at the moment although the hub runs: one list, asked of every part."""
+"""Faults of a running hub: one list of complaints from all parts."""
 
 import time
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-# How long a mishap is shown after it happened.
+# How long a mishap is reported after it happened.
 LATELY_MINUTES = 60
 
 Complaints = Callable[[], Iterable[str]]
 
 
 class Observer(Protocol):
-    """A part that has to look once a second at what it complains of."""
+    """A part that must be called once a second to notice its faults."""
 
     def note(self) -> None: ...
 
@@ -19,7 +19,7 @@ class Observer(Protocol):
 
 
 class Health:
-    """The parts that can say what is wrong with them.
+    """The parts that report their own faults.
 
     `/readyz` and the monitor page show every complaint to anyone, so a complaint names no person
     and quotes no error text of a driver.
@@ -30,16 +30,16 @@ class Health:
         self._observers: list[Observer] = []
 
     def watch(self, *parts: Complaints) -> None:
-        """Ask these parts too. Each returns a sentence per fault, and nothing when it is well."""
+        """Add parts. Each returns one sentence per fault."""
         self._parts += parts
 
     def observe(self, *observers: Observer) -> None:
-        """Ask these parts too, and let them look at each `note`."""
+        """Add parts that are also called at each `note`."""
         self._observers += observers
         self.watch(*(each.complaints for each in observers))
 
     def note(self) -> None:
-        """Let the observers look; to be called on a timer, once a second."""
+        """Call `note` of every observer. A timer calls this once a second."""
         for each in self._observers:
             each.note()
 
@@ -49,7 +49,7 @@ class Health:
 
 
 class Lately:
-    """A counter of mishaps, as a complaint for an hour after each."""
+    """A counter of mishaps that is a complaint for an hour after each mishap."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class Lately:
         self._minutes: dict[int, int] = {}
 
     def note(self) -> None:
-        """Take note of what has happened since the last call; to be called on a timer."""
+        """Record the mishaps since the last call. A timer calls this."""
         minute, now = int(self._clock() // 60), self._count()
         if now > self._seen:
             self._minutes[minute] = self._minutes.get(minute, 0) + now - self._seen

@@ -1,4 +1,4 @@
-"""A text stream whose reader may be slow, stuck or gone: writing never blocks and never raises."""
+"""A text stream that never blocks or raises on write, even if its reader is stuck or gone."""
 
 import io
 import os
@@ -10,22 +10,22 @@ from collections.abc import Callable
 
 # Bytes that may wait for the reader; above that, lines are dropped and counted.
 MOST_WAITING_BYTES = 1 << 20
-# Characters of one line that has no end yet.
+# Characters of an unfinished line; a longer one is split.
 LONGEST_LINE = 1 << 16
 # Seconds after which one write counts as stuck.
 STUCK_SECONDS = 5.0
-# Seconds for which a drop is complained of.
+# Seconds for which a drop is reported as a complaint.
 DROP_COMPLAIN_SECONDS = 60.0
 
 
 class Lines(io.TextIOBase):
-    """A stream in place of stdout or stderr: a thread writes the lines, the caller never waits.
+    """A replacement for stdout or stderr. A thread writes the lines, so the caller never waits.
 
-    The thread is a daemon, so a stuck write does not hold the end of the process.
+    The thread is a daemon, so a stuck write does not delay the end of the process.
     """
 
     def __init__(self, file: int, name: str, dropped: Callable[[int], str] | None = None) -> None:
-        """`dropped` makes the line that says how many lines are missing at its place."""
+        """Start the writing thread. `dropped` makes the line that reports how many were dropped."""
         super().__init__()
         self._file, self._name, self._make_note = file, name, dropped
         # Reentrant, because a signal handler of the main thread may log in the middle of a write.
@@ -46,7 +46,7 @@ class Lines(io.TextIOBase):
         return self._file
 
     def write(self, text: str) -> int:
-        """Queue the whole lines; the rest waits for its end."""
+        """Queue the complete lines. An unfinished line waits for its end."""
         with self._changed:
             whole, end, self._begun = (self._begun + text).rpartition("\n")
             if len(self._begun) > LONGEST_LINE:
@@ -73,12 +73,12 @@ class Lines(io.TextIOBase):
         self._dropped_at = time.monotonic()
 
     def drain(self, seconds: float) -> bool:
-        """Wait until all is written, or for so long. True if all is written."""
+        """Wait at most `seconds` until all lines are written. Return True if they are."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._bytes, seconds)
 
     def complaints(self) -> list[str]:
-        """Return whether the reader is stuck, or was of late."""
+        """Return a sentence if the reader is stuck or lines were dropped recently."""
         now, since = time.monotonic(), self._stuck_since
         stuck = since is not None and now - since > STUCK_SECONDS
         if not stuck and now - self._dropped_at > DROP_COMPLAIN_SECONDS:
@@ -100,11 +100,11 @@ class Lines(io.TextIOBase):
                 self._changed.notify_all()
 
     def _write_out(self, lines: bytes) -> bool:
-        """False if the reader is gone, or the disk behind the file is full."""
+        """Return False if the reader is gone, or the disk behind the file is full."""
         while lines:
             try:
                 lines = lines[os.write(self._file, lines) :]
-            except BlockingIOError:  # another program set the shared terminal or pipe to that
+            except BlockingIOError:  # another program made the shared terminal or pipe non-blocking
                 poll = select.poll()
                 poll.register(self._file, select.POLLOUT)
                 poll.poll()

@@ -1,7 +1,7 @@
-"""The loop's watchdog: how long each turn of the loop takes, and what holds a long one.
+"""The loop's watchdog: it measures each turn of the loop, and finds the code that blocks a turn.
 
-The selector notes when a turn begins and ends, which costs two looks at a clock. A thread looks at
-the turn that is under way, and takes the stack of the loop's thread if it is too long.
+The selector records when a turn begins and ends, which costs two readings of a clock. A thread
+checks the current turn, and records the stack of the loop's thread if the turn is too long.
 """
 
 import asyncio
@@ -17,18 +17,21 @@ from typing import Any
 
 logger = logging.getLogger("trainhub.loop")
 
-# Seconds that one turn of the loop may take: all others wait as long.
+# Seconds that one turn of the loop may take. All other work waits as long.
 LIMIT_SECONDS = 0.02
-# How often the thread looks. A turn is caught for certain when it takes the limit and this.
+# Seconds between two checks of the thread. It sees every turn longer than both values together.
 LOOK_SECONDS = 0.02
-# A turn that has not ended after this is told of while it lasts.
+# A turn that lasts longer than this is logged before it ends.
 HANG_SECONDS = 5.0
-# The log gets at most one line in this time.
+# Seconds between two log lines, at least.
 TELL_SECONDS = 60.0
-# Turns are shown for this long, and are a complaint from this length on.
+# Seconds for which a long turn is reported.
 RECENT_SECONDS = 60.0
+# Seconds from which a turn is a complaint.
 HELD_COMPLAIN_SECONDS = 1.0
+# Long turns in memory.
 MOST_TURNS = 1_000
+# Calls in a logged stack.
 DEEPEST = 12
 
 
@@ -37,7 +40,7 @@ class LoopWatch:
 
     def __init__(self) -> None:
         self.held = 0
-        # When the turn under way began; 0 while the loop waits. The selector sets it.
+        # When the current turn began; 0 while the loop waits. The selector sets it.
         self.began = 0.0
         # Turns over the limit: when each began, and how long it took.
         self._turns: deque[tuple[float, float]] = deque(maxlen=MOST_TURNS)
@@ -49,7 +52,7 @@ class LoopWatch:
         return asyncio.SelectorEventLoop(_Selector(self))
 
     def end(self, began: float, now: float) -> None:
-        """Note that a turn was over the limit."""
+        """Record a turn that was over the limit."""
         if self._watching:
             self.held += 1
             self._turns.append((began, now - began))
@@ -66,12 +69,12 @@ class LoopWatch:
 
     @property
     def longest(self) -> float:
-        """Return the seconds of the longest turn lately."""
+        """Return the seconds of the longest turn within RECENT_SECONDS."""
         since = monotonic() - RECENT_SECONDS
         return max((took for began, took in tuple(self._turns) if began + took > since), default=0)
 
     def complaints(self) -> list[str]:
-        """Return the longest turn if clients may have felt it."""
+        """Return a sentence on the longest turn if it took HELD_COMPLAIN_SECONDS or more."""
         if self.longest < HELD_COMPLAIN_SECONDS:
             return []
         return [f"the loop was held for {self.longest:.1f} s within the last minute"]
@@ -101,7 +104,7 @@ class LoopWatch:
 
 
 class _Selector(selectors.DefaultSelector):
-    """A selector that tells when it has something to do and when all of that is done."""
+    """A selector that reports the begin and end of each turn to the watch."""
 
     def __init__(self, watch: LoopWatch) -> None:
         super().__init__()
@@ -118,7 +121,7 @@ class _Selector(selectors.DefaultSelector):
 
 
 def _where(frame: FrameType | None) -> str:
-    """Return the innermost calls, as `file:line function`, down to the loop's own."""
+    """Return the innermost calls as `file:line function`, without the loop's own calls."""
     calls: list[str] = []
     while frame is not None and len(calls) < DEEPEST:
         code: Any = frame.f_code

@@ -1,4 +1,4 @@
-"""Files that only the hub's own user may read, written whole."""
+"""Files that only the hub's own user may read, written atomically."""
 
 import fcntl
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 
 @contextmanager
 def changing(path: Path) -> Iterator[None]:
-    """Let one process at a time read a file and replace it, so that no change is lost."""
+    """Hold a lock on the file's folder, so that one process at a time reads and replaces files."""
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)
@@ -20,7 +20,7 @@ def changing(path: Path) -> Iterator[None]:
 
 
 def write_private(path: Path, text: str, *, replace: bool = True) -> None:
-    """Write a file whole and to the disk, with mode 0600.
+    """Write a file atomically and durably, with mode 0600.
 
     Raises FileExistsError if the file exists and `replace` is false.
     """

@@ -1,4 +1,4 @@
-"""What the hub does at a signal: it ends on those that ask for it, in time whatever hangs."""
+"""Signals: which of them stop the hub, and how the hub stops in time even if a part hangs."""
 
 import asyncio
 import logging
@@ -15,7 +15,7 @@ from trainhub.process.diagnostics import leave
 logger = logging.getLogger("trainhub.signals")
 
 STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT)
-# Each would end the process by default, without a word and without the last writes.
+# By default each would end the process without a log line and without the last writes.
 WITHOUT_MEANING = (
     signal.SIGUSR1,
     signal.SIGUSR2,
@@ -25,19 +25,20 @@ WITHOUT_MEANING = (
     signal.SIGIO,
     signal.SIGXCPU,
 )
-# Seconds from the first signal, and from the second one, until the process is gone.
+# Seconds from the first signal until the process has ended.
 END_SECONDS = 10.0
+# Seconds from the second signal until the process has ended.
 HURRY_SECONDS = 2.0
 
 
 class Ending:
-    """The end of the process: asked for once, hurried by asking again, and certain.
+    """The end of the process: the first signal asks for it, and the second one hurries it.
 
-    A thread of its own ends the process when the time is over: what hangs may be the event loop.
+    A separate thread ends the process when the time is over, because the event loop may hang.
     """
 
     def __init__(self, exit_code: Callable[[], int]) -> None:
-        """`exit_code` is asked when the process has to be ended in the middle of something."""
+        """`exit_code` returns the code for a process that did not stop in time."""
         self._exit_code = exit_code
         self._asked = False
         self._stop_at: set[int] = {*STOP}
@@ -45,17 +46,17 @@ class Ending:
         self._hurry = asyncio.Event()
 
     def listen(self) -> None:
-        """Take the process's signals from now on."""
+        """Handle the process's signals from now on."""
         self._loop = asyncio.get_running_loop()
         reader, writer = os.pipe()
         os.set_blocking(writer, False)
-        # A thread hears of a signal by its number in a pipe: the main one may be in a system call.
+        # A thread reads the signal numbers from a pipe: the main thread may be in a system call.
         signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
         threading.Thread(target=self._watch, args=[reader], name="signals", daemon=True).start()
         for number in (*STOP, *WITHOUT_MEANING):
             signal.signal(number, _leave_it_to_the_thread)
-        # A hang-up says that the terminal has gone. A service has none, and re-reads its keys and
-        # certificates by itself. `nohup` asks to ignore it.
+        # SIGHUP means that the terminal has closed. A service has no terminal and reloads its keys
+        # and certificates without a signal. `nohup` sets SIGHUP to be ignored.
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
             self._stop_at = {*STOP, signal.SIGHUP} if _has_terminal() else {*STOP}
             signal.signal(signal.SIGHUP, _leave_it_to_the_thread)
@@ -83,7 +84,7 @@ class Ending:
             self._tell(self.asked)
 
     def _tell(self, event: asyncio.Event) -> None:
-        with suppress(RuntimeError):  # the loop is closed, and the process as good as gone
+        with suppress(RuntimeError):  # the loop is closed, so the process is about to end
             self._loop.call_soon_threadsafe(event.set)
 
     def _make_certain(self, seconds: float) -> None:
@@ -98,7 +99,7 @@ class Ending:
     async def unless_hurried(
         self, call: Callable[..., Coroutine[Any, Any, None]], *arguments: Any
     ) -> None:
-        """Await a call of the end, or break it off when the end is asked for again."""
+        """Await a call while stopping. Cancel the call if the stop is hurried."""
         task = asyncio.create_task(call(*arguments))
         hurry = asyncio.create_task(self._hurry.wait())
         await asyncio.wait((task, hurry), return_when=asyncio.FIRST_COMPLETED)
@@ -121,6 +122,6 @@ def _has_terminal() -> bool:
 
 
 def end_at_signals(code: int) -> None:
-    """End the process at once at a signal that asks for it: nothing has begun that needs care."""
+    """End the process with `code` at once at a stop signal. For use before the hub has started."""
     for number in STOP:
         signal.signal(number, lambda number, frame: os._exit(code))

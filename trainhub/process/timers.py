@@ -1,4 +1,4 @@
-"""Every timer of the hub: periodic callbacks on the event loop's monotonic clock, watched."""
+"""The timers of the hub: watched periodic callbacks on the event loop's monotonic clock."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from tornado import ioloop
 
-# A timer is overdue when it has not finished a call for this many periods, and for its patience.
+# A timer is overdue if it has finished no call for this many periods and for its patience.
 OVERDUE_PERIODS = 3
+# The default patience in seconds.
 OVERDUE_SECONDS = 5.0
 
 Call = Callable[[], Awaitable[None] | None]
@@ -16,8 +17,8 @@ Call = Callable[[], Awaitable[None] | None]
 class PeriodicCallback(ioloop.PeriodicCallback):
     """Tornado's PeriodicCallback on the loop's monotonic clock.
 
-    Tornado's own computes with `time.time()`: when the wall clock steps back by an hour, it sleeps
-    for an hour. Like Tornado's, it never starts a call while the previous one is running.
+    Tornado's class uses `time.time()`: when the wall clock steps back by an hour, it sleeps for
+    an hour. As in Tornado, no call starts while the previous call is running.
     """
 
     def __init__(self, call: Call, seconds: float) -> None:
@@ -36,7 +37,9 @@ class PeriodicCallback(ioloop.PeriodicCallback):
             self._timeout = self._loop.call_at(self._next_timeout, self._start_call)
 
     def _start_call(self) -> None:
-        self._task = self._loop.create_task(self._run())  # referenced, or it may be collected
+        self._task = self._loop.create_task(
+            self._run()
+        )  # the reference keeps it from being collected
 
 
 @dataclass(slots=True)
@@ -60,7 +63,7 @@ class Timers:
     def every(
         self, seconds: float, name: str, call: Call, patience: float = OVERDUE_SECONDS
     ) -> None:
-        """Start a timer. A name is used once; a call that raises is logged by Tornado.
+        """Start a timer with a unique name. Tornado logs a call that raises.
 
         `patience` is how many seconds a call may take before the timer counts as overdue.
         """
@@ -80,7 +83,7 @@ class Timers:
         timer.callback.start()
 
     def stop(self) -> None:
-        """Stop all timers. A call that is running goes on."""
+        """Stop all timers. A running call continues."""
         for timer in self._timers.values():
             timer.callback.stop()
         self._timers.clear()
