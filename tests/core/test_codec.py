@@ -103,7 +103,7 @@ def test_what_fits_is_taken_as_it_is(field, value):
 @pytest.mark.parametrize(("field", "value"), cases(REFUSED))
 def test_what_does_not_fit_is_refused_by_its_path(field, value):
     """Loading is strict, and a BadMessage, short enough to send, names the field by its path."""
-    with pytest.raises(BadMessage, match=rf"^{field}\b") as raised:
+    with pytest.raises(BadMessage, match=rf"^(unknown field )?(in )?{field}\b") as raised:
         tree(**{field: value})
     assert len(raised.value.message.encode()) < 200
 
@@ -115,7 +115,10 @@ def test_what_does_not_fit_is_refused_by_its_path(field, value):
         ({"marks": [1, True]}, "marks[1] is a whole number, not true or false"),
         ({"leaves": [{"sizeCm": 1}, {}]}, "leaves[1].sizeCm is missing"),
         ({"leaves": [{"sizeCm": []}]}, "leaves[0].sizeCm is a whole number, not a list"),
-        ({"leaf": {"sizeCm": 1, "shape": "heart"}}, "leaf.shape is not a field here: use sizeCm"),
+        (
+            {"leaf": {"sizeCm": 1, "shape": "heart"}},
+            "unknown field leaf.shape; expected one of sizeCm",
+        ),
         ({"leaf": 5}, "leaf is an object, not a number"),
         ({"colour": "BLUE"}, "colour is one of RED, GREEN"),
         ({"name": None}, "name is a text that is not empty, not null"),
@@ -144,7 +147,9 @@ def test_a_missing_field_is_named():
 @pytest.mark.parametrize("name", ["nam", "Name", "class_", "felled_at", "", "__class__"])
 def test_an_unknown_field_is_refused(name):
     """Nothing unknown is let in, also not under the name that Python uses."""
-    with pytest.raises(BadMessage, match="is not a field here: use name, age, tall, felledAt"):
+    with pytest.raises(
+        BadMessage, match=r"unknown field.*; expected one of name, age, tall, felledAt"
+    ):
         tree(**{name: 1})
 
 

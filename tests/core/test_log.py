@@ -627,7 +627,9 @@ async def test_a_reader_that_is_new_on_an_old_journal_says_what_was_trimmed(plac
     assert reader.complaints() == [
         "events up to position 6 were trimmed from the journal before they were desk"
     ]
-    assert f"read on from position {place}, and the journal has been trimmed up to 6" in caplog.text
+    assert (
+        f"continues after position {place}, but the journal has been trimmed up to 6" in caplog.text
+    )
 
 
 @pytest.mark.gen_test

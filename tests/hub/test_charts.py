@@ -110,7 +110,7 @@ async def test_the_table_beside_a_chart_holds_its_passengers(hub, folder, logged
         (chart(trainNo=None), "trainNo"),
         (chart(startDate="tomorrow"), "startDate is a date"),
         (chart(startDate="9999-12-31"), "startDate"),
-        (chart(colour="red"), "is not a field here"),
+        (chart(colour="red"), "unknown field"),
         (chart(passengers=5), "passengers is a list"),
     ],
     ids=lambda value: str(value)[:20],

@@ -1,4 +1,4 @@
-"""What a field means, next to its type. The contract is generated from these notes.
+"""Notes on a field, next to its type. The contract is generated from these notes.
 
 station_code: Annotated[str, About("A station of the train, by its code.", example="BWN")]
 """
@@ -12,9 +12,10 @@ from typing import Any
 class About:
     """A sentence on a field, its bounds, and an example.
 
-    `least` and `most` bound a number, or the number of items in a list. A text matches `pattern`
-    as a whole. `choices` are the values that occur, if not all of the type do. `given` is the type
-    that a client may send in its place, and `normal` brings what is given to the one form.
+    `least` and `most` bound a number, or the number of items in a list. `longest` is the most
+    characters of a text, and `pattern` matches the whole text. `choices` are the values that occur,
+    if the type allows more. `given` is the type that a client may send instead. `normal` turns the
+    value that a client sends into the value that is loaded.
     """
 
     text: str = ""
@@ -31,7 +32,7 @@ class About:
 
 @dataclass(frozen=True, eq=False)
 class Joined:
-    """An object with the fields of all these types; `without` are left out."""
+    """An object with the fields of all these types, except the fields in `without`."""
 
     types: tuple[type, ...]
     without: tuple[str, ...] = ()

@@ -1,7 +1,7 @@
-"""What commands that came with an idempotency key were answered, for a day.
+"""The answers to commands with an idempotency key, stored for a day.
 
-A client that does not know whether its command was heard sends it again under the same key: it
-gets the first answer, and nothing happens twice. Failures are not kept, as they changed nothing.
+A client that does not know whether its command took effect repeats it under the same key. It gets
+the first answer, and the command takes effect once. Failures are not stored: they changed nothing.
 """
 
 import hashlib
@@ -15,15 +15,18 @@ from trainhub.core.journal import StoredAnswer
 from trainhub.core.shares import Shares
 from trainhub.core.wire import encode
 
+# Seconds for which an answer is stored: a day.
 KEPT_SECONDS = 24 * 3600
-# More than a day's marks of a thousand trains; and far more than a passenger can need in a day.
+# Answers in all: more than the marks of a thousand trains in a day.
 MOST = 500_000
+# Answers of one passenger: more than a passenger needs in a day.
 MOST_OF_PASSENGER = 1_000
+# Characters.
 LONGEST_KEY = 64
 
 
 def check_key(key: object) -> str:
-    """The key, if it can be one; else BadMessage."""
+    """Return the key. Raises BadMessage if it is not a valid idempotency key."""
     if isinstance(key, str) and 0 < len(key) <= LONGEST_KEY and key.isascii() and key.isprintable():
         return key
     raise BadMessage(f"an idempotency key is 1 to {LONGEST_KEY} printable ASCII characters")
@@ -32,7 +35,7 @@ def check_key(key: object) -> str:
 class Answers:
     """The answers of the last day, by user and key.
 
-    When there are too many, the user with the most loses the oldest one.
+    When the table is full, the user with the most answers loses the oldest one.
     """
 
     def __init__(self, most: int = MOST) -> None:
@@ -42,12 +45,15 @@ class Answers:
         return len(self._answers)
 
     def find(self, user: str, key: str, command: object) -> dict[str, Any] | None:
-        """The first answer to this command. Raises Conflict if the key was another command's."""
+        """Return the answer to this command, None if it has no answer yet.
+
+        Raises Conflict if the key was used for another command.
+        """
         found = self._answers.get(user, key)
         if found is None:
             return None
         if found.command != _mark_of(command):
-            raise Conflict("this idempotency key was used for another command: take a new one")
+            raise Conflict("this idempotency key was used for another command: send a new key")
         result: dict[str, Any] = ujson.loads(found.result)
         return result
 
@@ -60,9 +66,9 @@ class Answers:
         at: float,
         most: float = MOST,
     ) -> tuple[StoredAnswer, list[tuple[str, str]]]:
-        """Remember an answer, and at most `most` answers of its user.
+        """Store an answer, and at most `most` answers of its user.
 
-        Returns the answer, and the users and keys of those that are forgotten for it.
+        Returns the answer, and the users and keys of the answers that were dropped for it.
         """
         answer = StoredAnswer(user, key, _mark_of(command), encode(result).decode(), at)
         return answer, self._answers.put(user, key, answer, most)
@@ -72,7 +78,7 @@ class Answers:
             self._answers.put(answer.user, answer.key, answer)
 
     def forget(self, before: float) -> None:
-        """Let go of the answers given before that time; a user's stand in the order of time."""
+        """Drop the answers that were given before that time. Each user's are in order of time."""
         while old := [each for each in self._answers.oldest() if each[2].at < before]:
             for user, key, _ in old:
                 self._answers.drop(user, key)

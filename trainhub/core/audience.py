@@ -8,7 +8,7 @@ from typing import Protocol, TypeAlias
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A client's part in one room. Both are None for a client without a part in it."""
+    """A client's role and user in one room. Both are None if the client has no rights there."""
 
     role: str | None = None
     user: str | None = None
@@ -34,14 +34,14 @@ class Roles:
     roles: Set[str]
 
 
-# Any part that names a client permits to tell it.
+# A client may be told an event if any part includes the client.
 Audience: TypeAlias = tuple[Everyone | User | Roles, ...]
 
 EVERYONE: Audience = (Everyone(),)
 
 
 def may_be_told(audience: Audience, standing: Standing) -> bool:
-    """Return whether an audience includes a client of that standing."""
+    """Return whether an audience includes a client with that standing."""
     for part in audience:
         if isinstance(part, Everyone):
             return True
@@ -58,8 +58,8 @@ class DomainEvent(Protocol):
 
     @property
     def at(self) -> datetime:
-        """When it happened."""
+        """The time at which the event happened."""
 
     @property
     def audience(self) -> Audience:
-        """Who may be told it."""
+        """Who may be told the event."""

@@ -1,17 +1,17 @@
-"""A circuit breaker: stop asking what does not answer, and try it again after a pause."""
+"""A circuit breaker: stop calling a service that does not answer, and try again later."""
 
 import time
 from collections.abc import Callable
 
-# Failures in a row that open it: one may be a broken connection that the driver replaces.
+# Failures in a row that open the breaker: the driver may replace one broken connection.
 FAILURES = 3
-# Seconds until the next probe, doubled by each probe that fails.
+# Seconds until the next probe. Each probe that fails doubles them, up to LONGEST_PAUSE.
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 30.0
 
 
 class Breaker:
-    """Tells whether to ask a part outside the hub, from how its last calls ended.
+    """Decide whether to call a service outside the hub, from how the last calls ended.
 
     Closed, it allows every call. Open, it allows none, except one probe after each pause.
     """
@@ -25,7 +25,7 @@ class Breaker:
 
     @property
     def refuses(self) -> bool:
-        """Whether the next call will not be made."""
+        """True if the breaker would not allow a call now."""
         waits = self._probing or self._clock() < self._probe_at
         return self._failures >= FAILURES and waits
 
@@ -43,7 +43,10 @@ class Breaker:
         self._probing = False
 
     def failed(self) -> None:
-        """Count a call that was not answered. Calls that began before it opened change no pause."""
+        """Count a call that was not answered.
+
+        A call that began before the breaker opened does not change the pause.
+        """
         self._failures += 1
         if self._probing:
             self._probing = False

@@ -1,6 +1,6 @@
 """Frozen dataclasses to and from JSON-ready values: camelCase outside, snake_case inside.
 
-Loading is strict: nothing is coerced, nothing unknown is let in, and a BadMessage names the
+Loading is strict: values are not coerced, and unknown fields are rejected. A BadMessage names the
 field by its path. A trailing underscore (`from_`, `class_`) is for Python only.
 """
 
@@ -20,36 +20,40 @@ T = TypeVar("T")
 Loader = Callable[[Any, str], Any]
 FieldReader = Callable[[Any], Any]
 
-# JSON numbers above this are not whole in every client (IEEE 754 double).
+# Clients that use IEEE 754 doubles cannot represent every larger integer.
 LARGEST_INT = 2**53 - 1
+# Characters.
 LONGEST_TEXT = 1_000
-# Moments that any client and any zone can show: 1970 to 8999. Seconds since 1970, UTC.
+# Times that every client can show in every time zone, in seconds since 1970 UTC: 1970 to 8999.
 FIRST_MOMENT = 0
 LAST_MOMENT = 221_845_392_000
+# Years of dates.
 FIRST_YEAR = 1971
 LAST_YEAR = 8998
 
 
 def camel(name: str) -> str:
-    """The field's name in JSON: `start_date` is `startDate`, `from_` is `from`."""
+    """Return a field's name in JSON: `startDate` for `start_date`, `from` for `from_`."""
     head, *rest = name.rstrip("_").split("_")
     return head + "".join(part.capitalize() for part in rest)
 
 
 def dump(value: Any) -> Any:
-    """Return a JSON-ready copy of a dataclass, or of any value that a dataclass may hold here."""
+    """Return a JSON-ready copy of a dataclass, or of a value that a dataclass may contain."""
     return value if type(value) in _AS_IT_IS else _dumper(type(value))(value)
 
 
 def load(cls: type[T], data: Any, path: str = "") -> T:
-    """Make a `cls` of a JSON object; BadMessage names the first field that does not fit."""
+    """Make a `cls` from a JSON object. Raises BadMessage, which names the first wrong field."""
     if not isinstance(data, Mapping):
         raise BadMessage(f"{path or 'the message'} is an object, not {_shown(data)}")
     plan = _plan(cls)
     prefix = f"{path}." if path else ""
     for name in data:
         if name not in plan:
-            raise BadMessage(f"{prefix}{_named(name)} is not a field here: use {', '.join(plan)}")
+            raise BadMessage(
+                f"unknown field{_named(prefix, name)}; expected one of {', '.join(plan)}"
+            )
     values = {}
     for name, (attr, required, loader) in plan.items():
         if name in data:
@@ -60,16 +64,16 @@ def load(cls: type[T], data: Any, path: str = "") -> T:
 
 
 def reload(cls: type[T], data: Mapping[str, Any]) -> T:
-    """Make a `cls` again of what `dump` made of one, several times as fast as `load`.
+    """Make a `cls` from the output of `dump`. This is several times as fast as `load`.
 
-    For what the hub itself wrote, and knows to be as it was written: nothing is checked.
+    Nothing is checked, so use it only for data that the hub itself wrote.
     """
     plan = _reload_plan(cls)
     try:
         values = {
             attr: data[name] if read is None else read(data[name]) for attr, name, read in plan
         }
-    except KeyError:  # a field that has come since, with a default
+    except KeyError:  # a field with a default was added since
         values = {
             attr: data[name] if read is None else read(data[name])
             for attr, name, read in plan
@@ -83,7 +87,7 @@ def _names_of(cls: type) -> tuple[tuple[str, str], ...]:
 
 
 def _dumper_of(cls: type) -> Callable[[Any], Any]:
-    """Return what makes JSON-ready copies of the values of one class."""
+    """Return the function that makes JSON-ready copies of the values of one class."""
     if dataclasses.is_dataclass(cls):
         return partial(_dump_fields, _names(cls))
     if issubclass(cls, StrEnum):
@@ -102,7 +106,7 @@ def _dump_fields(names: tuple[tuple[str, str], ...], value: Any) -> dict[str, An
     for attr, name in names:
         field = getattr(value, attr)
         kind = type(field)
-        # Most fields need no call: every document and message is made of these.
+        # Most fields are plain values, which need no call.
         fields[name] = field if kind in _AS_IT_IS else _dumper(kind)(field)
     return fields
 
@@ -149,7 +153,7 @@ def _reload_plan_of(cls: type) -> tuple[tuple[str, str, FieldReader | None], ...
 
 
 def _reader(hint: Any) -> FieldReader | None:
-    """What makes a value of its JSON form; None if they are the same."""
+    """Return the function that makes a value from its JSON form. None means that both are equal."""
     if hint in _READERS:
         return _READERS[hint]
     origin, args = get_origin(hint), get_args(hint)
@@ -185,15 +189,15 @@ def _load_text(value: Any, path: str, longest: int = LONGEST_TEXT) -> str:
 
 
 def clean_text(value: str, path: str, longest: int = LONGEST_TEXT) -> str:
-    """The text, if every client and database can hold it; else BadMessage."""
+    """Return the text. Raises BadMessage if a client or the database could not store it."""
     if len(value) > longest:
-        raise BadMessage(f"{path} has {len(value)} characters; {longest} are the most")
+        raise BadMessage(f"{path} has {len(value)} characters; send at most {longest}")
     try:
         value.encode()
     except UnicodeEncodeError:
         raise BadMessage(f"{path} holds half of a surrogate pair: send valid Unicode") from None
     if "\0" in value:
-        raise BadMessage(f"{path} holds a NUL character: take it out")
+        raise BadMessage(f"{path} contains a NUL character: remove it")
     return value
 
 
@@ -202,7 +206,7 @@ def _load_int(value: Any, path: str) -> int:
         raise BadMessage(f"{path} is a whole number, not {_shown(value)}")
     if abs(value) > LARGEST_INT:
         raise BadMessage(f"{path} is a number beyond {LARGEST_INT}")
-    return int(value)  # a database's own kind of int becomes a plain one
+    return int(value)  # turns a database's subclass of int into an int
 
 
 def _load_bool(value: Any, path: str) -> bool:
@@ -227,7 +231,10 @@ def read_moment(value: Any, path: str) -> datetime:
 
 
 def read_date(value: Any, path: str) -> date:
-    """A date written like 2026-11-23; BadMessage for any other way, and for odd years."""
+    """Return a date from a text like 2026-11-23.
+
+    Raises BadMessage for any other form, and for years outside FIRST_YEAR to LAST_YEAR.
+    """
     try:
         day = date.fromisoformat(value)
         if day.isoformat() != value:  # 2026-W48-1 is ISO 8601 too
@@ -240,12 +247,12 @@ def read_date(value: Any, path: str) -> date:
 
 
 def _shown(value: Any) -> str:
-    """Return the kind of a value. The value itself may be a person's name, and end in a log."""
+    """Return the kind of a value. The value may be a person's name, so no error quotes it."""
     return _KINDS.get(type(value), "a number")
 
 
 def _but(value: Any) -> str:
-    """For a field that is given as text: what it is not, unless it is a text."""
+    """Return the end of an error on a field that must be text: the kind, or "" for a text."""
     return "" if isinstance(value, str) else f", not {_shown(value)}"
 
 
@@ -259,9 +266,10 @@ _KINDS: dict[type, str] = {
 }
 
 
-def _named(name: object) -> str:
-    """A field's name, if it can be one; else not even that."""
-    return name if isinstance(name, str) and _NAME.fullmatch(name) else "what is named so"
+def _named(prefix: str, name: object) -> str:
+    """Return a field's path after a space. Only a name that is safe in a log is quoted."""
+    is_safe = isinstance(name, str) and _NAME.fullmatch(name)
+    return f" {prefix}{name}" if is_safe else f" in {prefix[:-1]}" if prefix else ""
 
 
 _AS_IT_IS = frozenset({NoneType, str, int, float, bool})
@@ -285,7 +293,7 @@ _READERS: dict[Any, FieldReader | None] = {
     date: date.fromisoformat,
 }
 
-# What a class looks like is worked out once.
+# Each class is inspected once.
 _names: Callable[[type], tuple[tuple[str, str], ...]] = cache(_names_of)
 _dumper: Callable[[type], Callable[[Any], Any]] = cache(_dumper_of)
 _plan: Callable[[type], dict[str, tuple[str, bool, Loader]]] = cache(_plan_of)

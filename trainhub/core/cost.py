@@ -1,7 +1,7 @@
-"""What work costs, who pays for it, and how long work is cut into slices.
+"""The cost of work, the caller that pays for it, and the slices of long work.
 
-The hub has one event loop. A caller pays for the CPU time that the loop spends on its behalf, and
-long work gives way to all other work after each slice.
+The hub has one event loop. A caller pays for the CPU time that the loop spends on its requests.
+Long work pauses after each slice, so that all other work can run.
 """
 
 import asyncio
@@ -16,9 +16,10 @@ from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
 
-# Seconds that long work may hold the loop, and then leaves it to all other work. A light request
-# takes about five turns of the loop: without the pause each of them would wait for a slice.
+# Seconds that long work may block the loop.
 SLICE = 0.0005
+# Seconds between two slices. A light request takes about five turns of the loop: without the pause
+# each turn would wait for a slice.
 PAUSE = 0.001
 
 
@@ -26,14 +27,17 @@ class Budget(Protocol):
     """A caller's budget."""
 
     def spend(self, seconds: float) -> None:
-        """Take seconds of CPU time from the budget, which may go into debt."""
+        """Subtract seconds of CPU time from the budget, which may become negative."""
 
     def check(self) -> None:
-        """Raise RateLimited if the budget is in debt."""
+        """Raise RateLimited if the budget is negative."""
 
 
 class Bill:
-    """What pays for one request or one socket. None while its caller is not known, or free."""
+    """The account that pays for one request or socket.
+
+    `account` is None while the caller is unknown, and for callers that do not pay.
+    """
 
     __slots__ = ("account",)
 
@@ -54,13 +58,13 @@ _bill: ContextVar[Bill | None] = ContextVar("bill", default=None)
 
 
 def open_bill(bill: Bill) -> None:
-    """Let this bill pay for what the current task starts from now on."""
+    """Charge this bill for `paid` work of the current task, and of tasks that it starts."""
     _bill.set(bill)
 
 
 @coroutine
 def paid(work: Coroutine[Any, Any, T]) -> Generator[Any, None, T]:
-    """Run `work`; the bill of the current task pays for the CPU time of each of its steps."""
+    """Run `work`, and charge the current task's bill for the CPU time of each step."""
     bill = _bill.get()
     if bill is None:
         return (yield from work.__await__())
@@ -91,7 +95,7 @@ async def in_slices(items: Iterable[T], pause: float = PAUSE) -> AsyncIterator[T
 
 
 class Gate:
-    """Lets `most` pieces of long work run at once; the callers that wait take turns.
+    """Let at most `most` pieces of long work run at once. The waiting callers take turns.
 
     A caller with a hundred pieces of work delays another caller by one piece.
     """
@@ -102,7 +106,7 @@ class Gate:
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
-        """Wait for a turn. By then the caller may be in debt."""
+        """Wait for a turn. The caller's budget may be negative by then."""
         bill = _bill.get()
         await self._enter(None if bill is None else bill.account)
         try:
@@ -120,7 +124,7 @@ class Gate:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                self._leave()  # the turn came, and is not used
+                self._leave()  # pass the unused turn on
             raise
 
     def _leave(self) -> None:
@@ -139,12 +143,12 @@ class Gate:
 # One piece of long work holds the loop for a slice in each of its turns.
 LONG_WORK = Gate(1)
 
-# For work in C that lets the loop's thread run meanwhile, as compression does.
+# For C code that releases the GIL, for example compression.
 _thread = ThreadPoolExecutor(1, "trainhub-aside")
 
 
 async def aside(call: Callable[..., T], *arguments: Any) -> T:
-    """Run a call in a thread of its own; the caller pays for the thread's CPU time."""
+    """Run a call in the worker thread. The caller pays for the CPU time."""
 
     def measured() -> tuple[T, float]:
         start = time.thread_time()

@@ -1,7 +1,7 @@
-"""Compressed messages (permessage-deflate, RFC 7692): what is agreed, and both directions.
+"""Compressed messages (permessage-deflate, RFC 7692): negotiation, and both directions.
 
-No side keeps a compressor between two messages, so an idle socket costs no memory. And each part of
-a message is compressed by itself: what many clients are sent alike is compressed once for all.
+Neither side keeps a compressor between two messages, so an idle socket costs no memory. Each part
+of a message is compressed separately, so a part for many clients is compressed once.
 """
 
 import zlib
@@ -9,27 +9,27 @@ from collections.abc import Iterable
 
 EXTENSION_NAME = "permessage-deflate"
 _NO_CONTEXT = ("server_no_context_takeover", "client_no_context_takeover")
-# Bits of the window: zlib's raw deflate cannot do 8.
+# Bits of the window. zlib's raw deflate does not support 8.
 _LEAST_WINDOW = 9
 _MOST_WINDOW = 15
 # A snapshot of 511 KB becomes 28.6 KB in 0.9 ms; at zlib's usual level 27.2 KB in 2.3 ms.
 _LEVEL = 1
-# The end of each flushed block, which a message leaves out (RFC 7692, 7.2.1).
+# The end of each flushed block. A message is sent without it (RFC 7692, 7.2.1).
 _TAIL = b"\x00\x00\xff\xff"
 
 
 class BadDeflate(ValueError):
-    """What a client sent as compressed is not."""
+    """A client sent a compressed message that cannot be inflated."""
 
 
 class TooLarge(ValueError):
-    """A message is larger than allowed once it is inflated."""
+    """A message is larger than allowed after it is inflated."""
 
 
 def agree(offers: str) -> tuple[str, int]:
     """Return the answer to Sec-WebSocket-Extensions, and the window's bits the hub may use.
 
-    Empty and 0 if the client offers nothing that the hub can do.
+    Returns "" and 0 if the hub supports none of the offers.
     """
     for offer in offers.split(","):
         name, *parameters = (part.strip() for part in offer.split(";"))
@@ -45,7 +45,7 @@ def agree(offers: str) -> tuple[str, int]:
 
 
 def _read(parameters: Iterable[str]) -> dict[str, str] | None:
-    """An offer's parameters; None if it is to be declined (RFC 7692, 7.1)."""
+    """Return an offer's parameters. None means that the offer is declined (RFC 7692, 7.1)."""
     found: dict[str, str] = {}
     for parameter in parameters:
         name, equals, value = (part.strip() for part in parameter.partition("="))
@@ -75,7 +75,7 @@ class Part:
         self._deflated: dict[int, bytes] = {}
 
     def deflated(self, window: int) -> bytes:
-        """The part as blocks of its own, which others may follow."""
+        """Return the part as complete blocks, which other blocks may follow."""
         found = self._deflated.get(window)
         if found is None:
             deflater = zlib.compressobj(_LEVEL, zlib.DEFLATED, -window)
@@ -85,12 +85,15 @@ class Part:
 
 
 def deflate(parts: Iterable[Part], window: int) -> bytes:
-    """The parts together as the payload of one compressed message."""
+    """Return the parts as the payload of one compressed message."""
     return b"".join(part.deflated(window) for part in parts).removesuffix(_TAIL)
 
 
 def inflate(payload: bytes, most: int) -> bytes:
-    """A compressed message's text. Raises BadDeflate, and TooLarge if it has over `most` bytes."""
+    """Return the bytes of a compressed message.
+
+    Raises BadDeflate, and TooLarge if there are more than `most` bytes.
+    """
     inflater = zlib.decompressobj(-_MOST_WINDOW)
     try:
         found = inflater.decompress(payload + _TAIL, most + 1)

@@ -7,7 +7,7 @@
     ├── BadToken            BAD_TOKEN          the token is forged, expired or for another hub
     ├── Forbidden           FORBIDDEN          the caller is known, and has no permission
     ├── Unknown             …                  the request names something that does not exist
-    ├── Conflict            CONFLICT           well formed, and not possible in the present state
+    ├── Conflict            CONFLICT           well formed, but not possible in the present state
     ├── TooManyRooms        TOO_MANY_ROOMS     the client must leave a room first
     ├── RateLimited         RATE_LIMITED       the caller sends requests too often
     └── Unavailable         UNAVAILABLE        the hub cannot serve the request now
@@ -45,7 +45,7 @@ class UnknownType(BadMessage):
 
 
 class NotIdentified(HubError):
-    """This needs a token."""
+    """The request needs a token: identify first."""
 
     code = "NOT_IDENTIFIED"
 
@@ -63,7 +63,7 @@ class Forbidden(HubError):
 
 
 class Unknown(HubError):
-    """Something that is named and does not exist here."""
+    """The request names something that does not exist here."""
 
 
 class Conflict(HubError):

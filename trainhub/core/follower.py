@@ -1,4 +1,4 @@
-"""A follower of the log: a reader with the consumer behind it, and what drives and ends both."""
+"""A follower of the log: a reader and its consumer, with the calls that drive and close them."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -9,25 +9,25 @@ from trainhub.core.log import Reader
 
 
 def _go_on(place: ReaderPlace) -> None:
-    """Take up nothing but the place."""
+    """Ignore the place: the consumer needs nothing else to resume."""
 
 
 def _nothing() -> None:
-    """Begin nothing: the consumer is done when it has taken a record."""
+    """Do nothing: the consumer is done with a record when it has accepted it."""
 
 
 async def _at_once() -> None:
-    """Finish or close a consumer that holds nothing."""
+    """Finish or close a consumer that holds no work."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Follower:
-    """One entry of the list that timers, monitor, trimming and shutdown go through.
+    """One entry of the list that timers, monitor, trimming and shutdown iterate over.
 
-    `shown` is its name in reports. `begin` lets the consumer work off what it has, and waits for
-    nothing. The timer of the name `timer` calls it every `period` seconds. `resume` tells the
-    consumer the place of an earlier process. `finish` works off what it can when the hub stops;
-    `close` comes after that. `complaints` returns what the consumer itself has to say.
+    `shown` is its name in reports. `begin` makes the consumer process its records, and does not
+    wait for that. The timer named `timer` calls `turn` every `period` seconds. `resume` gives the
+    consumer the place of the previous process. When the hub stops, `finish` processes what it can,
+    and then `close` is called. `complaints` returns the consumer's own complaints.
     """
 
     reader: Reader
@@ -46,10 +46,10 @@ class Follower:
         return self.reader.name
 
     async def open(self) -> None:
-        """Go on from the place that the journal has."""
+        """Resume at the place that the journal has stored."""
         self.resume(await self.reader.open())
 
     async def turn(self) -> None:
-        """Take the records that wait in the journal, and begin to work them off."""
+        """Pass on the records that wait in the journal, and begin to process them."""
         await self.reader.catch_up()
         self.begin()

@@ -1,4 +1,4 @@
-"""The last events of each stream, by seq: what a client that was away has missed."""
+"""The last events of each stream, by seq, for clients that reconnect."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from itertools import islice
 from trainhub.core.journal import Record
 from trainhub.core.stream import Stream
 
-# A stop of a full train is some 200 events; a client may sleep through two.
+# Records for each stream. A stop of a full train makes about 200 events, and a client may miss two.
 EVENTS_KEPT = 512
 
 
@@ -19,7 +19,7 @@ class History:
         self._records: dict[Stream, deque[Record]] = {}
 
     def add(self, record: Record) -> None:
-        """Keep the stream's next record; after a gap, what is before it is of no use."""
+        """Store the stream's next record. After a gap, drop the records before it."""
         records = self._records.get(record.stream)
         if records is None:
             records = self._records[record.stream] = deque(maxlen=self._kept)
@@ -28,7 +28,7 @@ class History:
         records.append(record)
 
     def since(self, stream: Stream, seq: int) -> Sequence[Record] | None:
-        """The stream's records after `seq`, or None if some of them are no longer held."""
+        """Return the stream's records after `seq`, or None if some of them were dropped."""
         records = self._records.get(stream, ())
         if not records:
             return None
@@ -38,7 +38,7 @@ class History:
         return list(islice(records, seq - first + 1, None))
 
     def first(self, stream: Stream) -> int | None:
-        """The seq of the oldest record that is held of a stream."""
+        """Return the seq of the stream's oldest stored record, or None."""
         records = self._records.get(stream)
         return records[0].seq if records else None
 

@@ -1,7 +1,7 @@
-"""The journal: what is kept on disk of the log, and the port behind which it is kept.
+"""The journal: the durable part of the log, and the port that stores it.
 
-Records are the log itself. The journal also has answers, snapshots of runs, and how far each
-of the log's readers has got, so that one commit makes all of it durable together.
+The records are the log itself. The journal also stores answers, snapshots of runs, and the place of
+each reader, so that one commit makes all of it durable together.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from trainhub.core.stream import Stream
 
 
 class StreamSnapshot(Protocol):
-    """A stream's state after its record `seq`, so that a start need not read what came before."""
+    """A stream's state after its record `seq`. A start need not read the records before it."""
 
     @property
     def seq(self) -> int: ...
@@ -23,17 +23,17 @@ class StreamSnapshot(Protocol):
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The classes in which a domain speaks, so that a journal can write and read them.
+    """The classes of a domain's events and snapshots, so that a journal can write and read them.
 
-    `events` maps the type's name, as it is stored and sent, to the class. `snapshot` is the class
-    of all snapshots. All are dataclasses that core/codec.py can dump and reload.
+    `events` maps the stored and sent name of a type to its class. `snapshot` is the class
+    of all snapshots. All classes are dataclasses that core/codec.py can dump and reload.
     """
 
     events: Mapping[str, type[Any]]
     snapshot: type[Any]
 
     def type_of(self, event: DomainEvent) -> str:
-        """Return the type's name of an event."""
+        """Return the name of an event's type."""
         return self._names[type(event)]
 
     @cached_property
@@ -43,10 +43,10 @@ class Vocabulary:
 
 @dataclass(frozen=True, slots=True)
 class Deed:
-    """Who gave a command and from which address; None for the hub's own hand.
+    """The caller of a command, and the caller's address. None means that the hub itself acted.
 
-    `command` is the protocol's name; `about` the person (PNR/index), the offer's id, the station's
-    code or the user that it names, None if it is about the run alone.
+    `command` is the command's name in the protocol. `about` is the person (PNR/index), offer id,
+    station code or user that the command names. None means that it concerns the whole run.
     """
 
     user: str
@@ -58,10 +58,10 @@ class Deed:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """An event in the log: the position counts all streams from 1, the seq its own stream from 1.
+    """An event in the log. `position` counts the records of all streams, `seq` those of its stream.
 
-    A command's first record has its deed; what follows from it, or from a timer, has none.
-    `event` is an audience.Event; only its domain knows its class.
+    Both start at 1. The first record of a command has the command's deed; other records have none.
+    `event` is an audience.DomainEvent; only its domain knows its class.
     """
 
     position: int
@@ -73,10 +73,10 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class StoredAnswer:
-    """What a command that came with an idempotency key was answered.
+    """The answer to a command that came with an idempotency key.
 
-    `command` tells the command apart from another under the same key; `result` is JSON; `at` is in
-    seconds since 1970.
+    `command` is a digest that identifies the command. `result` is JSON. `at` is in seconds since
+    1970.
     """
 
     user: str
@@ -88,9 +88,9 @@ class StoredAnswer:
 
 @dataclass(frozen=True, slots=True)
 class ReaderPlace:
-    """How far a reader has got for good: up to `position`, and beyond it with what `ahead` names.
+    """How far a reader is done: up to `position`, and also with the items in `ahead`.
 
-    `ahead` maps the ids of single things that are done to the positions of their records.
+    `ahead` maps the ids of items that are done to the positions of their records.
     """
 
     reader: str
@@ -100,7 +100,7 @@ class ReaderPlace:
 
 @dataclass(frozen=True, slots=True)
 class Retired:
-    """A run that is over and done with: its first record's position, and when, since 1970."""
+    """A retired run: its first record's position, and when it retired in seconds since 1970."""
 
     stream: Stream
     first: int
@@ -109,10 +109,10 @@ class Retired:
 
 @dataclass(slots=True)
 class Commit:
-    """What one commit makes durable, all of it or nothing.
+    """The contents of one atomic commit.
 
-    A snapshot stands for the run's records up to its seq, but the first. `gone` names answers of
-    earlier commands by user and key: they are dropped.
+    A snapshot replaces the run's records up to its seq, except the first. `gone` has the user and
+    key of each earlier answer to drop.
     """
 
     records: list[Record] = field(default_factory=list)
@@ -135,14 +135,14 @@ class Commit:
 
 
 class JournalFailed(Exception):
-    """The journal cannot be opened, read or written; the message says what to do."""
+    """The journal cannot be opened, read or written. The message says what to do."""
 
 
 class Journal(Protocol):
-    """Where the log lives. Any failure is a JournalFailed, and is final.
+    """The port that stores the log. Every failure raises JournalFailed, and is final.
 
-    `head` is the last record's position, `size` the bytes that it takes up. Up to the position
-    `trimmed` it has only the first record of each live run. Positions may have gaps.
+    `head` is the last record's position, `size` the bytes of the journal. Up to the position
+    `trimmed` the journal has only the first record of each live run. Positions may have gaps.
     """
 
     head: int
@@ -154,40 +154,40 @@ class Journal(Protocol):
 
     @property
     def lineage(self) -> Lineage:
-        """The epochs that it has been through."""
+        """The epochs and starts of this journal."""
 
     async def commit(self, batch: Commit) -> None:
-        """Return once all of it is on disk. If it fails, all of it may be there, or none."""
+        """Return when the batch is on disk. After a failure all of it may be there, or nothing."""
 
     async def read(self, after: int, limit: int) -> list[Record]:
-        """At most `limit` records with a position above `after`, in order."""
+        """Return at most `limit` records with a position above `after`, in order."""
 
     async def unfolded(self, after: int, limit: int, kept: int) -> list[Record]:
-        """Read on for a start: the records of live runs, without what snapshots stand for.
+        """Return the next records of live runs for a start, except those that snapshots replace.
 
-        Of the last `kept` positions it has all records all the same. It may return fewer than
-        `limit` where events are long; an empty list is the end.
+        All records of the last `kept` positions are included. The result may have fewer than
+        `limit` records if events are long. An empty list is the end.
         """
 
     async def snapshot(self, stream: Stream) -> Any:
         """Return the newest snapshot of a stream; None if it has none."""
 
     async def retired(self) -> dict[Stream, float]:
-        """The runs that are over and done with, and since when."""
+        """Return the retired runs, each with its time in seconds since 1970."""
 
     async def answers(self) -> list[StoredAnswer]:
-        """All answers that are kept, oldest first."""
+        """Return all stored answers, oldest first."""
 
     async def place(self, reader: str) -> ReaderPlace:
-        """How far a reader has got; nowhere, if nothing was kept of it."""
+        """Return a reader's place. A reader without a stored place is at position 0."""
 
     async def trim(self, up_to: int) -> None:
-        """Drop the records up to a position, but the first of each run that is not retired.
+        """Drop the records up to a position, except the first of each run that is not retired.
 
-        Every reader has dealt with them, and snapshots stand for them.
+        The caller makes sure that every reader is done with them and that snapshots replace them.
         """
 
     async def forget(self, answers_before: float, retired_before: float) -> None:
-        """Drop answers and names of retired runs that are older than that."""
+        """Drop the answers and the names of retired runs from before these times."""
 
     async def close(self) -> None: ...

@@ -1,4 +1,4 @@
-"""How long the oldest record has been waiting that a reader of the log has not dealt with."""
+"""The age of the oldest record that a reader of the log has not finished."""
 
 import time
 from collections import deque
@@ -6,17 +6,17 @@ from collections.abc import Callable
 
 from trainhub.core.log import Reader
 
-# A reader that is later than this is a complaint.
+# Seconds from which a late reader is a complaint.
 LATE_SECONDS = 10.0
-# Positions of the log's head that are remembered, with the time of each.
+# Positions of the log's head in memory, each with its time.
 MOST_MARKS = 600
 
 
 class Lateness:
-    """The age of a reader's oldest record, by the second.
+    """The age of a reader's oldest unfinished record.
 
-    Records bear the wall clock's time, which may jump. So the log's head is noted on a timer, and
-    the age is that of the first head which the reader has not reached.
+    Records bear the wall clock's time, which may jump. So a timer records the log's head with a
+    monotonic time. The age is that of the first recorded head that the reader has not reached.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class Lateness:
         self._spacing = 0.0
 
     def note(self) -> None:
-        """Note the log's head; to be called on a timer."""
+        """Record the log's head. A timer calls this."""
         done, head = self._reader.done, self._head()
         while self._marks and self._marks[0][1] <= done:
             self._marks.popleft()
@@ -44,13 +44,13 @@ class Lateness:
             return
         if head > done:
             self._marks.append((now, head))
-        if len(self._marks) > MOST_MARKS:  # the longer it lasts, the less a second matters
+        if len(self._marks) > MOST_MARKS:  # the longer the delay, the coarser the marks may be
             self._spacing = 2 * (now - self._marks[0][0]) / MOST_MARKS
             self._marks = deque(list(self._marks)[::2])
 
     @property
     def seconds(self) -> float:
-        """Return the age; 0 if nothing waits."""
+        """Return the age in seconds; 0 if no record waits."""
         done = self._reader.done
         first = next((at for at, head in self._marks if head > done), None)
         return 0.0 if first is None else self._clock() - first

@@ -1,7 +1,7 @@
-"""The lease on the database: which hub owns it, and how a hub gets it, keeps it and loses it.
+"""The lease on the database: which hub owns it, and how a hub gets, renews and loses the lease.
 
-No two machines' clocks are compared: a holder counts its `beats`, and another hub takes over once
-it has seen them stand still for DEAD_SECONDS of its own monotonic clock.
+Clocks of two machines are never compared. A holder counts its `beats`. Another hub takes over when
+`beats` has not changed for DEAD_SECONDS of that hub's own monotonic clock.
 """
 
 import asyncio
@@ -17,18 +17,19 @@ from trainhub.core.lineage import StorePlace
 
 logger = logging.getLogger("trainhub.lease")
 
-# Seconds between two beats of the owner.
+# Seconds between two renewals by the owner.
 RENEW_SECONDS = 1.0
+# Seconds without a renewal after which another hub takes over.
 DEAD_SECONDS = 10.0
 
 
 class RivalHub(Exception):
-    """Another hub owns the database; the message says which, and what to do."""
+    """Another hub owns the database. The message says which hub, and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class LeaseHolder:
-    """A hub that holds the lease, by its start; `beats` counts how often it renewed it."""
+    """The hub that holds the lease, identified by its start. `beats` counts the renewals."""
 
     start: str
     epoch: str
@@ -40,7 +41,7 @@ class LeaseHolder:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """The lease as it is in MongoDB, and how far MongoDB has got."""
+    """The lease in MongoDB, and the place up to which MongoDB is written."""
 
     holder: LeaseHolder
     place: StorePlace | None
@@ -58,9 +59,9 @@ class Lease(Protocol):
 
 class State(Enum):
     AWAY = auto()  # the database has not answered yet, or no longer does
-    WATCHING = auto()  # another hub holds the lease; whether it lives is not known yet
+    WATCHING = auto()  # another hub holds the lease, and may be dead
     OWNER = auto()
-    RIVAL = auto()  # another hub owns the database; this one writes nothing there any more
+    RIVAL = auto()  # another hub owns the database; this hub no longer writes to it
 
 
 class Tenancy:
@@ -69,9 +70,9 @@ class Tenancy:
     def __init__(
         self, lease: Lease, start: str, is_own: Callable[[LeaseHolder], bool], *, alone: bool
     ) -> None:
-        """`is_own` knows a lease that only this hub can have held, at an earlier start.
+        """`is_own` returns True for a lease of an earlier start of this same hub.
 
-        `alone` is for a database that no other hub can reach: a lease there is a dead hub's.
+        `alone` means that no other hub can reach the database: a lease there is a dead hub's.
         """
         self._lease = lease
         self._start = start
@@ -84,20 +85,21 @@ class Tenancy:
 
     @property
     def unheard_for(self) -> float:
-        """Seconds since the lease was last renewed."""
+        """Return the seconds since the lease was last renewed."""
         return asyncio.get_running_loop().time() - self._renewed
 
     async def renew(self) -> Held | None:
-        """Beat once; returns what is there, or None if the lease is another's by now."""
+        """Renew the lease and return it. None means that another hub holds it by now."""
         held = await self._lease.renew(self._start)
         if held is not None:
             self._renewed = asyncio.get_running_loop().time()
         return held
 
     async def take(self, epoch: str) -> tuple[bool, Held | None]:
-        """Try to have the lease; returns whether this hub has it, and what was there before.
+        """Try to get the lease. Return whether this hub has it, and the lease as it was before.
 
-        If it has not, the state is WATCHING or RIVAL. It becomes OWNER by the caller's hand.
+        If this hub does not get it, the state becomes WATCHING or RIVAL. Otherwise the caller sets
+        the state to OWNER.
         """
         held = await self._lease.read()
         holder = None if held is None else held.holder
@@ -106,7 +108,7 @@ class Tenancy:
                 return False, held
             mine = LeaseHolder(self._start, epoch, socket.gethostname(), os.getpid())
             if not await self._lease.claim(mine, holder):
-                self.state = State.WATCHING  # another was quicker, or lives: look again
+                self.state = State.WATCHING  # another hub was quicker or is alive: watch it again
                 return False, held
             if holder is not None and not self._is_own(holder):
                 logger.log(
@@ -121,7 +123,7 @@ class Tenancy:
         return True, held
 
     def _is_free(self, holder: LeaseHolder) -> bool:
-        """Whether the lease may be taken; if not, the state says what to do meanwhile."""
+        """Return whether this hub may claim the lease. If not, set the state."""
         if self._alone or holder.released or self._is_own(holder):
             return True
         now = asyncio.get_running_loop().time()
@@ -129,7 +131,7 @@ class Tenancy:
         if seen is None or self.state is not State.WATCHING:
             self.state, self._seen_at = State.WATCHING, now
             logger.info(
-                "the hub of process %d on %s holds the database: looking for %g s whether it lives",
+                "the hub of process %d on %s holds the database: watching it for %g s",
                 holder.pid,
                 holder.host,
                 DEAD_SECONDS,
@@ -139,7 +141,7 @@ class Tenancy:
         return self.state is State.WATCHING and now - self._seen_at >= DEAD_SECONDS
 
     def rival(self) -> RivalHub:
-        """Return the error with which a start ends that has met a rival."""
+        """Return the error that ends a start because another hub owns the database."""
         assert self.holder is not None
         return RivalHub(
             f"the hub of process {self.holder.pid} on {self.holder.host} (epoch "

@@ -1,8 +1,8 @@
-"""How journal and MongoDB are compared: epochs, the hub's starts, and how far MongoDB has got.
+"""The comparison of journal and MongoDB, by epoch, start of the hub, and position.
 
-A copy of a journal is a past of that journal. So the journal keeps the id of every start of a hub
-on it, and MongoDB keeps the id of the start that wrote there last: an id that the journal does not
-know is of a history that the journal has lost.
+A copy of a journal is an earlier state of that journal. So the journal stores the ids of the hub's
+starts, and MongoDB stores the id of the start that wrote last. If the journal does not know that
+id, MongoDB has a history that the journal has lost.
 """
 
 import json
@@ -11,17 +11,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 
-# An epoch is this letter and its number, then a random part. Older epochs are hexadecimal and have
-# no number: in the order of texts they come before all that have one.
+# An epoch is this letter, a number, and a random part. Epochs of older hubs are hexadecimal without
+# a number, so they sort before all numbered ones.
 NUMBERED = "h"
-# Starts and epochs that a journal keeps. A store that was written before them counts as unknown,
-# which costs a new epoch and loses nothing.
+# Starts, and epochs, that a journal stores. If MongoDB was last written by an older start, a new
+# epoch begins, and no event is lost.
 STARTS_KEPT = 500
 
 
 @dataclass(frozen=True, slots=True)
 class StorePlace:
-    """What MongoDB has: an epoch's records up to `position`, written by the hub of one start."""
+    """MongoDB has the records of `epoch` up to `position`. The hub's start `start` wrote them."""
 
     epoch: str
     start: str
@@ -30,7 +30,7 @@ class StorePlace:
 
 @dataclass(frozen=True, slots=True)
 class Beginning:
-    """An epoch or a start by its name, and the log's head when it began."""
+    """The name of an epoch or a start, and the log's head when it began."""
 
     name: str
     head: int
@@ -38,7 +38,7 @@ class Beginning:
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
-    """The epochs and the starts that a journal has been through, oldest first."""
+    """The epochs and the starts of a journal, oldest first."""
 
     epochs: tuple[Beginning, ...]
     starts: tuple[Beginning, ...] = ()
@@ -64,7 +64,7 @@ class Lineage:
         return replace(self, starts=(*self.starts, Beginning(start, head))[-STARTS_KEPT:])
 
     def began(self, epoch: str, head: int, after: str | None = None) -> "Lineage":
-        """Return the lineage with a new epoch; `after` is another log's that it goes on from."""
+        """Return the lineage with a new epoch. `after` is another log's epoch that it continues."""
         before = (*self.epochs, *([] if after is None else [Beginning(after, head)]))
         return replace(self, epochs=(*before, Beginning(epoch, head))[-STARTS_KEPT:])
 
@@ -83,13 +83,13 @@ def read_lineage(text: str) -> Lineage:
 
 
 class Verdict(Enum):
-    SAME = auto()  # MongoDB has what the journal believes it has
+    SAME = auto()  # MongoDB has what the journal expects
     BEHIND = auto()  # MongoDB lacks records that the journal has
-    FORKED = auto()  # MongoDB has another history, over which this epoch would not win
+    FORKED = auto()  # MongoDB has another history, which this epoch's documents would not replace
 
 
 def compare(lineage: Lineage, flushed: int, place: StorePlace | None) -> Verdict:
-    """Compare what MongoDB says it has with the journal, which believes it has up to `flushed`."""
+    """Compare MongoDB's place with the journal, which expects MongoDB to be at `flushed`."""
     if place is None or place.epoch in lineage.past:
         return Verdict.BEHIND
     if place.epoch != lineage.epoch:
@@ -98,13 +98,13 @@ def compare(lineage: Lineage, flushed: int, place: StorePlace | None) -> Verdict
     for start, following in zip(lineage.starts, (*lineage.starts[1:], None), strict=True):
         if start.name == place.start:
             if following is not None and place.position > following.head:
-                return Verdict.FORKED  # the journal ended before that, when it was opened again
+                return Verdict.FORKED  # the journal ended before `position` at its next start
             return Verdict.BEHIND if place.position < flushed else Verdict.SAME
     return Verdict.FORKED
 
 
 def next_epoch(known: Sequence[str] = ()) -> str:
-    """Return a new epoch, which comes after all that are known."""
+    """Return a new epoch, which sorts after all known ones."""
     number = 1 + max(map(_number, known), default=0)
     return f"{NUMBERED}{number:06d}-{secrets.token_hex(6)}"
 

@@ -1,7 +1,7 @@
-"""The log: group commit into the journal, and the readers that follow it.
+"""The log: group commit into the journal, and the readers that follow the log.
 
-Nothing is told, sent, stored or answered before `Log` has its events on disk; each `Reader` then
-gets every record in order, from the commit itself while it keeps up and from the journal when not.
+Nothing is told, sent, stored or answered before `Log` has its events on disk. Each `Reader` then
+gets every record in order: from the commit while it keeps up, otherwise from the journal.
 """
 
 import asyncio
@@ -25,11 +25,12 @@ from trainhub.core.stream import Stream
 
 logger = logging.getLogger("trainhub.log")
 
-# How many records a reader that fell behind takes from the journal at once. A chart's record alone
-# may make thousands of changes, and the loop waits while they are taken.
+# Records that a late reader gets from the journal at once. One chart's record may make thousands of
+# changes, and the loop is blocked meanwhile.
 CATCH_UP = 50
-# Bytes that a log may take up, and the part of them from which the hub complains.
+# Bytes of the log.
 LIMIT = 4 << 30
+# The fraction of the limit at which the hub complains.
 WARN_AT = 0.5
 
 
@@ -43,10 +44,10 @@ class _Entry:
 
 
 class Log:
-    """Group commit: while one commit is in flight the next entries gather for the next one.
+    """Group commit: while one commit is in flight, entries gather for the next commit.
 
-    `on_commit` gets what one commit made durable, in order, and the position of the record before.
-    `on_failure` is called once. At `limit` bytes the log takes no more commands, until it has been
+    `on_commit` gets the records that one commit made durable, in order, and the position before
+    them. `on_failure` is called at most once. At `limit` bytes `check_room` raises until the log is
     trimmed.
     """
 
@@ -63,7 +64,7 @@ class Log:
         self._waiting: list[_Entry] = []
         self._writer: asyncio.Task[None] | None = None
         self.last = self._delivered = journal.head
-        # Why nothing is taken any more, for clients; None while all is well.
+        # Why the log rejects entries, in words for clients. None while the log works.
         self._failed: str | None = None
         self._warned = False
         self.limit = limit
@@ -71,12 +72,12 @@ class Log:
 
     @property
     def size(self) -> int:
-        """The bytes that the log takes up on its disk."""
+        """Return the bytes of the log on disk."""
         return self._journal.size
 
     @property
     def filling(self) -> bool:
-        """True if the log is near its limit: then the hub complains."""
+        """True if the size has reached WARN_AT of the limit."""
         return self.size >= self.limit * WARN_AT
 
     @property
@@ -84,19 +85,19 @@ class Log:
         return self.size >= self.limit
 
     def complaints(self) -> list[str]:
-        """Return whether the journal nears its limit, in MB."""
+        """Return a sentence if the journal is near its limit."""
         if not self.filling:
             return []
         size, limit = self.size >> 20, self.limit >> 20
         return [f"the journal has {size} of {limit} MB, at which commands are refused"]
 
     def check(self) -> None:
-        """Raise Unavailable if the log has failed: nothing may be decided any more."""
+        """Raise Unavailable if the log has failed: the hub must not decide commands any more."""
         if self._failed is not None:
             raise Unavailable(self._failed)
 
     def check_room(self) -> None:
-        """Raise Unavailable if the log is full: reading goes on, changes have to wait."""
+        """Raise Unavailable if the log is full. Reads still work."""
         if self.full:
             raise Unavailable(
                 "the hub's journal has reached its limit, as MongoDB or the mail has been away for "
@@ -113,12 +114,12 @@ class Log:
         deed: Deed | None = None,
         gone: Iterable[tuple[str, str]] = (),
     ) -> "asyncio.Future[None]":
-        """Put events, the first of them numbered `seq` and done by `deed`, and an answer in line.
+        """Queue events and an answer for the next commit. `seq` numbers the first event.
 
-        The future is done when they, and all that was put in line before them, are durable and
-        handed to the readers. `then` is called at just that place in the line: after the events
-        before it were delivered, and before any that come later. `gone` are the users and keys of
-        the answers that are forgotten for this one.
+        `deed` belongs to the first event. The future is done when this entry and all earlier ones
+        are durable and delivered to the readers. `then` is called after the delivery of these
+        events and before that of any later event. `gone` has the user and key of each answer that
+        was dropped for this one.
         """
         self.check()
         batch = Commit(answers=[] if answer is None else [answer], gone=list(gone))
@@ -130,7 +131,7 @@ class Log:
         return self._put(_Entry(batch, then))
 
     def keep(self, batch: Commit) -> "asyncio.Future[None]":
-        """Put in line what accompanies the records: snapshots, places, retired runs."""
+        """Queue a batch without records for the next commit: snapshots, places, retired runs."""
         assert not batch.records
         self.check()
         return self._put(_Entry(batch, None))
@@ -181,10 +182,10 @@ class Log:
         self._warned = self.filling
 
     def _settle(self, entries: list[_Entry]) -> None:
-        """Deliver in order. What is durable is answered so, even if telling it fails.
+        """Deliver durable entries in order. An entry succeeds even if its delivery fails.
 
-        A `then` that raises fails its own entry alone. `on_commit` keeps what its parts raise from
-        the others; if it raises all the same, the hub's state is not known and the hub stops.
+        If `then` raises, only its own entry fails. `on_commit` handles the errors of its parts. If
+        it raises nevertheless, the hub's state is unknown and the hub stops.
         """
         told: list[Record] = []
         for entry in entries:
@@ -195,11 +196,11 @@ class Log:
                 try:
                     entry.then()
                 except Exception as error:
-                    logger.exception("what was to follow a commit failed, for the one who asked")
+                    logger.exception("the call after a commit failed, and so does its command")
                     _settle_with(entry, error)
         self._tell(told)
         for entry in entries:
-            if not entry.done.done():  # the waiting caller may have gone
+            if not entry.done.done():  # the caller may have cancelled it
                 entry.done.set_result(None)
 
     def _tell(self, records: list[Record]) -> None:
@@ -209,11 +210,11 @@ class Log:
         try:
             self._on_commit(records, after)
         except Exception as error:
-            logger.exception("what the journal has could not be delivered")
+            logger.exception("committed records could not be delivered")
             self.fail(error)
 
     def fail(self, error: BaseException) -> None:
-        """Take nothing any more, and tell `on_failure` once: the journal failed, or the hub."""
+        """Reject all entries from now on, and call `on_failure` once. `error` is the cause."""
         _refuse(self._waiting, _DID_NOT_HAPPEN)
         self._waiting = []
         if self._failed is None:
@@ -223,7 +224,7 @@ class Log:
 
 _NO_JOURNAL = "the hub cannot write its journal and is stopping: try another hub"
 _NO_HUB = "the hub has met an error of its own and is stopping: try another hub"
-# What was in the commit that failed may be on disk all the same, so that the next start finds it.
+# The failed commit may be on disk nevertheless, and then the next start finds it.
 _NOT_KNOWN = (
     "the hub's journal failed while it was writing this: whether it happened is not known; ask "
     "again under the same idempotency key once the hub is back"
@@ -239,36 +240,36 @@ def _refuse(entries: Iterable[_Entry], message: str) -> None:
 def _settle_with(entry: _Entry, error: Exception) -> None:
     if not entry.done.done():
         entry.done.set_exception(error)
-        entry.done.exception()  # the caller may have gone
+        entry.done.exception()  # read here: without a waiting caller asyncio would log it
 
 
 class Consumer(Protocol):
-    """What stands behind a reader: takes records and works through them in its own time."""
+    """The part behind a reader: it accepts records and processes them in its own time."""
 
     @property
     def full(self) -> bool:
-        """Whether it wants no more records now."""
+        """True if the consumer accepts no more records now."""
 
     @property
     def oldest(self) -> int | None:
-        """The position of the oldest record that it has taken and not yet dealt with for good."""
+        """The position of the oldest record that was accepted and is not done. None if all are."""
 
     @property
     def ahead(self) -> Mapping[str, int]:
-        """What it is done with though something older is not: ids, with their records' positions.
+        """The items that are done before an older one: their ids and their records' positions.
 
-        Nothing, if doing it twice does no harm.
+        Empty if doing an item twice does no harm.
         """
 
     def take(self, records: Sequence[Record]) -> None: ...
 
 
 class Reader:
-    """One reader of the log, with its place in it.
+    """One reader of the log, with its place in the log.
 
-    It is fed by each commit while its consumer keeps up. If the consumer is full, or the hub was
-    stopped, it stays where it is and catches up from the journal: so nothing waits for it, nothing
-    it holds grows without bound, and nothing is lost.
+    Each commit feeds the reader while its consumer keeps up. If the consumer is full, or the hub
+    was stopped, the reader stays at its place and catches up from the journal. So no part waits for
+    the reader, its memory is bounded, and no record is lost.
     """
 
     def __init__(
@@ -280,14 +281,14 @@ class Reader:
         catches_up: bool = True,
         refilled: bool = False,
     ) -> None:
-        """A reader that never `catches_up` passes over what its consumer raises at, at once.
+        """Set `catches_up` to False for a reader that skips records at which its consumer raises.
 
-        The consumer of a `refilled` reader gets what the journal has trimmed from elsewhere.
+        Set `refilled` if the consumer gets the records that the journal has trimmed from elsewhere.
         """
         self.name = name
         self._catches_up = catches_up
         self._refilled = refilled
-        # The position up to which the journal was trimmed before this reader had read so far.
+        # The position up to which the journal was trimmed before this reader got there, or 0.
         self.missed_up_to = 0
         self.passed_over = 0
         self._journal = journal
@@ -297,15 +298,15 @@ class Reader:
         self._saved_ahead: frozenset[str] = frozenset()
 
     async def open(self) -> ReaderPlace:
-        """Go to where this reader had got before the hub was last stopped; returns that place.
+        """Go to the place that the journal has stored for this reader, and return it.
 
-        A reader that is new on an old folder says what it can no longer read.
+        If the journal has trimmed records after that place, log a warning.
         """
         place = await self._journal.place(self.name)
         if place.position < self._journal.trimmed and not self._refilled:
             self.missed_up_to = self._journal.trimmed
             logger.warning(
-                "'%s' was to read on from position %d, and the journal has been trimmed up to %d: "
+                "'%s' continues after position %d, but the journal has been trimmed up to %d: "
                 "of the records between, it gets only the first of each run",
                 self.name,
                 place.position,
@@ -316,24 +317,25 @@ class Reader:
         return place
 
     def skip(self) -> None:
-        """Go to the log's head: the consumer does not want what is waiting."""
+        """Go to the log's head: the waiting records are not needed."""
         self._position = self._journal.head
 
     @property
     def behind(self) -> int:
-        """How many records wait in the journal for this reader."""
+        """Return how many positions this reader is behind the log's head."""
         return self._journal.head - self._position
 
     @property
     def done(self) -> int:
-        """Up to which position everything has been dealt with for good."""
+        """Return the position up to which all records are done."""
         oldest = self._consumer.oldest
         return self._position if oldest is None else oldest - 1
 
     def offer(self, records: Sequence[Record], after: int) -> None:
-        """Take what a commit brought after position `after`, unless older records are to come.
+        """Pass on a commit's records, unless older ones still wait or the consumer is full.
 
-        Never raises: one reader's error is not another's. A reader that catches up tries again.
+        `after` is the position before them. Never raises, so an error of one reader does not affect
+        another. A reader that catches up tries again.
         """
         if not after <= self._position < records[0].position or self._consumer.full:
             return
@@ -346,9 +348,9 @@ class Reader:
                 self._pass_over(records)
 
     async def catch_up(self) -> None:
-        """Take what is waiting in the journal, until the consumer is full.
+        """Pass on the records that wait in the journal, until the consumer is full.
 
-        A record at which the consumer raises, taken by itself, is passed over and counted.
+        If the consumer raises, pass on each record alone. Skip and count those that fail again.
         """
         while self.behind and not self._consumer.full:
             position = self._position
@@ -371,7 +373,7 @@ class Reader:
         self.passed_over += len(records)
         self._position = records[-1].position
         logger.exception(
-            "'%s' failed on the records from %d to %d, which stay in the journal: it goes on "
+            "'%s' failed on the records from %d to %d, which stay in the journal: it continues "
             "without them",
             self.name,
             records[0].position,
@@ -379,7 +381,7 @@ class Reader:
         )
 
     def complaints(self) -> list[str]:
-        """Return which events did not reach the consumer, as far as is known since the start."""
+        """Return sentences on the events that have not reached the consumer since the start."""
         found = []
         if self.missed_up_to:
             found.append(
@@ -393,11 +395,11 @@ class Reader:
         return found
 
     def rewind(self) -> None:
-        """Go back to the journal's start; the consumer is told by its own `restart`."""
+        """Go back to the journal's start. The caller restarts the consumer."""
         self._position = self.saved = 0
 
     def place(self) -> ReaderPlace | None:
-        """Where a restart should go on from, if that is elsewhere than what was last saved."""
+        """Return the place for a restart. None means that the saved place is still right."""
         done, ahead = self.done, self._consumer.ahead
         fresh = {name: at for name, at in ahead.items() if name not in self._saved_ahead}
         if done <= self.saved and not fresh:
@@ -405,8 +407,8 @@ class Reader:
         return ReaderPlace(self.name, max(done, self.saved), fresh)
 
     def has_saved(self, place: ReaderPlace) -> None:
-        """Take note that a place is on disk."""
-        self.saved = min(place.position, self.done)  # it may have gone back meanwhile
+        """Record that a place is on disk."""
+        self.saved = min(place.position, self.done)  # `rewind` may have been called meanwhile
         still = self._consumer.ahead.keys()
         self._saved_ahead = frozenset(
             name for name in (*self._saved_ahead, *place.ahead) if name in still

@@ -1,4 +1,4 @@
-"""What is older than memory holds, from the archive: once for all, and not while it is away."""
+"""Look-ups in the archive for events that are no longer in memory."""
 
 import asyncio
 import logging
@@ -14,24 +14,24 @@ from trainhub.core.write_buffer import StoreAway
 
 logger = logging.getLogger("trainhub.lookups")
 
-# How many runs are looked up at once: MongoDB has other work too.
+# Look-ups at once. MongoDB has other work too.
 LOOKUPS_AT_ONCE = 8
 
 
 class EventArchive(Protocol):
-    """Where all events are for good, though not at once."""
+    """The store of all events. An event arrives there some time after its commit."""
 
     async def events(
         self, stream: Stream, epoch: str, after: int, most: int
     ) -> Sequence[DomainEvent]:
-        """The stream's events from seq `after` + 1 on, without a gap, at most `most`.
+        """Return at most `most` events of the stream from seq `after` + 1 on, without a gap.
 
         Raises StoreAway.
         """
 
 
 class Lookups:
-    """Asks the archive of one log."""
+    """The look-ups of one log. Callers share them. None starts while the archive is away."""
 
     def __init__(self, archive: EventArchive, epoch: str) -> None:
         self.archive = archive
@@ -41,9 +41,9 @@ class Lookups:
         self._breaker = Breaker()
 
     async def fetch(self, stream: Stream, after: int, count: int) -> Sequence[Record]:
-        """The stream's records from seq `after` + 1 on, up to a gap, at most about `count`.
+        """Return the stream's records from seq `after` + 1 on, up to a gap, at most about `count`.
 
-        A look-up that is under way serves all who miss some of the same. Raises StoreAway.
+        A running look-up that covers `after` serves this call too. Raises StoreAway.
         """
         covers = [of for of in self._fetching if of[0] == stream and of[1] <= after]
         key = max(covers, default=(stream, after))
@@ -58,7 +58,7 @@ class Lookups:
         return found[after - key[1] :]
 
     async def _look_up(self, stream: Stream, after: int, count: int) -> Sequence[Record] | None:
-        """None if the archive does not answer."""
+        """Ask the archive. None means that it does not answer."""
         async with self._at_once.turn():
             if not self._breaker.allow():
                 return None
@@ -66,13 +66,13 @@ class Lookups:
                 events = await self.archive.events(stream, self.epoch, after, count)
             except StoreAway as error:
                 self._breaker.failed()
-                logger.info("what was missed cannot be read: %s", error)
+                logger.info("cannot read old events from the archive: %s", error)
                 return None
             self._breaker.succeeded()
         return [Record(0, stream, seq, event) for seq, event in enumerate(events, start=after + 1)]
 
     def complaints(self) -> list[str]:
-        """Return whether the archive is not asked at the moment."""
+        """Return a sentence if the archive does not answer."""
         if not self._breaker.refuses:
             return []
         return ["MongoDB does not answer: clients that were away for long get a SNAPSHOT"]

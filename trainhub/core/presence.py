@@ -1,7 +1,7 @@
-"""Who is online in a room, as a figure. A short loss of connection is not news.
+"""The users and sockets online in a room, as a figure.
 
-The figure is derived from the room's sockets. A socket that was lost counts for a while longer,
-until its client is back: a train in a tunnel loses all its sockets at once.
+The figure is derived from the room's sockets. A lost socket still counts for GRACE_SECONDS or until
+its client is back: a train in a tunnel loses all its sockets at once.
 """
 
 import time
@@ -12,11 +12,12 @@ from typing import Any
 from trainhub.core.audience import Standing
 from trainhub.core.stream import Stream
 
+# Seconds for which a lost socket counts as online.
 GRACE_SECONDS = 15.0
 
 
 class Presence:
-    """Sockets that were lost, by stream and standing, and the streams with news of any kind."""
+    """The lost sockets by stream and standing, and the streams whose figure may have changed."""
 
     def __init__(
         self,
@@ -24,7 +25,7 @@ class Presence:
         users: Mapping[str, str],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`sockets` makes a figure of the sockets by role; `users` names the roles to count."""
+        """`sockets` makes a figure from the sockets by role. `users` maps a field to its role."""
         self._sockets = sockets
         self._users = users
         self._clock = clock
@@ -33,7 +34,7 @@ class Presence:
         self._told: dict[Stream, dict[str, Any]] = {}
 
     def came(self, stream: Stream, standing: Standing) -> None:
-        """Count a socket that has come into a room. It may be a lost socket that is back."""
+        """Record that a socket joined a room. It replaces a lost socket of the same standing."""
         self._news.add(stream)
         those = self._lost.get(stream, {})
         if times := those.get(standing):
@@ -43,13 +44,13 @@ class Presence:
                 self._tidy(stream)
 
     def went(self, stream: Stream, standing: Standing, *, lost: bool) -> None:
-        """A socket has gone from a room: it left, or it was `lost`."""
+        """Record that a socket left a room, or that its connection was `lost`."""
         self._news.add(stream)
         if lost:
             self._lost.setdefault(stream, defaultdict(list))[standing].append(self._clock())
 
     def close(self, stream: Stream) -> None:
-        """Forget a stream that is over."""
+        """Drop a stream that is over."""
         self._lost.pop(stream, None)
         self._told.pop(stream, None)
         self._news.discard(stream)
@@ -71,7 +72,7 @@ class Presence:
         }
 
     def news(self, standings: Callable[[Stream], Iterable[Standing]]) -> dict[Stream, Any]:
-        """The figures that have changed since the last call, by stream."""
+        """Return the figures that have changed since the last call, by stream."""
         self._give_up()
         streams, self._news = self._news, set()
         changed = {}
@@ -87,7 +88,7 @@ class Presence:
         return changed
 
     def _give_up(self) -> None:
-        """Those who were lost for too long are gone."""
+        """Drop the sockets that were lost over GRACE_SECONDS ago."""
         before = self._clock() - GRACE_SECONDS
         for stream, those in list(self._lost.items()):
             for standing, times in list(those.items()):

@@ -1,4 +1,4 @@
-"""Who listens to a stream, and the only three ways to tell them: all, one user, or roles.
+"""The listeners of a stream, and the three ways to send to them: all, one user, or roles.
 
 A room is the sockets subscribed to one stream. No call reaches all rooms.
 """
@@ -19,7 +19,7 @@ from trainhub.core.wire import encode
 
 logger = logging.getLogger("trainhub.rooms")
 
-# Frames of one flush that may go to a room as writes of their own; more are gathered per listener.
+# Writes to a room in one flush. If there are more, each listener's frames are joined instead.
 MOST_RUNS = 4
 
 K = TypeVar("K")
@@ -31,33 +31,33 @@ class Listener(Protocol):
 
     @property
     def window(self) -> int:
-        """The bits of the window in which it reads compressed messages; 0 if it reads none."""
+        """The window bits of the compressed messages that the client accepts; 0 for none."""
 
     def send(self, frames: bytes) -> None:
-        """Take frames that are ready for the wire. Never waits and never raises."""
+        """Send encoded frames. Never waits and never raises."""
 
     def catch_up(self, frames: bytes) -> None:
-        """Take what the client has asked for: a snapshot, or what it missed. As `send`."""
+        """Send the snapshot or the missed events that the client asked for."""
 
     def show(self, figure: str, frame: bytes) -> None:
-        """Take a figure: it replaces one of that name that is waiting for a client still behind."""
+        """Send a figure. It replaces an older figure of that name that still waits."""
 
     def missed(self) -> None:
-        """Close: an event could not be told, and the client has to come back for it."""
+        """Close the socket, because an event could not be sent. The client must reconnect."""
 
 
 class Frame(Protocol):
-    """Turns JSON into what goes on the wire."""
+    """The function that turns JSON into a WebSocket frame."""
 
     def __call__(self, payload: bytes, /, *, deflated: bool = ...) -> bytes:
-        """`deflated` says that the payload is JSON that was compressed."""
+        """Return the frame. `deflated` means that the payload is compressed JSON."""
 
 
 class Crowd(dict[Listener, V]):
-    """Listeners that are told the same: a whole room, a role of it, or one user's devices.
+    """Listeners that get the same frames: a whole room, one of its roles, or one user's devices.
 
-    `prepared` belongs to the delivery. It is None again after each change that a delivery must
-    know: a listener came, left, fell behind, caught up or closed.
+    `prepared` belongs to the delivery. It is reset to None when a listener joins, leaves, falls
+    behind, catches up or closes.
     """
 
     __slots__ = ("prepared",)
@@ -68,17 +68,17 @@ class Crowd(dict[Listener, V]):
 
 
 class Delivery(Protocol):
-    """A way of writing the same frames to a crowd."""
+    """A way to write the same frames to a crowd."""
 
     def deliver(self, crowd: Crowd[Any], frames: bytes) -> Sequence[Listener]:
-        """Write the frames to each listener of the crowd, or let them wait for it. Never waits.
+        """Write or queue the frames for each listener of the crowd. Never waits.
 
-        Returns the listeners that could not be told.
+        Returns the listeners that failed.
         """
 
 
 class OneByOne:
-    """The delivery that works everywhere: a call of `send` for each listener."""
+    """The delivery for every platform: it calls `send` of each listener."""
 
     def deliver(self, crowd: Crowd[Any], frames: bytes) -> Sequence[Listener]:
         return send_each(tuple(crowd), frames)
@@ -98,7 +98,7 @@ def send_each(listeners: Iterable[Listener], frames: bytes) -> Sequence[Listener
 
 @dataclass(slots=True)
 class Room:
-    """A stream's listeners: each with its standing, and by role and by user in a role."""
+    """A stream's listeners with their standings, also indexed by role and by standing."""
 
     listeners: Crowd[Standing] = field(default_factory=Crowd)
     by_role: dict[str, Crowd[None]] = field(default_factory=dict)
@@ -118,10 +118,10 @@ class Room:
 class Rooms:
     """The rooms of a hub, over the table stream → room that the socket handlers share.
 
-    Sends gather until `flush`, so that a socket gets all that one commit brings it in one write.
-    `frame` turns JSON into what goes on the wire; `message` makes an event's JSON of its record.
-    An event is encoded once for all who hear it.
-    As a reader of the log the rooms have told what they have taken, and are never full.
+    Frames are queued until `flush`, so that a socket gets all frames of one commit in one write.
+    `frame` turns JSON into a WebSocket frame; `message` makes an event's message from its record.
+    An event is encoded once for all listeners. As a consumer of the log the rooms are never full,
+    and are done with a record when they have accepted it.
     """
 
     full = False
@@ -142,13 +142,13 @@ class Rooms:
         self._rooms_of: dict[Listener, dict[Stream, None]] = {}
         self.presence = presence
         self._delivery = delivery or OneByOne()
-        # What was put since the last flush, in order: the same frame for all of a crowd.
+        # The frames queued since the last flush, in order, each with its crowd.
         self._outgoing: dict[Stream, list[tuple[Crowd[Any], bytes]]] = {}
 
     # --- who listens ------------------------------------------------------------------------
 
     def join(self, stream: Stream, listener: Listener, standing: Standing) -> None:
-        """Put a listener into a room. A listener that is there already gets the new standing."""
+        """Add a listener to a room, or change the standing of a listener that is there."""
         self.leave(stream, listener)
         room = self._table.setdefault(stream, Room())
         room.listeners[listener] = standing
@@ -161,9 +161,9 @@ class Rooms:
         self.presence.came(stream, standing)
 
     def leave(self, stream: Stream, listener: Listener, *, lost: bool = False) -> None:
-        """Take a listener out of every index of one room. No other routine does.
+        """Remove a listener from every index of one room. No other routine does.
 
-        `lost` says that its connection broke: it may be back in a moment.
+        `lost` means that the connection broke, so the client may be back soon.
         """
         room = self._table.get(stream)
         if room is None or listener not in room.listeners:
@@ -184,7 +184,7 @@ class Rooms:
             self.leave(stream, listener, lost=lost)
 
     def changed(self, listener: Listener) -> None:
-        """Let the delivery look at a listener again: it fell behind, caught up or is closing."""
+        """Reset `prepared` for a listener that fell behind, caught up or is closing."""
         for stream in self._rooms_of.get(listener, ()):
             self._changed_in(self._table[stream], listener)
 
@@ -194,7 +194,7 @@ class Rooms:
             crowd.prepared = None
 
     def close(self, stream: Stream) -> None:
-        """Empty a stream's room: the stream is over."""
+        """Empty the room of a stream that is over."""
         room = self._table.get(stream)
         for listener in list(room.listeners if room else ()):
             self.leave(stream, listener)
@@ -232,7 +232,7 @@ class Rooms:
                 self._put(stream, room.by_role[role], frame)
 
     def tell(self, stream: Stream, audience: Audience, frame: bytes) -> None:
-        """Send by the way that each part of the audience names."""
+        """Send to each part of the audience."""
         for part in audience:
             if isinstance(part, Everyone):
                 self.broadcast(stream, frame)
@@ -242,7 +242,7 @@ class Rooms:
                 self.send_to_roles(stream, part.roles, frame)
 
     def take(self, records: Iterable[Record]) -> None:
-        """Tell each record to those in its stream's room who may hear it, and flush."""
+        """Send each record to its audience in its stream's room, and flush."""
         for record in records:
             if record.stream in self._table:
                 try:
@@ -255,7 +255,7 @@ class Rooms:
         self.flush()
 
     def show(self, stream: Stream, figure: str, frame: bytes) -> None:
-        """Show a figure to every socket in the room."""
+        """Send a figure to every socket in the room."""
         room = self._table.get(stream)
         for listener in list(room.listeners if room else ()):
             listener.show(figure, frame)
@@ -263,7 +263,7 @@ class Rooms:
     def show_to_roles(
         self, stream: Stream, roles: Iterable[str], figure: str, frame: bytes
     ) -> None:
-        """Show a figure to the sockets in the room that have one of the roles."""
+        """Send a figure to the sockets in the room that have one of the roles."""
         room = self._table.get(stream)
         for role in roles:
             for listener in list(room.by_role.get(role, ()) if room else ()):
@@ -273,13 +273,13 @@ class Rooms:
         return self._frame(encode(message))
 
     def wrap(self, parts: Sequence[Part], window: int) -> bytes:
-        """A message of these parts for a listener with that window."""
+        """Return the frame of a message in parts, for a listener with that window."""
         if window:
             return self._frame(deflate(parts, window), deflated=True)
         return self._frame(b"".join(part.plain for part in parts))
 
     def flush(self) -> None:
-        """Deliver what was put. Frames in a row for one crowd go in one write to each listener."""
+        """Deliver the queued frames. Consecutive frames for one crowd go in one write."""
         outgoing, self._outgoing = self._outgoing, {}
         for puts in outgoing.values():
             runs: list[tuple[Crowd[Any], list[bytes]]] = []
@@ -300,7 +300,7 @@ class Rooms:
             self._dismiss(failed)
 
     def _flush_each(self, puts: Iterable[tuple[Crowd[Any], bytes]]) -> None:
-        """Send each listener all its frames in one write: they differ too often for crowds."""
+        """Send each listener all its frames in one write, where crowds alternate too often."""
         of_each: dict[Listener, list[bytes]] = {}
         for crowd, frame in puts:
             for listener in crowd:
@@ -313,7 +313,7 @@ class Rooms:
                 self._dismiss([listener])
 
     def _dismiss(self, listeners: Iterable[Listener]) -> None:
-        """Let those go who would miss an event; what raised once may raise again."""
+        """Remove and close the listeners that would miss an event. Closing may raise too."""
         for listener in listeners:
             self.leave_all(listener)
             with suppress(Exception):
@@ -324,7 +324,7 @@ class Rooms:
 
 
 def _remove(index: dict[K, Any], key: K, value: object) -> None:
-    """Take one value out of an index, and the key with its last value."""
+    """Remove a value from an index, and its key if no value is left."""
     values = index[key]
     values.pop(value, None)
     if not values:

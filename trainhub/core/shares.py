@@ -13,15 +13,15 @@ Value = TypeVar("Value")
 class Shares(Generic[Owner, Name, Value]):
     """Entries by owner and name, at most `most` of them.
 
-    When the table is full, the owner with the most entries loses its oldest one. So no owner can
-    push out an entry of an owner that has fewer.
+    When the table is full, the owner with the most entries loses its oldest one. So an owner cannot
+    displace the entries of an owner that has fewer.
     """
 
     def __init__(self, most: float) -> None:
         self.most = most
         self._entries: dict[Owner, dict[Name, Value]] = {}
         self._count = 0
-        # The owners by the number of their entries, and the largest number.
+        # The owners by the number of their entries.
         self._owners: defaultdict[int, dict[Owner, None]] = defaultdict(dict)
         self._largest = 0
 
@@ -29,7 +29,7 @@ class Shares(Generic[Owner, Name, Value]):
         return self._count
 
     def of(self, owner: Owner) -> dict[Name, Value]:
-        """Return an owner's entries, the oldest first. Not to be changed."""
+        """Return an owner's entries, oldest first. The caller must not change them."""
         return self._entries.get(owner, {})
 
     def get(self, owner: Owner, name: Name) -> Value | None:
@@ -44,9 +44,9 @@ class Shares(Generic[Owner, Name, Value]):
     def put(
         self, owner: Owner, name: Name, value: Value, most_each: float = math.inf
     ) -> list[tuple[Owner, Name]]:
-        """Set an entry; returns the entries that had to go for it.
+        """Set an entry. Return the owner and name of each entry that was dropped for it.
 
-        An owner that has more than `most_each` loses its own oldest.
+        An owner with more than `most_each` entries loses its oldest ones.
         """
         self.drop(owner, name)
         self._entries.setdefault(owner, {})[name] = value
@@ -65,7 +65,7 @@ class Shares(Generic[Owner, Name, Value]):
         return owner, name
 
     def drop(self, owner: Owner, name: Name) -> None:
-        """Remove an entry, if it is there."""
+        """Remove an entry if it exists."""
         entries = self._entries.get(owner)
         if entries is None or name not in entries:
             return

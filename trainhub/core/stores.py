@@ -1,9 +1,9 @@
-"""Journal and MongoDB compare notes whenever they meet, and one hub at a time owns the database.
+"""Journal and MongoDB are compared, and one hub at a time owns the database.
 
-A lease in MongoDB (lease.py) names the hub that may write. Its owner renews it on a timer and keeps
-next to it how far MongoDB has got. When the two stores meet (at the start, and after MongoDB was
-away) they are compared: a store that is behind is refilled from the journal, and a history that has
-forked begins a new epoch, whose documents win over those of the epochs before.
+A lease in MongoDB (lease.py) names the hub that may write. The owner renews the lease on a timer,
+and stores with it the place up to which MongoDB is written. The hub compares journal and MongoDB at
+the start, and after MongoDB was away. If MongoDB is behind, it is refilled from the journal. If the
+histories have forked, a new epoch begins, whose documents replace those of earlier epochs.
 """
 
 import asyncio
@@ -22,23 +22,23 @@ from trainhub.core.write_buffer import Document, Refused, Store, StoreAway, TooN
 
 logger = logging.getLogger("trainhub.stores")
 
-# A write renews the lease first if the last renewal is older, in seconds.
+# A write first renews the lease if the last renewal is longer ago than this.
 LEASE_FRESH_SECONDS = 2.5
-# For so long a MongoDB that does not renew the lease is no complaint yet.
+# Seconds without a renewal that are not yet a complaint.
 UNRENEWED_SECONDS = 5.0
-# Between looks at a lease that may be a dead hub's, while the hub starts.
+# Seconds between two reads of another hub's lease during the start.
 WATCH_SECONDS = 0.2
-# Between looks for a MongoDB that an empty journal waits for.
+# Seconds between two attempts to reach MongoDB while an empty journal waits for it.
 WAIT_SECONDS = 1.0
-# The file by which `trainhub refill` asks for a refill, in the data folder.
+# `trainhub refill` asks for a refill with this file in the data folder.
 REFILL_FILE = "refill"
-# An empty file in the data folder whose name ends with the last start's id. A copy that is put over
-# the folder does not take it away, so it shows that the rest is older.
+# The prefix of an empty file in the data folder; the last start's id follows. The file survives a
+# backup that is copied over the folder, and then shows that the journal is older.
 MARK = "started."
 
 
 class Archive(Store, Protocol):
-    """Where the documents are, and the events that the journal has trimmed."""
+    """The store of the documents, and of the events that the journal has trimmed."""
 
     def look_round(self) -> None: ...
     async def adopt_events(
@@ -47,7 +47,7 @@ class Archive(Store, Protocol):
 
 
 class LineageJournal(Protocol):
-    """What of the journal is compared."""
+    """The part of the journal that the comparison needs."""
 
     lineage: Lineage
     copied: bool
@@ -59,7 +59,7 @@ class LineageJournal(Protocol):
 
 
 class Stores:
-    """The two stores of one hub. It is the write buffer's Store: see `write` and `reached`."""
+    """The two stores of one hub. The write buffer writes through `write` and `reached`."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class Stores:
         *,
         alone: bool = False,
     ) -> None:
-        """`alone` is for a database that no other hub can reach: a lease there is a dead hub's."""
+        """`alone` means that no other hub can reach the database: a lease there is a dead hub's."""
         self._journal = journal
         self._store = store
         self._lease = lease
@@ -79,9 +79,9 @@ class Stores:
         self._start = secrets.token_hex(8)
         self._tenancy = Tenancy(lease, self._start, self._is_own, alone=alone)
         self._looking: asyncio.Task[None] | None = None
-        # Whether the hub has started: from then on a rival does not end it.
+        # True after the start. From then on a rival does not end this hub.
         self._met = False
-        # What MongoDB says it has, as this hub wrote it last; None until they have met.
+        # MongoDB's place as this hub last wrote it. None before the first comparison.
         self._place: StorePlace | None = None
         self._missing = 0
         self._refilled_up_to: int | None = None
@@ -97,19 +97,19 @@ class Stores:
         reader: Reader,
         on_new_epoch: Callable[[], Awaitable[None]],
     ) -> None:
-        """Say what a refill goes through again, and who is told that the epoch is another."""
+        """Set the parts that a refill restarts, and the call that announces a new epoch."""
         self._log, self._buffer, self._reader = log, buffer, reader
         self._on_new_epoch = on_new_epoch
 
     # --- starting and stopping ----------------------------------------------------------------
 
     async def open(self) -> None:
-        """Note the start in the journal; a journal that was copied goes on under a new epoch."""
+        """Record the start in the journal. A copied journal continues under a new epoch."""
         lineage = self._journal.lineage
         before, starts = lineage.epoch, {each.name for each in lineage.starts}
         marks = list(self._folder.glob(f"{MARK}*"))
         if any(mark.name.removeprefix(MARK) not in starts for mark in marks):
-            self._journal.copied = True  # of before that mark's start, and put over the folder
+            self._journal.copied = True  # a backup was copied over the folder
         await self._journal.start(self._start)
         (self._folder / f"{MARK}{self._start}").touch(mode=0o600)
         for mark in marks:
@@ -123,7 +123,7 @@ class Stores:
             )
 
     async def meet(self) -> None:
-        """Compare the stores, at the start. Raises RivalHub, TooNew, and StoreAway."""
+        """Compare the stores at the start. Raises RivalHub, TooNew and StoreAway."""
         try:
             await self._look()
             while self._tenancy.state is State.WATCHING:
@@ -135,7 +135,7 @@ class Stores:
             raise self._tenancy.rival()
 
     async def wait(self, say: Callable[[str], None]) -> None:
-        """Return once MongoDB has answered; raises RivalHub and TooNew. `say` is told why not."""
+        """Wait until MongoDB answers. Raises RivalHub and TooNew. `say` gets each reason."""
         while True:
             try:
                 return await self.meet()
@@ -146,38 +146,38 @@ class Stores:
             await asyncio.sleep(WAIT_SECONDS)
 
     async def succeed(self) -> None:
-        """Let an empty journal go on from what MongoDB has, under an epoch that comes after it."""
+        """Begin an epoch that sorts after MongoDB's, so that an empty journal continues from it."""
         place, own = self._place, self._journal.lineage.epoch
         if place is not None and (place.epoch, place.position) != (own, 0):
             await self._journal.begin_epoch(next_epoch([own, place.epoch]), after=place.epoch)
             await self._on_new_epoch()
 
     async def release(self) -> None:
-        """Let the next hub have the database at once."""
+        """Release the lease, so that the next hub gets the database at once."""
         if self._tenancy.state is State.OWNER:
             self._tenancy.state = State.AWAY
             try:
                 await self._lease.release(self._start)
             except StoreAway as error:
-                logger.info("the lease was not given back: %s", error)
+                logger.info("the lease was not released: %s", error)
 
     # --- on a timer -----------------------------------------------------------------------------
 
     async def keep(self) -> None:
-        """Renew the lease, and compare if anything is not as this hub left it."""
+        """Renew the lease. Compare the stores if MongoDB is not as this hub left it."""
         try:
             await self._look()
         except StoreAway as error:
             logger.debug("MongoDB does not answer: %s", error)
 
     async def holds_all(self) -> bool:
-        """Return whether MongoDB has, at this moment, what it is believed to have."""
+        """Renew the lease, and return whether MongoDB is as this hub left it."""
         before = self._buffer.refills
         await self.keep()
         return self._tenancy.state is State.OWNER and self._buffer.refills == before
 
     async def _look(self) -> None:
-        """Look at the lease and the place, once for all who ask meanwhile. Raises StoreAway."""
+        """Check the lease and the place. Concurrent callers share one check. Raises StoreAway."""
         if self._looking is None or self._looking.done():
             self._looking = asyncio.get_running_loop().create_task(self._look_once())
             self._looking.add_done_callback(lambda task: task.cancelled() or task.exception())
@@ -202,7 +202,7 @@ class Stores:
             raise
 
     async def _is_as_left(self) -> bool:
-        """Renew the lease; returns whether MongoDB's place is as this hub left it."""
+        """Renew the lease, and return whether MongoDB's place is as this hub left it."""
         before = self._place
         held = await self._tenancy.renew()
         if held is not None and held.place in (before, self._place):
@@ -226,7 +226,7 @@ class Stores:
             )
 
     def _is_own(self, holder: LeaseHolder) -> bool:
-        """Whether a lease is of an earlier start on this very file, which only one hub can hold."""
+        """Return whether a lease is of an earlier start on this journal, which was not copied."""
         starts = {each.name for each in self._journal.lineage.starts}
         return holder.start in starts and not self._journal.copied
 
@@ -239,7 +239,7 @@ class Stores:
             flushed = max(flushed, known.position)
         verdict = compare(lineage, flushed, place)
         if self._journal.head == 0 or verdict is Verdict.SAME:
-            self._place = place  # an empty journal has nothing to say yet
+            self._place = place  # an empty journal has nothing to compare
             return
         if verdict is Verdict.FORKED:
             assert place is not None
@@ -257,7 +257,7 @@ class Stores:
             await self._on_new_epoch()
         elif flushed:
             logger.warning(
-                "MongoDB has up to %d of what this journal had written there up to %d: it is "
+                "MongoDB has records up to %d, but this journal had written up to %d: MongoDB is "
                 "refilled",
                 0 if place is None else place.position,
                 flushed,
@@ -265,10 +265,10 @@ class Stores:
         await self._refill()
 
     async def _refill(self) -> None:
-        """Have MongoDB written again from the journal's start: all that the journal still has."""
+        """Write all records that the journal still has to MongoDB again."""
         lineage = self._journal.lineage
         place = StorePlace(lineage.epoch, self._start, 0)
-        # From here on nothing is trimmed. It is on disk before MongoDB hears of it.
+        # From here on nothing is trimmed. The reader's new place is durable before MongoDB's.
         self._reader.rewind()
         self._buffer.restart()
         self._store.look_round()
@@ -280,11 +280,11 @@ class Stores:
         self._refilled_up_to = self._journal.head
 
     async def _adopt_trimmed(self, lineage: Lineage) -> int:
-        """Keep the events that only MongoDB has; returns how many are lost there too."""
+        """Move the trimmed events in MongoDB to the present epoch. Return how many are missing."""
         missing = 0
         for stream, below in (await self._journal.first_kept()).items():
             if self._tenancy.unheard_for > RENEW_SECONDS:
-                await self._tenancy.renew()  # there may be many runs
+                await self._tenancy.renew()  # many runs may take longer than the lease
             if below > 2:
                 missing += await self._store.adopt_events(
                     stream, lineage.past, lineage.epoch, below
@@ -300,7 +300,7 @@ class Stores:
     # --- the write buffer's store ---------------------------------------------------------------
 
     async def write(self, collection: str, documents: Sequence[Document]) -> None:
-        """Write documents if this hub owns the database; raises StoreAway if it does not."""
+        """Write documents. Raises StoreAway if this hub does not own the database."""
         await self._confirm()
         try:
             await self._store.write(collection, documents)
@@ -311,7 +311,7 @@ class Stores:
             raise
 
     async def reached(self, position: int) -> None:
-        """Note in MongoDB that it has all up to a position. Raises StoreAway."""
+        """Store MongoDB's new place: all records up to a position. Raises StoreAway."""
         await self._confirm()
         before = self._place
         after = StorePlace(self._journal.lineage.epoch, self._start, position)
@@ -331,14 +331,14 @@ class Stores:
             raise StoreAway("another hub owns the database")
 
     def _doubt(self) -> None:
-        """Compare before the next write: MongoDB may have been away, or be another."""
+        """Compare before the next write: MongoDB may have been away or replaced."""
         if self._tenancy.state is State.OWNER:
             self._tenancy.state = State.AWAY
 
     # --- what is wrong --------------------------------------------------------------------------
 
     def complaints(self) -> list[str]:
-        """Return which store is behind, or that another hub owns the database."""
+        """Return sentences on the lease, on a running refill, and on lost events."""
         found = []
         if self._tenancy.state is State.RIVAL:
             found.append(

@@ -1,4 +1,4 @@
-"""Messages as JSON text, both ways, and how an error stands in one."""
+"""Messages to and from JSON text, and the fields of an error."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,16 +7,17 @@ import ujson
 
 from trainhub.core.errors import BadMessage, HubError
 
+# Characters.
 LONGEST_ID = 64
 
 
 def parse(text: str | bytes) -> Any:
     """Return the data of a JSON text. Raises BadMessage.
 
-    Bytes are UTF-8, or UTF-16 as some programs save it; a byte order mark may stand first.
+    Bytes are UTF-8 or UTF-16, with or without a byte order mark.
 
-    The parser takes NaN, numbers beyond all floats and halves of surrogate pairs. They are found by
-    writing the data again, so that no text that breaks a client's parser comes in.
+    The parser accepts NaN, numbers too large for a float, and halves of surrogate pairs, which
+    would break the clients that receive them. Encoding the data again finds and rejects them.
     """
     try:
         data = ujson.loads(_decoded(text) if isinstance(text, bytes) else text)
@@ -28,7 +29,7 @@ def parse(text: str | bytes) -> Any:
 
 
 def _decoded(data: bytes) -> str:
-    """Return JSON's text. Its first letters are ASCII, so zeros among them tell UTF-16."""
+    """Return the text of JSON. JSON starts with ASCII, so a zero byte there means UTF-16."""
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         return data.decode("utf-16")
     if data[1:2] == b"\0":
@@ -39,7 +40,7 @@ def _decoded(data: bytes) -> str:
 
 
 def encode(message: Mapping[str, Any]) -> bytes:
-    """A message as JSON in UTF-8. Raises on anything that is not JSON: NaN, dates, sets."""
+    """Return a message as JSON in UTF-8. Raises if a value has no JSON form: NaN, dates, sets."""
     return _to_json(message)
 
 
@@ -49,7 +50,7 @@ def _to_json(data: object) -> bytes:
 
 
 def read_id(data: Any) -> str | int | None:
-    """Return the `id` that ties an answer to its message; None if it is no short text or number."""
+    """Return the `id` that the answer repeats, None if it is not a short text or an integer."""
     found = data.get("id") if isinstance(data, Mapping) else None
     if isinstance(found, str) and len(found) <= LONGEST_ID and found.isprintable():
         return found
@@ -57,7 +58,7 @@ def read_id(data: Any) -> str | int | None:
 
 
 def error_fields(error: HubError) -> dict[str, Any]:
-    """`code`, `message` and, if there are any, `details`."""
+    """Return `code`, `message` and, if not empty, `details`."""
     fields: dict[str, Any] = {"code": error.code, "message": error.message}
     if error.details:
         fields["details"] = error.details

@@ -1,8 +1,8 @@
 """The write buffer: changes merged per document, flushed to MongoDB in bulk on a timer.
 
-It is one of the log's readers. What it holds is only what is not in MongoDB yet, a document once
-however often it changed; while MongoDB is away it keeps that, and what does not fit stays in
-the journal until there is room.
+It is a consumer of the log. It holds only the documents that are not in MongoDB yet, each once
+even if it changed often. While MongoDB is away the buffer keeps them, and the records that do not
+fit stay in the journal until there is room.
 """
 
 import asyncio
@@ -22,25 +22,29 @@ logger = logging.getLogger("trainhub.write_buffer")
 
 Document = dict[str, Any]
 
-# A bulk of 1,000 is near the best rate. A slow bulk is made smaller, down to one document:
-# what is written counts as written then, and is rendered as late as can be.
+# Documents in one write. Slow writes shrink the bulk, down to one document: then each write that
+# succeeds counts, and documents are rendered late.
 BULK = 1_000
+# Seconds from which a write is slow, and the bulk is halved.
 LONG_SECONDS = 4.0
+# Seconds below which a write is fast, and the bulk is doubled.
 SHORT_SECONDS = 1.0
-# From this many waiting documents on, a flush does not wait for the timer.
+# Waiting documents that start a flush before the timer does.
 EARLY = 2 * BULK
-# Seconds of rendering or encoding after which all else that the loop has to do comes first. Several
-# collections are at it in one turn of the loop.
+# Seconds of rendering or encoding after which other work of the loop comes first. Several
+# collections may do so in one turn of the loop.
 TURN = 0.0002
+# Waiting documents.
 BUFFER_CAPACITY = 50_000
-# Seconds between tries while MongoDB is away: from, to. Spread by chance.
+# Seconds between attempts while MongoDB is away, first and longest, with jitter.
 BACKOFF = (0.1, 5.0)
+# Seconds between two log lines while MongoDB is away.
 WAIT_COMPLAIN_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A document that is to be written; `render` gives it as it is at the time of the write."""
+    """A document to write. `render` makes it at the time of the write."""
 
     collection: str
     id: str
@@ -48,9 +52,9 @@ class Change:
 
 
 class StoreAway(Exception):
-    """The store did not take the documents now; it may later. One line of reason.
+    """The store did not write all documents now. It may do so later. The message is one line.
 
-    `written` has the `_id` of each that is on the store's disk all the same.
+    `written` has the `_id` of each document that is on the store's disk nevertheless.
     """
 
     def __init__(self, reason: str, written: Collection[str] = ()) -> None:
@@ -59,9 +63,9 @@ class StoreAway(Exception):
 
 
 class Refused(StoreAway):
-    """The store will never take some documents as they are; it took the others.
+    """The store rejected some documents for good, and wrote the others.
 
-    `reasons` maps the `_id` of each to why.
+    `reasons` maps the `_id` of each rejected document to the reason.
     """
 
     def __init__(self, reasons: Mapping[str, str]) -> None:
@@ -70,26 +74,26 @@ class Refused(StoreAway):
 
 
 class TooNew(StoreAway):
-    """The store has documents of a later form than this hub knows: it is let be.
+    """The store has documents of a newer version than this hub knows, so the hub writes nothing.
 
-    The message says what to do, and quotes nothing that was to be written: all may read it.
+    The message says what to do. It is public, so it quotes no document.
     """
 
 
 class Store(Protocol):
-    """Where documents are kept for good."""
+    """The permanent store of documents."""
 
     async def write(self, collection: str, documents: Sequence[Document]) -> None:
-        """Upsert documents in one bulk, never an older seq over a newer one of the same epoch.
+        """Upsert documents in one bulk. Never replace a newer seq of an epoch by an older one.
 
-        Returns when they are on the store's disk; raises StoreAway if any may not be, and
-        Refused if all are but those that it names.
+        Returns when the documents are on the store's disk. Raises StoreAway if one may not be, and
+        Refused if all are except those that it names.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A document that the store will never take, None if it could not even be made, and why."""
+    """A rejected document with the reason. `document` is None if rendering failed."""
 
     change: Change
     document: Document | None
@@ -97,15 +101,15 @@ class DeadLetter:
 
 
 class DeadLetters(Protocol):
-    """Where those are kept for people to look at."""
+    """The store of dead letters, for operators."""
 
     async def keep(self, letters: Sequence[DeadLetter]) -> None:
-        """Never raises on account of what it is given, or of where it keeps them."""
+        """Store letters. Never raises because of a letter or of a failed write."""
 
 
 @dataclass(slots=True)
 class _Generation:
-    """Changes of one flush, and the first and last records that they come from."""
+    """The changes of one flush, and the positions of their first and last records."""
 
     changes: dict[tuple[str, str], Change] = field(default_factory=dict)
     first: int | None = None
@@ -120,15 +124,15 @@ class LastFlush:
 
 
 class WriteBuffer:
-    """Gathers changes from records, and writes them when `flush` is called.
+    """Gather changes from records, and write them when `flush` is called.
 
-    `changes` maps a record to its changes; `settled` waits until all that a document may show by
-    now is in the journal, since a document is rendered later than the record that asked for it.
-    What the store refuses for good goes to `dead_letters`. `reached` notes in the store up to which
-    record it has all; it may raise StoreAway.
+    `changes` maps a record to its changes. A document is rendered later than its record was made,
+    so `settled` waits until all events that the document may show are durable. Documents that the
+    store rejects for good go to `dead_letters`. `reached` stores the position up to which the store
+    has all records; it may raise StoreAway.
     """
 
-    # A document that is written twice is the same document.
+    # Empty: writing a document twice does no harm.
     ahead: Mapping[str, int] = MappingProxyType({})
 
     def __init__(
@@ -146,8 +150,8 @@ class WriteBuffer:
         self._settled = settled
         self._dead_letters = dead_letters
         self.capacity = capacity
-        # Two generations: what a flush is working off, and what came since. When the first is
-        # empty, all records before the second's first are in MongoDB.
+        # Two generations: the changes that a flush is writing, and those made since. If the first
+        # is empty, all records before the second's first record are in MongoDB.
         self._flushing = _Generation()
         self._gathering = _Generation()
         self._bulk = BULK
@@ -158,17 +162,17 @@ class WriteBuffer:
         self._complained_at = 0.0
         self._complained_of: type[StoreAway] | None = None
         self.failing: str | None = None
-        # The same, in words that any reader may see.
+        # The same text if it is public, else None.
         self.failing_told: str | None = None
         self.flushed = 0
         self.refused = 0
-        # How often the log was gone through again from its start.
+        # How often the reader went back to the log's start.
         self.refills = 0
         self.last_flush: LastFlush | None = None
 
     @property
     def depth(self) -> int:
-        """Documents waiting to be written."""
+        """Return the number of documents that wait to be written."""
         return len(self._flushing.changes) + len(self._gathering.changes)
 
     @property
@@ -192,9 +196,9 @@ class WriteBuffer:
             self.begin_flush()
 
     def add(self, change: Change) -> bool:
-        """Take a change that is in no log, unless much waits: those of the log come first.
+        """Add a change that is not in the log. Return False if half the capacity is used.
 
-        It is lost if the hub dies before the next flush.
+        The change is lost if the hub dies before the next flush.
         """
         if self.depth >= self.capacity // 2:
             return False
@@ -202,20 +206,20 @@ class WriteBuffer:
         return True
 
     def restart(self) -> None:
-        """Count nothing as written: the reader goes through the log from its start again."""
+        """Count no record as written: the reader starts again at the log's start."""
         self.refills += 1
         for generation in (self._flushing, self._gathering):
             generation.first, generation.last = 1, None
 
     def complaints(self) -> list[str]:
-        """Return what keeps documents from MongoDB, without the words of its driver."""
+        """Return a sentence if MongoDB does not accept writes. It never quotes the driver."""
         if self.failing is None:
             return []
         why = f": {self.failing_told}" if self.failing_told else ""
         return [f"MongoDB does not take writes, {self.depth} documents wait{why}"]
 
     def begin_flush(self) -> None:
-        """Flush, and wait for nothing; called by a timer. Does nothing while a flush is at it."""
+        """Start a flush, unless one is running. A timer calls this. Never waits."""
         if self._flush is None and not self._busy.locked():
             self._flush = asyncio.get_running_loop().create_task(self._flush_quietly())
 
@@ -230,20 +234,20 @@ class WriteBuffer:
             self._flush = None
 
     async def flush(self) -> None:
-        """Write all that is waiting; what could not be written is kept for the next call.
+        """Write all waiting documents. Those that fail wait for the next call.
 
-        Does nothing while an earlier flush is at it, or before the time for a next try.
+        Does nothing while another flush is running, or before the time of the next attempt.
         """
         if self._busy.locked() or time.monotonic() < self._retry_at:
             return
         await self.flush_now()
 
     async def flush_now(self) -> None:
-        """Flush without regard to the time for a next try: the hub is stopping."""
+        """Flush even before the time of the next attempt, because the hub is stopping."""
         async with self._busy:
             start, before = time.monotonic(), self.flushed
             try:
-                # What is left of an earlier flush, and what came since; not what comes meanwhile.
+                # First the rest of an earlier flush, then the changes since, but no later ones.
                 for _ in range(2):
                     self._next_generation()
                     await self._write_generation()
@@ -257,14 +261,14 @@ class WriteBuffer:
                 self.last_flush = LastFlush(time.time(), self.flushed - before, took)
 
     def _next_generation(self) -> None:
-        """Take up what came since, once what was before it is written."""
+        """Start on the gathered changes if the previous generation is written."""
         if not self._flushing.changes and self._flushing.last is None:
             self._flushing, self._gathering = self._gathering, _Generation()
 
     async def _write_generation(self) -> None:
-        """Write each collection's changes in bulks, the oldest first, the collections in parallel.
+        """Write each collection's changes in bulks, oldest first. Collections run concurrently.
 
-        Raises StoreAway if any is left: it waits, with those that came after it.
+        Raises StoreAway if any change is left.
         """
         collections: dict[str, list[Change]] = defaultdict(list)
         flushing = self._flushing
@@ -314,7 +318,7 @@ class WriteBuffer:
         self.flushed += len(ids)
 
     async def _give_up(self, collection: str, letters: Sequence[DeadLetter]) -> None:
-        """One bad document holds up no other."""
+        """Store dead letters, so that a bad document does not delay others."""
         await self._dead_letters.keep(letters)
         self.refused += len(letters)
         logger.error(
@@ -346,7 +350,7 @@ class WriteBuffer:
 
 
 async def _render(bulk: Iterable[Change]) -> tuple[dict[str, Document], list[DeadLetter]]:
-    """The documents by their ids, and a letter for each that could not be made."""
+    """Return the documents by id, and a letter for each document that could not be rendered."""
     documents, letters, turn = {}, [], time.monotonic()
     for change in bulk:
         if time.monotonic() - turn > TURN:
