@@ -1,8 +1,9 @@
-"""Judges what pip-audit says of the locked packages: `python .ci/audit.py ANSWER.json`.
+"""Judge pip-audit's answer on the locked packages: `python .ci/audit.py ANSWER.json`.
 
-pip-audit ends with 0 and "no known vulnerabilities" also for packages that it could learn nothing
-about, so its own word is not taken. Exit codes: 0 all were asked about and none has a known hole,
-or no one could be asked, which is said; 1 a vulnerability is known, or some packages are unknown.
+pip-audit reports success even for packages that the vulnerability service does not know. So this
+script checks each package. Exit code 0 means that no package has a known vulnerability, or that
+the service did not answer, which is printed. Exit code 1 means that a package has a known
+vulnerability, or that the service does not know some packages.
 """
 
 import json
@@ -12,7 +13,7 @@ from typing import Any
 
 
 def holes(dependency: dict[str, Any]) -> list[str]:
-    """A line for each known hole of a package: its names, and the releases that mend it."""
+    """Return a line for each known vulnerability of a package: its ids, and the fixed releases."""
     return [
         f"{dependency['name']} {dependency['version']}: {', '.join([hole['id'], *hole['aliases']])}"
         f", mended in {', '.join(hole['fix_versions']) or 'no release yet'}"
@@ -21,7 +22,7 @@ def holes(dependency: dict[str, Any]) -> list[str]:
 
 
 def judge(text: str) -> tuple[int, list[str]]:
-    """The exit code and what to say, from pip-audit's JSON; other text is no answer."""
+    """Return the exit code and the lines to print. Other text than JSON counts as no answer."""
     try:
         dependencies = json.loads(text)["dependencies"]
     except (ValueError, KeyError, TypeError):

@@ -1,13 +1,13 @@
-"""How many commands a second a hub makes durable and answers, and how long each takes.
+"""Measure the durable commands per second of a hub, and the time of each command.
 
     python bench/durable_commands.py
     python bench/durable_commands.py --rounds 5 --seconds 10 --clients 1,100 --keys off
 
-A real hub with a mongod, and TTEs who mark passengers as boarded: each on a socket of its own and
-in no room, the next mark when the last is answered. They share one process, not the hub's. A mark
-is one event, and answered once it is on disk. Between rounds MongoDB catches up, and new runs are
-registered; neither is in the times. The CPU of a command is all that the hub used until MongoDB had
-caught up. Times are of this machine, this disk and this run.
+A real hub with a mongod, and TTEs who mark passengers as boarded. Each TTE has its own socket, is
+in no room, and sends the next mark when the last one is answered. All TTEs share a separate
+process. A mark is one event, and is answered when it is on disk. Between rounds MongoDB catches up, and new
+runs are registered; the times do not include that. The CPU of a command is all CPU that the hub
+used until MongoDB had caught up. Times are of this machine, this disk and this run.
 """
 
 import argparse
@@ -35,11 +35,11 @@ from mongods import Mongod
 from railway import chart, person
 
 DAY = "2026-11-23"
-# A run of the bench: coaches of 72 berths, every passenger from end to end.
+# A run of the bench: coaches of 72 berths. All passengers travel from end to end.
 COACHES, BERTHS = 20, 72
-# Marks a second that are laid ready; at more the round ends early, and its rate is true still.
+# Marks prepared for each second. If the hub is faster, the round ends early, with a valid rate.
 MOST_MARKS = 5_000
-# A share of a core above which the load itself is what is measured.
+# Above this share of a core the load process limits the result.
 BUSY = 0.9
 
 
@@ -47,9 +47,9 @@ BUSY = 0.9
 
 
 class Client(asyncio.Protocol):
-    """A TTE's socket, with only as much of RFC 6455 as a hub's answers need.
+    """A TTE's socket, with only the part of RFC 6455 that a hub's answers need.
 
-    The mask is zero, so that the load spends no time on masking.
+    The mask is zero, so that the load process spends no time on masking.
     """
 
     def __init__(self, load: "Load") -> None:
@@ -79,7 +79,7 @@ class Client(asyncio.Protocol):
             self._heard(*frame)
 
     def _frame(self) -> tuple[int, bytes] | None:
-        """Take the next whole frame off the buffer: its opcode and what is in it."""
+        """Remove the next complete frame from the buffer. Return its opcode and payload."""
         buffer = self._buffer
         if len(buffer) < 4:
             return None
@@ -104,7 +104,7 @@ class Client(asyncio.Protocol):
             self._load.failed(payload)
 
     def go(self) -> None:
-        """Give the next command, if there is one."""
+        """Send the next command, if there is one."""
         command = self._load.next()
         if command is not None:
             self._sent = time.perf_counter()
@@ -117,7 +117,7 @@ class Client(asyncio.Protocol):
 
 
 class Load:
-    """All clients, and what they are still to ask. Orders come as JSON lines on stdin."""
+    """All clients and their remaining commands. Orders come as JSON lines on stdin."""
 
     def __init__(self, port: int, token: str, keys: bool) -> None:
         self.port, self.token, self._keys = port, token, keys
@@ -186,7 +186,7 @@ def _pnr(who: int) -> str:
 
 
 class Bench:
-    """A hub, its mongod and the load, all in a folder that is gone afterwards."""
+    """A hub, its mongod and the load process, all in a temporary folder."""
 
     def __init__(self, stack: ExitStack, keys: bool, folder: str | None) -> None:
         mongod = Mongod()
@@ -215,7 +215,7 @@ class Bench:
         self._load.wait(10)
 
     def round(self, clients: int, seconds: float) -> dict[str, float]:
-        """Its figures, by the names of COLUMNS."""
+        """Return the figures of a round, by the names of COLUMNS."""
         trains = self._register(int(seconds * MOST_MARKS))
         before = self._read()
         order = {"trains": trains, "clients": clients, "seconds": seconds}
@@ -243,7 +243,7 @@ class Bench:
         }
 
     def _register(self, marks: int) -> list[str]:
-        """New runs, so that as many passengers wait for their mark; not timed."""
+        """Register new runs, so that enough passengers wait for their mark. Not timed."""
         trains = []
         while self._ready < marks:
             self._trains += 1
@@ -266,7 +266,7 @@ class Bench:
         return trains
 
     def _cpu(self) -> float:
-        """Seconds of CPU that the hub has used, on all its threads."""
+        """Return the seconds of CPU that all threads of the hub have used."""
         stat = Path(f"/proc/{self._hub.process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -275,7 +275,7 @@ class Bench:
         return {"cpu": self._cpu(), "written": int(io[io.index("write_bytes:") + 1])}
 
     def _row_bytes(self) -> float:
-        """What the journal's newest marks take up each, with the answers kept under their keys."""
+        """Return the bytes of each new mark in the journal, with the answer of its key."""
         with opened(self._hub.folder) as journal:
             (record,) = journal.execute(
                 "SELECT avg(length(run) + length(type) + length(event) + length(deed) + 20)"
@@ -309,7 +309,7 @@ COLUMNS = {
 
 
 def table(rounds: dict[int, list[dict[str, float]]]) -> None:
-    """The median of each figure over the rounds, a line for each number of clients."""
+    """Print the median of each figure over the rounds, one line for each number of clients."""
     print("  ".join(head for head, _ in COLUMNS.values()))
     for those in rounds.values():
         median = {name: statistics.median(each[name] for each in those) for name in COLUMNS}

@@ -1,11 +1,11 @@
-"""What it costs to tell a room, and what those in it who do not read cost the others.
+"""Measure the cost of a broadcast to a room, and the effect of clients that do not read.
 
     python bench/fanout.py                   CPU of a delivered frame, three ways side by side
     python bench/fanout.py --stalled 100     delivery to the others with and without stalled readers
 
-The sockets, the rooms and the frames are the hub's own; there is no journal and no command, so that
-nothing else is in the times. The clients are a process of their own that only reads. CPU is that of
-this process while it delivers. Times are of this machine and this run: compare within one.
+The sockets, rooms and frames are the hub's own. There is no journal and no command, so the times
+include nothing else. The clients are a separate process that only reads. CPU is that of this
+process while it delivers. Times are of this machine and this run: compare within one.
 """
 
 import argparse
@@ -48,7 +48,7 @@ HANDSHAKE = (
     b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 )
 EVENT_BYTES = 260
-# An event of the stalled readers' bench: with 10 a second 1 MB waits after some 13 seconds.
+# Bytes of an event for stalled readers: at 10 a second 1 MB waits after about 13 seconds.
 LARGE_BYTES, LARGE_RATE = 8_000, 10
 AT = re.compile(rb'"at":(\d+\.\d{9})')
 
@@ -57,7 +57,7 @@ AT = re.compile(rb'"at":(\d+\.\d{9})')
 
 
 def read_all(port: int, count: int, stalled: int) -> None:
-    """Open the sockets and say so; then read, and on a line from stdin say what came how late."""
+    """Open the sockets and report that. Then read, and report delays at each line from stdin."""
     poll = select.epoll()
     clients = {}
     for number in range(count):
@@ -102,7 +102,7 @@ class ByStream(TrainSocket):
 
 
 class Bench:
-    """Sockets in rooms, of a class that is given, and the process that reads."""
+    """Sockets of a given class in rooms, and the process that reads."""
 
     def __init__(
         self,
@@ -152,7 +152,7 @@ class Bench:
         await _until(lambda: not TrainSocket.sockets)
 
     async def late(self) -> list[float]:
-        """How late each event came that the clients have read since the last call, in seconds."""
+        """Return the delay in seconds of each event that clients have read since the last call."""
         assert self._clients.stdin is not None
         assert self._clients.stdout is not None
         self._clients.stdin.write(b"\n")
@@ -164,7 +164,7 @@ class Bench:
         return text_frame(f'{head}{"x" * (size - len(head) - 2)}"}}'.encode())
 
     async def round(self, events: int, plain: bool = False) -> float:
-        """Tell each room `events` events in one flush. Return CPU in microseconds a frame."""
+        """Send each room its events in one flush. Return the microseconds of CPU of a frame."""
         told = sum(len(room.listeners) for room in TrainSocket.rooms.values()) * events
         took = 0.0
         for run in self.runs:
@@ -192,7 +192,7 @@ WAYS: list[tuple[str, type[TrainSocket], Delivery]] = [
 
 
 async def measure(rounds: int, sockets: int, rooms: int) -> None:
-    """The CPU of a frame by the socket's own send, by the hub, and by tornado's stream."""
+    """Compare the CPU of a frame for socket.send, for the hub, and for tornado's stream."""
     figures: dict[str, list[float]] = {}
     for _ in range(3):
         for name, kind, delivery in WAYS:
@@ -212,7 +212,7 @@ async def measure(rounds: int, sockets: int, rooms: int) -> None:
 
 
 async def stall(stalled: int, sockets: int, seconds: float) -> None:
-    """Delivery to those who read, and memory, without and with some who do not."""
+    """Compare delivery to readers, and memory, with and without stalled clients."""
     print(f"one room of {sockets}, {LARGE_BYTES} bytes {LARGE_RATE} times a second")
     for count in (0, stalled, 0, stalled):
         async with Bench(TrainSocket, best_delivery(), 1, sockets, count) as bench:
@@ -242,7 +242,7 @@ async def _until(condition: Callable[[], bool]) -> None:
 
 
 def _memory() -> float:
-    """This process's memory in MB."""
+    """Return this process's memory in MB."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * resource.getpagesize() / 2**20
 

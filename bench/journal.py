@@ -1,4 +1,4 @@
-"""What the journal costs: bytes an event, snapshots, commits, and how fast a hub starts from it.
+"""Measure the journal: bytes of an event, snapshots, commits, and the time of a start.
 
 Run it as `python bench/journal.py` from the checkout. Times are of this machine; ratios say more.
 """
@@ -32,7 +32,7 @@ NOW = datetime.now(UTC)
 
 
 def runs():
-    """A thousand runs with two hundred passengers each, at their first station."""
+    """Make a thousand runs with two hundred passengers each, at their first station."""
     trains = read_timetable(DEMO_TIMETABLE)
     for number in range(TRAINS):
         train = trains[number % len(trains)]
@@ -45,7 +45,7 @@ def runs():
 
 
 def marked(state):
-    """Return marks of all who board at the first station, and announcements up to 200 events."""
+    """Make a mark for each passenger of the first station, and announcements up to 200 events."""
     events = []
     train = {"train_no": state.chart.train_no}
     for number, person in enumerate(list(state.boarding_at[0])):
@@ -59,7 +59,7 @@ def marked(state):
 
 
 async def write(folder):
-    """A journal of all that, without snapshots; then with a snapshot of each run after it."""
+    """Measure a journal without snapshots, and then with a snapshot of each run."""
     journal = await SqliteJournal.open(folder / "journal.db", RAILWAY)
     states, marks, bytes_before = [], 0, 0
     for state, events in runs():
@@ -83,7 +83,7 @@ async def commit(journal, state, events):
 
 
 async def start(folder, what):
-    """A start as the hub does it."""
+    """Start from the journal as the hub does."""
     journal = await SqliteJournal.open(folder / "journal.db", RAILWAY)
     hub = build_of_fakes(journal=journal, clock=lambda: NOW).hub
     gc.collect()
@@ -97,7 +97,7 @@ async def start(folder, what):
 
 
 async def commits(folder):
-    """Return the median times of commits of each size."""
+    """Measure the time of commits of a given number of records."""
     journal = await SqliteJournal.open(folder / "commits.db", RAILWAY)
     state, _ = next(runs())
     event = state.carry_out(c.Announce(train_no=state.chart.train_no, text="x" * 30), NOW)[0]
@@ -116,7 +116,7 @@ async def commits(folder):
 
 
 def snapshots(states):
-    """What the loop does for a snapshot, and what the journal's thread does."""
+    """Measure the work of a snapshot, in the loop and in the journal's thread."""
     for name, function in (("taken", take), ("taken and dumped", lambda s: dump(take(s)))):
         times = []
         for state in states[:200]:

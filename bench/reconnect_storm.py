@@ -1,11 +1,11 @@
-"""15,000 sockets come back at once, each with the last seq that it saw: how long it takes the hub.
+"""Measure how long the hub takes when 15,000 sockets reconnect at once with their last seq.
 
     python bench/reconnect_storm.py
     python bench/reconnect_storm.py --sockets 2000 --rounds 3
 
 A real hub with a mongod and a train for each 200 sockets. Every socket is a passenger's: it
-identifies, subscribes with `since`, and has twenty events to catch up with. A process next to the
-hub opens them all; another asks for /healthz meanwhile, whose answer waits as long as all else.
+identifies, subscribes with `since`, and has twenty events to catch up with. A separate process
+opens the sockets. Another one requests /healthz meanwhile, to measure how long all requests wait.
 """
 
 import argparse
@@ -36,7 +36,7 @@ from trainhub.access.keys import load_keys
 from trainhub.domain.model import Role
 
 EACH, MISSED = 200, 20
-# Handshakes under way at a time: below what the hub's listening socket lets wait.
+# Handshakes at a time: fewer than the backlog of the hub's listening socket.
 UNDER_WAY = 3_000
 
 
@@ -44,7 +44,7 @@ UNDER_WAY = 3_000
 
 
 class Socket(asyncio.Protocol):
-    """A passenger's app that comes back. Done when it has heard all that it missed."""
+    """A passenger's app that reconnects. It is done when it has received all missed events."""
 
     def __init__(self, train: str, token: str, since: dict[str, Any]) -> None:
         self._ask = [
@@ -81,7 +81,7 @@ class Socket(asyncio.Protocol):
 
 
 def _frame(message: dict[str, Any]) -> bytes:
-    """A client's text frame; the mask is zero, so that no time goes into masking."""
+    """Return a client's text frame. The mask is zero, so masking takes no time."""
     payload = json.dumps(message).encode()
     size = len(payload)
     length = bytes([0x80 | size]) if size < 126 else b"\xfe" + struct.pack("!H", size)
@@ -89,7 +89,7 @@ def _frame(message: dict[str, Any]) -> bytes:
 
 
 async def come_back(port: int, orders: list[Any]) -> None:
-    """Each order is a round: open all its sockets, print when each had caught up, close them."""
+    """Run a round for each order: open its sockets, print when each caught up, and close them."""
     loop = asyncio.get_running_loop()
     gate = asyncio.Semaphore(UNDER_WAY)
 
@@ -115,7 +115,7 @@ async def come_back(port: int, orders: list[Any]) -> None:
 
 
 def trains(ask: Any, count: int) -> list[str]:
-    """Make runs with EACH passengers and some events. Return their numbers."""
+    """Register runs with EACH passengers and some events. Return their numbers."""
     people = [person(1 + n % 72, coach=f"S{1 + n // 72}", pnr=f"46{n:08}", irctcId=f"IR_{n}")
               for n in range(EACH)]  # fmt: skip
     coaches = [{"code": f"S{n}", "class": "SL", "berths": 72} for n in (1, 2, 3)]
@@ -188,14 +188,14 @@ def main() -> None:
                 f"{statistics.median(waits):.2f} s, longest {waits[-1]:.2f} s; 0 failed\n"
                 f"  the load used {said['busy']:.1f} s of CPU; {probe}\n"
                 f"  the hub's memory: {before['VmRSS']} MB before, {there['VmRSS']} MB with them, "
-                f"{there['VmHWM']} MB peak"
+                f"{there['VmHWM']} MB at the peak"
             )
             wait_for(lambda: ask("/api/monitor")["sockets"] == 0)
         print(f"median {statistics.median(totals):.1f} s of {asked.rounds} rounds")
 
 
 def load(port: int) -> None:
-    """What the other process does."""
+    """Run the process that opens the sockets."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     asyncio.run(come_back(port, json.loads(sys.stdin.readline())))

@@ -1,8 +1,8 @@
-"""How long a start takes after a bad day: MongoDB was away, so the journal has every record.
+"""Measure a start after a day without MongoDB, so that the journal has every record.
 
-Run it as `python bench/start.py [RECORDS …]` from the checkout. Each journal is opened in a process
-of its own. A start is linear if the seconds for 100,000 records do not grow with the journal. Times
-are of this machine, and CPU time where it says so.
+Run it as `python bench/start.py [RECORDS …]` from the checkout. Each journal is opened in a
+separate process. A start is linear if the seconds for 100,000 records do not grow with the journal.
+Times are of this machine, and CPU time where it says so.
 """
 
 import asyncio
@@ -47,7 +47,7 @@ MIXES = {
 
 
 def chart(number: int, people: int) -> dict[str, Any]:
-    """A train of which one in six waits for a berth."""
+    """Return a train of which one passenger in six waits for a berth."""
     waiting = max(people // 6, people - 40 * 63)
     berths = [(f"S{1 + k // 63}", 1 + (k % 63) * 8 // 7) for k in range(people - waiting)]
     row = {"index": 1, "from": "AAA", "to": "FFF", "class": "SL"}
@@ -83,7 +83,7 @@ def _who(n: int) -> dict[str, Any]:
 
 
 def day(number: int, people: int, marks: bool, events: int) -> Iterator[tuple[TrainState, Any]]:
-    """Make a run, command by command, up to `events` events."""
+    """Execute a run command by command, up to a number of events."""
     checked, rejected, _ = read_chart(chart(number, people))
     assert not rejected
     state, train = TrainState(checked.run), {"train_no": checked.train_no}
@@ -107,7 +107,7 @@ def day(number: int, people: int, marks: bool, events: int) -> Iterator[tuple[Tr
 
 
 async def write(path: Path, mix: str, records: int) -> None:
-    """Write a journal of that many records, with the snapshots that a hub takes."""
+    """Write a journal of a number of records, with the snapshots that a hub makes."""
     runs, people, marks = MIXES[mix]
     runs = runs * records // 100_000
     journal = await SqliteJournal.open(path, RAILWAY)

@@ -1,9 +1,9 @@
-"""How long the rules take on a full train: matching, look-ups, a whole run; and what state weighs.
+"""Measure the rules on a full train: matching, look-ups, a whole run, and the size of the state.
 
     python bench/upgrades.py
 
 A train of 24 sleeper coaches and 40 stations, 1,700 passengers, 200 of them on RAC. Times are of
-this machine and this run; it is the ratios that can be compared.
+this machine and this run; compare only their ratios.
 """
 
 import statistics
@@ -28,7 +28,7 @@ EVENING = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
 
 def full_train() -> Chart:
-    """All passengers from end to end except the RAC passengers, whose ways differ."""
+    """Make passengers. All travel from end to end, except the RAC passengers."""
     berths = [(f"S{k}", b) for k in range(1, COACHES + 1) for b in range(1, 73)]
     side_lowers = [each for each in berths if each[1] % 8 == 7][: RAC // 2]
     whole = [each for each in berths if each not in set(side_lowers)][: PASSENGERS - RAC]
@@ -50,7 +50,7 @@ def full_train() -> Chart:
 
 
 def _station(n: int) -> dict[str, Any]:
-    """Every 25 minutes and 25 km, from 17:30 on."""
+    """Make stations every 25 minutes and 25 km, from 17:30 on."""
     return {
         "code": f"S{n:02}",
         "name": f"STATION {n}",
@@ -96,7 +96,7 @@ def mark(state: TrainState, kind: type[c.PersonCommand], pnr: str) -> list[e.Eve
 
 
 def bench_matching() -> None:
-    """Time each no-show while 200 wait: the first 200 find a passenger, the next pass over all."""
+    """Measure each no-show while 200 wait. The first 200 find a match, the others find none."""
     state = started(full_train())
     for n in range(RAC):
         mark(state, c.MarkBoarded, f"45{5_000 + n:08}")
@@ -106,7 +106,7 @@ def bench_matching() -> None:
         events = mark(state, c.MarkNoShow, f"45{n:08}")
         took = (time.perf_counter() - start) * 1e3
         (found if any(isinstance(x, e.UpgradePending) for x in events) else none).append(took)
-    for name, times in (("matched", found), ("no one left to fit", none)):
+    for name, times in (("matched", found), ("no match left", none)):
         print(
             f"one no-show, {name} ({len(times)}): median {statistics.median(times):.3f} ms, "
             f"p99 {sorted(times)[int(len(times) * 0.99)]:.3f} ms"
@@ -114,7 +114,7 @@ def bench_matching() -> None:
 
 
 def bench_lookup() -> None:
-    """A PNR's people on one train and on a thousand: by run and PNR, as the hub looks them up."""
+    """Measure the look-up of a PNR's passengers by run and PNR, for one train and a thousand."""
     chart = full_train()
     one = started(chart)
     many = {run_key(f"{n:05}", chart.start_date): one for n in range(1_000)}
@@ -133,7 +133,7 @@ def bench_lookup() -> None:
 
 
 def bench_run() -> None:
-    """From the chart to the terminus, every passenger marked, one in sixteen not turned up."""
+    """Measure a run from chart to terminus. All passengers are marked, one in sixteen as NT."""
     chart = full_train()
     start = time.process_time()
     state, count = started(chart), 0
@@ -164,7 +164,7 @@ def bench_weight() -> None:
     size, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     each = size / len(state.passengers)
-    print(f"state without its chart: {size / 1e6:.2f} MB, {each:.0f} bytes a passenger")
+    print(f"state next to its chart: {size / 1e6:.2f} MB, {each:.0f} bytes a passenger")
 
 
 if __name__ == "__main__":

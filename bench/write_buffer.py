@@ -1,12 +1,12 @@
-"""How fast changes reach MongoDB, and what that costs the event loop.
+"""Measure how fast changes reach MongoDB, and the delay of the event loop meanwhile.
 
     python bench/write_buffer.py [ROUNDS]
 
 Marks on many runs at once, each of which changes three documents: its event, its run, its
-passenger. (a) writes the documents one after the other, journalled; (b) puts the same marks through
-the write buffer as fast as they go; (c) feeds 50,000 changes a second for some seconds, flushed by
+passenger. (a) writes the documents one by one, with journaling; (b) sends the same marks through
+the write buffer as fast as possible; (c) feeds 50,000 changes a second for some seconds, flushed by
 the timer as in the hub, while a ticker measures how late the loop is. A mongod of its own on the
-same machine. Times are of this machine and this run; it is the ratios that can be compared.
+same machine. Times are of this machine and this run; compare only their ratios.
 """
 
 import asyncio
@@ -48,7 +48,7 @@ EVENING = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
 
 class Railway:
-    """Runs of one chart each, all of whose passengers board, in an order mixed over the runs."""
+    """Runs of one chart each. All passengers board, in an order that is mixed over the runs."""
 
     def __init__(self, chart: Chart) -> None:
         self.states: dict[RunKey, TrainState] = {}
@@ -74,7 +74,7 @@ class Railway:
         return len(self._marks)
 
     def marks(self, count: int) -> list[Record]:
-        """The next marks; they have happened when this returns."""
+        """Return the next marks. They have been applied to the runs."""
         records = []
         for _ in range(min(count, len(self._marks))):
             run, event = self._marks.pop()
@@ -93,7 +93,7 @@ class NoLetters:
 
 
 async def settled() -> None:
-    """All of it is in the journal: that one is measured elsewhere."""
+    """Return at once: bench/journal.py measures the journal."""
 
 
 @contextmanager
@@ -111,7 +111,7 @@ def own_mongod() -> Iterator[str]:
 
 @asynccontextmanager
 async def fresh_store(uri: str, name: str) -> AsyncIterator[MongoStore]:
-    """A store on an empty database, indexes made."""
+    """Return a store on an empty database with its indexes."""
     client: Any = AsyncIOMotorClient(uri)
     await client.drop_database(name)
     store = MongoStore(uri, name, INDEXES, LASTING)
@@ -125,7 +125,7 @@ async def fresh_store(uri: str, name: str) -> AsyncIterator[MongoStore]:
 
 
 async def one_by_one(uri: str, chart: Chart) -> float:
-    """Operations a second of the plain way: each change an update_one, waited for."""
+    """Measure operations per second with one awaited update_one for each change."""
     railway = Railway(chart)
     async with fresh_store(uri, "plain"):
         client: Any = AsyncIOMotorClient(uri)
@@ -145,7 +145,7 @@ async def one_by_one(uri: str, chart: Chart) -> float:
 
 
 async def buffered(uri: str, chart: Chart) -> tuple[float, float]:
-    """Changes and documents a second through the buffer, fed as fast as it has room."""
+    """Measure changes and documents per second through a buffer that is always kept full."""
     railway = Railway(chart)
     async with fresh_store(uri, "buffered") as store:
         buffer = WriteBuffer(store, railway.changes, settled, NoLetters())
@@ -164,7 +164,7 @@ async def buffered(uri: str, chart: Chart) -> tuple[float, float]:
 
 
 class Ticker:
-    """How late the loop is, in milliseconds, each time it is to wake up after a millisecond."""
+    """Record the delay of the loop, in milliseconds, at each wake-up after a millisecond."""
 
     def __init__(self) -> None:
         self.late: list[float] = []
@@ -189,7 +189,7 @@ class Ticker:
 
 
 async def fed(uri: str, chart: Chart, taken: bool = True) -> dict[str, float]:
-    """Return the loop's lag while changes come at FEED_RATE, with and without a buffer."""
+    """Measure the loop's delay at FEED_RATE, with the buffer and, for comparison, without."""
     railway, ticker = Railway(chart), Ticker()
     spare_the_loop()  # as the hub does once its runs are loaded
     async with fresh_store(uri, "fed") as store:
@@ -199,7 +199,7 @@ async def fed(uri: str, chart: Chart, taken: bool = True) -> dict[str, float]:
         async with ticker.running():
             while (now := time.perf_counter() - start) < FEED_SECONDS:
                 due = int(now * FEED_RATE / CHANGES_A_MARK)
-                # A commit's worth at a time: what came while the loop was late is several.
+                # One commit at a time: a late loop has several to catch up with.
                 while count < due:
                     records = railway.marks(min(due - count, 200))
                     if taken:

@@ -3,8 +3,8 @@
     python examples/chatroom.py FOLDER [PORT]
 
 A client opens ws://127.0.0.1:PORT/ROOM?name=ann&since=0 and sends lines of text. It gets each line
-of its room after `since`, those of an earlier process too, and then each new line once it is on
-disk. FOLDER keeps the journal.
+of its room after `since`, including those of an earlier process. It then gets each new line when
+the line is on disk. FOLDER contains the journal.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ from trainhub.core.stream import Stream
 
 @dataclass(frozen=True, kw_only=True)
 class Said:
-    """The one event of this domain."""
+    """The only event of this domain."""
 
     at: datetime
     name: str
@@ -53,7 +53,7 @@ class Chat:
         self.rooms = Rooms({}, lambda payload, **_: payload + b"\n", message, Presence(dict, {}))
 
     async def load(self) -> None:
-        """Know again what was said before this process."""
+        """Load the lines of earlier processes."""
         position = 0
         while records := await self._journal.read(position, 1_000):
             position = records[-1].position
@@ -62,7 +62,7 @@ class Chat:
                 self.history.add(record)
 
     async def say(self, room: Stream, name: str, text: str) -> None:
-        """Return once the line is on disk and everyone in the room was told."""
+        """Return when the line is on disk and sent to everyone in the room."""
         seq = self._seqs[room] = self._seqs.get(room, 0) + 1
         await self.log.append(room, seq, [Said(at=datetime.now(UTC), name=name, text=text)])
 
@@ -79,7 +79,7 @@ def message(record: Record) -> dict[str, Any]:
 class ChatSocket(WebSocketHandler):
     """A member of a room, as core/rooms.py sees a listener."""
 
-    window = 0  # reads no compressed messages
+    window = 0  # accepts no compressed messages
 
     def initialize(self, chat: Chat) -> None:
         self.chat = chat
@@ -102,7 +102,7 @@ class ChatSocket(WebSocketHandler):
             self.write_message(line.decode())
 
     def missed(self) -> None:
-        self.close(1011, "a line could not be told: connect again with since")
+        self.close(1011, "a line could not be sent: connect again with since")
 
 
 async def serve(folder: Path, port: int) -> None:

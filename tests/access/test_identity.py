@@ -446,7 +446,8 @@ def test_an_end_beyond_all_numbers_is_refused():
 @pytest.mark.parametrize("text", ["\ud800", "a\0b", "x" * 5_000])
 def test_a_claim_that_cannot_be_stored_is_refused(text):
     """The user is written into the journal, the answers and the audit trail: one that they cannot
-    hold would stop the hub."""
+    hold would stop the hub.
+    """
     for claims in (changed(sub=text), changed(trains=[text])):
         with pytest.raises(BadToken, match="a claim of the token"):
             TOKENS.identify(sign(claims))

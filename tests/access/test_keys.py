@@ -1,5 +1,6 @@
 """trainhub/access/keys.py: the hub's own keys are its owner's alone; others' are public, of two
-kinds."""
+kinds.
+"""
 
 import json
 import os

@@ -1,5 +1,6 @@
 """trainhub/core/answers.py: a command that is sent again gets its first answer, and happens
-once."""
+once.
+"""
 
 import asyncio
 from datetime import timedelta

@@ -1,5 +1,6 @@
 """trainhub/core/cost.py: callers pay for the work that they cause, and long work is cut into
-slices."""
+slices.
+"""
 
 import asyncio
 import time

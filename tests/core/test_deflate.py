@@ -1,5 +1,6 @@
 """trainhub/core/deflate.py: what is agreed with a client, and that both sides read the same
-text."""
+text.
+"""
 
 import zlib
 from random import Random

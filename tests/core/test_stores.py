@@ -130,7 +130,8 @@ def test_a_folder_restored_from_a_copy_begins_a_new_epoch(
     start_hub, options, database, tmp_path, restore
 ):
     """Docs and messages advise it. Clients are told that they missed something, and MongoDB takes
-    the history that goes on, with no document of the one that is lost in its place."""
+    the history that goes on, with no document of the one that is lost in its place.
+    """
     hub = start_hub(*options)
     begun(hub)
     flushed(hub)
@@ -163,7 +164,8 @@ def test_a_folder_restored_from_a_copy_begins_a_new_epoch(
 @pytest.mark.parametrize("with_database", [True, False])
 def test_so_does_one_with_the_embedded_database(start_hub, tmp_path, with_database, restore):
     """Restored as a whole, both stores are of the same past: the copy itself is the sign. Restored
-    without its database, that is written again from the journal."""
+    without its database, that is written again from the journal.
+    """
     hub = start_hub()
     begun(hub)
     flushed(hub)
@@ -253,7 +255,8 @@ def test_a_fork_that_shows_only_when_mongodb_is_back(start_hub, away, tmp_path):
 @pytest.mark.parametrize("copied", [False, True])
 def test_a_second_hub_on_a_live_database_is_refused(start_hub, options, database, tmp_path, copied):
     """An empty folder, and a copy of the first one's: exit code 2 and a line that says who holds
-    the database and what to do. The first hub does not notice."""
+    the database and what to do. The first hub does not notice.
+    """
     hub = start_hub(*options)
     ask = begun(hub)
     flushed(hub)
@@ -346,7 +349,8 @@ def is_ready(hub):
 
 def test_an_empty_folder_waits_for_its_mongodb(start_hub, away, tmp_path):
     """The whole station lost power, and the folder: a chart that is registered anew would wipe the
-    run that MongoDB has. So nothing is taken until it was asked, and then the run is there."""
+    run that MongoDB has. So nothing is taken until it was asked, and then the run is there.
+    """
     mongod, options = away
     hub = start_hub(*options)
     before = begun(hub)("/api/trains/12345/passengers")
@@ -402,7 +406,8 @@ def test_a_database_that_is_lost_is_refilled(
     start_hub, options, database, mongodb_uri, tmp_path, running
 ):
     """Dropped under the hub, or while it was stopped: all of it is there again, indexes too, the
-    hub counts that, and a lost data folder still finds its runs there afterwards."""
+    hub counts that, and a lost data folder still finds its runs there afterwards.
+    """
     hub = start_hub(*options)
     ask = begun(hub)
     flushed(hub)
@@ -485,7 +490,8 @@ def test_what_was_trimmed_is_rendered_again_or_said_to_be_lost(
     start_hub, options, database, mongodb_uri
 ):
     """The documents as they are now come from the hub's state. Events that neither store has any
-    more are counted, in the log and in what is degraded; nothing is trimmed meanwhile."""
+    more are counted, in the log and in what is degraded; nothing is trimmed meanwhile.
+    """
     hub = start_hub(*options, "--journal-limit", "1")  # so that it trims all that it may
     ask = begun(hub)
     while not trimmed(hub):
@@ -538,7 +544,8 @@ def test_a_journal_that_is_replaced_under_the_hub_stops_it(
     start_hub, options, tmp_path, loss, waits
 ):
     """No command is answered that would be gone at the next start: exit code 3 and the reason, at
-    the next command, or by itself within seconds."""
+    the next command, or by itself within seconds.
+    """
     hub = start_hub(*options)
     ask = begun(hub)
     path = hub.folder / "journal.db"
@@ -557,7 +564,8 @@ def test_a_journal_that_is_replaced_under_the_hub_stops_it(
 
 def test_check_compares_the_stores(start_hub, options, database, mongodb_uri, tmp_path):
     """Alike, MongoDB behind, MongoDB away, and a journal that is a past: each is said, and only the
-    last is a fault."""
+    last is a fault.
+    """
     uri = ("--mongodb-uri", mongodb_uri, "--database", database.name)
     hub = start_hub(*options)
     begun(hub)

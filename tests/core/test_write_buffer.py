@@ -168,7 +168,8 @@ async def test_a_bulk_has_a_limit(monkeypatch):
 @pytest.mark.gen_test
 async def test_a_flush_starts_early_when_much_waits(monkeypatch, clock):
     """So many documents do not wait for the timer; fewer do, and a store that is away is not
-    asked more often for it."""
+    asked more often for it.
+    """
     monkeypatch.setattr(write_buffer, "EARLY", 10)
     store = AwayStore()
     store.away = False
@@ -423,7 +424,8 @@ async def test_what_cannot_be_written_is_kept_and_written_later(clock):
 @pytest.mark.gen_test
 async def test_a_bulk_that_fails_half_way_is_written_again(clock):
     """One collection took its part and the next did not: only that one's is written again, and
-    the place stays before both."""
+    the place stays before both.
+    """
 
     class HalfAway(MemoryStore):
         async def write(self, collection, documents):
@@ -693,7 +695,8 @@ async def test_a_refusal_is_counted_once_though_the_store_goes_away(clock):
 @pytest.mark.gen_test
 async def test_a_store_that_is_too_new_is_said_at_once_and_to_all(clock, caplog):
     """Its reason may be read by everybody, another's may not; in the log it does not wait for the
-    minute to be over."""
+    minute to be over.
+    """
     store = AwayStore()
     buffer = make_buffer(store)
     buffer.take(records(1, 1))
@@ -738,7 +741,8 @@ async def test_it_is_full_at_its_capacity():
 @pytest.mark.gen_test
 async def test_what_is_in_no_log_is_written_and_holds_nothing_up(clock):
     """A change that was added is written with the others, and kept while the store is away; the
-    place in the log is that of the records alone."""
+    place in the log is that of the records alone.
+    """
     store = AwayStore()
     buffer = make_buffer(store, capacity=10)
     assert buffer.add(document("a1"))

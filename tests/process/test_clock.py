@@ -1,5 +1,6 @@
 """trainhub/process/clock.py: the hub's time never jumps unless the hub says so, and says by how
-much."""
+much.
+"""
 
 import json
 import stat

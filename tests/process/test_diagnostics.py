@@ -1,5 +1,6 @@
 """trainhub/process/diagnostics.py: what goes on is a line each, and clients' addresses are in
-none."""
+none.
+"""
 
 import json
 import os

@@ -1,5 +1,6 @@
 """trainhub/process/lines.py: a stream that neither blocks nor raises, whatever becomes of its
-reader."""
+reader.
+"""
 
 import os
 import threading

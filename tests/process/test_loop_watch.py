@@ -1,5 +1,6 @@
 """trainhub/process/loop_watch.py: a turn of the loop that is too long is counted, and its
-culprit named."""
+culprit named.
+"""
 
 import asyncio
 import json

@@ -1,5 +1,6 @@
 """trainhub/process/signals.py: what a signal does to the hub, and that its end comes whatever
-hangs."""
+hangs.
+"""
 
 import os
 import pty
