@@ -5,9 +5,9 @@
 
 A real hub with a mongod, and TTEs who mark passengers as boarded. Each TTE has its own socket, is
 in no room, and sends the next mark when the last one is answered. All TTEs share a separate
-process. A mark is one event, and is answered when it is on disk. Between rounds MongoDB catches up, and new
-runs are registered; the times do not include that. The CPU of a command is all CPU that the hub
-used until MongoDB had caught up. Times are of this machine, this disk and this run.
+process. A mark is one event, and is answered when it is on disk. Between rounds MongoDB catches up,
+and new runs are registered; the times do not include that. The CPU of a command is all CPU that
+the hub used until MongoDB had caught up. Times are of this machine, this disk and this run.
 """
 
 import argparse

@@ -164,7 +164,7 @@ def bench_weight() -> None:
     size, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     each = size / len(state.passengers)
-    print(f"state next to its chart: {size / 1e6:.2f} MB, {each:.0f} bytes a passenger")
+    print(f"state without its chart: {size / 1e6:.2f} MB, {each:.0f} bytes a passenger")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""trainhub/access/identity.py: only a token that the hub believes says who somebody is."""
+"""trainhub/access/identity.py: only a token that the hub accepts identifies a caller."""
 
 import base64
 import hmac
@@ -71,7 +71,7 @@ def test_a_token_lasts_as_long_as_it_says():
 
 
 def test_the_last_key_signs_and_the_older_ones_are_still_read():
-    """Keys may be changed without sending everybody away."""
+    """A new key leaves the tokens of the older keys valid."""
     old = TOKENS.issue("U1", Role.TTE, ["1"])
     both = Tokens({"k1": SECRET, "k2": OTHER})
     new = both.issue("U1", Role.TTE, ["1"])
@@ -151,7 +151,7 @@ def test_a_token_whose_claims_are_odd_is_refused(claims):
 
 def test_odd_claims_that_say_nothing_are_passed_over():
     """An audience or an issuer is another system's matter; a lone train may stand for a list."""
-    token = sign(changed(aud="somebody", iss="me", trains="12345", admin=True))
+    token = sign(changed(aud="another", iss="me", trains="12345", admin=True))
     assert TOKENS.identify(token) == Identity("T1", Role.TTE, frozenset({"12345"}))
     assert TOKENS.identify(sign(changed(trains=[]))).trains == frozenset()
 
@@ -255,7 +255,7 @@ def confused():
 
 @pytest.mark.parametrize(("way", "token"), confused().items(), ids=lambda value: str(value)[:32])
 def test_a_key_is_never_taken_for_another_kind(way, token):
-    """The algorithm is the key's, whatever a token says; nobody becomes ADMIN by a public key."""
+    """The key determines the algorithm, so a public key cannot sign a token as a secret."""
     for others in (OTHERS, PEM):
         if others is PEM and way == "RS256 under the EC kid":
             continue  # there it is signed by the one key that there is
@@ -285,7 +285,7 @@ def test_a_key_is_never_taken_for_another_kind(way, token):
     ids=repr,
 )
 def test_an_audience_and_an_issuer_are_asked_for_where_they_are_set(claims, good):
-    """A token for another service is none for this hub, though the same key has signed it."""
+    """A token for another service is rejected, even if the same key has signed it."""
     tokens = Tokens({"k1": SECRET}, audience="hub", issuer="rail")
     token = hand_signed({"alg": "HS256", "kid": "k1"}, changed(**claims), SECRET.encode())
     if good:
@@ -297,7 +297,7 @@ def test_an_audience_and_an_issuer_are_asked_for_where_they_are_set(claims, good
 
 
 def test_own_tokens_name_what_the_hub_asks_for():
-    """`run.py token` makes one that the hub of the same settings takes."""
+    """`run.py token` makes a token that a hub with the same settings accepts."""
     tokens = Tokens({"k1": SECRET}, audience="hub", issuer="rail")
     assert tokens.identify(tokens.issue("T1", Role.TTE, ["1"])).user == "T1"
     with pytest.raises(BadToken, match="for another service"):
@@ -310,7 +310,7 @@ def test_own_tokens_name_what_the_hub_asks_for():
 
 
 def test_a_revoked_token_is_believed_no_more():
-    """That one alone, at the door and of whoever has identified with it."""
+    """Revoking a token affects only that token, for new callers and identified ones."""
     lost, other = (TOKENS.issue("T1", Role.TTE, ["1"]) for _ in range(2))
     tokens = Tokens({"k1": SECRET})
     who = tokens.identify(lost)
@@ -335,7 +335,7 @@ def test_a_revoked_user_needs_a_newer_token():
 
 
 def test_whose_key_is_dropped_is_believed_no_more():
-    """A key that leaked is dropped, and with it whoever came in by it."""
+    """Dropping a leaked key rejects the tokens that it signed, also of identified callers."""
     tokens = Tokens({"k1": SECRET, "k2": OTHER}, OTHERS)
     old = tokens.identify(sign(GOOD))
     new = tokens.identify(sign(GOOD, OTHER, kid="k2"))
@@ -445,9 +445,7 @@ def test_an_end_beyond_all_numbers_is_refused():
 
 @pytest.mark.parametrize("text", ["\ud800", "a\0b", "x" * 5_000])
 def test_a_claim_that_cannot_be_stored_is_refused(text):
-    """The user is written into the journal, the answers and the audit trail: one that they cannot
-    hold would stop the hub.
-    """
+    """A user or train that the journal cannot store is rejected: it would stop the hub."""
     for claims in (changed(sub=text), changed(trains=[text])):
         with pytest.raises(BadToken, match="a claim of the token"):
             TOKENS.identify(sign(claims))

@@ -105,7 +105,7 @@ def test_a_broken_key_file_is_never_written_over(tmp_path, content):
 
 
 def test_a_key_that_others_may_read_is_none(tmp_path):
-    """Whoever reads it can sign as anybody: the hub does not start, and says what to do."""
+    """The hub does not start if others may read its keys, and the error says what to do."""
     path = tmp_path / "keys.json"
     load_keys(path)
     for mode in (0o640, 0o604, 0o620, 0o644, 0o666):
@@ -128,7 +128,7 @@ def test_a_key_that_somebody_else_owns_is_none(tmp_path):
 
 
 def test_a_link_in_the_place_of_the_keys_is_not_followed(tmp_path):
-    """It could lead to a file of somebody else's choice."""
+    """The hub does not follow a link: it could lead to another user's file."""
     (tmp_path / "elsewhere").mkdir()
     load_keys(tmp_path / "elsewhere" / "keys.json")
     path = tmp_path / "keys.json"
@@ -150,7 +150,7 @@ def test_keys_that_are_not_there_are_not_made_by_reading(tmp_path):
 
 
 def test_a_new_key_signs_and_the_old_one_is_believed_until_it_is_dropped(tmp_path):
-    """Rotation: nobody is sent away but by dropping the key of their token."""
+    """Rotation rejects a token only when its key is dropped."""
     path = tmp_path / "keys.json"
     ((old, _),) = load_keys(path).items()
     first = Tokens(load_keys(path)).issue("T1", Role.TTE, ["1"])
@@ -254,7 +254,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
 
 
 def test_no_keys_find_nothing():
-    """Most hubs believe nobody else."""
+    """Without a file of public keys, only the hub's own keys are valid."""
     assert Keys().find("k") is Keys().find(None) is None
 
 

@@ -1,4 +1,4 @@
-"""trainhub/access/revocations.py: what was taken back stays so, whoever writes beside it."""
+"""trainhub/access/revocations.py: a revocation is never lost, even with several writers."""
 
 import json
 import stat
@@ -33,7 +33,7 @@ def test_without_a_file_nothing_is_revoked(path):
 
 
 def test_a_token_is_revoked_by_its_id(path):
-    """That one alone, whoever has it."""
+    """Revoking a token affects only that token, for every user."""
     revoke_token(path, "a1", NOW + 60, NOW)
     found = read_revocations(path)
     assert found.cover("IR_1", "a1", NOW)
@@ -77,7 +77,7 @@ def test_tokens_that_are_over_are_let_go(path):
     ids=lambda text: text[:30],
 )
 def test_a_broken_file_is_refused_and_left_as_it_is(path, content):
-    """Whoever was sent away must not come in again because a file is broken."""
+    """A broken file must not make revoked tokens valid again."""
     path.write_text(content)
     with pytest.raises(BadKeys, match="restore it from a copy"):
         read_revocations(path)

@@ -179,7 +179,7 @@ def test_answers_do_not_grow_without_bound():
 
 
 def test_no_user_pushes_out_another_s_answers():
-    """When there are too many, whoever has the most loses the oldest."""
+    """When the table is full, the user with the most answers loses the oldest one."""
     answers = Answers(most=10)
     answers.keep("T1", "k", HELLO, {"seq": 1}, 0.0)
     for number in range(1_000):

@@ -46,7 +46,7 @@ def tree(**fields):
     return load(Tree, {"name": "oak", **fields})
 
 
-# What each kind of field takes, and what it does not. Each value is one that JSON can bring.
+# The values that each kind of field accepts and rejects. JSON can contain each of them.
 HUGE = 10**4_299  # the longest that Python reads from JSON
 TAKEN = {
     "name": ["a", "à la carte", "日本", "🚆", "x" * LONGEST_TEXT, " padded "],
@@ -186,7 +186,7 @@ def test_what_json_does_not_know_is_not_dumped(value):
 
 
 def test_a_dump_is_a_copy():
-    """Whoever changes what dump gave changes nothing else."""
+    """A change to the output of dump does not change the dumped value."""
     inner = {"a": [1]}
     dump(inner)["a"].append(2)
     assert inner == {"a": [1]}

@@ -25,7 +25,7 @@ class Purse:
 
 
 def burn(seconds):
-    """Use the CPU for so many seconds."""
+    """Use the CPU for a number of seconds."""
     end = time.thread_time() + seconds
     while time.thread_time() < end:
         pass

@@ -47,7 +47,7 @@ def test_what_the_stores_make_of_each_other(place, flushed, verdict):
 
 
 def test_epochs_without_a_number_fork_from_each_other():
-    """Of two of them neither comes after the other: the hub begins one that does."""
+    """Epochs without a number have no order, so the hub begins a numbered epoch."""
     lineage = Lineage((Beginning("0123456789abcdef", 0),))
     assert compare(lineage, 5, StorePlace("fedcba9876543210", "s", 3)) is FORKED
 

@@ -135,7 +135,7 @@ async def test_a_log_goes_on_from_the_journal_s_head():
 
 @pytest.mark.gen_test
 async def test_nothing_is_delivered_or_answered_before_its_commit():
-    """While the commit is in flight nobody is told, and no future is done."""
+    """While the commit is in flight, no record is delivered and no future is done."""
     told = Told()
     told.journal.gate.clear()
     waiting = told.append(2)
@@ -247,7 +247,7 @@ async def test_who_no_longer_waits_disturbs_nobody():
 
 @pytest.mark.gen_test
 async def test_a_failed_commit_fails_everything_in_line():
-    """Those in the commit and those gathered behind it get Unavailable; nobody is told a thing."""
+    """Entries in the failed commit and those behind it get Unavailable. No record is delivered."""
     told = Told()
     told.journal.gate.clear()
     told.journal.broken = True
@@ -325,7 +325,7 @@ async def test_a_delivery_that_fails_is_not_the_journal_s_failure():
 
 @pytest.mark.gen_test
 async def test_what_follows_a_commit_fails_for_the_one_who_asked_alone():
-    """Those beside it are told and answered, and the log goes on."""
+    """The other entries of the commit are delivered and answered, and the log continues."""
     told = Told()
     before, after = told.append(1, "mine"), None
     bad = told.log.append(then=lambda: 1 / 0)
@@ -379,7 +379,7 @@ async def test_a_reader_that_fails_takes_nothing_from_the_others():
 
 @pytest.mark.gen_test
 async def test_a_reader_that_never_catches_up_goes_on_with_what_comes():
-    """The rooms: who missed something comes back for it; nobody else waits for them."""
+    """A reader that does not catch up skips a failed record and gets the later ones."""
     journal = MemoryJournal()
     rooms = Reader("delivered", journal, Clumsy(2), catches_up=False)
     log = Log(journal, rooms.offer, print)
@@ -564,7 +564,7 @@ async def test_a_restart_goes_on_from_the_saved_place():
 
 @pytest.mark.gen_test
 async def test_readers_keep_places_of_their_own():
-    """One that is far behind does not move another."""
+    """A late reader does not delay another reader."""
     journal = MemoryJournal()
     await journal.commit(Commit(records(1, 5)))
     fast, slow = Desk(), Desk()
@@ -657,7 +657,7 @@ class Lives:
         self.lives = []
 
     async def begin(self):
-        """Start anew, as after a kill: all that was not saved is forgotten."""
+        """Start again as after a kill: unsaved state is lost."""
         for task in self._catching_up:
             task.cancel()
         await asyncio.gather(*self._catching_up, return_exceptions=True)

@@ -85,7 +85,7 @@ def test_who_stays_away_is_news_in_the_end(room):
 
 
 def test_who_leaves_of_their_own_will_is_gone_at_once(room):
-    """They unsubscribed, or became somebody else: nobody waits for them."""
+    """A socket that unsubscribed or changed its user does not count as lost."""
     for each in (TTE, PASSENGER):
         room.come(each)
     room.news()
@@ -94,7 +94,7 @@ def test_who_leaves_of_their_own_will_is_gone_at_once(room):
 
 
 def test_one_of_two_devices_that_is_lost_comes_back_as_one(room):
-    """Each socket that comes makes up for one that was lost, of the same person."""
+    """Each socket that joins replaces one lost socket of the same user."""
     for each in (TTE, TTE):
         room.come(each)
     room.news()

@@ -26,7 +26,7 @@ STANDINGS = {
     "TTE": Standing(Role.TTE, "T1"),
     "control": Standing(Role.ADMIN, "C1"),
     "feed": Standing(Role.SERVICE, "F1"),
-    "nobody": Standing(),
+    "stranger": Standing(),
     # One who examines tickets under the same name as a passenger books: names are per role.
     "namesake": Standing(Role.TTE, "IR_1"),
     "namesake's feed": Standing(Role.SERVICE, "IR_1"),
@@ -144,7 +144,7 @@ def test_the_three_ways_to_tell(rooms, ears):
 
 @pytest.mark.made_up
 def test_an_audience_of_two_parts_is_told_in_both_ways(rooms, ears):
-    """Whoever is named by one of the parts is told, once."""
+    """A client that is in one part of the audience gets the event once."""
     rooms.tell(RUN, (*TO_STAFF, User("IR_2", Role.PASSENGER)), rooms.frame({"seq": 1, "data": {}}))
     rooms.flush()
     assert who_heard(ears) == STAFF | {"another passenger"}
@@ -174,7 +174,7 @@ def test_what_one_commit_brings_is_one_write_in_order(rooms, ears):
         "control": [1, 2, 3, 4, 5],
         "namesake": [1, 2, 3, 4, 5],
         "feed": [1, 5],
-        "nobody": [1, 5],
+        "stranger": [1, 5],
         "namesake's feed": [1, 5],
     }
     assert {name: ear.seqs for name, ear in ears.items()} == seqs
@@ -259,7 +259,7 @@ def test_who_leaves_is_in_no_index(way, name):
 @pytest.mark.parametrize("name", STANDINGS)
 @pytest.mark.parametrize("way", ["leave", "leave_all"])
 def test_who_has_left_hears_nothing_though_others_stay(rooms, ears, way, name):
-    """Neither as staff nor as a user is anybody remembered in a room that goes on."""
+    """A client that left is in no index of a room that stays open."""
     if way == "leave":
         rooms.leave(RUN, ears[name])
     else:
@@ -272,7 +272,7 @@ def test_who_has_left_hears_nothing_though_others_stay(rooms, ears, way, name):
 
 @pytest.mark.parametrize("way", ["leave", "leave_all", "close"])
 def test_the_others_stay(rooms, ears, way):
-    """Whoever leaves takes nobody along: not a passenger's other phone, not another run's room."""
+    """A client that leaves does not affect the same user's other devices or other rooms."""
     gone = {"passenger"} if way != "close" else ALL
     elsewhere = Ear()
     rooms.join(OTHER_RUN, elsewhere, STANDINGS["passenger"])
@@ -310,7 +310,7 @@ def test_what_was_put_for_one_who_has_gone_is_not_sent(rooms, ears):
 
 
 def test_standings_are_those_in_the_room(rooms, ears):
-    """What the monitor counts is derived from the room, not kept beside it."""
+    """The figures of the monitor are derived from the room, not counted separately."""
     assert list(rooms.standings(RUN)) == list(STANDINGS.values())
     assert list(rooms.standings(OTHER_RUN)) == []
 

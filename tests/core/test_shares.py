@@ -35,7 +35,7 @@ def test_an_entry_that_is_set_again_is_the_newest():
     assert table.put("one", "a", 3) == []
     assert table.put("one", "c", 4) == [("one", "b")]
     assert table.get("one", "a") == 3
-    assert table.get("nobody", "a") is None
+    assert table.get("unknown", "a") is None
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -129,9 +129,7 @@ def instead(source, target):
 def test_a_folder_restored_from_a_copy_begins_a_new_epoch(
     start_hub, options, database, tmp_path, restore
 ):
-    """Docs and messages advise it. Clients are told that they missed something, and MongoDB takes
-    the history that goes on, with no document of the one that is lost in its place.
-    """
+    """Clients learn that they missed events, and MongoDB gets only the continued history."""
     hub = start_hub(*options)
     begun(hub)
     flushed(hub)
@@ -163,9 +161,7 @@ def test_a_folder_restored_from_a_copy_begins_a_new_epoch(
 @pytest.mark.parametrize("restore", [instead, over])
 @pytest.mark.parametrize("with_database", [True, False])
 def test_so_does_one_with_the_embedded_database(start_hub, tmp_path, with_database, restore):
-    """Restored as a whole, both stores are of the same past: the copy itself is the sign. Restored
-    without its database, that is written again from the journal.
-    """
+    """After a copy is restored, with or without its database, the stores agree again."""
     hub = start_hub()
     begun(hub)
     flushed(hub)
@@ -254,9 +250,7 @@ def test_a_fork_that_shows_only_when_mongodb_is_back(start_hub, away, tmp_path):
 
 @pytest.mark.parametrize("copied", [False, True])
 def test_a_second_hub_on_a_live_database_is_refused(start_hub, options, database, tmp_path, copied):
-    """An empty folder, and a copy of the first one's: exit code 2 and a line that says who holds
-    the database and what to do. The first hub does not notice.
-    """
+    """A second hub ends with exit code 2 and says what to do. The first hub does not notice."""
     hub = start_hub(*options)
     ask = begun(hub)
     flushed(hub)
@@ -275,7 +269,7 @@ def test_a_second_hub_on_a_live_database_is_refused(start_hub, options, database
 
 
 def test_a_dead_hub_s_lease_is_taken_over(start_hub, options, database, tmp_path):
-    """Killed, and its folder lost: the next hub sees that nobody renews the lease, and goes on."""
+    """After a hub is killed and its folder lost, the next hub takes over the expired lease."""
     hub = start_hub(*options)
     ask = begun(hub)
     flushed(hub)
@@ -348,9 +342,7 @@ def is_ready(hub):
 
 
 def test_an_empty_folder_waits_for_its_mongodb(start_hub, away, tmp_path):
-    """The whole station lost power, and the folder: a chart that is registered anew would wipe the
-    run that MongoDB has. So nothing is taken until it was asked, and then the run is there.
-    """
+    """An empty folder accepts no command before MongoDB answers, so no run is overwritten."""
     mongod, options = away
     hub = start_hub(*options)
     before = begun(hub)("/api/trains/12345/passengers")
@@ -405,9 +397,7 @@ def test_new_takes_no_runs_and_its_documents_win(start_hub, options, database, t
 def test_a_database_that_is_lost_is_refilled(
     start_hub, options, database, mongodb_uri, tmp_path, running
 ):
-    """Dropped under the hub, or while it was stopped: all of it is there again, indexes too, the
-    hub counts that, and a lost data folder still finds its runs there afterwards.
-    """
+    """A dropped database is written again with its indexes, and the hub counts the refill."""
     hub = start_hub(*options)
     ask = begun(hub)
     flushed(hub)
@@ -457,7 +447,7 @@ def test_a_database_from_an_older_dump_is_refilled(start_hub, away, tmp_path, ru
 
 
 def test_a_refill_by_hand(start_hub, options, database):
-    """For what the hub cannot see, as one collection that is gone: beside it or before a start."""
+    """An operator can ask for a refill, with a running hub or before a start."""
     hub = start_hub(*options)
     ask = begun(hub)
     flushed(hub)
@@ -489,9 +479,7 @@ def trimmed(hub):
 def test_what_was_trimmed_is_rendered_again_or_said_to_be_lost(
     start_hub, options, database, mongodb_uri
 ):
-    """The documents as they are now come from the hub's state. Events that neither store has any
-    more are counted, in the log and in what is degraded; nothing is trimmed meanwhile.
-    """
+    """Events that neither store has are counted in the log and in the complaints."""
     hub = start_hub(*options, "--journal-limit", "1")  # so that it trims all that it may
     ask = begun(hub)
     while not trimmed(hub):
@@ -543,9 +531,7 @@ def move_folder(path, _):
 def test_a_journal_that_is_replaced_under_the_hub_stops_it(
     start_hub, options, tmp_path, loss, waits
 ):
-    """No command is answered that would be gone at the next start: exit code 3 and the reason, at
-    the next command, or by itself within seconds.
-    """
+    """The hub answers no command that a restart would lose: it ends with exit code 3."""
     hub = start_hub(*options)
     ask = begun(hub)
     path = hub.folder / "journal.db"
@@ -563,9 +549,7 @@ def test_a_journal_that_is_replaced_under_the_hub_stops_it(
 
 
 def test_check_compares_the_stores(start_hub, options, database, mongodb_uri, tmp_path):
-    """Alike, MongoDB behind, MongoDB away, and a journal that is a past: each is said, and only the
-    last is a fault.
-    """
+    """Each relation of journal and MongoDB is reported, and only an older journal is a fault."""
     uri = ("--mongodb-uri", mongodb_uri, "--database", database.name)
     hub = start_hub(*options)
     begun(hub)
@@ -594,7 +578,7 @@ def test_check_compares_the_stores(start_hub, options, database, mongodb_uri, tm
 
 
 def test_check_compares_the_embedded_database_while_it_runs(start_hub):
-    """It is started by the hub alone: beside a hub it is asked, and else it is said that not."""
+    """A check asks the mongod of a running hub. Without a hub, the stores are not compared."""
     hub = start_hub()
     begun(hub)
     flushed(hub)

@@ -167,9 +167,7 @@ async def test_a_bulk_has_a_limit(monkeypatch):
 
 @pytest.mark.gen_test
 async def test_a_flush_starts_early_when_much_waits(monkeypatch, clock):
-    """So many documents do not wait for the timer; fewer do, and a store that is away is not
-    asked more often for it.
-    """
+    """EARLY documents start a flush before the timer, but not while the store is away."""
     monkeypatch.setattr(write_buffer, "EARLY", 10)
     store = AwayStore()
     store.away = False
@@ -192,7 +190,7 @@ async def test_a_flush_starts_early_when_much_waits(monkeypatch, clock):
 
 @pytest.mark.gen_test
 async def test_an_early_flush_that_the_journal_fails_leaves_all_there(monkeypatch):
-    """Whoever asked for the change is told by the journal; the flush says nothing more."""
+    """If the journal fails, an early flush writes nothing and all changes stay."""
     monkeypatch.setattr(write_buffer, "EARLY", 2)
 
     async def failed():
@@ -423,9 +421,7 @@ async def test_what_cannot_be_written_is_kept_and_written_later(clock):
 
 @pytest.mark.gen_test
 async def test_a_bulk_that_fails_half_way_is_written_again(clock):
-    """One collection took its part and the next did not: only that one's is written again, and
-    the place stays before both.
-    """
+    """If one collection fails, only its documents are written again, and the place stays."""
 
     class HalfAway(MemoryStore):
         async def write(self, collection, documents):
@@ -551,7 +547,7 @@ async def test_it_backs_off(clock):
 
 @pytest.mark.gen_test
 async def test_it_starts_with_short_waits_again_after_a_success(clock):
-    """Each time the store goes away anew, the first wait is a short one."""
+    """Each time the store goes away again, the first wait is short."""
     store = AwayStore()
     buffer = make_buffer(store)
     buffer.take(records(1, 1))
@@ -694,9 +690,7 @@ async def test_a_refusal_is_counted_once_though_the_store_goes_away(clock):
 
 @pytest.mark.gen_test
 async def test_a_store_that_is_too_new_is_said_at_once_and_to_all(clock, caplog):
-    """Its reason may be read by everybody, another's may not; in the log it does not wait for the
-    minute to be over.
-    """
+    """Only the reason of TooNew is public, and the log has it at once."""
     store = AwayStore()
     buffer = make_buffer(store)
     buffer.take(records(1, 1))
@@ -740,9 +734,7 @@ async def test_it_is_full_at_its_capacity():
 
 @pytest.mark.gen_test
 async def test_what_is_in_no_log_is_written_and_holds_nothing_up(clock):
-    """A change that was added is written with the others, and kept while the store is away; the
-    place in the log is that of the records alone.
-    """
+    """An added change is written with the others, and does not move the place in the log."""
     store = AwayStore()
     buffer = make_buffer(store, capacity=10)
     assert buffer.add(document("a1"))

@@ -1,6 +1,4 @@
-"""trainhub/process/clock.py: the hub's time never jumps unless the hub says so, and says by how
-much.
-"""
+"""trainhub/process/clock.py: the hub's time jumps only when the hub follows a step."""
 
 import json
 import stat
@@ -206,7 +204,7 @@ def test_slow_slewing_is_no_step_after_a_restart(machine, tmp_path):
     ids=lambda text: text[:20],
 )
 def test_a_broken_file_is_as_good_as_none(machine, tmp_path, content):
-    """The clock is the wall clock's, and the file is written anew."""
+    """The clock starts from the wall clock, and the file is written again."""
     path = tmp_path / "clock.json"
     path.write_text(content)
     clock = machine.clock(path)

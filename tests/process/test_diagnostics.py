@@ -1,6 +1,4 @@
-"""trainhub/process/diagnostics.py: what goes on is a line each, and clients' addresses are in
-none.
-"""
+"""trainhub/process/diagnostics.py: log lines never contain client addresses."""
 
 import json
 import os
@@ -166,7 +164,7 @@ leave(0)
 
 
 def test_leaving_waits_for_no_thread():
-    """Not for one that hangs in a pool, which the interpreter itself would wait for."""
+    """The process ends without waiting for a thread that hangs in a pool."""
     code = """
 import concurrent.futures, threading
 from trainhub.process.diagnostics import Diagnostics, leave

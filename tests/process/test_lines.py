@@ -1,6 +1,4 @@
-"""trainhub/process/lines.py: a stream that neither blocks nor raises, whatever becomes of its
-reader.
-"""
+"""trainhub/process/lines.py: a stream that never blocks or raises, even without a reader."""
 
 import os
 import threading
@@ -33,7 +31,7 @@ def until_stuck(lines):
 
 
 def read_lines(end, count, seconds=30):
-    """Read until so many lines came."""
+    """Read until a number of lines came."""
     found, deadline = b"", time.monotonic() + seconds
     while found.count(b"\n") < count:
         assert time.monotonic() < deadline

@@ -1,6 +1,4 @@
-"""trainhub/process/loop_watch.py: a turn of the loop that is too long is counted, and its
-culprit named.
-"""
+"""trainhub/process/loop_watch.py: long turns of the loop are counted, and their code named."""
 
 import asyncio
 import json
@@ -102,7 +100,7 @@ def test_lines_are_few_and_turns_are_all_counted(caplog, monkeypatch):
 
 
 def test_a_turn_that_does_not_end_is_told_while_it_lasts(caplog, monkeypatch):
-    """Somebody wants to know why a hub hangs before it is killed."""
+    """A turn that hangs is logged before it ends, so that operators learn the reason."""
     monkeypatch.setattr(loop_watch, "HANG_SECONDS", 0.1)
 
     async def main(watch):

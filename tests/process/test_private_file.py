@@ -8,7 +8,7 @@ from trainhub.process.private_file import write_private
 
 
 def test_a_private_file_is_whole_or_as_it_was(tmp_path):
-    """Mode 0600, nothing beside it; one that may not be replaced is not."""
+    """A file has mode 0600, leaves no draft, and replaces another file only if allowed."""
     path = tmp_path / "file"
     write_private(path, "one")
     write_private(path, "two")

@@ -1,6 +1,4 @@
-"""trainhub/process/signals.py: what a signal does to the hub, and that its end comes whatever
-hangs.
-"""
+"""trainhub/process/signals.py: signals stop the hub, even if a part of it hangs."""
 
 import os
 import pty
