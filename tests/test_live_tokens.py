@@ -144,7 +144,7 @@ def test_broken_files_leave_the_hub_as_it_is(call, hub):
         hub.logged.clear()
         whole = (hub.folder / name).read_bytes()
         (hub.folder / name).write_bytes(whole[:-3])
-        wait_for(lambda: any("still believed" in line for line in list(hub.logged)))
+        wait_for(lambda: any("stay in use" in line for line in list(hub.logged)))
         assert line.say("PING")["type"] == "PONG"
         assert call(hub).say("IDENTIFY", token=good)["type"] == "IDENTIFIED"
         assert call(hub).say("IDENTIFY", token=bad)["type"] == "ERROR"

@@ -1,6 +1,4 @@
-"""trainhub/access/keys.py: the hub's own keys are its owner's alone; others' are public, of two
-kinds.
-"""
+"""trainhub/access/keys.py: own keys stay private, and public keys are of two kinds."""
 
 import json
 import os

@@ -1,6 +1,4 @@
-"""trainhub/core/answers.py: a command that is sent again gets its first answer, and happens
-once.
-"""
+"""trainhub/core/answers.py: a repeated command gets its first answer, and happens once."""
 
 import asyncio
 from datetime import timedelta

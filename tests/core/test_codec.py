@@ -180,7 +180,7 @@ def test_a_time_keeps_its_offset():
 
 @pytest.mark.parametrize("value", [{1, 2}, object(), b"x", timedelta(1), frozenset()])
 def test_what_json_does_not_know_is_not_dumped(value):
-    """dump makes JSON-ready values and nothing else."""
+    """A value without a JSON form raises TypeError."""
     with pytest.raises(TypeError, match="has no JSON form here"):
         dump({"a": [value]})
 
@@ -242,7 +242,7 @@ WRITTEN = {**COMMANDS, **EVENTS, "a snapshot": RunSnapshot}
 @pytest.mark.parametrize("name", WRITTEN)
 @pytest.mark.parametrize("read", [load, reload])
 def test_whatever_is_written_comes_back(name, read):
-    """dump → JSON → load or reload gives the same value again, with the same offsets."""
+    """A value survives dump, JSON, and load or reload, with the same offsets."""
     cls = WRITTEN[name]
 
     @given(values(cls))

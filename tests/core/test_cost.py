@@ -1,6 +1,4 @@
-"""trainhub/core/cost.py: callers pay for the work that they cause, and long work is cut into
-slices.
-"""
+"""trainhub/core/cost.py: callers pay for their work, and long work is cut into slices."""
 
 import asyncio
 import time

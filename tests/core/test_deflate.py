@@ -1,6 +1,4 @@
-"""trainhub/core/deflate.py: what is agreed with a client, and that both sides read the same
-text.
-"""
+"""trainhub/core/deflate.py: negotiation, and messages that both sides read alike."""
 
 import zlib
 from random import Random
