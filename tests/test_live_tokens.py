@@ -149,7 +149,7 @@ def test_broken_files_leave_the_hub_as_it_is(call, hub):
         assert call(hub).say("IDENTIFY", token=good)["type"] == "IDENTIFIED"
         assert call(hub).say("IDENTIFY", token=bad)["type"] == "ERROR"
         (hub.folder / name).write_bytes(whole)
-        wait_for(lambda: any("read again" in line for line in list(hub.logged)))
+        wait_for(lambda: any("reloaded the keys" in line for line in list(hub.logged)))
 
 
 def test_another_service_s_keys_change_while_the_hub_runs(call, start_hub, tmp_path, mongodb_uri):
