@@ -187,7 +187,7 @@ def test_another_service_s_keys_change_while_the_hub_runs(call, start_hub, tmp_p
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--public-keys", "nowhere.pem"], "nowhere.pem cannot be read"),
+        (["--public-keys", "nowhere.pem"], "--public-keys: there is no file nowhere.pem"),
         (["--public-keys", "private.pem"], "neither a PEM file of one public key nor a JWKS"),
     ],
 )
