@@ -12,7 +12,7 @@ from trainhub.core.journal import Commit, JournalFailed, ReaderPlace, Record, St
 from trainhub.core.lease import Held, LeaseHolder
 from trainhub.core.lineage import Beginning, Lineage, StorePlace
 from trainhub.core.log import Reader
-from trainhub.core.notifications import Job, Undelivered
+from trainhub.core.notifications import Notification, Undelivered
 from trainhub.core.write_buffer import DeadLetter, Document, StoreAway
 from trainhub.domain.model import RunKey
 from trainhub.domain.snapshot import RunSnapshot
@@ -228,10 +228,10 @@ class Postbox:
     """A notifications.Sender that keeps what it is given; `refuse` makes the next sends fail."""
 
     def __init__(self) -> None:
-        self.jobs: list[Job] = []
+        self.jobs: list[Notification] = []
         self.refuse = 0
 
-    async def send(self, job: Job) -> None:
+    async def send(self, job: Notification) -> None:
         await asyncio.sleep(0)
         if self.refuse:
             self.refuse -= 1

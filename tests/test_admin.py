@@ -15,7 +15,7 @@ from trainhub.adapters.data_folder import DataFolder
 from trainhub.adapters.undelivered import UndeliveredFile
 from trainhub.core.errors import BadToken
 from trainhub.core.journal import JournalFailed
-from trainhub.core.notifications import Channel, Job, Undelivered
+from trainhub.core.notifications import Channel, Notification, Undelivered
 from trainhub.domain.model import Role
 from trainhub.settings import BadSettings
 
@@ -153,7 +153,7 @@ def test_check_wants_a_hub_s_folder(tmp_path):
 def test_what_could_not_be_sent_is_listed(order, tmp_path):
     """`run.py undelivered` lists each job without addresses or words; `check` counts them."""
     assert order("undelivered", str(tmp_path)) == []
-    job = Job("run_1-email", 1, Channel.EMAIL, "a@example.org", "subject", "body")
+    job = Notification("run_1-email", 1, Channel.EMAIL, "a@example.org", "subject", "body")
     kept = [
         Undelivered(job, 1_700_000_000.0, 3, "OSError(2)"),
         Undelivered(replace(job, id="run_2-push"), 1_700_000_060.0, 9, "expired", time.time()),

@@ -8,7 +8,7 @@ from trainhub.core.follower import Follower
 from trainhub.core.journal import Journal, Record
 from trainhub.core.lateness import Lateness
 from trainhub.core.log import Reader
-from trainhub.core.notifications import Job, Notifications, Sender, Undelivered, UndeliveredJobs
+from trainhub.core.notifications import Notification, Notifications, Sender, Undelivered, UndeliveredJobs
 from trainhub.core.rooms import Delivery, Frame, Room
 from trainhub.core.stream import Stream
 from trainhub.core.write_buffer import Change, DeadLetters, Store, WriteBuffer
@@ -97,7 +97,7 @@ def build(
     health = health or Health()
     health.watch(hub.log.complaints, hub.subscriptions.complaints)
 
-    def jobs(record: Record) -> list[Job]:
+    def jobs(record: Record) -> list[Notification]:
         return list(letters.jobs(hub.state(record.stream), record))
 
     def changed(record: Record) -> Iterable[Change]:

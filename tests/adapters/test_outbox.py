@@ -14,7 +14,7 @@ from railway import RUN, TRAIN, Driver, person
 from trainhub.adapters import outbox as outbox_module
 from trainhub.adapters.outbox import FROM, Outbox
 from trainhub.core.journal import Record
-from trainhub.core.notifications import SENDS_AT_ONCE, Channel, Job, Undeliverable
+from trainhub.core.notifications import SENDS_AT_ONCE, Channel, Notification, Undeliverable
 from trainhub.domain import commands as c
 from trainhub.hub.letters import jobs
 
@@ -30,11 +30,11 @@ HEADERS = {
 
 
 def mail(name="run_1-email", to="person1@example.org", subject="A subject", body="A body."):
-    return Job(name, 1, Channel.EMAIL, to, subject, body)
+    return Notification(name, 1, Channel.EMAIL, to, subject, body)
 
 
 def push(name="run_1-push", to="IR_1", subject="A subject", body="A body."):
-    return Job(name, 1, Channel.PUSH, to, subject, body)
+    return Notification(name, 1, Channel.PUSH, to, subject, body)
 
 
 def send(folder, *jobs):

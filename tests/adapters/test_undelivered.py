@@ -15,11 +15,11 @@ from trainhub.adapters.undelivered import (
     UndeliveredFile,
     read_undelivered,
 )
-from trainhub.core.notifications import Channel, Job, Undelivered
+from trainhub.core.notifications import Channel, Notification, Undelivered
 
 
 def waiting(name, since=None, given_up=None, **more):
-    job = Job(name, 7, Channel.EMAIL, "a@example.org", "é", "line\nline", **more)
+    job = Notification(name, 7, Channel.EMAIL, "a@example.org", "é", "line\nline", **more)
     return Undelivered(job, since or time.time(), 3, "OSError(2, 'No such file')", given_up)
 
 

@@ -26,7 +26,7 @@ from trainhub.core.notifications import (
     SENDS_AT_ONCE,
     WAIT_SHARE,
     Channel,
-    Job,
+    Notification,
     Notifications,
     Undeliverable,
 )
@@ -44,7 +44,7 @@ def records(first, last):
 
 
 def job(position, channel=Channel.EMAIL, **more):
-    return Job(f"j{position}", position, channel, "a@example.org", "subject", "body", **more)
+    return Notification(f"j{position}", position, channel, "a@example.org", "subject", "body", **more)
 
 
 def one_each(record):
@@ -566,7 +566,7 @@ async def test_a_record_s_place_is_kept_until_all_its_jobs_are_done(clock):
     def two_each(record):
         for channel in Channel:
             name = f"{record.position}-{channel.lower()}"
-            yield Job(name, record.position, channel, "x", "subject", "body")
+            yield Notification(name, record.position, channel, "x", "subject", "body")
 
     journal = MemoryJournal()
     queue = make_queue(sender, two_each)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import ujson
 
-from trainhub.core.notifications import SENDS_AT_ONCE, Channel, Job, Undeliverable
+from trainhub.core.notifications import SENDS_AT_ONCE, Channel, Notification, Undeliverable
 
 logger = logging.getLogger("trainhub.outbox")
 
@@ -47,7 +47,7 @@ class Outbox:
     def _make_folder(self) -> None:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
-    async def send(self, job: Job) -> None:
+    async def send(self, job: Notification) -> None:
         """Write the file. If an earlier try for the job still hangs, wait for that one."""
         write = self._writes.get(job.id) or self._begin(job)
         try:
@@ -60,7 +60,7 @@ class Outbox:
         """Let go of the threads that wait for work; those that hang end with the process."""
         self._threads.shutdown(wait=False)
 
-    def _begin(self, job: Job) -> "Future[None]":
+    def _begin(self, job: Notification) -> "Future[None]":
         try:
             content = _email(job) if job.channel is Channel.EMAIL else _push(job)
         except (ValueError, MessageError) as error:
@@ -82,7 +82,7 @@ class Outbox:
         os.replace(draft, self._folder / name)
 
 
-def _email(job: Job) -> bytes:
+def _email(job: Notification) -> bytes:
     """The message. Raises ValueError for an address that is not plainly one."""
     if not _ADDRESS.fullmatch(job.to):
         raise ValueError("the address is not one that an e-mail can go to")
@@ -100,7 +100,7 @@ def _line(text: str) -> str:
     return " ".join(text.replace("=?", "= ?").split())
 
 
-def _push(job: Job) -> bytes:
+def _push(job: Notification) -> bytes:
     fields = {"id": job.id, "user": job.to, "title": job.subject, "body": job.body}
     text: str = ujson.dumps(fields, ensure_ascii=False, escape_forward_slashes=False)
     return text.encode()

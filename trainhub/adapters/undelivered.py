@@ -16,7 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from trainhub.core.notifications import Channel, Job, Undelivered
+from trainhub.core.notifications import Channel, Notification, Undelivered
 
 logger = logging.getLogger("trainhub.undelivered")
 
@@ -111,7 +111,7 @@ def _undelivered(fields: Mapping[str, Any]) -> Undelivered:
     job = fields["job"]
     expires = job["expires"] and datetime.fromisoformat(job["expires"])
     return Undelivered(
-        job=Job(**{**job, "channel": Channel(job["channel"]), "expires": expires}),
+        job=Notification(**{**job, "channel": Channel(job["channel"]), "expires": expires}),
         since=float(fields["since"]),
         tries=int(fields["tries"]),
         reason=str(fields["reason"]),

@@ -20,6 +20,7 @@ from itertools import count, islice, takewhile
 from typing import Protocol
 
 from trainhub.core.journal import Record
+from trainhub.core.stream import Stream
 
 logger = logging.getLogger("trainhub.notifications")
 
@@ -51,21 +52,47 @@ NOTE_AGAIN_SECONDS = 5.0
 FAILURE_LOG_SECONDS = 60.0
 # Seconds for which a dead letter is complained of.
 NEWS_SECONDS = 24 * 3600.0
+# The longest wait that another side may ask for.
+LONGEST_WAIT_SECONDS = 3600.0
+# Sends whose times are remembered, for the rate of the last minute.
+MOST_COUNTED = 10_000
+RATE_SECONDS = 60.0
 # Seconds at the end for the last write.
 LAST_NOTE_SECONDS = 0.5
 
 
 class Channel(StrEnum):
+    """A way to a person. Another channel is one more line here, and a sender."""
+
     EMAIL = "EMAIL"
     PUSH = "PUSH"
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One message to one person. `id` names it for good: the same record makes the same jobs.
+class Urgency(StrEnum):
+    HIGH = "HIGH"
+    NORMAL = "NORMAL"
+    LOW = "LOW"
 
-    `to` is an e-mail address for EMAIL, and the user (irctcId) for PUSH. After `expires`, by the
-    hub's clock, the words are no longer true.
+
+class Outcome(StrEnum):
+    """What became of a notification."""
+
+    QUEUED = "QUEUED"
+    SENT = "SENT"
+    CANCELLED = "CANCELLED"  # acknowledged or answered before it was sent
+    EXPIRED = "EXPIRED"
+    FAILED = "FAILED"  # given up; a dead letter
+    REFUSED = "REFUSED"  # the queue was full; a dead letter
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """One message to one person over one channel, in its final words.
+
+    `id` names it for good: the same record makes the same notifications. `to` is an e-mail address
+    for EMAIL, and the user (irctcId) for PUSH. `about` is PNR/index of the person it is about.
+    A newer one of the same `topic` and user replaces it. `link` is a page of the hub, "" for none.
+    It is not sent before `due`, and after `expires`, by the hub's clock, it is no longer true.
     """
 
     id: str
@@ -75,6 +102,46 @@ class Job:
     subject: str
     body: str
     expires: datetime | None = None
+    due: datetime | None = None
+    stream: Stream = Stream("")
+    seq: int = 0
+    kind: str = ""
+    user: str = ""
+    about: str | None = None
+    topic: str = ""
+    language: str = "en"
+    link: str = ""
+    urgency: Urgency = Urgency.NORMAL
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a record asks of the queue.
+
+    `settled` are topics with their users: what of them is not sent yet need not be sent any more.
+    """
+
+    notifications: Sequence[Notification] = ()
+    settled: Sequence[tuple[str, str]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A notification and what became of it so far. Times are seconds since 1970."""
+
+    notification: Notification
+    outcome: Outcome
+    attempts: int
+    at: float
+    detail: str = ""
+
+
+class TryLater(Exception):
+    """The other side asks for another try, no sooner than in `seconds`."""
+
+    def __init__(self, reason: str, seconds: float) -> None:
+        super().__init__(reason)
+        self.seconds = seconds
 
 
 class Undeliverable(Exception):
@@ -84,10 +151,11 @@ class Undeliverable(Exception):
 class Sender(Protocol):
     """What brings a job to its person."""
 
-    async def send(self, job: Job) -> None:
-        """Return when it is on its way.
+    async def send(self, notification: Notification, /) -> str:
+        """Return when it is on its way, with a detail for the ledger: "2 devices".
 
-        Raises Undeliverable if that can never be; any other exception means try again later.
+        Raises Undeliverable if that can never be, TryLater if the other side says when to try
+        again; any other exception means try again.
         """
 
     async def close(self) -> None: ...
@@ -97,7 +165,7 @@ class Sender(Protocol):
 class Undelivered:
     """A job that could not be sent so far, or for good. Times are seconds since 1970."""
 
-    job: Job
+    job: Notification
     since: float
     tries: int
     reason: str
@@ -118,11 +186,13 @@ class UndeliveredJobs(Protocol):
 class _Open:
     """A job that is neither sent nor given up. Times are monotonic."""
 
-    job: Job
+    job: Notification
     since: float
     tries: int = 0
     reason: str = ""
     given_up: float | None = None
+    outcome: Outcome = Outcome.QUEUED
+    in_hand: bool = False
 
     def undelivered(self, now: float) -> Undelivered:
         """Return it with wall times, as it is kept."""
@@ -132,7 +202,9 @@ class _Open:
 
 
 class Notifications:
-    """The deque and its drain. `make` maps a record to its jobs; `now` is the hub's clock.
+    """The deque of a channel and its drain. `now` is the hub's clock.
+
+    `plan` says what a record asks of this channel. `told` hears what becomes of each notification.
 
     A job is open until it was sent, given up, or set aside: only then may the journal drop its
     record. A job that was set aside is tried on as before. Jobs are set aside and given up by a
@@ -142,13 +214,15 @@ class Notifications:
     def __init__(
         self,
         sender: Sender,
-        make: Callable[[Record], Iterable[Job]],
+        plan: Callable[[Record], Plan],
         kept: UndeliveredJobs,
         now: Callable[[], datetime],
         capacity: int = QUEUE_CAPACITY,
+        told: Callable[[Told], None] = lambda _: None,
     ) -> None:
         self._sender = sender
-        self._make = make
+        self._plan = plan
+        self._told = told
         self._kept = kept
         self._now = now
         self.capacity = capacity
@@ -159,6 +233,8 @@ class Notifications:
         self._queue: deque[_Open] = deque()
         self._again: deque[_Open] = deque()
         self._later: list[tuple[float, int, _Open]] = []
+        # Those that are not due for the first time yet.
+        self._first: list[tuple[float, int, _Open]] = []
         self._in_hand: set[asyncio.Task[None]] = set()
         self._again_in_hand = 0
         self._numbers = count()
@@ -178,7 +254,11 @@ class Notifications:
         self._done_before: set[str] = set()
         self._given_up_at: deque[float] = deque(maxlen=MOST_ASIDE)
         self._silent_until = 0.0
-        self.sent = self.failed = self.retried = 0
+        # Topic and user → what is open of them.
+        self._of_topic: dict[tuple[str, str], dict[str, _Open]] = {}
+        self._sent_at: deque[float] = deque(maxlen=MOST_COUNTED)
+        self.last_error = ""
+        self.sent = self.failed = self.retried = self.cancelled = self.refused = self.expired = 0
 
     # --- as a reader of the log -------------------------------------------------------------
 
@@ -191,6 +271,13 @@ class Notifications:
     def set_aside(self) -> int:
         """Jobs that are tried on though the journal need not keep their records."""
         return len(self._aside)
+
+    @property
+    def rate(self) -> int:
+        """The notifications sent in the last minute."""
+        while self._sent_at and time.monotonic() - self._sent_at[0] > RATE_SECONDS:
+            self._sent_at.popleft()
+        return len(self._sent_at)
 
     @property
     def full(self) -> bool:
@@ -212,19 +299,52 @@ class Notifications:
             else:
                 since = now - max(0.0, wall - each.since)
                 self._aside[each.job.id] = opened = _Open(each.job, since, each.tries, each.reason)
+                topic = (each.job.topic, each.job.user)
+                self._of_topic.setdefault(topic, {})[each.job.id] = opened
                 self._again.append(opened)
             self._done_before.add(each.job.id)
 
     def take(self, records: Sequence[Record]) -> None:
         now = time.monotonic()
         for record in records:
-            for job in self._make(record):
+            plan = self._plan(record)
+            for topic in plan.settled:
+                for opened in tuple(self._of_topic.get(topic, {}).values()):
+                    self._cancel(opened)
+            for job in plan.notifications:
                 if job.id in self._done_before:
                     self._done_before.discard(job.id)
                     self.ahead[job.id] = job.position
                 else:
-                    self._open[job.id] = opened = _Open(job, now)
-                    self._queue.append(opened)
+                    self._admit(_Open(job, now), now)
+
+    def _admit(self, opened: _Open, now: float) -> None:
+        job = opened.job
+        self._open[job.id] = opened
+        self._of_topic.setdefault((job.topic, job.user), {})[job.id] = opened
+        wait = 0.0 if job.due is None else (job.due - self._now()).total_seconds()
+        if wait <= 0:
+            self._queue.append(opened)
+        else:
+            heapq.heappush(self._first, (now + wait, next(self._numbers), opened))
+        self._tell(opened)
+
+    def settle(self, topic: str, user: str) -> None:
+        """Do not send what is still open of a topic: the user knows it."""
+        for opened in tuple(self._of_topic.get((topic, user), {}).values()):
+            self._cancel(opened)
+
+    def _cancel(self, opened: _Open) -> None:
+        """Let go of what is not sent yet. What a sender has in hand goes on its way."""
+        if opened.outcome is not Outcome.QUEUED or opened.in_hand:
+            return
+        opened.outcome = Outcome.CANCELLED
+        self.cancelled += 1
+        self._tell(opened)
+        self._done(opened)
+
+    def _tell(self, opened: _Open, detail: str = "") -> None:
+        self._told(Told(opened.job, opened.outcome, opened.tries, time.time(), detail))
 
     def complaints(self) -> list[str]:
         """Return how many jobs were set aside, and how many were given up of late."""
@@ -268,6 +388,8 @@ class Notifications:
 
     def _send_due(self) -> None:
         now = time.monotonic()
+        while self._first and self._first[0][0] <= now:
+            self._queue.append(heapq.heappop(self._first)[2])
         if self._down_since is not None:
             self._probe(now)
             return
@@ -293,11 +415,15 @@ class Notifications:
             self._begin(heapq.heappop(self._later)[2])
 
     def _begin(self, opened: _Open) -> None:
+        if opened.outcome is not Outcome.QUEUED:
+            return
+        opened.in_hand = True
         again = opened.tries > 0
         self._again_in_hand += again
 
         def ended(task: asyncio.Task[None]) -> None:
             self._in_hand.discard(task)
+            opened.in_hand = False
             self._again_in_hand -= again
             if not task.cancelled():
                 self._send_due()
@@ -309,20 +435,26 @@ class Notifications:
     async def _send(self, opened: _Open) -> None:
         job = opened.job
         if job.expires is not None and self._now() >= job.expires:
-            self._give_up(opened, "it expired before it could be sent")
+            self.expired += 1
+            self._give_up(opened, "it expired before it could be sent", Outcome.EXPIRED)
         elif opened.tries and time.monotonic() - opened.since >= LIFETIME_SECONDS:
             self._give_up(opened, f"it could not be sent for so long: {opened.reason}")
         else:
             opened.tries += 1
             try:
                 async with asyncio.timeout(SEND_SECONDS):
-                    await self._sender.send(job)
+                    detail = await self._sender.send(job)
             except Undeliverable as error:
                 self._give_up(opened, str(error))
+            except TryLater as error:
+                self._try_again(opened, error, error.seconds)
             except Exception as error:
                 self._try_again(opened, error)
             else:
                 self.sent += 1
+                self._sent_at.append(time.monotonic())
+                opened.outcome = Outcome.SENT
+                self._tell(opened, detail or "")
                 self._done(opened)
                 self._is_up()
 
@@ -333,11 +465,13 @@ class Notifications:
             self._again += (opened for _, _, opened in sorted(self._later))
             self._later.clear()
 
-    def _try_again(self, opened: _Open, error: Exception) -> None:
-        opened.reason = repr(error)[:200]
+    def _try_again(self, opened: _Open, error: Exception, least: float = 0.0) -> None:
+        opened.reason = self.last_error = repr(error)[:200]
         self.retried += 1
+        self._tell(opened, opened.reason)
         now = time.monotonic()
-        due = now + _spread((now - opened.since) * WAIT_SHARE, LAST_WAIT_SECONDS)
+        wait = _spread((now - opened.since) * WAIT_SHARE, LAST_WAIT_SECONDS)
+        due = now + max(wait, min(least, LONGEST_WAIT_SECONDS))
         heapq.heappush(self._later, (due, next(self._numbers), opened))
         if len(self._failed) < DOWN_AFTER:
             self._failed.add(opened.job.id)
@@ -350,8 +484,11 @@ class Notifications:
             waiting = len(self._open) + len(self._aside)
             logger.warning("notifications are not sent, %d wait: %s", waiting, opened.reason)
 
-    def _give_up(self, opened: _Open, reason: str) -> None:
+    def _give_up(self, opened: _Open, reason: str, outcome: Outcome = Outcome.FAILED) -> None:
         opened.reason, opened.given_up = reason, time.monotonic()
+        opened.outcome = outcome
+        self.last_error = reason
+        self._tell(opened, reason)
         self._giving_up[opened.job.id] = opened
         self.failed += 1
         self._given_up_at.append(opened.given_up)
@@ -360,6 +497,10 @@ class Notifications:
     def _done(self, opened: _Open) -> None:
         """Let the journal drop the job's record. If the job was set aside, it may do so already."""
         name = opened.job.id
+        topic = (opened.job.topic, opened.job.user)
+        same = self._of_topic.get(topic)
+        if same is not None and same.pop(name, None) is not None and not same:
+            del self._of_topic[topic]
         if self._aside.pop(name, None) is not None:
             if opened.given_up is None:
                 self._sent_late.append(name)

@@ -12,7 +12,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from trainhub.core.journal import Record
-from trainhub.core.notifications import Channel, Job
+from trainhub.core.notifications import Channel, Notification
 from trainhub.domain import events as e
 from trainhub.domain.bookings import email_of, stranded
 from trainhub.domain.marks import UNDO_WINDOW
@@ -22,7 +22,7 @@ from trainhub.domain.train import TrainState
 _PLAIN_ID = re.compile("[A-Za-z0-9_-]{1,64}")
 
 
-def jobs(state: TrainState, record: Record) -> Iterator[Job]:
+def jobs(state: TrainState, record: Record) -> Iterator[Notification]:
     """Yield the jobs of a record: one for each address and one for each user that it concerns.
 
     The same record makes the same jobs, whenever it is read again.
@@ -36,7 +36,7 @@ def jobs(state: TrainState, record: Record) -> Iterator[Job]:
     expires = event.expires_at if isinstance(event, e.UpgradeOffer) else None
     for channel, to in _recipients(state, _about(state, event)):
         job = f"{name}-{_id(to)}-{channel.lower()}"
-        yield Job(job, record.position, channel, to, subject, body, expires)
+        yield Notification(job, record.position, channel, to, subject, body, expires)
 
 
 def _about(state: TrainState, event: e.Event) -> Iterable[PersonKey]:
