@@ -165,7 +165,9 @@ function showTiles() {
     open: number(hub.sockets),
     rooms: `following ${count(trains.filter((train) => train.sockets.total).length, 'train')}`,
     queueNote: join(amount(queue.sent, 'sent'), amount(queue.failed, 'failed'), amount(queue.retried, 'retried'),
-      queue.setAside && amount(queue.setAside, 'set aside'), behind(queue.behind)),
+      queue.setAside && amount(queue.setAside, 'set aside'), behind(queue.behind),
+      ...Object.entries(queue.channels).map(([channel, { lastError, depth }]) =>
+        depth && lastError && `${channel}: ${lastError}`)),
     bufferNote: join(flushWords(buffer), behind(buffer.behind), buffer.refused && amount(buffer.refused, 'refused')),
     records: number(journal.records),
     commit: `last commit ${amount(journal.lastCommitMillis, 'ms')}`,

@@ -5,6 +5,7 @@ from railway import MORNING
 from witness import taken
 
 from trainhub.build import Built, build
+from trainhub.core.notifications import Channel
 from trainhub.settings import read_settings
 
 
@@ -16,7 +17,6 @@ def build_of_fakes(**parts) -> Built:
     fakes = {
         "journal": MemoryJournal(),
         "store": MemoryStore(),
-        "sender": Postbox(),
         "undelivered": KeptJobs(),
         "dead_letters": Letters(),
         "clock": lambda: MORNING,
@@ -25,6 +25,8 @@ def build_of_fakes(**parts) -> Built:
         "on_failure": print,
         "on_taken": taken,
     }
+    sender = parts.pop("sender", None) or Postbox()
+    fakes["senders"] = dict.fromkeys(Channel, sender)
     built = build(read_settings([]), **{**fakes, **parts})
     built.hub.loaded = True
     return built

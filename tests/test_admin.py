@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import jwt
 import pytest
+from mail_servers import mail_server
 
 from trainhub import admin
 from trainhub.access.identity import Identity, Tokens
@@ -165,3 +166,66 @@ def test_what_could_not_be_sent_is_listed(order, tmp_path):
     ]
     counted = "notifications: 1 are tried again, 1 were given up"
     assert counted in DataFolder(tmp_path).contents()
+
+
+def test_a_test_e_mail(order, monkeypatch):
+    """`run.py notify-test` says each step, and the server has the e-mail."""
+
+    async def story(server):
+        url = f"smtp://localhost:{server.port}"
+        monkeypatch.setenv("TRAINHUB_SMTP_URL", url)
+        arguments = ("--to", "asha@example.org", "--mail-from", "hub@example.org")
+        lines = await asyncio.to_thread(order, "notify-test", *arguments)
+        assert lines[0] == f"connecting to localhost, port {server.port}"
+        assert lines[1].startswith("connected: not encrypted; no login;")
+        assert lines[2:4] == ["the server accepts the sender", "the server accepts the recipient"]
+        assert lines[-1].startswith("sent:")
+        assert server.envelopes[0][0].rcpt_tos == ["asha@example.org"]
+
+    with_mail_server(story)
+
+
+@pytest.mark.parametrize(
+    ("to", "answer", "said"),
+    [
+        ("asha", None, "NOT SENT: the e-mail address has no @; no later try can help"),
+        ("a@b.c", "550 5.1.1 no", "answered 550 5.1.1 to the recipient; no later try can help"),
+        ("a@b.c", "451 4.7.1 no", "the recipient; the hub would try again in 60 s"),
+    ],
+)
+def test_a_test_e_mail_that_cannot_be_sent(capsys, tmp_path, monkeypatch, to, answer, said):
+    """The last line says why, and whether a later try can help."""
+    monkeypatch.chdir(tmp_path)
+
+    async def story(server):
+        if answer is not None:
+            server.answers = {"RCPT": answer}
+        url = f"smtp://localhost:{server.port}"
+        arguments = ("--to", to, "--mail-from", "hub@example.org", "--smtp-url", url)
+        assert not await asyncio.to_thread(admin.notify_test, arguments)
+        assert said in capsys.readouterr().out.splitlines()[-1]
+
+    with_mail_server(story)
+
+
+def test_a_test_e_mail_without_a_server(capsys, tmp_path, monkeypatch):
+    """The hub writes files then, which is said; a server that is not there is said too."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("TRAINHUB_SMTP_URL", raising=False)
+    assert not admin.notify_test(["--to", "a@b.c"])
+    assert "--smtp-url is not set" in capsys.readouterr().out
+    gone = ("--smtp-url", "smtp://u:sesame@localhost:1", "--mail-from", "hub@example.org")
+    assert not admin.notify_test(["--to", "a@b.c", *gone])
+    said = capsys.readouterr().out
+    assert "NOT SENT: localhost cannot be reached: Connection refused" in said
+    assert "sesame" not in said
+
+
+def with_mail_server(story):
+    """Run a story with a mail server."""
+
+    async def whole():
+        async with mail_server() as server:
+            await story(server)
+
+    asyncio.run(whole())

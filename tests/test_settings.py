@@ -46,6 +46,14 @@ TEXTS = {
     "journal_limit": ("1", "2", "300", 300),
     "io_uring": ("on", "on", "off", False),
     "log_format": ("text", "text", "json", "json"),
+    "smtp_url": (
+        *("smtp://a", "smtps://b:1", "smtp://u:p%2F%23@[::1]:25"),
+        "smtp://u:p%2F%23@[::1]:25",
+    ),
+    "mail_from": ("a@b", "c@d.e", "Trainhub <hub@example.org>", "Trainhub <hub@example.org>"),
+    "push_subject": ("mailto:a@b", "mailto:c@d.e", "https://a.example/b", "https://a.example/b"),
+    "public_url": ("http://a", "https://b:8443", "https://c.example/d/", "https://c.example/d"),
+    "push_hosts": ("a", "b:1", "Push.example, localhost:8443", ("push.example", "localhost:8443")),
     "timetable": ("a.json", "b.json", "c.json.gz", Path("c.json.gz")),
     "demo_speed": ("0.1", "10000", "2.5", 2.5),
     "demo_seed": ("1", "2", "0", 0),
@@ -53,7 +61,7 @@ TEXTS = {
 
 
 # These two must be given together.
-PAIR = {"tls_cert", "tls_key"}
+PAIR = {"tls_cert", "tls_key", "smtp_url"}
 
 
 @pytest.fixture
@@ -266,3 +274,57 @@ def test_any_command_line_is_settings_or_one_line(arguments):
     with contextlib.suppress(BadSettings):
         asked = read_settings(arguments, {}, Path("/nowhere"))
         assert isinstance(asked, Settings)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("mail.example", "neither smtp"),
+        ("http://a", "neither smtp"),
+        ("smtp://", "no host"),
+        ("smtp://u:sesame/x@a", "%2F"),
+        ("smtp://u:sesame#x@a", "%2F"),
+        ("smtp://u:sesame?x@a", "%2F"),
+        ("smtp://u@a", "a user without a password"),
+        ("smtp://:sesame@a", "without a user"),
+        ("smtp://u:sesame@a:99999", "port"),
+        ("smtp://u:sesame@a:0", "port 0"),
+        ("smtp://u:sesame%0d%0a@a", "cannot be printed"),
+        ("smtp://u:sesame@a b", "no host"),
+    ],
+)
+def test_a_bad_mail_server_is_refused_without_its_password(read, text, reason):
+    """The message says what is wrong with the URL, and quotes nothing of it."""
+    for arguments, environment in (
+        (["--smtp-url", text], {}),
+        ([], {"TRAINHUB_SMTP_URL": text}),
+    ):
+        with pytest.raises(BadSettings, match="a mail server's URL, but this one") as got:
+            read("--mail-from", "a@b", *arguments, environment=environment)
+        assert reason in str(got.value)
+        assert "sesame" not in str(got.value)
+
+
+def test_a_mail_server_needs_a_sender(read):
+    """The password is in no repr of the settings."""
+    with pytest.raises(BadSettings, match="--smtp-url needs --mail-from"):
+        read("--smtp-url", "smtp://a")
+    found = read("--smtp-url", "smtps://u:sesame@a", "--mail-from", "a@b.c")
+    assert found.smtp_url == "smtps://u:sesame@a"
+    assert "sesame" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        *(("mail_from", each) for each in ("a", "a@b\n", "A, B <a@b>", "A <a@b> c", "<a@b\r\n>")),
+        *(("push_subject", each) for each in ("a@b.c", "http://a", "mailto:a", "https://")),
+        *(("public_url", each) for each in ("a", "ftp://a", "https://", "https://u:p@a")),
+        *(("public_url", each) for each in ("https://a/?b", "https://a/#b", "https://a>b")),
+        *(("push_hosts", each) for each in ("127.0.0.1", "a:0", "a:99999", "https://a", "[::1]")),
+    ],
+)
+def test_bad_texts_of_the_channels(read, name, text):
+    """Each is refused by name."""
+    with pytest.raises(BadSettings, match=flag(name)):
+        read(flag(name), text)

@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from secrets import token_hex
 
 from trainhub.access.identity import Tokens, id_and_end
 from trainhub.access.keys import add_key, drop_key, has_keys, load_keys
@@ -17,19 +18,31 @@ from trainhub.access.revocations import read_revocations, revoke_token, revoke_u
 from trainhub.adapters.data_folder import DataFolder
 from trainhub.adapters.embedded_mongod import EmbeddedMongod
 from trainhub.adapters.journal_check import Finding, check_journal
+from trainhub.adapters.mail import MailFailed, SmtpMail
 from trainhub.adapters.mongo_lease import look
 from trainhub.adapters.undelivered import read_undelivered
 from trainhub.core.errors import BadToken
 from trainhub.core.lease import Held
 from trainhub.core.lineage import Verdict, compare
+from trainhub.core.notifications import Channel, Notification, TryLater, Undeliverable, Urgency
 from trainhub.core.stores import REFILL_FILE
+from trainhub.core.stream import Stream
 from trainhub.core.write_buffer import StoreAway
 from trainhub.domain import normal
 from trainhub.domain.model import Role
 from trainhub.domain.snapshot import resume
 from trainhub.hub.vocabulary import RAILWAY
 from trainhub.process.clock import WallClock
-from trainhub.settings import BadSettings, Parser, Settings, database_of, number, one_of, outside
+from trainhub.settings import (
+    BadSettings,
+    Parser,
+    Settings,
+    database_of,
+    number,
+    one_of,
+    outside,
+    read_settings,
+)
 
 
 def token(arguments: Sequence[str]) -> bool:
@@ -200,6 +213,68 @@ def refill(arguments: Sequence[str]) -> bool:
     return True
 
 
+def notify_test(arguments: Sequence[str]) -> bool:
+    """Send one e-mail and say what happens at each step."""
+    parser = Parser(
+        "notify-test",
+        description="Send one e-mail as the hub would, and say what happens at each step. "
+        "--smtp-url and the hub's other options are taken as well, also from the environment.",
+    )
+    parser.add_argument("--to", required=True, metavar="ADDRESS", help="where the e-mail goes")
+    given, rest = parser.parse_known_args(arguments)
+    settings = read_settings(rest)
+    if settings.smtp_url is None or settings.mail_from is None:
+        print("--smtp-url is not set: the hub writes e-mails into its outbox folder; nothing sent")
+        return False
+    mail = SmtpMail(
+        settings.smtp_url,
+        settings.mail_from,
+        settings.public_url or "",
+        say=lambda step: print(step, flush=True),
+    )
+    reason = asyncio.run(_send_once(mail, _test_notification(given.to)))
+    print(f"NOT SENT: {reason}" if reason else "sent: look into the mailbox, and its spam folder")
+    return not reason
+
+
+async def _send_once(mail: SmtpMail, notification: Notification) -> str:
+    """Return why it could not be sent; "" if it was."""
+    try:
+        await mail.send(notification)
+    except Undeliverable as error:
+        return f"{error}; no later try can help"
+    except TryLater as error:
+        return f"{error}; the hub would try again in {error.seconds:g} s"
+    except MailFailed as error:
+        return f"{error}; the hub would try again"
+    finally:
+        await mail.close()
+    return ""
+
+
+def _test_notification(to: str) -> Notification:
+    now = datetime.now(UTC)
+    return Notification(
+        id=f"notify-test-{token_hex(8)}",
+        position=0,
+        stream=Stream("notify-test"),
+        seq=0,
+        kind="TEST",
+        user="",
+        about=None,
+        channel=Channel.EMAIL,
+        to=to,
+        topic="",
+        language="en",
+        subject="trainhub: a test",
+        body="This is a test of the hub's e-mails. If you can read it, they arrive.",
+        link="",
+        urgency=Urgency.NORMAL,
+        due=now,
+        expires=now + timedelta(hours=1),
+    )
+
+
 ORDERS: dict[str, Callable[[Sequence[str]], bool]] = {
     "token": token,
     "keys": keys,
@@ -207,6 +282,7 @@ ORDERS: dict[str, Callable[[Sequence[str]], bool]] = {
     "check": check,
     "undelivered": undelivered,
     "refill": refill,
+    "notify-test": notify_test,
 }
 
 

@@ -1,21 +1,35 @@
 """The wiring of a hub: server, tests and benchmarks build it here, each with its own parts."""
 
-from collections.abc import Callable, Iterable
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
+from trainhub.core.audience import Standing
+from trainhub.core.contacts import Contacts
 from trainhub.core.follower import Follower
 from trainhub.core.journal import Journal, Record
 from trainhub.core.lateness import Lateness
 from trainhub.core.log import Reader
-from trainhub.core.notifications import Notification, Notifications, Sender, Undelivered, UndeliveredJobs
+from trainhub.core.notifications import (
+    Channel,
+    Notifications,
+    Plan,
+    Sender,
+    Told,
+    Undelivered,
+    UndeliveredJobs,
+)
 from trainhub.core.rooms import Delivery, Frame, Room
 from trainhub.core.stream import Stream
 from trainhub.core.write_buffer import Change, DeadLetters, Store, WriteBuffer
-from trainhub.hub import letters
+from trainhub.domain.model import Role
+from trainhub.hub import documents
 from trainhub.hub.audit import HubArchive
 from trainhub.hub.documents import changes
 from trainhub.hub.hub import Clock, Hub, OnTaken, ignore
+from trainhub.hub.letters import Escalation, Letters
 from trainhub.hub.train_rooms import TrainRooms
 from trainhub.process.health import Health, Lately
 from trainhub.settings import Settings
@@ -26,6 +40,8 @@ FLUSHED = "flushed"
 # Seconds between two turns of each.
 DRAIN_SECONDS = 0.2
 FLUSH_SECONDS = 0.1
+# Plans of the newest records: the channels read a record in the same turn, or much later.
+PLANS_REMEMBERED = 100
 
 
 class OwnedStore(Store, Protocol):
@@ -43,11 +59,16 @@ class Built:
     """A hub and what follows its log."""
 
     hub: Hub
-    notifications: Notifications
+    queues: Mapping[Channel, Notifications]
     write_buffer: WriteBuffer
     flushed: Reader
     followers: tuple[Follower, ...]
     health: Health
+
+    @property
+    def notified(self) -> list[str]:
+        """The names under which the journal has the channels' places."""
+        return [each.name for each in self.followers if each.name.startswith(NOTIFIED)]
 
     async def open(self) -> None:
         """Have each follower go on from its place."""
@@ -64,9 +85,10 @@ def build(
     *,
     journal: Journal,
     store: OwnedStore,
-    sender: Sender,
+    senders: Mapping[Channel, Sender],
     undelivered: UndeliveredJobs,
     set_aside: Iterable[Undelivered] = (),
+    contacts: Contacts | None = None,
     dead_letters: DeadLetters,
     clock: Clock,
     rooms: dict[Stream, Room],
@@ -97,9 +119,6 @@ def build(
     health = health or Health()
     health.watch(hub.log.complaints, hub.subscriptions.complaints)
 
-    def jobs(record: Record) -> list[Notification]:
-        return list(letters.jobs(hub.state(record.stream), record))
-
     def changed(record: Record) -> Iterable[Change]:
         made_in = journal.lineage.epoch_at(record.position)
         return changes(hub.runs.present(record.stream), record, hub.epoch, made_in)
@@ -107,23 +126,38 @@ def build(
     def head() -> int:
         return journal.head
 
-    notifications = Notifications(sender, jobs, undelivered, hub.now)
     buffer = WriteBuffer(store, changed, hub.log.append, dead_letters, reached=store.reached)
     hub.audit.write_to(buffer.add)
-    notified = Reader(NOTIFIED, journal, notifications)
+    letters = Letters(
+        escalation=Escalation(
+            settings.escalate_push_seconds,
+            settings.escalate_mail_seconds,
+            settings.delay_threshold_minutes,
+        )
+    )
+    letters.present = lambda run, user: hub.rooms.is_present(run, Standing(Role.PASSENGER, user))
+    if contacts is not None:
+        letters.preferences = contacts.preferences
+    plans = PlansOfRecords(lambda record: letters.plan(hub.state(record.stream), record))
+
+    def told(what: Told) -> None:
+        buffer.add(documents.told(what, hub.epoch))
+
+    queues = {
+        channel: Notifications(sender, partial(plans.of, channel), undelivered, hub.now, told=told)
+        for channel, sender in senders.items()
+    }
+
+    def acknowledged(run: Stream, seq: int, user: str) -> None:
+        for queue in queues.values():
+            queue.settle(f"{run}/{seq}", user)
+
+    hub.acknowledged = acknowledged
     flushed = Reader(FLUSHED, journal, buffer, refilled=True)
     followers = (
-        Follower(
-            reader=notified,
-            shown="notifications",
-            timer="notify",
-            period=DRAIN_SECONDS,
-            begin=notifications.begin_drain,
-            resume=lambda place: notifications.resume(place.ahead, set_aside),
-            finish=notifications.drain,
-            close=notifications.close,
-            complaints=notifications.complaints,
-            late=Lateness(notified, head, "the oldest notification waits for {} s"),
+        *(
+            _notifying(channel, queue, journal, head, set_aside)
+            for channel, queue in queues.items()
         ),
         Follower(
             reader=flushed,
@@ -147,4 +181,54 @@ def build(
             "MongoDB refused {} documents for good within an hour: they are in dead_letters",
         )
     )
-    return Built(hub, notifications, buffer, flushed, followers, health)
+    return Built(hub, queues, buffer, flushed, followers, health)
+
+
+def _notifying(
+    channel: Channel,
+    queue: Notifications,
+    journal: Journal,
+    head: Callable[[], int],
+    set_aside: Iterable[Undelivered],
+) -> Follower:
+    """Return the follower that sends over one channel."""
+    name = channel.lower()
+    # Before there were channels, one reader had the place of all.
+    heir_of = None if channel is Channel.EMAIL else NOTIFIED
+    reader = Reader(
+        NOTIFIED if channel is Channel.EMAIL else f"{NOTIFIED}-{name}",
+        journal,
+        queue,
+        heir_of=heir_of,
+    )
+    own = [each for each in set_aside if each.job.channel is channel]
+    return Follower(
+        reader=reader,
+        shown=name,
+        timer=f"notify-{name}",
+        period=DRAIN_SECONDS,
+        begin=queue.begin_drain,
+        resume=lambda place: queue.resume(place.ahead, own),
+        finish=queue.drain,
+        close=queue.close,
+        complaints=queue.complaints,
+        late=Lateness(reader, head, f"the oldest notification by {name} waits for {{}} s"),
+    )
+
+
+class PlansOfRecords:
+    """The plan of each record, made once for all channels, which read it one after the other."""
+
+    def __init__(self, plan: Callable[[Record], Plan]) -> None:
+        self._plan = plan
+        self._made: OrderedDict[int, Plan] = OrderedDict()
+
+    def of(self, channel: Channel, record: Record) -> Plan:
+        """Return what a record asks of one channel."""
+        whole = self._made.get(record.position)
+        if whole is None:
+            whole = self._made[record.position] = self._plan(record)
+            if len(self._made) > PLANS_REMEMBERED:
+                self._made.popitem(last=False)
+        own = [each for each in whole.notifications if each.channel is channel]
+        return Plan(own, whole.settled)

@@ -17,16 +17,17 @@ from tornado.netutil import bind_sockets
 from trainhub import admin
 from trainhub.access.identity import ALL_TRAINS, Identity, Tokens, TrustFiles
 from trainhub.access.keys import BadKeys
+from trainhub.adapters.contacts_file import ContactsFile
 from trainhub.adapters.data_folder import BadDataFolder, DataFolder
 from trainhub.adapters.dead_letters import DeadLettersFile
 from trainhub.adapters.disk_watch import DiskWatch
 from trainhub.adapters.embedded_mongod import EmbeddedMongod, MongodFailed, MongodMissing
 from trainhub.adapters.mongo import BadUri, MongoStore
 from trainhub.adapters.mongo_lease import MongoLease
-from trainhub.adapters.outbox import Outbox
 from trainhub.adapters.sqlite_journal import SqliteJournal
 from trainhub.adapters.undelivered import UndeliveredFile
-from trainhub.build import NOTIFIED, Built, build
+from trainhub.build import Built, build
+from trainhub.channels import senders
 from trainhub.core.errors import Unavailable
 from trainhub.core.journal import Commit, JournalFailed, ReaderPlace
 from trainhub.core.lease import RENEW_SECONDS, RivalHub
@@ -151,6 +152,7 @@ class Server:
         self._timers = Timers()
         self._health = Health()
         self.hub: Hub
+        self._built: Built
         self.port = 0
         self._said = False
 
@@ -216,11 +218,14 @@ class Server:
         stack.push_async_callback(self._ending.unless_hurried, stores.release)
         await stores.open()
         undelivered = UndeliveredFile(folder.path)
+        contacts = ContactsFile(folder.path)
+        stack.callback(contacts.close)
         built = build(
             settings,
             journal=journal,
             store=stores,
-            sender=Outbox(folder.path / "outbox"),
+            senders=senders(settings, contacts, folder.path, self._clock),
+            contacts=contacts,
             undelivered=undelivered,
             set_aside=undelivered.jobs,
             dead_letters=DeadLettersFile(folder.path / "dead_letters.jsonl", stores),
@@ -232,13 +237,14 @@ class Server:
             archive=store,
             health=self._health,
         )
+        self._built = built
         self.hub = hub = built.hub
         stores.follow(hub.log, built.write_buffer, built.flushed, self._begin_epoch)
         disk = DiskWatch(folder.path)
         self._health.watch(stores.complaints, disk.complaints)
         parts = Parts(
             hub,
-            built.notifications,
+            built.queues,
             built.write_buffer,
             built.followers,
             self._health,
@@ -383,7 +389,9 @@ class Server:
         await stores.succeed()
         restored = self.hub.upkeep.restore(runs)
         # What they were notified of, they were by the hub that wrote it.
-        await self.hub.log.keep(Commit(places=[ReaderPlace(NOTIFIED, self.hub.log.last, {})]))
+        last = self.hub.log.last
+        places = [ReaderPlace(name, last, {}) for name in self._built.notified]
+        await self.hub.log.keep(Commit(places=places))
         await restored
         if runs:
             logger.info("%d runs taken from MongoDB into a new journal", len(runs))
@@ -472,7 +480,8 @@ class Server:
             await each.close()
         with suppress(Unavailable):
             await self.hub.save_places()
-        depths = built.write_buffer.depth, built.notifications.depth
+        waiting = sum(queue.depth for queue in built.queues.values())
+        depths = built.write_buffer.depth, waiting
         logger.info("stopped; %d documents and %d jobs wait", *depths)
 
     async def _last_turn(self, built: Built) -> None:

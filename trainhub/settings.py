@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from email.utils import parseaddr
 from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import unquote, urlsplit
@@ -51,6 +52,14 @@ class Settings:
     journal_limit: int = 4096
     io_uring: bool = True
     log_format: str = "text"
+    smtp_url: str | None = field(default=None, repr=False)  # it may hold a password
+    mail_from: str | None = None
+    escalate_push_seconds: float = 5.0
+    escalate_mail_seconds: float = 30.0
+    delay_threshold_minutes: int = 15
+    push_subject: str | None = None
+    public_url: str | None = None
+    push_hosts: tuple[str, ...] = ()
     new: bool = False
     demo: bool = False
     timetable: Path | None = None
@@ -142,6 +151,71 @@ def _network(text: str) -> str:
         ) from None
 
 
+def _smtp_url(text: str) -> str:
+    """Return the text. No message quotes it: it may hold a password."""
+
+    def wrong(what: str) -> argparse.ArgumentTypeError:
+        return argparse.ArgumentTypeError(f"a mail server's URL, but this one {what}")
+
+    if set(text.partition("://")[2].removesuffix("/")) & set("/?#"):
+        raise wrong("has more after the host: write / ? # @ in a password as %2F %3F %23 %40")
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        raise wrong("has a port that is no number from 1 to 65535") from None
+    if parts.scheme not in ("smtp", "smtps"):
+        raise wrong("begins with neither smtp (STARTTLS) nor smtps (TLS)")
+    if port == 0 or not parts.hostname or not re.fullmatch(r"[A-Za-z0-9._:-]+", parts.hostname):
+        raise wrong("has no host, or port 0")
+    if (parts.username is None) != (parts.password is None) or parts.username == "":
+        raise wrong("has a user without a password, or a password without a user")
+    login = unquote(parts.username or "") + unquote(parts.password or "")
+    if not text.isprintable() or not login.isprintable():
+        raise wrong("has characters that cannot be printed")
+    return text
+
+
+def _sender(text: str) -> str:
+    name, address = parseaddr(text)
+    plain = re.fullmatch(r"[A-Za-z0-9._%+'-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*", address)
+    if plain and text.isprintable() and text in (address, f"{name} <{address}>"):
+        return text
+    raise argparse.ArgumentTypeError(
+        f"an address like hub@example.org or Trainhub <hub@example.org>, not {text!r}"
+    )
+
+
+def _contact(text: str) -> str:
+    if re.fullmatch(r"mailto:[!-?A-~]+@[A-Za-z0-9.-]+|https:[/]{2}[A-Za-z0-9.-]+[!-~]*", text):
+        return text
+    raise argparse.ArgumentTypeError(
+        f"mailto:ops@example.org or a page that begins with https, not {text!r}"
+    )
+
+
+def _public_url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        sound = parts.port != 0 and parts.hostname and not (parts.query or parts.fragment)
+    except ValueError:
+        sound = False
+    sound = sound and parts.scheme in ("http", "https") and "@" not in parts.netloc
+    if sound and re.fullmatch(r"[!-~]+", text) and not set(text) & set('<>"\\?#'):
+        return text.rstrip("/")
+    raise argparse.ArgumentTypeError(f"a URL like https://hub.example, not {text!r}")
+
+
+def _push_host(text: str) -> str:
+    match = re.fullmatch(r"([A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?)(?::([0-9]{1,5}))?", text)
+    is_name = match is not None and not match[1].rpartition(".")[2].isdecimal()
+    if match is not None and is_name and 0 < int(match[2] or 443) < 65536:
+        return text.lower()
+    raise argparse.ArgumentTypeError(
+        f"names like push.example or push.example:8443, no IP addresses, not {text!r}"
+    )
+
+
 # Option → how its text is read, and what it is for. The defaults stand in Settings.
 _OPTIONS: dict[str, tuple[Any, str]] = {
     "address": (_text, "address to listen on (127.0.0.1)"),
@@ -202,6 +276,38 @@ _OPTIONS: dict[str, tuple[Any, str]] = {
     "journal_limit": (_whole(1, 1_000_000), "MB of journal at which commands are refused (4096)"),
     "io_uring": (_switch, "on or off: tell a room in one system call where Linux can (on)"),
     "log_format": (one_of("text", "json"), "text or json, to stderr (text)"),
+    "smtp_url": (
+        _smtp_url,
+        "mail server: smtp(s)://user:password@host:port, smtp with STARTTLS (587), smtps with TLS "
+        "(465); without it e-mails are files in the outbox folder",
+    ),
+    "mail_from": (_sender, "sender of e-mails: hub@example.org or Trainhub <hub@example.org>"),
+    "escalate_push_seconds": (
+        number(0, 86_400),
+        "seconds after an event until a push, if no device has acknowledged it (5)",
+    ),
+    "escalate_mail_seconds": (
+        number(0, 86_400),
+        "seconds after an event until an e-mail, if no device has acknowledged it (30)",
+    ),
+    "delay_threshold_minutes": (
+        _whole(1, 2_880),
+        "minutes of delay from which passengers are told by push and e-mail (15)",
+    ),
+    "push_subject": (
+        _contact,
+        "contact that push services are told: mailto:ops@example.org or an https page; without it "
+        "pushes are files in the outbox folder",
+    ),
+    "public_url": (
+        _public_url,
+        "where people reach the hub's pages, for links in e-mails: https://hub.example",
+    ),
+    "push_hosts": (
+        _list_of(_push_host),
+        "push services to send to, in addition to those of Chrome, Firefox, Safari and Windows: "
+        "NAME[:PORT][,...]; these may have private addresses",
+    ),
     "timetable": (Path, "timetable file (.json or .json.gz) for the demo's trains"),
     "demo_speed": (number(0.1, 10_000), "seconds of the demo's clock in one real second (60)"),
     "demo_seed": (_whole(0, 2**31), "seed of the demo's made-up passengers and delays (1)"),
@@ -302,6 +408,8 @@ def _consistent(settings: Settings) -> Settings:
         raise BadSettings("--tls-cert and --tls-key go together: give both, or neither")
     if settings.demo and settings.tls_cert is not None:
         raise BadSettings("--demo does not speak TLS: leave --tls-cert and --tls-key out")
+    if settings.smtp_url is not None and settings.mail_from is None:
+        raise BadSettings("--smtp-url needs --mail-from: the address that e-mails come from")
     return settings
 
 
@@ -335,7 +443,7 @@ def _hub_parser() -> argparse.ArgumentParser:
         f"`{command_name()} token` prints a token, `keys` changes the keys that sign tokens, "
         "`revoke` revokes tokens, `check` verifies a data folder and compares it with MongoDB, "
         "`refill` writes MongoDB again from it, `undelivered` lists notifications that could not "
-        "be sent. Each has its own --help.",
+        "be sent, `notify-test` sends a test e-mail. Each has its own --help.",
         epilog="Each option is also a variable TRAINHUB_…, in the environment or in .env.",
     )
     parser.add_argument("--version", action="version", version=f"trainhub {__version__}")

@@ -28,12 +28,12 @@ from trainhub.core.notifications import (
     Channel,
     Notification,
     Notifications,
+    Plan,
     Undeliverable,
 )
 from trainhub.domain import commands as c
 from trainhub.domain import events as e
 from trainhub.domain.model import Level, Role
-from trainhub.hub.letters import jobs
 
 ADMIN = Identity("control", Role.ADMIN, frozenset({"*"}))
 
@@ -44,7 +44,9 @@ def records(first, last):
 
 
 def job(position, channel=Channel.EMAIL, **more):
-    return Notification(f"j{position}", position, channel, "a@example.org", "subject", "body", **more)
+    return Notification(
+        f"j{position}", position, channel, "a@example.org", "subject", "body", **more
+    )
 
 
 def one_each(record):
@@ -53,7 +55,13 @@ def one_each(record):
 
 
 def make_queue(sender, make=one_each, kept=None, **limits):
-    return Notifications(sender, make, kept or KeptJobs(), lambda: MORNING, **limits)
+    return Notifications(
+        sender,
+        lambda record: Plan(list(make(record))),
+        kept or KeptJobs(),
+        lambda: MORNING,
+        **limits,
+    )
 
 
 @pytest.fixture
@@ -150,7 +158,7 @@ async def test_enqueueing_never_waits_for_a_sender_that_hangs(make_hub):
     """A command is answered, and its job queued, while the sender brings nothing anywhere."""
     journal, sender = MemoryJournal(), Hanging()
     hub = make_hub(journal)
-    queue = make_queue(sender, lambda record: list(jobs(hub.state(record.stream), record)))
+    queue = make_queue(sender, lambda record: Letters().plan(hub.state(record.stream), record).notifications)
     reader = Reader("notifications", journal, queue)
     await reader.open()
     hub.follow(reader)

@@ -79,7 +79,7 @@ def make_parts(built: Built) -> Parts:
     built.follow()
     return Parts(
         built.hub,
-        built.notifications,
+        built.queues,
         built.write_buffer,
         built.followers,
         built.health,

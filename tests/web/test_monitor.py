@@ -167,7 +167,8 @@ async def test_queues_and_journal(call, site, running):
     )  # events, audit entries, the run, its people
     assert report["journal"]["records"] == 4
     assert report["journal"]["lastCommitMillis"] >= 0
-    await site.parts.notifications.drain()
+    for queue in site.parts.queues.values():
+        await queue.drain()
     await site.parts.write_buffer.flush()
     report = (await call("GET", "/api/monitor")).json
     assert (report["notifications"]["depth"], report["notifications"]["sent"]) == (0, 2)

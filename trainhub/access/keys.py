@@ -78,7 +78,7 @@ def load_keys(path: Path) -> dict[str, str]:
 
 def read_keys(path: Path) -> dict[str, str]:
     """Return the keys as `load_keys` does. Raises FileNotFoundError if the file is missing."""
-    text = _read_private(path)
+    text = read_private(path)
     try:
         keys = json.loads(text)
     except (ValueError, RecursionError):
@@ -190,7 +190,7 @@ def _public(key: object) -> Key:
     raise BadKeys("a key in it is no public RSA or P-256 key: the hub takes RS256 and ES256")
 
 
-def _read_private(path: Path) -> str:
+def read_private(path: Path) -> str:
     """Return the file's text.
 
     Raises FileNotFoundError if the file is missing. Raises BadKeys if the file is not a plain file

@@ -1,4 +1,4 @@
-"""A sender that writes each job into a folder: an e-mail as .eml, a push as .json.
+"""A sender that writes each notification into a folder: an e-mail as .eml, a push as .json.
 
 For a station without a mail server or push service: another program takes the files away.
 """
@@ -6,39 +6,49 @@ For a station without a mail server or push service: another program takes the f
 import asyncio
 import logging
 import os
-import re
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
-from email.errors import MessageError
-from email.message import EmailMessage
-from email.policy import SMTP
+from contextlib import suppress
+from datetime import UTC, datetime
+from email.policy import SMTPUTF8
 from pathlib import Path
 
 import ujson
 
-from trainhub.core.notifications import SENDS_AT_ONCE, Channel, Notification, Undeliverable
+from trainhub.adapters.email_message import DEFAULT_FROM, message
+from trainhub.core.notifications import Channel, Notification, Undeliverable
 
 logger = logging.getLogger("trainhub.outbox")
 
-FROM = "trainhub <trainhub@localhost>"
 # Files that are written at once, each in a thread of its own.
-MOST_WRITES = 2 * SENDS_AT_ONCE
+MOST_WRITES = 40
+# What the folder keeps at most: days, bytes and files. The oldest files leave first.
+MOST_DAYS = 7.0
+MOST_BYTES = 256 << 20
+MOST_FILES = 100_000
+# Seconds from one look at that to the next.
+SWEEP_SECONDS = 60.0
 # Seconds for which the start waits for the folder.
 FOLDER_SECONDS = 2.0
-# A plain address and nothing else: whatever the email package might take for more is refused.
-_ADDRESS = re.compile(r"[A-Za-z0-9._%+'/-]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63}){0,8}")
 
 
 class Outbox:
-    """A notifications.Sender. A job sent twice is one file, as its name is the job's id.
+    """A notifications.Sender. A notification sent twice is one file, which has its id as name.
+
+    The folder is bounded in age and size, as there may be no program that takes the files away.
 
     Its file system may hang, as NFS does: that costs threads of the outbox, and nothing else.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, mail_from: str = DEFAULT_FROM, public_url: str = "") -> None:
         self._folder = folder
+        self._from = mail_from
+        self._public_url = public_url
         self._threads = ThreadPoolExecutor(MOST_WRITES, thread_name_prefix="outbox")
         # The writes whose outcome was not yet told, by their jobs' ids.
         self._writes: dict[str, Future[None]] = {}
+        self._swept = float("-inf")
+        self._sweep: Future[None] | None = None
         try:
             self._threads.submit(self._make_folder).result(FOLDER_SECONDS)
         except (OSError, TimeoutError) as error:
@@ -47,32 +57,34 @@ class Outbox:
     def _make_folder(self) -> None:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
-    async def send(self, job: Notification) -> None:
-        """Write the file. If an earlier try for the job still hangs, wait for that one."""
-        write = self._writes.get(job.id) or self._begin(job)
+    async def send(self, notification: Notification) -> str:
+        """Write the file. If an earlier try for it still hangs, wait for that one."""
+        self._sweep_sometimes()
+        write = self._writes.get(notification.id) or self._begin(notification)
         try:
             await asyncio.shield(asyncio.wrap_future(write))  # a thread cannot be broken off
         finally:
             if write.done():
-                self._writes.pop(job.id, None)
+                self._writes.pop(notification.id, None)
+        return "a file in the outbox"
 
     async def close(self) -> None:
         """Let go of the threads that wait for work; those that hang end with the process."""
         self._threads.shutdown(wait=False)
 
-    def _begin(self, job: Notification) -> "Future[None]":
-        try:
-            content = _email(job) if job.channel is Channel.EMAIL else _push(job)
-        except (ValueError, MessageError) as error:
-            # A UnicodeError quotes the text, which is a passenger's.
-            kind = type(error).__name__
-            raise Undeliverable(kind if isinstance(error, UnicodeError) else str(error)) from error
+    def _begin(self, notification: Notification) -> "Future[None]":
+        if notification.channel is Channel.EMAIL:
+            made = message(notification, self._from, self._public_url, datetime.now(UTC))
+            policy = made.policy if str(made["To"]).isascii() else SMTPUTF8
+            name, content = f"{notification.id}.eml", made.as_bytes(policy=policy)
+        else:
+            name, content = f"{notification.id}.json", _push(notification)
         if len(self._writes) >= MOST_WRITES:
             self._writes = {name: each for name, each in self._writes.items() if not each.done()}
         if len(self._writes) >= MOST_WRITES:
             raise OSError("the outbox's file system hangs")
-        name = f"{job.id}.eml" if job.channel is Channel.EMAIL else f"{job.id}.json"
-        write = self._writes[job.id] = self._threads.submit(self._write, name, content)
+        write = self._threads.submit(self._write, name, content)
+        self._writes[notification.id] = write
         return write
 
     def _write(self, name: str, content: bytes) -> None:
@@ -81,26 +93,54 @@ class Outbox:
         draft.write_bytes(content)
         os.replace(draft, self._folder / name)
 
+    def _sweep_sometimes(self) -> None:
+        now = time.monotonic()
+        if now - self._swept >= SWEEP_SECONDS and (self._sweep is None or self._sweep.done()):
+            self._swept = now
+            self._sweep = self._threads.submit(self._remove_old)
 
-def _email(job: Notification) -> bytes:
-    """The message. Raises ValueError for an address that is not plainly one."""
-    if not _ADDRESS.fullmatch(job.to):
-        raise ValueError("the address is not one that an e-mail can go to")
-    message = EmailMessage(policy=SMTP)
-    message["From"] = FROM
-    message["To"] = job.to
-    message["Subject"] = _line(job.subject)
-    message["Message-ID"] = f"<{job.id}@trainhub.localhost>"
-    message.set_content(job.body)
-    return message.as_bytes()
+    def _remove_old(self) -> None:
+        """Remove the oldest files until the folder is within its bounds."""
+        files: list[tuple[float, int, str]] = []
+        with suppress(OSError), os.scandir(self._folder) as found:
+            for each in found:
+                if each.name.endswith((".eml", ".json", ".part")):
+                    with suppress(FileNotFoundError):  # another program has just taken it
+                        status = each.stat(follow_symlinks=False)
+                        files.append((status.st_mtime, status.st_size, each.name))
+        files.sort()
+        oldest = time.time() - MOST_DAYS * 24 * 3600
+        size, left, removed = sum(size for _, size, _ in files), len(files), 0
+        for changed, bytes_of_it, name in files:
+            if changed >= oldest and size <= MOST_BYTES and left <= MOST_FILES:
+                break
+            with suppress(OSError):
+                os.unlink(self._folder / name)
+                removed += 1
+            size, left = size - bytes_of_it, left - 1
+        if removed:
+            logger.warning(
+                "the outbox removed %d files: it keeps %g days, %d MB and %d files; "
+                "let a program send them, or set --smtp-url and --push-subject",
+                removed,
+                MOST_DAYS,
+                MOST_BYTES >> 20,
+                MOST_FILES,
+            )
 
 
-def _line(text: str) -> str:
-    """A header's text: on one line, and without the mark that begins an encoded word."""
-    return " ".join(text.replace("=?", "= ?").split())
-
-
-def _push(job: Notification) -> bytes:
-    fields = {"id": job.id, "user": job.to, "title": job.subject, "body": job.body}
+def _push(notification: Notification) -> bytes:
+    fields = {
+        "id": notification.id,
+        "user": notification.to,
+        "title": notification.subject,
+        "body": notification.body,
+        "link": notification.link,
+        "expires": notification.expires.isoformat(),
+    }
     text: str = ujson.dumps(fields, ensure_ascii=False, escape_forward_slashes=False)
-    return text.encode()
+    try:
+        return text.encode()
+    except UnicodeError as error:
+        # A UnicodeError quotes the text, which is a passenger's.
+        raise Undeliverable("the text has characters that no file can have") from error

@@ -1,7 +1,7 @@
 """Undelivered notifications in a file: those that are still tried, and those that were given up.
 
 `undelivered.jsonl` in the data folder has a JSON object a line; the newest line of a job counts.
-The file is written anew from time to time, so that its size follows what it holds.
+The file is written again from time to time, so that its size follows what it holds.
 """
 
 import asyncio
@@ -16,15 +16,16 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from trainhub.core.notifications import Channel, Notification, Undelivered
+from trainhub.core.notifications import Channel, Notification, Undelivered, Urgency
 
 logger = logging.getLogger("trainhub.undelivered")
 
 UNDELIVERED_FILE = "undelivered.jsonl"
-# Dead letters are dropped after so many days, and the oldest ones when there are so many.
+# Days after which dead letters are dropped, and the most of them: the oldest leave first.
+_MOMENTS = ("expires", "due")
 UNDELIVERED_DAYS = 30
 MOST_GIVEN_UP = 10_000
-# The file is written anew when it has so many lines beside those that count.
+# Lines that no longer count, from which on the file is written again.
 SPARE_LINES = 1_000
 
 
@@ -99,7 +100,8 @@ def read_undelivered(folder: Path) -> list[Undelivered]:
 
 
 def _line(each: Undelivered) -> bytes:
-    job = {**asdict(each.job), "expires": each.job.expires and each.job.expires.isoformat()}
+    job = asdict(each.job)
+    job |= {name: job[name].isoformat() for name in _MOMENTS}
     return _json({"id": each.job.id, **asdict(each), "job": job})
 
 
@@ -109,14 +111,22 @@ def _json(fields: Mapping[str, Any]) -> bytes:
 
 def _undelivered(fields: Mapping[str, Any]) -> Undelivered:
     job = fields["job"]
-    expires = job["expires"] and datetime.fromisoformat(job["expires"])
+    # An older hub wrote no moments, or null: then the usual ones.
+    moments = {name: datetime.fromisoformat(job[name]) for name in _MOMENTS if job.get(name)}
+    plain = {name: value for name, value in job.items() if name not in _MOMENTS}
     return Undelivered(
-        job=Notification(**{**job, "channel": Channel(job["channel"]), "expires": expires}),
+        job=_notification({**plain, **moments}),
         since=float(fields["since"]),
         tries=int(fields["tries"]),
         reason=str(fields["reason"]),
         given_up=fields["given_up"],
     )
+
+
+def _notification(fields: dict[str, Any]) -> Notification:
+    channel = Channel(fields["channel"])
+    urgency = Urgency(fields.get("urgency", Urgency.NORMAL))
+    return Notification(**{**fields, "channel": channel, "urgency": urgency})
 
 
 def _for_its_owner(path: str, flags: int) -> int:

@@ -280,14 +280,17 @@ class Reader:
         *,
         catches_up: bool = True,
         refilled: bool = False,
+        heir_of: str | None = None,
     ) -> None:
         """Set `catches_up` to False for a reader that skips records at which its consumer raises.
 
         Set `refilled` if the consumer gets the records that the journal has trimmed from elsewhere.
+        A reader without a place of its own goes on from that of the reader that it is `heir_of`.
         """
         self.name = name
         self._catches_up = catches_up
         self._refilled = refilled
+        self._heir_of = heir_of
         # The position up to which the journal was trimmed before this reader got there, or 0.
         self.missed_up_to = 0
         self.passed_over = 0
@@ -303,6 +306,8 @@ class Reader:
         If the journal has trimmed records after that place, log a warning.
         """
         place = await self._journal.place(self.name)
+        if place.position == 0 and self._heir_of is not None:
+            place = await self._journal.place(self._heir_of)
         if place.position < self._journal.trimmed and not self._refilled:
             self.missed_up_to = self._journal.trimmed
             logger.warning(

@@ -14,7 +14,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from itertools import count, islice, takewhile
 from typing import Protocol
@@ -61,6 +61,11 @@ RATE_SECONDS = 60.0
 LAST_NOTE_SECONDS = 0.5
 
 
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+NO_STREAM = Stream("")
+NEVER = datetime(9999, 12, 31, tzinfo=UTC)
+
+
 class Channel(StrEnum):
     """A way to a person. Another channel is one more line here, and a sender."""
 
@@ -101,9 +106,9 @@ class Notification:
     to: str
     subject: str
     body: str
-    expires: datetime | None = None
-    due: datetime | None = None
-    stream: Stream = Stream("")
+    expires: datetime = NEVER
+    due: datetime = LONG_AGO
+    stream: Stream = NO_STREAM
     seq: int = 0
     kind: str = ""
     user: str = ""
@@ -134,6 +139,11 @@ class Told:
     attempts: int
     at: float
     detail: str = ""
+
+    @property
+    def final(self) -> bool:
+        """True if nothing more becomes of it."""
+        return self.outcome is not Outcome.QUEUED
 
 
 class TryLater(Exception):
@@ -280,6 +290,12 @@ class Notifications:
         return len(self._sent_at)
 
     @property
+    def oldest_seconds(self) -> float | None:
+        """The age of the oldest notification that waits, None if none does."""
+        first = next(iter(self._aside.values()), None) or next(iter(self._open.values()), None)
+        return None if first is None else round(time.monotonic() - first.since, 1)
+
+    @property
     def full(self) -> bool:
         return self.depth >= self.capacity
 
@@ -299,9 +315,10 @@ class Notifications:
             else:
                 since = now - max(0.0, wall - each.since)
                 self._aside[each.job.id] = opened = _Open(each.job, since, each.tries, each.reason)
-                topic = (each.job.topic, each.job.user)
-                self._of_topic.setdefault(topic, {})[each.job.id] = opened
-                self._again.append(opened)
+                for topic in _topics(each.job):
+                    self._of_topic.setdefault(topic, {})[each.job.id] = opened
+                due = (each.job.due - self._now()).total_seconds()
+                heapq.heappush(self._first, (now + due, next(self._numbers), opened))
             self._done_before.add(each.job.id)
 
     def take(self, records: Sequence[Record]) -> None:
@@ -315,14 +332,17 @@ class Notifications:
                 if job.id in self._done_before:
                     self._done_before.discard(job.id)
                     self.ahead[job.id] = job.position
+                elif self._now() >= job.expires:
+                    self.expired += 1  # a record of the past, read again or late
                 else:
                     self._admit(_Open(job, now), now)
 
     def _admit(self, opened: _Open, now: float) -> None:
         job = opened.job
         self._open[job.id] = opened
-        self._of_topic.setdefault((job.topic, job.user), {})[job.id] = opened
-        wait = 0.0 if job.due is None else (job.due - self._now()).total_seconds()
+        for topic in _topics(job):
+            self._of_topic.setdefault(topic, {})[job.id] = opened
+        wait = (job.due - self._now()).total_seconds()
         if wait <= 0:
             self._queue.append(opened)
         else:
@@ -364,10 +384,30 @@ class Notifications:
 
     def begin_drain(self) -> None:
         """Give the sender the jobs that are due, and wait for none; called by a timer."""
+        self._relieve()
         self._send_due()
         if self._noting is None and time.monotonic() >= self._note_at and self._has_news():
             self._noting = asyncio.create_task(self._note())
             self._noting.add_done_callback(self._noted)
+
+    def _relieve(self) -> None:
+        """Make room when nothing more can be set aside: the journal is not held for ever.
+
+        Expired notifications leave first, and then the newest are refused: they are dead letters.
+        """
+        if not self.full or len(self._aside) < MOST_ASIDE:
+            return
+        now = self._now()
+        waiting = [each for each in self._open.values() if not each.in_hand]
+        leaving = [each for each in waiting if now >= each.job.expires]
+        outcome, reason = Outcome.EXPIRED, "it expired before it could be sent"
+        if not leaving:
+            leaving = waiting[-NOTED_AT_ONCE:]
+            outcome, reason = Outcome.REFUSED, "the queue was full"
+            self.refused += len(leaving)
+        for each in leaving:
+            if each.outcome is Outcome.QUEUED:
+                self._give_up(each, reason, outcome)
 
     async def drain(self) -> None:
         """Give the sender the jobs that are due, and wait until each was sent or has failed."""
@@ -434,7 +474,7 @@ class Notifications:
 
     async def _send(self, opened: _Open) -> None:
         job = opened.job
-        if job.expires is not None and self._now() >= job.expires:
+        if self._now() >= job.expires:
             self.expired += 1
             self._give_up(opened, "it expired before it could be sent", Outcome.EXPIRED)
         elif opened.tries and time.monotonic() - opened.since >= LIFETIME_SECONDS:
@@ -466,7 +506,10 @@ class Notifications:
             self._later.clear()
 
     def _try_again(self, opened: _Open, error: Exception, least: float = 0.0) -> None:
-        opened.reason = self.last_error = repr(error)[:200]
+        opened.reason = repr(error)[:200]
+        # What other libraries say may quote an address, and the monitor page is for everyone.
+        own = type(error).__module__.startswith("trainhub.")
+        self.last_error = str(error)[:200] if own else type(error).__name__
         self.retried += 1
         self._tell(opened, opened.reason)
         now = time.monotonic()
@@ -497,10 +540,10 @@ class Notifications:
     def _done(self, opened: _Open) -> None:
         """Let the journal drop the job's record. If the job was set aside, it may do so already."""
         name = opened.job.id
-        topic = (opened.job.topic, opened.job.user)
-        same = self._of_topic.get(topic)
-        if same is not None and same.pop(name, None) is not None and not same:
-            del self._of_topic[topic]
+        for topic in _topics(opened.job):
+            same = self._of_topic.get(topic)
+            if same is not None and same.pop(name, None) is not None and not same:
+                del self._of_topic[topic]
         if self._aside.pop(name, None) is not None:
             if opened.given_up is None:
                 self._sent_late.append(name)
@@ -545,12 +588,19 @@ class Notifications:
         elif opened.given_up is None:
             self._done(opened)
             self._aside[name] = opened
+            for topic in _topics(opened.job):
+                self._of_topic.setdefault(topic, {})[name] = opened
 
     def _noted(self, task: "asyncio.Task[None]") -> None:
         self._noting = None
         if not task.cancelled() and task.exception() is not None:
             self._note_at = time.monotonic() + NOTE_AGAIN_SECONDS
             logger.error("undelivered notifications cannot be kept: %r", task.exception())
+
+
+def _topics(job: Notification) -> tuple[tuple[str, str], tuple[str, str]]:
+    """Return what settles a notification: its topic, or an acknowledgement of its event."""
+    return (job.topic, job.user), (f"{job.stream}/{job.seq}", job.user)
 
 
 def _spread(wait: float, most: float) -> float:

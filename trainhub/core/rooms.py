@@ -207,6 +207,11 @@ class Rooms:
         room = self._table.get(stream)
         return room.listeners.values() if room else ()
 
+    def is_present(self, stream: Stream, standing: Standing) -> bool:
+        """True if a device of a user in a role is in the room."""
+        room = self._table.get(stream)
+        return room is not None and standing in room.by_user
+
     def is_open(self, stream: Stream) -> bool:
         return stream in self._table
 

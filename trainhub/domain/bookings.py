@@ -33,6 +33,13 @@ def stranded(state: RunState) -> Iterator[Passenger]:
             yield passenger
 
 
+def travelling(state: RunState) -> Iterator[Passenger]:
+    """Yield those whose journey is still to be made, or under way."""
+    for passenger in state.passengers.values():
+        if passenger.state in (PersonState.DUE, PersonState.ABOARD):
+            yield passenger
+
+
 def travels(state: RunState, user: str) -> bool:
     """Return whether a user has a journey on the run that is still to be made, or under way."""
     return any(passenger.state in _TRAVELLING for passenger in state.of_user(user))

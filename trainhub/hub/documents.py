@@ -19,6 +19,7 @@ from typing import Any
 
 from trainhub.core.codec import dump
 from trainhub.core.journal import Deed, Record
+from trainhub.core.notifications import Told
 from trainhub.core.write_buffer import Change, Document
 from trainhub.domain.events import TYPES
 from trainhub.domain.model import PersonKey, Role, RunKey, RunStatus
@@ -32,6 +33,7 @@ PASSENGERS = "passengers"
 OFFERS = "offers"
 EVENT_COLLECTION = "events"
 AUDIT = "audit"
+NOTIFICATIONS = "notifications"
 
 # The form of the documents below. A change of the form gets the next number, and
 # adapters/schema.py a migration to it: a database has years of the documents that were.
@@ -50,6 +52,7 @@ INDEXES: dict[str, tuple[tuple[str, ...], ...]] = {
     OFFERS: (("run", "state"), ("irctcId",)),
     EVENT_COLLECTION: (("run", "seq"), ("type", "timestamp")),
     AUDIT: (("run", "_id"), ("user", "_id")),
+    NOTIFICATIONS: (("run", "about"), ("user", "at")),
 }
 
 
@@ -152,6 +155,32 @@ def _offer(state: TrainState, offer_id: str, epoch: str) -> Document:
         "expiresAt": offer.made.expires_at,
         "closedAt": offer.closed_at,
         "deliveredAt": offer.delivered_at,
+    }
+
+
+def told(what: Told, epoch: str) -> Change:
+    """The ledger's entry of a notification: what became of it so far. No address is in it."""
+    return Change(NOTIFICATIONS, what.notification.id, partial(_told, what, epoch))
+
+
+def _told(what: Told, epoch: str) -> Document:
+    one = what.notification
+    return {
+        "_id": one.id,
+        "epoch": epoch,
+        "schema": DOCUMENT_SCHEMA,
+        # Of two states of one notification, the later one has more attempts, or is final.
+        "seq": one.position * 1_000 + min(what.attempts, 498) * 2 + what.final,
+        "run": one.stream,
+        "event": one.seq,
+        "kind": one.kind,
+        "channel": one.channel.value,
+        "user": one.user,
+        "about": one.about,
+        "outcome": what.outcome.value,
+        "attempts": what.attempts,
+        "at": datetime.fromtimestamp(what.at, UTC),
+        "detail": what.detail,
     }
 
 

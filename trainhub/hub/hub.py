@@ -12,7 +12,7 @@ from trainhub.core.history import History
 from trainhub.core.journal import Commit, Journal, Record
 from trainhub.core.log import LIMIT, Log, Reader
 from trainhub.domain.commands import Command
-from trainhub.domain.model import RunKey
+from trainhub.domain.model import Role, RunKey
 from trainhub.domain.train import TrainState
 from trainhub.hub.audit import Audit, HubArchive, NoArchive
 from trainhub.hub.deliveries import Deliveries
@@ -58,6 +58,8 @@ class Hub:
         delivered = Reader(DELIVERED, journal, rooms, catches_up=False)
         delivered.skip()  # no client is connected that could be told what the log has already
         self.readers = [delivered]
+        # Hears which event a passenger's device has acknowledged: run, seq and user.
+        self.acknowledged: Callable[[RunKey, int, str], None] = lambda run, seq, user: None
         self.deliveries = Deliveries()
         self.audit = Audit(journal.epoch, archive)
         self.runs = Runs()
@@ -143,6 +145,8 @@ class Hub:
     ) -> None:
         """Note that an UPGRADE_OFFER has arrived on a device; see Executor.acknowledge."""
         self.check()
+        if standing.role == Role.PASSENGER and standing.user is not None:
+            self.acknowledged(state.run, seq, standing.user)
         await self.executor.acknowledge(state, seq, standing, device)
 
     async def read(self, view: Callable[[], T]) -> T:

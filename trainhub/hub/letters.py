@@ -1,150 +1,358 @@
-"""Letters: which events a passenger is told by e-mail and push, at which address, in which words.
+"""Letters: which events a person is told over the channels, at which address, when and how long.
 
 Everything in a letter comes from the booking that its event is about. A letter promises only what
-the rules (docs/reference/rules.md) give.
+the rules (docs/reference/rules.md) give. The words are those of wording.py.
 """
 
 import hashlib
-import re
-from collections.abc import Callable, Iterable, Iterator
-from datetime import date, datetime
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
+from trainhub.core.contacts import Preferences
 from trainhub.core.journal import Record
-from trainhub.core.notifications import Channel, Notification
+from trainhub.core.notifications import Channel, Notification, Plan, Urgency
+from trainhub.core.stream import Stream
 from trainhub.domain import events as e
-from trainhub.domain.bookings import email_of, stranded
+from trainhub.domain.bookings import email_of, stranded, travelling
+from trainhub.domain.commands import To
 from trainhub.domain.marks import UNDO_WINDOW
-from trainhub.domain.model import PersonKey
+from trainhub.domain.model import Level, OfferState, PersonKey, PersonState
 from trainhub.domain.train import TrainState
+from trainhub.hub.wording import Words, words_of
 
-_PLAIN_ID = re.compile("[A-Za-z0-9_-]{1,64}")
+Fields = Mapping[str, object]
+PASSENGER_PAGE = "passenger.html"
+# Steps of a delay, in thresholds: each is told once.
+STEPS = (1, 2, 4, 8, 16, 32)
+# Runs of which told delays are remembered; the oldest are forgotten.
+MOST_RUNS = 10_000
 
 
-def jobs(state: TrainState, record: Record) -> Iterator[Notification]:
-    """Yield the jobs of a record: one for each address and one for each user that it concerns.
+@dataclass(frozen=True, slots=True)
+class Escalation:
+    """Seconds after an event until a push, and until an e-mail, if no device has acknowledged it.
 
-    The same record makes the same jobs, whenever it is read again.
+    `delay_minutes` is the delay from which people are told by push and e-mail.
     """
-    event = record.event
-    words = _WORDS.get(type(event))
-    if words is None:
-        return
-    subject, body = words(state, event)
-    name = f"{record.stream}/{record.seq}".replace("/", "_")
-    expires = event.expires_at if isinstance(event, e.UpgradeOffer) else None
-    for channel, to in _recipients(state, _about(state, event)):
-        job = f"{name}-{_id(to)}-{channel.lower()}"
-        yield Notification(job, record.position, channel, to, subject, body, expires)
+
+    push_seconds: float = 5.0
+    mail_seconds: float = 30.0
+    delay_minutes: int = 15
 
 
-def _about(state: TrainState, event: e.Event) -> Iterable[PersonKey]:
-    """Return the people whose journey an event is about."""
-    if isinstance(event, e.UserEvent):
-        return (event.person,)
-    return (passenger.person for passenger in stranded(state))
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of letter: over which channels, how urgent, and for how long it is true."""
+
+    name: str
+    channels: tuple[Channel, ...] = (Channel.PUSH, Channel.EMAIL)
+    urgency: Urgency = Urgency.NORMAL
+    lasts: timedelta = timedelta(hours=24)
+    # Waits for an acknowledgement also if the user has no socket that could send one.
+    escalates: bool = False
 
 
-def _recipients(state: TrainState, people: Iterable[PersonKey]) -> Iterable[tuple[Channel, str]]:
-    """Return where the people are written to: each address and each user once."""
-    found: dict[tuple[Channel, str], str] = {}
+PUSH_ONLY = (Channel.PUSH,)
+OFFER = Kind("OFFER", urgency=Urgency.HIGH, escalates=True)
+CONFIRMED = Kind("CONFIRMED")
+CLOSED = Kind("CLOSED", PUSH_ONLY, Urgency.LOW, timedelta(hours=2))
+NO_SHOW = Kind("NO_SHOW", urgency=Urgency.HIGH)
+NO_SHOW_UNDONE = Kind("NO_SHOW_UNDONE")
+TRAIN_CANCELLED = Kind("TRAIN_CANCELLED", urgency=Urgency.HIGH)
+SKIPPED = Kind("SKIPPED", urgency=Urgency.HIGH)
+DELAY = Kind("DELAY", lasts=timedelta(hours=2))
+PLATFORM = Kind("PLATFORM", PUSH_ONLY, Urgency.HIGH, timedelta(hours=1))
+EMERGENCY = Kind("EMERGENCY", urgency=Urgency.HIGH, lasts=timedelta(hours=6))
+KINDS = (
+    *(OFFER, CONFIRMED, CLOSED, NO_SHOW, NO_SHOW_UNDONE, TRAIN_CANCELLED, SKIPPED, DELAY),
+    *(PLATFORM, EMERGENCY),
+)
+
+
+@dataclass(slots=True)
+class Letters:
+    """Makes the letters of one hub.
+
+    `preferences` returns what a user has chosen, `present` whether a user has a socket on a run.
+    """
+
+    preferences: Callable[[str], Preferences] = lambda _: Preferences()
+    present: Callable[[Stream, str], bool] = lambda run, user: False
+    escalation: Escalation = field(default_factory=Escalation)
+    # Of each run, the events that told a delay, by seq, with the step that they reached. It is not
+    # durable: after a restart the next delay may be told again.
+    _steps: dict[Stream, dict[int, int]] = field(default_factory=dict)
+
+    def plan(self, state: TrainState, record: Record) -> Plan:
+        """Return what a record asks of the queues.
+
+        The same record gives the same notifications, with the same ids, whenever it is read again.
+        """
+        event = record.event
+        letter = _LETTERS.get(type(event))
+        found = None if letter is None else letter(self, state, event, record.seq)
+        settled = list(_settled(state, event))
+        if found is None:
+            return Plan(settled=settled)
+        kind, people, fields, topic = found
+        made = list(self._notifications(state, record, kind, people, fields, topic))
+        return Plan(made, settled)
+
+    def reaches_step(self, run: Stream, seq: int, minutes: int) -> bool:
+        """True if the delay of event `seq` reaches a step that none before it has reached."""
+        reached = sum(minutes >= self.escalation.delay_minutes * each for each in STEPS)
+        steps = self._steps.setdefault(run, {})
+        if seq in steps or reached <= max((steps[at] for at in steps if at < seq), default=0):
+            return seq in steps
+        steps[seq] = reached
+        if len(self._steps) > MOST_RUNS:
+            del self._steps[next(iter(self._steps))]
+        return True
+
+    def _notifications(
+        self,
+        state: TrainState,
+        record: Record,
+        kind: Kind,
+        people: Iterable[PersonKey],
+        fields: Callable[[Words], Fields],
+        topic: str,
+    ) -> Iterator[Notification]:
+        event = record.event
+        expires = event.expires_at if isinstance(event, e.UpgradeOffer) else event.at + kind.lasts
+        link = PASSENGER_PAGE
+        if isinstance(event, e.UpgradeOffer):
+            link += f"#offer={event.offer_id}"
+        common = {"train_no": state.chart.train_no}
+        for channel, to, person in _recipients(state, people, kind.channels):
+            user = state.passengers[person].booking.irctc_id
+            chosen = self.preferences(user)
+            if not chosen.wants(kind.name, channel):
+                continue
+            words = words_of(chosen.language)
+            filled = {**common, "train": _train(state, words), **fields(words)}
+            due = event.at.astimezone(state.zone)
+            if kind.escalates or self.present(record.stream, user):
+                due += self._grace(channel)
+            yield Notification(
+                id=f"{record.stream}_{record.seq}".replace("/", "_") + f"-{_id(channel, to)}",
+                position=record.position,
+                channel=channel,
+                to=to,
+                subject=words.subject(kind.name, filled),
+                body=words.body(kind.name, filled),
+                expires=expires,
+                due=chosen.due(due, kind.urgency),
+                stream=record.stream,
+                seq=record.seq,
+                kind=kind.name,
+                user=user,
+                about=person if isinstance(event, e.UserEvent) else None,
+                topic=topic,
+                language=words.language,
+                link=link,
+                urgency=kind.urgency,
+            )
+
+    def _grace(self, channel: Channel) -> timedelta:
+        """Return how long a device has to acknowledge an event before the channel is used."""
+        push, mail = self.escalation.push_seconds, self.escalation.mail_seconds
+        return timedelta(seconds=push if channel is Channel.PUSH else mail)
+
+
+def _settled(state: TrainState, event: e.Event) -> Iterator[tuple[str, str]]:
+    """Yield the topics that an event makes an end of, each with its user."""
+    if isinstance(event, e.UpgradeDelivered):
+        offer = state.offers.get(event.offer_id)
+        if offer is not None:
+            yield event.offer_id, offer.made.user
+    elif isinstance(event, e.UpgradeConfirmed | e.UpgradeClosed) and event.offer_id is not None:
+        yield event.offer_id, event.user
+    elif isinstance(event, e.NoShowUndone):
+        yield f"mark-{event.person}", event.user
+
+
+def _recipients(
+    state: TrainState, people: Iterable[PersonKey], channels: Iterable[Channel]
+) -> Iterable[tuple[Channel, str, PersonKey]]:
+    """Return where the people are told: each address and each user once, for the first of them."""
+    found: dict[tuple[Channel, str], tuple[str, PersonKey]] = {}
+    wanted = frozenset(channels)
     for person in people:
         email = email_of(state, person)
-        if email is not None:
-            found.setdefault((Channel.EMAIL, email.casefold()), email)
+        if email is not None and Channel.EMAIL in wanted:
+            found.setdefault((Channel.EMAIL, email.casefold()), (email, person))
         user = state.passengers[person].booking.irctc_id
-        found.setdefault((Channel.PUSH, user), user)
-    return ((channel, to) for (channel, _), to in found.items())
+        if Channel.PUSH in wanted:
+            found.setdefault((Channel.PUSH, user), (user, person))
+    return ((channel, to, person) for (channel, _), (to, person) in found.items())
 
 
-def _id(recipient: str) -> str:
-    """Return the recipient as part of a job's id, which becomes a file's name and a header."""
-    if _PLAIN_ID.fullmatch(recipient):
-        return recipient
-    return hashlib.sha256(recipient.encode()).hexdigest()[:16]
+def _id(channel: Channel, recipient: str) -> str:
+    """Return the recipient in an id, which becomes a file's name: no address and no user."""
+    return f"{hashlib.sha256(recipient.encode()).hexdigest()[:16]}-{channel.lower()}"
 
 
-# --- the words ----------------------------------------------------------------------------------
+# --- what each event tells: kind, people, words and topic ----------------------------------------
+
+_Letter = tuple[Kind, Iterable[PersonKey], Callable[[Words], Fields], str]
 
 
-def _no_show(state: TrainState, event: e.NoShow) -> tuple[str, str]:
-    latest = _moment((event.at + UNDO_WINDOW).replace(second=0), state.zone)
-    free, unless = "", ""
-    if event.coach is not None:
-        free = "The berth may be given to another passenger at any time from now on. "
-        unless = ", unless the berth has been given to another passenger before"
-    return (
-        f"Train {state.chart.train_no}: you are marked as not turned up",
-        f"The ticket examiner of {_train(state)} did not find {_person(event)}. {free}"
-        f"If {event.name} is on the train, speak to the examiner at once. "
-        f"The examiner can take the mark back no later than {latest}{unless}.",
-    )
+def _no_show(letters: Letters, state: TrainState, event: e.NoShow, seq: int) -> _Letter:
+    latest = (event.at + UNDO_WINDOW).replace(second=0)
+
+    def fields(words: Words) -> Fields:
+        return {
+            **_journey(words, event),
+            "until": words.moment(latest, state.zone),
+            "taken": "" if event.coach is None else words.part("taken"),
+            "unless": "" if event.coach is None else words.part("unless"),
+        }
+
+    return NO_SHOW, (event.person,), fields, f"mark-{event.person}"
 
 
-def _no_show_undone(state: TrainState, event: e.NoShowUndone) -> tuple[str, str]:
-    return (
-        f"Train {state.chart.train_no}: you are expected on board again",
-        f"The mark 'not turned up' for {_person(event)} on {_train(state)} was taken back.",
-    )
+def _no_show_undone(
+    letters: Letters, state: TrainState, event: e.NoShowUndone, seq: int
+) -> _Letter:
+    def fields(words: Words) -> Fields:
+        return _journey(words, event)
+
+    return NO_SHOW_UNDONE, (event.person,), fields, f"mark-{event.person}"
 
 
-def _train_cancelled(state: TrainState, event: e.TrainCancelled) -> tuple[str, str]:
-    why = f": {event.reason.rstrip('.')}" if event.reason else ""
-    return (
-        f"Train {state.chart.train_no} is cancelled",
-        f"{_train(state)} is cancelled{why}.",
-    )
+def _train_cancelled(
+    letters: Letters, state: TrainState, event: e.TrainCancelled, seq: int
+) -> _Letter:
+    def fields(words: Words) -> Fields:
+        why = event.reason and event.reason.rstrip(".")
+        return {"reason": words.part("reason", reason=why) if why else ""}
+
+    people = [passenger.person for passenger in stranded(state)]
+    return TRAIN_CANCELLED, people, fields, f"run-{state.run}"
 
 
-def _offer(state: TrainState, event: e.UpgradeOffer) -> tuple[str, str]:
-    name = state.passengers[event.person].booking.name
-    return (
-        f"Train {state.chart.train_no}: a berth of your own is free",
-        f"Berth {event.coach}-{event.berth} ({_words(event.berth_type)}) of {_train(state)} is "
-        f"held for {name}, to {event.to}. Answer in the app, or tell the ticket examiner, before "
-        f"{_moment(event.expires_at, state.zone)}: then the offer ends. It may be withdrawn "
-        "earlier.",
-    )
+def _offer(letters: Letters, state: TrainState, event: e.UpgradeOffer, seq: int) -> _Letter:
+    def fields(words: Words) -> Fields:
+        return {
+            "coach": event.coach,
+            "berth": event.berth,
+            "berth_type": words.berth(event.berth_type),
+            "name": state.passengers[event.person].booking.name,
+            "to": event.to,
+            "until": words.moment(event.expires_at, state.zone),
+        }
+
+    return OFFER, (event.person,), fields, event.offer_id
 
 
-def _upgraded(state: TrainState, event: e.UpgradeConfirmed) -> tuple[str, str]:
-    return (
-        f"Train {state.chart.train_no}: you have berth {event.coach}-{event.berth}",
-        f"{event.name} now travels confirmed in berth {event.coach}-{event.berth} of "
-        f"{_train(state)}, from {event.from_} to {event.to}.",
-    )
+def _upgraded(letters: Letters, state: TrainState, event: e.UpgradeConfirmed, seq: int) -> _Letter:
+    def fields(words: Words) -> Fields:
+        return {
+            "name": event.name,
+            "coach": event.coach,
+            "berth": event.berth,
+            "from": event.from_,
+            "to": event.to,
+        }
+
+    topic = event.offer_id or f"berth-{event.person}"
+    return CONFIRMED, (event.person,), fields, topic
 
 
-def _train(state: TrainState) -> str:
-    return f"{state.chart.train_name} of {_day(state.chart.start_date)}"
+def _closed(
+    letters: Letters, state: TrainState, event: e.UpgradeClosed, seq: int
+) -> _Letter | None:
+    """An offer that the passenger denied needs no letter: they know."""
+    if event.outcome not in (OfferState.EXPIRED, OfferState.WITHDRAWN):
+        return None
+    return CLOSED, (event.person,), lambda _: {}, event.offer_id
 
 
-def _person(event: e.PersonEvent) -> str:
-    berth = f" (berth {event.coach}-{event.berth})" if event.coach else ""
-    return f"{event.name}{berth}, {event.from_} to {event.to}"
+def _skipped(letters: Letters, state: TrainState, event: e.StationSkipped, seq: int) -> _Letter:
+    index = event.station.index
+    people = [
+        passenger.person
+        for passenger in travelling(state)
+        if state.alights(passenger) == index
+        or (passenger.state is PersonState.DUE and state.boards(passenger) == index)
+    ]
+    return SKIPPED, people, lambda _: {"station": event.station.name}, f"stop-{index}"
 
 
-def _words(berth_type: str) -> str:
-    return berth_type.lower().replace("_", " ")
+def _delayed(letters: Letters, state: TrainState, event: Any, seq: int) -> _Letter | None:
+    if event.next is None or not letters.reaches_step(state.run, seq, event.delay_minutes):
+        return None
+
+    def fields(words: Words) -> Fields:
+        return {
+            "count": event.delay_minutes,
+            "station": event.next.name,
+            "expected": words.clock(event.next.expected, state.zone),
+        }
+
+    people = [passenger.person for passenger in travelling(state)]
+    return DELAY, people, fields, "delay"
 
 
-def _day(day: date) -> str:
-    return f"{day.day} {day:%B %Y}"
+def _platform(
+    letters: Letters, state: TrainState, event: e.PlatformChange, seq: int
+) -> _Letter | None:
+    """Those who board at the station where the train is, or at the next one."""
+    coming = state.next_stop
+    near = {state.current, state.current if coming is None else coming.index}
+    if event.station.index not in near:
+        return None
+    people = [
+        passenger.person
+        for passenger in travelling(state)
+        if passenger.state is PersonState.DUE and state.boards(passenger) == event.station.index
+    ]
+
+    def fields(words: Words) -> Fields:
+        return {"platform": event.platform, "station": event.station.name}
+
+    return PLATFORM, people, fields, f"platform-{event.station.index}"
 
 
-def _moment(moment: datetime, zone: ZoneInfo) -> str:
-    """Return a time by the train's clock, with its offset: some nights have an hour twice."""
-    local = moment.astimezone(zone).replace(microsecond=0)
-    clock = f"{local:%H:%M:%S}" if local.second else f"{local:%H:%M}"
-    offset = local.isoformat()[-len("+00:00") :]
-    return f"{clock} on {_day(local)} (UTC{offset})"
+def _announced(
+    letters: Letters, state: TrainState, event: e.Announcement, seq: int
+) -> _Letter | None:
+    if event.level is not Level.EMERGENCY:
+        return None
+    people = [
+        passenger.person
+        for passenger in travelling(state)
+        if event.user is None or passenger.booking.irctc_id == event.user
+    ]
+    if event.user is None and event.audience_ is not To.EVERYONE:
+        people = []  # for the staff alone
+    return EMERGENCY, people, lambda _: {"text": event.text}, f"announcement-{event.at:%H%M%S}"
 
 
-_WORDS: dict[type[e.Event], Callable[[TrainState, Any], tuple[str, str]]] = {
+def _train(state: TrainState, words: Words) -> str:
+    day = words.day(state.chart.start_date)
+    return words.part("train", name=state.chart.train_name, day=day)
+
+
+def _journey(words: Words, event: e.PersonEvent) -> dict[str, object]:
+    seat = words.part("berth", coach=event.coach, berth=event.berth) if event.coach else ""
+    return {"name": event.name, "seat": seat, "from": event.from_, "to": event.to}
+
+
+_LETTERS: dict[type[e.Event], Callable[[Letters, TrainState, Any, int], _Letter | None]] = {
     e.NoShow: _no_show,
     e.NoShowUndone: _no_show_undone,
     e.TrainCancelled: _train_cancelled,
     e.UpgradeOffer: _offer,
     e.UpgradeConfirmed: _upgraded,
+    e.UpgradeClosed: _closed,
+    e.StationSkipped: _skipped,
+    e.DelayUpdate: _delayed,
+    e.StationArrival: _delayed,
+    e.StationDeparture: _delayed,
+    e.PlatformChange: _platform,
+    e.Announcement: _announced,
 }

@@ -23,6 +23,24 @@ class Loop(TypedDict):
     ]
 
 
+class ChannelFigures(TypedDict):
+    """The queue of one channel."""
+
+    depth: Annotated[int, About("Letters that wait.", least=0, example=4)]
+    sentLastMinute: Count
+    oldestSeconds: Annotated[
+        float | None, About("The age of the oldest letter that waits; null if none does.", least=0)
+    ]
+    sent: Count
+    cancelled: Annotated[
+        int, About("Not sent, as a device acknowledged the event first.", least=0, example=12)
+    ]
+    expired: Count
+    failed: Count
+    refused: Annotated[int, About("Not taken, as the queue was full.", least=0, example=0)]
+    lastError: Annotated[str | None, About("The last failure, in words that name no person.")]
+
+
 class NotificationFigures(TypedDict):
     """Push notifications and e-mails."""
 
@@ -40,6 +58,7 @@ class NotificationFigures(TypedDict):
     ]
     failing: Failing
     behind: Behind
+    channels: Annotated[dict[str, ChannelFigures], About("Each channel by its name.")]
 
 
 class Flush(TypedDict):

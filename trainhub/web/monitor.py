@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -11,7 +11,7 @@ from trainhub.core.codec import dump
 from trainhub.core.cost import in_slices
 from trainhub.core.errors import Unavailable
 from trainhub.core.follower import Follower
-from trainhub.core.notifications import Notifications
+from trainhub.core.notifications import Channel, Notifications
 from trainhub.core.wire import encode
 from trainhub.core.write_buffer import WriteBuffer
 from trainhub.domain.model import PersonState, RunKey
@@ -26,6 +26,7 @@ from trainhub.process.timers import Timers
 from trainhub.web.base import Api, Edge, Web
 from trainhub.web.figures import (
     AuditFigures,
+    ChannelFigures,
     ClientFigures,
     HubFigures,
     Loop,
@@ -51,7 +52,7 @@ class Parts:
     """What a report speaks of."""
 
     hub: Hub
-    notifications: Notifications
+    queues: Mapping[Channel, Notifications]
     write_buffer: WriteBuffer
     followers: Sequence[Follower]
     health: Health
@@ -140,16 +141,23 @@ class Monitor:
         return {"held": loop.held, "longestMillis": round(loop.longest * 1000, 1)}
 
     def _notifications(self) -> NotificationFigures:
-        queue = self._parts.notifications
+        queues = self._parts.queues.values()
         return {
-            "depth": queue.depth,
-            "capacity": queue.capacity,
-            "sent": queue.sent,
-            "failed": queue.failed,
-            "retried": queue.retried,
-            "setAside": queue.set_aside,
-            "failing": next(iter(queue.complaints()), None),
-            "behind": self._behind("notified"),
+            "depth": sum(each.depth for each in queues),
+            "capacity": sum(each.capacity for each in queues),
+            "sent": sum(each.sent for each in queues),
+            "failed": sum(each.failed for each in queues),
+            "retried": sum(each.retried for each in queues),
+            "setAside": sum(each.set_aside for each in queues),
+            "failing": next((said for each in queues for said in each.complaints()), None),
+            "behind": max(
+                each.reader.behind
+                for each in self._parts.followers
+                if each.shown.upper() in self._parts.queues
+            ),
+            "channels": {
+                channel.value: _channel(queue) for channel, queue in self._parts.queues.items()
+            },
         }
 
     def _write_buffer(self) -> WriteBufferFigures:
@@ -198,6 +206,20 @@ class Monitor:
             line = encode(_figures(state, roles))
             self._lines[state.run] = (state.seq, roles, line)
         return line
+
+
+def _channel(queue: Notifications) -> ChannelFigures:
+    return {
+        "depth": queue.depth,
+        "sentLastMinute": queue.rate,
+        "oldestSeconds": queue.oldest_seconds,
+        "sent": queue.sent,
+        "cancelled": queue.cancelled,
+        "expired": queue.expired,
+        "failed": queue.failed,
+        "refused": queue.refused,
+        "lastError": queue.last_error or None,
+    }
 
 
 def _figures(state: TrainState, roles: Counter[str | None]) -> RunFigures:

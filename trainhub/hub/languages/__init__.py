@@ -1,0 +1,1 @@
+"""The words of notifications, a file for each language."""

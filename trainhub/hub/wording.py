@@ -1,0 +1,78 @@
+"""The words of notifications: a file for each language, filled in for one event.
+
+A word of the file is a template of `str.format`. What is filled in is text, and never a template.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from datetime import date, datetime
+from functools import cache
+from importlib import resources
+from typing import Any
+from zoneinfo import ZoneInfo
+
+LANGUAGES = ("en", "hi")
+DEFAULT_LANGUAGE = "en"
+# Languages in which nothing has the form of one, as English has it for 1 only.
+_ONE_INCLUDES_ZERO = frozenset({"hi"})
+
+
+class Words:
+    """The words of one language."""
+
+    def __init__(self, language: str, data: Mapping[str, Any]) -> None:
+        self.language = language
+        self._data = data
+
+    def subject(self, kind: str, fields: Mapping[str, object]) -> str:
+        """Return the subject of a kind of notification."""
+        return self._filled(self._data[kind]["subject"], fields)
+
+    def body(self, kind: str, fields: Mapping[str, object]) -> str:
+        """Return the text; a kind with a `count` has a form for one and a form for others."""
+        texts = self._data[kind]
+        name = "body" if "body" in texts else f"body_{self._form(fields['count'])}"
+        return self._filled(texts[name].strip("\n"), fields)
+
+    def part(self, part: str, /, **fields: object) -> str:
+        """Return a part that a text is put together from."""
+        return self._filled(self._data["parts"][part], fields)
+
+    def berth(self, kind: str) -> str:
+        """Return the name of a type of berth."""
+        found: str = self._data["berths"][kind]
+        return found
+
+    def day(self, day: date) -> str:
+        """Return a date."""
+        dates = self._data["dates"]
+        fields = {"day": day.day, "month": dates["months"][day.month - 1], "year": day.year}
+        return self._filled(dates["day"], fields)
+
+    def moment(self, moment: datetime, zone: ZoneInfo) -> str:
+        """Return a time by the train's clock, with its offset: some nights have an hour twice."""
+        local = moment.astimezone(zone).replace(microsecond=0)
+        clock = f"{local:%H:%M:%S}" if local.second else f"{local:%H:%M}"
+        offset = local.isoformat()[-len("+00:00") :]
+        fields = {"clock": clock, "day": self.day(local), "offset": offset}
+        return self._filled(self._data["dates"]["moment"], fields)
+
+    def clock(self, moment: datetime, zone: ZoneInfo) -> str:
+        """Return the hour and minute by the train's clock."""
+        return f"{moment.astimezone(zone):%H:%M}"
+
+    def _form(self, count: object) -> str:
+        one = (0, 1) if self.language in _ONE_INCLUDES_ZERO else (1,)
+        return "one" if count in one else "other"
+
+    @staticmethod
+    def _filled(template: str, fields: Mapping[str, object]) -> str:
+        return template.format_map(fields)
+
+
+@cache
+def words_of(language: str) -> Words:
+    """Return the words of a language; of the default one if there are none of it."""
+    known = language if language in LANGUAGES else DEFAULT_LANGUAGE
+    file = resources.files("trainhub.hub.languages") / f"{known}.toml"
+    return Words(known, tomllib.loads(file.read_text("utf-8")))
