@@ -1,4 +1,4 @@
-"""trainhub/core/notifications.py: a queue that nobody waits for."""
+"""trainhub/core/notifications.py: a queue that no one waits for."""
 
 import asyncio
 import logging
@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from fakes import KeptJobs, MemoryJournal, Postbox, save
 from railway import MORNING, RUN, TRAIN, register
-from waiting import PATIENCE
+from waiting import PATIENCE, until
 
 from trainhub.access.identity import Identity
 from trainhub.core import notifications
@@ -29,11 +29,13 @@ from trainhub.core.notifications import (
     Notification,
     Notifications,
     Plan,
+    TryLater,
     Undeliverable,
 )
 from trainhub.domain import commands as c
 from trainhub.domain import events as e
 from trainhub.domain.model import Level, Role
+from trainhub.hub.letters import Letters
 
 ADMIN = Identity("control", Role.ADMIN, frozenset({"*"}))
 
@@ -158,7 +160,9 @@ async def test_enqueueing_never_waits_for_a_sender_that_hangs(make_hub):
     """A command is answered, and its job queued, while the sender brings nothing anywhere."""
     journal, sender = MemoryJournal(), Hanging()
     hub = make_hub(journal)
-    queue = make_queue(sender, lambda record: Letters().plan(hub.state(record.stream), record).notifications)
+    queue = make_queue(
+        sender, lambda record: Letters().plan(hub.state(record.stream), record).notifications
+    )
     reader = Reader("notifications", journal, queue)
     await reader.open()
     hub.follow(reader)
@@ -167,7 +171,7 @@ async def test_enqueueing_never_waits_for_a_sender_that_hangs(make_hub):
     await hub.execute(c.MarkNoShow(**TRAIN, pnr="4512345601", index=1), ADMIN)
     draining = asyncio.ensure_future(queue.drain())
     await turns()
-    assert sender.inside == 2
+    await until(lambda: sender.inside == 2)
     async with asyncio.timeout(PATIENCE):
         await hub.execute(c.MarkNoShow(**TRAIN, pnr="4512345602", index=1), ADMIN)
         queue.begin_drain()
@@ -345,7 +349,7 @@ async def test_an_expired_offer_is_not_sent(clock):
     later = MORNING + timedelta(minutes=10)
     queue = Notifications(
         sender,
-        lambda record: [job(record.position, expires=later)],
+        lambda record: Plan([job(record.position, expires=later)]),
         kept,
         lambda: now.value,
     )
@@ -467,23 +471,28 @@ async def test_where_nothing_can_be_kept_the_journal_keeps_it(clock):
 
 @pytest.mark.gen_test
 async def test_what_is_set_aside_is_bounded(monkeypatch, clock):
-    """Above that the jobs stay with the journal, and the queue becomes full."""
+    """Above that the newest are refused: dead letters, so that the journal is not held for ever."""
     monkeypatch.setattr(notifications, "MOST_ASIDE", 6)
     journal, sender = MemoryJournal(), Postbox()
     sender.refuse = 10**9
     await journal.commit(Commit(records(1, 40)))
-    queue = make_queue(sender, capacity=10)
+    kept = KeptJobs()
+    queue = make_queue(sender, kept=kept, capacity=10)
     reader = Reader("notified", journal, queue)
     for _ in range(4):
         await reader.catch_up()
         await pass_time(queue, clock, ASIDE_SECONDS)
     assert queue.set_aside == 6
-    assert queue.full
+    assert queue.refused > 0
     sender.refuse = 0
     while reader.behind or queue.depth or queue.set_aside:
         await reader.catch_up()
         await pass_time(queue, clock, 30)
-    assert sorted(each.position for each in sender.jobs) == list(range(1, 41))
+    sent = {each.id for each in sender.jobs}
+    refused = {each.job.id for each in kept.jobs.values() if each.given_up is not None}
+    assert len(refused) == queue.refused
+    assert sent | refused == {f"j{n}" for n in range(1, 41)}
+    assert not sent & refused
 
 
 @pytest.mark.gen_test
@@ -647,3 +656,108 @@ async def test_a_drain_that_is_broken_off_keeps_the_place():
     await turns()
     assert sender.inside == 0
     assert (queue.sent, queue.oldest) == (0, 1)
+
+
+# --- due times, and what need not be sent any more ----------------------------------------------
+
+
+def due(position, seconds, topic="offer-1", **fields):
+    return job(
+        position,
+        due=MORNING + timedelta(seconds=seconds),
+        topic=topic,
+        user="IR_1",
+        stream=RUN,
+        seq=position,
+        **fields,
+    )
+
+
+def planned(*plans):
+    """Return a queue whose records have these plans, and its sender."""
+    sender, told = Postbox(), []
+    queue = Notifications(
+        sender,
+        lambda record: plans[record.position - 1],
+        KeptJobs(),
+        lambda: MORNING,
+        told=told.append,
+    )
+    queue.take(records(1, len(plans)))
+    return queue, sender, told
+
+
+@pytest.mark.gen_test
+async def test_nothing_is_sent_before_it_is_due(clock):
+    """An escalation waits for its time, and the others do not wait for it."""
+    queue, sender, _ = planned(Plan([due(1, 30)]), Plan([due(2, 5), due(3, 0)]))
+    await pass_time(queue, clock, 1)
+    assert [each.id for each in sender.jobs] == ["j3"]
+    await pass_time(queue, clock, 5)
+    assert [each.id for each in sender.jobs] == ["j3", "j2"]
+    await pass_time(queue, clock, 30)
+    assert [each.id for each in sender.jobs] == ["j3", "j2", "j1"]
+
+
+@pytest.mark.gen_test
+async def test_an_answer_cancels_what_is_not_sent_yet(clock):
+    """Of its topic and user: another user's and another topic's are sent."""
+    other = due(4, 5, topic="offer-2")
+    queue, sender, told = planned(
+        Plan([due(1, 5), due(2, 30)]), Plan([other]), Plan(settled=[("offer-1", "IR_1")])
+    )
+    assert (queue.depth, queue.cancelled) == (1, 2)
+    await pass_time(queue, clock, 60)
+    assert [each.id for each in sender.jobs] == ["j4"]
+    outcomes = [(each.notification.id, each.outcome.value) for each in told]
+    assert outcomes == [
+        *(("j1", "QUEUED"), ("j2", "QUEUED"), ("j4", "QUEUED")),
+        *(("j1", "CANCELLED"), ("j2", "CANCELLED"), ("j4", "SENT")),
+    ]
+
+
+@pytest.mark.gen_test
+async def test_an_acknowledged_event_needs_no_push(clock):
+    """A device says by run and seq which event has arrived; it says nothing of another user."""
+    queue, sender, _ = planned(Plan([due(1, 5)]), Plan([due(2, 5, topic="delay")]))
+    queue.settle(f"{RUN}/1", "IR_2")
+    queue.settle(f"{RUN}/2", "IR_1")
+    await pass_time(queue, clock, 10)
+    assert [each.id for each in sender.jobs] == ["j1"]
+
+
+@pytest.mark.gen_test
+async def test_a_cancelled_notification_lets_the_journal_go(clock):
+    """The reader's place moves past it; what is due later holds it until then."""
+    queue, _, _ = planned(Plan([due(1, 20)]), Plan([due(2, 20, topic="b")]))
+    assert queue.oldest == 1
+    queue.settle("offer-1", "IR_1")
+    assert queue.oldest == 2
+
+
+@pytest.mark.gen_test
+async def test_the_other_side_says_when_to_try_again(clock):
+    """Retry-After is honoured, up to an hour."""
+
+    class Busy(Postbox):
+        async def send(self, notification):
+            self.jobs.append(clock.now)
+            if len(self.jobs) == 1:
+                raise TryLater("busy", 90)
+            return "at last"
+
+    sender = Busy()
+    queue = make_queue(sender)
+    queue.take(records(1, 1))
+    await pass_time(queue, clock, 200)
+    first, second = sender.jobs
+    assert 90 <= second - first < 95
+    assert queue.sent == 1
+
+
+@pytest.mark.gen_test
+async def test_a_record_of_the_past_asks_for_nothing(clock):
+    """Read again after a long stop, its words are no longer true."""
+    queue, sender, _ = planned(Plan([due(1, 0, expires=MORNING)]))
+    await pass_time(queue, clock, 5)
+    assert (queue.depth, queue.expired, sender.jobs) == (0, 1, [])

@@ -10,6 +10,7 @@ from voyage import to_its_cancelling, to_its_end
 
 from trainhub.core.codec import load
 from trainhub.core.journal import Deed, Record
+from trainhub.core.notifications import Channel, Notification, Outcome, Told
 from trainhub.domain import events as e
 from trainhub.domain.fields import MOST_PASSENGERS, MOST_TEXT_BYTES
 from trainhub.domain.model import Role
@@ -24,6 +25,7 @@ from trainhub.hub.documents import (
     RUNS,
     changes,
     refusal,
+    told,
 )
 
 SLEEPER = "12345/2026-11-23/4512345601/1"
@@ -160,6 +162,9 @@ def test_every_index_is_on_a_field_that_is_there():
     for record in (replace(each, deed=deed) for each in records(driver)):
         for (collection, _), document in rendered(driver, record).items():
             fields.setdefault(collection, set()).update(document)
+    notification = Notification("n1", 3, Channel.PUSH, "IR_1", "subject", "body")
+    change = told(Told(notification, Outcome.SENT, 1, 1_764_000_000.0), "e1")
+    fields[change.collection] = set(change.render())
     assert set(INDEXES) == set(fields)
     for collection, indexes in INDEXES.items():
         for keys in indexes:

@@ -15,17 +15,24 @@ from railway import MORNING, PEOPLE, RUN, TRAIN, Driver, chart, person, rac
 from voyage import to_its_end, voyages
 from waiting import wait_for
 
+from trainhub.core.contacts import Preferences
 from trainhub.core.errors import Conflict
 from trainhub.core.journal import Record
-from trainhub.core.notifications import Channel, Notifications
+from trainhub.core.notifications import Channel, Notifications, Plan, Urgency
 from trainhub.domain import commands as c
 from trainhub.domain import events as e
 from trainhub.domain.errors import OfferClosed
-from trainhub.domain.model import PersonState
-from trainhub.hub.letters import jobs
+from trainhub.domain.model import Level, PersonState
+from trainhub.hub.letters import KINDS, Escalation, Letters
 
 AGENT = "AGENT_zq"
 TOLD = {e.NoShow, e.NoShowUndone, e.TrainCancelled, e.UpgradeOffer, e.UpgradeConfirmed}
+OFTEN_TOLD = {e.UpgradeClosed, e.StationSkipped, e.DelayUpdate, e.StationArrival}
+OFTEN_TOLD |= {e.StationDeparture, e.PlatformChange, e.Announcement}
+
+
+def jobs(state, record, **options):
+    return Letters(**options).plan(state, record).notifications
 
 
 def jobs_of(driver):
@@ -53,10 +60,10 @@ def give(driver, kind, who, index=1, **more):
 
 
 def test_what_is_told_by_mail_and_push():
-    """What a person must act on or plan by; no other event makes a job."""
+    """What a person must act on or plan by; no other event makes a letter."""
     made = [each for driver in voyages() for each in jobs_of(driver)]
-    assert {kind for kind, those in made if those} == TOLD
-    assert {kind for kind, those in made if not those} == set(e.TYPES) - TOLD
+    told = {kind for kind, those in made if those}
+    assert TOLD <= told <= TOLD | OFTEN_TOLD
 
 
 def test_the_same_record_makes_the_same_jobs():
@@ -71,7 +78,7 @@ def test_the_same_record_makes_the_same_jobs():
     again = sent(driver)
     assert again == first
     assert len({each.id for each in first}) == len(first) == 6
-    assert first[1].id == "12345_2026-11-23_3-IR_1-push"
+    assert re.fullmatch("12345_2026-11-23_3-[0-9a-f]{16}-push", first[1].id)
     assert re.fullmatch("12345_2026-11-23_3-[0-9a-f]{16}-email", first[0].id)
     assert first[0].position == 103
 
@@ -261,7 +268,10 @@ async def test_what_is_sent_of_a_whole_day_names_its_own_booking_only():
     driver.give(c.CancelTrain(**TRAIN))
     post = Postbox()
     queue = Notifications(
-        post, lambda record: jobs(driver.state, record), KeptJobs(), lambda: MORNING
+        post,
+        lambda record: Plan(jobs(driver.state, record, escalation=Escalation(0, 0))),
+        KeptJobs(),
+        lambda: driver.now,
     )
     queue.take([Record(seq, RUN, seq, each) for seq, each in enumerate(driver.events, start=1)])
     await queue.drain()
@@ -377,12 +387,169 @@ def test_a_passenger_without_a_berth_is_told_of_none():
     assert not any("berth" in body for body in bodies)
 
 
-def test_only_an_offer_expires():
-    """All that a person is told stays true, except an offer: its letter says until when."""
+def test_every_letter_is_true_until_a_time():
+    """An offer until it expires, any other letter for as long as its kind lasts."""
+    lasts = {kind.name: kind.lasts for kind in KINDS}
     for driver in voyages():
         for event, (_, made) in zip(driver.events, jobs_of(driver), strict=True):
-            expires = event.expires_at if isinstance(event, e.UpgradeOffer) else None
-            assert {each.expires for each in made} <= {expires}
+            for each in made:
+                until = event.at + lasts[each.kind]
+                is_offer = isinstance(event, e.UpgradeOffer)
+                assert each.expires == (event.expires_at if is_offer else until)
+
+
+# --- when --------------------------------------------------------------------------
+
+
+def test_an_offer_goes_to_the_socket_first_then_push_then_mail():
+    """After 5 seconds a push, after 30 an e-mail, whether or not the user has a socket."""
+    (offer, *_) = [each for each in to_its_end().events if isinstance(each, e.UpgradeOffer)]
+    made = [each for each in sent(to_its_end()) if each.kind == "OFFER"][:2]
+    waits = {each.channel: (each.due - offer.at).total_seconds() for each in made}
+    assert waits == {Channel.PUSH: 5.0, Channel.EMAIL: 30.0}
+    assert {each.link for each in made} == {f"passenger.html#offer={offer.offer_id}"}
+    assert {each.urgency for each in made} == {Urgency.HIGH}
+
+
+@pytest.mark.parametrize("present", [True, False])
+def test_other_letters_wait_only_for_a_socket_that_may_acknowledge(present):
+    """Without a socket there is nothing to wait for."""
+    driver = Driver(*PEOPLE)
+    driver.start()
+    driver.no_show(1)
+    (event, *_) = [each for each in driver.events if isinstance(each, e.NoShow)]
+    record = Record(1, RUN, 1, event)
+    made = jobs(driver.state, record, present=lambda run, user: present)
+    waits = {each.channel: (each.due - event.at).total_seconds() for each in made}
+    assert waits == ({Channel.PUSH: 5, Channel.EMAIL: 30} if present else dict.fromkeys(waits, 0))
+
+
+def test_an_offer_s_letters_end_with_an_answer_or_an_acknowledgement():
+    """What is not sent by then is cancelled, and a mark that is taken back cancels its letter."""
+    driver = to_its_end()
+    letters = Letters()
+    kinds = {e.UpgradeDelivered, e.UpgradeConfirmed, e.UpgradeClosed, e.NoShowUndone}
+    for seq, event in enumerate(driver.events, start=1):
+        settled = letters.plan(driver.state, Record(seq, RUN, seq, event)).settled
+        if type(event) in kinds and getattr(event, "offer_id", "") is not None:
+            ((topic, user),) = settled
+            assert user.startswith("IR_")
+            if not isinstance(event, e.NoShowUndone):
+                assert topic == event.offer_id
+        else:
+            assert settled == []
+
+
+# --- what happens to the train -----------------------------------------------------------------
+
+
+def kinds_of(driver, event_type, **options):
+    """Return (kind, recipients) of the last event of a type."""
+    event = [each for each in driver.events if isinstance(each, event_type)][-1]
+    made = jobs(driver.state, Record(1, RUN, 1, event), **options)
+    return {each.kind for each in made}, to_whom(made), made
+
+
+def riders():
+    """Return a driver with passengers from AAA, from CCC and one who has alighted at BBB."""
+    driver = Driver(
+        person(1, "AAA", "BBB"), person(2, "AAA", "EEE", berth=2), person(3, "CCC", "EEE", berth=3)
+    )
+    driver.start()
+    driver.board(1)
+    driver.board(2)
+    driver.go_to("BBB")
+    return driver
+
+
+def test_a_skipped_station_is_told_to_those_who_board_or_alight_there():
+    """Passenger 3 boards at CCC; the others only pass it."""
+    driver = riders()
+    driver.give(c.SkipStation(**TRAIN, station_code="CCC"))
+    kinds, to, made = kinds_of(driver, e.StationSkipped)
+    assert kinds == {"SKIPPED"}
+    assert to == [("EMAIL", "person3@example.org"), ("PUSH", "IR_3")]
+    assert "will not stop at STATION CCC" in made[0].body
+
+
+@pytest.mark.parametrize(("minutes", "told"), [(14, False), (15, True), (200, True)])
+def test_a_delay_over_the_threshold_is_told_to_all_who_travel(minutes, told):
+    """Those aboard and those who are still to board; not the passenger who has alighted."""
+    driver = riders()
+    driver.give(c.SetDelay(**TRAIN, delay_minutes=minutes))
+    kinds, to, made = kinds_of(driver, e.DelayUpdate)
+    assert kinds == ({"DELAY"} if told else set())
+    if told:
+        assert {who for channel, who in to if channel == "PUSH"} == {"IR_2", "IR_3"}
+        assert f"{minutes} minutes late" in made[0].body
+
+
+def test_a_delay_is_told_once_a_step():
+    """From 15 minutes on each doubling, not each minute; the same record again says the same."""
+    driver = riders()
+    letters = Letters()
+    told = []
+    for seq, minutes in enumerate((10, 15, 16, 29, 30, 31, 20, 30, 60), start=1):
+        driver.give(c.SetDelay(**TRAIN, delay_minutes=minutes))
+        record = Record(seq, RUN, seq, driver.events[-1])
+        plan = letters.plan(driver.state, record)
+        told += [minutes] * bool(plan.notifications)
+        assert letters.plan(driver.state, record) == plan
+    assert told == [15, 30, 60]
+
+
+def test_a_platform_is_pushed_to_those_who_board_there_next():
+    """A station further on can wait: its platform may change again."""
+    driver = riders()
+    driver.give(c.SetPlatform(**TRAIN, station_code="CCC", platform="7"))
+    kinds, to, made = kinds_of(driver, e.PlatformChange)
+    assert (kinds, to) == ({"PLATFORM"}, [("PUSH", "IR_3")])
+    assert "platform 7 in STATION CCC" in made[0].body
+    driver.give(c.SetPlatform(**TRAIN, station_code="DDD", platform="7"))
+    assert kinds_of(driver, e.PlatformChange)[1] == []
+
+
+def test_an_emergency_is_told_to_all_who_travel_or_to_one_user():
+    """Other announcements are for the sockets, and those for the staff reach no passenger."""
+    driver = riders()
+    for level in (Level.INFO, Level.WARNING):
+        driver.give(c.Announce(**TRAIN, text="Tea", level=level))
+        assert kinds_of(driver, e.Announcement)[1] == []
+    driver.give(c.Announce(**TRAIN, text="Leave S1", level=Level.EMERGENCY))
+    kinds, to, made = kinds_of(driver, e.Announcement)
+    assert kinds == {"EMERGENCY"}
+    assert {who for channel, who in to if channel == "PUSH"} == {"IR_2", "IR_3"}
+    assert {each.body for each in made} == {"Leave S1"}
+    driver.give(c.Announce(**TRAIN, text="x", level=Level.EMERGENCY, to=c.To.USER, user="IR_3"))
+    assert kinds_of(driver, e.Announcement)[1] == [
+        *(("EMAIL", "person3@example.org"), ("PUSH", "IR_3"))
+    ]
+    driver.give(c.Announce(**TRAIN, text="x", level=Level.EMERGENCY, to=c.To.STAFF))
+    assert kinds_of(driver, e.Announcement)[1] == []
+
+
+# --- what the person has chosen ----------------------------------------------------------------
+
+
+def test_preferences_choose_language_channels_kinds_and_hours():
+    """Quiet hours hold back what is not urgent, to their end by the train's clock."""
+    driver = riders()
+    driver.give(c.SetDelay(**TRAIN, delay_minutes=20))
+    plain = kinds_of(driver, e.DelayUpdate)[2]
+
+    def chosen(**fields):
+        return kinds_of(driver, e.DelayUpdate, preferences=lambda _: Preferences(**fields))[2]
+
+    assert {each.language for each in chosen(language="hi")} == {"hi"}
+    assert "\u0926\u0947\u0930\u0940" in chosen(language="hi")[0].subject
+    assert {each.channel for each in chosen(channels=frozenset({Channel.PUSH}))} == {Channel.PUSH}
+    assert chosen(muted=frozenset({"DELAY"})) == ()
+    clock = plain[0].due.astimezone(driver.state.zone)
+    begin, end = (clock - timedelta(hours=1)).time(), (clock + timedelta(hours=2)).time()
+    quiet = chosen(quiet_from=begin, quiet_to=end)
+    assert {each.due - clock.replace(second=0, microsecond=0) for each in quiet} == {
+        timedelta(hours=2)
+    }
 
 
 def test_an_offer_and_an_upgrade_name_the_person_and_the_berth():

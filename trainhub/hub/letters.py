@@ -97,8 +97,8 @@ class Letters:
         if found is None:
             return Plan(settled=settled)
         kind, people, fields, topic = found
-        made = list(self._notifications(state, record, kind, people, fields, topic))
-        return Plan(made, settled)
+        made = self._notifications(state, record, kind, people, fields, topic)
+        return Plan(tuple(made), settled)
 
     def reaches_step(self, run: Stream, seq: int, minutes: int) -> bool:
         """True if the delay of event `seq` reaches a step that none before it has reached."""
