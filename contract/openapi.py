@@ -111,6 +111,9 @@ def _operation(schemas: Payloads, route: Route) -> Document:
         operation["parameters"] = parameters
     if order is not None:
         operation["requestBody"] = _body(schemas, order, names)
+    elif route.body is not None:
+        content = {"schema": schemas.of(route.body, given=True)}
+        operation["requestBody"] = {"required": True, "content": {_JSON: content}}
     operation["responses"] = {
         str(status): _response(schemas, route, status, order) for status in sorted(route.statuses)
     }

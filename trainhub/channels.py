@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-from trainhub.access.vapid import VAPID_FILE, load_vapid_key
+from trainhub.access.vapid import VAPID_FILE, load_vapid_key, public_text
 from trainhub.adapters.email_message import DEFAULT_FROM
 from trainhub.adapters.mail import SmtpMail
 from trainhub.adapters.outbox import Outbox
@@ -15,6 +15,13 @@ from trainhub.core.push_hosts import PushHosts
 from trainhub.settings import Settings
 
 logger = logging.getLogger("trainhub.channels")
+
+
+def push_key(settings: Settings, folder: Path) -> str | None:
+    """Return the public key that browsers subscribe with; None if the hub sends no pushes."""
+    if settings.push_subject is None:
+        return None
+    return public_text(load_vapid_key(folder / VAPID_FILE))
 
 
 def senders(

@@ -27,10 +27,11 @@ from trainhub.adapters.mongo_lease import MongoLease
 from trainhub.adapters.sqlite_journal import SqliteJournal
 from trainhub.adapters.undelivered import UndeliveredFile
 from trainhub.build import Built, build
-from trainhub.channels import senders
+from trainhub.channels import push_key, senders
 from trainhub.core.errors import Unavailable
 from trainhub.core.journal import Commit, JournalFailed, ReaderPlace
 from trainhub.core.lease import RENEW_SECONDS, RivalHub
+from trainhub.core.push_hosts import PushHosts
 from trainhub.core.rooms import OneByOne
 from trainhub.core.stores import Stores
 from trainhub.core.write_buffer import StoreAway, TooNew
@@ -153,6 +154,8 @@ class Server:
         self._health = Health()
         self.hub: Hub
         self._built: Built
+        self._contacts: ContactsFile
+        self._folder: Path
         self.port = 0
         self._said = False
 
@@ -218,7 +221,8 @@ class Server:
         stack.push_async_callback(self._ending.unless_hurried, stores.release)
         await stores.open()
         undelivered = UndeliveredFile(folder.path)
-        contacts = ContactsFile(folder.path)
+        self._contacts = contacts = ContactsFile(folder.path)
+        self._folder = folder.path
         stack.callback(contacts.close)
         built = build(
             settings,
@@ -333,6 +337,9 @@ class Server:
             hosts=AllowedHosts((settings.address, *settings.allowed_hosts)),
             origins=frozenset(settings.trusted_origins),
             own_are_free=not proxies.trusts("127.0.0.1"),
+            contacts=self._contacts,
+            push_key=push_key(settings, self._folder),
+            push_hosts=PushHosts(settings.push_hosts),
         )
         self._health.watch(web.held.complaints)
         files = raise_file_limit(settings.max_connections)

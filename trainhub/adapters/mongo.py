@@ -331,6 +331,17 @@ class MongoStore:
             logger.warning("the audit trail cannot be read: %s", _reason(error))
             raise StoreAway(_reason(error)) from error
 
+    async def letters(self, run: str, about: str | None, most: int) -> list[Document]:
+        """An audit.HubArchive. Raises StoreAway."""
+        query = {"run": {"$eq": run}, **({} if about is None else {"about": {"$eq": about}})}
+        try:
+            with pymongo.timeout(ANSWER_SECONDS):
+                found = self._database["notifications"].find(query).sort("at", -1).limit(most)
+                return [document async for document in found]
+        except PyMongoError as error:
+            logger.warning("the letters cannot be read: %s", _reason(error))
+            raise StoreAway(_reason(error)) from error
+
     def close(self) -> None:
         # Otherwise the driver looks for a server that is gone, to end its sessions there.
         with pymongo.timeout(MONGO_CLOSE_SECONDS):

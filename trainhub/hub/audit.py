@@ -70,6 +70,9 @@ class HubArchive(EventArchive, Protocol):
         `trains` are train numbers and runs, None for all; entries of other runs are left out.
         """
 
+    async def letters(self, run: str, about: str | None, most: int) -> list[Document]:
+        """Return a run's letters, of one person or of all, the newest first. Raises StoreAway."""
+
 
 class NoArchive:
     """For a hub that has no store."""
@@ -78,6 +81,9 @@ class NoArchive:
         return ()
 
     async def entries(self, *_: object) -> list[Document]:
+        raise StoreAway("there is no store")
+
+    async def letters(self, *_: object) -> list[Document]:
         raise StoreAway("there is no store")
 
 

@@ -53,7 +53,7 @@ class Hub:
         self._clock = clock
         self.rooms = rooms
         self.on_taken = on_taken
-        archive = archive or NoArchive()
+        self.archive = archive = archive or NoArchive()
         self.log = Log(journal, self._committed, on_failure, journal_limit)
         delivered = Reader(DELIVERED, journal, rooms, catches_up=False)
         delivered.skip()  # no client is connected that could be told what the log has already

@@ -16,7 +16,9 @@ from tornado.http1connection import HTTP1Connection
 from trainhub.access.identity import ANONYMOUS, Identity, Tokens
 from trainhub.core import cost, errors
 from trainhub.core.codec import read_date
+from trainhub.core.contacts import Contacts
 from trainhub.core.cost import LONG_WORK, in_slices
+from trainhub.core.push_hosts import PushHosts
 from trainhub.core.wire import encode, error_fields, parse
 from trainhub.domain import normal
 from trainhub.domain.model import Role
@@ -85,6 +87,10 @@ class Web:
     hosts: AllowedHosts = field(default_factory=AllowedHosts)
     origins: frozenset[str] = frozenset()
     own_are_free: bool = True
+    contacts: Contacts | None = None
+    # The public key for pushes, None if this hub sends none.
+    push_key: str | None = None
+    push_hosts: PushHosts = field(default_factory=PushHosts)
     clock: SecondsClock = time.monotonic  # by which the limits' rates are reckoned
 
     @cached_property

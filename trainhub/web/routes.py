@@ -20,7 +20,7 @@ from trainhub.domain.shapes import (
 )
 from trainhub.domain.views import rac_view, vacancies_view
 from trainhub.hub.messages import AuditEntry, Me
-from trainhub.web import rest
+from trainhub.web import people, rest
 from trainhub.web.base import Api, Edge, Web
 from trainhub.web.figures import Alive, MonitorFigures, Ready, Version
 from trainhub.web.monitor import (
@@ -66,7 +66,8 @@ class Route:
 
     `roles` are those that may; None lets everyone, with a token or without. `command` has its own
     rules (permissions.py). `answer` is the type of `result`, or of the whole body if it is `bare`;
-    `extra` are fields next to `result`. `needs` names what the app hands the handler.
+    `extra` are fields next to `result`, and `body` is the
+    type of the request's body. `needs` names what the app hands the handler.
     """
 
     method: str
@@ -79,6 +80,7 @@ class Route:
     bare: bool = False
     roles: frozenset[Role] | None = None
     command: type[c.Command] | None = None
+    body: type | None = None
     open: bool = False
     statuses: frozenset[int] = frozenset()
     kinds: tuple[str, ...] = ("application/json",)
@@ -130,6 +132,23 @@ def _open(
     found = frozenset({*_EVERY, *more})
     fields = {"method": "GET", "open": True, **fields}
     return Route(path=path, name=name, handler=handler, summary=summary, statuses=found, **fields)
+
+
+def _own(
+    method: str, what: str, name: str, summary: str, answer: Any, body: type | None = None
+) -> Route:
+    """Something of the token's own user."""
+    return Route(
+        method=method,
+        path=f"/api/me/{what}",
+        name=name,
+        handler=people.PreferencesHandler if what == "preferences" else people.DevicesHandler,
+        summary=summary,
+        answer=answer,
+        body=body,
+        roles=frozenset(Role),
+        statuses=frozenset({200, 403, *_API, *(() if body is None else (415,))}),
+    )
 
 
 def _order(method: str, path: str, command: type[c.Command]) -> Route:
@@ -260,6 +279,54 @@ ROUTES: tuple[Route, ...] = (
         "Read who your token says you are.",
         Me,
         frozenset(Role),
+    ),
+    _open(
+        "/api/push/key",
+        "readPushKey",
+        people.PushKeyHandler,
+        "Read the public key with which a browser subscribes to pushes.",
+        (200, 400, 401, 413, 429, 503),
+        answer=people.PushKey,
+    ),
+    _own("GET", "preferences", "readPreferences", "Read how you want to be told.", people.Chosen),
+    _own(
+        "PUT",
+        "preferences",
+        "setPreferences",
+        "Choose how you want to be told.",
+        people.Chosen,
+        people.Chosen,
+    ),
+    _own(
+        "GET",
+        "devices",
+        "listDevices",
+        "List the browsers that take your pushes.",
+        list[people.Endpoint],
+    ),
+    _own(
+        "POST",
+        "devices",
+        "addDevice",
+        "Let a browser take your pushes.",
+        people.Endpoint,
+        people.Subscription,
+    ),
+    _own(
+        "DELETE",
+        "devices",
+        "removeDevice",
+        "Let a browser take no more pushes.",
+        people.Endpoint,
+        people.Endpoint,
+    ),
+    _read(
+        _TRAIN + "/notifications",
+        "listLetters",
+        people.LettersHandler,
+        "List the letters of a run, the newest first, and what became of each.",
+        list[people.Letter],
+        STAFF,
     ),
     _read(
         "/api/audit",
