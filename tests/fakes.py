@@ -8,6 +8,7 @@ from typing import Any
 
 from witness import WITNESS
 
+from trainhub.core.contacts import Device, Preferences
 from trainhub.core.journal import Commit, JournalFailed, ReaderPlace, Record, StoredAnswer
 from trainhub.core.lease import Held, LeaseHolder
 from trainhub.core.lineage import Beginning, Lineage, StorePlace
@@ -256,3 +257,26 @@ class KeptJobs:
         self.jobs |= {each.job.id: each for each in jobs}
         for name in sent:
             self.jobs.pop(name, None)
+
+
+class MemoryContacts:
+    """A contacts.Contacts that keeps nothing on disk."""
+
+    def __init__(self) -> None:
+        self.chosen: dict[str, Preferences] = {}
+        self.of_user: dict[str, dict[str, Device]] = {}
+
+    def preferences(self, user: str) -> Preferences:
+        return self.chosen.get(user, Preferences())
+
+    async def set_preferences(self, user: str, preferences: Preferences) -> None:
+        self.chosen[user] = preferences
+
+    def devices(self, user: str) -> list[Device]:
+        return list(self.of_user.get(user, {}).values())
+
+    async def add_device(self, device: Device) -> None:
+        self.of_user.setdefault(device.user, {})[device.endpoint] = device
+
+    async def remove_device(self, user: str, endpoint: str) -> bool:
+        return self.of_user.get(user, {}).pop(endpoint, None) is not None

@@ -302,7 +302,8 @@ def read_everything(visitor, anonymous):
     train = "/api/trains/1"
     for path in (
         *("/api/trains", "/api/me", "/api/audit", "/api/monitor"),
-        *("/readyz", "/healthz", "/version", "/"),
+        *("/readyz", "/healthz", "/version", "/", "/api/push/key"),
+        *("/api/me/preferences", "/api/me/devices", f"{train}/notifications"),
         *(train, f"{train}/passengers?q=person", f"{train}/passengers/4512345601"),
         *(f"{train}/events?after=3", f"{train}/offers", f"{train}/rac", f"{train}/vacancies"),
         *(f"{train}/coaches/S1", f"{train}/report", f"{train}/report?format=csv"),
@@ -310,6 +311,15 @@ def read_everything(visitor, anonymous):
     ):
         assert visitor.ask("GET", path)[0] == 200, path
     assert anonymous.ask("HEAD", "/")[0] == 200
+    browser = {"endpoint": "https://fcm.googleapis.com/x"}
+    keys = {"p256dh": "B" + "A" * 86, "auth": "a" * 22}
+    for method, path, body in (
+        ("PUT", "/api/me/preferences", {"language": "hi"}),
+        ("POST", "/api/me/devices", {**browser, "keys": keys}),
+        ("DELETE", "/api/me/devices", browser),
+    ):
+        given = json.dumps(body).encode()
+        assert visitor.ask(method, path, given)[0] == 200, path
 
 
 def do_it_wrong(visitor, passenger, anonymous):

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from built import build_of_fakes
 from callers import OPERATOR
-from fakes import MemoryJournal
+from fakes import MemoryContacts, MemoryJournal
 from railway import chart
 from tornado.httpclient import HTTPRequest
 from tornado.websocket import websocket_connect
@@ -108,7 +108,8 @@ def site(io_loop, settings_of_web):
     )
     hub = built.hub
     tokens = Tokens({"k1": "a secret of tests, long enough for HMAC with SHA-256"})
-    web = replace(Web(hub, tokens, anonymous=True, max_connections=100), **settings_of_web)
+    plain = Web(hub, tokens, anonymous=True, max_connections=100, contacts=MemoryContacts())
+    web = replace(plain, **settings_of_web)
     parts = make_parts(built)
     yield Site(hub, journal, tokens, web, parts, Monitor(parts))
     # A flush may have begun by itself: wait for its end.

@@ -46,6 +46,19 @@ def mark(site, kind):
     return site.hub.execute(kind(train_no="12345", pnr=MARKED["pnr"], index=1), OPERATOR)
 
 
+CHANNEL = {
+    "depth": 0,
+    "sentLastMinute": 0,
+    "oldestSeconds": None,
+    "sent": 0,
+    "cancelled": 0,
+    "expired": 0,
+    "failed": 0,
+    "refused": 0,
+    "lastError": None,
+}
+
+
 @pytest.mark.gen_test
 async def test_the_report_of_an_empty_hub(call, site):
     """Every part is there from the start, with zeros."""
@@ -60,13 +73,14 @@ async def test_the_report_of_an_empty_hub(call, site):
         "sockets": 0,
         "notifications": {
             "depth": 0,
-            "capacity": 10_000,
+            "capacity": 20_000,
             "sent": 0,
             "failed": 0,
             "retried": 0,
             "setAside": 0,
             "failing": None,
             "behind": 0,
+            "channels": {"EMAIL": CHANNEL, "PUSH": CHANNEL},
         },
         "writeBuffer": {
             "depth": 0,
@@ -162,9 +176,8 @@ async def test_queues_and_journal(call, site, running):
     await mark(site, c.MarkNoShow)
     report = (await call("GET", "/api/monitor")).json
     assert report["notifications"]["depth"] == 2
-    assert (
-        report["writeBuffer"]["depth"] == 4 + 3 + 1 + 3
-    )  # events, audit entries, the run, its people
+    # Events, audit entries, the run, its people, and what became of two letters.
+    assert report["writeBuffer"]["depth"] == 4 + 3 + 1 + 3 + 2
     assert report["journal"]["records"] == 4
     assert report["journal"]["lastCommitMillis"] >= 0
     for queue in site.parts.queues.values():
