@@ -302,7 +302,7 @@ def read_everything(visitor, anonymous):
     train = "/api/trains/1"
     for path in (
         *("/api/trains", "/api/me", "/api/audit", "/api/monitor"),
-        *("/readyz", "/healthz", "/version", "/", "/api/push/key"),
+        *("/readyz", "/healthz", "/version", "/", "/passenger.html", "/sw.js", "/api/push/key"),
         *("/api/me/preferences", "/api/me/devices", f"{train}/notifications"),
         *(train, f"{train}/passengers?q=person", f"{train}/passengers/4512345601"),
         *(f"{train}/events?after=3", f"{train}/offers", f"{train}/rac", f"{train}/vacancies"),

@@ -26,13 +26,15 @@ def static_folder() -> Path:
 
 
 STATIC = static_folder()
+# Files with an address of their own: a service worker has to stand above what it works for.
+PAGES = ("monitor.html", "passenger.html", "sw.js")
 
 
 def make_app(web: Web, monitor: Monitor) -> tornado.web.Application:
     monitor.watch(web)
-    page = (STATIC / "monitor.html").read_bytes()
+    pages = {name: (STATIC / name).read_bytes() for name in PAGES}
     handlers: list[Any] = [
-        *rules(web, monitor=monitor, page=page, path=STATIC),
+        *rules(web, monitor=monitor, pages=pages, path=STATIC),
         (r".*", NoSuchPage, {"web": web}),
     ]
     return tornado.web.Application(

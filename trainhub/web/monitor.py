@@ -274,16 +274,18 @@ class VersionHandler(HealthHandler):
 
 
 class PageHandler(Edge):
-    """The monitor page itself."""
+    """A page, or the service worker of one, at an address outside /static/."""
 
-    def initialize(self, web: Web, page: bytes) -> None:
+    def initialize(self, web: Web, pages: Mapping[str, bytes]) -> None:
         self.web = web
-        self._page = page
+        self._pages = pages
 
     def prepare(self) -> None:
         self.count()
 
     def get(self) -> None:
-        self.set_header("Content-Type", "text/html; charset=utf-8")
+        name = self.request.path.lstrip("/") or "monitor.html"
+        kind = "text/javascript" if name.endswith(".js") else "text/html"
+        self.set_header("Content-Type", f"{kind}; charset=utf-8")
         self.set_header("Content-Security-Policy", PAGE_POLICY)
-        self.finish(self._page)
+        self.finish(self._pages[name])
