@@ -359,7 +359,8 @@ async def test_an_expired_offer_is_not_sent(clock):
     clock.now += 600
     await queue.drain()
     assert sender.jobs == []
-    assert (queue.failed, queue.depth) == (1, 0)
+    assert (queue.expired, queue.failed, queue.depth) == (1, 0, 0)
+    assert queue.complaints() == []
     assert "expired" in kept.jobs["j1"].reason
 
 
@@ -761,3 +762,63 @@ async def test_a_record_of_the_past_asks_for_nothing(clock):
     queue, sender, _ = planned(Plan([due(1, 0, expires=MORNING)]))
     await pass_time(queue, clock, 5)
     assert (queue.depth, queue.expired, sender.jobs) == (0, 1, [])
+
+
+@pytest.mark.gen_test
+async def test_what_is_acknowledged_while_a_sender_has_it_is_not_tried_again(clock):
+    """A hanging server is exactly when people answer first."""
+
+    class Failing(Hanging):
+        async def send(self, notification):
+            self.jobs.append(notification)
+            await self.gate.wait()
+            raise OSError("broken off")
+
+    sender = Failing()
+    queue = make_queue(sender, lambda record: [due(record.position, 0)])
+    queue.take(records(1, 1))
+    queue.begin_drain()
+    await turns()
+    queue.settle("offer-1", "IR_1")
+    sender.gate.set()
+    await pass_time(queue, clock, 200)
+    assert len(sender.jobs) == 1
+    assert (queue.cancelled, queue.retried, queue.depth) == (1, 0, 0)
+
+
+@pytest.mark.gen_test
+async def test_what_is_not_due_is_no_complaint(clock):
+    """Quiet hours hold a letter back for hours: nothing is wrong with it."""
+    queue, _, _ = planned(Plan([due(1, 3600)]))
+    await pass_time(queue, clock, 2 * ASIDE_SECONDS)
+    assert queue.complaints() == []
+    assert queue.oldest_seconds == 0
+
+
+@pytest.mark.gen_test
+async def test_a_sender_says_how_many_it_takes_at_once(clock):
+    """One SMTP connection sends one message at a time: the others must not use up their time."""
+    sender = Hanging()
+    sender.at_once = 2
+    queue = make_queue(sender)
+    queue.take(records(1, 9))
+    queue.begin_drain()
+    await turns()
+    assert sender.inside == 2
+    sender.gate.set()
+    await pass_time(queue, clock, 5)
+    assert (sender.most, queue.sent) == (2, 9)
+
+
+@pytest.mark.gen_test
+async def test_what_other_libraries_say_is_not_shown(clock):
+    """It may quote an address; the page and the ledger have its kind."""
+    told = []
+    sender = Choosy("j1")
+    queue = Notifications(
+        sender, lambda record: Plan([job(1)]), KeptJobs(), lambda: MORNING, told=told.append
+    )
+    queue.take(records(1, 1))
+    await queue.drain()
+    assert queue.last_error == "OSError"
+    assert [each.detail for each in told] == ["", "OSError"]

@@ -59,12 +59,11 @@ class ContactsFile:
         for user in [user for user, own in self._devices.items() if device.endpoint in own]:
             await self.remove_device(user, device.endpoint)
         own = self._devices.setdefault(device.user, {})
-        while len(own) >= MOST_DEVICES:
+        own[device.endpoint] = device  # first, so that many at once are counted
+        while len(own) > MOST_DEVICES:
             await self.remove_device(device.user, next(iter(own)))
-            own = self._devices.setdefault(device.user, {})
         row = (device.endpoint, device.user, device.p256dh, device.auth)
         await self._write("replace into devices values (?, ?, ?, ?)", row)
-        own[device.endpoint] = device
 
     async def remove_device(self, user: str, endpoint: str) -> bool:
         own = self._devices.get(user, {})

@@ -75,6 +75,8 @@ class SmtpMail:
     `say` is told each step in words.
     """
 
+    at_once = AT_ONCE
+
     def __init__(
         self,
         url: str,

@@ -129,6 +129,8 @@ class WebPush:
     `now` is the hub's clock, by which a notification expires.
     """
 
+    at_once = AT_ONCE
+
     def __init__(
         self,
         key: ec.EllipticCurvePrivateKey,

@@ -159,7 +159,10 @@ class Undeliverable(Exception):
 
 
 class Sender(Protocol):
-    """What brings a job to its person."""
+    """What brings a job to its person.
+
+    `at_once`, if it has one, is how many may be with it at the same time.
+    """
 
     async def send(self, notification: Notification, /) -> str:
         """Return when it is on its way, with a detail for the ledger: "2 devices".
@@ -203,6 +206,7 @@ class _Open:
     given_up: float | None = None
     outcome: Outcome = Outcome.QUEUED
     in_hand: bool = False
+    cancelled: bool = False
 
     def undelivered(self, now: float) -> Undelivered:
         """Return it with wall times, as it is kept."""
@@ -231,6 +235,7 @@ class Notifications:
         told: Callable[[Told], None] = lambda _: None,
     ) -> None:
         self._sender = sender
+        self._at_once: int = getattr(sender, "at_once", SENDS_AT_ONCE)
         self._plan = plan
         self._told = told
         self._kept = kept
@@ -292,8 +297,14 @@ class Notifications:
     @property
     def oldest_seconds(self) -> float | None:
         """The age of the oldest notification that waits, None if none does."""
-        first = next(iter(self._aside.values()), None) or next(iter(self._open.values()), None)
-        return None if first is None else round(time.monotonic() - first.since, 1)
+        both = (next(iter(self._aside.values()), None), next(iter(self._open.values()), None))
+        waits = [time.monotonic() - self._since(each) for each in both if each is not None]
+        return round(max(0.0, *waits), 1) if waits else None
+
+    def _since(self, opened: _Open) -> float:
+        """Return since when a notification could have been sent, on the monotonic clock."""
+        due = time.monotonic() + (opened.job.due - self._now()).total_seconds()
+        return max(opened.since, due)
 
     @property
     def full(self) -> bool:
@@ -355,7 +366,8 @@ class Notifications:
             self._cancel(opened)
 
     def _cancel(self, opened: _Open) -> None:
-        """Let go of what is not sent yet. What a sender has in hand goes on its way."""
+        """Let go of what is not sent yet. What a sender has in hand is not tried again."""
+        opened.cancelled = True
         if opened.outcome is not Outcome.QUEUED or opened.in_hand:
             return
         opened.outcome = Outcome.CANCELLED
@@ -371,7 +383,9 @@ class Notifications:
         now, found = time.monotonic(), []
         first = next(iter(self._aside.values()), None)
         if first is not None:
-            number, age = len(self._aside), now - first.since
+            number = sum(each.tries > 0 for each in self._aside.values())
+            age = now - self._since(first)
+        if first is not None and number:
             found.append(f"{number} notifications cannot be sent, the oldest for {age:.0f} s")
         while self._given_up_at and now - self._given_up_at[0] > NEWS_SECONDS:
             self._given_up_at.popleft()
@@ -435,13 +449,13 @@ class Notifications:
             return
         while self._later and self._later[0][0] <= now:
             self._again.append(heapq.heappop(self._later)[2])
-        while self._queue and len(self._in_hand) < SENDS_AT_ONCE:
+        while self._queue and len(self._in_hand) < self._at_once:
             self._begin(self._queue.popleft())
         # Those that keep failing leave room for the others.
         while (
             self._again
             and self._again_in_hand < AGAIN_AT_ONCE
-            and len(self._in_hand) < SENDS_AT_ONCE
+            and len(self._in_hand) < self._at_once
         ):
             self._begin(self._again.popleft())
 
@@ -506,12 +520,16 @@ class Notifications:
             self._later.clear()
 
     def _try_again(self, opened: _Open, error: Exception, least: float = 0.0) -> None:
+        if opened.cancelled:
+            opened.in_hand = False
+            self._cancel(opened)
+            return
         opened.reason = repr(error)[:200]
         # What other libraries say may quote an address, and the monitor page is for everyone.
         own = type(error).__module__.startswith("trainhub.")
         self.last_error = str(error)[:200] if own else type(error).__name__
         self.retried += 1
-        self._tell(opened, opened.reason)
+        self._tell(opened, self.last_error)
         now = time.monotonic()
         wait = _spread((now - opened.since) * WAIT_SHARE, LAST_WAIT_SECONDS)
         due = now + max(wait, min(least, LONGEST_WAIT_SECONDS))
@@ -533,6 +551,8 @@ class Notifications:
         self.last_error = reason
         self._tell(opened, reason)
         self._giving_up[opened.job.id] = opened
+        if outcome is Outcome.EXPIRED:
+            return  # kept, and no complaint: nothing failed
         self.failed += 1
         self._given_up_at.append(opened.given_up)
         logger.error("job %s is given up after %d tries: %s", opened.job.id, opened.tries, reason)

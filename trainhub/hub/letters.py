@@ -126,13 +126,20 @@ class Letters:
         if isinstance(event, e.UpgradeOffer):
             link += f"#offer={event.offer_id}"
         common = {"train_no": state.chart.train_no}
+        texts: dict[str, tuple[str, str]] = {}  # by language: they are the same for all people
         for channel, to, person in _recipients(state, people, kind.channels):
             user = state.passengers[person].booking.irctc_id
             chosen = self.preferences(user)
             if not chosen.wants(kind.name, channel):
                 continue
             words = words_of(chosen.language)
-            filled = {**common, "train": _train(state, words), **fields(words)}
+            if words.language not in texts:
+                filled = {**common, "train": _train(state, words), **fields(words)}
+                texts[words.language] = (
+                    words.subject(kind.name, filled),
+                    words.body(kind.name, filled),
+                )
+            subject, body = texts[words.language]
             due = event.at.astimezone(state.zone)
             if kind.escalates or self.present(record.stream, user):
                 due += self._grace(channel)
@@ -141,8 +148,8 @@ class Letters:
                 position=record.position,
                 channel=channel,
                 to=to,
-                subject=words.subject(kind.name, filled),
-                body=words.body(kind.name, filled),
+                subject=subject,
+                body=body,
                 expires=expires,
                 due=chosen.due(due, kind.urgency),
                 stream=record.stream,
@@ -171,7 +178,7 @@ def _settled(state: TrainState, event: e.Event) -> Iterator[tuple[str, str]]:
     elif isinstance(event, e.UpgradeConfirmed | e.UpgradeClosed) and event.offer_id is not None:
         yield event.offer_id, event.user
     elif isinstance(event, e.NoShowUndone):
-        yield f"mark-{event.person}", event.user
+        yield f"{state.run}/mark-{event.person}", event.user
 
 
 def _recipients(
@@ -211,7 +218,7 @@ def _no_show(letters: Letters, state: TrainState, event: e.NoShow, seq: int) -> 
             "unless": "" if event.coach is None else words.part("unless"),
         }
 
-    return NO_SHOW, (event.person,), fields, f"mark-{event.person}"
+    return NO_SHOW, (event.person,), fields, f"{state.run}/mark-{event.person}"
 
 
 def _no_show_undone(
@@ -220,7 +227,7 @@ def _no_show_undone(
     def fields(words: Words) -> Fields:
         return _journey(words, event)
 
-    return NO_SHOW_UNDONE, (event.person,), fields, f"mark-{event.person}"
+    return NO_SHOW_UNDONE, (event.person,), fields, f"{state.run}/mark-{event.person}"
 
 
 def _train_cancelled(
@@ -231,7 +238,7 @@ def _train_cancelled(
         return {"reason": words.part("reason", reason=why) if why else ""}
 
     people = [passenger.person for passenger in stranded(state)]
-    return TRAIN_CANCELLED, people, fields, f"run-{state.run}"
+    return TRAIN_CANCELLED, people, fields, f"{state.run}/cancelled"
 
 
 def _offer(letters: Letters, state: TrainState, event: e.UpgradeOffer, seq: int) -> _Letter:
@@ -258,7 +265,7 @@ def _upgraded(letters: Letters, state: TrainState, event: e.UpgradeConfirmed, se
             "to": event.to,
         }
 
-    topic = event.offer_id or f"berth-{event.person}"
+    topic = event.offer_id or f"{state.run}/berth-{event.person}"
     return CONFIRMED, (event.person,), fields, topic
 
 
@@ -268,7 +275,8 @@ def _closed(
     """An offer that the passenger denied needs no letter: they know."""
     if event.outcome not in (OfferState.EXPIRED, OfferState.WITHDRAWN):
         return None
-    return CLOSED, (event.person,), lambda _: {}, event.offer_id
+    name = state.passengers[event.person].booking.name
+    return CLOSED, (event.person,), lambda _: {"name": name}, event.offer_id
 
 
 def _skipped(letters: Letters, state: TrainState, event: e.StationSkipped, seq: int) -> _Letter:
@@ -279,7 +287,7 @@ def _skipped(letters: Letters, state: TrainState, event: e.StationSkipped, seq: 
         if state.alights(passenger) == index
         or (passenger.state is PersonState.DUE and state.boards(passenger) == index)
     ]
-    return SKIPPED, people, lambda _: {"station": event.station.name}, f"stop-{index}"
+    return SKIPPED, people, lambda _: {"station": event.station.name}, f"{state.run}/stop-{index}"
 
 
 def _delayed(letters: Letters, state: TrainState, event: Any, seq: int) -> _Letter | None:
@@ -294,7 +302,7 @@ def _delayed(letters: Letters, state: TrainState, event: Any, seq: int) -> _Lett
         }
 
     people = [passenger.person for passenger in travelling(state)]
-    return DELAY, people, fields, "delay"
+    return DELAY, people, fields, f"{state.run}/delay"
 
 
 def _platform(
@@ -314,7 +322,7 @@ def _platform(
     def fields(words: Words) -> Fields:
         return {"platform": event.platform, "station": event.station.name}
 
-    return PLATFORM, people, fields, f"platform-{event.station.index}"
+    return PLATFORM, people, fields, f"{state.run}/platform-{event.station.index}"
 
 
 def _announced(
@@ -329,7 +337,7 @@ def _announced(
     ]
     if event.user is None and event.audience_ is not To.EVERYONE:
         people = []  # for the staff alone
-    return EMERGENCY, people, lambda _: {"text": event.text}, f"announcement-{event.at:%H%M%S}"
+    return EMERGENCY, people, lambda _: {"text": event.text}, f"{state.run}/announcement-{seq}"
 
 
 def _train(state: TrainState, words: Words) -> str:
