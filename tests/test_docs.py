@@ -8,6 +8,7 @@ import pytest
 
 from trainhub.core.errors import HubError
 from trainhub.domain import errors as domain_errors
+from trainhub.hub.letters import KINDS
 from trainhub.settings import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -78,6 +79,11 @@ def test_every_error_code_is_documented():
     assert domain_errors.UnknownTrain in classes
     codes = {each.code for each in classes if "code" in vars(each)}
     assert codes == first_cells("errors.md", "Error codes")
+
+
+def test_every_kind_of_letter_is_documented():
+    """docs/reference/notifications.md has each kind of letter, and no other."""
+    assert {kind.name for kind in KINDS} == first_cells("notifications.md", "Kinds")
 
 
 def test_every_option_is_documented():

@@ -186,7 +186,7 @@ async def test_queues_and_journal(call, site, running):
     report = (await call("GET", "/api/monitor")).json
     assert (report["notifications"]["depth"], report["notifications"]["sent"]) == (0, 2)
     assert (report["writeBuffer"]["depth"], report["writeBuffer"]["flushed"]) == (0, 13)
-    assert report["writeBuffer"]["lastFlush"]["documents"] == 11
+    assert report["writeBuffer"]["lastFlush"]["documents"] == 13
     assert report["notifications"]["behind"] == report["writeBuffer"]["behind"] == 0
 
 
