@@ -41,6 +41,7 @@ lint: .venv/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python tools/prose.py *.md docs
+	$(BIN)/python tools/prose.py --code trainhub clients/python static contract examples bench tests run.py .ci
 
 format: .venv/.dev
 	$(BIN)/ruff check --fix .

@@ -509,7 +509,8 @@ def everything_logged(mongod: EmbeddedMongod) -> str:
 @pytest.mark.gen_test
 async def test_its_log_holds_nobody(data: Path, testing_mongod: Path) -> None:
     """However slow it is with them, and whatever it refuses, no document and no question is in its
-    log; with a mongod's own default in place of ours they are."""
+    log; with a mongod's own default in place of ours they are.
+    """
     mongod = EmbeddedMongod(data / "mongodb", testing_mongod)
     await mongod.start()
     indexes, lasting = {"audit": [("user", "_id")]}, {"events", "audit"}

@@ -266,7 +266,7 @@ def test_a_caller_that_gives_up_leaves_a_sender_that_works():
 
 
 def test_a_server_that_never_answers(monkeypatch):
-    """Again and again: each connect() ends, also after one that failed."""
+    """Again and again: each connect() ends, also after a failed connect()."""
     monkeypatch.setattr(mail_module, "TIMEOUT_SECONDS", 0.2)
 
     async def story():

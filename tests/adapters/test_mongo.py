@@ -156,7 +156,6 @@ async def test_a_document_without_regard_to_its_words(store, database):
 @pytest.mark.parametrize("options", ["", "&w=0&retryWrites=false", "&w=1&journal=false"])
 async def test_an_answer_means_on_the_disks_of_most(make_store, mongodb_uri, monkeypatch, options):
     """Every write asks for majority and journal, whatever the URI says."""
-
     spy = Spy()
     with_spy = partial(AsyncIOMotorClient, event_listeners=[spy])
     monkeypatch.setattr(mongo, "AsyncIOMotorClient", with_spy)
@@ -302,7 +301,8 @@ async def test_an_empty_database_has_no_live_runs(store):
 @pytest.mark.gen_test
 async def test_a_document_that_mongodb_refuses(store, database):
     """Refused, with its name and the code alone: the server's words may quote it. The others are
-    written."""
+    written.
+    """
     database.create_collection("runs", validator={"value": {"$lt": 10}})
     bulk = [run(1, name=f"r{n}", value=11 if n == 1 else n) for n in range(4)]
     with pytest.raises(Refused) as caught:
@@ -454,7 +454,8 @@ async def test_an_entry_of_the_audit_is_never_written_again(
     make_store, mongodb_uri, database, monkeypatch
 ):
     """It is inserted; the same again, as after a write of which no one heard, changes nothing and
-    asks for no change, so that a user who may not update is enough."""
+    asks for no change, so that a user who may not update is enough.
+    """
     spy = Spy()
     with_spy = partial(AsyncIOMotorClient, event_listeners=[spy])
     monkeypatch.setattr(mongo, "AsyncIOMotorClient", with_spy)
@@ -473,7 +474,8 @@ async def test_flushes_in_any_order_end_with_the_newest(
     make_store, mongodb_uri, database, collection
 ):
     """Each version of 40 documents twice, shuffled over four stores that write at the same time:
-    what a document holds only ever gets newer, and at the end it is the newest."""
+    what a document holds only ever gets newer, and at the end it is the newest.
+    """
     seed = int(os.environ.get("SEED", Random().randrange(2**32)))
     print(f"seed {seed}")
     chance = Random(seed)

@@ -318,7 +318,7 @@ def age(file, days):
 
 
 def swept(folder, caplog, most):
-    """Send once with a new outbox, and wait until at most so many files are left."""
+    """Send once with a new outbox, and wait until at most `most` files are left."""
     caplog.set_level("WARNING")
     send(folder, push("new"))
     deadline = time.monotonic() + 60

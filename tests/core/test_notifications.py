@@ -299,7 +299,7 @@ async def test_many_bad_jobs_do_not_keep_new_ones_waiting(clock):
 
 @pytest.mark.gen_test
 async def test_a_job_is_given_up_after_a_day(clock, caplog):
-    """Kept as a dead letter, counted, told in the log by its id and nobody's address."""
+    """Kept as a dead letter, counted, told in the log by its id, without an address."""
     sender, kept = Choosy("j1"), KeptJobs()
     queue = make_queue(sender, kept=kept)
     queue.take(records(1, 2))

@@ -161,7 +161,8 @@ def test_of_many_answers_one_wins():
 
 def test_a_berth_that_was_refused_is_not_offered_again_at_a_later_station():
     """The other half fell vacant twice: where one sharer alighted, and further on where another
-    had cancelled. Who says no beyond that station has said no to both."""
+    had cancelled. Who says no beyond that station has said no to both.
+    """
     run = Driver(rac(10, 1), rac(11, 2, "AAA", "BBB"), rac(12, 3, "CCC", "EEE"))
     run.start()
     run.give(c.CancelJourney(**TRAIN, pnr=pnr(12), index=1))

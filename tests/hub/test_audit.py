@@ -1,5 +1,6 @@
 """trainhub/hub/audit.py: who did what is on record for good, and what was refused as far as it
-fits."""
+fits.
+"""
 
 import asyncio
 import json
@@ -68,7 +69,8 @@ async def running(hub):
 )  # fmt: skip
 def test_what_a_command_is_about(command, expected):
     """The person, the offer, the station or the user that it names, never its texts; not longer
-    than such a name can be, whatever was sent."""
+    than such a name can be, whatever was sent.
+    """
     assert deed_of(command, ADMIN, HERE) == expected
 
 
@@ -169,7 +171,8 @@ async def test_a_refusal_is_an_entry_of_its_own(make_hub):
 @pytest.mark.gen_test
 async def test_which_refusals_are_entries(make_hub):
     """Of a run that is not here, `run` is empty; of each mark of a batch one; of someone without a
-    token only the number is kept; that the hub could not is no refusal."""
+    token only the number is kept; that the hub could not is no refusal.
+    """
     hub = make_hub()
     trail = hub.executor._audit = Trail()
     await running(hub)
@@ -252,7 +255,8 @@ def token_of(hub, user, role, *trains):
 
 def test_the_trail_of_a_morning(hub, database):
     """Who did what on which run, when, from where and with which result; newest first, a page at a
-    time, narrowed by run and user; of the runs that the token covers, and for ADMIN alone."""
+    time, narrowed by run and user; of the runs that the token covers, and for ADMIN alone.
+    """
     ask, admin = asker(hub), admin_token(hub)
     tte = token_of(hub, "T1", Role.TTE, "12345")
     began = datetime.now(UTC) - timedelta(seconds=1)
@@ -316,7 +320,8 @@ def test_the_trail_of_a_morning(hub, database):
 
 def test_the_hub_only_ever_adds(start_hub, options, database):
     """By the database's own account of what it was asked: of the audit's collection nothing but
-    inserts, reads and indexes, also when the hub does not know whether a write arrived."""
+    inserts, reads and indexes, also when the hub does not know whether a write arrived.
+    """
     # As large as what it is asked: the collection that mongod makes forgets the first of it.
     database.create_collection("system.profile", capped=True, size=1 << 28)
     database.command("profile", 2, slowms=0)
@@ -342,7 +347,8 @@ def test_the_hub_only_ever_adds(start_hub, options, database):
 @pytest.mark.sized
 def test_once_and_only_once_over_kills(start_hub, tmp_path, capsys):
     """kill -9 of the hub, and mongod away meanwhile: each command that was carried out has its
-    entry, none has two, and nothing that had been in the trail has gone or changed."""
+    entry, none has two, and nothing that had been in the trail has gone or changed.
+    """
     seed, chance = seeded()
     mongod = Mongod().start()
     fleet = Fleet(4, seed)
@@ -433,7 +439,8 @@ RIGHTS = [
 
 def test_a_user_who_may_only_add(start_hub, start_mongod):
     """The documented rights are enough for all that a hub does, also when it writes again
-    what is there; and with them no one changes an entry, or takes one away."""
+    what is there; and with them no one changes an entry, or takes one away.
+    """
     mongod = start_mongod("--auth")
     with as_root(mongod) as root:
         root.trainhub.command("createRole", "hub", privileges=RIGHTS, roles=[])

@@ -123,7 +123,8 @@ def test_a_document_s_id_is_the_one_it_is_filed_under(driver):
 
 def test_every_document_says_which_log_and_how_far(driver):
     """`epoch` and `seq` guard each document against an older write: an event has its own seq. Its
-    form has a number, `schema`."""
+    form has a number, `schema`.
+    """
     last = driver.state.seq
     for record in records(driver):
         for (collection, _), document in rendered(driver, record, "another").items():
@@ -142,7 +143,8 @@ def test_every_document_can_be_stored(driver):
 
 def test_the_largest_chart_can_be_stored():
     """None that the door takes makes a document over 16 MB, and what is near it is far from real:
-    texts of 8 MB, 10,000 people."""
+    texts of 8 MB, 10,000 people.
+    """
     command = register_chart(largest_chart())
     state = TrainState(command.chart.run)
     (event,) = state.carry_out(command, MORNING)

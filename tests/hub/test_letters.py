@@ -1,5 +1,6 @@
 """trainhub/hub/letters.py: each letter goes to its own booking, and promises what the rules
-give."""
+give.
+"""
 
 import re
 from dataclasses import fields, replace

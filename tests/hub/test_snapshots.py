@@ -1,5 +1,6 @@
 """trainhub/hub/snapshots.py: what joiners are told alike is made once, and read the same by
-each."""
+each.
+"""
 
 import json
 

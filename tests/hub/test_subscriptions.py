@@ -1,5 +1,6 @@
 """trainhub/hub/subscriptions.py: a client that joins a room misses nothing and hears nothing
-twice."""
+twice.
+"""
 
 import asyncio
 import logging

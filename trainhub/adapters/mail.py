@@ -30,7 +30,7 @@ logger = logging.getLogger("trainhub.mail")
 AT_ONCE = 2
 # Seconds to connect, encrypt and log in; and as many again to hand over one e-mail.
 TIMEOUT_SECONDS = 10.0
-# A connection is replaced after so many e-mails, and closed after so many seconds.
+# E-mails after which a connection is replaced, and seconds after which it is closed.
 MESSAGES_A_CONNECTION = 100
 CONNECTION_SECONDS = 60.0
 # Seconds for a polite goodbye.

@@ -407,7 +407,8 @@ def _bulk(operations: Sequence[Operation], start: int, most_bytes: int) -> Seque
 
 def _check_encoded(uri: str) -> None:
     """Raise InvalidURI if a password seems to go on where the driver would see a port and a path:
-    it would name the user as a server that is away."""
+    it would name the user as a server that is away.
+    """
     rest = re.split("[/?#]", uri.partition("://")[2], maxsplit=1)[1:]
     if "@" in "".join(rest):
         raise InvalidURI("an @ behind the servers")

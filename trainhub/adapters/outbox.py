@@ -88,7 +88,7 @@ class Outbox:
         return write
 
     def _write(self, name: str, content: bytes) -> None:
-        """Under another name first, so that whoever takes files away sees only whole ones."""
+        """Write under another name first: a program that takes files away sees whole ones only."""
         draft = self._folder / f".{name}.part"
         draft.write_bytes(content)
         os.replace(draft, self._folder / name)

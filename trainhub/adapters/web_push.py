@@ -157,7 +157,7 @@ class WebPush:
     async def send(self, notification: Notification) -> str:
         """Return how many devices have it.
 
-        Raises Undeliverable if there is none that ever will, TryLater if a push service asks for
+        Raises Undeliverable if no device ever will, TryLater if a push service asks for
         a later try, and PushFailed if none could be reached.
         """
         devices = self._devices.devices(notification.to)
@@ -247,7 +247,7 @@ class WebPush:
         return self._client
 
     def _authorization(self, origin: str) -> str:
-        """Return the VAPID header, signed anew when its time nears or the clock was set back."""
+        """Return the VAPID header, signed again when its time nears or the clock was set back."""
         now = time.time()
         until, header = self._headers.get(origin, (0.0, ""))
         if HEADER_REST_SECONDS < until - now <= HEADER_SECONDS:
@@ -294,7 +294,7 @@ def payload(notification: Notification) -> bytes:
 
 
 def encrypt(content: bytes, device: Device) -> bytes:
-    """Return the message for one device. Raises Undeliverable if its keys are none."""
+    """Return the message for one device. Raises Undeliverable for bad keys."""
     try:
         made: bytes = http_ece.encrypt(
             content,

@@ -107,7 +107,8 @@ class OfferState(StrEnum):
 
 class Boarding(StrEnum):
     """verify: each passenger waits for a TTE's mark. auto: passengers who are due count as boarded
-    when the train departs."""
+    when the train departs.
+    """
 
     AUTO = "auto"
     VERIFY = "verify"

@@ -89,7 +89,8 @@ class NoArchive:
 
 class Audit:
     """The trail of one hub. `kept` counts the refusals in it, `left_out` those that had no room,
-    `unidentified` those of clients without a token, which are only counted."""
+    `unidentified` those of clients without a token, which are only counted.
+    """
 
     def __init__(
         self, epoch: str, archive: HubArchive, clock: Callable[[], float] = time.monotonic

@@ -248,7 +248,8 @@ class Subscriptions:
 
     async def send_figures(self, changed: Iterable[TrainState]) -> None:
         """Show BOARDING_UPDATE of the runs that have changed, PRESENCE of those where a socket has
-        come or gone: what is new since the last call, to those in the room who may hear it."""
+        come or gone: what is new since the last call, to those in the room who may hear it.
+        """
         self._snapshots.forget()
         boarding = [
             (state.run, figure_message(BOARDING, state.run, figures(state)))

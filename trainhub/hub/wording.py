@@ -72,7 +72,7 @@ class Words:
 
 @cache
 def words_of(language: str) -> Words:
-    """Return the words of a language; of the default one if there are none of it."""
+    """Return the words of a language, or of the default one if it is unknown."""
     known = language if language in LANGUAGES else DEFAULT_LANGUAGE
     file = resources.files("trainhub.hub.languages") / f"{known}.toml"
     return Words(known, tomllib.loads(file.read_text("utf-8")))

@@ -351,7 +351,6 @@ class Api(Edge):
 
     def _refuse(self, error: Exception) -> None:
         """Put the refusal in the place of the method that would have answered."""
-
         self._refused = True
         self._body.clear()
         self.hold(0)

@@ -50,7 +50,7 @@ _BYTES_HEAD = bytes.__basicsize__ - 1
 
 
 class NoRing(Exception):
-    """This machine has no io_uring for the hub; the message says why."""
+    """The machine has no io_uring for the hub; the message says why."""
 
 
 class Ring:
