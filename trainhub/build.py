@@ -1,13 +1,16 @@
 """The wiring of a hub: server, tests and benchmarks build it here, each with its own parts."""
 
+import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
 from trainhub.core.audience import Standing
 from trainhub.core.contacts import Contacts
+from trainhub.core.errors import Unavailable
 from trainhub.core.follower import Follower
 from trainhub.core.journal import Journal, Record
 from trainhub.core.lateness import Lateness
@@ -42,6 +45,8 @@ DRAIN_SECONDS = 0.2
 FLUSH_SECONDS = 0.1
 # Plans of the newest records: the channels read a record in the same turn, or much later.
 PLANS_REMEMBERED = 100
+# Seconds from a send until the place is saved: a crash between them sends again.
+SOON_SECONDS = 0.01
 
 
 class OwnedStore(Store, Protocol):
@@ -143,8 +148,16 @@ def build(
     def told(what: Told) -> None:
         buffer.add(documents.told(what, hub.epoch))
 
+    saving = Soon(hub.save_places)
     queues = {
-        channel: Notifications(sender, partial(plans.of, channel), undelivered, hub.now, told=told)
+        channel: Notifications(
+            sender,
+            partial(plans.of, channel),
+            undelivered,
+            hub.now,
+            told=told,
+            sent=saving.ask,
+        )
         for channel, sender in senders.items()
     }
 
@@ -214,6 +227,25 @@ def _notifying(
         complaints=queue.complaints,
         late=Lateness(reader, head, f"the oldest notification by {name} waits for {{}} s"),
     )
+
+
+class Soon:
+    """Calls something once for all requests of a moment."""
+
+    def __init__(self, call: Callable[[], Awaitable[None]]) -> None:
+        self._call = call
+        self._task: asyncio.Task[None] | None = None
+
+    def ask(self) -> None:
+        """Have it called in SOON_SECONDS, unless a call is due already."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._later())
+
+    async def _later(self) -> None:
+        await asyncio.sleep(SOON_SECONDS)
+        self._task = None  # what is asked from here on is not in this call
+        with suppress(Unavailable):  # the journal has failed, and the hub is stopping
+            await self._call()
 
 
 class PlansOfRecords:

@@ -219,6 +219,7 @@ class Notifications:
     """The deque of a channel and its drain. `now` is the hub's clock.
 
     `plan` says what a record asks of this channel. `told` hears what becomes of each notification.
+    `sent` is called after each send, so that its place is saved before a crash can repeat it.
 
     A job is open until it was sent, given up, or set aside: only then may the journal drop its
     record. A job that was set aside is tried on as before. Jobs are set aside and given up by a
@@ -233,11 +234,13 @@ class Notifications:
         now: Callable[[], datetime],
         capacity: int = QUEUE_CAPACITY,
         told: Callable[[Told], None] = lambda _: None,
+        sent: Callable[[], None] = lambda: None,
     ) -> None:
         self._sender = sender
         self._at_once: int = getattr(sender, "at_once", SENDS_AT_ONCE)
         self._plan = plan
         self._told = told
+        self._on_sent = sent
         self._kept = kept
         self._now = now
         self.capacity = capacity
@@ -510,6 +513,7 @@ class Notifications:
                 opened.outcome = Outcome.SENT
                 self._tell(opened, detail or "")
                 self._done(opened)
+                self._on_sent()
                 self._is_up()
 
     def _is_up(self) -> None:
