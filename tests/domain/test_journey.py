@@ -142,10 +142,30 @@ def test_delay_is_in_whole_minutes_and_may_be_negative(arrived, delay):
     (event,) = run.arrive("BBB")
     assert (event.scheduled, event.expected, event.actual) == (at(10), at(10), arrived)
     assert event.delay_minutes == run.state.delay_minutes == delay
-    assert event.next.expected == at(11) + delay * MINUTE
+    late = max(delay, 0)  # a train that is early waits for its booked departure
+    assert event.next.expected == at(11) + late * MINUTE
     stop = run.state.stops[1]
     assert (stop.scheduled_arrival, stop.arrived) == (at(10), arrived)
-    assert run.state.expected(stop.scheduled_departure) == at(10, 10) + delay * MINUTE
+    assert run.state.expected_departure(stop) == at(10, 10) + late * MINUTE
+
+
+def test_an_early_train_leaves_on_time_and_is_on_time_from_there():
+    """Passengers trust the page: a train with a long halt does not leave before its booked time.
+
+    Only a departure that is reported early makes the next arrival early.
+    """
+    run = departed()
+    run.now = at(9, 41)
+    run.arrive("BBB")
+    bbb, ccc, ddd = run.state.stops[1:4]
+    assert run.state.expected_departure(bbb) == bbb.scheduled_departure
+    assert run.state.expected_arrival(ccc) == ccc.scheduled_arrival
+    run.now = at(10, 5)
+    (event, *_) = run.depart("BBB")
+    assert event.delay_minutes == -5
+    assert event.next.expected == run.state.expected_arrival(ccc) == at(10, 55)
+    assert run.state.expected_departure(ccc) == ccc.scheduled_departure
+    assert run.state.expected_arrival(ddd) == ddd.scheduled_arrival
 
 
 def test_a_departure_has_its_own_delay():
@@ -496,6 +516,8 @@ def test_a_station_is_skipped_before_the_train_is_there(code):
 def test_a_delay_moves_what_is_expected():
     """ "Delay in whole minutes, may be negative"; the scheduled times stay."""
     run = Driver()
+    run.start()
+    run.depart("AAA")
     (event,) = run.give(c.SetDelay(**TRAIN, delay_minutes=-7, reason="tail wind"))
     assert (event.delay_minutes, event.reason) == (-7, "tail wind")
     assert event.next.expected == at(10) - 7 * MINUTE

@@ -64,7 +64,7 @@ def implied(state: RunState, command: c.Command, now: datetime) -> c.Depart | No
     if coming is None or state.station(command.station_code) is not coming:
         return None
     at, _ = _arrived(state, coming, command, now)
-    expected = state.expected(here.scheduled_departure)
+    expected = state.expected_departure(here)
     last = here.arrived
     left = at if expected is None else min(at, expected)
     return c.Depart(
@@ -100,11 +100,11 @@ def arrive(state: RunState, command: c.Arrive, now: datetime) -> Events:
             at=now,
             station=place(stop),
             scheduled=_known(stop.scheduled_arrival),
-            expected=_known(state.expected(stop.scheduled_arrival)),
+            expected=_known(state.expected_arrival(stop)),
             actual=at,
             delay_minutes=delay,
             platform=command.platform or stop.platform,
-            next=None if beyond is None else ahead(state, beyond, delay),
+            next=None if beyond is None else ahead(state, beyond, max(delay, 0)),
             alighted=len(leaving),
         )
     ]
@@ -136,7 +136,7 @@ def depart(state: RunState, command: c.Depart, now: datetime) -> Events:
             at=now,
             station=place(stop),
             scheduled=_known(stop.scheduled_departure),
-            expected=_known(state.expected(stop.scheduled_departure)),
+            expected=_known(state.expected_departure(stop)),
             actual=at,
             delay_minutes=delay,
             platform=command.platform or stop.platform,
@@ -182,12 +182,14 @@ def set_delay(state: RunState, command: c.SetDelay, now: datetime) -> Events:
     if command.delay_minutes == state.delay_minutes:
         return []
     coming = state.next_stop
+    # A train that stands does not leave before its booked time.
+    minutes = command.delay_minutes if state.departed else max(command.delay_minutes, 0)
     return [
         e.DelayUpdate(
             at=now,
             delay_minutes=command.delay_minutes,
             reason=command.reason,
-            next=None if coming is None else ahead(state, coming, command.delay_minutes),
+            next=None if coming is None else ahead(state, coming, minutes),
         )
     ]
 
@@ -288,10 +290,13 @@ def place(stop: Stop) -> e.StationRef:
 
 def ahead(state: RunState, stop: Stop, delay: int | None = None) -> e.Ahead:
     """A stop to come, expected with that delay, or with the train's own."""
-    minutes = state.delay_minutes if delay is None else delay
+    if delay is None:
+        expected = _known(state.expected_arrival(stop))
+    else:
+        expected = _known(stop.scheduled_arrival) + timedelta(minutes=delay)
     return e.Ahead(
         code=stop.station.code,
         name=stop.station.name,
         index=stop.index,
-        expected=_known(stop.scheduled_arrival) + timedelta(minutes=minutes),
+        expected=expected,
     )

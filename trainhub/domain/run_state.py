@@ -202,9 +202,20 @@ class RunState:
     def after(self, index: int) -> Stop | None:
         return next((stop for stop in self.stops[index + 1 :] if not stop.skipped), None)
 
-    def expected(self, scheduled: datetime | None) -> datetime | None:
-        """When a stop still to come should be served, as the train runs now."""
-        return scheduled and scheduled + timedelta(minutes=self.delay_minutes)
+    def expected_arrival(self, stop: Stop) -> datetime | None:
+        """Return when the train should come to a stop ahead, as it runs now.
+
+        A train that has left early comes early to the next stop. It waits there for its booked
+        departure, so it is not early any more after that.
+        """
+        early = self.departed and stop is self.next_stop
+        minutes = self.delay_minutes if early else max(self.delay_minutes, 0)
+        return stop.scheduled_arrival and stop.scheduled_arrival + timedelta(minutes=minutes)
+
+    def expected_departure(self, stop: Stop) -> datetime | None:
+        """Return when the train should leave a stop: never before its booked time."""
+        minutes = max(self.delay_minutes, 0)
+        return stop.scheduled_departure and stop.scheduled_departure + timedelta(minutes=minutes)
 
     def boards(self, passenger: Passenger) -> int:
         return self.by_station[passenger.from_]

@@ -56,7 +56,7 @@ def _progress(state: RunState) -> Progress:
         else {
             "code": coming.station.code,
             "name": coming.station.name,
-            "expected": dump(state.expected(coming.scheduled_arrival)),
+            "expected": dump(state.expected_arrival(coming)),
         },
         "delayMinutes": state.delay_minutes,
     }
@@ -278,12 +278,10 @@ def _stop(state: RunState, stop: Stop) -> StopView:
         "platformConfirmed": stop.platform_confirmed,
         "skipped": stop.skipped,
         "scheduledArrival": dump(stop.scheduled_arrival),
-        "expectedArrival": dump(stop.arrived if came else state.expected(stop.scheduled_arrival)),
+        "expectedArrival": dump(stop.arrived if came else state.expected_arrival(stop)),
         "actualArrival": dump(stop.arrived),
         "scheduledDeparture": dump(stop.scheduled_departure),
-        "expectedDeparture": dump(
-            stop.departed if gone else state.expected(stop.scheduled_departure)
-        ),
+        "expectedDeparture": dump(stop.departed if gone else state.expected_departure(stop)),
         "actualDeparture": dump(stop.departed),
     }
 
