@@ -317,6 +317,7 @@ def read_everything(visitor, anonymous):
         ("PUT", "/api/me/preferences", {"language": "hi"}),
         ("POST", "/api/me/devices", {**browser, "keys": keys}),
         ("DELETE", "/api/me/devices", browser),
+        ("POST", "/api/notifications/retry", {}),
     ):
         given = json.dumps(body).encode()
         assert visitor.ask(method, path, given)[0] == 200, path

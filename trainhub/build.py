@@ -75,6 +75,14 @@ class Built:
         """The names under which the journal has the channels' places."""
         return [each.name for each in self.followers if each.name.startswith(NOTIFIED)]
 
+    async def retry(self, dead: Iterable[Undelivered]) -> int:
+        """Try dead letters again, each over its channel. Returns how many. Raises OSError."""
+        letters = list(dead)
+        count = 0
+        for channel, queue in self.queues.items():
+            count += await queue.retry(each for each in letters if each.job.channel is channel)
+        return count
+
     async def open(self) -> None:
         """Have each follower go on from its place."""
         for each in self.followers:

@@ -155,6 +155,7 @@ class Server:
         self.hub: Hub
         self._built: Built
         self._contacts: ContactsFile
+        self._undelivered: UndeliveredFile
         self._folder: Path
         self.port = 0
         self._said = False
@@ -220,7 +221,7 @@ class Server:
         stores = Stores(journal, store, MongoLease(store), folder.path, alone=alone)
         stack.push_async_callback(self._ending.unless_hurried, stores.release)
         await stores.open()
-        undelivered = UndeliveredFile(folder.path)
+        self._undelivered = undelivered = UndeliveredFile(folder.path)
         self._contacts = contacts = ContactsFile(folder.path)
         self._folder = folder.path
         stack.callback(contacts.close)
@@ -339,6 +340,7 @@ class Server:
             own_are_free=not proxies.trusts("127.0.0.1"),
             contacts=self._contacts,
             push_key=push_key(settings, self._folder),
+            retry_letters=self._retry_letters,
             push_hosts=PushHosts(settings.push_hosts),
         )
         self._health.watch(web.held.complaints)
@@ -475,6 +477,9 @@ class Server:
         elif isinstance(self._failure, JournalFailed):
             reason = "the journal failed"
         await drain.run(TrainSocket.sockets, code, reason)
+
+    async def _retry_letters(self) -> int:
+        return await self._built.retry(self._undelivered.jobs)
 
     async def _finish(self, built: Built) -> None:
         """Work off what is left, for a short while; what stays waits in the journal."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from dataclasses import replace
 from datetime import timedelta
 from types import SimpleNamespace
 
@@ -822,3 +823,35 @@ async def test_what_other_libraries_say_is_not_shown(clock):
     await queue.drain()
     assert queue.last_error == "OSError"
     assert [each.detail for each in told] == ["", "OSError"]
+
+
+@pytest.mark.gen_test
+async def test_dead_letters_are_tried_again_on_demand(clock):
+    """As far as they are still true; until they are sent they are kept."""
+    kept = KeptJobs()
+
+    class Final(Postbox):
+        broken = True
+
+        async def send(self, notification):
+            if self.broken:
+                raise Undeliverable("no mailbox")
+            return await super().send(notification)
+
+    sender = Final()
+    queue = make_queue(
+        sender,
+        lambda record: [
+            job(record.position, expires=MORNING + timedelta(days=record.position - 1))
+        ],
+        kept=kept,
+    )
+    queue.take(records(2, 3))
+    await queue.drain()
+    assert queue.failed == 2
+    sender.broken = False
+    stale = replace(kept.jobs["j2"], job=replace(kept.jobs["j2"].job, expires=MORNING))
+    assert await queue.retry([stale, kept.jobs["j3"]]) == 1
+    await queue.drain()
+    assert [each.id for each in sender.jobs] == ["j3"]
+    assert "j3" not in kept.jobs

@@ -154,3 +154,16 @@ async def test_a_hub_without_a_place_for_it_says_so(call, site, settings_of_web)
     site.web = replace(site.web, **settings_of_web)
     answer = await call("GET", "/api/me/preferences", who="PASSENGER")
     assert (answer.status, answer.code) == (503, "UNAVAILABLE")
+
+
+async def test_the_control_room_tries_dead_letters_again(call, site):
+    """Only it may; without a place for dead letters the hub says so."""
+    path = "/api/notifications/retry"
+    for who, status in (("TTE", 403), ("PASSENGER", 403), (None, 401), ("ADMIN", 503)):
+        assert (await call("POST", path, b"", who)).status == status
+
+    async def retry():
+        return 3
+
+    object.__setattr__(site.web, "retry_letters", retry)
+    assert (await call("POST", path, b"", "ADMIN")).result == {"retried": 3}

@@ -426,6 +426,25 @@ class Notifications:
             if each.outcome is Outcome.QUEUED:
                 self._give_up(each, reason, outcome)
 
+    async def retry(self, dead: Iterable[Undelivered]) -> int:
+        """Try dead letters again that are still true. Returns how many. Raises OSError."""
+        now = time.monotonic()
+        again = [
+            _Open(each.job, now)
+            for each in dead
+            if each.given_up is not None
+            and each.job.id not in self._aside
+            and self._now() < each.job.expires
+        ]
+        await self._kept.note([each.undelivered(now) for each in again], [])
+        for opened in again:
+            self._aside[opened.job.id] = opened
+            for topic in _topics(opened.job):
+                self._of_topic.setdefault(topic, {})[opened.job.id] = opened
+            self._queue.append(opened)
+            self._tell(opened)
+        return len(again)
+
     async def drain(self) -> None:
         """Give the sender the jobs that are due, and wait until each was sent or has failed."""
         self._send_due()

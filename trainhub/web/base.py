@@ -4,7 +4,7 @@ import logging
 import math
 import time
 from asyncio import Future
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from http.client import responses
@@ -90,6 +90,8 @@ class Web:
     contacts: Contacts | None = None
     # The public key for pushes, None if this hub sends none.
     push_key: str | None = None
+    # Tries the dead letters again, and returns how many.
+    retry_letters: Callable[[], Awaitable[int]] | None = None
     push_hosts: PushHosts = field(default_factory=PushHosts)
     clock: SecondsClock = time.monotonic  # by which the limits' rates are reckoned
 

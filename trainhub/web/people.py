@@ -189,6 +189,24 @@ class LettersHandler(Api):
         self.answer([_letter(each) for each in found])
 
 
+class Retried(TypedDict):
+    """What became of a request to try again."""
+
+    retried: Annotated[int, About("The dead letters that are tried again.", least=0, example=3)]
+
+
+class RetryHandler(Api):
+    """The dead letters: those that are still true are tried again."""
+
+    async def post(self) -> None:
+        if self.web.retry_letters is None:
+            raise Unavailable("this hub keeps no dead letters")
+        try:
+            self.answer({"retried": await self.web.retry_letters()})
+        except OSError:
+            raise Unavailable("the dead letters cannot be written: see the log") from None
+
+
 def _letter(document: dict[str, Any]) -> Letter:
     return {
         "event": document["event"],

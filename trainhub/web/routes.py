@@ -328,6 +328,16 @@ ROUTES: tuple[Route, ...] = (
         list[people.Letter],
         STAFF,
     ),
+    Route(
+        method="POST",
+        path="/api/notifications/retry",
+        name="retryLetters",
+        handler=people.RetryHandler,
+        summary="Try the letters again that could not be sent, as far as they are still true.",
+        answer=people.Retried,
+        roles=AUDITORS,
+        statuses=frozenset({200, 403, *_API}),
+    ),
     _read(
         "/api/audit",
         "readAudit",
