@@ -150,6 +150,7 @@ def test_the_installed_command(installed, tmp_path):
         assert run(*command, "--version", folder=tmp_path) == f"trainhub {trainhub.__version__}\n"
         assert run(*command, "--help", folder=tmp_path).startswith(f"usage: {name} [-h]")
         who = ("--role", "TTE", "--user", "T17", "--train", "12345")
+        (tmp_path / "data").mkdir(exist_ok=True)
         token = run(*command, "token", *who, folder=tmp_path)
         assert token.startswith("ey")
 

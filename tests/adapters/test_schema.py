@@ -72,7 +72,7 @@ async def test_a_new_database_has_the_newest_version(store, database):
     """It is kept in `meta` before the first document is there."""
     await store.write("runs", [document()])
     assert meta(database) == DOCUMENT_SCHEMA
-    assert set(database.list_collection_names()) == {*OURS, "audit", "meta"}
+    assert set(database.list_collection_names()) == {*OURS, "audit", "notifications", "meta"}
 
 
 @pytest.mark.gen_test

@@ -81,6 +81,6 @@ def test_a_hub_says_how_old_its_changes_are(start_hub, start_mongod):
     lacks = "MongoDB lacks changes that are"
     wait_for(lambda: any(lacks in each for each in ask("/readyz")["degraded"]))
     assert ask("/readyz")["late"]["mongodb"] >= LATE_SECONDS
-    assert ask("/readyz")["late"]["notifications"] < 5
+    assert ask("/readyz")["late"]["email"] < 5
     mongod.thaw()
     wait_for(lambda: not ask("/readyz")["degraded"])

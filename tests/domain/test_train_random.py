@@ -12,6 +12,7 @@ import pickle
 import re
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from types import SimpleNamespace
 from zoneinfo import ZoneInfo
 
@@ -24,9 +25,11 @@ from trainhub.core.codec import dump, load
 from trainhub.core.errors import HubError
 from trainhub.domain import commands as c
 from trainhub.domain import events as e
+from trainhub.domain import journey
 from trainhub.domain.berths import Occupancy
 from trainhub.domain.chart import read_chart
 from trainhub.domain.reasons import GROUPS, NAMED
+from trainhub.domain.schedule import local
 from trainhub.domain.snapshot import RunSnapshot, resume, take
 from trainhub.domain.train import TrainState, fold
 from trainhub.domain.views import figures
@@ -404,7 +407,15 @@ class Journeys(RuleBasedStateMachine):
         """Carry out as the hub does; returns the error, or None if the command was taken."""
         before = pickle.dumps(self.state)
         name = type(command).__name__
-        decided, error = attempt(self.state.decide, command, self.now)
+        first, error = (None, None)
+        if self.state.seq:
+            now = local(self.now, self.state.zone)
+            first, error = attempt(partial(journey.implied, self.state), command, now)
+        if first is not None:
+            return self.give_both(first, command)
+        decided = None
+        if error is None:
+            decided, error = attempt(self.state.decide, command, self.now)
         SEEN["steps"] += 1
         if error is not None:
             _, again = attempt(self.state.carry_out, command, self.now)
@@ -428,6 +439,14 @@ class Journeys(RuleBasedStateMachine):
             SEEN[e.TYPES[type(event)]] += 1
         SEEN[f"{name}: {'done' if events else 'nothing to do'}"] += 1
         return None
+
+    def give_both(self, first, command):
+        """Give the departure that an arrival implies, and the arrival. Together they are as two."""
+        whole = pickle.loads(pickle.dumps(self.state)).carry_out(command, self.now)
+        known = len(self.log)
+        assert self.give(first) is None
+        assert self.give(command) is None
+        assert [dump(each) for each in self.log[known:]] == [dump(each) for each in whole]
 
     # What is looked at as each event happens, before it is written down.
 

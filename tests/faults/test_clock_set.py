@@ -118,7 +118,7 @@ def test_offers_undo_windows_and_timers_keep_their_time(start_hub, options, cloc
     assert [how in line for line in steps(hub)] == [True]
     assert any(how in each for each in hub.ask("/readyz")["degraded"])
     timers = hub.ask("/readyz")["timers"]
-    assert all(timers[name] < 30 for name in ("flush", "notify", "expire offers", "figures"))
+    assert all(timers[name] < 30 for name in ("flush", "notify-email", "expire offers", "figures"))
 
 
 def all_seqs(hub):

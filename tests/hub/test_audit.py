@@ -428,7 +428,15 @@ RIGHTS = [
             "resource": {"db": "trainhub", "collection": name},
             "actions": ["find", "insert", "update", "createIndex"],
         }
-        for name in ("runs", "passengers", "offers", "events", "meta", "dead_letters")
+        for name in (
+            "runs",
+            "passengers",
+            "offers",
+            "events",
+            "notifications",
+            "meta",
+            "dead_letters",
+        )
     ),
     {
         "resource": {"db": "trainhub", "collection": AUDIT},

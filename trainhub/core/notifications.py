@@ -57,6 +57,8 @@ LONGEST_WAIT_SECONDS = 3600.0
 # Sends whose times are remembered, for the rate of the last minute.
 MOST_COUNTED = 10_000
 RATE_SECONDS = 60.0
+# Seconds between two looks for what has expired while the sender is down.
+EXPIRE_SECONDS = 1.0
 # Seconds at the end for the last write.
 LAST_NOTE_SECONDS = 0.5
 
@@ -272,6 +274,7 @@ class Notifications:
         self._done_before: set[str] = set()
         self._given_up_at: deque[float] = deque(maxlen=MOST_ASIDE)
         self._silent_until = 0.0
+        self._expire_at = 0.0
         # Topic and user → what is open of them.
         self._of_topic: dict[tuple[str, str], dict[str, _Open]] = {}
         self._sent_at: deque[float] = deque(maxlen=MOST_COUNTED)
@@ -402,10 +405,23 @@ class Notifications:
     def begin_drain(self) -> None:
         """Give the sender the jobs that are due, and wait for none; called by a timer."""
         self._relieve()
+        self._expire()
         self._send_due()
         if self._noting is None and time.monotonic() >= self._note_at and self._has_news():
             self._noting = asyncio.create_task(self._note())
             self._noting.add_done_callback(self._noted)
+
+    def _expire(self) -> None:
+        """Give up what has expired while the sender is down, and is not tried for that long."""
+        now = time.monotonic()
+        if self._down_since is None or now < self._expire_at:
+            return
+        self._expire_at = now + EXPIRE_SECONDS
+        clock = self._now()
+        for each in (*self._open.values(), *self._aside.values()):
+            if clock >= each.job.expires and each.outcome is Outcome.QUEUED and not each.in_hand:
+                self.expired += 1
+                self._give_up(each, "it expired before it could be sent", Outcome.EXPIRED)
 
     def _relieve(self) -> None:
         """Make room when nothing more can be set aside: the journal is not held for ever.

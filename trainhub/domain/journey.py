@@ -55,8 +55,8 @@ def cancel(state: RunState, command: c.CancelTrain, now: datetime) -> Events:
 def implied(state: RunState, command: c.Command, now: datetime) -> c.Depart | None:
     """Return the departure that an arrival at the next station implies, if no one reported it.
 
-    Feeds drop reports of the past. The train left at the expected time, as far as the reports
-    before and after allow it. Raises what the arrival would raise.
+    Feeds drop reports of the past. If the report has a time, the train left at the expected time,
+    as far as its other reports allow; else it left now. Raises what the arrival would raise.
     """
     if not isinstance(command, c.Arrive) or state.departed or state.status is not RunStatus.RUNNING:
         return None
@@ -64,6 +64,12 @@ def implied(state: RunState, command: c.Command, now: datetime) -> c.Depart | No
     if coming is None or state.station(command.station_code) is not coming:
         return None
     at, _ = _arrived(state, coming, command, now)
+    if command.at is None:  # by the hub's clock, and so is the departure
+        return c.Depart(
+            train_no=command.train_no,
+            start_date=command.start_date,
+            station_code=here.station.code,
+        )
     expected = state.expected_departure(here)
     last = here.arrived
     left = at if expected is None else min(at, expected)
