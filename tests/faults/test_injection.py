@@ -195,7 +195,7 @@ def test_nothing_that_users_send_is_more_than_a_value(hub, mongod_database, caps
                 assert field.isalnum() or field == "_id", (name, field)
     arrived_literally(found, literal, users)
     what_the_server_was_asked(mongod_database)
-    # An address that is none is given up, by its letter's id alone.
+    # A hostile address is given up, and the log names the letter alone.
     lines = [line for line in hub.logged if "is given up after" not in line]
     assert not [line for line in lines if " ERROR " in line or "Traceback" in line]
     assert hub.stop() == 0
