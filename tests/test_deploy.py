@@ -105,7 +105,7 @@ def test_behind_nginx(hub, nginx):
     assert ask("/api/me", **staff).status == 200
     plain = socket.create_connection(("127.0.0.1", port))
     named = {"server_hostname": "localhost", "origin": "https://hub.example"}
-    with connect("wss://hub.example/ws", sock=plain, ssl=tls, **named) as client:
+    with connect("wss://hub.example/ws", sock=plain, ssl=tls, open_timeout=60, **named) as client:
         assert json.loads(client.recv(PATIENCE))["type"] == "WELCOME"
         client.send('{"type": "PING"}')
         assert json.loads(client.recv(PATIENCE))["type"] == "PONG"
