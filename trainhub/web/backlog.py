@@ -1,4 +1,4 @@
-"""What waits for a client that reads more slowly than it is told: bounded, each figure once."""
+"""The bounded backlog of a client that reads too slowly. Of each figure only the newest waits."""
 
 import asyncio
 from collections import deque
@@ -8,16 +8,16 @@ from tornado.iostream import IOStream
 
 from trainhub.web.frames import frames_end
 
-# So much is handed to the stream at once: what is there is sent, whatever comes after it. At least
-# a whole TLS record.
+# Bytes that are given to the stream at once, and cannot be dropped after that. A TLS record has no
+# more.
 PIECE = 16 * 1024
 
 
 class Backlog:
-    """Frames in their order behind a write that the socket did not take whole.
+    """The frames, in order, that wait behind a write which the socket did not take whole.
 
-    It lasts until the stream has taken all, and then calls `done`. What is written past it, a ping,
-    a pong or a close, comes between two frames and before what still waits here.
+    The backlog calls `done` when the stream has taken all. A ping, pong or close is written to the
+    stream directly: it goes between two frames, before what still waits here.
     """
 
     __slots__ = ("_done", "_figures", "_stream", "_underway", "_waiting", "most", "unsent")
@@ -30,25 +30,25 @@ class Backlog:
         most: int,
         done: Callable[[], None],
     ) -> None:
-        """The socket has taken the first `taken` bytes; `most` is how many may wait in all."""
+        """Begin with frames of which the socket took `taken` bytes. `most` bytes may wait."""
         self._stream = stream
         self._done = done
         # Frames, and figures by their names.
         self._waiting: deque[bytes | memoryview | str] = deque()
         self._figures: dict[str, bytes] = {}
         self.unsent = len(frames) - taken
-        # A client that has read all before may be sent more: the snapshot of a very full train.
-        # That must not be what it is cut off for at the next event.
+        # One answer may be larger than `most`: the snapshot of a very full train. The next event
+        # must not cut off the client because of it.
         self.most = max(most, self.unsent + most // 2)
         whole = memoryview(frames)  # snapshots are shared: no copy for each slow client
-        # A TLS record that blocked is offered again, and OpenSSL wants as many bytes as before.
+        # After a TLS write that blocked, OpenSSL wants at least as many bytes again.
         end = frames_end(whole, taken + PIECE)
         if end < len(whole):
             self._waiting.append(whole[end:])
         self._write(whole[taken:end])
 
     def add(self, frames: bytes) -> bool:
-        """Let frames wait; returns False if they are more than may."""
+        """Add frames. Return False, and add nothing, if they exceed the limit."""
         if self.unsent + len(frames) > self.most:
             return False
         self.unsent += len(frames)
@@ -56,7 +56,7 @@ class Backlog:
         return True
 
     def show(self, figure: str, frame: bytes) -> bool:
-        """Let a figure wait, in the place of an older one of its name; False as for `add`."""
+        """Add a figure, or replace the waiting figure of that name. Return False as `add` does."""
         older = self._figures.get(figure)
         more = len(frame) - len(older or b"")
         if self.unsent + more > self.most:
@@ -68,14 +68,14 @@ class Backlog:
         return True
 
     def clear(self) -> None:
-        """Let go of all but what is being sent."""
+        """Drop all frames that the stream does not have yet."""
         self._waiting.clear()
         self._figures.clear()
         self.unsent = self._underway
 
     def hand_over(self) -> None:
-        """Give all that waits to the stream, so that a close comes after it."""
-        frames = b"".join(self._take(self.unsent))
+        """Give all waiting frames to the stream, so that a close comes after them."""
+        frames = b"".join(self._pop(self.unsent))
         if frames:
             self._stream.write(frames)
 
@@ -89,14 +89,14 @@ class Backlog:
             return
         self.unsent -= self._underway
         self._underway = 0
-        if pieces := self._take(PIECE):
+        if pieces := self._pop(PIECE):
             self._write(b"".join(pieces))
         else:
             self._done()
 
-    def _take(self, most: int) -> list[bytes | memoryview]:
-        """Return the frames that come next: at most `most` bytes, or one larger frame."""
-        taken: list[bytes | memoryview] = []
+    def _pop(self, most: int) -> list[bytes | memoryview]:
+        """Remove and return the next frames: about `most` bytes, cut only between two frames."""
+        pieces: list[bytes | memoryview] = []
         size = 0
         while self._waiting and size < most:
             item = self._waiting.popleft()
@@ -107,6 +107,6 @@ class Backlog:
                 if end < len(rest):
                     self._waiting.appendleft(rest[end:])
                 frames = rest[:end]
-            taken.append(frames)
+            pieces.append(frames)
             size += len(frames)
-        return taken
+        return pieces

@@ -1,4 +1,4 @@
-"""The hub's door: who comes in, how long it waits for a request, and who the request is from."""
+"""The HTTP server: which connections it accepts, how long it waits, and whose request it is."""
 
 import logging
 import math
@@ -22,19 +22,20 @@ from trainhub.web.proxies import Proxies
 
 logger = logging.getLogger("trainhub.door")
 
-# Files kept back from clients: the journal's, the database driver's hundred, the outbox's.
+# Files that clients may not use: for the journal, the database driver (some hundred), the outbox.
 KEPT_BACK = 160
 # Seconds between two log lines on refused connections.
 LOG_SECONDS = 60
-# Of the files for clients this share may be held by those that have not asked for anything yet, and
-# never more: a client in earnest is through within a few round trips of its network.
+# The share of the clients' files for connections that have not sent a whole request yet: a real
+# client sends one within a few round trips.
 WAITING_SHARE = 0.25
+# Connections without a whole request, at most, however many files there are.
 MOST_WAITING = 4_000
-# Seconds for a TLS handshake and a request's head, and for the next one on the same connection.
+# Seconds for a TLS handshake and a request's head, and for the next request on a connection.
 HEAD_SECONDS = 10
-# Seconds for a request's body: the largest chart takes them at a megabit a second.
+# Seconds for a request's body: what the largest chart needs at a megabit a second.
 BODY_SECONDS = 65
-# Seconds for which a client may take nothing of its answer.
+# Seconds after which a client that takes no byte of its answer is cut off.
 UNREAD_SECONDS = 60
 
 _FULL = (
@@ -45,16 +46,16 @@ _FULL = (
 
 
 class Door(HTTPServer):
-    """An HTTP server that keeps room for those who ask.
+    """An HTTP server that keeps room for clients that send requests.
 
-    Without a file to spare accepting fails, and the connection stays where it is, to be accepted
-    again at once: the loop would spin. Here it is accepted, refused and gone. Before it comes to
-    that, a crowd that asks for nothing has made room: the longest waiting connection goes first.
+    If the process has no free file, accepting a connection fails, and the loop tries again without
+    end. So the door accepts such a connection early enough, and refuses it with 503. Before that,
+    connections that send no request make room: the longest waiting is closed first.
     """
 
-    most_files: float = math.inf  # that the process may have open
+    most_files: float = math.inf  # files that the process may have open
     proxies = Proxies()
-    comers: Askers | None = None  # how often each address has come lately, if that is limited
+    comers: Askers | None = None  # limits how often an address may connect; None means no limit
     refused = 0
     evicted = 0
     _silent_until = 0.0
@@ -62,14 +63,14 @@ class Door(HTTPServer):
 
     def initialize(self, *args: Any, **kwargs: Any) -> None:
         super().initialize(*args, **kwargs)
-        # The connections that have not sent a whole request, by address. When there are too many,
-        # the address with the most loses the connection that has waited longest.
+        # The connections without a whole request, by address. If there are too many, the address
+        # with the most of them loses the connection that has waited longest.
         self._waiting: Shares[str, HTTP1ServerConnection, None] = Shares(math.inf)
 
     def start_request(
         self, server_conn: object, request_conn: httputil.HTTPConnection
     ) -> httputil.HTTPMessageDelegate:
-        """Called when a connection begins to wait for a request, its first or the next one."""
+        """Let a connection wait for a request, its first or the next one."""
         waiting = cast(HTTP1ServerConnection, server_conn)
         self._waiting.most = self.most_waiting
         for _, longest in self._waiting.put(_peer(waiting), waiting, None):
@@ -82,7 +83,7 @@ class Door(HTTPServer):
         return int(min((self.most_files - KEPT_BACK) * WAITING_SHARE, MOST_WAITING))
 
     def has_own_proxy(self) -> None:
-        """Say once that a proxy on this machine is not trusted to name its clients."""
+        """Warn once that a proxy on this machine is not trusted to name its clients."""
         if not self._knows_own_proxy:
             self._knows_own_proxy = True
             logger.warning(
@@ -96,7 +97,7 @@ class Door(HTTPServer):
         longest.stream.close()
 
     def has_asked(self, server_conn: object) -> None:
-        """The connection has sent its whole request, or has gone."""
+        """Stop waiting for a connection: it has sent its whole request, or is closed."""
         connection = cast(HTTP1ServerConnection, server_conn)
         self._waiting.drop(_peer(connection), connection)
 
@@ -105,13 +106,13 @@ class Door(HTTPServer):
         super().on_close(server_conn)
 
     def handle_stream(self, stream: IOStream, address: tuple[Any, ...]) -> None:
-        # The kernel gives out the lowest number that is free: it says how many are in use.
+        # The kernel gives out the lowest free number, so the number says how many are in use.
         if stream.socket.fileno() >= self.most_files - KEPT_BACK:
             self._refuse(stream, "no more files for clients: %d connections refused so far")
         elif self._comes_too_often(address[0]):
             self._refuse(stream, "an address comes too often: %d connections refused so far")
         else:
-            with suppress(AttributeError, OSError):  # Linux alone has it
+            with suppress(AttributeError, OSError):  # only Linux has this option
                 unread = int(UNREAD_SECONDS * 1000)
                 stream.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, unread)
             super().handle_stream(stream, address)
@@ -129,7 +130,8 @@ class Door(HTTPServer):
         self.refused += 1
         self._log(why, self.refused)
         with suppress(OSError):
-            stream.socket.recv(64 * 1024)  # closing on what was not read would take back the answer
+            # If unread bytes are left, the kernel sends a reset, and the client loses the answer.
+            stream.socket.recv(64 * 1024)
         with suppress(OSError):
             stream.socket.send(_FULL)
         stream.close()
@@ -142,12 +144,12 @@ class Door(HTTPServer):
 
 
 def _peer(connection: HTTP1ServerConnection) -> str:
-    """Return the address of the peer: a client, or a proxy."""
+    """Return the network of the peer, which is a client or a proxy."""
     return network_of(cast(Any, connection).context.address[0])
 
 
 class _Visit(httputil.HTTPMessageDelegate):
-    """One request: its head says which client it is from; once it is whole, no one waits for it."""
+    """One request: its head names the client, and its end ends the wait for the connection."""
 
     def __init__(
         self,
@@ -183,9 +185,9 @@ class _Visit(httputil.HTTPMessageDelegate):
 
 
 def raise_file_limit(max_connections: int) -> int:
-    """Let the process have as many files as it may; returns how many that is.
+    """Raise the limit of open files as far as the system allows, and return it.
 
-    Warns if they are too few for that many sockets.
+    Warns if the limit is too low for `max_connections` sockets.
     """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(OSError, ValueError):  # some systems set a limit below the hard one

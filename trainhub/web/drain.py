@@ -1,4 +1,4 @@
-"""The hub takes its leave: every socket is told when to come back, no two crowds at once."""
+"""The end of a hub's sockets: each is told when to connect again, spread over some seconds."""
 
 import asyncio
 import random
@@ -6,42 +6,45 @@ import time
 from collections.abc import Iterable
 from typing import Protocol
 
-# Sockets that are told in one turn of the loop, and the seconds over which all are.
+# Sockets that are told in one turn of the loop.
 SOCKETS_A_TURN = 200
+# Seconds over which all sockets are told.
 TOLD_WITHIN_SECONDS = 0.8
-# When to come back, in milliseconds: at the earliest, and over how much longer it is spread, at
-# least and for each socket. A hub takes some hundred new sockets a second, with their snapshots.
+# Milliseconds after which the first client may connect again.
 RETRY_EARLIEST = 1_000
+# Milliseconds over which the clients spread, at least.
 RETRY_SPREAD = 2_000
+# Milliseconds more for each socket: a hub takes some hundred new sockets a second, with snapshots.
 RETRY_EACH = 2
 
 
 class Leaver(Protocol):
-    """A socket that can be told that the hub goes."""
+    """A socket that can be told that the hub stops."""
 
     def leave(self, code: int, reason: str, retry_after_ms: int) -> None:
-        """Say goodbye and close."""
+        """Send GOODBYE and close."""
 
 
 class Drain:
-    """Whether the hub is taking its leave, and how it does."""
+    """The closing of all sockets. `begun` says whether it has begun."""
 
     def __init__(self) -> None:
         self.begun = False
 
     async def run(self, sockets: Iterable[Leaver], code: int, reason: str) -> None:
-        """Dismiss all these sockets; takes no longer than MOST_SECONDS, and no time if few."""
+        """Close the sockets, SOCKETS_A_TURN at a time, over about TOLD_WITHIN_SECONDS.
+
+        Up to SOCKETS_A_TURN sockets are closed without a pause.
+        """
         self.begun = True
-        everybody = list(sockets)
-        random.shuffle(everybody)
-        spread = RETRY_SPREAD + RETRY_EACH * len(everybody)
-        start, pause = (
-            time.monotonic(),
-            TOLD_WITHIN_SECONDS * SOCKETS_A_TURN / max(len(everybody), 1),
-        )
-        for first in range(0, len(everybody), SOCKETS_A_TURN):
+        leavers = list(sockets)
+        random.shuffle(leavers)
+        spread = RETRY_SPREAD + RETRY_EACH * len(leavers)
+        start = time.monotonic()
+        pause = TOLD_WITHIN_SECONDS * SOCKETS_A_TURN / max(len(leavers), 1)
+        for first in range(0, len(leavers), SOCKETS_A_TURN):
             if first:
-                late = time.monotonic() - start - TOLD_WITHIN_SECONDS * first / len(everybody)
-                await asyncio.sleep(min(pause, max(0.0, -late)))
-            for each in everybody[first : first + SOCKETS_A_TURN]:
+                due = start + TOLD_WITHIN_SECONDS * first / len(leavers)
+                await asyncio.sleep(min(pause, max(0.0, due - time.monotonic())))
+            for each in leavers[first : first + SOCKETS_A_TURN]:
                 each.leave(code, reason, RETRY_EARLIEST + random.randrange(spread))

@@ -1,24 +1,25 @@
-"""Messages as the frames of RFC 6455 that a server sends: not masked, and a large one in parts."""
+"""Messages as a server's frames (RFC 6455): not masked, and large messages in parts."""
 
 import struct
 
 CONTINUATION = 0x0
 TEXT = 0x1
 BINARY = 0x2
-FINAL = 0x80  # bits of a frame's first byte
-DEFLATED = 0x40  # bits of a frame's first byte
-# Bytes of a message in one frame. A ping, a pong or a close can go between two frames, and on the
-# slowest links that are served it waits for one: 1.6 s at 10 kB/s.
+# Bits of a frame's first byte: the message's last frame, and a compressed message.
+FINAL = 0x80
+DEFLATED = 0x40
+# Bytes of a message in one frame. A ping, a pong or a close goes between two frames, so it waits
+# for one frame at most: 1.6 s at 10 kB/s.
 PART_BYTES = 16 * 1024
 
 
 def text_frame(payload: bytes, *, deflated: bool = False) -> bytes:
-    """A text message on the wire. `deflated` says that the payload is compressed."""
+    """Return a text message's frames. `deflated` says that the payload is compressed."""
     return message_frames(TEXT, payload, deflated=deflated)
 
 
 def message_frames(opcode: int, payload: bytes, *, deflated: bool = False) -> bytes:
-    """A message of that opcode."""
+    """Return the frames of a message with that opcode."""
     first = opcode | (DEFLATED if deflated else 0)
     if len(payload) <= PART_BYTES:
         return _head(first | FINAL, len(payload)) + payload
@@ -40,7 +41,7 @@ def _head(first: int, size: int) -> bytes:
 
 
 def frames_end(frames: bytes | memoryview, least: int) -> int:
-    """Where the frame ends that holds the byte before `least`: the first such place to cut."""
+    """Return the first end of a frame at or after byte `least`: the frames may be cut there."""
     end = 0
     while end < min(least, len(frames)):
         end += _frame_size(frames, end)

@@ -1,4 +1,4 @@
-"""Bytes that the hub holds in memory for its clients: answers not read, bodies not sent to the end.
+"""Bytes that the hub holds in memory for its clients: unread answers and unfinished bodies.
 
 Each connection has limits of its own. These are the limits for one address and for all together.
 """
@@ -15,11 +15,11 @@ from trainhub.web.limits import is_own, network_of
 
 logger = logging.getLogger("trainhub.held")
 
-# The part of all bytes that may be held for one address.
+# The part of the limit for all that may be held for one address.
 ADDRESS_SHARE = 0.5
-# The part of them from which the hub says so.
+# The part of the limit for all from which the hub complains.
 COMPLAIN_AT = 0.75
-# SO_LINGER on, for no time: the kernel drops what is unsent, and the client gets a reset.
+# SO_LINGER for zero seconds: the kernel drops what is unsent, and the client gets a reset.
 _RESET = struct.pack("ii", 1, 0)
 
 
@@ -27,14 +27,15 @@ class HeldConnection(Protocol):
     """A connection for which bytes are held."""
 
     def cut_off(self) -> None:
-        """Close the connection, and let go of the bytes."""
+        """Close the connection, and free the bytes."""
 
 
 class HeldBytes:
     """The bytes held for each connection, by address.
 
-    Above the limit of an address its connections are cut off. Above the limit for all, those of the
-    address with the most bytes are. The connection that has been behind for longest goes first.
+    If an address exceeds its limit, the hub cuts off connections of that address. If all together
+    exceed theirs, it cuts off connections of the address with the most bytes. The connection that
+    has been behind for longest goes first.
     """
 
     def __init__(self, most: int) -> None:
@@ -45,14 +46,14 @@ class HeldBytes:
         self._connections: dict[str, dict[HeldConnection, int]] = {}  # the longest behind is first
 
     def complaints(self) -> list[str]:
-        """Return whether much is held for clients that do not read, in MB."""
+        """Return a complaint if much is held for clients that do not read."""
         if self.total < self.most * COMPLAIN_AT:
             return []
         held, most = self.total >> 20, self.most >> 20
         return [f"clients leave {held} of {most} MB unread, at which connections are cut off"]
 
     def hold(self, holder: HeldConnection, address: str, size: int) -> None:
-        """Say how many bytes are held for a connection now; 0 if it has caught up, or has gone."""
+        """Set how many bytes are held for a connection; 0 if it has caught up or is closed."""
         network = network_of(address)
         connections = self._connections.get(network)
         if connections is None:
@@ -78,7 +79,7 @@ class HeldBytes:
             self._connections.pop(network, None)
 
     def _enforce(self, network: str, address: str) -> None:
-        # A proxy on the hub's own machine speaks for many clients.
+        # No limit for the hub's own machine: a proxy there forwards many clients.
         while not is_own(address) and self._of_address.get(network, 0) > self.most * ADDRESS_SHARE:
             self._cut_off_longest(network)
         while self.total > self.most:
@@ -94,7 +95,7 @@ class HeldBytes:
 
 
 def reset(stream: IOStream) -> None:
-    """End a connection, also for the kernel, which would keep what is unsent for minutes."""
+    """Close with a reset: after a plain close the kernel keeps unsent bytes for minutes."""
     if not stream.closed():
         with suppress(OSError):
             stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)

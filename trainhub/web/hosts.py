@@ -1,8 +1,8 @@
-"""The names under which a hub may be asked.
+"""The names under which a hub answers.
 
-A browser takes a page for the hub's own if their names are the same. A foreign page whose name is
-pointed at the hub's address once it is loaded (DNS rebinding) would pass for one; what it cannot
-do is to ask for another name than its own. So a hub answers to names that it knows alone.
+A browser takes a page for the hub's own if both have the same host name. A foreign site can point
+its name at the hub's address after its page is loaded (DNS rebinding). The page's requests then
+reach the hub, but they still carry the foreign name. So a hub answers only to names that it knows.
 """
 
 import socket
@@ -19,15 +19,15 @@ ANY = "*"
 class AllowedHosts(Matcher):
     """Matches the requests whose Host is allowed, whatever its port and case.
 
-    Always allowed are addresses in figures, which no name server can point elsewhere, localhost,
-    and this machine's own name. `names` are allowed in addition; ANY lets every name in.
+    Numeric addresses, localhost and this machine's own name are always allowed: no name server can
+    point an address elsewhere. `names` are allowed in addition. ANY allows every name.
     """
 
     def __init__(self, names: Iterable[str] = ()) -> None:
         self._names = {_plain(each) for each in ("localhost", socket.gethostname(), *names)}
 
     def allows(self, name: str) -> bool:
-        """Whether a name without a port may be asked for; an IPv6 address stands in brackets."""
+        """Return whether a name without a port is allowed. An IPv6 address stands in brackets."""
         return ANY in self._names or _plain(name) in self._names or _is_address(name)
 
     def match(self, request: HTTPServerRequest) -> dict[str, Any] | None:
@@ -35,7 +35,7 @@ class AllowedHosts(Matcher):
 
 
 def _plain(name: str) -> str:
-    """The name as it is compared: case and the root's dot mean nothing."""
+    """Return a name in lower case and without a dot at its end: neither makes another name."""
     return name.lower().removesuffix(".")
 
 

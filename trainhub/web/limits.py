@@ -1,4 +1,4 @@
-"""What one client may ask of the hub, and how many clients there may be."""
+"""How much a client may ask of the hub, and how many sockets an address may have."""
 
 import asyncio
 import time
@@ -15,47 +15,50 @@ from trainhub.domain.model import Role
 from trainhub.hub.protocol import MOST_SOCKET_BYTES
 from trainhub.settings import Settings
 
-# Seconds on a clock that is never set, from any beginning: what rates are reckoned by.
+# A monotonic clock, in seconds: rates are measured by it.
 SecondsClock = Callable[[], float]
 
-# A client that was silent may say at once what it could have said in this many seconds.
+# After a silence a client may send at once what it may send in this many seconds.
 BURST_SECONDS = 5
-# Bytes a second that go with each message a second: a command has some 200.
+# Bytes a second for each message a second: a command has some 200.
 BYTES_A_MESSAGE = 4 * 1024
-# The bytes that any client may send at once: some messages of the greatest size.
+# Bytes that any client may send at once: some messages of the greatest size.
 LEAST_BURST_BYTES = 8 * MOST_SOCKET_BYTES
-# Frames a second that are no whole message, and at once: pings, pongs and parts of a message.
+# Frames a second that complete no message: pings, pongs and parts of a message.
 FRAME_RATE = 20
+# The same frames, at once.
 FRAME_BURST = 200
-# Messages a second that are not well formed, and at once: an app with a fault in it, no flood.
+# Badly formed messages a second: an app with a fault may send them, a flood may not.
 BAD_RATE = 0.2
+# Badly formed messages, at once.
 BAD_BURST = 20
-# Seconds of work that the hub does in a second for one user or address: a share of its one loop.
-# All clients without a token on the hub's own machine count as one address with a larger share.
+# Seconds of work a second for one passenger or one address: a share of the hub's one loop.
 SHARE = 0.1
+# The same for all clients without a token on the hub's own machine, which count as one address.
 OWN_SHARE = 0.25
+# The same for one user of the staff.
 STAFF_SHARE = 0.8
-# Seconds of work that such a caller may ask for at once, as a multiple of its share.
+# Seconds of work that a caller may ask for at once, as a multiple of its share.
 SHARE_BURST = 5
-# Seconds that a caller in debt waits for its turn; with a larger debt it is refused after them.
+# Seconds that a caller in debt waits for its turn. A caller with a larger debt is then refused.
 DEBT_WAIT_SECONDS = 1.0
-# What a byte of an answer costs in seconds: a caller with a share of 0.1 gets 10 MB a second.
+# Seconds of work for a byte of an answer: a caller with a share of 0.1 gets 10 MB a second.
 SECONDS_A_BYTE = 1e-8
-# What it costs in seconds to read a frame from a socket, whatever is in it.
+# Seconds of work for a frame that is read from a socket, of any content.
 SECONDS_A_FRAME = 5e-5
-# Seconds for which an account is kept at least: a request that it pays for may be under way.
+# Seconds for which an unused account stays: a request that it pays for may still run.
 IDLE_SECONDS = 60
-# Users, and addresses, of which the hub remembers how much they have asked lately.
+# Accounts of users, and as many of addresses.
 MOST_ASKERS = 25_000
-# The bits of an IPv6 address that name a customer; the rest are theirs to choose.
+# The bits of an IPv6 address that a provider gives to one customer, who chooses the other bits.
 IPV6_PREFIX = 64
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What the edge allows: each is the setting of its name, and has that one's default.
+    """The limits of the edge. Each has the name and the default of its setting.
 
-    Rates are a second: messages of a socket, requests of a user.
+    Rates are per second: messages of a socket, requests of a user.
     """
 
     max_connections_per_address: int = Settings.max_connections_per_address
@@ -74,13 +77,13 @@ class Bucket:
     __slots__ = ("_at", "_burst", "_clock", "_rate", "_tokens")
 
     def __init__(self, rate: float, burst: float, clock: SecondsClock = time.monotonic) -> None:
-        """`rate` tokens come in a second, up to `burst`, with which it begins."""
+        """Begin with `burst` tokens, the most that it holds. `rate` tokens come each second."""
         self._rate, self._burst, self._clock = rate, burst, clock
         self._tokens = burst
         self._at = clock()
 
     def take(self, amount: float = 1) -> float:
-        """Take tokens; returns how many seconds of debt that makes, 0 if there were enough."""
+        """Take tokens, and return the seconds until the debt is paid off; 0 means no debt."""
         now = self._clock()
         grown = self._tokens + (now - self._at) * self._rate
         self._tokens = min(grown, self._burst) - amount
@@ -88,37 +91,37 @@ class Bucket:
         return max(0.0, -self._tokens / self._rate)
 
     def ask(self) -> float:
-        """Take one token if there is one; returns the seconds until there is, 0 if there was."""
+        """Take one token if there is one. Return 0, or else the seconds until there is one."""
         seconds = self.take()
         if seconds:
             self._tokens += 1
         return seconds
 
     def is_full(self, now: float) -> bool:
-        """Whether it is as it was when it was new."""
+        """Return whether it holds as many tokens as a new bucket."""
         return self._tokens + (now - self._at) * self._rate >= self._burst
 
     def charge(self, amount: float) -> None:
-        """Take tokens for what an answer has cost.
+        """Take tokens for the cost of an answer, down to a debt of half a burst.
 
-        At most half a burst of debt: the client could not know the cost, and may ask on a little.
+        The client could not know the cost, so some requests may still follow.
         """
         self.take(0)
         self._tokens = min(self._tokens, max(self._tokens - amount, -self._burst / 2))
 
     def spend(self, amount: float) -> None:
-        """Take tokens, into debt no deeper than what may be taken at once."""
+        """Take tokens, down to a debt of one burst."""
         self.take(amount)
         self._tokens = max(self._tokens, -self._burst)
 
     @property
     def is_spent(self) -> bool:
-        """Whether the debt is as large as what may be taken at once: it was not let up."""
+        """Return whether the debt is larger than a burst: the client did not slow down."""
         return self._tokens < -self._burst
 
 
 class Meter:
-    """What one socket has sent lately. Staff may send more."""
+    """A measure of what one socket has sent recently."""
 
     __slots__ = ("_bytes", "_clock", "_frames", "_messages", "_rate", "bad")
 
@@ -130,7 +133,7 @@ class Meter:
         self.set_rate(rate)
 
     def set_rate(self, rate: int) -> None:
-        """Messages a second from now on."""
+        """Set how many messages a second the socket may send."""
         if rate != self._rate:
             self._rate = rate
             self._messages = Bucket(rate, rate * BURST_SECONDS, self._clock)
@@ -139,29 +142,29 @@ class Meter:
             self._bytes = Bucket(size, burst, self._clock)
 
     def frame(self, size: int, whole: bool) -> None:
-        """A frame came: a whole message, or a part of one, a ping or a pong."""
+        """Count a frame. `whole` says that it completed a message."""
         self._bytes.take(size)
         if not whole:
             self._frames.take()
 
     def message(self) -> float:
-        """A message came; returns the seconds to wait before it may be said, 0 if it may now."""
+        """Count a message. Return 0 if it is accepted, else the seconds until one would be."""
         return max(self._messages.take(), self._bytes.take(0))
 
     def answered(self, size: int) -> None:
-        """Charge the bytes that a message was answered with, as the messages that may have them."""
+        """Charge an answer's bytes as that many messages, of BYTES_A_MESSAGE each."""
         self._messages.charge(size / BYTES_A_MESSAGE)
 
     @property
     def is_spent(self) -> bool:
-        """Whether the client went on though it was over its rate."""
+        """Return whether the client kept sending above its rate."""
         return self._messages.is_spent or self._bytes.is_spent or self._frames.is_spent
 
 
 class Addresses:
-    """How many sockets each address has open; those of the hub's own machine are not counted.
+    """The number of sockets that each address has open.
 
-    A proxy there speaks for all its clients.
+    Sockets of the hub's own machine are not counted: a proxy there forwards many clients.
     """
 
     def __init__(self) -> None:
@@ -183,7 +186,7 @@ class Addresses:
 
 
 class TooOften(RateLimited):
-    """A request that is one too many; `seconds` is how long to wait before the next."""
+    """A request above the rate. The next one is accepted after `seconds`."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__("you ask more often than you may: wait before the next request")
@@ -191,13 +194,13 @@ class TooOften(RateLimited):
 
 
 class InDebt(TooOften):
-    """A request of a caller whose work has not been paid off yet."""
+    """A request of a caller that still owes for earlier work."""
 
 
 class Account:
-    """What one user, or one address without a token, may still ask: requests and seconds of work.
+    """The requests and the seconds of work that one user, or one address without a token, has left.
 
-    `rate` is requests a second, None for any number; `share` is seconds of work a second.
+    `rate` is in requests a second; None means no limit. `share` is in seconds of work a second.
     """
 
     __slots__ = ("_requests", "_work", "used_at")
@@ -210,26 +213,26 @@ class Account:
         self.used_at = 0.0
 
     def ask(self) -> None:
-        """Count one request. Raises TooOften, and does not count it, if it is one too many."""
+        """Count one request. Raises TooOften, and counts nothing, if it is above the rate."""
         self.check()
         self.count()
 
     def count(self) -> None:
-        """Count one request that may be made in debt too. Raises TooOften as `ask` does."""
+        """Count one request, also in debt. Raises TooOften if it is above the rate."""
         if self._requests is not None and (seconds := self._requests.ask()):
             raise TooOften(seconds)
 
     def check(self) -> None:
-        """Raise InDebt while the work that was done has not been paid off."""
+        """Raise InDebt if this account still owes for earlier work."""
         if seconds := self.debt():
             raise InDebt(seconds)
 
     def debt(self) -> float:
-        """Return the seconds until the work that was done is paid off, 0 if it is."""
+        """Return the seconds until earlier work is paid off; 0 means no debt."""
         return self._work.take(0)
 
     async def pay_off(self) -> None:
-        """Wait until this account is out of debt, or for PATIENCE_SECONDS."""
+        """Wait until this account has no debt, DEBT_WAIT_SECONDS at most."""
         left = DEBT_WAIT_SECONDS
         while left > 0 and (debt := self.debt()):
             pause = min(debt + 0.001, left)  # the loop may wake up a little too early
@@ -241,7 +244,7 @@ class Account:
         self._work.spend(seconds)
 
     def is_idle(self, now: float) -> bool:
-        """Return whether this account is as it was when it was new, and nothing is under way."""
+        """Return whether this account equals a new one, and was not used for IDLE_SECONDS."""
         if now - self.used_at < IDLE_SECONDS:
             return False
         return self._work.is_full(now) and (self._requests is None or self._requests.is_full(now))
@@ -253,17 +256,16 @@ BucketName = TypeVar("BucketName", str, tuple[str, int])
 class Askers:
     """The account of each user, and of each address without a token.
 
-    Clients on the hub's own machine may ask without a token as often as they like, if
-    `own_are_free`. A proxy there speaks for many clients, unless it is trusted to say for which.
-    The work that they cause is paid from one account.
+    `own_are_free` means that clients without a token on the hub's own machine have no limit of
+    requests: a proxy there may forward many clients. One account pays for the work of all of them.
     """
 
     def __init__(
         self, limits: Limits, own_are_free: bool = True, clock: SecondsClock = time.monotonic
     ) -> None:
         self._limits, self._own_are_free, self._clock = limits, own_are_free, clock
-        # Two tables, so that no crowd of addresses pushes out a user. The last to ask is last.
         self.refused = 0
+        # Two tables, so that many addresses cannot displace a user. The last to ask is last.
         self._users: dict[tuple[str, int], Account] = {}
         self._addresses: dict[str, Account] = {}
 
@@ -271,7 +273,7 @@ class Askers:
         return len(self._users) + len(self._addresses)
 
     def account(self, identity: Identity, address: str) -> Account:
-        """Return what pays for this caller's requests and messages."""
+        """Return the account that pays for this caller's requests and messages."""
         if identity.user is not None:
             rate = rate_of(self._limits, identity.role)
             share = SHARE if identity.role is Role.PASSENGER else STAFF_SHARE
@@ -282,13 +284,16 @@ class Askers:
         return self._open(self._addresses, network_of(address), rate, SHARE)
 
     def ask(self, identity: Identity, address: str) -> None:
-        """Count one request. Raises TooOften, and does not count it, if it is one too many."""
+        """Count one request. Raises TooOften, and counts nothing, if it is above the rate."""
         self.account(identity, address).ask()
 
     def _open(
         self, table: dict[BucketName, Account], name: BucketName, rate: int | None, share: float
     ) -> Account:
-        """Find or open an account; close two that were silent longest, if they may be closed."""
+        """Return the account of that name, and open it if needed.
+
+        Closes up to two of the accounts that were silent longest, if they are idle or too many.
+        """
         now = self._clock()
         account = table.pop(name, None) or Account(rate, share, self._clock)
         table[name] = account
@@ -300,7 +305,7 @@ class Askers:
 
 
 def network_of(address: str) -> str:
-    """The address, or the part of it that its owner cannot change at will."""
+    """Return an address, or of IPv6 only the part that its owner cannot choose."""
     try:
         found = ip_address(address)
     except ValueError:
@@ -315,10 +320,10 @@ def is_own(address: str) -> bool:
 
 
 def rate_of(limits: Limits, role: Role | None) -> int:
-    """Messages a second for that role."""
+    """Return how many messages a second a role may send."""
     return limits.message_rate if is_public(role) else limits.staff_message_rate
 
 
 def is_public(role: Role | None) -> bool:
-    """Whether it is a passenger's. A client without a token counts as a passenger."""
+    """Return whether a role is a passenger's. A client without a token counts as a passenger."""
     return role is None or role is Role.PASSENGER

@@ -24,7 +24,7 @@ async def _listen_once(url: str, token: str, train_no: str) -> None:
     closed = asyncio.Event()
 
     def drop(message: str | bytes | None) -> None:
-        if message is None:  # Tornado's word for a closed connection
+        if message is None:  # Tornado says so that the connection is closed
             closed.set()
 
     connection = await websocket_connect(url, on_message_callback=drop)

@@ -1,12 +1,12 @@
-"""Whether a client is still there: what came from it, and what it takes of what it was sent."""
+"""Whether a client is still there, by the frames that it sends and the bytes that it takes."""
 
 import socket
 import struct
 from typing import NamedTuple
 
-# A link this slow is served: what a proxy has taken may still be on its way to the client.
+# The slowest link that is served: bytes that a proxy has taken may still be on their way.
 SLOWEST_BYTES_A_SECOND = 5_000
-# A proxy holds no more than a very full train's snapshot.
+# Heartbeats of grace for such bytes: a proxy holds no more than a very full train's snapshot.
 MOST_BEATS = 4
 # In Linux's struct tcp_info: segments not acknowledged, bytes acknowledged, bytes not yet sent.
 _UNACKED = 24
@@ -16,7 +16,7 @@ _TCP_INFO_BYTES = 148
 
 
 class Sent(NamedTuple):
-    """What has become of the bytes that the kernel was given for a client."""
+    """How far the kernel has got with the bytes for a client."""
 
     taken: int = 0  # acknowledged by the client's kernel, or by a proxy's
     waiting: bool = False  # some are not acknowledged yet
@@ -39,9 +39,9 @@ def sent(connection: socket.socket) -> Sent:
 class Liveness:
     """Tells a slow client from a gone client, at each heartbeat.
 
-    A sign of life is a frame from the client, or that it takes bytes while some wait for it. After
-    the last one a client may be silent for one whole beat: it has not answered a ping. Bytes that
-    only a proxy may have taken since give it more time.
+    Signs of life are a frame from the client, and bytes that it takes while others wait for it. A
+    client that is silent for a whole beat has not answered a ping. Bytes that perhaps only a proxy
+    has taken since give the client more time.
     """
 
     __slots__ = ("_at_beat", "_at_life", "_bytes_a_beat", "_silent", "heard")

@@ -1,22 +1,24 @@
 """What the pages of other sites may do: nothing, except for trusted origins.
 
-Which requests are refused is tornado's to say (`cross_origin_protection`, `trusted_origins`); here
-stands what a trusted page's browser has to be told (CORS). The hub knows no client by cookies,
-so no answer allows credentials, and none allows every origin.
+Tornado refuses the requests (`cross_origin_protection`, `trusted_origins`). This file makes the
+headers that a trusted page's browser needs (CORS). The hub uses no cookies, so no answer allows
+credentials. No answer allows every origin.
 """
 
 from collections.abc import Collection, Iterable
 
 from tornado.httputil import HTTPHeaders
 
+# Headers that a page may send.
 _SENT = "Authorization, Content-Type, Idempotency-Key"
+# Headers of an answer that a page may read.
 _SHOWN = "Retry-After"
-# Seconds for which a browser need not ask again whether it may.
+# Seconds for which a browser may remember the answer to a preflight.
 _LASTS = "600"
 
 
 def cors_headers(request: HTTPHeaders, trusted: Collection[str]) -> dict[str, str]:
-    """What an answer says to the page that asked; nothing if no origin is trusted."""
+    """Return the CORS headers of an answer; none if no origin is trusted."""
     if not trusted:
         return {}
     origin = request.get("Origin")
@@ -32,7 +34,7 @@ def cors_headers(request: HTTPHeaders, trusted: Collection[str]) -> dict[str, st
 def preflight_headers(
     request: HTTPHeaders, trusted: Collection[str], methods: Iterable[str]
 ) -> dict[str, str] | None:
-    """What a browser is told that asks before the page's request; None if it may not make it."""
+    """Return the headers that answer a preflight. None means that the page may not ask."""
     if request.get("Origin") not in trusted or "Access-Control-Request-Method" not in request:
         return None
     return {

@@ -1,4 +1,4 @@
-"""The client's address when a proxy stands between: believed of trusted proxies only.
+"""The address of a client behind a proxy: only trusted proxies are believed.
 
 Tornado's own `xheaders` believes any peer.
 """
@@ -29,7 +29,10 @@ class Proxies:
         return found, said if said in ("http", "https") else protocol
 
     def _walk(self, peer: str, forwarded: str) -> str:
-        """Each proxy has added its own peer at the right; a stranger may have said the rest."""
+        """Return the first address from the right that is not a trusted proxy's.
+
+        Each proxy adds its own peer at the right. A stranger may have written what is left of that.
+        """
         found = peer
         for text in reversed(forwarded.split(",")):
             address = _address(text.strip())
@@ -42,7 +45,7 @@ class Proxies:
 
 
 def _address(text: str) -> IPv4Address | IPv6Address | None:
-    """An address; one of IPv4 that came over a socket of IPv6 is taken as what it is."""
+    """Read an address; None if it is not one. An IPv4 address in IPv6 form becomes IPv4."""
     try:
         address = ip_address(text)
     except ValueError:

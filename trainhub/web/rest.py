@@ -1,4 +1,4 @@
-"""The hub over HTTP: each command has an address, and what may be read has one too."""
+"""The hub over HTTP: an address for each command and for each thing to read."""
 
 from collections.abc import Callable, Collection
 from dataclasses import astuple, dataclass
@@ -46,7 +46,7 @@ from trainhub.web.base import Api, Large, Web
 
 # The most entries of the audit trail in one answer.
 MOST_ENTRIES = 1_000
-# The most offers in one answer. Each has a reason, and the loop waits while they are made ready.
+# The most offers in one answer: each has a reason to be worded, and the loop waits meanwhile.
 MOST_OFFERS = 500
 
 View = Callable[[RunState], list[dict[str, Any]]]
@@ -94,7 +94,7 @@ class CommandHandler(Api):
 
 
 class TrainsHandler(Large, CommandHandler):
-    """The runs: a list to read, and the place where a chart is registered."""
+    """The list of the runs, and the registration of a chart."""
 
     async def _read(self, path: dict[str, str]) -> c.Command:
         # The chart of a full train takes a fifth of a second to read.
@@ -102,7 +102,7 @@ class TrainsHandler(Large, CommandHandler):
 
     def admit(self) -> None:
         super().admit()
-        if self.request.method == "POST":  # before 8 MB of JSON are read for nothing
+        if self.request.method == "POST":  # ask before 8 MB of JSON are read
             try:
                 require_role(self.identity, MAY[self._command])
             except HubError as error:
@@ -174,7 +174,7 @@ class PnrHandler(Api):
 
 
 class StaffHandler(Api):
-    """A list that only the run's staff may read, made by `view` of the run."""
+    """A list that only the run's staff may read. `view` makes it of the run."""
 
     def initialize(  # type: ignore[override]
         self, web: Web, view: View, roles: Collection[Role]
@@ -352,13 +352,13 @@ def _run(text: str) -> RunKey:
 
 
 def _before(text: str) -> str:
-    """What the ids of the entries that are asked for are below: they begin with their times."""
+    """Return the id below which all wanted entries are: an entry's id begins with its time."""
     time, slash, rest = clean_text(text, "before").partition("/")
     return f"{stamp(read_moment(time, 'before'))}{slash}{rest}"
 
 
 def _limit(handler: Api, usual: int, most: int) -> int:
-    """What `?limit=` says, from 1 to `most`."""
+    """Return `?limit=`, from 1 to `most`; `usual` if it is missing."""
     limit = _number(handler.parameter("limit", usual))
     if not 1 <= limit <= most:
         raise BadMessage(f"limit is a whole number from 1 to {most}")

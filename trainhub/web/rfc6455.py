@@ -1,12 +1,12 @@
-"""WebSocket as RFC 6455 has it where tornado is lenient, and a count of every frame.
+"""A WebSocket that keeps to RFC 6455 where tornado is lenient, and counts every frame.
 
-It uses tornado's private names, as its protocol class has no public hook between a frame and the
-message that it belongs to. They are six: `_receive_frame`, `_read_bytes`, `_handle_message`,
-`_write_frame`, `_frame_mask` and `_wire_bytes_in`; tests/web/test_autobahn.py and test_rfc6455.py
-hold them. The only other ones are `_execute` and `_write_buffer` in base.py.
+Tornado's protocol class has no public hook between a frame and its message. So this file uses six
+of tornado's private names: `_receive_frame`, `_read_bytes`, `_handle_message`, `_write_frame`,
+`_frame_mask` and `_wire_bytes_in`. tests/web/test_autobahn.py and test_rfc6455.py test them. The
+other private names are `_execute`, in base.py and websocket.py, and `_write_buffer`, in base.py.
 
-Tornado's own compression is not used: it takes a ping between the fragments of a compressed message
-for a sign that the message is not compressed.
+Tornado's own compression is not used. It reads a compressed message wrongly if a ping comes between
+the message's fragments.
 """
 
 import struct
@@ -21,17 +21,16 @@ from trainhub.web.close_codes import NOT_UTF_8, PROTOCOL_ERROR, TOO_LARGE
 from trainhub.web.frames import BINARY, TEXT
 
 CLOSE = 0x8
-# Close codes that may be sent (RFC 6455, 7.4, and IANA's list); from 3000 on they are the apps'.
+# Close codes that may be sent (RFC 6455, 7.4, and IANA's list). Codes from 3000 on are for apps.
 _REGISTERED = frozenset({1000, 1001, 1002, 1003, *range(1007, 1015)})
 
 
 class Rfc6455(WebSocketProtocol13):
-    """Refuses what is not masked and closes that mean nothing; tells `on_frame` of each frame.
+    """A protocol that refuses unmasked frames and invalid closes, and reports each frame.
 
-    `on_frame(bytes, whole)` is called when a frame was dealt with; `whole` says that it made a
-    message complete. `on_occupied()` is called when nothing may be written past tornado: the stream
-    still has a frame of its own to send, or the connection closes. `compressed` says that
-    permessage-deflate was agreed on.
+    `on_frame(bytes, whole)` is called after each frame; `whole` says that the frame completed a
+    message. `on_occupied()` is called when frames may not bypass tornado: its stream still has a
+    frame to send, or the connection closes. `compressed` says that permessage-deflate is in use.
     """
 
     def __init__(
@@ -49,8 +48,8 @@ class Rfc6455(WebSocketProtocol13):
         self._compressed = compressed
         self._at_head = False
         self._whole = False
-        self._deflated = False  # the message that is being read
-        self._inflated = 0  # bytes that a frame's message had beyond those on the wire
+        self._deflated = False  # the message that is being read is compressed
+        self._inflated = 0  # bytes of the message after inflating; 0 if it is not compressed
 
     async def _receive_frame(self) -> None:
         self._frame_mask = None
@@ -106,12 +105,12 @@ class Rfc6455(WebSocketProtocol13):
         self._on_occupied()
 
     def _refuse(self, code: int, reason: str) -> None:
-        self.client_terminated = True  # nothing more is read of it
+        self.client_terminated = True  # tornado reads no more frames
         self.close(code, reason)
 
 
 def fault_of_close(payload: bytes) -> tuple[int, str] | None:
-    """The code and reason to answer a close with that the RFC forbids, or None if it is sound."""
+    """Return the code and reason that answer an invalid close. None means that it is valid."""
     if not payload:
         return None
     if len(payload) == 1:

@@ -1,9 +1,9 @@
 """Sends to a whole crowd in one system call, by Linux's io_uring.
 
-One entry per socket is put into the ring, and one `io_uring_enter` carries out all of them. Each
-send completes inside that call and reports only what went wrong: a short or a failed send. So a
-frame costs what the kernel needs for it, and the thread never gives up the interpreter's lock.
-Entries differ in the socket only. They are made once per crowd; a delivery joins them with the
+The ring gets one entry per socket, and one `io_uring_enter` carries out all entries. Each send
+completes inside that call, and reports only a short or a failed send. So a frame costs what the
+kernel needs for it, and the thread keeps the interpreter's lock.
+Entries differ only in the socket, so they are made once per crowd. A delivery joins them with the
 address and the length of its frames, which is one call for the whole room.
 """
 
@@ -23,12 +23,12 @@ from trainhub.core.rooms import Crowd, Delivery, Listener, OneByOne, send_each
 
 logger = logging.getLogger("trainhub.ring")
 
-# Listeners from which a crowd is worth a ring.
+# Listeners of the smallest crowd for which the ring is faster.
 LEAST_CROWD = 4
-# Entries of the ring, a power of two: sends of one system call.
+# Entries of the ring, a power of two: the sends of one system call.
 ENTRIES = 1024
 
-# Linux's numbers: the same for every architecture that has io_uring.
+# Linux's numbers, from its io_uring.h: they are the same on every architecture.
 _SETUP = 425
 _ENTER = 426
 _OP_SEND = 26
@@ -57,10 +57,10 @@ class Ring:
     """An io_uring that only sends, and is empty between two calls."""
 
     def __init__(self, entries: int = ENTRIES) -> None:
-        """Raises NoRing."""
+        """Set up a ring. Raises NoRing if this machine cannot have one."""
         if sys.platform != "linux" or platform.python_implementation() != "CPython":
             raise NoRing("it needs Linux and CPython")
-        # PyDLL keeps the interpreter's lock: the calls are short, and taking it back is not.
+        # PyDLL keeps the interpreter's lock: the calls are short, and getting the lock back is not.
         self._call = ctypes.PyDLL(None, use_errno=True).syscall
         self._call.restype = ctypes.c_long
         parameters = ctypes.create_string_buffer(120)
@@ -90,8 +90,8 @@ class Ring:
     def send(self, sends: "Sends", frames: bytes) -> dict[int, int]:
         """Send the frames to each descriptor.
 
-        Returns the descriptors that did not take all: how many bytes each took, or a negative
-        errno.
+        Returns the descriptors that did not take all, each with the bytes that it took or with a
+        negative errno.
         """
         middle = _MIDDLE.pack(id(frames) + _BYTES_HEAD, len(frames), _FLAGS)
         faults: dict[int, int] = {}
@@ -111,7 +111,7 @@ class Ring:
         self._tail.value += count
         sent = self._call(_ENTER, self._descriptor, count, 0, 0, None, 0)
         if sent != count:
-            self._take_back(part, max(sent, 0), faults)
+            self._withdraw(part, max(sent, 0), faults)
         head = self._done_head.value
         tail = self._done_tail.value
         while head != tail:
@@ -121,8 +121,8 @@ class Ring:
             head = (head + 1) & 0xFFFFFFFF
         self._done_head.value = head
 
-    def _take_back(self, part: "_Part", sent: int, faults: dict[int, int]) -> None:
-        """Let no entry wait in the ring: its frames may be gone by the next call."""
+    def _withdraw(self, part: "_Part", sent: int, faults: dict[int, int]) -> None:
+        """Remove the entries that were not sent: their frames may be freed before the next call."""
         self._tail.value = self._head.value
         for descriptor in part.descriptors[sent:]:
             faults[descriptor] = -errno.EAGAIN
@@ -140,7 +140,7 @@ class _Part:
 
 
 class Sends:
-    """The entries of a crowd, ready except for the frames."""
+    """The entries of a crowd. Only the address and the length of the frames are missing."""
 
     __slots__ = ("parts",)
 
@@ -163,15 +163,15 @@ class RingListener(Listener, Protocol):
 
     @property
     def descriptor(self) -> int:
-        """Return the socket's descriptor, or -1 if `send` has to be called now."""
+        """Return the socket's descriptor, or -1 if frames have to go through `send`."""
 
     def sent(self, frames: bytes, taken: int) -> None:
-        """Know that the socket took that many bytes of the frames; negative is an errno."""
+        """Handle a send that is not whole. `taken` is in bytes, or a negative errno."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """A crowd: the sends for those whose sockets are free, and all others."""
+    """A crowd: the entries of the listeners that the ring may send to, and all others."""
 
     sends: Sends
     direct: dict[int, Any]
@@ -207,11 +207,11 @@ def _prepare(crowd: Crowd[Any]) -> _Prepared:
 
 
 def best_delivery() -> Delivery:
-    """Return the ring where the kernel has one, else a call for each listener."""
+    """Return a delivery by the ring if this machine has one, else one socket by socket."""
     try:
         ring = Ring()
     except (NoRing, OSError, ValueError) as error:
-        logger.info("rooms are told socket by socket, without io_uring: %s", error)
+        logger.info("rooms are sent to socket by socket, without io_uring: %s", error)
         return OneByOne()
-    logger.info("rooms are told by io_uring, a room in one call")
+    logger.info("rooms are sent to by io_uring, a room in one call")
     return RingDelivery(ring)

@@ -15,7 +15,7 @@ GZIP_LEVEL = 1
 
 @dataclass
 class Body:
-    """An answer's bytes, and the same compressed for the callers that take it so."""
+    """An answer's bytes, plain and compressed."""
 
     plain: bytes
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -30,10 +30,10 @@ class Body:
 
 
 class SharedBody:
-    """A body that is made again when it is asked for and `version` has changed.
+    """A body that is made again on request when `version` has changed.
 
-    A caller gets a body whose making began after the caller asked, unless nothing has changed. So
-    it never misses what it has itself been answered before.
+    If something has changed, the making of a caller's body begins after the caller asked. So the
+    body shows all that the caller was told in earlier answers.
     """
 
     def __init__(self, make: Callable[[], Awaitable[bytes]], version: Callable[[], object]) -> None:
@@ -55,7 +55,7 @@ class SharedBody:
 
 
 def takes_gzip(headers: Mapping[str, str]) -> bool:
-    """Return whether a caller names gzip, and not with a weight of zero."""
+    """Return whether a caller names gzip with a weight above zero."""
     for each in headers.get("Accept-Encoding", "").lower().split(","):
         coding, _, weight = each.replace(" ", "").partition(";")
         if coding == "gzip":

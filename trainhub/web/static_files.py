@@ -20,7 +20,7 @@ class StaticFiles(Edge, tornado.web.StaticFileHandler):
         return super().get_absolute_path(root, path)
 
     def get_content_type(self) -> str:
-        # Systems know .ts as anything from translations to video, and others not at all.
+        # The system's table of types may take .ts for video, and may not know the others.
         if (self.absolute_path or "").endswith((".ts", ".cts", ".md")):
             return "text/plain; charset=utf-8"
         if (self.absolute_path or "").endswith(".cjs"):

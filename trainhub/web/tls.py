@@ -1,4 +1,4 @@
-"""TLS by a certificate and its key: modern versions and ciphers, and new files as they come."""
+"""TLS by a certificate and its key: modern versions and ciphers, renewed without a restart."""
 
 import logging
 import os
@@ -12,11 +12,9 @@ from trainhub.process.file_watch import FileWatch
 
 logger = logging.getLogger("trainhub.tls")
 
-# For TLS 1.2; those of TLS 1.3 are all sound. Forward secrecy and authenticated encryption only.
+# Ciphers of TLS 1.2 with forward secrecy and authenticated encryption. All of TLS 1.3 have both.
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
-
-
-# Issuers renew a month before the end. A fortnight before it something is wrong.
+# The hub complains this long before a certificate's end: issuers renew a month before it.
 RENEW_BEFORE = timedelta(days=14)
 
 
@@ -25,19 +23,19 @@ class BadCertificate(Exception):
 
 
 class Certificate:
-    """The pair of files that the hub shows, as they were when they were last sound."""
+    """A certificate and its key, as the two files last held a sound pair."""
 
     def __init__(self, certificate: Path, key: Path) -> None:
-        """Raises BadCertificate."""
+        """Read the pair. Raises BadCertificate if it cannot be used."""
         self._certificate, self._key = certificate, key
         self._watch = FileWatch((certificate, key))
         self.context = make_context(certificate, key)
         self._ends = _end_of(certificate)
 
     def renewed(self) -> bool:
-        """Whether `context` is another one now: the files were changed, and are sound.
+        """Return whether `context` was replaced: the files were changed and hold a sound pair.
 
-        A pair that is not is logged once, and the old one stays.
+        A pair that cannot be used is logged once, and the old one stays.
         """
         if not self._watch.changed():
             return False
@@ -58,12 +56,12 @@ class Certificate:
 
 
 def _end_of(certificate: Path) -> datetime:
-    """Return the end of a certificate that OpenSSL has just read; of a chain's first one."""
+    """Return the end of a file's first certificate, which OpenSSL has just read."""
     return load_pem_x509_certificates(certificate.read_bytes())[0].not_valid_after_utc
 
 
 def make_context(certificate: Path, key: Path) -> ssl.SSLContext:
-    """A server's side of TLS 1.2 and 1.3. Raises BadCertificate."""
+    """Return the server's side of TLS 1.2 and 1.3. Raises BadCertificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(CIPHERS)
@@ -71,7 +69,7 @@ def make_context(certificate: Path, key: Path) -> ssl.SSLContext:
     context.set_alpn_protocols(["http/1.1"])
 
     def locked() -> str:
-        raise BadCertificate(f"{key} has a passphrase, which the hub cannot ask for: take it off")
+        raise BadCertificate(f"{key} has a passphrase, which the hub cannot ask for: remove it")
 
     try:
         context.load_cert_chain(certificate, key, password=locked)

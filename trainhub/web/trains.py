@@ -1,4 +1,4 @@
-"""The list of all runs, a line for each: what many callers ask for and all read alike."""
+"""The list of all runs, a line for each: many callers ask for it, and all get the same."""
 
 from trainhub.core.cost import in_slices
 from trainhub.core.wire import encode
@@ -25,7 +25,7 @@ def list_of_trains(hub: Hub) -> SharedBody:
         body = b'{"result":[%b]}' % b",".join([line(state) async for state in in_slices(runs)])
         for gone in lines.keys() - {state.run for state in runs}:
             del lines[gone]
-        await hub.read(lambda: None)  # what the lines show is in the journal now
+        await hub.read(lambda: None)  # returns when what the lines show is in the journal
         return body
 
     return SharedBody(make, lambda: (hub.log.last, len(list(hub.runs.all()))))

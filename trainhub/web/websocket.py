@@ -52,14 +52,14 @@ logger = logging.getLogger("trainhub.websocket")
 SUBPROTOCOL = "trainhub.v1"
 BEARER = "bearer."
 
-# How long a client that is cut off may take to read what was under way and the close.
+# Seconds that a client which is closed may take to read the frames before the close.
 SOCKET_CLOSE_SECONDS = 3
 PING = b"\x89\x00"
 # Bytes that the kernel may hold unsent for a client: a ping or a close waits for no more.
 UNSENT_IN_KERNEL = 16 * 1024
-# Sockets that are pinged in one turn of the loop: ten thousand at once would hold up the others.
+# Sockets that are pinged in one turn of the loop: ten thousand at once would delay all clients.
 PING_BATCH = 500
-# The same of tokens that are looked at: it takes a microsecond each.
+# Tokens that are checked in one turn of the loop: each takes a microsecond.
 CHECK_BATCH = 2_000
 
 
@@ -69,9 +69,9 @@ class TrainSocket(Edge, WebSocketHandler):
     rooms: ClassVar[dict[RunKey, Room]] = {}
     sockets: ClassVar[set["TrainSocket"]] = set()
     addresses: ClassVar[Addresses] = Addresses()
-    # Those that are new, and until when each has to say who it is or what it wants to hear.
+    # New sockets, each with the time until which it has to identify or to subscribe.
     newcomers: ClassVar[dict["TrainSocket", float]] = {}
-    # The bits of the window in which the client reads compressed messages; 0 if it reads none.
+    # The window, in bits, for messages compressed for the client; 0 if it takes no compressed ones.
     window = 0
 
     def initialize(self, web: Web) -> None:
@@ -90,20 +90,20 @@ class TrainSocket(Edge, WebSocketHandler):
         self._liveness = Liveness(web.limits.heartbeat_seconds)
         self._payer: Identity | None = None
         self._token: str | None = None
-        self._is_new = True  # its first message, by which it identifies, is heard in any case
+        self._is_new = True  # the first message identifies, so it is accepted also in debt
 
     @property
     def allowed(self) -> list[str]:
         return ["GET", "OPTIONS"]  # a socket has no body that HEAD could leave out
 
     async def _execute(self, *args: Any, **kwargs: Any) -> None:
-        # It lasts as long as the socket. Each frame and each message is paid for by itself.
+        # This call lasts as long as the socket, so each frame and each message pays for itself.
         self.bill = Bill()
         open_bill(self.bill)
         await WebSocketHandler._execute(self, *args, **kwargs)
 
     def prepare(self) -> None:
-        # Of an address in debt, the client of this socket may be a user who is not.
+        # `count` and not `ask`: the address may be in debt while the user of this socket is not.
         self._account().count()
         self.check_query(())
         self._token = self.bearer()
@@ -138,10 +138,10 @@ class TrainSocket(Edge, WebSocketHandler):
         assert self.ws_connection is not None
         self.set_nodelay(True)
         self._stream = cast(IOStream, self.ws_connection.stream)
-        # A descriptor that is closed may be the next client's: no delivery may write to it then.
+        # A closed descriptor may become the next client's: no delivery may write to it any more.
         cast(Any, self._stream).close_fd = self._close_descriptor
         beat = self._limits.heartbeat_seconds
-        with suppress(AttributeError):  # Linux has both; elsewhere max_unsent_bytes has to do
+        with suppress(AttributeError):  # only Linux has both; max_unsent_bytes holds everywhere
             tune = partial(self._stream.socket.setsockopt, socket.IPPROTO_TCP)
             tune(socket.TCP_USER_TIMEOUT, 2 * beat * 1000)
             tune(socket.TCP_NOTSENT_LOWAT, UNSENT_IN_KERNEL)
@@ -160,7 +160,7 @@ class TrainSocket(Edge, WebSocketHandler):
         account = self._account()
         first, self._is_new = self._is_new, False
         if not first and account.debt():
-            await account.pay_off()  # nothing more is read meanwhile
+            await account.pay_off()  # tornado reads no more of the client meanwhile
             if not self._may_write():
                 return
         seconds = max(self._meter.message(), 0 if first else account.debt())
@@ -174,7 +174,7 @@ class TrainSocket(Edge, WebSocketHandler):
             self._close(BAD_MESSAGES, "too many messages were not well formed")
 
     def _account(self) -> Account:
-        """Find what pays for the client, who may have become another one since its last message."""
+        """Return the account that pays for the client, whose user may have changed."""
         identity = self._session.identity
         if identity is not self._payer:
             self._payer = identity
@@ -197,13 +197,13 @@ class TrainSocket(Edge, WebSocketHandler):
         self._meter.frame(size, whole)
         self.bill.spend(SECONDS_A_FRAME)
         if self._meter.is_spent and self._may_write():
-            logger.info("a client sent on over its rate and was closed")
+            logger.info("a client kept sending above its rate and was closed")
             self._close(TOO_MANY, "too many messages, frames or bytes: keep to retryAfterMs")
 
     # --- what goes out ------------------------------------------------------------------------
 
     def send(self, frames: bytes) -> None:
-        """Write frames that are ready for the wire; a client that is too far behind is cut off."""
+        """Write frames that are ready for the wire. Cuts off a client that is too far behind."""
         if self._backlog is None:
             self._write(frames)
         elif self._may_write() and not self._backlog.add(frames):
@@ -212,16 +212,16 @@ class TrainSocket(Edge, WebSocketHandler):
             self.hold(self.unsent)
 
     def catch_up(self, frames: bytes) -> None:
-        """Write what the client has asked for, and charge it as messages of that size."""
+        """Write what the client asked for, and charge it by its size."""
         self._meter.answered(len(frames))
         self.bill.spend(len(frames) * SECONDS_A_BYTE)
         if self._backlog is not None and not is_public(self._session.identity.role):
-            # The staff may ask for many full trains at once, on a slow line.
+            # Staff may ask for many full trains at once, on a slow line.
             self._backlog.most += len(frames)
         self.send(frames)
 
     def show(self, figure: str, frame: bytes) -> None:
-        """Write a figure's frame; it takes the place of one of that name that still waits."""
+        """Write a figure's frame. It replaces a frame of that figure that still waits."""
         if self._backlog is None:
             self._write(frame)
         elif self._may_write() and not self._backlog.show(figure, frame):
@@ -248,8 +248,8 @@ class TrainSocket(Edge, WebSocketHandler):
         return self.ws_connection is not None and not self.ws_connection.is_closing()
 
     def _write(self, frames: bytes) -> None:
-        # To a socket for which nothing waits the frames go straight: IOStream.write would make a
-        # future and pass its buffer, for a quarter to a half more CPU (bench/fanout.py).
+        # If nothing waits, the frames bypass IOStream.write, which makes a future and uses a
+        # buffer: a quarter to a half more CPU (bench/fanout.py).
         if not self._may_write():
             return
         taken = 0
@@ -264,9 +264,9 @@ class TrainSocket(Edge, WebSocketHandler):
             self.sent(frames, taken)
 
     def sent(self, frames: bytes, taken: int) -> None:
-        """Let wait what the socket did not take. `taken` is in bytes, or a negative errno."""
+        """Queue what the socket did not take. `taken` is in bytes, or a negative errno."""
         if taken < 0 and taken != -errno.EAGAIN:
-            self._stream.close()  # on_close comes, and takes it out of its rooms
+            self._stream.close()  # tornado then calls on_close, which leaves the rooms
             return
         with suppress(StreamClosedError):
             most = self._limits.max_unsent_bytes
@@ -289,10 +289,10 @@ class TrainSocket(Edge, WebSocketHandler):
 
     @classmethod
     async def beat_all(cls) -> None:
-        """One heartbeat of every socket."""
-        everybody = list(cls.sockets)
-        for first in range(0, len(everybody), PING_BATCH):
-            for each in everybody[first : first + PING_BATCH]:
+        """Ping every socket, and close those that are silent."""
+        those = list(cls.sockets)
+        for first in range(0, len(those), PING_BATCH):
+            for each in those[first : first + PING_BATCH]:
                 each.beat()
             await asyncio.sleep(0)
 
@@ -307,31 +307,31 @@ class TrainSocket(Edge, WebSocketHandler):
 
     @classmethod
     def dismiss_idlers(cls) -> None:
-        """Close those that have neither said who they are nor what they want to hear."""
+        """Close the sockets that neither identified nor subscribed in time."""
         now = time.monotonic()
         while cls.newcomers:
             first = next(iter(cls.newcomers))
             if cls.newcomers[first] > now:
                 return
             del cls.newcomers[first]
-            if first._session.is_busy:  # it has asked, and waits for the hub
+            if first._session.is_busy:  # its request is being answered
                 cls.newcomers[first] = now + first._limits.identify_seconds
             elif first._session.is_idle:
                 first._close(NOT_IDENTIFIED, "identify or subscribe after connecting")
 
     @classmethod
     async def dismiss_refused(cls) -> None:
-        """Close those whose token has expired or was revoked since they identified with it."""
-        everybody = list(cls.sockets)
-        for first in range(0, len(everybody), CHECK_BATCH):
-            for each in everybody[first : first + CHECK_BATCH]:
+        """Close the sockets whose token has expired or was revoked."""
+        those = list(cls.sockets)
+        for first in range(0, len(those), CHECK_BATCH):
+            for each in those[first : first + CHECK_BATCH]:
                 objection = each._session.objection()
                 if objection is not None and each._may_write():
                     each._close(TOKEN_REFUSED, objection)
             await asyncio.sleep(0)
 
     def leave(self, code: int, reason: str, retry_after_ms: int) -> None:
-        """Say goodbye and close: the hub is going."""
+        """Send GOODBYE and close: the hub stops."""
         if not self._may_write():
             return
         self._answer(goodbye(reason, retry_after_ms))
@@ -340,19 +340,19 @@ class TrainSocket(Edge, WebSocketHandler):
         self.close(code, reason)
 
     def missed(self) -> None:
-        """Close: an event could not be told, and the client has to come back for it."""
+        """Close, so that the client connects again for an event that could not be delivered."""
         if self._may_write():
-            self._close(GOING_AWAY, "an event could not be told: come back, and say what you saw")
+            self._close(GOING_AWAY, "an event was not delivered: connect again, with since")
 
     def cut_off(self) -> None:
         if self._backlog is None or not self._may_write():
             return  # it is being closed
         logger.info("a client was %d bytes behind and was cut off", self._backlog.unsent)
         self._backlog.clear()
-        self._close(TOO_SLOW, "too slow: come back, and say what you saw last")
+        self._close(TOO_SLOW, "too slow: connect again, with since")
 
     def _close(self, code: int, reason: str) -> None:
-        """Close for good reason: it hears nothing more, and does not stay long."""
+        """Close for a fault. The client gets no more frames, and a reset if it stays."""
         self._session.close()
         self.close(code, reason)
         asyncio.get_running_loop().call_later(SOCKET_CLOSE_SECONDS, self._reset)
