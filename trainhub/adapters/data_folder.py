@@ -12,14 +12,14 @@ class BadDataFolder(Exception):
 
 
 class DataFolder:
-    """Holds the folder from `hold` to `release`, or to the process's end, however it ends."""
+    """The folder, which this process holds from `hold` to `release` or to its own end."""
 
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
         self._lock: int | None = None
 
     def make(self) -> None:
-        """Make the folder, for its owner only. Raises BadDataFolder."""
+        """Make the folder, open to its owner only. Raises BadDataFolder if it cannot be written."""
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
@@ -31,7 +31,7 @@ class DataFolder:
             )
 
     def hold(self) -> None:
-        """Raises BadDataFolder if another hub holds it or it cannot be written."""
+        """Lock the folder. Raises BadDataFolder if another hub holds it or it cannot be written."""
         self.make()
         try:
             lock = os.open(self.path / "hub.lock", os.O_RDWR | os.O_CREAT, 0o600)
@@ -51,7 +51,7 @@ class DataFolder:
         self._lock = lock
 
     def contents(self) -> list[str]:
-        """Return what the folder holds next to the journal, a line each. Changes nothing."""
+        """Return lines on what the folder holds besides the journal."""
         mails, pushes = (len(list(self.path.glob(f"outbox/*.{end}"))) for end in ("eml", "json"))
         letters = sum(
             file.read_bytes().count(b"\n") for file in self.path.glob("dead_letters.jsonl*")

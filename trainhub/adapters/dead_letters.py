@@ -1,9 +1,9 @@
-"""Dead letters: the documents that MongoDB will never take, in a file and in a collection.
+"""Dead letters: the documents that MongoDB refuses for good, in a file and in a collection.
 
-The file `dead_letters.jsonl` has one letter a line, in the order of the refusals; once it is large
-it becomes `dead_letters.jsonl.1` in place of the one before. A file whose newest letter is old is
-dropped. The collection `dead_letters` has the newest letter of each document, cut. Neither has to
-be there for the hub to go on.
+The file `dead_letters.jsonl` has one letter a line, in the order of the refusals. A large file
+becomes `dead_letters.jsonl.1`, and replaces the file of that name. A file is deleted LETTER_DAYS
+after its newest letter. The collection `dead_letters` has the newest letter of each document, cut
+short. The hub goes on if the file or the collection cannot be written.
 """
 
 import asyncio
@@ -24,35 +24,37 @@ from trainhub.core.write_buffer import DeadLetter, Document, Store, StoreAway
 logger = logging.getLogger("trainhub.dead_letters")
 
 COLLECTION = "dead_letters"
-# Both files together are at most twice this and one letter more.
+# Bytes of one file; a single letter may be larger.
 MOST_FILE_BYTES = 64 * 1024 * 1024
-# Days for which the newest letter of a file keeps the file.
+# Days after which a file is deleted, counted from its newest letter.
 LETTER_DAYS = 90
-# Seconds that the file may take: a disk that hangs must not hold the other documents up.
+# Seconds for a write to the file: a disk that hangs must not delay other documents.
 FILE_SECONDS = 10.0
-# Characters of a document's text. The file's is enough for all that a body over HTTP can bring;
-# the collection's is for looking, and thousands of them are no burden.
+# Characters of a document's text in the file: enough for every body over HTTP.
 MOST_IN_FILE = 20_000_000
+# Characters of a document's text in the collection, which may have thousands of letters.
 MOST_IN_COLLECTION = 32_768
+# Characters of a document's id in a letter.
 LONGEST_DOCUMENT_ID = 1_000
+# Integers that BSON can hold.
 BSON_INTS = range(-(2**63), 2**63)
 
 
 class DeadLettersFile:
-    """A write_buffer.DeadLetters: first the file, then the collection of `store`."""
+    """A write_buffer.DeadLetters that writes to the file first, then to `store`."""
 
     def __init__(self, path: Path, store: Store) -> None:
         self._path, self._turned = path, path.with_name(f"{path.name}.1")
         self._store = store
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="dead letters")
         self._writing: Future[None] | None = None
-        # Two flushes never run at once; any other caller waits here.
+        # One write at a time: a letter's order in the file is that of the refusals.
         self._busy = asyncio.Lock()
 
     async def keep(self, letters: Sequence[DeadLetter]) -> None:
         at = datetime.now(UTC)
         async with self._busy:
-            # In threads: the text of a large document and a slow disk both take their time.
+            # In a thread: making the text of a large document takes long.
             whole = await asyncio.to_thread(lambda: [_letter(each, at) for each in letters])
             try:
                 await self._to_file(whole)
@@ -70,7 +72,7 @@ class DeadLettersFile:
                 )
 
     async def _to_file(self, letters: Sequence[Document]) -> None:
-        """Append the letters to the file. Raises OSError or, if the disk hangs, TimeoutError."""
+        """Append the letters to the file. Raises OSError, or TimeoutError if the disk hangs."""
         if self._writing is not None and not self._writing.done():
             raise TimeoutError
         self._writing = self._thread.submit(self._append_all, letters)
@@ -90,7 +92,7 @@ class DeadLettersFile:
                     file.unlink()
 
     def _append(self, line: bytes) -> None:
-        """Returns when the line is on disk."""
+        """Append a line, and return when it is on disk."""
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT
         file = os.open(self._path, flags, 0o600)
         try:
@@ -100,7 +102,7 @@ class DeadLettersFile:
                 os.close(file)
                 file, size = os.open(self._path, flags, 0o600), 0
             if size and os.pread(file, 1, size - 1) != b"\n":
-                line = b"\n" + line  # a crash cut the last one short
+                line = b"\n" + line  # a crash cut the last line short
             while line:
                 line = line[os.write(file, line) :]
             os.fsync(file)
@@ -109,14 +111,14 @@ class DeadLettersFile:
 
 
 def _letter(letter: DeadLetter, at: datetime) -> Document:
-    """What is kept of a letter. All of it can be stored, whatever the document is."""
+    """Return the stored form of a letter, which MongoDB accepts for every document."""
     document, collection = letter.document or {}, letter.change.collection
     name, seq = _plain(letter.change.id), document.get("seq")
     text = as_text(letter.document)
     return {
         "_id": f"{collection}/{name}",
         "epoch": _plain(document.get("epoch")),
-        # Of a document whose own is no number, the letter gives way to any other.
+        # A letter of a document without a valid seq gives way to any other letter.
         "seq": seq if type(seq) is int and seq in BSON_INTS else -1,
         "schema": SCHEMA_VERSION,
         "at": at,
@@ -134,19 +136,20 @@ def _line(letter: Document) -> bytes:
 
 
 def _plain(value: Any) -> str:
-    """The value as a text that UTF-8 can hold, and not a long one."""
+    """Return a value as text that UTF-8 can hold, cut to LONGEST_DOCUMENT_ID."""
     text = value if isinstance(value, str) else _part(value)
     return text[:LONGEST_DOCUMENT_ID].encode("utf-8", "replace").decode()
 
 
 def as_text(document: Any) -> str:
-    """A document as JSON in ASCII; what JSON cannot hold is shown as Python does, or by its type.
+    """Return a document as JSON in ASCII.
 
-    Half of a surrogate pair, NUL and a number of any size come through as they are.
+    Values that JSON cannot hold appear as Python shows them, or by their type. Lone surrogates, NUL
+    and integers of any size are kept.
     """
     try:
         return json.dumps(document, default=_shown)
-    except Exception:  # whatever it is, there is a letter
+    except Exception:  # every document gets a letter
         if isinstance(document, Mapping):
             fields = (f"{as_text(_plain(key))}: {_part(value)}" for key, value in document.items())
             return "{" + ", ".join(fields) + "}"

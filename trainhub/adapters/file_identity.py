@@ -1,4 +1,4 @@
-"""Which file a path names: told from a copy after a restart, and from a replacement while open."""
+"""The identity of a file: it differs from a copy's after a restart, and from a replacement's."""
 
 import ctypes
 import os
@@ -13,31 +13,31 @@ _STATX_INODE = 0x100
 _STATX_SIZE = 0x200
 _STATX_BTIME = 0x800
 _STATX_BYTES = 256
-# Where Linux puts them: the mask of what is known, the inode, the size, the birth, the last write
+# Linux's struct statx: the mask of known fields, the inode, the size, the birth and the last write
 # (seconds and nanoseconds each), and the device.
 _STATX = struct.Struct("=I28xQQ32xqI20xqI12xQ")
 _call: Any = None
-with suppress(AttributeError, OSError):  # not Linux, or an older one
+with suppress(AttributeError, OSError):  # the system is not Linux, or is older than statx
     _call = ctypes.PyDLL(None).statx
 
 
 def identity(path: Path) -> str:
-    """Return what a copy of the file does not have: its inode and when that was made.
+    """Return the file's inode and its time of birth, which a copy does not share.
 
-    The time is "0" where the file system does not keep it. Neither depends on the device, whose
-    number another boot may change.
+    The time is "0" if the file system does not keep it. The device's number is left out, as the
+    next boot may change it.
     """
     return f"{path.stat().st_ino}:{_birth(path)}"
 
 
 def is_copy(recorded: str, found: str) -> bool:
-    """Return whether two identities are of different files, as far as both are known."""
+    """Return whether two identities differ. A time of "0" differs from no other."""
     (inode, born), (its_inode, its_born) = recorded.split(":"), found.split(":")
     return inode != its_inode or ("0" not in (born, its_born) and born != its_born)
 
 
 def _birth(path: Path) -> str:
-    """Linux keeps it, and Python 3.11 does not show it."""
+    """Return a file's time of birth by statx: Python 3.11 does not show it."""
     found = _statx(os.fsencode(path), _STATX_BTIME)
     if found is None or not found[0] & _STATX_BTIME:
         return "0"
@@ -46,9 +46,9 @@ def _birth(path: Path) -> str:
 
 
 def _statx(path: bytes, wanted: int) -> tuple[int, ...] | None:
-    """Return what `_STATX` names; None if there is no such file, or no such call.
+    """Return the fields of `_STATX`. None means that the file or the system call is missing.
 
-    PyDLL keeps the interpreter's lock: a thread that gives it away waits to get it back.
+    PyDLL keeps the interpreter's lock: a thread that releases it waits to get it back.
     """
     buffer = ctypes.create_string_buffer(_STATX_BYTES)
     if _call is None or _call(_AT_FDCWD, path, 0, wanted, buffer) != 0:
@@ -57,24 +57,24 @@ def _statx(path: bytes, wanted: int) -> tuple[int, ...] | None:
 
 
 class OpenFile:
-    """A database file and its write-ahead log, which only this process writes to.
+    """A database file and its write-ahead log, which only this process may write to.
 
-    `check` notices that either name stands for another file, or that another program wrote to the
-    database itself. `written`, after each write of one's own, notices the former.
+    `check` finds that either name leads to another file, or that another program wrote to the
+    database file. `written`, for use after each of the hub's own writes, finds only the former.
     """
 
     def __init__(self, path: Path) -> None:
-        # As bytes: they are looked at with every commit.
+        # As bytes, so that no commit has to encode them.
         wal = path.with_name(f"{path.name}-wal")
         self._names = (os.fsencode(path), os.fsencode(wal))
         self._files, self._content = self._look()
 
     def written(self) -> str | None:
-        """Take the files as they are, if they are the hub's own still; return as `check` does."""
+        """Accept the hub's own write. Return what is wrong with the names, or None."""
         return self._compare(content_counts=False)
 
     def check(self) -> str | None:
-        """Return what is wrong, None if the files are the hub's own still."""
+        """Return what is wrong. None means that the files are still the hub's own."""
         return self._compare(content_counts=True)
 
     def _compare(self, *, content_counts: bool) -> str | None:
@@ -90,10 +90,10 @@ class OpenFile:
         return None
 
     def _look(self) -> tuple[list[tuple[int, int]], tuple[int, int]]:
-        """Return which files the names stand for, and the size and time of the database itself."""
+        """Return the device and inode of both files, and the database's size and last write."""
         database, log = self._names
-        # Not the time of the log. A file whose time was asked for gets a finer one with its next
-        # write (Linux 6.13), which then changes its inode: a tenth of a command's CPU.
+        # The log's time is not read. On Linux 6.13 the first write after a reading stores a finer
+        # time in the inode, which costs a tenth of a command's CPU.
         found = _seen(database, _STATX_INODE | _STATX_SIZE | _STATX_MTIME)
         files = [found[:2], _seen(log, _STATX_INODE)[:2]]
         return files, found[2:]
@@ -103,7 +103,7 @@ def _seen(name: bytes, wanted: int) -> tuple[int, int, int, int]:
     """Return a file's device, inode, size in bytes and time of the last write in nanoseconds."""
     found = _statx(name, wanted)
     if found is None:
-        status = os.stat(name)  # raises what is wrong
+        status = os.stat(name)  # raises FileNotFoundError if the file is missing
         return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
     _, inode, size, _, _, seconds, nanoseconds, device = found
     return device, inode, size, seconds * 1_000_000_000 + nanoseconds

@@ -1,6 +1,6 @@
-"""`trainhub check`: what a data folder's journal holds, and whether all of it can be believed.
+"""`trainhub check`: what a data folder's journal holds, and whether it is sound.
 
-It only reads, and may run while a hub uses the journal.
+The check only reads, and may run while a hub uses the journal.
 """
 
 import sqlite3
@@ -29,12 +29,12 @@ from trainhub.core.stream import Stream
 
 T = TypeVar("T")
 
-# The bytes of the header that say by which SQLite a file may be written and read, and good values.
+# The bytes of SQLite's header for the file's write version and read version.
 _VERSIONS = slice(18, 20)
+# The values of both for a file that SQLite can write.
 _WRITABLE = (1, 2)
-# Faults are named up to this many; a file that is torn has very many.
+# Faults that are listed at most: a damaged file may have very many.
 MOST_NAMED = 20
-
 
 # Raises ValueError if a snapshot does not fit a stream's first event.
 Fits = Callable[[Stream, Any, Any], object]
@@ -42,11 +42,11 @@ Fits = Callable[[Stream, Any, Any], object]
 
 @dataclass
 class Finding:
-    """`lines` say what is there, `faults` what is wrong with it."""
+    """The result of a check: `lines` say what is there, `faults` what is wrong."""
 
     lines: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
-    # What MongoDB is compared with; None if the journal cannot say.
+    # MongoDB is compared with these three. None means that the journal has no lineage.
     lineage: Lineage | None = None
     head: int = 0
     flushed: int = 0
@@ -57,10 +57,7 @@ class Finding:
 
 
 def check_journal(path: Path, vocabulary: Vocabulary, fits: Fits) -> Finding:
-    """Read all of a journal. Raises JournalFailed if it is no journal at all.
-
-    `fits` raises ValueError if a snapshot does not fit a stream's first event.
-    """
+    """Read all of a journal. Raises JournalFailed if there is no such file."""
     if not path.is_file():
         raise JournalFailed(f"there is no journal {path}: name a hub's data folder")
     finding = Finding()
@@ -69,27 +66,27 @@ def check_journal(path: Path, vocabulary: Vocabulary, fits: Fits) -> Finding:
         finding.fault(f"the write-ahead log: {wal.damage}")
     if wal.torn:
         finding.lines.append(
-            f"{wal.torn} bytes at the end are no whole commit: being written, or torn by a crash; "
-            "the next start drops them"
+            f"the last {wal.torn} bytes are not a whole commit: it is being written, or a crash "
+            "cut it off, and the next start drops it"
         )
     try:
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as db:
             db.text_factory = as_text
-            db.execute("BEGIN")  # one view of all tables, whatever a hub commits meanwhile
+            db.execute("BEGIN")  # one state of all tables, also if a hub commits meanwhile
             _Check(db, path, finding, vocabulary, fits).all()
     except (sqlite3.Error, UnicodeError) as error:
-        # UnicodeError: Python decodes SQLite's words, which may quote a damaged page.
+        # UnicodeError: Python decodes SQLite's error text, which may quote a damaged page.
         finding.fault(f"SQLite cannot read it: {one_line(error)}")
     except Exception as error:
         finding.fault(f"its structure is damaged: {one_line(repr(error))}")
     with path.open("rb") as file:
         if any(version not in _WRITABLE for version in file.read(_VERSIONS.stop)[_VERSIONS]):
-            finding.fault("its header is damaged: SQLite takes it for a file that none may write")
+            finding.fault("its header is damaged: SQLite would not write to the file")
     return finding
 
 
 def _write_ahead_log(path: Path) -> Wal:
-    """Looked at again if it seems damaged: a hub may have been writing it just then."""
+    """Check the write-ahead log, up to three times: a running hub may be writing to it."""
     for _ in range(3):
         wal = inspect(path.with_name(path.name + "-wal"))
         if wal.damage is None:
@@ -98,7 +95,7 @@ def _write_ahead_log(path: Path) -> Wal:
 
 
 class _Check:
-    """One look through all the tables of a journal."""
+    """A check of all tables of a journal."""
 
     def __init__(
         self,
@@ -139,7 +136,7 @@ class _Check:
                 self._finding.fault(f"the log ends at {head}, before what was {reader}")
 
     def _identity(self, meta: dict[str, str]) -> None:
-        """Which history it is, and whether a hub was last started on this very file."""
+        """Read the lineage, and report whether the file is a copy."""
         if "lineage" in meta:
             self._finding.lineage = read_lineage(meta["lineage"])
         elif "epoch" in meta:
@@ -148,7 +145,7 @@ class _Check:
             self._say("a copy of the file on which a hub last ran: the next start begins an epoch")
 
     def _log(self, trimmed: int) -> int:
-        """The records and the snapshots that stand for some; returns the head."""
+        """Check the records and snapshots, and return the head."""
         rows = self._rows("snapshots", "run, seq, version, state")
         snapshots: dict[Stream, StreamSnapshot] = dict(self._read(self._snapshot, rows))
         retired = {row[0] for row in self._sealed("retired", "run, at")}
@@ -174,7 +171,7 @@ class _Check:
         return head
 
     def _fits(self, record: Record, before: int, snapshot: StreamSnapshot | None) -> None:
-        """Whether a record is the next one of its run, or what comes after its first."""
+        """Check that a record follows the one before, or that a snapshot covers the gap."""
         trimmed = before == 1 and snapshot is not None and record.seq <= snapshot.seq + 1
         if record.seq != before + 1 and not trimmed:
             at = f"record {record.position}"
@@ -198,7 +195,7 @@ class _Check:
         return self._db.execute(f"SELECT {columns}, checksum FROM {table}")
 
     def _read(self, read: Callable[[Path, Row], T], rows: sqlite3.Cursor) -> Iterator[T]:
-        """What can be believed of the rows; each of the others is a fault."""
+        """Yield the sound rows, and report each damaged row as a fault."""
         for row in rows:
             try:
                 yield read(self._path, row)

@@ -1,6 +1,6 @@
-"""The journal's format: told from the file, brought up to date, or refused if it is newer.
+"""The journal's format: read from the file, brought up to date, or refused if it is newer.
 
-A step of `_STEPS` turns one format into the next, in a transaction: a crash leaves it the old one.
+Each step of `_STEPS` makes the next format in one transaction, so a crash leaves the old one.
 """
 
 import logging
@@ -16,7 +16,7 @@ logger = logging.getLogger("trainhub.journal")
 
 
 def bring_up_to_date(db: sqlite3.Connection, path: Path) -> None:
-    """Leave the file in this hub's format. Raises JournalFailed if it is of a later one."""
+    """Bring the file to this hub's format. Raises JournalFailed if its format is later."""
     found = read_format(db)
     if found is None:
         db.executescript(TABLES_SQL)
@@ -41,7 +41,7 @@ def bring_up_to_date(db: sqlite3.Connection, path: Path) -> None:
 
 
 def read_format(db: sqlite3.Connection) -> str | None:
-    """The format that the file says it has; None if nothing is in it yet."""
+    """Return the format that the file names. None means that the file is empty."""
     if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
         return None
     row = db.execute("SELECT value FROM meta WHERE name = 'format'").fetchone()
@@ -49,7 +49,7 @@ def read_format(db: sqlite3.Connection) -> str | None:
 
 
 def _to_2(db: sqlite3.Connection, path: Path) -> None:
-    """Records have a checksum, and there are answers under idempotency keys."""
+    """Add a checksum to records, and the answers under idempotency keys."""
     db.execute("ALTER TABLE records ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0")
     rows = db.execute("SELECT position, run, seq, type, event FROM records").fetchall()
     for position, run, seq, kind, text in rows:
@@ -63,7 +63,7 @@ def _to_2(db: sqlite3.Connection, path: Path) -> None:
 
 
 def _to_3(db: sqlite3.Connection, path: Path) -> None:
-    """Records have a version, every row a checksum; readers' places have other names."""
+    """Add a version to records and a checksum to every row, and rename the readers."""
     for table in ("meta", "records", "answers"):
         db.execute(f"ALTER TABLE {table} RENAME TO old_{table}")
     for statement in filter(str.strip, TABLES_SQL.split(";")):
@@ -88,7 +88,7 @@ def _to_3(db: sqlite3.Connection, path: Path) -> None:
 
 
 def _to_4(db: sqlite3.Connection, _: Path) -> None:
-    """Records have a deed; the older ones none, which their checksums leave out."""
+    """Add a deed to records. Older records have none, and their checksums stay valid."""
     if not db.execute("SELECT 1 FROM pragma_table_info('records') WHERE name = 'deed'").fetchone():
         db.execute("ALTER TABLE records ADD COLUMN deed TEXT")
     db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?, ?)", seal("meta", "format", "4"))

@@ -1,8 +1,8 @@
-"""What stands in the journal's tables, and the checksum by which each row can be believed.
+"""The journal's tables, and the checksum that protects each row.
 
-The last value of every row is the checksum of its table's name and of all its other values that are
-not NULL, so that no part of it can silently be another's. What cannot be believed is a
-JournalFailed with its name.
+The last value of every row is a checksum of the table's name and of all other values that are not
+NULL. So a damaged or misplaced value is noticed. Reading such a row raises JournalFailed, which
+names the row.
 """
 
 import zlib
@@ -24,8 +24,9 @@ from trainhub.core.journal import (
 )
 from trainhub.core.stream import Stream
 
+# The format of the tables.
 FORMAT = "4"
-# How events and snapshots are written as JSON; stands in each record and snapshot.
+# The version of events and snapshots as JSON. Each record and snapshot has it.
 ROW_VERSION = 1
 
 TABLES_SQL = """
@@ -79,19 +80,19 @@ CREATE TABLE IF NOT EXISTS retired (
 ) WITHOUT ROWID;
 """
 
-# A record's columns by name: a file that was brought up to date has the newest of them at its end.
+# A record's columns by name: in a file that was brought up to date their order differs.
 RECORD = "position, run, seq, version, type, event, deed, checksum"
 
 Row = tuple[Any, ...]
 
 
 def seal(table: str, *values: Any) -> Row:
-    """The row, with its checksum as the last column."""
+    """Return a row of these values and their checksum."""
     return *values, _checksum(table, values)
 
 
 def unseal(path: Path, table: str, row: Row) -> Row:
-    """The row without its checksum. Raises JournalFailed if it cannot be believed."""
+    """Return a row's values without the checksum. Raises JournalFailed if that is wrong."""
     values = row[:-1]
     if row[-1] != _checksum(table, values):
         raise unbelievable(path, f"{table} {_shown(values[0])}", "its checksum is wrong")
@@ -111,12 +112,12 @@ def unbelievable(path: Path, what: str, why: object) -> JournalFailed:
 
 
 def one_line(why: object) -> str:
-    """A reason as an operator reads it: SQLite may quote all of a table's definition."""
+    """Return a reason on one line and cut short: SQLite may quote a table's whole definition."""
     return " ".join(str(why).split())[:200]
 
 
 def _shown(name: object) -> str:
-    """A row's name in a message: damage may have made anything of it."""
+    """Return a row's name for a message, safe to print even if damaged."""
     return ascii(name)[:60] if isinstance(name, str) else str(name)[:60]
 
 
@@ -127,7 +128,7 @@ def record_row(vocabulary: Vocabulary, record: Record) -> Row:
 
 
 def _deed_text(deed: Deed | None) -> str | None:
-    """The deed's fields in their order: their names would be half of it, in every record."""
+    """Return a deed's fields as a list: in an object, the names would be half of the text."""
     if deed is None:
         return None
     return to_text([deed.user, deed.role, deed.address, deed.command, deed.about])
@@ -141,7 +142,7 @@ def _read_deed(text: str | None) -> Deed | None:
 
 
 def read_record(path: Path, vocabulary: Vocabulary, row: Row) -> Record:
-    """A row of `records`. Raises JournalFailed if it cannot be believed."""
+    """Read a row of `records`. Raises JournalFailed if it is damaged."""
     position, run, seq, version, kind, text, deed, checksum = row
     if checksum != _checksum("records", row[:-1]):
         raise unbelievable(path, f"record {_shown(position)}", "its checksum is wrong")
@@ -158,7 +159,7 @@ def snapshot_row(stream: Stream, snapshot: StreamSnapshot) -> Row:
 
 
 def read_snapshot(path: Path, vocabulary: Vocabulary, row: Row) -> tuple[Stream, Any]:
-    """A row of `snapshots`. Raises JournalFailed if it cannot be believed."""
+    """Read a row of `snapshots`. Raises JournalFailed if it is damaged."""
     run, seq, version, text = unseal(path, "snapshots", row)
     _check_version(path, "the snapshot of", run, version)
     try:
@@ -184,7 +185,7 @@ def to_text(data: object) -> str:
 
 
 def as_text(stored: bytes) -> str:
-    """For sqlite3's text_factory: damage shows as a wrong checksum, not as SQLite's own error."""
+    """Decode for sqlite3's text_factory: damage gives a wrong checksum, not an error of SQLite."""
     return stored.decode(errors="surrogateescape")
 
 

@@ -1,6 +1,6 @@
-"""MongoDB through motor: bulk writes, indexes, and the runs that another log has kept.
+"""MongoDB through motor: bulk writes, indexes, and the runs of an earlier log.
 
-The only file that knows motor, so that PyMongo's own async client can take its place.
+Only this file imports motor, so that PyMongo's own async client can replace it.
 """
 
 import asyncio
@@ -38,43 +38,45 @@ from trainhub.core.write_buffer import TURN, Document, Refused, StoreAway
 
 logger = logging.getLogger("trainhub.mongo")
 
-# Without a limit a frozen server holds a call for ever; an absent one shows it sooner. Writes of
-# documents have their own limits (pace.py).
+# Milliseconds of every call without a limit of its own: a frozen server would hold it for ever.
+# Writes of documents have their own limits (pace.py).
 TIMEOUT_MS = 3_000
+# Seconds of a call that reads or that writes one small document.
 ANSWER_SECONDS = 2.0
-# What a call takes that is about one small document.
+# Bytes of such a call, for its time on a slow line.
 SMALL_BYTES = 1_000
-# What an index on a large collection may take.
+# Seconds for an index on a large collection.
 INDEX_SECONDS = 10.0
+# Seconds for the end of the driver's sessions.
 MONGO_CLOSE_SECONDS = 0.5
-# Errors of the connection, an election or a lock come inside a bulk too: those documents may be
-# written later. These codes, and a value that BSON cannot hold, are the document's own.
+# Codes of errors that the document itself causes. After other errors in a bulk (of the connection,
+# an election or a lock) the document may be written later.
 FOR_GOOD = frozenset({2, 9, 15, 40, 52, 57, 121, 10334, 17280})
-# Those of them that may make a whole call fail: too large, too deep. Of the others, it may be the
-# server's way of saying that it does not like the call, whatever documents are in it.
+# Codes with which one document makes a whole call fail: too large, too deep. Other codes may mean
+# that the server refuses the call itself.
 WHOLE_FOR_GOOD = frozenset({15, 10334, 17280})
 DUPLICATE_KEY = 11000
 UNAUTHORIZED = 13
 CONCERN = WriteConcern(w="majority", j=True)
 MOST_DOCUMENT_BYTES = 16 * 1024 * 1024
 
-
+# For stores that read no events.
 _SILENT = Vocabulary({}, object)
 
 
 class BadUri(ValueError):
-    """The MongoDB URI cannot be used; the message says what a good one looks like."""
+    """The MongoDB URI cannot be used. The message shows a valid one."""
 
 
 class Operation(NamedTuple):
-    """A document's write as it goes over the wire, encoded once."""
+    """A document's write, encoded once for the wire."""
 
     document: Document
     bson: bytes
 
 
 class MongoStore:
-    """A write_buffer.Store on one database; also reads back the runs of an earlier log."""
+    """A write_buffer.Store on one database. Also reads the runs of an earlier log."""
 
     def __init__(
         self,
@@ -85,11 +87,12 @@ class MongoStore:
         unique: Collection[str] = (),
         vocabulary: Vocabulary = _SILENT,
     ) -> None:
-        """`indexes` maps a collection to the keys of each index; they are made before a write.
+        """Connect to a database. Raises BadUri.
 
-        `lasting` are the collections whose documents never change: those are inserted, which
-        costs the server a quarter of an update. `unique` are those of them where what is there
-        under an `_id` is the same document: nothing but inserts is ever sent to them.
+        `indexes` maps a collection to the keys of each index, made before the first write.
+        `lasting` names the collections whose documents never change. These documents are inserted,
+        which costs the server a quarter of an update. `unique` names those of them in which equal
+        ids mean equal documents, so that a document which is there already is never updated.
         """
         self._indexes = indexes
         self._lasting = lasting
@@ -102,11 +105,11 @@ class MongoStore:
         self._uri, self._name = uri, database
         try:
             _check_encoded(uri)
-            with warnings.catch_warnings():  # in which the driver quotes options
+            with warnings.catch_warnings():  # the driver's warnings quote the URI's options
                 warnings.simplefilter("ignore")
                 self._connect()
         except (InvalidURI, ConfigurationError, ValueError, OSError, PyMongoError) as error:
-            # The driver's words may quote the URI, and with it a password.
+            # The driver's error text may quote the URI and its password.
             kind = type(error).__name__
             raise BadUri(
                 f"the MongoDB URI or database name cannot be used ({kind}): "
@@ -119,7 +122,7 @@ class MongoStore:
         self._database = self._client.get_database(self._name, write_concern=CONCERN)
 
     async def write(self, collection: str, documents: Sequence[Document]) -> None:
-        """Raises TooNew too: then nothing was written."""
+        """Write documents as write_buffer.Store says. Also raises TooNew, before any write."""
         inserts = collection in self._lasting
         operations, reasons = await _encode(documents, inserts)
         done = 0
@@ -131,7 +134,7 @@ class MongoStore:
         try:
             await self._meet()
             while done < len(operations):
-                # Parallel writes would only take a slow line from each other.
+                # On a slow line parallel writes would only slow each other down.
                 async with self._line if self._pace.is_slow else nullcontext():
                     bulk = _bulk(operations, done, self._pace.bulk_bytes)
                     reasons |= await self._write(collection, bulk, inserts)
@@ -145,36 +148,36 @@ class MongoStore:
             raise Refused(reasons)
 
     def failed(self, error: PyMongoError, written: Collection[str] = ()) -> StoreAway:
-        """Return the error to raise for a call that failed; the next write looks round again."""
+        """Return the error to raise for a failed call. The next write checks the schema again."""
         self._met = False
         if isinstance(error, OperationFailure) and error.code == UNAUTHORIZED:
-            # The connections may be a user's that was dropped and made again: the driver would
-            # keep them for ever, and the server does not take them for the new one's.
+            # The user may have been dropped and made again. The driver would keep its connections,
+            # which the server does not accept for the new user.
             self.close()
             self._connect()
         return StoreAway(_reason(error), written)
 
     def look_round(self) -> None:
-        """Make sure of the schema and the indexes before the next write."""
+        """Let the next write check the schema and the indexes first."""
         self._met = False
 
     @property
     def patience(self) -> float:
-        """Seconds that a small call may take, next to a bulk on a slow line."""
+        """Return the seconds that a small call may take; more on a slow line."""
         return self._pace.seconds(SMALL_BYTES) if self._pace.is_slow else ANSWER_SECONDS
 
     @property
     def database(self) -> Any:
-        """The database as it is connected to now."""
+        """Return the database of the present connection."""
         return self._database
 
     async def _write(
         self, collection: str, bulk: Sequence[Operation], inserts: bool
     ) -> dict[str, str]:
-        """Write a bulk; returns why not for those that MongoDB will never take.
+        """Write a bulk. Return a reason for each document that MongoDB refuses for good.
 
-        By the server's own commands: the driver's bulk_write would take each operation apart and
-        put it together again, which costs three times as much and holds the loop up.
+        Uses the server's own commands: the driver's bulk_write would decode and encode each
+        operation again, at three times the cost and on the loop.
         """
         command = {
             ("insert" if inserts else "update"): collection,
@@ -191,7 +194,7 @@ class MongoStore:
                 code = getattr(error, "code", None)
                 why = f"error {code}" if code else type(error).__name__
                 return {bulk[0].document["_id"]: why}
-            # One of them made the whole call fail: the halves find out which.
+            # One document made the whole call fail: write the halves to find it.
             half = len(bulk) // 2
             found = await self._write(collection, bulk[:half], inserts)
             return found | await self._write(collection, bulk[half:], inserts)
@@ -202,7 +205,7 @@ class MongoStore:
         return reasons
 
     async def _send(self, command: dict[str, Any], size: int) -> Any:
-        """Send a write in the time that the line needs. If it fails on the line, slow down."""
+        """Send a write within the time that the line needs. If the line fails, lower the rate."""
         rate, start = self._pace.rate, time.monotonic()
         try:
             with pymongo.timeout(self._pace.seconds(size)):
@@ -215,10 +218,7 @@ class MongoStore:
         return reply
 
     async def _meet(self) -> None:
-        """See that the server answers, its schema is ours, the indexes are there.
-
-        Again after each failure. Raises TooNew.
-        """
+        """Check the schema and make the indexes, again after each failure. Raises TooNew."""
         async with self._meeting:
             if self._met:
                 return
@@ -234,13 +234,14 @@ class MongoStore:
         try:
             with pymongo.timeout(INDEX_SECONDS):
                 await self._database[collection].create_index([(key, 1) for key in keys])
-        except OperationFailure as error:  # it is slower without, and works
+        except OperationFailure as error:  # reads work without the index, but slower
             logger.warning("no index on %s %s: %s", collection, keys, _reason(error))
 
     async def runs(self, wanted: Mapping[str, Any]) -> AsyncIterator[tuple[Stream, list[Any]]]:
-        """Yield each run that a filter names, with its events from the first, without a gap.
+        """Yield each run that a filter matches, with its events from the first up to a gap.
 
-        What a hub that lost its data folder had not yet written is not there. Raises StoreAway.
+        Events that a hub had not written before it lost its data folder are missing. Raises
+        StoreAway.
         """
         try:
             await self._meet()
@@ -260,10 +261,10 @@ class MongoStore:
             raise StoreAway(_reason(error)) from error
 
     async def adopt_events(self, run: Stream, past: Collection[str], epoch: str, below: int) -> int:
-        """Number a run's events below a seq as of `epoch`, and return how many are not there.
+        """Move a run's events below a seq from the epochs `past` to `epoch`.
 
-        They are older than all that the journal still has, of the epochs `past`. Seq 1 is left
-        out: a journal always has it. Raises StoreAway.
+        Returns how many of them are missing. Seq 1 is left out: a journal always has it. Raises
+        StoreAway.
         """
         seqs = {"$gt": 1, "$lt": below}
         events = self._database["events"]
@@ -277,7 +278,7 @@ class MongoStore:
         return max(0, below - 2 - int(there))
 
     async def events(self, run: Stream, epoch: str, after: int, most: int) -> list[Any]:
-        """An audit.HubArchive: what a run's clients have missed. Raises StoreAway."""
+        """Read events that clients have missed, as audit.HubArchive says. Raises StoreAway."""
         try:
             with pymongo.timeout(ANSWER_SECONDS):
                 return await paid(self._events(run, epoch, after, most))
@@ -311,7 +312,7 @@ class MongoStore:
         before: str | None,
         limit: int,
     ) -> list[Document]:
-        """An audit.HubArchive. Raises StoreAway."""
+        """Read the audit trail, as audit.HubArchive says. Raises StoreAway."""
         asked: list[dict[str, Any]] = []
         if trains is not None:
             if not trains:
@@ -343,7 +344,7 @@ class MongoStore:
             raise StoreAway(_reason(error)) from error
 
     def close(self) -> None:
-        # Otherwise the driver looks for a server that is gone, to end its sessions there.
+        # Without a limit the driver would look for an absent server, to end its sessions there.
         with pymongo.timeout(MONGO_CLOSE_SECONDS):
             self._client.close()
 
@@ -351,9 +352,9 @@ class MongoStore:
 async def _encode(
     documents: Sequence[Document], inserts: bool
 ) -> tuple[list[Operation], dict[str, str]]:
-    """What writes those that BSON can hold, and why not for each of the others.
+    """Return the operations, and a reason for each document that BSON cannot hold.
 
-    The driver would refuse a whole bulk for one of them, before it sends any.
+    The driver would refuse a whole bulk because of one such document.
     """
     operations, reasons, turn = [], {}, 0.0
     for document in documents:
@@ -375,11 +376,11 @@ async def _encode(
 
 
 def _update(document: Document) -> dict[str, Any]:
-    """Put the document there unless what is there is of a later epoch, or of this one and as new.
+    """Return an update that replaces what is stored, unless that is newer or as new.
 
-    Epochs without a number cannot be compared: then the epoch that writes wins. A pipeline, as
-    it finds the document by its `_id` alone: the server is quicker at that than at a filter with
-    the guard in it, and sees by itself when two calls insert at the same moment.
+    The stored document is newer if its epoch is later, or if its epoch is the same and its seq is
+    not lower. Epochs without a number cannot be compared: then the writing epoch wins. A pipeline
+    lets the server find the document by `_id` alone, which is faster than a filter with the guard.
     """
     same_log = {"$eq": ["$epoch", {"$literal": document["epoch"]}]}
     as_new = {"$gte": ["$seq", {"$literal": document["seq"]}]}
@@ -396,7 +397,7 @@ def _update(document: Document) -> dict[str, Any]:
 
 
 def _bulk(operations: Sequence[Operation], start: int, most_bytes: int) -> Sequence[Operation]:
-    """Return the operations from a place on that fit into one bulk, at least one."""
+    """Return the operations from `start` on that fit into one bulk, at least one."""
     size = 0
     for place in range(start, len(operations)):
         size += len(operations[place].bson)
@@ -415,17 +416,17 @@ def _check_encoded(uri: str) -> None:
 
 
 def _runs_of(name: str) -> dict[str, str]:
-    """The runs that a token's train number or run names."""
+    """Return a condition for the runs that a train number or a run in a token means."""
     return {"$eq": name} if "/" in name else {"$gte": f"{name}/", "$lt": f"{name}0"}  # 0 follows /
 
 
 def _taken_apart(
     reply: Mapping[str, Any], bulk: Sequence[Operation], inserts: bool
 ) -> tuple[dict[str, str], list[Document]]:
-    """Why not, for the documents that MongoDB will never take; and those an insert found there.
+    """Return a reason for each document refused for good, and the documents already there.
 
-    What is there may be of another log, or older: those are to be written as updates. Raises
-    StoreAway if any other may still be taken.
+    Documents already there may be older or of another log, so they are to be updated. Raises
+    StoreAway if any other document may be written later.
     """
     concern = reply.get("writeConcernError")
     later = set() if concern is None else {str(concern.get("code"))}
@@ -435,7 +436,7 @@ def _taken_apart(
         if code == DUPLICATE_KEY and _same_id(failed):
             if inserts:
                 there.append(document)
-            else:  # two calls inserted it at the same moment; this one may be the newer
+            else:  # two calls inserted it at the same moment, and this may be the newer one
                 later.add(str(code))
         elif code == DUPLICATE_KEY or code in FOR_GOOD:
             reasons[document["_id"]] = f"error {code}"
@@ -447,7 +448,7 @@ def _taken_apart(
 
 
 def _is_the_lines(error: PyMongoError) -> bool:
-    """True if a write was under way and too slow, or cut off. A server that is away is neither."""
+    """Return whether a write was too slow or was cut off. False if the server was away before."""
     if isinstance(error, ServerSelectionTimeoutError):
         return False
     return isinstance(error, ConnectionFailure) or error.timeout

@@ -1,10 +1,10 @@
-"""The document `hub` of collection `meta`: which hub owns the database, and what it has written.
+"""The document `hub` of collection `meta`: which hub owns the database, and how far it has written.
 
     {_id: "hub", lease: {start, epoch, host, pid, since, renewed, beats, released},
      place: {epoch, start, position}}
 
-Every change names the lease or the place that it expects, so that of two hubs only one succeeds.
-`since` and `renewed` are for people: hubs compare `beats`, as their clocks may differ.
+Each change names the lease or the place that it expects, so only one of two hubs succeeds. Hubs
+compare `beats`, as their clocks may differ; `since` and `renewed` are for operators.
 """
 
 from collections.abc import Mapping
@@ -30,7 +30,10 @@ class MongoLease:
         self._store = store
 
     async def read(self) -> Held | None:
-        """Raises TooNew if the database is of a later schema than this hub knows."""
+        """Return the lease and the place. None means that no hub has owned the database.
+
+        Raises TooNew if the database has a later schema than this hub knows.
+        """
         try:
             with pymongo.timeout(self._store.patience):
                 await schema.check(self._store.database)
@@ -39,7 +42,10 @@ class MongoLease:
             raise self._store.failed(error) from error
 
     async def claim(self, mine: LeaseHolder, expected: LeaseHolder | None) -> bool:
-        """Take the lease from `expected`, None if it was free. Return False if a hub was faster."""
+        """Claim the lease from its holder; `expected` None means that there was no lease.
+
+        Returns False if another hub was faster.
+        """
         lease = {
             "start": mine.start,
             "epoch": mine.epoch,
@@ -64,7 +70,7 @@ class MongoLease:
             raise self._store.failed(error) from error
 
     async def renew(self, start: str) -> Held | None:
-        """Beat once, and return what is there; None if the lease is no longer that start's."""
+        """Add a beat, and return the lease and the place. None means that the lease was lost."""
         change = {"$inc": {"lease.beats": 1}, "$set": {"lease.renewed": datetime.now(UTC)}}
         try:
             with pymongo.timeout(self._store.patience):
@@ -78,9 +84,9 @@ class MongoLease:
         return _held(found)
 
     async def put(self, start: str, place: StorePlace, expected: StorePlace | None) -> bool:
-        """Say how far MongoDB has got; False if the lease is not that start's any more.
+        """Store how far MongoDB has got. Return False if the lease was lost.
 
-        Also False if another place is there than `expected`, unless that is None.
+        Also returns False if the stored place is not `expected`; None expects nothing.
         """
         were = {} if expected is None else {"place": _fields(expected)}
         try:
@@ -93,7 +99,7 @@ class MongoLease:
         return bool(done.matched_count)
 
     async def release(self, start: str) -> None:
-        """Let the next hub have the database at once."""
+        """Release the lease, so that another hub may claim it at once."""
         try:
             with pymongo.timeout(MONGO_CLOSE_SECONDS):
                 await self._meta.update_one(
@@ -108,7 +114,7 @@ class MongoLease:
 
 
 async def look(uri: str, database: str) -> Held | None:
-    """Return what a database's `meta` says, and change nothing. Raises BadUri and StoreAway."""
+    """Read the lease and the place of a database. Raises BadUri, StoreAway and TooNew."""
     store = MongoStore(uri, database, {})
     try:
         return await MongoLease(store).read()

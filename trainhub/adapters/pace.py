@@ -1,27 +1,30 @@
-"""How large a write to MongoDB may be, and how long it may take: as the line allows.
+"""The size and the time limit of a write to MongoDB, adapted to the line.
 
-A bulk that is too large for the line times out whole. Sent again as it is, it never gets through.
+A bulk that is too large for the line times out as a whole. Sent again unchanged, it fails again.
 """
 
-# Bytes at which a bulk is cut: what waits in the driver and in the server stays small.
+# Bytes of the largest bulk: this bounds the memory of the driver and of the server.
 BULK_BYTES = 4 * 1024 * 1024
-# Seconds that a full bulk is meant to take on the line, and that any write is given besides.
+# Seconds that a full bulk should take on the line.
 BULK_SECONDS = 3.0
+# Seconds that every write may take in addition to its time on the line.
 BASE_SECONDS = 3.0
-# A write may take this many times what the line should need for it.
+# A write may take this many times its expected time on the line.
 LINE_PATIENCE = 2.0
-# A document of 16 MB may take an hour.
+# Seconds of the longest write: a document of 16 MB at the slowest rates.
 LONGEST_WRITE_SECONDS = 3600.0
-# Bytes a second. At the slowest rate a bulk is a few documents, or a single larger document.
+# Bytes a second of a line that is not slow.
 FULL_RATE = BULK_BYTES / BULK_SECONDS
+# Bytes a second at the least: a bulk is then a few documents, or a single larger document.
 SLOWEST_RATE = 1024.0
-# What one write changes the rate by, down and up.
+# The factor by which a failed write changes the rate.
 SLOWER = 1 / 8
+# The factor by which a fast write changes the rate.
 FASTER = 2.0
 
 
 class Pace:
-    """The rate that is expected of the line: lowered when a write fails on it, raised by use."""
+    """The expected rate of the line. A write that fails lowers the rate, a fast one raises it."""
 
     def __init__(self) -> None:
         self.rate = FULL_RATE

@@ -1,7 +1,7 @@
-"""The form of the documents in MongoDB, by number, and how a database gets from one to the next.
+"""The schema of the documents in MongoDB, by version, and the steps from one version to the next.
 
-The number stands in each document's `schema` and, for the database, in collection `meta` as
-{_id: "schema", version}. Version 1 is that of the documents which have no `schema`.
+Each document has its version in `schema`; documents of version 1 have no such field. The database
+has its version in collection `meta`, as {_id: "schema", version}.
 """
 
 import logging
@@ -12,12 +12,12 @@ from trainhub.core.write_buffer import TooNew
 
 logger = logging.getLogger("trainhub.schema")
 
-# Documents that are changed in one call: it ends well within the store's limit.
+# Documents that are changed in one call, so that the call ends well within its time limit.
 DOCUMENTS_A_CALL = 2_000
 
 
 async def check(database: Any) -> int:
-    """The database's version; raises TooNew if this hub does not know it. Changes nothing."""
+    """Return the database's version. Raises TooNew if this hub does not know it."""
     found = await database["meta"].find_one({"_id": "schema"})
     version = 1 if found is None else found["version"]
     if type(version) is not int or version > SCHEMA_VERSION:
@@ -29,10 +29,10 @@ async def check(database: Any) -> int:
 
 
 async def migrate(database: Any) -> None:
-    """Bring the database to VERSION, a step at a time; raises TooNew.
+    """Bring the database to SCHEMA_VERSION, step by step. Raises TooNew.
 
-    A step that was broken off is taken again from its beginning, so each may be taken twice. Its
-    number is kept only once all of it is on disk.
+    The version of a step is written when all of the step is on disk. A step that was interrupted
+    begins again, so each step must be safe to repeat.
     """
     version = await check(database)
     for step in range(version + 1, SCHEMA_VERSION + 1):
@@ -44,13 +44,13 @@ async def migrate(database: Any) -> None:
 
 
 async def _number_documents(database: Any) -> None:
-    """1 → 2: each document says which schema it has."""
+    """Migrate from 1 to 2: each document gets its version."""
     for name in ("runs", "passengers", "offers", "events"):
         await _number_those_of(database[name])
 
 
 async def _number_those_of(collection: Any) -> None:
-    """In the order of `_id`, a batch at a time: no call is long, however many there are."""
+    """Number a collection's documents in batches, so that no call takes long."""
     last: Any = None
     while True:
         after = {} if last is None else {"_id": {"$gt": last}}
@@ -65,6 +65,6 @@ async def _number_those_of(collection: Any) -> None:
         )
 
 
-# Version → what makes it of the one before. What documents.py writes is of the last one.
+# Version → the step that makes it of the version before. documents.py writes the last version.
 MIGRATIONS: dict[int, Callable[[Any], Awaitable[None]]] = {2: _number_documents}
 SCHEMA_VERSION = max(MIGRATIONS)

@@ -1,6 +1,6 @@
 """The journal in one SQLite file: WAL, synchronous=FULL, written by one worker thread.
 
-FULL is what makes a commit outlive a power cut: NORMAL loses the last ones.
+With FULL a commit survives a power cut; with NORMAL the last commits are lost.
 """
 
 import logging
@@ -47,15 +47,16 @@ T = TypeVar("T")
 
 # Positions that are trimmed in one transaction: commits wait for it.
 TRIM = 2_000
-# Bytes of events that are read for a start at once: this bounds its memory, however long they are.
+# Bytes of events that a start reads at once: this bounds its memory.
 CHUNK = 8 << 20
+# Bytes of one read when the whole file is read into the system's memory.
 READ_AHEAD = 1 << 20
-# Bytes that stay of a write-ahead log after a long reading by another process has made it larger.
+# Bytes to which SQLite cuts a write-ahead log that a long reader let grow.
 LOG_LEFT = 64 << 20
 _RECORDS = f"SELECT {RECORD} FROM records"
 _EVENT = RECORD.split(", ").index("event")
-# `snapshots` is read once, for two of its columns, and joined by an index that SQLite makes of
-# them. A look-up in the table reads whole rows on its way, and a row has all of a run's state.
+# MATERIALIZED makes SQLite read two columns of `snapshots` once, and join by an index of them. A
+# look-up in the table would read whole rows, and each row has all of a run's state.
 _UNFOLDED = f"""
 WITH taken (of, up_to) AS MATERIALIZED (SELECT run, seq FROM snapshots)
 {_RECORDS} LEFT JOIN taken ON of = run
@@ -66,7 +67,7 @@ ORDER BY position LIMIT ?
 
 
 class SqliteJournal:
-    """A journal.Journal. Use `open`; every call runs on the journal's own thread."""
+    """A journal.Journal in a file. `open` makes one; each call runs on the journal's thread."""
 
     def __init__(self, path: Path, vocabulary: Vocabulary) -> None:
         self._path = path
@@ -77,14 +78,14 @@ class SqliteJournal:
         self._page = 0
         self._file: OpenFile
         self.lineage: Lineage
-        # Whether the file is a copy of the one on which the last hub started.
+        # The file is a copy of the file on which the last hub started.
         self.copied = False
         self.head = 0
         self.size = 0
 
     @classmethod
     async def open(cls, path: Path, vocabulary: Vocabulary) -> "SqliteJournal":
-        """Open the file, or make it. Raises JournalFailed if it cannot be used or believed."""
+        """Open the file, or make it. Raises JournalFailed if it is damaged or cannot be used."""
         journal = cls(path, vocabulary)
         try:
             await journal._on_thread(journal._open)
@@ -98,18 +99,18 @@ class SqliteJournal:
         return self.lineage.epoch
 
     async def start(self, name: str) -> None:
-        """Keep that a hub starts here. A copied file begins a new epoch: it may be a past."""
+        """Record that a hub starts. A copied file begins a new epoch, as it may be out of date."""
         lineage = self.lineage
         if self.copied:
             lineage = lineage.began(next_epoch([lineage.epoch]), self.head)
         await self._keep_lineage(lineage.started(name, self.head))
 
     async def begin_epoch(self, epoch: str, after: str | None = None) -> None:
-        """Number what comes from here on as another history; see Lineage.began."""
+        """Begin a new history at the head; see Lineage.began."""
         await self._keep_lineage(self.lineage.began(epoch, self.head, after))
 
     async def first_kept(self) -> dict[Stream, int]:
-        """Return, of each run that has some, the seq of the first record behind its first one."""
+        """Return the seq of each run's first record after seq 1, if there is one."""
         return await self._on_thread(self._first_kept)
 
     async def verify(self) -> None:
@@ -154,7 +155,7 @@ class SqliteJournal:
         try:
             return await self._thread.run(call)
         except (sqlite3.Error, UnicodeError, OSError) as error:
-            # UnicodeError: Python decodes SQLite's words, which may quote a damaged page.
+            # UnicodeError: Python decodes SQLite's error text, which may quote a damaged page.
             raise JournalFailed(f"the journal {self._path} failed: {one_line(error)}") from error
 
     async def _keep_lineage(self, lineage: Lineage) -> None:
@@ -166,7 +167,7 @@ class SqliteJournal:
     def _open(self) -> None:
         torn = self._look_at_tail()
         self._read_ahead()
-        # The statements below begin and end their transactions themselves.
+        # isolation_level None: the statements below begin and end their own transactions.
         self._db = sqlite3.connect(self._path, isolation_level=None)
         self._db.text_factory = as_text
         try:
@@ -179,31 +180,31 @@ class SqliteJournal:
             raise unbelievable(self._path, "the structure", error) from error
         if torn:
             logger.warning(
-                "the journal's last %d bytes were no whole commit and are dropped: "
-                "no client had been answered for them",
+                "the journal's last %d bytes were not a whole commit and are dropped: "
+                "no client was answered for them",
                 torn,
             )
 
     def _look_at_tail(self) -> int:
-        """The bytes that SQLite will drop; JournalFailed if they hold more than one commit."""
+        """Return how many bytes SQLite will drop. Raises JournalFailed if commits are in them."""
         wal = inspect(self._path.with_name(self._path.name + "-wal"))
         if wal.damage is not None:
             raise unbelievable(self._path, "the write-ahead log", wal.damage)
         return wal.torn
 
     def _read_ahead(self) -> None:
-        """Read the file once from end to end, so that the checks below find it in memory.
+        """Read the file once, so that the checks that follow find it in the system's memory.
 
-        SQLite reads page by page: after a power cut that takes ten times as long. What cannot be
-        read SQLite finds too, and names.
+        SQLite reads page by page, which takes ten times as long after a power cut. Errors are left
+        to SQLite, which finds them too.
         """
         with suppress(OSError), self._path.open("rb", buffering=0) as file:
             while file.read(READ_AHEAD):
                 pass
 
     def _prepare(self) -> None:
-        # SQLite says what it could do, and goes on: on a disk that fails, with another mode, which
-        # loses commits when the power is cut.
+        # If WAL fails, SQLite goes on in another mode, in which a power cut loses commits. It says
+        # so only in its answer.
         (mode,) = self._db.execute("PRAGMA journal_mode=WAL").fetchone()
         if mode != "wal":
             raise JournalFailed(
@@ -229,13 +230,13 @@ class SqliteJournal:
         self.trimmed = int(meta.get("trimmed", 0))
         (self._page,) = self._db.execute("PRAGMA page_size").fetchone()
         self._check_positions()
-        # So that a torn tail is gone for good, and a log left by a crash is not read again.
+        # This removes a torn tail, and a log that a crash left is not read again.
         self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._measure()
         self._file = OpenFile(self._path)
 
     def _check_positions(self) -> None:
-        """Find the head. Raises JournalFailed if a record is missing up to it."""
+        """Set the head. Raises JournalFailed if a record before it is missing."""
         count, last = self._db.execute(
             "SELECT count(*), max(position) FROM records WHERE position > ?", (self.trimmed,)
         ).fetchone()
@@ -254,13 +255,13 @@ class SqliteJournal:
     # --- writing ----------------------------------------------------------------------------
 
     def _commit(self, batch: Commit) -> None:
-        # Encoding comes first, so that the file is locked for the writing alone.
+        # Encoding comes first, so that the file is locked only while it is written.
         records = [record_row(self._vocabulary, record) for record in batch.records]
         answers = [answer_row(answer) for answer in batch.answers]
         snapshots = [snapshot_row(*each) for each in batch.snapshots.items()]
         with self._transaction():
             self._put(f"records ({RECORD})", *records, verb="INSERT")
-            if batch.gone:  # before the new ones, which may be under the same keys
+            if batch.gone:  # delete before inserting: new answers may have the same keys
                 self._db.executemany("DELETE FROM answers WHERE user = ? AND key = ?", batch.gone)
             self._put("answers", *answers)
             self._put("snapshots", *snapshots)
@@ -330,11 +331,11 @@ class SqliteJournal:
         try:
             yield
             self._db.execute("COMMIT")
-            # What went into a file without a name is not kept: no client is answered.
+            # If the file was removed meanwhile, this commit is lost, so no client may be answered.
             self._refuse(self._file.written())
         except BaseException:
-            # So that nothing reads what was never committed. It is not tried again: after a failed
-            # fsync the pages may be gone though the next one succeeds.
+            # Without a rollback, reads would see what was not committed. There is no retry: after a
+            # failed fsync the pages may be lost although the next fsync succeeds.
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise
@@ -353,7 +354,7 @@ class SqliteJournal:
         return list(self._some(rows))
 
     def _some(self, rows: sqlite3.Cursor) -> Iterator[Record]:
-        """The first records of `rows`, up to `CHUNK` bytes of events and at least one."""
+        """Yield the first records of `rows`: about CHUNK bytes of events, at least one record."""
         size = 0
         for row in rows:
             yield read_record(self._path, self._vocabulary, row)

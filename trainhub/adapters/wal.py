@@ -1,12 +1,13 @@
-"""Looks into SQLite's write-ahead log before SQLite does, which drops what is not whole silently.
+"""A check of SQLite's write-ahead log before SQLite opens it and silently drops what is not whole.
 
-SQLite ends the log at the first frame whose checksum is wrong. After a crash that is as it should
-be, if the frame is of the last commit, which no client was told of: a torn tail. If later commits
-follow it, those were on disk, so the frame was damaged since, and what SQLite drops was promised.
+SQLite ends the log at the first frame whose checksum is wrong. After a crash this frame may belong
+to the last commit, which was not answered yet: the tail is torn, and dropping it is right. If later
+commits follow the frame, it was once whole on disk and was damaged since: answered commands would
+be lost.
 
-The file: a header of 32 bytes, then frames of 24 bytes and a page each. Header and frames carry the
-same two salts; frames with others are left from an earlier round. A frame that ends a commit says
-how many pages the database then has (https://www.sqlite.org/fileformat2.html#walformat).
+The file has a header of 32 bytes, then frames of 24 bytes and a page each. Header and frames carry
+the same two salts; frames with other salts are left from an earlier round. A frame that ends a
+commit has the database's size in pages (https://www.sqlite.org/fileformat2.html#walformat).
 """
 
 import os
@@ -26,7 +27,11 @@ _UNIT = (1 << 32) - 1
 
 @dataclass(frozen=True)
 class Wal:
-    """`commits` are whole; the `torn` bytes after them will be dropped; `damage` loses commits."""
+    """The state of a log.
+
+    `commits` counts the whole commits, and `torn` the bytes after them that SQLite will drop.
+    `damage` says why later commits would be lost, or is None.
+    """
 
     commits: int = 0
     torn: int = 0
@@ -34,7 +39,7 @@ class Wal:
 
 
 def inspect(path: Path) -> Wal:
-    """What SQLite will make of a write-ahead log; `path` is the log's own file."""
+    """Return what SQLite will find in a write-ahead log. `path` is the log's own file."""
     try:
         with path.open("rb") as file:
             return _inspect(file, os.fstat(file.fileno()).st_size)
@@ -44,7 +49,7 @@ def inspect(path: Path) -> Wal:
 
 def _inspect(file: BinaryIO, length: int) -> Wal:
     if length <= _HEADER.size:
-        return Wal(torn=length % _HEADER.size)  # no frame was ever begun
+        return Wal(torn=length % _HEADER.size)  # no frame was begun
     header = file.read(_HEADER.size)
     magic, _, page, _, *salts, check1, check2 = _HEADER.unpack(header)
     big = magic == _MAGIC_BIG
@@ -63,14 +68,14 @@ def _frames(
     sums: tuple[int, int],
     big: bool,
 ) -> Wal:
-    """Read frame by frame: a log may be large after a long backup of a running hub."""
+    """Check the frames one by one: after a long backup of a running hub the log may be large."""
     size = _FRAME.size + page
     starts = range(_HEADER.size, length - size + 1, size)
-    commits, end = 0, _HEADER.size  # of what is whole
+    commits, end = 0, _HEADER.size  # of the whole commits
     for start in starts:
         frame = file.read(size)
         if len(frame) < size:
-            break  # a hub has cut the log meanwhile
+            break  # a running hub has truncated the log meanwhile
         _, pages, *those, check1, check2 = _FRAME.unpack_from(frame)
         if tuple(those) != salts:
             break
@@ -80,7 +85,7 @@ def _frames(
             break
         if pages:
             commits, end = commits + 1, start + size
-    # What is of this round behind that: the beginning of one more commit, or damage.
+    # Later frames of this round are the beginning of one more commit, or show damage.
     last = first_ended = None
     for start in range(end, starts.stop, size):
         file.seek(start)
@@ -96,7 +101,7 @@ def _frames(
 
 
 def _salted(header: bytes, salts: tuple[int, ...]) -> bool:
-    """Whether a frame is of this round; one salt is enough, as damage may have hit the other."""
+    """Return whether a frame is of this round. One salt suffices: the other may be damaged."""
     those = _FRAME.unpack(header)[2:4]
     return any(mine == its for mine, its in zip(those, salts, strict=True))
 

@@ -1,7 +1,7 @@
 """One thread that carries out blocking calls, in order, for an event loop.
 
-An executor does the same for many threads. It passes each result through a second future and one
-more turn of the loop, and each durable command would pay for that.
+An executor would pass each result through a second future and one more turn of the loop. Each
+durable command would pay for that.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class Worker:
-    """A thread of its own. `run` hands it a call, `stop` ends it after the calls before."""
+    """A thread that makes calls. `run` queues a call; `stop` ends the thread after all calls."""
 
     def __init__(self, name: str) -> None:
         self._calls: SimpleQueue[_Call | None] = SimpleQueue()
@@ -23,7 +23,7 @@ class Worker:
         self._thread.start()
 
     def run(self, call: Callable[[], T]) -> "asyncio.Future[T]":
-        """Return the future result of a call, or of the exception that the call raises."""
+        """Queue a call, and return a future of its result or of the exception that it raises."""
         loop = asyncio.get_running_loop()
         done: asyncio.Future[T] = loop.create_future()
         self._calls.put((call, loop, done))
@@ -42,9 +42,9 @@ class Worker:
                 result = call()
             except BaseException as raised:
                 error = raised
-            with suppress(RuntimeError):  # the loop has ended, and nothing waits any more
+            with suppress(RuntimeError):  # the loop is closed, so no caller waits any more
                 loop.call_soon_threadsafe(_settle, done, result, error)
-            # The next call may be long in coming, and these may be large.
+            # The wait for the next call may be long, and these objects may be large.
             del each, call, done, result, error
 
 

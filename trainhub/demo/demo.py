@@ -1,7 +1,7 @@
-"""The demo: real trains with made-up passengers, driven through the hub's own commands.
+"""The demo: real trains with made-up passengers, driven by the hub's own commands.
 
-The demo's clock runs faster than the real one. Each train is taken up where it should be by the
-timetable, goes on with a seeded delay and seeded no-shows, and starts again when it has ended.
+The demo's clock runs faster than the real one. Each train begins where the timetable has it at this
+time, and runs with seeded delays and no-shows. After its end the train's next run begins.
 """
 
 import asyncio
@@ -29,18 +29,22 @@ from trainhub.hub.protocol import read_command
 
 logger = logging.getLogger("trainhub.demo")
 
-# A client that follows a train until it is cancelled: called with what issues its token, and the
-# train's number.
+# A client that follows a train until it is cancelled. It gets a function that issues its token, and
+# the train's number.
 Listen = Callable[[Callable[[], str], str], Coroutine[Any, Any, NoReturn]]
 
 ZONE = ZoneInfo("Asia/Kolkata")
-# People on one train; fewer on each when a whole timetable runs.
+# Passengers of one train.
 PEOPLE = 60
+# Passengers of all trains, at most; if there are many trains, each has fewer.
 PEOPLE_IN_ALL = 40_000
+# The part of the passengers that do not turn up.
 NO_SHOW_SHARE = 0.06
-# Trains that get listening sockets, and users with a socket on each.
+# Trains that get listening sockets.
 TRAINS_WITH_SOCKETS = 60
+# Passengers with a socket, on each of these trains.
 PASSENGERS_LISTENING = 3
+# Seconds that the end of the demo's tasks may take.
 STOP_SECONDS = 1.0
 # How long before its first departure a train is registered.
 CHARTED_BEFORE = timedelta(hours=4)
@@ -60,7 +64,7 @@ class DemoClock:
 
 
 class Demo:
-    """The trains of a timetable, each a task that looks at its run and does what comes next."""
+    """The trains of a timetable. A task for each looks at its run and does the next step."""
 
     def __init__(
         self, hub: Hub, clock: DemoClock, operator: Identity, timetable: Path | None, seed: int
@@ -75,7 +79,7 @@ class Demo:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Register every train's run, then set the trains off."""
+        """Register a run of each train, then start the trains' tasks."""
         runs = [(train, await self._register(train, self._day(train))) for train in self._trains]
         self._tasks += [asyncio.create_task(self._go_on(train, state)) for train, state in runs]
 
@@ -87,9 +91,9 @@ class Demo:
             await asyncio.wait(self._tasks, timeout=STOP_SECONDS)
 
     def invitation(self, tokens: Tokens) -> str:
-        """Ready tokens for one passenger, one TTE and one admin, as text to print."""
+        """Return tokens for one passenger, one TTE and one admin, as text to print."""
         now = self._clock()
-        # A train that is under way, or about to be set off.
+        # A train whose departure time has passed, if there is one.
         state = min(
             self._hub.runs.all(), key=lambda each: (each.stops[0].scheduled_departure or now) > now
         )
@@ -109,7 +113,7 @@ class Demo:
     # --- the trains -------------------------------------------------------------------------
 
     def _day(self, train: Mapping[str, Any]) -> date:
-        """The start date of the run that should be under way now, or else of the next one."""
+        """Return the start date of the run that is due to run now, else of the next run."""
         now = self._clock().astimezone(ZONE)
         last = train["stations"][-1]
         lasts = since_midnight(last["arrival"], last["day"])
@@ -137,7 +141,7 @@ class Demo:
             logger.info("the hub is stopping, and %s with it", state.run)
 
     async def _drive(self, state: TrainState) -> None:
-        """From wherever the run is to its end."""
+        """Drive a run from its present state to its end."""
         chance = Random(f"{self._seed}/{state.run}")
         late = timedelta(minutes=max(0, round(chance.gauss(3, 8))))
         while state.status in (RunStatus.SCHEDULED, RunStatus.RUNNING):
@@ -145,7 +149,7 @@ class Demo:
             try:
                 await self._next_step(state, late, chance)
             except Conflict as error:
-                # Another caller with a token drives this train too: look again.
+                # Another caller may drive this train too: look at its state again.
                 logger.info("%s: %s", state.run, error.message)
                 await asyncio.sleep(1)
 
@@ -173,7 +177,7 @@ class Demo:
         scheduled: datetime | None,
         late: timedelta,
     ) -> None:
-        """Arrive or depart so late, but never before the train's last report."""
+        """Arrive or depart late by `late`, but always after the train's last report."""
         here = state.stops[state.current]
         last = here.departed or here.arrived
         assert scheduled is not None
@@ -182,7 +186,7 @@ class Demo:
         await self._do(command, state, stationCode=code, at=at.isoformat())
 
     async def _mark(self, state: TrainState, chance: Random) -> None:
-        """The TTE goes through those who board here."""
+        """Mark the passengers that board here, as a TTE would."""
         code = state.stops[state.current].station.code
         due = [
             passenger.booking
@@ -195,11 +199,11 @@ class Demo:
             await self._do(mark, state, pnr=booking.pnr, index=booking.index)
 
     async def _answer(self, state: TrainState, chance: Random) -> None:
-        """Most of those who are offered a berth take it, some do not, some do not answer."""
+        """Answer the open offers: most are accepted, some are denied, some get no answer."""
         for offer in list(state.open_by_berth.values()):
             answer = chance.choices((c.AcceptOffer, c.DenyOffer, None), (6, 2, 2))[0]
             if answer is not None:
-                with suppress(OfferClosed):  # its time may be over by now
+                with suppress(OfferClosed):  # the offer may have expired meanwhile
                     await self._hub.execute(
                         read_command(answer, {"offerId": offer.id}), self._operator
                     )
@@ -216,7 +220,7 @@ class Demo:
     # --- the listeners ----------------------------------------------------------------------
 
     def start_listeners(self, listen: Listen, tokens: Tokens) -> None:
-        """Have a TTE and a few passengers of each of the first trains follow it by a socket."""
+        """Open sockets for a TTE and a few passengers of each of the first trains."""
         for state in list(self._hub.runs.all())[:TRAINS_WITH_SOCKETS]:
             train_no = state.chart.train_no
             passengers = list(state.by_user)[:PASSENGERS_LISTENING]

@@ -1,7 +1,7 @@
-"""Timetables, and the charts of runs made from them.
+"""Timetables, and charts made from them for the demo, the tests and the benchmarks.
 
-A timetable file is a JSON array of trains. A chart is one run of one train, with passengers made
-up by a seeded generator, for the demo, the tests and the load bench: no person in it is real.
+A timetable file is a JSON array of trains. A chart is one run of one train. A seeded generator
+makes up its passengers: no person in a chart is real.
 """
 
 import gzip
@@ -21,18 +21,19 @@ DEMO_TIMETABLE = Path(__file__).with_name("timetable.json")
 
 
 class TimetableError(Exception):
-    """A timetable file cannot be used; the text is one line that says where and why."""
+    """A timetable file cannot be used. The message is one line that says where and why."""
 
 
 # Reading
 
 
 def read_timetable(path: Path) -> list[dict[str, Any]]:
-    """The trains of a .json or .json.gz file, in the file's order, each as the file has it.
+    """Read the trains of a .json or .json.gz file, unchanged and in the file's order.
 
     A train is {trainNo, trainName, runsOn, stations: [{code, name, arrival, departure, day,
     distanceKm}]}: times "HH:MM" or null at the ends, day from 1, distance in km from the start.
-    More fields are let through. Raises TimetableError at the first fault; entries count from 1.
+    Other fields are allowed. Raises TimetableError at the first fault, with the entry's number from
+    1.
     """
     trains = _load(path)
     seen: set[str] = set()
@@ -76,8 +77,8 @@ def _named(train: Any) -> str:
 
 _DAYS = {"mon", "tue", "wed", "thu", "fri", "sat", "sun"}
 _CLOCK = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
-# No blank at either end, for " 12345 " is the same train as "12345"; no half of a surrogate pair,
-# for JSON lets one through and UTF-8 does not.
+# No blank at either end: " 12345 " would be a second name of train 12345. No lone surrogate: JSON
+# allows it, and UTF-8 cannot encode it.
 _TEXT = re.compile(r"(?!\s)[^\x00-\x1f\ud800-\udfff]+(?<!\s)")
 
 
@@ -121,7 +122,7 @@ def _check_station(station: Any, *, first: bool, last: bool) -> None:
 
 
 def _is_number(value: Any, *kinds: type) -> bool:
-    # JSON's true and false would pass for 1 and 0, bool being a kind of int.
+    # In Python true and false are ints.
     return isinstance(value, kinds) and not isinstance(value, bool)
 
 
@@ -154,7 +155,7 @@ def _check_order(stations: list[dict[str, Any]]) -> None:
 
 
 class _CoachClass(NamedTuple):
-    """A class of travel: ICF coaches, whose berths repeat by bays with one side lower in each."""
+    """A class of travel in ICF coaches: each bay repeats the berths and has one side lower."""
 
     code: str
     prefix: str
@@ -173,34 +174,33 @@ _CLASSES = (
     _CoachClass("2A", "A", 46, 6, 5, 12),
 )
 _CLASS_SHARES = [travel.share for travel in _CLASSES]
-_GROUP_SIZES = range(1, 7)
+_GROUP_SIZES = range(1, 7)  # people who book together
 _GROUP_SHARES = (34, 30, 14, 12, 6, 4)  # of 100 groups
-_RAC_SHARE = 0.12
-_WL_SHARE = 0.04
-_RAC_ALONE = 0.15
-_REUSE = 0.3
-_REUSE_TRIES = 6
+_RAC_SHARE = 0.12  # of all people
+_WL_SHARE = 0.04  # of all people
+_RAC_ALONE = 0.15  # of the side lowers for RAC
+_REUSE = 0.3  # of the confirmed people: a used berth is tried first
+_REUSE_TRIES = 6  # berths that are tried for one of them
 
 
 class _Booking(NamedTuple):
-    """One person: the chart's fields, filled in as places are given, and the segments as bits."""
+    """One person: the chart's fields, in which the berth is filled in later, and the segments."""
 
     passenger: dict[str, Any]
     travel: _CoachClass
-    segments: int
+    segments: int  # a bit for each
 
 
 def make_chart(
     train: Mapping[str, Any], start_date: date, *, seed: int, passengers: int
 ) -> dict[str, Any]:
-    """The chart (docs/reference/charts.md) of one run of a train that read_timetable gave.
+    """Make the chart (docs/reference/charts.md) of one run of a train from `read_timetable`.
 
-    The same train, date and seed give the same chart for the same number of passengers. Raises
-    ValueError if that number is negative.
+    Equal arguments make equal charts. Raises ValueError if `passengers` is negative.
     """
     if passengers < 0:
         raise ValueError(f"a chart cannot have {passengers} passengers")
-    # A str seed is hashed by Random itself, so it is the same in every process.
+    # Random hashes a str itself, so the chart is the same in every process.
     rng = Random(f"{train['trainNo']}/{start_date.isoformat()}/{seed}")
     stations = [_station(station, rng) for station in train["stations"]]
     ids = _ids(train["trainNo"], start_date)
@@ -223,10 +223,10 @@ def _station(station: Mapping[str, Any], rng: Random) -> dict[str, Any]:
     return {field: station[field] for field in fields} | {"platform": str(rng.randint(1, 8))}
 
 
-# A PNR is (train, day, serial) in mixed base, carried to a number that looks drawn by lot. The
-# three bases, 100,000 train numbers among them, multiply to _PNR_COUNT, and the factors share no
-# divisor with it: no two groups of one period of _PNR_DAYS get the same PNR or the same irctcId.
-# Each period is shifted by _PNR_SHIFT from the one before, so a year later brings other PNRs.
+# (train, day, serial) in mixed base is a ticket number, and a PNR is the ticket number times a
+# factor. The bases (100,000 train numbers, the days, the serials) multiply to _PNR_COUNT. The
+# factors share no divisor with _PNR_COUNT, so within _PNR_DAYS no PNR and no irctcId repeats. Each
+# period of _PNR_DAYS is shifted by _PNR_SHIFT, so its PNRs differ from those of the one before.
 _PNR_COUNT = 9_000_000_000
 _PNR_DAYS = 90
 _PNR_SERIALS = 1_000  # groups in a run: 1,700 people are about 720
@@ -236,7 +236,7 @@ _USER_FACTOR = 3_819_660_113
 
 
 def _ids(train_no: str, start_date: date) -> Iterator[tuple[str, str]]:
-    """A PNR and an irctcId for each group; logs hold the second, so it must not show the first."""
+    """Yield a PNR and an irctcId for each group. Logs have the irctcId, which hides the PNR."""
     number = int(train_no) if train_no.isdecimal() else zlib.crc32(train_no.encode())
     period, day = divmod(start_date.toordinal(), _PNR_DAYS)
     first = (number * _PNR_DAYS + day) * _PNR_SERIALS + period * _PNR_SHIFT
@@ -248,7 +248,7 @@ def _ids(train_no: str, start_date: date) -> Iterator[tuple[str, str]]:
 def _book(
     rng: Random, codes: list[str], ids: Iterator[tuple[str, str]], total: int
 ) -> list[_Booking]:
-    """The people in the order they booked, so the last get RAC and WL, and a group may be split."""
+    """Make the bookings in order: the last people get RAC and WL, which may split a group."""
     wl = round(total * _WL_SHARE)
     rac = round(total * _RAC_SHARE)
     statuses = iter(["CNF"] * (total - rac - wl) + ["RAC"] * rac + ["WL"] * wl)
@@ -283,7 +283,7 @@ def _group(
 
 
 def _journey(rng: Random, stations: int) -> tuple[int, int]:
-    """From and to as indexes; squared draws, for most people travel most of the way."""
+    """Return from and to as indexes. The squares make most people travel most of the way."""
     last = stations - 1
     start = int(last * rng.random() ** 2)
     return start, last - int((last - start) * rng.random() ** 2)
@@ -296,7 +296,7 @@ def _person(rng: Random, surname: str, *, youngest: int) -> dict[str, Any]:
 
 
 def _seat(rng: Random, travel: _CoachClass, bookings: list[_Booking]) -> list[dict[str, Any]]:
-    """Gives the people of one class their numbers and places; the coaches that took."""
+    """Give the people of one class numbers and berths, and return the coaches."""
     confirmed, rac, waiting = (
         [b for b in bookings if b.travel is travel and b.passenger["status"] == status]
         for status in ("CNF", "RAC", "WL")
@@ -309,7 +309,7 @@ def _seat(rng: Random, travel: _CoachClass, bookings: list[_Booking]) -> list[di
     sides = rng.sample([(c, b) for c in coaches for b in travel.side_lowers()], len(shared))
     for berth, people in zip(sides, shared, strict=True):
         for booking in people:
-            _place(booking, berth)
+            _assign(booking, berth)
     taken = set(sides)
     every = ((c, b) for c in coaches for b in range(1, travel.berths + 1))
     _seat_confirmed(rng, (berth for berth in every if berth not in taken), confirmed)
@@ -317,7 +317,7 @@ def _seat(rng: Random, travel: _CoachClass, bookings: list[_Booking]) -> list[di
 
 
 def _share_out(rng: Random, people: list[_Booking]) -> list[list[_Booking]]:
-    """RAC people by side lower: two to each, now and then one."""
+    """Return the RAC people by side lower: two to each, sometimes one."""
     shared = []
     start = 0
     while start < len(people):
@@ -328,7 +328,7 @@ def _share_out(rng: Random, people: list[_Booking]) -> list[list[_Booking]]:
 
 
 def _coaches(travel: _CoachClass, berths: int, side_lowers: int) -> list[str]:
-    """The codes of as many coaches as hold that many berths, and side lowers among them."""
+    """Return the codes of the coaches needed for these berths and side lowers."""
     by_berths = math.ceil(berths / travel.berths)
     by_side_lowers = math.ceil(side_lowers / len(travel.side_lowers()))
     number = max(1, by_berths, by_side_lowers)
@@ -336,7 +336,7 @@ def _coaches(travel: _CoachClass, berths: int, side_lowers: int) -> list[str]:
 
 
 def _seat_confirmed(rng: Random, fresh: Iterator[tuple[str, int]], people: list[_Booking]) -> None:
-    """A fresh berth for each, side by side, or now and then one whose holders it does not meet."""
+    """Give each person a fresh berth, or sometimes a used berth that is free on the way."""
     held: dict[tuple[str, int], int] = {}
     opened: list[tuple[str, int]] = []
     for booking in people:
@@ -348,10 +348,10 @@ def _seat_confirmed(rng: Random, fresh: Iterator[tuple[str, int]], people: list[
             berth = next(fresh)
             opened.append(berth)
         held[berth] = held.get(berth, 0) | booking.segments
-        _place(booking, berth)
+        _assign(booking, berth)
 
 
-def _place(booking: _Booking, berth: tuple[str, int]) -> None:
+def _assign(booking: _Booking, berth: tuple[str, int]) -> None:
     booking.passenger["coach"], booking.passenger["berth"] = berth
 
 
