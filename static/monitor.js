@@ -1,7 +1,7 @@
 /**
- * The monitor page: asks the hub for its figures each second and shows them, and follows one run's
- * public events over a WebSocket when its row is opened. The wording of figures stands here; structure
- * is in monitor.html, looks in monitor.css. Text enters the page by textContent only.
+ * The monitor page. It asks the hub for its figures each second. When a run's row is opened, it
+ * follows the run's public events over a WebSocket. This file has the wording of figures,
+ * monitor.html the structure, monitor.css the looks. Text enters the page by textContent only.
  */
 
 import { connect } from './trainhub.js';
@@ -9,8 +9,8 @@ import { connect } from './trainhub.js';
 const POLL_MS = 1000;
 const HIDDEN_POLL_MS = 10_000;
 const TIMEOUT_MS = 5000;
-const PAGE = 100; // rows drawn at a time: what stays smooth on a phone
-const SETTLE_MS = 5000; // the order holds this long, so that no row moves away under a pointer
+const PAGE = 100; // rows drawn at a time, so that a phone scrolls smoothly
+const SETTLE_MS = 5000; // the order stays for this long, so that no row moves away under a pointer
 const EVENTS_KEPT = 200;
 const LOOK_BACK = 400; // events, most of them not public; well under what the hub's history.py keeps of a run
 const HALF_A_DAY_MS = 12 * 3_600_000; // nearer than this, a time of day needs no date
@@ -30,7 +30,7 @@ const copy = (id) => document.getElementById(id).content.firstElementChild.clone
 const ui = places(document);
 const field = ui.tools.elements;
 
-/** Writes only what changed: a second later most of a thousand trains are as they were. */
+/** Writes only changes: most of a thousand trains are the same a second later. */
 function put(el, text) {
   if (el.textContent !== text) el.textContent = text;
 }
@@ -53,21 +53,21 @@ function fill(bar, value, most) {
 const grouped = new Intl.NumberFormat('en');
 const dayFormat = new Intl.DateTimeFormat('en-GB', { day: 'numeric', month: 'short', timeZone: 'UTC' });
 const number = (n) => (n == null ? '–' : grouped.format(n));
-const amount = (n, word) => `${number(n)}\u00a0${word}`; // a figure stays on its word's line
+const amount = (n, word) => `${number(n)}\u00a0${word}`; // a figure and its word stay on one line
 const count = (n, word) => amount(n, n === 1 ? word : `${word}s`);
 const join = (...parts) => parts.filter(Boolean).join(' · ');
 const day = (iso) => dayFormat.format(new Date(`${iso.slice(0, 10)}T00:00Z`)).replace(' ', '\u00a0');
 const zone = (iso) => /(Z|[+-]\d\d:\d\d)$/.exec(iso)?.[0] ?? '';
 const name = (station) => station?.name ?? station?.code ?? '';
 
-/** The time of day as the ISO text has it: the train's own, which the browser's zone may not be. */
+/** The time of day of an ISO text, in the train's zone: the browser's zone may differ. */
 function clock(iso) {
   const near = Math.abs(Date.parse(iso) - Date.parse(hub.hubTime)) < HALF_A_DAY_MS;
   const date = near || iso.slice(0, 10) === hub.hubTime.slice(0, 10) ? '' : `${day(iso)} `;
   return date + iso.slice(11, 16) + (zone(iso) === zone(hub.hubTime) ? '' : ` ${zone(iso)}`);
 }
 
-/** The same instant in the hub's zone, for an event that brings no time but its UTC timestamp. */
+/** The same moment in the hub's zone, for an event that has only a UTC timestamp. */
 function inHubZone(iso) {
   const ahead = Date.parse(`${hub.hubTime.slice(0, 19)}Z`) - Date.parse(hub.hubTime);
   return new Date(Date.parse(iso) + ahead).toISOString().slice(0, 19) + zone(hub.hubTime);
@@ -124,7 +124,7 @@ async function poll() {
 }
 
 function show(answer) {
-  // A wall screen stays open for weeks: after an upgrade it needs the new hub's page.
+  // A wall screen stays open for weeks: after an upgrade of the hub it needs the new page.
   if (hub && hub.version !== answer.version) return location.reload();
   [hub, trouble, answered] = [answer, null, performance.now()];
   for (const part of [showHead, showTiles, showTrains, showDetails]) part();
@@ -138,10 +138,10 @@ function showLink() {
   if (link === before) return;
   document.body.dataset.link = link;
   document.title = link === 'lost' ? 'No answer · trainhub' : 'trainhub';
-  // Of a text that counts seconds, only the change is worth reading out.
+  // A screen reader reads the text only when its state changes, not each second.
   if (link === 'lost') put(ui.linkNews, 'The hub does not answer.');
   else if (before === 'lost') put(ui.linkNews, 'The hub answers again.');
-  // What was cut off may leave a socket that looks open and is not.
+  // After a lost network a socket may look open and be dead.
   if (before === 'lost') picked?.client.check();
 }
 
@@ -265,7 +265,7 @@ function showRow(train) {
   return row.el;
 }
 
-/** One train's figures, in its row or in the details: whichever of them have a place there. */
+/** Shows a train's figures, in its row or in the details, as far as these have a place for them. */
 function showTrain(place, train) {
   const { status, stations, index, departed, next, booked, aboard, noShow, sockets } = train;
   const { total, passengers, ttes, admins, others } = sockets;
@@ -290,13 +290,13 @@ function choose() {
   limit = PAGE;
   settled = -Infinity;
   if (hub) showTrains();
-  // Kept in the address: a reload comes back to it, and a wall screen's bookmark can hold it.
+  // The address keeps it, for a reload of the page and for a wall screen's bookmark.
   const chosen = [...new FormData(ui.tools)].filter(([, value]) => value);
   history.replaceState(null, '', `?${new URLSearchParams(chosen)}`);
 }
 
 function sortBy(key) {
-  const first = key === 'delay' || key === 'sockets' ? `-${key}` : key; // the most is what is looked for
+  const first = key === 'delay' || key === 'sockets' ? `-${key}` : key; // people look for the largest
   const second = first === key ? `-${key}` : key;
   field.sort.value = field.sort.value === first ? second : first;
   choose();
@@ -306,14 +306,14 @@ function sortBy(key) {
 
 let picked = null; // the Follower of the run shown
 const panel = places(ui.details);
-const wide = matchMedia('(min-width: 75rem)'); // there is room next to the list; else it opens over it
+const wide = matchMedia('(min-width: 75rem)'); // the details fit next to the list; else they open over it
 
 const FOLLOWING = { connecting: 'connecting…', waiting: 'not connected, trying again' };
 
 /** Keeps one socket in one run's room, and lists the run's public events. */
 class Follower {
   constructor({ run, trainNo, startDate, seq }) {
-    // Asked from a little way back, so that the list does not begin empty.
+    // `since` is a little way back, so that the list does not begin empty.
     const since = { epoch: hub.epoch, seq: Math.max(0, seq - LOOK_BACK) };
     Object.assign(this, { run, epoch: hub.epoch });
     this.client = connect('ws', { onState: (state) => state in FOLLOWING && put(ui.follow, FOLLOWING[state]) });
@@ -327,7 +327,7 @@ class Follower {
   }
 
   subscribed({ epoch }) {
-    if (epoch !== this.epoch) ui.events.replaceChildren(); // its numbers began again
+    if (epoch !== this.epoch) ui.events.replaceChildren(); // the numbers of events began again
     this.epoch = epoch;
     put(ui.follow, 'live');
   }
@@ -384,7 +384,7 @@ function openDetails() {
 }
 
 function closed() {
-  if (ui.details.open) return; // it only moved between its place next to the list and over it
+  if (ui.details.open) return; // the details only moved, from next to the list to over it or back
   picked?.leave();
   picked = null;
   showTrains();

@@ -1,43 +1,45 @@
 /**
  * A client of trainhub's live protocol, for browsers and for Node: one file, nothing to build.
  *
- * However often the socket breaks, each event of a train comes once and in order, and each command
- * happens once: what was asked is kept, in a `storage` also over a reload of the page, and asked
- * again under its idempotency key. docs/how-to/write-a-client.md shows how to use it, trainhub.d.ts has the types.
+ * Each event of a train comes once and in order, and each command happens once, however often the
+ * socket breaks. The client keeps unanswered commands, and sends them again under their idempotency
+ * keys. With a `storage` they survive a reload of the page.
+ * docs/how-to/write-a-client.md shows how to use the client, trainhub.d.ts has the types.
  */
 
-/** The client's version, which is also the version of the hub that it was made for. */
+/** The client's version. It is also the version of the hub that the client was made for. */
 export const VERSION = '0.1.0';
 
 const HOUR_MS = 3_600_000;
-// The hub keeps a key's answer for 24 hours: a command that is sent again later could happen twice.
+// The longest wait of a command. The hub keeps a key's answer for 24 hours: after that, a command
+// that is sent again could happen twice.
 const KEPT_MS = 23.5 * HOUR_MS;
-const MOST_BYTES = 64 * 1024 - 100; // of one message, less its id
+const MOST_BYTES = 64 * 1024 - 100; // of one message, without its id
 const LARGE_BYTES = 16 * 1024; // a message of this size may take long on a slow link
 const MOST_UNREAD = 1000; // messages of one train that wait for an async handler
 const LONGEST_TIMER_MS = HOUR_MS; // the hub cannot make a client wait longer
-// A timer that is later than this was held up: the page slept, and says nothing about the link.
+// A timer that is later than this was delayed, as the page slept. It says nothing about the link.
 const LATE_MS = 1000;
 const TIMING = {
   backoffFirstMs: 1000,
   backoffMostMs: 30_000,
   steadyMs: 10_000, // after a connection of this length the backoff starts again from its first step
-  quietMs: 25_000, // without a message for this long, PING; WELCOME's heartbeatSeconds replaces it
-  askedMs: 5_000, // a message that is unanswered for this long is followed by a PING
-  answerMs: 15_000, // silence for this long after a PING: the link is dead
-  slowMs: 90_000, // the same while a SNAPSHOT or a large message is on its way
+  quietMs: 25_000, // without a message before a PING; WELCOME's heartbeatSeconds replaces this
+  askedMs: 5_000, // without an answer to a message before a PING
+  answerMs: 15_000, // of silence after a PING after which the link is dead
+  slowMs: 90_000, // the same, while a SNAPSHOT or a large message is on its way
 };
-const TOKEN_REFUSED = 4403;
-// The hub would take these later: the client asks again.
+const TOKEN_REFUSED = 4403; // the hub's close code
+// Error codes after which the client sends a command again.
 const LATER = new Set(['UNAVAILABLE', 'RATE_LIMITED']);
-// A subscription is also asked again for these: the train may be loaded or registered later.
+// Error codes after which it subscribes again: the train may be registered later.
 const NOT_YET = new Set([...LATER, 'UNKNOWN_TRAIN']);
 
-const now = () => performance.now(); // monotonic: it does not step when the clock is corrected
+const now = () => performance.now(); // monotonic: corrections of the clock do not change it
 
 /**
- * What the hub refused, or why a command was given up; `details` as the protocol has them.
- * `final` is false if the client asks again by itself.
+ * An error of the protocol or of the client. `details` are those of the protocol.
+ * `final` is false if the client tries again by itself.
  */
 export class HubError extends Error {
   constructor(code, message, details = {}, final = true) {
@@ -46,22 +48,22 @@ export class HubError extends Error {
   }
 }
 
-/** Opens a client, which connects by itself and stays until `close`. See trainhub.d.ts. */
+/** Makes a client, which connects by itself until `close`. See trainhub.d.ts. */
 export const connect = (url, options) => new Client(url, options);
 
 /**
- * Decides whether a link is alive. It has no timer and no clock: its caller tells the time in ms.
+ * The life of a link. It has no timer and no clock: the caller gives the time, in ms.
  *
- * Any bytes received count as life. A browser shows bytes only as whole messages, so a large one
- * that is on its way gets more time. After `quietMs` without a message, or when a message is
- * unanswered for `askedMs`, a PING is due. The link is dead after `answerMs` of silence after a
- * PING, or if the PING itself stays unanswered for `slowMs` and 1 ms for each byte received since.
+ * Any received byte is a sign of life. A browser shows bytes only as whole messages, so a large
+ * message that is on its way gets more time. A PING is due after `quietMs` without a message, or
+ * when a message is unanswered for `askedMs`. The link is dead after `answerMs` of silence after a
+ * PING. It is also dead if the PING is unanswered for `slowMs`, plus 1 ms for each byte received since.
  */
 class LinkLife {
   #timing; #messageAt; #heardAt; #pingedAt;
-  #pinging = true; // opening a socket is a question too: WELCOME is its answer
+  #pinging = true; // opening a socket counts as a PING: WELCOME answers it
   #bytes = 0; // received since the PING
-  #spared = false; // a PING was repeated because the timer came late
+  #spared = false; // the PING was repeated once, because the timer was late
 
   constructor(timing, at) {
     this.#timing = timing;
@@ -79,14 +81,14 @@ class LinkLife {
     this.#pinging = false;
   }
 
-  /** Returns whether a PING is to be sent now. An unanswered PING is repeated only after a sleep. */
+  /** Returns whether to send a PING now. An unanswered PING is repeated only after a sleep. */
   check(at, slept = false) {
     if (this.#pinging && !slept) return false;
     [this.#pinging, this.#pingedAt, this.#bytes] = [true, at, 0];
     return true;
   }
 
-  /** Returns when `step` is due. `askedAt` is when the oldest unanswered message was sent. */
+  /** Returns when `step` is due. `askedAt` is the time of the oldest unanswered message. */
   due(askedAt, slow) {
     const { quietMs, askedMs, answerMs, slowMs } = this.#timing;
     if (!this.#pinging) return Math.min(this.#messageAt + quietMs, Math.max(askedAt, this.#pingedAt) + askedMs);
@@ -108,16 +110,16 @@ class Client {
   #url; #options; #timing;
   #socket = null;
   #life = null; // of the socket
-  #lookAt = Infinity; // when its timer fires
+  #lookAt = Infinity; // when the timer of #life fires
   #frozen = false;
-  #attempt = 0; // what belongs to an older one is void
+  #attempt = 0; // results of an older attempt are void
   #tries = 0;
   #openedAt = null;
-  #hubAhead = NaN; // of this page's own clock, in ms
-  #notBefore = -Infinity; // as the hub asked in GOODBYE or ERROR
+  #hubAhead = NaN; // ms that the hub's clock is ahead of `now`
+  #notBefore = -Infinity; // by the hub's retryAfterMs
   #timers = {};
   #ids = 0;
-  #answers = new Map(); // id → what to do with the answer, and when it was asked
+  #answers = new Map(); // id → the callback for the answer, and the time of the question
   #login;
   #identifying = null; // the promise of `identify`, until it is settled
   #user = null;
@@ -125,16 +127,16 @@ class Client {
   #ready = false; // identified, so that commands may go
   #subscriptions = new Set();
   #queue;
-  #asked = null; // one command at a time, so that they stay in order whatever happens
+  #asked = null; // one command at a time, so that they stay in order
   #state = 'connecting';
   #listeners = [];
 
   constructor(url, options = {}) {
     const { WebSocket = globalThis.WebSocket, timing, token, user, storage, storageName = 'trainhub', mostWaiting = 1000 } = options;
-    if (!WebSocket) throw new TypeError('there is no WebSocket here: give a class as the option WebSocket');
+    if (!WebSocket) throw new TypeError('this platform has no WebSocket: give a class as the option WebSocket');
     const address = new URL(url, globalThis.location?.href);
     address.protocol = address.protocol.replace('http', 'ws');
-    if (!/^wss?:$/.test(address.protocol)) throw new TypeError(`${url} is no address of a hub: it starts with ws, wss, http or https`);
+    if (!/^wss?:$/.test(address.protocol)) throw new TypeError(`${url} is not the address of a hub: give one with ws, wss, http or https`);
     this.#url = address.href;
     this.#options = { ...options, WebSocket };
     this.#timing = { ...TIMING, ...timing };
@@ -144,22 +146,22 @@ class Client {
     queueMicrotask(() => this.#state !== 'closed' && this.#open());
   }
 
-  /** `connecting`, `live`, `waiting` to try again, `refused` for its token, or `closed`. */
+  /** `connecting`, `live`, `waiting` to try again, `refused` because of its token, or `closed`. */
   get state() { return this.#state; }
 
-  /** The commands that are not answered yet, in order; with a storage also those from before a reload. */
+  /** The unanswered commands in order; with a storage also those from before a reload. */
   get waiting() { return this.#queue.list(); }
 
-  /** Who to be from now on; without a token, no user. Each subscription gets a new snapshot, since users see different things. */
+  /** Becomes another user, or no user without a token. Users see different things, so each subscription gets a new snapshot. */
   async identify(token, { user } = {}) {
     if (this.#state === 'closed') throw closedError();
     const before = this.#login;
     const login = this.#logIn(token, user);
     this.#settle((each) => each.reject(new HubError('SUPERSEDED', 'identify was called again before the hub answered')));
     const identified = new Promise((resolve, reject) => { this.#identifying = { resolve, reject }; });
-    identified.catch(() => {}); // the caller hears of it below
+    identified.catch(() => {}); // the caller gets the error by the returned promise
     if (this.#ready) {
-      this.#ready = false; // no command goes under a name that is about to change
+      this.#ready = false; // no command is sent while the user changes
       const attempt = this.#attempt;
       try {
         await this.#findToken(login);
@@ -173,7 +175,7 @@ class Client {
     return identified;
   }
 
-  /** A train's events, snapshots and figures, from now on and over every reconnect. */
+  /** Follows a train, also after reconnects. Its events, snapshots and figures go to the handlers. */
   subscribe(train, handlers = {}) {
     const subscription = new Subscription(this, typeof train === 'object' ? train : { trainNo: train }, handlers);
     const { own } = subscription;
@@ -190,7 +192,7 @@ class Client {
     if (own.joined) this.#leave(own);
   }
 
-  /** Asks a command, now or as soon as the hub can be reached. Resolves with its result, once. */
+  /** Sends a command as soon as the hub can be reached. Resolves with its result. */
   command(type, fields = {}, { key = newKey(), withinMs = KEPT_MS } = {}) {
     try {
       if (this.#state === 'closed') throw closedError();
@@ -202,20 +204,20 @@ class Client {
     }
   }
 
-  /** Asks a waiting command as the current user, who made it. For those that `waiting` shows without a user. */
+  /** Sends a waiting command, which `waiting` shows without a user, as the current user. */
   claim(key) {
-    if (!this.#ready || this.#user === null) throw new HubError('NOT_IDENTIFIED', 'identify first: a command is claimed as the current user');
+    if (!this.#ready || this.#user === null) throw new HubError('NOT_IDENTIFIED', 'a command is claimed as the current user: identify first');
     this.#queue.claim(key, this.#user);
     this.#pump();
   }
 
-  /** Drops a waiting command; its promise is rejected with DISCARDED. The hub may have carried it out already. */
+  /** Drops a waiting command; its promise is rejected with DISCARDED. The hub may have carried it out. */
   discard(key) { this.#queue.discard(key); }
 
-  /** Asks the hub for a sign of life now; without one the socket is given up, and a new one opened. */
+  /** Pings the hub now. If it does not answer, the socket is replaced. */
   check() { this.#check(false); }
 
-  /** Ends it. Promises that wait are rejected; what a storage holds is asked by the next client. */
+  /** Ends the client. Waiting promises are rejected; the next client sends the commands in a storage. */
   close() {
     if (this.#state === 'closed') return;
     for (const [target, type, listener] of this.#listeners) target.removeEventListener(type, listener);
@@ -251,7 +253,7 @@ class Client {
     if (login.token !== undefined && login.token !== login.refused) return;
     const found = (await (typeof login.source === 'function' ? login.source() : login.source)) ?? undefined;
     if (found !== undefined && typeof found !== 'string') {
-      throw new HubError('BAD_TOKEN', `a token is a text, and this is a ${typeof found}`);
+      throw new HubError('BAD_TOKEN', `the token is of the type ${typeof found}: give a text`);
     }
     login.token = found;
     if (found !== undefined) this.#name(login, subjectOf(found));
@@ -261,7 +263,7 @@ class Client {
     let socket;
     try {
       socket = new this.#options.WebSocket(this.#url);
-    } catch (error) { // a page on https may not open ws:
+    } catch (error) { // such as ws: on a page with https
       this.#broken(error);
       return;
     }
@@ -269,7 +271,7 @@ class Client {
     this.#life = new LinkLife(this.#timing, now());
     socket.onmessage = ({ data }) => this.#hear(data);
     socket.onclose = ({ code }) => (code === TOKEN_REFUSED ? this.#refuse() : this.#lost(`closed with ${code}`));
-    socket.onerror = () => {}; // its close follows
+    socket.onerror = () => {}; // the close event follows
     this.#watch();
   }
 
@@ -297,7 +299,7 @@ class Client {
     this.#tell('waiting', { reason, retryInMs });
   }
 
-  /** Reports what should not happen, a message that is not the protocol's above all, and connects again. */
+  /** Reports an unexpected error, such as a message against the protocol, and connects again. */
   #broken(error) {
     const said = new HubError('BROKEN', `the connection was given up: ${error?.message ?? error}`, {}, false);
     said.cause = error;
@@ -305,7 +307,7 @@ class Client {
     if (this.#state !== 'closed') this.#lost(said.message);
   }
 
-  /** A token that was refused is not sent again: a fresh one, or none. */
+  /** Records that the hub refused the token. Without a function for a fresh one, the client stops. */
   #refuse(error) {
     this.#login.refused = this.#login.token;
     if (typeof this.#login.source === 'function') this.#lost('the hub refuses this token');
@@ -323,9 +325,9 @@ class Client {
     this.#timers[name] = setTimeout(then, ms);
   }
 
-  // --- whether it lives ---
+  // --- whether the link is alive ---
 
-  /** Sets the timer for the link's next step, if that comes before the step it is set for. */
+  /** Sets the timer for the link's next step, unless the timer fires before that anyway. */
   #watch() {
     if (!this.#life || this.#frozen) return;
     const due = this.#life.due(this.#askedAt, this.#slow);
@@ -335,7 +337,7 @@ class Client {
       this.#lookAt = Infinity;
       const step = this.#life.step(now(), this.#askedAt, this.#slow);
       if (step === 'dead') {
-        this.#socket.terminate?.(); // in Node: a dead link does not answer a close
+        this.#socket.terminate?.(); // in Node a close would wait for a dead link
         this.#lost('the hub does not answer');
         return;
       }
@@ -349,7 +351,7 @@ class Client {
     return oldest ? oldest.at : Infinity;
   }
 
-  /** Whether something large is on its way, in either direction. */
+  /** Whether a large message is on its way, in either direction. */
   get #slow() {
     return this.#asked?.size > LARGE_BYTES || [...this.#subscriptions].some((own) => own.expects);
   }
@@ -366,7 +368,7 @@ class Client {
     this.#send({ type: 'PING', id });
   }
 
-  /** What the platform tells of the page and its network; Node tells nothing. */
+  /** Listens to the page's and the network's events; Node has none. */
   #listen() {
     const page = globalThis.document;
     const wake = () => {
@@ -376,7 +378,7 @@ class Client {
       else this.#check(slept);
       this.#watch();
     };
-    const freeze = () => { // a timer that comes late must not judge the link
+    const freeze = () => { // a late timer would take the link for dead
       this.#frozen = true;
       clearTimeout(this.#timers.life);
       this.#lookAt = Infinity;
@@ -387,7 +389,7 @@ class Client {
       this.#listeners.push([target, type, listener]);
     };
     add(globalThis, 'online', wake);
-    add(globalThis, 'offline', () => this.#check(false)); // a hub on this machine is still there
+    add(globalThis, 'offline', () => this.#check(false)); // a hub on this machine may still answer
     add(globalThis, 'pageshow', wake);
     add(page, 'visibilitychange', () => page.visibilityState === 'hidden' || wake());
     add(page, 'freeze', freeze);
@@ -406,7 +408,7 @@ class Client {
     else console.warn(`trainhub: ${error.code}: ${error.message}`);
   }
 
-  /** Calls a handler. Its own error is reported, and takes nothing with it. Returns a promise if it is async. */
+  /** Calls a handler and reports its error. Returns a promise if the handler is async. */
   #call(handler, ...values) {
     try {
       const result = handler?.(...values);
@@ -417,7 +419,7 @@ class Client {
   }
 
   #send(message) {
-    // A socket that is closing takes no more; its close event follows.
+    // A closing socket accepts no message; its close event follows.
     if (this.#socket?.readyState === 1) this.#socket.send(JSON.stringify(message));
   }
 
@@ -443,15 +445,15 @@ class Client {
       else if (message.type === 'PONG') this.#pong(message);
       else if (message.trainNo && message.startDate) this.#pass(message);
       this.#watch();
-    } catch (error) { // a handler's own error does not come here
+    } catch (error) { // errors of handlers are caught in #call
       this.#broken(error);
     }
   }
 
   #pong({ id }) {
     if (id === this.#life.pong) this.#life.answered();
-    // The hub answers in order, so an answer that is this late does not come any more.
-    if (now() - this.#askedAt > this.#timing.slowMs) this.#lost('the hub has left a message unanswered');
+    // The hub answers in order, so after a later PONG this answer will not come.
+    if (now() - this.#askedAt > this.#timing.slowMs) this.#lost('the hub did not answer a message');
   }
 
   #welcome({ heartbeatSeconds, serverTime }) {
@@ -477,20 +479,20 @@ class Client {
     this.#name(this.#login, user);
     this.#settle((each) => each.resolve({ user, role, trains }));
     for (const own of this.#subscriptions) {
-      if (changed) own.restart(); // what was shown to another is not a place to go on from
+      if (changed) own.restart(); // another user saw other events, so its place means nothing here
       this.#join(own);
     }
     this.#tell('live');
     this.#pump();
     const others = this.#queue.others(user, this.#login);
     if (others.length) {
-      this.#complain(new HubError('OTHERS_WAIT', 'commands of another or an unknown user wait, and are not sent as this one', { keys: others }, false));
+      this.#complain(new HubError('OTHERS_WAIT', 'commands of another or an unknown user wait: claim or discard them', { keys: others }, false));
     }
   }
 
   // --- who it is ---
 
-  /** `user` is whose token it is, as far as that is known. What is asked under a login is that user's. */
+  /** `user` is the token's user; null means not known yet. Commands of a login belong to its user. */
   #logIn(source, user = null) {
     this.#login = { source, user, fixed: user !== null, token: undefined, refused: undefined };
     if (typeof source === 'string') this.#name(this.#login, subjectOf(source));
@@ -509,7 +511,7 @@ class Client {
     if (waiter) how(waiter);
   }
 
-  /** Becomes another user on a socket that is open. It leaves its rooms first, and comes in again as that user. */
+  /** Becomes another user on the open socket: leaves the rooms, then identifies again. */
   #switch(login, before) {
     const attempt = this.#attempt;
     for (const own of this.#subscriptions) {
@@ -522,11 +524,11 @@ class Client {
     });
   }
 
-  /** Goes on as the user before. */
+  /** Continues as the user before. */
   #goBack(before, attempt, error) {
     this.#settle((each) => each.reject(error));
     this.#login = before;
-    if (attempt !== this.#attempt) { // there is another socket meanwhile
+    if (attempt !== this.#attempt) { // the socket was replaced meanwhile
       if (this.#state !== 'waiting') this.#open();
       return;
     }
@@ -562,7 +564,7 @@ class Client {
     } else {
       this.#joinLater(own, answer.retryAfterMs);
     }
-    if (error.code === own.refusal || error.code === 'RATE_LIMITED') return; // the app knows, or need not
+    if (error.code === own.refusal || error.code === 'RATE_LIMITED') return; // the app was told already, or does not need to know
     own.refusal = error.code;
     if (own.handlers.error) this.#call(own.handlers.error, error);
     else this.#complain(error);
@@ -584,7 +586,7 @@ class Client {
     let fresh = false;
     for (const own of this.#subscriptions) {
       if (!own.joined || !isOf(own, message)) continue;
-      if (own.isOlder(message)) { // this hub has not caught up with what the app has
+      if (own.isOlder(message)) { // this hub is behind the app
         own.leave();
         this.#joinLater(own);
       } else {
@@ -616,7 +618,7 @@ class Client {
 
 let subscriptions = 0;
 
-/** One train that is followed. `own` is for its client. */
+/** A followed train. `own` is for its client. */
 class Subscription {
   constructor(client, train, handlers) {
     this.own = new Following(train, handlers);
@@ -625,11 +627,11 @@ class Subscription {
 
   get trainNo() { return this.own.trainNo; }
   get startDate() { return this.own.startDate; }
-  /** The last event that a handler was given and has accepted, for a later `subscribe` of the same run. */
+  /** The place of the last event that a handler finished. A later `subscribe` to the same run can continue from it. */
   get since() { return this.own.since; }
   get ready() { return this.own.ready; }
 
-  /** A command on this very run: also when it is asked again after midnight. */
+  /** Sends a command on this run, also if it is sent again after midnight. */
   command(type, fields = {}, options = {}) {
     return this.client.command(type, { trainNo: this.trainNo, startDate: this.startDate, ...fields }, options);
   }
@@ -638,19 +640,19 @@ class Subscription {
 }
 
 /**
- * What of a train has come, and how far the app is with it.
+ * The messages of a train that have come, and how far the app has got with them.
  *
- * `last` is the place of the newest message that is in the client's hands: a reconnect goes on from there.
- * `since` is the place of the newest event that a handler has accepted. A SNAPSHOT that was cut on its way is neither.
+ * `last` is the place of the newest message that has come: a reconnect continues from it.
+ * `since` is the place of the newest message that the handlers finished. An unfinished SNAPSHOT has no place.
  */
 class Following {
   number = ++subscriptions;
   joined = false;
-  expects = false; // an answer to SUBSCRIBE_TRAIN, or its SNAPSHOT
+  expects = false; // the answer to SUBSCRIBE_TRAIN or its SNAPSHOT is to come
   tries = 0;
   refusal = null; // the code that the app was told
-  #inbox = []; // waits for an async handler
-  #held = []; // came before the SNAPSHOT that is on its way
+  #inbox = []; // messages that wait for an async handler
+  #held = []; // events that came before the expected SNAPSHOT
   #busy = false;
   #behind = false;
   #ended = false;
@@ -658,11 +660,11 @@ class Following {
   constructor({ trainNo, startDate, since }, handlers) {
     Object.assign(this, { trainNo: String(trainNo), startDate, since, last: since, handlers });
     this.ready = new Promise((succeed, fail) => Object.assign(this, { succeed, fail }));
-    this.ready.catch(() => {}); // handlers.error is told too
+    this.ready.catch(() => {}); // handlers.error gets the error too
   }
 
   join(answer) {
-    // From here on it is that run, also when the train's next one is in service.
+    // From here on this follows that run, also when the train's next run is in service.
     Object.assign(this, runOf(answer), { joined: true, tries: 0, refusal: null });
     this.expects = answer.recovered === false;
     if (!this.expects) this.last ??= { epoch: answer.epoch, seq: 0 };
@@ -679,7 +681,7 @@ class Following {
     if (error) this.fail(error);
   }
 
-  /** Forgets its place: the next user is shown something else. */
+  /** Drops the messages and the place: another user sees other events. */
   restart() {
     [this.#inbox, this.#held] = [[], []];
     this.since = this.last = undefined;
@@ -689,10 +691,10 @@ class Following {
     return type === 'SNAPSHOT' && this.last !== undefined && epoch === this.last.epoch && seq < this.last.seq;
   }
 
-  /** Takes a message in; returns whether it is new. */
+  /** Receives a message, and returns whether it is new. */
   take(message) {
     const { type, seq, epoch } = message;
-    if (seq === undefined) { // a figure: only the newest counts
+    if (seq === undefined) { // figures: only the newest count
       this.#inbox = this.#inbox.filter((each) => each.message.type !== type);
       this.#put({ message });
       return true;
@@ -706,7 +708,7 @@ class Following {
     } else if (!(seq > this.last.seq)) {
       return false;
     }
-    this.#behind ||= this.#inbox.length >= MOST_UNREAD; // what does not fit is asked for when there is room again
+    this.#behind ||= this.#inbox.length >= MOST_UNREAD; // messages that do not fit are asked for again when there is room
     if (this.#behind) return false;
     this.last = { epoch: type === 'SNAPSHOT' ? epoch : this.last.epoch, seq };
     this.#put({ message, place: this.last });
@@ -719,7 +721,7 @@ class Following {
     this.#drain();
   }
 
-  /** Gives each message to its handlers, the next one when they have finished with the one before. */
+  /** Gives the messages to their handlers, one after the other. */
   #drain() {
     while (!this.#busy && this.#inbox.length && !this.#ended) {
       const { message, place } = this.#inbox.shift();
@@ -737,7 +739,7 @@ class Following {
       }
     }
     if (this.#behind && this.joined && !this.#inbox.length && !this.#busy) {
-      this.leave(); // what comes before the hub's answer comes again after it
+      this.leave(); // messages before the hub's answer come again after it
       this.caughtUp();
     }
   }
@@ -749,7 +751,7 @@ class Following {
   }
 }
 
-/** The commands that wait for an answer, oldest first; each is an item of its own in the storage. */
+/** The commands that wait for an answer, oldest first. Each is one item in the storage. */
 class CommandQueue {
   #entries = []; #storage; #prefix; #most; #complain;
   #last = 0;
@@ -765,37 +767,37 @@ class CommandQueue {
   }
 
   add(message, login, withinMs) {
-    if (sizeOf(message) > MOST_BYTES) throw new HubError('BAD_MESSAGE', 'a message has at most 64 KB: take several');
+    if (sizeOf(message) > MOST_BYTES) throw new HubError('BAD_MESSAGE', 'the message has more than 64 KB: send several');
     if (this.#entries.length >= this.#most) {
-      const full = `${this.#most} commands wait for the hub: no more are taken until some are answered`;
+      const full = `${this.#most} commands wait for the hub: wait until some are answered`;
       throw new HubError('QUEUE_FULL', full);
     }
-    this.#last = Math.max(Date.now(), this.#last + 1); // rises, so that it is their order too
+    this.#last = Math.max(Date.now(), this.#last + 1); // always rises, so it gives the order
     const entry = { message, user: login.user, login, askedAt: this.#last, until: this.#last + withinMs };
     this.#put(entry, withinMs);
     this.#keep(entry);
     return entry.answer;
   }
 
-  /** The next command that this user asked. Without a user: that was asked under this login. `at` is the hub's time. */
+  /** Returns the next command of a user, or of a login if `user` is null. `at` is the hub's time. */
   next(user, login, at) {
     const isMine = (entry) => entry.user === user && (user !== null || entry.login === login);
     let entry;
-    // A command that may have reached the hub, and whose key the hub has forgotten, would happen twice: timers stop while
-    // a machine sleeps, and its own clock may be wrong.
+    // A command could happen twice if it reached the hub before and its key has expired there. The entry's own timer is
+    // not enough: timers stop while a machine sleeps.
     while ((entry = this.#entries.find(isMine)) && at - entry.sentAt > KEPT_MS) this.fail(entry, lapsedError());
     if (!entry) return null;
     entry.sentAt ??= at;
     return entry;
   }
 
-  /** The keys of the commands that are not sent as this user. */
+  /** Returns the keys of the commands that are not sent as this user. */
   others(user, login) {
     const others = this.#entries.filter((each) => each.user !== user || (user === null && each.login !== login));
     return others.map((each) => each.message.key);
   }
 
-  /** Commands that were asked under a login before it was known whose it is: now it is. */
+  /** Gives the commands of a login its user, which is known now. */
   name(login) {
     for (const entry of this.#entries) {
       if (entry.login === login && entry.user === null) this.#give(entry, login.user);
@@ -804,7 +806,7 @@ class CommandQueue {
 
   claim(key, user) {
     const entry = this.#find(key);
-    if (entry.user !== null && entry.user !== user) throw new HubError('FORBIDDEN', 'another user asked this command: it waits for that user');
+    if (entry.user !== null && entry.user !== user) throw new HubError('FORBIDDEN', 'another user sent this command: identify as that user');
     this.#give(entry, user);
   }
 
@@ -823,7 +825,7 @@ class CommandQueue {
 
   #find(key) {
     const found = this.#entries.find((each) => each.message.key === key);
-    if (!found) throw new HubError('UNKNOWN_COMMAND', 'no command with this key waits');
+    if (!found) throw new HubError('UNKNOWN_COMMAND', 'no command waits with this key: see `waiting`');
     return found;
   }
 
@@ -834,7 +836,7 @@ class CommandQueue {
 
   #put(entry, withinMs) {
     entry.answer = new Promise((resolve, reject) => Object.assign(entry, { resolve, reject }));
-    entry.answer.catch(() => {}); // for one from before a reload no caller waits
+    entry.answer.catch(() => {}); // no caller awaits a command from before a reload
     entry.size = sizeOf(entry.message);
     entry.timer = setTimeout(() => this.fail(entry, lapsedError()), withinMs);
     this.#entries.push(entry);
@@ -853,7 +855,7 @@ class CommandQueue {
     this.#store(() => this.#storage?.setItem(this.#prefix + message.key, JSON.stringify({ message, user, askedAt, until })));
   }
 
-  /** A storage that is full or forbidden does not hold up the command, which then does not outlive the page. */
+  /** Changes the storage. If that fails, commands go on, but a reload loses them. */
   #store(change) {
     try {
       change();
@@ -870,14 +872,14 @@ class CommandQueue {
     });
     for (const entry of kept.filter(Boolean).sort((a, b) => a.askedAt - b.askedAt)) {
       this.#last = Math.max(this.#last, entry.askedAt);
-      // The clock may have been set back since: a command waits no longer than it was to wait in all.
+      // The clock may have been set back: a command never waits longer than it first was to.
       const left = Math.min(entry.until - Date.now(), entry.until - entry.askedAt, KEPT_MS);
       this.#put(entry, left);
     }
   }
 }
 
-/** A stored command, or null if the text is something else. */
+/** Reads a stored command. Null means that the text is not one. */
 function entryOf(text) {
   try {
     const { message, user, askedAt, until } = JSON.parse(text);
@@ -889,7 +891,7 @@ function entryOf(text) {
   }
 }
 
-/** Whose token it is, without a look at its signature, which is the hub's affair; null if it does not say. */
+/** Returns a token's user, or null if it has none. Only the hub checks the signature. */
 function subjectOf(token) {
   try {
     const text = atob(token.split('.')[1].replaceAll('-', '+').replaceAll('_', '/'));
@@ -904,17 +906,17 @@ const runOf = ({ trainNo, startDate }) => ({ trainNo, startDate });
 const isOf = (a, b) => a.trainNo === b.trainNo && a.startDate === b.startDate;
 const errorOf = ({ code, message, details }) => new HubError(code, message, details);
 const closedError = () => new HubError('CLOSED', 'this client was closed');
-const lapsedError = () => new HubError('LAPSED', 'the hub could not be reached in time: whether this command happened is not known');
+const lapsedError = () => new HubError('LAPSED', 'the hub did not answer in time: this command may or may not have happened');
 const sizeOf = (message) => new TextEncoder().encode(JSON.stringify(message)).length;
 const pause = (retryAfterMs = 0, backoffMs = 0) => Math.min(retryAfterMs, LONGEST_TIMER_MS) + backoffMs * (0.5 + Math.random());
 
-/** Where a platform reports errors that no code caught; the client goes on. */
+/** Reports a handler's error as the platform reports uncaught errors; the client goes on. */
 function report(error) {
   if (globalThis.reportError) globalThis.reportError(error);
   else console.error('a handler of trainhub.js failed:', error);
 }
 
-/** randomUUID is for secure pages only, and a station's hub may be on plain HTTP. */
+/** Makes a key. randomUUID exists on secure pages only, and a station's hub may use plain HTTP. */
 function newKey() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');

@@ -50,7 +50,7 @@ async def _number_documents(database: Any) -> None:
 
 
 async def _number_those_of(collection: Any) -> None:
-    """Number a collection's documents in batches, so that no call takes long."""
+    """Give a collection's documents their version, in batches, so that no call takes long."""
     last: Any = None
     while True:
         after = {} if last is None else {"_id": {"$gt": last}}

@@ -6,9 +6,10 @@
         async for event in train:
             print(event["type"], event["data"])
 
-However often the socket breaks, each event of a train comes once and in order, and each command
-happens once: what was asked is kept, in a `storage` also over a restart of the program, and asked
-again under its idempotency key. The hub's `docs/reference/clients.md` says more.
+Each event of a train comes once and in order, and each command happens once, however often the
+socket breaks. The client keeps unanswered commands, and sends them again under their idempotency
+keys. With a `storage` they survive a restart of the program. The hub's `docs/reference/clients.md`
+says more.
 """
 
 from trainhub_client.callbacks import HubError

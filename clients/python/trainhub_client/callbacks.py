@@ -1,4 +1,4 @@
-"""How the client tells the app: the error it raises, and calls of the app's handlers."""
+"""The error that the client raises, and the calls of the app's handlers."""
 
 import asyncio
 import inspect
@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 Message = dict[str, Any]
-# A token, or what fetches a fresh one: at first, and whenever the hub refuses the last.
+# A token, or a function that fetches one: at the start, and when the hub refuses the last token.
 Token = str | Callable[[], str | Awaitable[str | None] | None]
 # A handler: a function, or an async function. The next message comes when it has finished.
 Told = Callable[[Message], Any]
@@ -14,11 +14,11 @@ ToldError = Callable[["HubError"], Any]
 
 
 class HubError(Exception):
-    """What the hub refused, by the protocol's `code`, `message` and `details`.
+    """An error of the protocol, with its `code`, `message` and `details`.
 
-    `final` is false if the client asks again by itself. docs/reference/errors.md lists the
-    client's own codes, such as LAPSED: not answered in time, so whether the command happened is
-    not known.
+    `final` is False if the client tries again by itself. docs/reference/errors.md lists the codes,
+    also the client's own. One of those is LAPSED: the hub did not answer in time, so the command
+    may or may not have happened.
     """
 
     def __init__(
@@ -32,15 +32,15 @@ class HubError(Exception):
 
 
 def error_of(answer: Message) -> HubError:
-    """Return the error that an ERROR message says."""
+    """Return the error of an ERROR message."""
     return HubError(answer["code"], answer["message"], answer.get("details"))
 
 
 def call(told: Callable[..., Any] | None, *values: Any) -> Awaitable[Any] | None:
-    """Call a handler, and return what there is to await if it is async.
+    """Call a handler, and return its awaitable if it is async.
 
-    The handler's own error is reported, and the client goes on. A handler may raise CancelledError,
-    as the result of a cancelled future does: that does not cancel the client.
+    An error of the handler is reported, and the client goes on. That includes CancelledError, which
+    a handler raises if it reads the result of a cancelled future.
     """
     try:
         result = told(*values) if told is not None else None
@@ -54,7 +54,7 @@ _started: set[asyncio.Future[Any]] = set()
 
 
 def start(waits: Awaitable[Any] | None, then: Callable[[], None] = lambda: None) -> None:
-    """Run what `call` returned in a task of its own; its error is reported. Then call `then`."""
+    """Run what `call` returned in a task, then call `then`. The task's error is reported."""
     if waits is None:
         return
 

@@ -1,4 +1,4 @@
-"""The client: it connects by itself, says who it is, follows trains, and asks commands in order."""
+"""The client: it stays connected, identifies, follows trains, and sends commands in order."""
 
 import asyncio
 import contextlib
@@ -29,22 +29,30 @@ from trainhub_client.link import Link
 from trainhub_client.link_life import SLOW_SECONDS
 from trainhub_client.waiting import KEPT_SECONDS, CommandQueue, Login, Waiting, subject_of
 
+# Seconds before the next try to connect: the first upper bound, and the last.
 BACKOFF_SECONDS = 1.0, 30.0
-# After a connection of this length the backoff starts again from its first step.
+# Seconds: after a connection of this length the backoff starts again from its first step.
 STEADY_SECONDS = 10.0
-LONGEST_RETRY_SECONDS = 3600.0  # the hub cannot make a client wait longer
-LARGE_BYTES = 16 * 1024  # a message of this size may take long on a slow link
+# Seconds that the hub can make a client wait, at most.
+LONGEST_RETRY_SECONDS = 3600.0
+# Bytes of a message that may take long on a slow link.
+LARGE_BYTES = 16 * 1024
+# The hub's close code for a refused token.
 TOKEN_REFUSED = 4403
-# The hub would take these later: the client asks again.
+# Error codes after which the client sends a command again.
 LATER = {"UNAVAILABLE", "RATE_LIMITED"}
-# A subscription is also asked again for these: the train may be loaded or registered later.
+# Error codes after which it subscribes again: the train may be registered later.
 NOT_YET = {*LATER, "UNKNOWN_TRAIN"}
 
 logger = logging.getLogger("trainhub_client")
 
 
 class Client:
-    """`connect` makes one. `state` is connecting, live, waiting, refused or closed."""
+    """A client of one hub, made by `connect`.
+
+    `state` is connecting, live, waiting, refused or closed. `reason` says why it is waiting or
+    refused.
+    """
 
     def __init__(
         self,
@@ -58,7 +66,7 @@ class Client:
         backoff: tuple[float, float] = BACKOFF_SECONDS,
     ) -> None:
         self.state = "connecting"
-        self.reason = ""  # of the state waiting or refused
+        self.reason = ""
         self._url = url.replace("http", "ws", 1) if url.startswith("http") else url
         try:
             parse_uri(self._url)
@@ -76,12 +84,12 @@ class Client:
         self._attempt: asyncio.Timeout | None = None
         self._link: Link | None = None
         self._opened: float | None = None
-        self._hub_ahead = math.nan  # of the loop's clock, in seconds
+        self._hub_ahead = math.nan  # seconds that the hub's clock is ahead of the loop's clock
         self._user: str | None = None
         self._who: tuple[Any, ...] | None = None  # user, role and trains of the last connection
         self._ready = False
         self._subscriptions: list[Subscription] = []
-        self._asked: Waiting | None = None  # one at a time, so that they stay in order
+        self._asked: Waiting | None = None  # one command at a time, so that they stay in order
         self._later: set[asyncio.TimerHandle] = set()
 
     async def __aenter__(self) -> Self:
@@ -91,7 +99,7 @@ class Client:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Ends it. Commands that wait fail; what a storage holds is asked by the next client."""
+        """End the client. Waiting commands fail; the next client sends those in a storage."""
         self._close()
         self._task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -99,14 +107,14 @@ class Client:
 
     @property
     def waiting(self) -> list[Waiting]:
-        """The commands that are not answered yet, in order, also those of an earlier program."""
+        """Return the unanswered commands in order, including those of an earlier program."""
         return list(self._queue.entries)
 
     async def identify(self, token: Token | None, *, user: str | None = None) -> Message:
-        """Who to be from now on; waits for IDENTIFIED, and raises HubError if it is refused.
+        """Become another user, and return IDENTIFIED. Raises HubError if the hub refuses.
 
-        Without a token it is no user. Users see different things, so each subscription gets a
-        new SNAPSHOT.
+        `token` None means no user. Users see different things, so each subscription gets a new
+        SNAPSHOT.
         """
         self._check_open()
         before, self._login = self._login, self._log_in(token, user)
@@ -116,7 +124,7 @@ class Client:
         identified = self._identifying = asyncio.get_running_loop().create_future()
         identified.add_done_callback(lambda done: done.cancelled() or done.exception())
         if self._ready:
-            self._ready = False  # no command goes under a name that is about to change
+            self._ready = False  # no command is sent while the user changes
             link = self._link
             try:
                 await self._find_token(login)
@@ -144,11 +152,11 @@ class Client:
         on_figures: Told | None = None,
         on_error: ToldError | None = None,
     ) -> Subscription:
-        """A train's events, from now on and over every reconnect: by iteration, or by handlers.
+        """Follow a train, also after reconnects. Its events come by iteration or to handlers.
 
         With `on_snapshot` an iteration gives events only; with `on_event` it gives nothing. `since`
-        is another subscription's, to go on from there. A train that the hub does not know yet is
-        asked for again; `on_error` is told of that, and of a refusal that is final.
+        of an earlier subscription continues from there. If the hub does not know the train yet, the
+        client subscribes again later. `on_error` gets that error and a final refusal.
         """
         subscription = Subscription(
             self, train_no, start_date, since, on_event, on_snapshot, on_figures, on_error
@@ -168,10 +176,10 @@ class Client:
     async def command(
         self, type_: str, /, *, key: str | None = None, within: float = KEPT_SECONDS, **fields: Any
     ) -> Any:
-        """Ask a command, now or as soon as the hub can be reached; its result.
+        """Send a command as soon as the hub can be reached, and return its result.
 
-        Raises HubError, LAPSED if it is not answered `within` seconds. A caller that stops waiting
-        does not take the command back.
+        Raises HubError; its code is LAPSED if no answer came `within` seconds. A caller that stops
+        waiting does not cancel the command.
         """
         self._check_open()
         message = {**fields, "type": type_, "key": key or secrets.token_hex(16)}
@@ -180,19 +188,19 @@ class Client:
         return await asyncio.shield(entry.answer)
 
     def claim(self, key: str) -> None:
-        """Ask a waiting command as the current user, who made it: one whose `user` is None."""
+        """Send a waiting command, whose `user` is None, as the current user."""
         if not self._ready or self._user is None:
-            identify_first = "identify first: a command is claimed as the current user"
+            identify_first = "a command is claimed as the current user: identify first"
             raise HubError("NOT_IDENTIFIED", identify_first)
         self._queue.claim(key, self._user)
         self._pump()
 
     def discard(self, key: str) -> None:
-        """Drop a waiting command: DISCARDED. The hub may have carried it out already."""
+        """Drop a waiting command, which fails with DISCARDED. The hub may have carried it out."""
         self._queue.discard(key)
 
     def check(self) -> None:
-        """Ask the hub for a sign of life now; without one the socket is replaced."""
+        """Ping the hub now. If it does not answer, the socket is replaced."""
         if self._link is not None:
             self._link.check()
 
@@ -216,9 +224,9 @@ class Client:
                     await self._wait_to_try_again(reason)
 
     async def _be_connected(self, login: Login) -> str:
-        """Be connected as long as it lasts; returns why it ended.
+        """Connect, stay connected, and return why the connection ended.
 
-        Raises HubError if there is no use in trying again before there is another token.
+        Raises HubError if the client needs another token before it can try again.
         """
         self._opened, link = None, None
         try:
@@ -237,7 +245,7 @@ class Client:
             return str(error) or type(error).__name__
         except HubError:
             raise
-        except Exception as error:  # what should not happen is reported, and it goes on
+        except Exception as error:  # an unexpected error is reported, and the client goes on
             broken = f"the connection was given up: {type(error).__name__}: {error}"
             self._complain(HubError("BROKEN", broken, final=False))
             return broken
@@ -246,16 +254,16 @@ class Client:
             self._detach()
 
     async def _find_token(self, login: Login) -> None:
-        """Let a login have a token that was not refused, if it can.
+        """Fetch a token for a login that has no token, or only a refused token.
 
-        Raises ConnectionError without a connection, and HubError if the token is bad.
+        Raises ConnectionError if the app's function fails, and HubError if its result is no text.
         """
         if login.token is not None and login.token != login.refused:
             return
         found = await self._fetch(login.source) if callable(login.source) else login.source
         if found is not None and not isinstance(found, str):
             kind = type(found).__name__
-            raise HubError("BAD_TOKEN", f"a token is a text, and this is of the type {kind}")
+            raise HubError("BAD_TOKEN", f"the token is of the type {kind}: give a text")
         login.token = found
         if found is not None:
             self._name(login, subject_of(found))
@@ -269,12 +277,12 @@ class Client:
             if (task := asyncio.current_task()) is not None and task.cancelling():
                 raise
             raise ConnectionError("there is no token: the app's function was cancelled") from None
-        except Exception as error:  # whatever the app's own function fails with
+        except Exception as error:  # the app's own function may raise any error
             reason = f"there is no token: {type(error).__name__}: {error}"
             raise ConnectionError(reason) from error
 
     def _start_again(self) -> None:
-        """Let another login have its connection, if one is open or being opened."""
+        """End the open or opening connection, so that the next one uses the new login."""
         attempt, self._attempt = self._attempt, None
         if attempt is not None:
             if self._link is not None:
@@ -308,7 +316,7 @@ class Client:
         await asyncio.sleep(max(0.0, self._not_before - self._now()) + backoff)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        """Let no caller wait for a client whose task has ended, for whatever reason."""
+        """Close a client whose task has ended, so that no caller waits for it."""
         if self.state != "closed":
             logger.error("the client's task has ended: %r", task)
             self._close(HubError("CLOSED", "this client's task was ended from outside"))
@@ -325,7 +333,10 @@ class Client:
         self._tell("closed")
 
     def _is_slow(self) -> bool:
-        """Whether a large message is on its way to the hub. What comes from it is seen bytewise."""
+        """Return whether a large message is on its way to the hub.
+
+        A large message from the hub needs no extra time: its bytes are signs of life.
+        """
         return self._asked is not None and self._asked.size > LARGE_BYTES
 
     def _now(self) -> float:
@@ -354,7 +365,7 @@ class Client:
     # --- what the hub says ------------------------------------------------------------------
 
     def _hear(self, message: Message) -> None:
-        """Take a message in. Raises if it is not the protocol's: then the socket is replaced."""
+        """Handle a message that is no answer. An error that this raises replaces the socket."""
         self._wait_as_told(message)
         if message["type"] == "WELCOME":
             self._welcome(message)
@@ -362,7 +373,7 @@ class Client:
             self._pass(message)
 
     def _wait_as_told(self, message: Message) -> None:
-        """Keep to the hub's `retryAfterMs`, if it says one."""
+        """Obey the hub's `retryAfterMs`, if the message has one."""
         if "retryAfterMs" in message:
             self._not_before = self._now() + _retry_seconds(message)
 
@@ -388,7 +399,7 @@ class Client:
             self._ask({"type": "IDENTIFY", "token": login.token}, identified)
 
     def _refuse(self, login: Login) -> None:
-        """A token that was refused is not sent again: a fresh one, or none."""
+        """Note that the token was refused. Raises HubError if the app cannot fetch another."""
         login.refused = login.token
         if not callable(login.source):
             raise _token_refused()
@@ -402,19 +413,19 @@ class Client:
         self._settle(lambda waiter: waiter.set_result(identified))
         for each in self._subscriptions:
             if changed:
-                each.restart()  # what was shown to another is not a place to go on from
+                each.restart()  # another user saw other events, so its place means nothing here
             self._rejoin(each)
         self._tell("live")
         self._pump()
         if others := self._queue.others(user, self._login):
-            wait = "commands of another or an unknown user wait, and are not sent as this one"
+            wait = "commands of another or an unknown user wait: claim or discard them"
             self._complain(HubError("OTHERS_WAIT", wait, {"keys": others}, final=False))
 
     # --- who it is --------------------------------------------------------------------------
 
     def _log_in(self, source: Token | None, user: str | None) -> Login:
         if source is not None and not callable(source) and not isinstance(source, str):
-            raise TypeError("a token is a text, or a function that fetches one")
+            raise TypeError("token is neither a text nor a function: give one of these")
         login = Login(source, user, fixed=user is not None)
         if isinstance(source, str):
             self._name(login, subject_of(source))
@@ -431,7 +442,7 @@ class Client:
             how(waiter)
 
     def _switch(self, login: Login, before: Login, link: Link) -> None:
-        """Become another user on an open socket: leave the rooms, and come in as that user."""
+        """Become another user on the open socket: leave the rooms, then identify again."""
         for each in self._subscriptions:
             if each._joined:
                 self._leave(each)
@@ -447,7 +458,7 @@ class Client:
         self._ask(identify if login.token is not None else {"type": "LOGOUT"}, answered)
 
     def _go_back(self, before: Login, link: Link | None) -> None:
-        """Go on as the user before."""
+        """Continue as the user before."""
         self._login = before
         if self._link is None or self._link is not link:
             self._start_again()
@@ -461,8 +472,8 @@ class Client:
     # --- trains -----------------------------------------------------------------------------
 
     def catch_up(self, subscription: Subscription) -> None:
-        """Ask for what came after a subscription's place, if there is a connection."""
-        if self._ready:  # else it is done on the next one
+        """Ask for the messages after a subscription's place, if there is a connection."""
+        if self._ready:  # else `_enter` asks on the next connection
             self._rejoin(subscription)
 
     def _rejoin(self, subscription: Subscription) -> None:
@@ -495,7 +506,7 @@ class Client:
         else:
             self._rejoin_later(subscription, answer)
         if error.code == subscription.refusal or error.code == "RATE_LIMITED":
-            return  # the app knows, or need not
+            return  # the app was told already, or does not need to know
         subscription.refusal = error.code
         if subscription.on_error is not None:
             start(call(subscription.on_error, error))
@@ -517,7 +528,7 @@ class Client:
     def _pass(self, message: Message) -> None:
         news = False
         for each in [each for each in self._subscriptions if each.is_of(message)]:
-            if each.is_older(message):  # this hub has not caught up with what the app has
+            if each.is_older(message):  # this hub is behind the app
                 each.leave()
                 self._rejoin_later(each, {})
             else:
@@ -553,7 +564,7 @@ class Client:
         self._ask(entry.message, answered)
 
     def _after(self, answer: Message, backoff: float, then: Callable[[], None]) -> None:
-        """Ask again a while after the hub said that it would take it later."""
+        """Call `then` after the time in the hub's answer and a random backoff."""
 
         def go() -> None:
             self._later.discard(timer)
@@ -574,12 +585,12 @@ def connect(
     on_error: ToldError | None = None,
     backoff: tuple[float, float] = BACKOFF_SECONDS,
 ) -> Client:
-    """A client for `async with`. It connects by itself, and stays until the end of the block.
+    """Make a client for `async with`. It connects by itself until the end of the block.
 
-    `user` says whose the token is, for a start without a network on which it cannot be fetched.
-    `storage` keeps the commands that wait: a mapping of texts on disk, such as `shelve.open(path)`;
-    PNRs stand in it. `on_error` is told what goes wrong and belongs to no call; without it that is
-    logged. `backoff` is the first and the most seconds to wait for the next try.
+    `user` names the token's user, for a start without a network to fetch the token. `storage` keeps
+    the waiting commands, PNRs included: a mapping of texts on disk such as `shelve.open(path)`.
+    `on_error` gets the errors that belong to no call; without it they are logged. `backoff` has the
+    first and the last bound, in seconds, of the wait for the next try.
     """
     return Client(
         url,

@@ -1,4 +1,4 @@
-"""One train that is followed: what of it has come, and how far the app is with it."""
+"""A followed train: the messages that have come, and how far the app has got with them."""
 
 import asyncio
 from collections import deque
@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from trainhub_client.callbacks import HubError, Message, Told, ToldError, call, start
 
-# Messages of one train that wait for the app; what comes then is asked for again later.
+# Messages of one train that wait for the app. Later ones are dropped, and asked for again.
 MOST_UNREAD = 1000
 
 
@@ -20,14 +20,14 @@ class Follower(Protocol):
     def unsubscribe(self, subscription: "Subscription") -> None: ...
 
     def catch_up(self, subscription: "Subscription") -> None:
-        """Ask for what came after the subscription's place."""
+        """Ask for the messages after the subscription's place."""
 
 
 class Subscription:
-    """One train that is followed. To iterate gives its events, and a SNAPSHOT where one came.
+    """A followed train. Iteration gives its events, and its SNAPSHOTs.
 
-    `since` is the place of the last message that the app was given: by iteration, or by a handler
-    that has accepted it. It is for a later `subscribe` to the same run.
+    `since` is the place of the last message that the iteration gave or that a handler finished. A
+    later `subscribe` to the same run can continue from it.
     """
 
     def __init__(
@@ -49,15 +49,15 @@ class Subscription:
         self._client = client
         self._on_event, self._on_snapshot, self._on_figures = on_event, on_snapshot, on_figures
         self.on_error = on_error
-        # The place of the newest message in the client's hands: a reconnect goes on from there.
-        # A SNAPSHOT that was cut on its way has no place.
+        # The place of the newest message that has come: a reconnect continues from it.
+        # An unfinished SNAPSHOT has no place.
         self.last = since
         self._unread: deque[tuple[Message, Message] | HubError] = deque()  # for an iteration
         self._inbox: deque[tuple[Told | None, Message, Message | None]] = deque()  # for handlers
-        self._held: list[Message] = []  # came before the SNAPSHOT that is on its way
-        self._busy = False  # an async handler is at work
+        self._held: list[Message] = []  # events that came before the expected SNAPSHOT
+        self._busy = False  # an async handler runs
         self._news = asyncio.Event()
-        self.expects = False  # an answer to SUBSCRIBE_TRAIN, or its SNAPSHOT
+        self.expects = False  # the answer to SUBSCRIBE_TRAIN or its SNAPSHOT is to come
         self.tries = 0
         self.refusal: str | None = None  # the code that the app was told
         self._joined = False
@@ -65,18 +65,18 @@ class Subscription:
         self._ended = False
 
     async def command(self, type_: str, /, **fields: Any) -> Any:
-        """A command on this very run: also when it is asked again after midnight."""
+        """Send a command on this run, also if it is sent again after midnight."""
         run = {"trainNo": self.train_no}
         if self.start_date is not None:
             run["startDate"] = self.start_date
         return await self._client.command(type_, **{**run, **fields})
 
     def unsubscribe(self) -> None:
-        """Hear no more of it; an iteration ends when it has given what came before."""
+        """Stop following. An iteration ends after the messages that have come already."""
         self._client.unsubscribe(self)
 
     async def __aiter__(self) -> AsyncIterator[Message]:
-        """Raises HubError if the hub refuses the subscription for good, or the token."""
+        """Yield messages. Raises HubError if the hub refuses the subscription or the token."""
         while True:
             while self._unread:
                 item = self._unread.popleft()
@@ -93,7 +93,7 @@ class Subscription:
     # --- for the client ---------------------------------------------------------------------
 
     def join(self, answer: Message) -> None:
-        # From here on it is that run, also when the train's next one is in service.
+        # From here on this follows that run, also when the train's next run is in service.
         self.train_no, self.start_date = answer["trainNo"], answer["startDate"]
         self.expects = answer.get("recovered") is False
         if not self.expects:
@@ -113,17 +113,17 @@ class Subscription:
 
     @property
     def is_iterated(self) -> bool:
-        """Whether its events go to an iteration, and not to a handler."""
+        """Return whether events go to an iteration, and not to a handler."""
         return self._on_event is None
 
     def give_error(self, error: HubError) -> None:
-        """Let an iteration raise it."""
+        """Let the iteration raise an error."""
         if self.is_iterated:
             self._unread.append(error)
             self._news.set()
 
     def restart(self) -> None:
-        """Forget the place: the next user is shown something else."""
+        """Drop the messages and the place: another user sees other events."""
         self._unread.clear()
         self._inbox.clear()
         self._held = []
@@ -134,7 +134,7 @@ class Subscription:
         return self._joined and run == (self.train_no, self.start_date)
 
     def is_older(self, message: Message) -> bool:
-        """Whether it is a SNAPSHOT from before what the app has."""
+        """Return whether a message is a SNAPSHOT older than what the app has."""
         last = self.last
         return (
             message["type"] == "SNAPSHOT"
@@ -144,9 +144,9 @@ class Subscription:
         )
 
     def take(self, message: Message) -> bool:
-        """Take a message in; returns whether it is new."""
+        """Receive a message, and return whether it is new."""
         seq = message.get("seq")
-        if seq is None:  # a figure: only the newest counts
+        if seq is None:  # figures: only the newest count
             self.figures = message
             others = (each for each in self._inbox if each[1]["type"] != message["type"])
             self._inbox = deque(others)
@@ -162,7 +162,7 @@ class Subscription:
             return False
         elif self.last is None or seq <= self.last["seq"]:
             return False
-        # What does not fit is asked for when there is room again.
+        # Messages that do not fit are asked for again when there is room.
         self._behind = self._behind or max(len(self._unread), len(self._inbox)) >= MOST_UNREAD
         if self._behind:
             return False
@@ -184,7 +184,7 @@ class Subscription:
         self._drain()
 
     def _drain(self) -> None:
-        """Give each message to its handler, the next one when that has finished."""
+        """Give the messages to their handlers, one after the other."""
         while self._inbox and not self._busy and not self._ended:
             told, message, place = self._inbox.popleft()
             waits = call(told, message)
@@ -206,8 +206,8 @@ class Subscription:
             self.since = place
 
     def _catch_up(self) -> None:
-        """Ask for what did not fit, now that there is room."""
+        """Ask for the messages that did not fit, now that there is room."""
         if self._behind and self._joined:
             self._behind = False
-            self.leave()  # what comes before the hub's answer comes again after it
+            self.leave()  # messages before the hub's answer come again after it
             self._client.catch_up(self)

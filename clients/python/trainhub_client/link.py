@@ -1,4 +1,4 @@
-"""One socket to the hub: what is asked and answered on it, and whether it is alive."""
+"""One socket to the hub: its messages, their answers, and whether the socket is alive."""
 
 import asyncio
 import contextlib
@@ -15,9 +15,11 @@ from websockets.exceptions import ConnectionClosed
 from trainhub_client.callbacks import Message
 from trainhub_client.link_life import ANSWER_SECONDS, SLOW_SECONDS, LinkLife
 
-MOST_HEARD_BYTES = 64 * 1024 * 1024  # the snapshot of the largest train is some 8 MB
+# Bytes of a message from the hub, at most: the snapshot of the largest train has some 8 MB.
+MOST_HEARD_BYTES = 64 * 1024 * 1024
+# Seconds that a close may take.
 CLOSE_SECONDS = 1.0
-# At DEBUG it would log each frame, tokens and names with them.
+# At DEBUG, websockets would log each frame, with tokens and names.
 wire = logging.getLogger("trainhub_client.wire")
 wire.setLevel(logging.WARNING)
 
@@ -25,7 +27,7 @@ Answered = Callable[[Message], None]
 
 
 class _Socket(ClientConnection):
-    """A connection that tells of all bytes that come."""
+    """A connection that reports all received bytes to a LinkLife."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -37,17 +39,17 @@ class _Socket(ClientConnection):
 
 
 class Link:
-    """An open socket. `why` says why the client itself has ended it."""
+    """An open socket. `why` is set if the client itself ended it."""
 
     def __init__(self, socket: _Socket, is_slow: Callable[[], bool]) -> None:
-        """`is_slow` says whether a large message is on its way."""
+        """Wrap a socket. `is_slow` says whether a large message is on its way."""
         self._socket = socket
         self._life = socket.life
         self._is_slow = is_slow
         self.why = ""
         self._ids = 0
         self._ping: int | None = None
-        # id → what to do with the answer, and when it was asked
+        # id → the callback for the answer, and the time of the question
         self._answers: dict[int, tuple[Answered, float]] = {}
         self._outgoing: asyncio.Queue[bytes] = asyncio.Queue()
         self._timer: asyncio.TimerHandle | None = None
@@ -59,7 +61,7 @@ class Link:
             create_connection=_Socket,
             max_size=MOST_HEARD_BYTES,
             open_timeout=ANSWER_SECONDS,
-            ping_interval=None,  # LinkLife does that
+            ping_interval=None,  # LinkLife decides when to ping
             close_timeout=CLOSE_SECONDS,
             logger=wire,
         )
@@ -67,16 +69,16 @@ class Link:
         return cls(socket, is_slow)
 
     async def listen(self, hear: Callable[[Message], None]) -> None:
-        """Pass on what comes and is no answer, until the socket is closed.
+        """Give answers to their callbacks and other messages to `hear`, until the socket closes.
 
-        Raises ConnectionClosed, and what `hear` or a callback of `ask` raises.
+        Raises ConnectionClosed, and the errors of `hear` and of the callbacks.
         """
         writer = asyncio.create_task(self._write())
         self._watch()
         try:
             async for text in self._socket:
                 if self.why:
-                    return  # what came before the end is of no use any more
+                    return  # the client has ended this socket, so the message is void
                 self._life.heard_message(self._now())
                 message = json.loads(text)
                 answered, _ = self._answers.pop(message.get("id", 0), (None, 0.0))
@@ -102,38 +104,38 @@ class Link:
         self._watch()
 
     def welcomed(self, heartbeat: float) -> None:
-        """Take note of WELCOME: the hub is there."""
+        """Record WELCOME and the hub's heartbeat."""
         self._life.answered()
         if heartbeat > 0:
             self._life.quiet = heartbeat
 
     def check(self) -> None:
-        """Ask the hub for a sign of life now."""
+        """Ping the hub now."""
         if self._life.check(self._now()):
             self._send_ping()
             self._watch()
 
     def abort(self, why: str) -> None:
-        """End the connection without a word."""
+        """End the connection without a close frame."""
         self.why = self.why or why
         self._socket.transport.abort()
 
     # --- inside -----------------------------------------------------------------------------
 
     async def _write(self) -> None:
-        with contextlib.suppress(ConnectionClosed):  # the reader hears of it too
+        with contextlib.suppress(ConnectionClosed):  # `listen` raises it
             while True:
                 await self._socket.send(await self._outgoing.get(), text=True)
 
     async def _close(self) -> None:
-        # A dead link takes no close, and may not even take what is to be sent before that.
+        # On a dead link neither the close nor the messages before it can be sent.
         with contextlib.suppress(Exception):
             async with asyncio.timeout(CLOSE_SECONDS):
                 await self._socket.close()
         self._socket.transport.abort()
 
     def _watch(self) -> None:
-        """Set the timer for the next step, if that comes before the step it is set for."""
+        """Set the timer for the next step, unless the timer fires before that anyway."""
         due = self._life.due(self._asked_at, self._is_slow())
         if self._timer is None or due < self._timer.when():
             self._stop_watching()
@@ -157,9 +159,9 @@ class Link:
     def _pong(self, message: Message) -> None:
         if message.get("id") == self._ping:
             self._life.answered()
-        # The hub answers in order, so an answer that is this late does not come any more.
+        # The hub answers in order, so after a later PONG this answer will not come.
         if self._now() - self._asked_at > SLOW_SECONDS:
-            self.abort("the hub has left a message unanswered")
+            self.abort("the hub did not answer a message")
 
     def _send_ping(self) -> None:
         self._ids += 1
@@ -168,7 +170,7 @@ class Link:
 
     @property
     def _asked_at(self) -> float:
-        """The time of the oldest message that is unanswered."""
+        """Return the time of the oldest unanswered message, or infinity."""
         return next((at for _, at in self._answers.values()), math.inf)
 
     def _now(self) -> float:

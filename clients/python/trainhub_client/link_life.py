@@ -1,27 +1,26 @@
-"""Whether a link is alive, from the bytes that come over it. No I/O, no timer and no clock."""
+"""Whether a link is alive, judged by the bytes that come over it. No I/O, no timer and no clock."""
 
-# Without a message for this long, PING; WELCOME's heartbeatSeconds replaces it.
+# Seconds without a message before a PING; WELCOME's heartbeatSeconds replaces this.
 QUIET_SECONDS = 25.0
-# A message that is unanswered for this long is followed by a PING.
+# Seconds without an answer to a message before a PING.
 ASKED_SECONDS = 5.0
-# Silence for this long after a PING: the link is dead.
+# Seconds of silence after a PING after which the link is dead.
 ANSWER_SECONDS = 15.0
-# The same while a SNAPSHOT or a large message is on its way.
+# The same, while a large message is on its way to the hub.
 SLOW_SECONDS = 90.0
-# A timer that is later than this was held up, and says nothing about the link.
+# Seconds: a timer that is later than this was delayed, and says nothing about the link.
 LATE_SECONDS = 1.0
-# A PING may wait behind bytes that are on their way: at this rate at the slowest.
+# The slowest link: an answer to a PING may wait behind other bytes.
 SLOWEST_BYTES_PER_SECOND = 1000
 
 
 class LinkLife:
-    """Decides whether a link is alive. Its caller tells the time, in seconds.
+    """The life of a link. The caller gives the time, in seconds.
 
-    Any bytes received count as life. After `quiet` seconds without a message, or when a message is
-    unanswered for `asked` seconds, a PING is due. The link is dead after `answer` seconds of
-    silence after a PING. While something large is on its way it is dead after `slow` seconds. It is
-    dead as well if the PING itself stays unanswered for `slow` seconds, and one more for each KB
-    received since.
+    Any received byte is a sign of life. A PING is due after `quiet` seconds without a message, or
+    when a message is unanswered for `asked` seconds. The link is dead after `answer` seconds of
+    silence after a PING, or after `slow` seconds while a large message is on its way. It is also
+    dead if the PING is unanswered for `slow` seconds, plus one second for each KB received since.
     """
 
     def __init__(
@@ -35,9 +34,9 @@ class LinkLife:
         self.quiet = quiet
         self._asked, self._answer, self._slow = asked, answer, slow
         self._message_at = self._heard_at = self._pinged_at = at
-        self._pinging = True  # opening a socket is a question too: WELCOME is its answer
+        self._pinging = True  # opening a socket counts as a PING: WELCOME answers it
         self._bytes = 0  # received since the PING
-        self._spared = False  # a PING was repeated because the timer came late
+        self._spared = False  # the PING was repeated once, because the timer was late
 
     def heard(self, size: int, at: float) -> None:
         self._heard_at = at
@@ -48,11 +47,11 @@ class LinkLife:
         self._message_at = at
 
     def answered(self) -> None:
-        """Take note that the hub has answered the PING."""
+        """Record that the hub answered the PING."""
         self._pinging = False
 
     def check(self, at: float, *, slept: bool = False) -> bool:
-        """Return whether to send a PING now. One on its way is repeated only after a sleep."""
+        """Return whether to send a PING now. An unanswered PING is repeated only after a sleep."""
         if self._pinging and not slept:
             return False
         self._pinging, self._pinged_at, self._bytes = True, at, 0

@@ -1,4 +1,4 @@
-"""The commands that wait for an answer: whose they are, and a storage that outlives the program."""
+"""The commands that wait for an answer, and the storage that keeps them after the program's end."""
 
 import asyncio
 import base64
@@ -11,17 +11,21 @@ from typing import Any
 
 from trainhub_client.callbacks import HubError, Message, Token
 
-# The hub keeps a key's answer for 24 hours: a command that is sent again later could happen twice.
+# Seconds that a command may wait. The hub keeps a key's answer for 24 hours: after that, a command
+# that is sent again could happen twice.
 KEPT_SECONDS = 23.5 * 3600
-MOST_BYTES = 64 * 1024 - 100  # of one message, less its id
+# Bytes of one message, without its id.
+MOST_BYTES = 64 * 1024 - 100
+# Commands that may wait at once.
 MOST_WAITING = 1000
 
 
 @dataclass(eq=False)
 class Login:
-    """A token or what fetches it, and whose it is, as far as that is known.
+    """A token or the function that fetches it, and its user; None means not known yet.
 
-    What is asked under a login is that user's. `fixed` says that the app named the user.
+    Commands that are sent under a login belong to its user. `fixed` means that the app named the
+    user.
     """
 
     source: Token | None
@@ -33,12 +37,12 @@ class Login:
 
 @dataclass(eq=False)
 class Waiting:
-    """A command that is not answered yet; any number of tasks may await `answer`."""
+    """An unanswered command. Any number of tasks may await `answer`."""
 
     message: Message
-    user: str | None  # None if it is not known who asked
-    asked_at: float  # wall time, as a person reads it
-    until: float
+    user: str | None  # None means not known
+    asked_at: float  # wall time, for people
+    until: float  # wall time
     answer: asyncio.Future[Any] = field(repr=False)
     login: Login | None = field(default=None, repr=False)
     timer: asyncio.TimerHandle | None = field(default=None, repr=False)
@@ -58,34 +62,34 @@ class CommandQueue:
         self._last = 0.0
 
     def restore(self) -> None:
-        """What an earlier program left."""
+        """Load the commands that an earlier program left in the storage."""
         texts: list[object] = []
         self._store(lambda storage: texts.extend(storage.values()))
         found = [entry for entry in map(_read_entry, texts) if entry is not None]
         if len(found) < len(texts):
-            strange = f"{len(texts) - len(found)} of the storage's entries are left alone"
-            self._complain(HubError("NOT_STORED", f"{strange}: no commands", final=False))
+            strange = f"{len(texts) - len(found)} entries of the storage are not commands"
+            self._complain(HubError("NOT_STORED", f"{strange} and stay there", final=False))
         for message, user, asked_at, until in sorted(found, key=lambda each: each[2]):
             self._last = max(self._last, asked_at)
-            # The clock may have been set back since: it waits no longer than it was to wait in all.
+            # The clock may have been set back: a command never waits longer than it first was to.
             left = min(until - time.time(), until - asked_at, KEPT_SECONDS)
             self._put(message, user, asked_at, until, left)
 
     def add(self, message: Message, login: Login, within: float) -> Waiting:
         size = len(json.dumps(message, ensure_ascii=False, allow_nan=False).encode())
         if size > MOST_BYTES:
-            raise HubError("BAD_MESSAGE", "a message has at most 64 KB: take several")
+            raise HubError("BAD_MESSAGE", "the message has more than 64 KB: send several")
         if len(self.entries) >= MOST_WAITING:
             full = f"{MOST_WAITING} commands wait for the hub: wait until some are answered"
             raise HubError("QUEUE_FULL", full)
-        self._last = max(time.time(), self._last + 1e-3)  # rises, so that it is their order too
+        self._last = max(time.time(), self._last + 1e-3)  # always rises, so it gives the order
         entry = self._put(message, login.user, self._last, self._last + within, within)
         entry.login, entry.size = login, size
         self._keep(entry)
         return entry
 
     def next(self, user: str | None, login: Login, at: float) -> Waiting | None:
-        """The next command that this user asked. Without a user: that this login asked.
+        """Return the next command of a user, or of a login if `user` is None.
 
         `at` is the hub's time.
         """
@@ -94,8 +98,8 @@ class CommandQueue:
             entry = next(mine, None)
             if entry is None:
                 return None
-            # A command that may have reached the hub, under a key that is forgotten, would happen
-            # twice: timers stop while a machine sleeps, and its own clock may be wrong.
+            # A command could happen twice if it reached the hub before and its key has expired
+            # there. The entry's own timer is not enough: timers stop while a machine sleeps.
             if entry.sent_at is not None and at - entry.sent_at > KEPT_SECONDS:
                 self.fail(entry, _lapsed())
                 continue
@@ -103,11 +107,11 @@ class CommandQueue:
             return entry
 
     def others(self, user: str | None, login: Login) -> list[str]:
-        """The keys of the commands that are not sent as this user."""
+        """Return the keys of the commands that are not sent as this user."""
         return [each.message["key"] for each in self.entries if not _is_of(each, user, login)]
 
     def name(self, login: Login) -> None:
-        """Commands that were asked before it was known whose the login is: now it is."""
+        """Give the commands of a login its user, which is known now."""
         for entry in self.entries:
             if entry.login is login and entry.user is None:
                 entry.user = login.user
@@ -116,7 +120,7 @@ class CommandQueue:
     def claim(self, key: str, user: str) -> None:
         entry = self._find(key)
         if entry.user not in (None, user):
-            raise HubError("FORBIDDEN", "another user asked this command: it waits for that user")
+            raise HubError("FORBIDDEN", "another user sent this command: identify as that user")
         entry.user = user
         self._keep(entry)
 
@@ -142,7 +146,7 @@ class CommandQueue:
     def _find(self, key: str) -> Waiting:
         found = (each for each in self.entries if each.message["key"] == key)
         if (entry := next(found, None)) is None:
-            raise HubError("UNKNOWN_COMMAND", "no command with this key waits")
+            raise HubError("UNKNOWN_COMMAND", "no command waits with this key: see `waiting`")
         return entry
 
     def _put(
@@ -150,7 +154,7 @@ class CommandQueue:
     ) -> Waiting:
         loop = asyncio.get_running_loop()
         entry = Waiting(message, user, asked_at, until, loop.create_future())
-        # For one of an earlier program no caller waits.
+        # No caller awaits a command of an earlier program: its error must not be reported as lost.
         entry.answer.add_done_callback(lambda done: done.cancelled() or done.exception())
         entry.timer = loop.call_later(left, self.fail, entry, _lapsed())
         self.entries.append(entry)
@@ -176,7 +180,7 @@ class CommandQueue:
         self._store(lambda storage: storage.__setitem__(entry.message["key"], text))
 
     def _store(self, change: Callable[[MutableMapping[str, str]], object]) -> None:
-        """Change the storage. If that fails, the commands go on, but do not outlive a restart."""
+        """Change the storage. If that fails, commands go on, but a restart loses them."""
         if self._storage is None:
             return
         try:
@@ -194,7 +198,7 @@ def _is_of(entry: Waiting, user: str | None, login: Login) -> bool:
 
 
 def _read_entry(text: object) -> tuple[Message, str | None, float, float] | None:
-    """A stored command, or None if the text is something else."""
+    """Read a stored command. None means that the text is not one."""
     try:
         found = json.loads(text)  # type: ignore[arg-type]
         message, user = found["message"], found["user"]
@@ -207,7 +211,7 @@ def _read_entry(text: object) -> tuple[Message, str | None, float, float] | None
 
 
 def subject_of(token: str) -> str | None:
-    """Whose token it is; None if it does not say. Its signature is the hub's affair."""
+    """Return a token's user, or None if it has none. Only the hub checks the signature."""
     try:
         part = token.split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
@@ -217,5 +221,5 @@ def subject_of(token: str) -> str | None:
 
 
 def _lapsed() -> HubError:
-    lapsed = "the hub was not reached in time: whether this command happened is not known"
+    lapsed = "the hub did not answer in time: this command may or may not have happened"
     return HubError("LAPSED", lapsed)
