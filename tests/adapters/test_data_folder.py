@@ -1,4 +1,4 @@
-"""trainhub/adapters/data_folder.py: one hub on a folder at a time, and no one else in it."""
+"""trainhub/adapters/data_folder.py: one hub at a time holds a folder, closed to other users."""
 
 import os
 import signal
@@ -46,7 +46,7 @@ def path(tmp_path):
 
 @pytest.fixture
 def held():
-    """Holds folders in processes of their own, and leaves none running."""
+    """Hold folders in processes of their own, and end these."""
     holders = []
 
     def hold(path):
@@ -67,7 +67,7 @@ def held():
 
 
 def refused(path):
-    """The message with which a folder is refused: one line, with its name and what to do."""
+    """Return the message that refuses a folder: one line with its name and what to do."""
     with pytest.raises(BadDataFolder) as caught:
         DataFolder(path).hold()
     message = str(caught.value)
@@ -79,7 +79,7 @@ def refused(path):
 
 
 def test_the_folder_is_made_for_its_owner_only(path):
-    """Mode 0700 whatever the umask: it holds passengers' data, and the keys."""
+    """The mode is 0700 for every umask: the folder has passengers' data and keys."""
     before = os.umask(0)
     try:
         folder = DataFolder(path)
@@ -92,7 +92,7 @@ def test_the_folder_is_made_for_its_owner_only(path):
 
 
 def test_a_folder_that_is_there_is_used_as_it_is(path):
-    """Nothing in it is touched, and it may be made twice."""
+    """An existing folder is not changed, and `make` may be called twice."""
     path.mkdir(parents=True)
     (path / "journal.db").write_text("kept")
     folder = DataFolder(path)
@@ -103,7 +103,7 @@ def test_a_folder_that_is_there_is_used_as_it_is(path):
 
 
 def test_a_relative_path_is_made_whole(path, monkeypatch):
-    """A later change of the working directory does not move the folder."""
+    """A later change of the working directory does not change the folder."""
     monkeypatch.chdir(path.parents[1])
     folder = DataFolder(Path("data"))
     monkeypatch.chdir("/")
@@ -113,7 +113,7 @@ def test_a_relative_path_is_made_whole(path, monkeypatch):
 
 
 def test_a_second_hub_is_refused(path, held):
-    """It is told which process holds the folder, and what to do; the first one goes on."""
+    """A second hub learns which process holds the folder and what to do; the first goes on."""
     holder = held(path)
     for _ in range(2):
         message = refused(path)
@@ -124,7 +124,7 @@ def test_a_second_hub_is_refused(path, held):
 
 
 def test_a_second_hub_in_the_same_process_is_refused(path):
-    """The lock is the folder's, not the process's."""
+    """The lock also excludes a second holder in the same process."""
     folder = DataFolder(path)
     folder.hold()
     assert f"(process {os.getpid()})" in refused(path)
@@ -133,7 +133,7 @@ def test_a_second_hub_in_the_same_process_is_refused(path):
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_hub_that_is_killed_leaves_the_folder_free(path, held, number):
-    """However it ended: no lock file has to be removed by hand."""
+    """A killed hub's folder is free: no one has to remove a lock file."""
     holder = held(path)
     holder.send_signal(number)
     holder.wait()
@@ -144,7 +144,7 @@ def test_a_hub_that_is_killed_leaves_the_folder_free(path, held, number):
 
 
 def test_a_child_of_the_hub_does_not_keep_the_folder(path):
-    """Its mongod may outlive the hub by a moment: the lock does not go along."""
+    """A child that outlives the hub, such as mongod, does not hold the lock."""
     folder = DataFolder(path)
     folder.hold()
     child = subprocess.Popen(
@@ -165,7 +165,7 @@ def test_a_child_of_the_hub_does_not_keep_the_folder(path):
 
 
 def test_a_folder_that_was_released_is_free(path, held):
-    """Another hub may hold it then; to release it once more does nothing."""
+    """Another hub can hold a released folder; a second release does nothing."""
     folder = DataFolder(path)
     folder.release()
     folder.hold()
@@ -176,7 +176,7 @@ def test_a_folder_that_was_released_is_free(path, held):
 
 
 def test_two_folders_are_held_at_once(tmp_path):
-    """Each hub of a machine has its own."""
+    """Two hubs on one machine can hold two folders."""
     folders = [DataFolder(tmp_path / name) for name in ("a", "b")]
     for folder in folders:
         folder.hold()
@@ -185,7 +185,7 @@ def test_two_folders_are_held_at_once(tmp_path):
 
 
 def test_a_shorter_process_id_leaves_no_rest(path):
-    """The id of the last holder is overwritten whole."""
+    """A shorter process id replaces a longer one completely."""
     path.mkdir(parents=True)
     (path / "hub.lock").write_text("9" * 20)
     folder = DataFolder(path)
@@ -195,7 +195,7 @@ def test_a_shorter_process_id_leaves_no_rest(path):
 
 
 def test_a_file_in_the_folder_s_place(path):
-    """It says that it is there, and leaves it alone."""
+    """A file in the folder's place is reported and left unchanged."""
     path.parent.mkdir()
     path.write_text("a letter")
     assert "(File exists)" in refused(path)
@@ -203,20 +203,20 @@ def test_a_file_in_the_folder_s_place(path):
 
 
 def test_a_folder_below_a_file(path):
-    """A path that can never be a folder."""
+    """A path below a file is refused."""
     path.parent.write_text("a letter")
     assert "cannot be used (Not a directory)" in refused(path)
 
 
 def test_a_folder_in_the_lock_s_place(path):
-    """The lock cannot be made: one line, and no traceback."""
+    """A folder in the lock's place is refused in one line, without a traceback."""
     (path / "hub.lock").mkdir(parents=True)
     assert "cannot be used (Is a directory)" in refused(path)
 
 
 @pytest.mark.parametrize("below", ["", "data"])
 def test_a_folder_that_cannot_be_written(below):
-    """Another's folder, or one below it that cannot be made: one line that says what to change."""
+    """A folder that cannot be written or made is refused with what to change."""
     with tempfile.TemporaryDirectory(dir="/tmp") as name:
         path = Path(name) / below
         Path(name).chmod(0o555)

@@ -1,4 +1,4 @@
-"""trainhub/adapters/dead_letters.py: what MongoDB will never take is kept, and holds up no one."""
+"""trainhub/adapters/dead_letters.py: refused documents are stored, and delay no other document."""
 
 import asyncio
 import json
@@ -48,7 +48,7 @@ def store(io_loop, mongodb_uri, database_name):
 
 @pytest.mark.gen_test
 async def test_a_letter_is_in_the_file_and_in_the_collection(store, path, database):
-    """With its reason, when, collection, id, epoch, seq and the document, in both alike."""
+    """Both have the reason, time, collection, id, epoch, seq and document."""
     before = datetime.now(UTC)
     await DeadLettersFile(path, store).keep([letter(2**70)])
     (line,) = lines(path)
@@ -71,7 +71,7 @@ async def test_a_letter_is_in_the_file_and_in_the_collection(store, path, databa
 
 @pytest.mark.gen_test
 async def test_the_collection_has_the_newest_letter_of_a_document(store, path, database):
-    """However often it is refused it is one there, so it cannot grow for ever; the file has all."""
+    """The collection has one letter of a document, the file has all."""
     letters = DeadLettersFile(path, store)
     for seq in (5, 9, 7, 9):
         await letters.keep([letter(seq=seq)])
@@ -83,7 +83,7 @@ async def test_the_collection_has_the_newest_letter_of_a_document(store, path, d
 @pytest.mark.parametrize("value", POISON.values(), ids=POISON)
 @pytest.mark.parametrize("field", ["value", "seq", "epoch"])
 async def test_every_poison_makes_a_letter(store, path, database, value, field):
-    """Whatever BSON cannot hold and wherever it stands, the letter can be stored in both."""
+    """Every document that BSON cannot hold becomes a letter that both can store."""
     await DeadLettersFile(path, store).keep([letter(**{field: value}), letter(name="next")])
     for found in (lines(path), list(database[COLLECTION].find())):
         assert sorted(each["documentId"] for each in found) == sorted([WHO, "next"])
@@ -91,7 +91,7 @@ async def test_every_poison_makes_a_letter(store, path, database, value, field):
 
 @pytest.mark.gen_test
 async def test_ids_that_cannot_be_stored(store, path, database):
-    """Half of a surrogate pair and a very long text become something that can."""
+    """A lone surrogate and a very long text become ids that can be stored."""
     names = ["half \ud800", "long " * 1_000, "NUL \0"]
     await DeadLettersFile(path, store).keep([letter(name=name) for name in names])
     found = [each["documentId"] for each in lines(path)]
@@ -101,7 +101,7 @@ async def test_ids_that_cannot_be_stored(store, path, database):
 
 @pytest.mark.gen_test
 async def test_a_document_that_could_not_be_made(store, path, database):
-    """There is nothing to show but which it was; a letter with more takes its place."""
+    """A letter without a document names the change; a letter with more replaces it."""
     change = Change("runs", RUN, dict)
     await DeadLettersFile(path, store).keep([DeadLetter(change, None, "KeyError")])
     (found,) = database[COLLECTION].find()
@@ -110,14 +110,14 @@ async def test_a_document_that_could_not_be_made(store, path, database):
 
 
 def test_text_of_what_json_can_hold_is_that_json():
-    """Nothing is lost of numbers of any size, NUL and halves of surrogate pairs; all is ASCII."""
+    """Large integers, NUL and lone surrogates are kept, all in ASCII."""
     document = {"a": 2**200, "b": "\ud800 NUL \0 गाड़ी", "c": [None, True, 1.5, {"d\0": {}}]}
     assert json.loads(as_text(document)) == document
     assert as_text(document).isascii()
 
 
 def test_text_of_what_json_cannot_hold():
-    """A date as in JSON, the rest as Python shows it, or its type; the other fields are whole."""
+    """Other values appear as Python shows them or by their type; other fields are whole."""
     day = datetime(2026, 11, 23, tzinfo=UTC)
     assert json.loads(as_text({"at": day, "set": {1}}))["at"] == day.isoformat()
     found = json.loads(as_text({"a": 10**5_000, (1, 2): POISON["endless"], "\ud800": "whole"}))
@@ -126,7 +126,7 @@ def test_text_of_what_json_cannot_hold():
 
 
 def test_text_of_anything_is_json():
-    """Random documents out of poison: none makes it fail."""
+    """Every random document made of poison has a text in JSON."""
     seed = Random().randrange(2**32)
     print(f"seed {seed}")
     chance, values = Random(seed), [each for each in POISON.values() if each != POISON["17 MB"]]
@@ -151,7 +151,7 @@ def test_text_of_anything_is_json():
 
 @pytest.mark.gen_test
 async def test_the_file_is_turned_over(path, monkeypatch):
-    """Once it is large it becomes the one older file, and a letter is never split between two."""
+    """A large file becomes the one older file, and no letter is split between two files."""
     monkeypatch.setattr(dead_letters, "MOST_FILE_BYTES", 2_000)
     letters, older = DeadLettersFile(path, MemoryStore()), path.with_name("dead_letters.jsonl.1")
     for seq in range(30):
@@ -165,7 +165,7 @@ async def test_the_file_is_turned_over(path, monkeypatch):
 
 @pytest.mark.gen_test
 async def test_what_is_large_is_cut(store, path, database, monkeypatch):
-    """The collection has the beginning of a document, the file all of it, up to a limit too."""
+    """Collection and file both cut a long document, the file at a higher limit."""
     await DeadLettersFile(path, store).keep([letter("x" * 17_000_000)])
     (found,), (line,) = database[COLLECTION].find(), lines(path)
     assert len(found["document"]) == dead_letters.MOST_IN_COLLECTION
@@ -180,7 +180,7 @@ async def test_what_is_large_is_cut(store, path, database, monkeypatch):
 
 @pytest.mark.gen_test
 async def test_only_the_owner_reads_it(path, monkeypatch):
-    """Whatever the umask: there are names and PNRs in it. Also when it is turned over."""
+    """Only the owner can read both files, for every umask: they have names and PNRs."""
     monkeypatch.setattr(dead_letters, "MOST_FILE_BYTES", 500)
     letters = DeadLettersFile(path, MemoryStore())
     for _ in range(3):
@@ -191,7 +191,7 @@ async def test_only_the_owner_reads_it(path, monkeypatch):
 
 @pytest.mark.gen_test
 async def test_a_line_that_a_crash_cut_short_spoils_no_other(path):
-    """The next letter begins on a line of its own."""
+    """After an incomplete line the next letter begins on a new line."""
     path.write_bytes(b'{"at": "2026-11-23T')
     await DeadLettersFile(path, MemoryStore()).keep([letter()])
     cut, whole = path.read_bytes().splitlines()
@@ -201,7 +201,7 @@ async def test_a_line_that_a_crash_cut_short_spoils_no_other(path):
 
 @pytest.mark.gen_test
 async def test_old_files_are_dropped(path):
-    """A file to which nothing was added for KEPT_DAYS; a newer file stays."""
+    """A file without a new letter for LETTER_DAYS is deleted; a newer file stays."""
     letters, older = DeadLettersFile(path, MemoryStore()), path.with_name("dead_letters.jsonl.1")
     await letters.keep([letter(seq=1)])
     older.write_bytes(b"{}\n")
@@ -222,7 +222,7 @@ async def test_old_files_are_dropped(path):
 @pytest.mark.gen_test
 @pytest.mark.parametrize("how", ["away", "refuses"])
 async def test_without_mongodb_the_file_has_it(path, caplog, how):
-    """MongoDB is away, or refuses the letter itself: the file has it, a line says so."""
+    """If MongoDB is away or refuses the letter, the file has it and a log line says so."""
 
     class Store(MemoryStore):
         async def write(self, collection, documents):
@@ -241,7 +241,7 @@ async def test_without_mongodb_the_file_has_it(path, caplog, how):
 
 @pytest.mark.gen_test
 async def test_without_a_disk_mongodb_has_it(tmp_path, caplog):
-    """The file cannot be written: a line says why, and the collection has the letter."""
+    """If the file cannot be written, the collection has the letter and a line says why."""
     store = MemoryStore()
     await DeadLettersFile(tmp_path / "nowhere" / "file", store).keep([letter()])
     assert list(store.documents) == [(COLLECTION, f"passengers/{WHO}")]
@@ -272,7 +272,7 @@ async def test_a_slow_disk_does_not_hold_the_loop(path, monkeypatch):
 
 @pytest.mark.gen_test
 async def test_a_disk_that_hangs_holds_up_nothing(path, monkeypatch, caplog):
-    """The collection has the letters all the same, and the next ones do not wait for the first."""
+    """If the disk hangs, the collection has the letters, and later ones do not wait."""
     monkeypatch.setattr(dead_letters, "FILE_SECONDS", 0.05)
     thawed = threading.Event()
 

@@ -1,4 +1,4 @@
-"""trainhub/adapters/disk_watch.py: a disk that is low or full soon, an outbox that only grows."""
+"""trainhub/adapters/disk_watch.py: a low or soon full disk and a growing outbox are reported."""
 
 import asyncio
 
@@ -12,7 +12,7 @@ GB = 1 << 30
 
 
 class Folder:
-    """A data folder whose figures the test sets; a look is half a minute after the one before."""
+    """A data folder whose figures the test sets, with half a minute between two looks."""
 
     def __init__(self, path):
         self.now, self.free, self.files = 0.0, 100 * GB, 0
@@ -20,7 +20,7 @@ class Folder:
         self.watch._measure = lambda: (self.free, self.files)
 
     def look(self, times=1, free=0, files=0):
-        """Look `times` times; before each `free` and `files` are added."""
+        """Look `times` times, and add `free` and `files` before each look."""
         for _ in range(times):
             self.now += 30
             self.free += free
@@ -35,21 +35,21 @@ def folder(tmp_path):
 
 
 def test_a_disk_with_room_is_well(folder):
-    """Also before the first look, and while it fills up slowly or is emptied."""
+    """No complaint before the first look, or while the disk fills slowly or empties."""
     assert folder.watch.complaints() == []
     assert folder.look(200, free=-1 << 20) == []
     assert folder.look(200, free=1 << 20) == []
 
 
 def test_a_disk_that_is_low_is_told(folder):
-    """With what is left."""
+    """A low disk is reported with what is left."""
     folder.free = LOW_BYTES + (1 << 20)
     assert folder.look() == []
     assert folder.look(free=-2 << 20) == ["the disk of the data folder has 511 MB left"]
 
 
 def test_a_disk_that_is_full_soon_is_told(folder):
-    """As it went on within the hour; a few minutes say nothing."""
+    """The rate of the last hour predicts a full disk; a few minutes do not."""
     assert folder.look(10, free=-GB // 8) == []
     (told,) = folder.look(30, free=-GB // 8)
     assert told == "the disk of the data folder is full in 6.3 hours if it goes on so"
@@ -58,7 +58,7 @@ def test_a_disk_that_is_full_soon_is_told(folder):
 
 
 def test_an_outbox_that_only_grows_is_told(folder):
-    """Until a program takes files away."""
+    """A growing outbox is reported until its files are collected."""
     assert folder.look(10, files=200) == []
     (told,) = folder.look(20, files=200)
     assert told == "the outbox has 6000 files, and no program takes them away"
@@ -67,12 +67,12 @@ def test_an_outbox_that_only_grows_is_told(folder):
 
 
 def test_a_small_outbox_is_nobody_s_trouble(folder):
-    """A station with a few mails a day."""
+    """An outbox with few files is not reported."""
     assert folder.look(100, files=(MANY_FILES - 1) // 100) == []
 
 
 def test_it_looks_at_the_real_folder(tmp_path):
-    """Free bytes of its disk, files of its outbox if it is there."""
+    """A look reads the disk's free bytes and counts the outbox's files, if there is one."""
     watch = DiskWatch(tmp_path)
     free, files = watch._measure()
     assert free > 0
@@ -84,7 +84,7 @@ def test_it_looks_at_the_real_folder(tmp_path):
 
 
 def test_a_hub_on_a_small_disk_says_so(tiny_disk, start_hub, mongodb_uri, database_name):
-    """From the start: the hub stops when the journal cannot be written."""
+    """A hub reports a small disk from its start."""
     hub = start_hub(
         "--mongodb-uri",
         mongodb_uri,

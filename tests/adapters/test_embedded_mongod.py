@@ -1,4 +1,4 @@
-"""The mongod that comes with the hub, with real processes: what it opens, keeps, survives, says."""
+"""trainhub/adapters/embedded_mongod.py: starts, stops, deaths and faults of a real mongod."""
 
 import asyncio
 import mmap
@@ -47,7 +47,7 @@ asyncio.run(main())
 
 @pytest.fixture
 def data() -> Iterator[Path]:
-    """A data folder with a short path, as a socket's path has a limit; removed with its journal."""
+    """Make a data folder with a short path, as a socket's path has a limit."""
     with tempfile.TemporaryDirectory(prefix="hub", dir="/tmp", ignore_cleanup_errors=True) as name:
         yield Path(name)
 
@@ -67,7 +67,7 @@ def pid_of(folder: Path) -> int:
 
 
 def alive(pid: int) -> bool:
-    """Return whether it runs; an ended process without a waiting parent has no command line."""
+    """Return whether a process runs; one that ended without a waiting parent has no command."""
     try:
         return bool(Path(f"/proc/{pid}/cmdline").read_bytes())
     except OSError:
@@ -75,7 +75,7 @@ def alive(pid: int) -> bool:
 
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """What the hub said about its mongod; asyncio has its own to say on a slow machine."""
+    """Return the hub's warnings on its mongod, without those of asyncio on a slow machine."""
     said = [record for record in caplog.records if record.name == "trainhub.mongod"]
     assert {record.levelname for record in said} <= {"WARNING"}
     return [record.getMessage() for record in said]
@@ -89,7 +89,7 @@ def script(folder: Path, text: str) -> Path:
 
 
 def insert(uri: str, text: str) -> None:
-    """Answered once it is in mongod's journal, as a kill -9 loses what is only in memory."""
+    """Insert, and return when mongod's journal has it: kill -9 loses what is only in memory."""
     with MongoClient[dict[str, Any]](uri, serverSelectionTimeoutMS=5000, journal=True) as client:
         client.trains.notes.insert_one({"text": text})
 
@@ -100,7 +100,7 @@ def texts(uri: str) -> list[str]:
 
 
 def listening(pid: int) -> list[str]:
-    """Every address on which the process listens: unix paths, and TCP in the kernel's hex."""
+    """Return the addresses on which a process listens: unix paths, and TCP in the kernel's hex."""
     inodes = set()
     for fd in Path(f"/proc/{pid}/fd").iterdir():
         with suppress(FileNotFoundError):  # mongod closed it meanwhile
@@ -120,7 +120,7 @@ def listening(pid: int) -> list[str]:
 
 @pytest.fixture
 def hub(data: Path) -> Iterator[Callable[[], "subprocess.Popen[str]"]]:
-    """Starts a hub's process with a mongod in `data`; what it leaves is ended at the end."""
+    """Start processes of a hub with a mongod in `data`, and end what is left of them."""
     hubs: list[subprocess.Popen[str]] = []
     pids: list[int] = []
 
@@ -142,7 +142,7 @@ def hub(data: Path) -> Iterator[Callable[[], "subprocess.Popen[str]"]]:
 
 
 def test_answers_as_soon_as_it_is_started(data: Path) -> None:
-    """After start() a driver's first commands succeed, whatever stands in the folder's name."""
+    """A driver's commands succeed after start(), with any characters in the path."""
 
     async def story() -> None:
         async with running(data / "a, b+c %2F é" / "mongodb") as mongod:
@@ -153,7 +153,7 @@ def test_answers_as_soon_as_it_is_started(data: Path) -> None:
 
 
 def test_opens_one_unix_socket_and_no_port(data: Path) -> None:
-    """No one but the folder's owner can reach it: no TCP, nothing in /tmp, modes 0700 and 0600."""
+    """Only the folder's owner can reach mongod: no TCP, no file in /tmp, no open mode."""
 
     async def story() -> None:
         async with running(data / "mongodb"):
@@ -165,7 +165,7 @@ def test_opens_one_unix_socket_and_no_port(data: Path) -> None:
 
 
 def test_runs_in_a_session_of_its_own(data: Path) -> None:
-    """Ctrl-C in the hub's terminal does not reach mongod before the hub has flushed."""
+    """Ctrl-C in the hub's terminal does not end mongod before the hub's flush."""
 
     async def story() -> None:
         async with running(data):
@@ -175,7 +175,7 @@ def test_runs_in_a_session_of_its_own(data: Path) -> None:
 
 
 def test_stops_cleanly_and_keeps_the_data(data: Path) -> None:
-    """stop() leaves no process and no socket; the next start finds the data, and keeps one log."""
+    """stop() leaves no process and no socket; the next start has the data and one old log."""
 
     async def story() -> None:
         async with running(data) as mongod:
@@ -226,7 +226,7 @@ def test_stop_uses_force_at_the_timeout(data: Path) -> None:
 
 
 def test_starts_again_after_dying_by_itself(data: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A mongod that dies is started again, with one warning; what it had acknowledged is there."""
+    """A mongod that dies is started again with one warning, and has the acknowledged data."""
 
     async def story() -> None:
         async with running(data) as mongod:
@@ -278,7 +278,7 @@ def test_stop_ends_the_tries(data: Path, caplog: pytest.LogCaptureFixture) -> No
 
 
 def test_log_is_turned_over_while_it_runs(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A log over its limit becomes the previous one, and mongod goes on in a new one."""
+    """A log over its limit becomes the old log, and mongod goes on in a new one."""
     monkeypatch.setattr(embedded_mongod, "_LOG_CHECK", 0.1)
     monkeypatch.setattr(embedded_mongod, "_LOG_BYTES", 1000)
 
@@ -295,7 +295,7 @@ def test_log_is_turned_over_while_it_runs(data: Path, monkeypatch: pytest.Monkey
 def test_ends_with_its_hub(
     data: Path, hub: Callable[[], "subprocess.Popen[str]"], signum: signal.Signals
 ) -> None:
-    """A hub that is killed takes its mongod with it, and the mongod stops cleanly."""
+    """When a hub is killed, its mongod stops cleanly."""
     parent = hub()
     pid = pid_of(data)
     parent.send_signal(signum)
@@ -307,7 +307,7 @@ def test_ends_with_its_hub(
 def test_starts_at_once_after_its_hub_was_killed(
     data: Path, hub: Callable[[], "subprocess.Popen[str]"]
 ) -> None:
-    """A hub started right after kill -9 waits for the old mongod to be gone, and then works."""
+    """After kill -9 the next hub waits for the old mongod's end, then works."""
     parent = hub()
     pid = pid_of(data)
 
@@ -339,7 +339,7 @@ def test_ends_an_orphan_by_force(
 
 
 def test_does_not_outlive_a_hub_that_died_first() -> None:
-    """Where the hub died before the order to end with it stood, mongod is not even started."""
+    """If the hub dies before its mongod starts, mongod does not start."""
     stranger = str(os.getppid())
     command = [sys.executable, "-I", "-S", "-c", embedded_mongod._EXEC, stranger, "/bin/echo", "on"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -348,7 +348,7 @@ def test_does_not_outlive_a_hub_that_died_first() -> None:
 
 
 def test_leaves_an_operators_mongod_alone(data: Path) -> None:
-    """A mongod that a person runs on the folder is not ended: the message says it is in use."""
+    """An operator's mongod on the folder goes on: the message says that the folder is in use."""
     command = [str(find_mongod()), "--dbpath", str(data), "--nounixsocket", "--bind_ip"]
     theirs = subprocess.Popen([*command, f"{data}/theirs.sock"], stdout=subprocess.DEVNULL)
     try:
@@ -466,7 +466,7 @@ FIND_STOP = "waitInFindBeforeMakingBatch"
 
 @pytest.fixture
 def testing_mongod(data: Path) -> Path:
-    """The mongod, with the commands by which a test makes its operations slow."""
+    """Return a mongod with the commands that make its operations slow."""
     script = data / "mongod"
     exe = shlex.quote(str(find_mongod()))
     script.write_text(f'#!/bin/sh\nexec {exe} "$@" --setParameter enableTestCommands=1\n')
@@ -475,7 +475,7 @@ def testing_mongod(data: Path) -> Path:
 
 
 async def slowly(client: MongoClient[Any], stop: str, call: Awaitable[Any]) -> None:
-    """Hold a call up at that place in the mongod for longer than one takes for slow, 100 ms."""
+    """Hold a call at that place in mongod for over 100 ms, which mongod calls slow."""
     client.admin.command("configureFailPoint", stop, mode="alwaysOn")
     task = asyncio.ensure_future(call)
     await asyncio.sleep(0.2)
@@ -484,7 +484,7 @@ async def slowly(client: MongoClient[Any], stop: str, call: Awaitable[Any]) -> N
 
 
 async def write_and_read(client: MongoClient[Any], store: MongoStore, number: int) -> None:
-    """What a hub asks of its mongod, each kind of it, and what a mongod refuses."""
+    """Make each kind of call of a hub, and calls that mongod refuses."""
     person = {"_id": f"{MARK}{number}", "epoch": "e1", "seq": number, "name": MARK, "user": MARK}
     deep: dict[str, Any] = {"name": MARK}
     for _ in range(178):
@@ -500,7 +500,7 @@ async def write_and_read(client: MongoClient[Any], store: MongoStore, number: in
 
 
 def everything_logged(mongod: EmbeddedMongod) -> str:
-    """All but the line by which FIND_STOP tells of itself."""
+    """Return the log without the line of FIND_STOP about itself."""
     files = mongod._folder.glob("mongod.[lo]*")
     lines = "".join(file.read_text(errors="replace") for file in files).splitlines()
     return "\n".join(line for line in lines if '"id":20908,' not in line)

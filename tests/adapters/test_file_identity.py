@@ -1,4 +1,4 @@
-"""trainhub/adapters/file_identity.py on real files: copies and replacements are told."""
+"""trainhub/adapters/file_identity.py: real files are told from their copies and replacements."""
 
 import os
 import shutil
@@ -27,7 +27,7 @@ def test_a_file_that_is_written_to_or_moved_is_the_same(file, tmp_path):
 
 
 def test_a_copy_in_its_place_is_another_file(file, tmp_path):
-    """Also where the file system gives the inode of the removed file to the copy."""
+    """A copy is another file even if it gets the removed file's inode."""
     before, copy = identity(file), tmp_path / "copy.db"
     shutil.copy2(file, copy)
     file.unlink()
@@ -36,7 +36,7 @@ def test_a_copy_in_its_place_is_another_file(file, tmp_path):
 
 
 def test_a_time_that_is_not_known_is_not_compared():
-    """A file system may not keep it, or begin to with the next kernel."""
+    """A file system may not keep the time, or the next kernel may show it."""
     assert not is_copy("7:0", "7:1.5")
     assert not is_copy("7:1.5", "7:0")
     assert is_copy("7:1.5", "7:1.6")
@@ -45,7 +45,7 @@ def test_a_time_that_is_not_known_is_not_compared():
 
 @pytest.mark.parametrize("name", ["journal.db", "journal.db-wal"])
 def test_a_file_that_is_removed_or_replaced_is_noticed(file, name):
-    """The database and its write-ahead log both."""
+    """Both the database and its write-ahead log are watched."""
     opened, victim = OpenFile(file), file.with_name(name)
     assert opened.check() is None
     with victim.open("rb") as held:  # as SQLite does: its inode is not given away
@@ -56,7 +56,7 @@ def test_a_file_that_is_removed_or_replaced_is_noticed(file, name):
 
 
 def test_a_file_that_is_written_over_in_place_is_noticed(file):
-    """`cp` onto the open file leaves its inode; what one wrote oneself is no surprise."""
+    """`cp` onto the open file is noticed; the hub's own writes are not."""
     opened = OpenFile(file)
     file.write_bytes(b"by the hub itself")
     assert opened.written() is None
@@ -67,7 +67,7 @@ def test_a_file_that_is_written_over_in_place_is_noticed(file):
 
 
 def test_a_folder_that_is_gone_is_noticed(file):
-    """Nothing is left of the path."""
+    """A removed folder is noticed like a removed file."""
     opened = OpenFile(file)
     shutil.rmtree(Path(file).parent)
     assert "removed" in opened.check()

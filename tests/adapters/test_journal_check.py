@@ -1,4 +1,4 @@
-"""trainhub/adapters/journal_check.py: what a data folder holds, and whether it can be believed."""
+"""trainhub/adapters/journal_check.py: what a data folder holds, and whether it is sound."""
 
 import asyncio
 import sqlite3
@@ -19,7 +19,7 @@ from trainhub.hub.vocabulary import RAILWAY
 
 @pytest.fixture
 def path(tmp_path):
-    """A journal with one run of eight events, one answer and one reader's place."""
+    """Make a journal with one run of eight events, one answer and one reader's place."""
     run = Driver()
     run.go_to("DDD")
     path = tmp_path / "journal.db"
@@ -42,7 +42,7 @@ def change(path, statement):
 
 
 def test_a_sound_journal_is_said_to_be_so(path):
-    """How many records of how many runs, and how far each reader is."""
+    """A sound journal's records, runs and readers' places are listed."""
     before = path.read_bytes()
     finding = check_journal(path, RAILWAY, resume)
     assert finding.faults == []
@@ -54,7 +54,7 @@ def test_a_sound_journal_is_said_to_be_so(path):
 
 
 class Busy:
-    """A hub's journal at work: a thread commits, saves its reader's place."""
+    """A hub's journal at work: a thread commits and saves a reader's place."""
 
     def __init__(self, path):
         self._path = path
@@ -83,7 +83,7 @@ class Busy:
 
 
 def test_a_busy_journal_is_said_to_be_sound(path):
-    """What a hub commits between two reads of the check is in neither of them."""
+    """A check sees one state of the journal while a hub commits."""
     with Busy(path) as busy:
         while busy.commits < 200:
             finding = check_journal(path, RAILWAY, resume)
@@ -104,13 +104,13 @@ def test_a_busy_journal_is_said_to_be_sound(path):
     ],
 )
 def test_each_fault_is_named(path, statement, fault):
-    """A record that was changed, moved or taken out is found, and which one it is."""
+    """A record that was changed, moved or removed is named."""
     change(path, statement)
     assert any(fault in each for each in check_journal(path, RAILWAY, resume).faults)
 
 
 def test_a_changed_record_stops_the_hub_from_starting(path):
-    """What cannot be believed is never taken up: the refusal names the record."""
+    """A hub refuses a changed record by its number, and does not start."""
     change(path, "UPDATE records SET event = replace(event, 'BBB', 'CCC') WHERE position = 4")
 
     async def read():
@@ -125,7 +125,7 @@ def test_a_changed_record_stops_the_hub_from_starting(path):
 
 
 def test_a_flipped_bit_in_a_record_is_never_believed(path):
-    """Any bit of any event's text: found by the checksum, or by SQLite itself."""
+    """The checksum or SQLite finds every changed bit of an event's text."""
     seed = Random().randrange(2**32)
     print("seed", seed)
     chance = Random(seed)
@@ -143,7 +143,7 @@ def test_a_flipped_bit_in_a_record_is_never_believed(path):
 
 
 def test_no_journal_is_one_clear_line(tmp_path):
-    """A folder without a journal, and a file that is no journal."""
+    """A folder without a journal, and a file that is not one, are refused in one line."""
     with pytest.raises(JournalFailed, match="no journal"):
         check_journal(tmp_path / "journal.db", RAILWAY, resume)
     (tmp_path / "journal.db").write_text("a letter to a friend, and no database")

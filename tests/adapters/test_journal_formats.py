@@ -1,4 +1,4 @@
-"""trainhub/adapters/journal_formats.py: an older journal is brought up to date, a newer refused."""
+"""trainhub/adapters/journal_formats.py: an old journal is brought up to date, a newer refused."""
 
 import asyncio
 import json
@@ -64,7 +64,7 @@ CREATE TABLE retired (run TEXT PRIMARY KEY, at REAL NOT NULL, checksum INTEGER N
 
 @pytest.fixture
 def old(tmp_path):
-    """A journal of format 2 with a run of some events, and that run."""
+    """Make a journal of format 2 with a run of some events, and return that run."""
     path, driver = tmp_path / "journal.db", Driver()
     driver.go_to("BBB")
     with closing(sqlite3.connect(path)) as db:
@@ -90,7 +90,7 @@ def formats(path):
 
 
 def test_format_2_comes_up_to_date_with_all_that_is_in_it(old):
-    """Records, epoch, answers and places are what they were, and `check` finds it sound."""
+    """Records, epoch, answers and places are kept, and the file is sound."""
     path, driver = old
 
     async def read():
@@ -109,7 +109,7 @@ def test_format_2_comes_up_to_date_with_all_that_is_in_it(old):
 
 
 def test_format_1_comes_up_to_date_with_all_that_is_in_it(tmp_path):
-    """Through every format since: what its messages say, that this hub reads it, is so."""
+    """Format 1 comes up to date through every later format."""
     path, driver = tmp_path / "journal.db", Driver()
     driver.go_to("BBB")
     with closing(sqlite3.connect(path)) as db:
@@ -137,7 +137,7 @@ def test_format_1_comes_up_to_date_with_all_that_is_in_it(tmp_path):
 
 
 def test_format_3_comes_up_to_date_with_all_that_is_in_it(tmp_path):
-    """Its records are believed as they are, and have no deeds; new ones have theirs."""
+    """Its records are accepted without deeds; new records have deeds."""
     path, driver = tmp_path / "journal.db", Driver()
     driver.go_to("BBB")
     events = [Record(n, RUN, n, event) for n, event in enumerate(driver.events, start=1)]
@@ -172,7 +172,7 @@ def test_format_3_comes_up_to_date_with_all_that_is_in_it(tmp_path):
 
 
 def test_a_crash_on_the_way_leaves_the_old_format(old, monkeypatch):
-    """It is one transaction: the next start does it again."""
+    """After a crash the file has the old format, and the next start repeats the step."""
     path, _ = old
 
     def and_crash(db, path):
@@ -189,7 +189,7 @@ def test_a_crash_on_the_way_leaves_the_old_format(old, monkeypatch):
 
 
 def test_a_damaged_record_is_not_brought_along(old):
-    """It is refused by its number, and the file is left as it is."""
+    """A damaged record is refused by its number, and the file is left unchanged."""
     path, _ = old
     with closing(sqlite3.connect(path)) as db:
         db.execute("UPDATE records SET event = '{}' WHERE position = 2")
@@ -200,7 +200,7 @@ def test_a_damaged_record_is_not_brought_along(old):
 
 
 def test_check_reads_no_older_format(old):
-    """It changes nothing, so it can only say so."""
+    """A check changes nothing, so it only reports an older format."""
     path, _ = old
     assert check_journal(path, RAILWAY, resume).faults == ["it has format 2, this trainhub reads 4"]
     assert formats(path) == "2"

@@ -1,4 +1,4 @@
-"""trainhub/adapters/journal_rows.py: a row is what was written, or it is refused by its name."""
+"""trainhub/adapters/journal_rows.py: a row is read as it was written, or refused by its name."""
 
 from pathlib import Path
 
@@ -23,12 +23,12 @@ PATH = Path("/srv/data/journal.db")
 
 
 def resealed(table, row, **changes):
-    """The row with other values, and a checksum that fits them."""
+    """Return the row with other values and a checksum that fits them."""
     return seal(table, *(changes.get(str(place), each) for place, each in enumerate(row[:-1])))
 
 
 def test_a_row_is_its_table_s_and_no_other_s():
-    """The same values under another table's name, or in another order, are not believed."""
+    """The same values in another table or another order are refused."""
     assert unseal(PATH, "places", seal("places", "flushed", 7)) == ("flushed", 7)
     for row in (seal("ahead", "flushed", 7), seal("places", 7, "flushed")):
         with pytest.raises(JournalFailed, match="places"):
@@ -36,7 +36,7 @@ def test_a_row_is_its_table_s_and_no_other_s():
 
 
 def test_any_changed_value_is_found():
-    """The message names the row, the file, and what to do."""
+    """The message about a changed value names the row, the file and what to do."""
     row = seal("places", "flushed", 7)
     for changed in (("flushed", 8, row[-1]), ("flushes", 7, row[-1]), (*row[:-1], row[-1] ^ 1)):
         with pytest.raises(JournalFailed) as caught:
@@ -64,7 +64,7 @@ def test_the_checksum_covers_the_deed():
 
 
 def test_records_and_snapshots_come_back():
-    """What was written is what is read."""
+    """Records and snapshots are read as they were written."""
     driver = Driver()
     driver.start()
     record = Record(7, RUN, 2, driver.events[1])
@@ -77,7 +77,7 @@ def test_records_and_snapshots_come_back():
 
 
 def test_what_a_newer_hub_wrote_is_refused():
-    """It may mean more than this one knows: the version that wrote it is needed."""
+    """A row of a later version is refused: the hub that wrote it is needed."""
     driver = Driver()
     row = record_row(RAILWAY, Record(7, RUN, 1, driver.events[0]))
     with pytest.raises(
@@ -90,7 +90,7 @@ def test_what_a_newer_hub_wrote_is_refused():
 
 
 def test_a_row_that_is_sealed_and_makes_no_sense():
-    """A fault of the hub's own: refused by its number all the same."""
+    """A row with a valid checksum and senseless values is refused by its number."""
     row = record_row(RAILWAY, Record(7, RUN, 1, Driver().events[0]))
     with pytest.raises(JournalFailed, match="record 7"):
         read_record(PATH, RAILWAY, resealed("records", row, **{"4": "GOSSIP"}))

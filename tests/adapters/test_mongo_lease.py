@@ -1,4 +1,4 @@
-"""trainhub/adapters/mongo_lease.py against a real mongod: one holder, and its place."""
+"""trainhub/adapters/mongo_lease.py: with a real mongod there is one holder and one place."""
 
 import asyncio
 
@@ -23,7 +23,7 @@ def lease(io_loop, mongodb_uri, database_name):
 
 @pytest.mark.gen_test
 async def test_of_many_who_claim_at_once_one_succeeds(lease):
-    """Both the first time and when a lease is taken over: the others named what is no longer so."""
+    """Of many claims only one succeeds, for a free lease and for a held one."""
     assert await lease.read() is None
     for turn in range(2):
         held = await lease.read()
@@ -36,7 +36,7 @@ async def test_of_many_who_claim_at_once_one_succeeds(lease):
 
 @pytest.mark.gen_test
 async def test_a_holder_that_beats_cannot_be_taken_over_by_who_saw_it_before(lease):
-    """A claim names the beats that it saw: one beat meanwhile, and it fails."""
+    """A claim fails if the holder has beaten since it was read."""
     await lease.claim(A, None)
     seen = (await lease.read()).holder
     held = await lease.renew("a")
@@ -48,7 +48,7 @@ async def test_a_holder_that_beats_cannot_be_taken_over_by_who_saw_it_before(lea
 
 @pytest.mark.gen_test
 async def test_the_place_moves_by_its_holder_alone_and_from_where_it_was(lease):
-    """Who was taken over, or finds another place than it left, is told so."""
+    """Only the holder moves the place, and only from the expected one."""
     await lease.claim(A, None)
     assert await lease.put("a", PLACE, None)
     after = StorePlace("h000001-aa", "a", 9)
@@ -62,7 +62,7 @@ async def test_the_place_moves_by_its_holder_alone_and_from_where_it_was(lease):
 
 @pytest.mark.gen_test
 async def test_a_released_lease_says_so(lease, mongodb_uri, database_name):
-    """For the next hub, and for `check`, which only looks."""
+    """The next hub and `check` both see that a lease was released."""
     await lease.claim(A, None)
     await lease.release("b")
     assert not (await lease.read()).holder.released
@@ -74,7 +74,7 @@ async def test_a_released_lease_says_so(lease, mongodb_uri, database_name):
 
 @pytest.mark.gen_test
 async def test_a_server_that_is_away_is_told_as_such(io_loop, unused_port, database_name):
-    """Whatever is asked of it."""
+    """Each call raises StoreAway if the server is away."""
     store = MongoStore(f"mongodb://127.0.0.1:{unused_port}", database_name, {})
     lease = MongoLease(store)
     try:

@@ -1,4 +1,4 @@
-"""trainhub/adapters/pace.py: what is sent fits the line, however slow that is."""
+"""trainhub/adapters/pace.py: writes fit the line, however slow it is."""
 
 from itertools import pairwise
 
@@ -15,7 +15,7 @@ class Line:
         self.seconds = self.sent = self.failures = 0
 
     def carry(self, pace, sizes):
-        """Send all documents as the store does; returns the bytes of each bulk that got there."""
+        """Send all documents as the store does, and return the bytes of each bulk that arrived."""
         waiting, bulks = list(sizes), []
         while waiting:
             bulk = [waiting.pop(0)]
@@ -39,7 +39,7 @@ class Line:
 @pytest.mark.parametrize("delay", [0.001, 0.6])
 @pytest.mark.parametrize("rate", [2_000, 20_000, 200_000, 2_000_000, 200_000_000])
 def test_everything_gets_through_a_line_of_any_rate(rate, delay):
-    """Small documents and large ones. The line carries little more than what it has to."""
+    """All documents arrive, with little more traffic than needed."""
     pace, line = Pace(), Line(rate, delay)
     sizes = [300] * 3_000 + [400_000] + [300] * 3_000
     assert sum(line.carry(pace, sizes)) == sum(sizes)
@@ -48,14 +48,14 @@ def test_everything_gets_through_a_line_of_any_rate(rate, delay):
 
 
 def test_the_largest_document_gets_through():
-    """16 MB at 20 kB a second take a quarter of an hour: that one is waited for."""
+    """A document of 16 MB at 20 kB a second gets the quarter of an hour that it needs."""
     pace, line = Pace(), Line(20_000)
     assert line.carry(pace, [16 << 20]) == [16 << 20]
     assert pace.seconds(1 << 40) == LONGEST_WRITE_SECONDS
 
 
 def test_bulks_shrink_on_failures_and_grow_on_success():
-    """Down to one document, and back to full ones when the line is good again."""
+    """Bulks shrink to one document, and grow to full size on a good line."""
     pace = Pace()
     sizes = []
     for _ in range(20):
@@ -73,7 +73,7 @@ def test_bulks_shrink_on_failures_and_grow_on_success():
 
 
 def test_a_rate_that_fits_stays():
-    """A line that is used as it can is not tried for more: that would fail again and again."""
+    """A rate that the line just carries is not raised, as that would fail again and again."""
     pace, line = Pace(), Line(20_000)
     line.carry(pace, [300] * 2_000)
     failures = line.failures
@@ -82,7 +82,7 @@ def test_a_rate_that_fits_stays():
 
 
 def test_writes_that_fail_beside_each_other_count_once():
-    """Five collections are written at the same time, and all fail of the same cause."""
+    """Parallel writes that fail together lower the rate once."""
     pace = Pace()
     rate = pace.rate
     for _ in range(5):
@@ -91,6 +91,6 @@ def test_writes_that_fail_beside_each_other_count_once():
 
 
 def test_a_usual_write_has_the_usual_time():
-    """A frozen server is found out as soon as ever."""
+    """A frozen server is found within the usual time."""
     assert Pace().seconds(1_000) == pytest.approx(BASE_SECONDS, abs=0.01)
     assert Pace().seconds(BULK_BYTES) < 10

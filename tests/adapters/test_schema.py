@@ -1,4 +1,4 @@
-"""trainhub/adapters/schema.py: the form of the documents, and how an old database gets to it."""
+"""trainhub/adapters/schema.py: the schema of the documents, and how an old database is migrated."""
 
 import asyncio
 import time
@@ -62,14 +62,14 @@ def document(seq=1):
 
 
 def test_what_is_written_is_what_migrations_lead_to():
-    """A new form of the documents comes with a migration to it, and none is left out."""
+    """Each change of the documents has a migration."""
     assert schema.SCHEMA_VERSION == DOCUMENT_SCHEMA
     assert list(schema.MIGRATIONS) == list(range(2, DOCUMENT_SCHEMA + 1))
 
 
 @pytest.mark.gen_test
 async def test_a_new_database_has_the_newest_version(store, database):
-    """It is kept in `meta` before the first document is there."""
+    """`meta` has the version before the first document is written."""
     await store.write("runs", [document()])
     assert meta(database) == DOCUMENT_SCHEMA
     assert set(database.list_collection_names()) == {*OURS, "audit", "notifications", "meta"}
@@ -77,7 +77,7 @@ async def test_a_new_database_has_the_newest_version(store, database):
 
 @pytest.mark.gen_test
 async def test_an_old_database_is_migrated_before_the_first_write(store, database, monkeypatch):
-    """Version 1 to 2: each document gets its number, whatever else is in it stays."""
+    """Each document gets its version, and its other fields stay."""
     monkeypatch.setattr(schema, "DOCUMENTS_A_CALL", 2)
     old(database)
     before = list(database.events.find())
@@ -90,7 +90,7 @@ async def test_an_old_database_is_migrated_before_the_first_write(store, databas
 
 @pytest.mark.gen_test
 async def test_a_migration_may_be_taken_twice(motor, database):
-    """The second time it changes nothing, so that a crash before `meta` has it does no harm."""
+    """A second migration changes nothing, so a crash before `meta` is written is harmless."""
     old(database)
     await schema.MIGRATIONS[2](motor)
     once = {name: list(database[name].find().sort("_id")) for name in OURS}
@@ -100,7 +100,7 @@ async def test_a_migration_may_be_taken_twice(motor, database):
 
 @pytest.mark.gen_test
 async def test_a_migration_that_is_broken_off_goes_on(motor, database, monkeypatch):
-    """Cut off after each of its calls in turn: `meta` says nothing until all is done."""
+    """A migration cut off after any call resumes; `meta` changes only at the end."""
     monkeypatch.setattr(schema, "DOCUMENTS_A_CALL", 2)
     old(database)
     update_many, calls = type(motor.runs).update_many, 0
@@ -127,7 +127,7 @@ async def test_a_migration_that_is_broken_off_goes_on(motor, database, monkeypat
 
 @pytest.mark.gen_test
 async def test_a_hub_that_is_killed_while_it_migrates(start_hub, mongodb_uri, database):
-    """The next start finishes it: every document has its number, and the hub writes."""
+    """The next start completes the migration, and the hub writes."""
     old(database, 60_000)
     options = ("--mongodb-uri", mongodb_uri, "--database", database.name)
     hub = await asyncio.to_thread(start_hub, *options, wait=False)
@@ -153,7 +153,7 @@ def make_newer(database, version=DOCUMENT_SCHEMA + 1):
 @pytest.mark.gen_test
 @pytest.mark.parametrize("version", [DOCUMENT_SCHEMA + 1, 1_000, "3", None, 2.5])
 async def test_a_newer_database_is_let_be(store, database, version):
-    """Nothing is read or written, not even an index; the line says what is there and what to do."""
+    """A newer database is not changed; the message says what is there and what to do."""
     make_newer(database, version)
     for attempt in (
         lambda: store.write("runs", [document()]),
@@ -174,7 +174,7 @@ async def test_a_newer_database_is_let_be(store, database, version):
 
 @pytest.mark.gen_test
 async def test_it_is_looked_at_again_after_a_failure(store, database):
-    """Someone migrates the database while it is away: the hub notices when it is back."""
+    """A hub notices that the database was migrated while it was away."""
     await store.write("runs", [document(1)])
     make_newer(database)
     store._met = False  # as after any failure
@@ -185,7 +185,7 @@ async def test_it_is_looked_at_again_after_a_failure(store, database):
 
 @pytest.mark.parametrize("fresh", [True, False])
 def test_a_hub_does_not_start_on_a_newer_database(start_hub, mongodb_uri, database, fresh):
-    """One line, exit code 2; with a journal of its own as with an empty folder."""
+    """A hub exits with one line and code 2, with or without a journal."""
     options = ("--mongodb-uri", mongodb_uri, "--database", database.name)
     hub = start_hub(*options)
     if not fresh:

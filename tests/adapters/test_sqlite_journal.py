@@ -1,4 +1,4 @@
-"""trainhub/adapters/sqlite_journal.py: what was committed is there again, whatever happened."""
+"""trainhub/adapters/sqlite_journal.py: what was committed is there again, after every fault."""
 
 import asyncio
 import dataclasses
@@ -40,7 +40,7 @@ def records(first, last, run=RUN):
 
 
 def change(path, *statements):
-    """Do something to the file behind the journal's back."""
+    """Change the file while the journal has it open."""
     db = sqlite3.connect(path, isolation_level=None)
     for statement in statements:
         db.execute(statement)
@@ -53,7 +53,7 @@ def path(tmp_path):
 
 
 async def contents(path):
-    """All that a journal holds, with its head."""
+    """Return all that a journal holds, with its head."""
     journal = await SqliteJournal.open(path, RAILWAY)
     try:
         return await journal.read(0, 10**6), journal.head
@@ -62,7 +62,7 @@ async def contents(path):
 
 
 async def refused(path):
-    """The message with which the journal is refused: one line, with the file's name."""
+    """Return the message that refuses the journal: one line, with the file's name."""
     with pytest.raises(JournalFailed) as caught:
         await contents(path)
     message = str(caught.value)
@@ -90,7 +90,7 @@ async def test_write_ahead_log_and_full_synchronous(path):
 
 @pytest.mark.gen_test
 async def test_every_type_of_event_comes_back_as_it_was(path):
-    """All that a run may bring, with the state that it folds to; also the text of other scripts."""
+    """Every type of event and every script is read as it was written."""
     other = RunKey("54321/2026-11-23")
     at_the_end, cancelled = voyages()
     for text in ('zwölf "Züge" \\ / \n', "गाड़ी संख्या 12345", "🚆", "<b>&amp;</b>"):
@@ -138,7 +138,7 @@ async def test_read_gives_so_many_after_a_position_in_order(path):
 
 @pytest.mark.gen_test
 async def test_the_head_is_the_last_position_on_disk(path):
-    """0 in a new journal, then that of the last commit, also after it was opened again."""
+    """The head is 0 in a new journal, else that of the last commit, also when reopened."""
     journal = await SqliteJournal.open(path, RAILWAY)
     assert journal.head == 0
     await journal.commit(Commit(records(1, 3)))
@@ -151,7 +151,7 @@ async def test_the_head_is_the_last_position_on_disk(path):
 
 @pytest.mark.gen_test
 async def test_the_epoch_names_the_file(path, tmp_path):
-    """It is the same each time the file is opened, and another in another file."""
+    """A file keeps its epoch, and another file has another."""
     epochs = []
     for file in (path, path, tmp_path / "other.db"):
         journal = await SqliteJournal.open(file, RAILWAY)
@@ -163,7 +163,7 @@ async def test_the_epoch_names_the_file(path, tmp_path):
 
 @pytest.mark.gen_test
 async def test_each_reader_has_its_place(path):
-    """0 at first, then what was last saved, each its own, also after it was opened again."""
+    """A reader's place is 0 at first, then what was last saved, also when reopened."""
     journal = await SqliteJournal.open(path, RAILWAY)
     assert await journal.place("a") == ReaderPlace("a", 0, {})
     await journal.commit(Commit(records(1, 9)))
@@ -178,7 +178,7 @@ async def test_each_reader_has_its_place(path):
 
 @pytest.mark.gen_test
 async def test_what_a_reader_has_done_beyond_its_place(path):
-    """Ids add up until the place has gone past their records."""
+    """Ids are kept until the place has passed their records."""
     journal = await SqliteJournal.open(path, RAILWAY)
     await journal.commit(Commit(records(1, 9)))
     await journal.commit(Commit(places=[ReaderPlace("a", 2, {"x": 4, "y": 5})]))
@@ -191,7 +191,7 @@ async def test_what_a_reader_has_done_beyond_its_place(path):
 
 @pytest.mark.gen_test
 async def test_a_journal_that_ends_before_what_was_read_of_it(path):
-    """A reader's place beyond the head means that records are gone: it is refused."""
+    """A reader's place beyond the head is refused: records are missing."""
     journal = await SqliteJournal.open(path, RAILWAY)
     await journal.commit(Commit(records(1, 9), places=[ReaderPlace("flushed", 9, {})]))
     await journal.close()
@@ -203,7 +203,7 @@ async def test_a_journal_that_ends_before_what_was_read_of_it(path):
 
 
 def a_day():
-    """A run's records, with a snapshot of it after two thirds of them."""
+    """Return a run's records, with a snapshot after two thirds of them."""
     driver = Driver()
     driver.go_to("CCC")
     driver.no_show(3)
@@ -215,7 +215,7 @@ def a_day():
 
 @pytest.mark.gen_test
 async def test_a_snapshot_stands_for_what_was_trimmed(path):
-    """The first record, the snapshot and what came later lead to the state; the rest is gone."""
+    """The first record, the snapshot and later records lead to the state."""
     driver, days, middle, snapshot = a_day()
     journal = await SqliteJournal.open(path, RAILWAY)
     await journal.commit(Commit(days[:middle]))
@@ -239,7 +239,7 @@ async def test_a_snapshot_stands_for_what_was_trimmed(path):
 
 @pytest.mark.gen_test
 async def test_positions_go_on_after_all_was_trimmed(path):
-    """The head is where it was, though no record is left, and the next record follows it."""
+    """The head stays when no record is left, and the next record follows it."""
     journal = await SqliteJournal.open(path, RAILWAY)
     at_first = journal.size
     await journal.commit(Commit(records(1, 5000)))
@@ -259,7 +259,7 @@ async def test_positions_go_on_after_all_was_trimmed(path):
 
 @pytest.mark.gen_test
 async def test_trimming_again_gives_room_to_what_comes(path):
-    """The file does not grow while as much is trimmed as comes."""
+    """The file does not grow while as much is trimmed as is added."""
     journal = await SqliteJournal.open(path, RAILWAY)
     sizes = []
     for first in range(1, 20_001, 1_000):
@@ -289,7 +289,7 @@ async def test_a_retired_run_is_not_loaded(path):
 
 
 def bytes_read():
-    """What this process has read from files so far, be it from a disk or from memory."""
+    """Return the bytes that this process has read from files, from a disk or from memory."""
     for line in Path("/proc/self/io").read_text().splitlines():
         if line.startswith("rchar:"):
             return int(line.split()[1])
@@ -341,7 +341,7 @@ def _someone(person):
 
 @pytest.mark.gen_test
 async def test_long_events_are_read_a_few_at_a_time(path, monkeypatch):
-    """A start holds a bounded number of them at once, and reads on until nothing is left."""
+    """A start holds a bounded amount of events at once, and reads all."""
     monkeypatch.setattr("trainhub.adapters.sqlite_journal.CHUNK", 10_000)
     journal = await SqliteJournal.open(path, RAILWAY)
     written = [Record(n, RUN, n, announcement("x" * 3_000)) for n in range(1, 12)]
@@ -357,7 +357,7 @@ async def test_long_events_are_read_a_few_at_a_time(path, monkeypatch):
 
 @pytest.mark.gen_test
 async def test_answers_that_made_room_are_gone(path):
-    """With the commit that names them; a new one under the same key stays."""
+    """A commit deletes the answers that it names; a new one under the same key stays."""
     journal = await SqliteJournal.open(path, RAILWAY)
     first = [StoredAnswer("u", key, "c", "{}", 1.0) for key in ("a", "b", "c")]
     await journal.commit(Commit(answers=first))
@@ -371,7 +371,7 @@ async def test_answers_that_made_room_are_gone(path):
 
 @pytest.mark.gen_test
 async def test_a_record_that_is_missing(path):
-    """A hole in the positions is found when the journal is opened."""
+    """Opening a journal finds a gap in the positions."""
     journal = await SqliteJournal.open(path, RAILWAY)
     await journal.commit(Commit(records(1, 9)))
     await journal.close()
@@ -381,7 +381,7 @@ async def test_a_record_that_is_missing(path):
 
 @pytest.mark.gen_test
 async def test_a_commit_is_there_whole_or_not_at_all(path):
-    """One record of it cannot be written: none of the others is seen, now or later."""
+    """If one record cannot be written, none of the commit's records is stored."""
     journal = await SqliteJournal.open(path, RAILWAY)
     await journal.commit(Commit(records(1, 2)))
     with pytest.raises(JournalFailed):
@@ -394,7 +394,7 @@ async def test_a_commit_is_there_whole_or_not_at_all(path):
 
 @pytest.mark.gen_test
 async def test_what_is_not_committed_is_seen_by_nobody_else(path):
-    """A commit is one transaction: another process sees all of it from one moment to the next."""
+    """Another process sees a whole commit or nothing of it."""
     journal = await SqliteJournal.open(path, RAILWAY)
     seen = {0}
     stop = threading.Event()
@@ -422,7 +422,7 @@ async def test_what_is_not_committed_is_seen_by_nobody_else(path):
 
 @pytest.mark.gen_test
 async def test_a_commit_never_blocks_the_loop(path):
-    """A disk that takes its time: the loop turns on meanwhile, and the commit ends as it should."""
+    """The loop goes on while a slow disk commits."""
     journal = await SqliteJournal.open(path, RAILWAY)
     blocker = sqlite3.connect(path, isolation_level=None)
     blocker.execute("BEGIN IMMEDIATE")  # now a commit has to wait, within SQLite
@@ -440,7 +440,7 @@ async def test_a_commit_never_blocks_the_loop(path):
 
 @pytest.mark.gen_test
 async def test_every_call_runs_on_the_journal_s_own_thread(path, monkeypatch):
-    """One thread, and not the loop's, for all that touches the file."""
+    """One thread, which is not the loop's, touches the file."""
     threads = set()
     for name in ("_open", "_commit", "_read", "_unfolded", "_place", "_trim"):
         real = getattr(SqliteJournal, name)
@@ -463,7 +463,7 @@ async def test_every_call_runs_on_the_journal_s_own_thread(path, monkeypatch):
 
 @pytest.mark.gen_test
 async def test_closing_leaves_no_thread(path):
-    """Neither does a journal that could not be opened."""
+    """A closed journal, and one that could not be opened, leave no thread."""
     before = set(threading.enumerate())
     journal = await SqliteJournal.open(path, RAILWAY)
     await journal.close()
@@ -478,7 +478,7 @@ async def test_closing_leaves_no_thread(path):
 
 @pytest.mark.gen_test
 async def test_a_file_that_is_no_database(path):
-    """It is refused, and left as it was."""
+    """A file that is not a database is refused and not changed."""
     path.write_bytes(b"this is a letter\n" * 500)
     assert "file is not a database" in await refused(path)
     assert path.read_bytes() == b"this is a letter\n" * 500
@@ -486,7 +486,7 @@ async def test_a_file_that_is_no_database(path):
 
 @pytest.mark.gen_test
 async def test_a_format_of_a_newer_hub(path):
-    """It names both formats, and says which hub to use; the same hub opens it again after that."""
+    """The message has both formats and the hub to use; that hub can open the file again."""
     journal = await SqliteJournal.open(path, RAILWAY)
     await journal.close()
     change(path, "UPDATE meta SET value = '5' WHERE name = 'format'")
@@ -512,7 +512,7 @@ async def test_a_format_of_a_newer_hub(path):
     ],
 )
 async def test_a_record_that_is_damaged(path, damage):
-    """A record that cannot be read stops the hub, for what comes after it cannot be trusted."""
+    """A damaged record stops the hub, as later records cannot be trusted."""
     journal = await SqliteJournal.open(path, RAILWAY)
     await journal.commit(Commit(records(1, 3)))
     await journal.close()
@@ -524,7 +524,7 @@ async def test_a_record_that_is_damaged(path, damage):
 
 @pytest.mark.gen_test
 async def test_a_page_that_is_damaged(path):
-    """Bytes that a disk lost are found as soon as they are read."""
+    """Lost bytes are found when they are read."""
     journal = await SqliteJournal.open(path, RAILWAY)
     await journal.commit(Commit(records(1, 2000)))
     await journal.close()
@@ -536,7 +536,7 @@ async def test_a_page_that_is_damaged(path):
 
 @pytest.mark.gen_test
 async def test_a_table_s_definition_that_is_damaged(path):
-    """SQLite quotes all of it, on many lines: the reason is one line all the same."""
+    """SQLite quotes it on many lines; the reason is still one line."""
     await _make(path)
     change(
         path,
@@ -554,14 +554,14 @@ async def test_a_table_s_definition_that_is_damaged(path):
 
 @pytest.mark.gen_test
 async def test_a_folder_in_the_file_s_place(path):
-    """It cannot be opened, and says so."""
+    """A folder in the file's place is refused."""
     path.mkdir()
     assert "unable to open" in await refused(path)
 
 
 @pytest.mark.gen_test
 async def test_a_folder_that_is_not_there(tmp_path):
-    """The journal makes its file, and no folder."""
+    """The journal makes its file, but no folder."""
     assert "unable to open" in await refused(tmp_path / "missing" / "journal.db")
 
 
@@ -588,7 +588,7 @@ except Exception as error:
 
 @pytest.mark.parametrize("is_there", [False, True])
 def test_a_folder_that_is_read_only(is_there):
-    """Neither a new journal nor an existing one can be opened where nothing can be written."""
+    """In a read-only folder neither a new nor an existing journal can be opened."""
     with tempfile.TemporaryDirectory(dir="/tmp") as name:
         folder = Path(name)
         path = folder / "journal.db"
@@ -612,7 +612,7 @@ async def _make(path):
 
 @pytest.mark.gen_test
 async def test_a_disk_that_is_full(path):
-    """A commit that does not fit fails, and none of it is there afterwards."""
+    """A commit that does not fit fails, and nothing of it is stored."""
     journal = await SqliteJournal.open(path, RAILWAY)
     await journal.commit(Commit(records(1, 3)))
     await journal._on_thread(lambda: journal._db.execute("PRAGMA max_page_count=10"))
@@ -666,7 +666,7 @@ def killed_writer(path, least):
 
 
 def test_what_was_reported_survives_kill_9(path):
-    """Killed in the middle of commits, time and again: each that was reported is there, whole."""
+    """After kill -9 in the middle of commits each reported commit is there."""
     head = 0
     for least in (1, 60, 25):
         reported = killed_writer(path, least)
@@ -681,7 +681,7 @@ def test_what_was_reported_survives_kill_9(path):
 
 @pytest.mark.gen_test
 async def test_an_answer_is_in_the_same_commit_as_its_events(path):
-    """One is never there without the other; answers come back oldest first."""
+    """An answer and its events are stored together; answers come oldest first."""
     journal = await SqliteJournal.open(path, RAILWAY)
     answers = [StoredAnswer("u", f"k{n}", "c", '{"seq": 1}', float(n)) for n in (3, 1, 2)]
     await journal.commit(Commit([Record(1, RUN, 1, Driver().events[0])], answers))
@@ -699,7 +699,7 @@ async def test_an_answer_is_in_the_same_commit_as_its_events(path):
 
 @pytest.mark.gen_test
 async def test_an_answer_alone_can_be_kept(path):
-    """A command that changed nothing has no events, and an answer all the same."""
+    """The answer of a command without events is stored."""
     journal = await SqliteJournal.open(path, RAILWAY)
     await journal.commit(Commit(answers=[StoredAnswer("u", "k", "c", "{}", 1.0)]))
     assert journal.head == 0

@@ -17,7 +17,7 @@ COMMITS = 12
 
 @pytest.fixture
 def files(tmp_path):
-    """A database, and the write-ahead log of twelve commits, each of one row and some pages."""
+    """Make a database with a write-ahead log of twelve commits, each of one row and some pages."""
     return make(tmp_path, COMMITS)
 
 
@@ -44,7 +44,7 @@ def judge(folder, wal):
 
 
 def rows(folder, base, wal):
-    """How many commits SQLite finds in a copy."""
+    """Return how many commits SQLite finds in a copy."""
     path = folder / "copy.db"
     for name in ("copy.db-shm", "copy.db-wal"):
         (folder / name).unlink(missing_ok=True)
@@ -56,20 +56,20 @@ def rows(folder, base, wal):
 
 
 def test_a_whole_log(files, tmp_path):
-    """All commits are counted, nothing is torn."""
+    """All commits of a whole log are counted, and no byte is torn."""
     assert judge(tmp_path, files[1]) == Wal(commits=COMMITS)
     assert rows(tmp_path, *files) == COMMITS
 
 
 def test_no_log_at_all(tmp_path):
-    """A log that was never begun is no fault."""
+    """A missing log is not a fault."""
     assert inspect(tmp_path / "nothing") == Wal()
     assert judge(tmp_path, b"") == Wal()
 
 
 @pytest.mark.slow
 def test_a_log_cut_at_every_byte_of_its_end(files, tmp_path):
-    """What is whole before the cut is there, and the bytes that are dropped are said."""
+    """The commits before the cut are counted, and the dropped bytes too."""
     base, wal = files
     for length in range(len(wal) - 3 * (FRAME + PAGE), len(wal)):
         found = judge(tmp_path, wal[:length])
@@ -79,7 +79,7 @@ def test_a_log_cut_at_every_byte_of_its_end(files, tmp_path):
 
 
 def _end(wal, length):
-    """Where the last commit that is whole before `length` ends: its last frame says so."""
+    """Return the end of the last whole commit before `length`."""
     end = HEADER + (length - HEADER) // (FRAME + PAGE) * (FRAME + PAGE)
     while not any(wal[end - FRAME - PAGE + 4 : end - FRAME - PAGE + 8]):
         end -= FRAME + PAGE
@@ -87,7 +87,7 @@ def _end(wal, length):
 
 
 def test_a_flipped_bit_is_never_overlooked(files, tmp_path):
-    """Wherever it is: the log is damaged, or its last commit is dropped and that is said."""
+    """A changed bit is damage, or its last commit is reported as dropped."""
     seed = Random().randrange(2**32)
     print("seed", seed)
     chance, (base, wal) = Random(seed), files
@@ -104,7 +104,7 @@ def test_a_flipped_bit_is_never_overlooked(files, tmp_path):
 
 
 def test_frames_of_an_earlier_round_are_no_fault(tmp_path):
-    """The file is written from its beginning again; what is behind the new frames is old."""
+    """Frames of an earlier round behind the new frames are not a fault."""
     base, wal = make(tmp_path, 4, rounds=2)
     assert len(wal) > HEADER + 12 * (FRAME + PAGE)
     assert judge(tmp_path, wal) == Wal(commits=4)
@@ -113,10 +113,10 @@ def test_frames_of_an_earlier_round_are_no_fault(tmp_path):
 
 @pytest.mark.parametrize("length", [1, HEADER - 1])
 def test_a_header_that_was_begun(files, tmp_path, length):
-    """No frame can be in it: the bytes are dropped."""
+    """An incomplete header has no frames after it: its bytes are dropped."""
     assert judge(tmp_path, files[1][:length]) == Wal(torn=length)
 
 
 def test_a_log_that_is_not_one(tmp_path):
-    """Whatever overwrote it, what it held is lost: that is damage."""
+    """A log that was overwritten is damage."""
     assert judge(tmp_path, b"a letter to a friend " * 400).damage is not None

@@ -1,4 +1,4 @@
-"""trainhub/adapters/worker.py: calls on a thread of their own, in order."""
+"""trainhub/adapters/worker.py: calls run on one thread, in order."""
 
 import asyncio
 import threading
@@ -28,7 +28,7 @@ async def test_calls_run_in_order_on_one_other_thread(worker):
 
 @pytest.mark.gen_test
 async def test_a_call_that_raises_leaves_the_thread_at_work(worker):
-    """Its future has the exception, and the next call runs."""
+    """The future has the exception, and the next call runs."""
     with pytest.raises(ZeroDivisionError):
         await worker.run(lambda: 1 / 0)
     assert await worker.run(lambda: "alive") == "alive"
@@ -36,7 +36,7 @@ async def test_a_call_that_raises_leaves_the_thread_at_work(worker):
 
 @pytest.mark.gen_test
 async def test_a_call_whose_caller_has_gone_is_carried_out_all_the_same(worker):
-    """A commit that was begun is not undone because its client hung up."""
+    """A call goes on if its caller is cancelled."""
     hold, ran = threading.Event(), []
     worker.run(hold.wait)
     gone = worker.run(lambda: ran.append(1))
@@ -48,7 +48,7 @@ async def test_a_call_whose_caller_has_gone_is_carried_out_all_the_same(worker):
 
 @pytest.mark.gen_test
 async def test_stop_waits_for_what_was_handed_in():
-    """Nothing that was handed in is lost."""
+    """`stop` waits for all queued calls."""
     worker, ran = Worker("test"), []
     for n in range(20):
         worker.run(lambda n=n: ran.append(n))

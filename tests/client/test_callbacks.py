@@ -1,4 +1,4 @@
-"""trainhub_client/callbacks.py: a handler's error is reported, and takes nothing with it."""
+"""trainhub_client/callbacks.py: a handler's error is reported, and the client goes on."""
 
 import asyncio
 
@@ -9,7 +9,7 @@ from trainhub_client.callbacks import call, start
 
 @pytest.fixture
 def faults(io_loop):
-    """What asyncio was told of errors that no code caught."""
+    """Return the errors that asyncio was told of."""
     found = []
     io_loop.asyncio_loop.set_exception_handler(lambda _, context: found.append(context))
     return found
@@ -18,7 +18,7 @@ def faults(io_loop):
 @pytest.mark.gen_test
 @pytest.mark.parametrize("error", [ValueError("x"), asyncio.CancelledError()])
 async def test_a_handler_that_raises_is_reported(faults, error):
-    """Also CancelledError, as a future's result raises it: it does not cancel the client."""
+    """A handler's CancelledError is reported too, and does not cancel the client."""
 
     def stumble(_):
         raise error
@@ -29,7 +29,7 @@ async def test_a_handler_that_raises_is_reported(faults, error):
 
 @pytest.mark.gen_test
 async def test_an_async_handler_is_awaited_and_its_error_reported(faults):
-    """What comes after it waits, whether it succeeds or not."""
+    """What follows waits for the handler, also if it fails."""
     done = []
 
     async def stumble(number):
@@ -46,7 +46,7 @@ async def test_an_async_handler_is_awaited_and_its_error_reported(faults):
 
 @pytest.mark.gen_test
 async def test_what_is_not_async_needs_no_task(faults):
-    """None, and a handler that is not there, are nothing to await."""
+    """None and a missing handler have nothing to await."""
     assert call(None, 1) is None
     assert call(lambda value: value, 1) is None
     start(None)

@@ -20,7 +20,7 @@ def token(user):
 
 
 class Hub(ModelHub):
-    """`odd` are the texts, or bytes, that each new subscriber is sent, once each."""
+    """A hub that sends each new subscriber the texts or bytes of `odd` once."""
 
     def __init__(self, *odd, stale=()):
         super().__init__(Random(1))
@@ -48,7 +48,7 @@ class Hub(ModelHub):
 
 
 def play(app, hub=None, **options):
-    """Run `app(client, hub, network)` with a client that is connected, on simulated time."""
+    """Run `app(client, hub, network)` with a connected client, on simulated time."""
     hub = hub or Hub()
     network = Network(hub)
     told = []
@@ -89,7 +89,7 @@ ODD = [
 
 @pytest.mark.parametrize("odd", ODD)
 def test_a_message_that_is_not_the_protocols(odd):
-    """The client reports it, connects again, and misses nothing."""
+    """The client reports the message, connects again, and misses nothing."""
     heard = []
 
     async def app(client, hub, network):
@@ -106,7 +106,7 @@ def test_a_message_that_is_not_the_protocols(odd):
 
 
 def test_an_answer_that_is_half_an_answer():
-    """An ERROR without a code, and a DONE without a result: asked again on another socket."""
+    """After an incomplete ERROR or DONE the client asks again on another socket."""
 
     class Half(Hub):
         halves = iter([{"type": "ERROR"}, {"type": "DONE"}, {"type": "DONE", "id": None}])
@@ -125,7 +125,7 @@ def test_an_answer_that_is_half_an_answer():
 
 
 def test_a_command_that_is_never_answered_is_asked_again():
-    """The hub answers PINGs and everything else, but has lost one message."""
+    """The client sends a lost message again though the hub answers PINGs."""
 
     class Forgetful(Hub):
         lost = 1
@@ -145,7 +145,7 @@ def test_a_command_that_is_never_answered_is_asked_again():
 
 @pytest.mark.parametrize("error", [ValueError("a widget is gone"), asyncio.CancelledError()])
 def test_handlers_that_raise_in_every_place(error):
-    """Each error is reported, and the connection goes on as if nothing had been."""
+    """Each handler's error is reported, and the connection goes on."""
 
     def stumble(*_):
         raise error
@@ -174,7 +174,7 @@ def test_handlers_that_raise_in_every_place(error):
 
 
 class Cancelled:
-    """An awaitable of the app's that was cancelled by the app."""
+    """An awaitable that the app has cancelled."""
 
     def __await__(self):
         raise asyncio.CancelledError
@@ -185,7 +185,7 @@ class Cancelled:
     "failure", [OSError("no route"), ValueError("a bug"), asyncio.CancelledError(), None]
 )
 def test_a_token_function_that_fails_is_called_again(failure):
-    """It says why in `reason`; None is a function whose awaitable was cancelled."""
+    """`reason` says why; a cancelled awaitable counts as a failure."""
     states = []
 
     def fetch():
@@ -205,7 +205,7 @@ def test_a_token_function_that_fails_is_called_again(failure):
 
 
 def test_a_token_function_that_never_returns_is_given_up():
-    """The next try calls it again."""
+    """The next try calls the function again."""
     calls = []
 
     async def fetch():
@@ -221,7 +221,7 @@ def test_a_token_function_that_never_returns_is_given_up():
 
 
 def test_a_token_that_is_no_text_is_refused():
-    """At once if it is given, and as soon as the function returns it."""
+    """A wrong type is refused at once, or when the function returns it."""
     with pytest.raises(TypeError):
         connect("ws://hub/ws", token=5)
 
@@ -237,13 +237,13 @@ def test_a_token_that_is_no_text_is_refused():
 
 @pytest.mark.parametrize("url", ["htp://x/ws", "ws://", "x", "", "wsx://h/ws", "http:/x"])
 def test_an_address_that_is_none(url):
-    """It is the caller's error, and told at once."""
+    """A wrong address raises ValueError at once."""
     with pytest.raises(ValueError, match="isn't a valid URI"):
         connect(url)
 
 
 def test_a_proxy_that_cannot_be_used(monkeypatch):
-    """A SOCKS proxy without the package for it, or a bad address: told, and tried again."""
+    """An unusable proxy is reported, and the client tries again."""
     monkeypatch.setenv("SOCKS_PROXY", "socks5://127.0.0.1:1")
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
@@ -258,7 +258,7 @@ def test_a_proxy_that_cannot_be_used(monkeypatch):
 
 
 def test_a_task_that_is_cancelled_from_outside_tells_all_who_wait():
-    """No call hangs: commands, iterations and `identify` get CLOSED."""
+    """Commands, iterations and `identify` get CLOSED."""
 
     async def app(client, hub, network):
         network.trouble = "refuse"
@@ -282,7 +282,7 @@ def test_a_task_that_is_cancelled_from_outside_tells_all_who_wait():
 
 
 def test_the_client_closes_on_a_link_that_takes_nothing_more():
-    """The end of the block does not wait for a hub that is not there."""
+    """The end of the block does not wait for an absent hub."""
 
     async def app(client, hub, network):
         async with connect("ws://hub/ws") as another:
@@ -299,7 +299,7 @@ def test_the_client_closes_on_a_link_that_takes_nothing_more():
 
 @pytest.mark.parametrize("code", ["UNKNOWN_TRAIN", "UNAVAILABLE"])
 def test_a_train_that_is_not_there_yet_is_asked_for_again(code):
-    """The app is told once; iteration and handlers go on when the train is there."""
+    """The app is told once, and events come when the train exists."""
     hub, heard, told = Hub(), [], []
     hub.refusal = code
 
@@ -317,7 +317,7 @@ def test_a_train_that_is_not_there_yet_is_asked_for_again(code):
 
 
 def test_a_final_refusal_is_told_and_ends_the_subscription():
-    """NOT_IDENTIFIED and FORBIDDEN: an iteration raises it, a handler's subscription tells it."""
+    """NOT_IDENTIFIED and FORBIDDEN reach the iteration or `on_error`."""
     hub, told = Hub(), []
     hub.refusal = "FORBIDDEN"
 
@@ -339,7 +339,7 @@ def marks_of(hub):
 
 
 def test_marks_of_one_are_never_anothers():
-    """Over a change of user: live, offline, and while the change is under way."""
+    """No command is sent as another user, live, offline or during the change."""
     notes = []
 
     async def app(client, hub, network):
@@ -373,7 +373,7 @@ def test_marks_of_one_are_never_anothers():
 
 
 def test_a_program_that_starts_without_a_network_leaves_its_marks_to_their_user():
-    """The storage names the user: by the token, or by the option where none can be fetched."""
+    """Stored commands have the user of the token or the option."""
     storage = {}
 
     async def offline(client, hub, network):
@@ -411,7 +411,7 @@ def test_a_program_that_starts_without_a_network_leaves_its_marks_to_their_user(
 
 
 def test_commands_before_the_first_token_are_its_users():
-    """A function that takes a while: what is asked meanwhile waits for it."""
+    """Commands wait for the first token, and belong to its user."""
 
     async def fetch():
         await asyncio.sleep(2)
@@ -425,7 +425,7 @@ def test_commands_before_the_first_token_are_its_users():
 
 
 def test_two_identifies_at_once():
-    """The later one holds; the earlier one is told so, and not that it is the other user."""
+    """The later call holds, and the earlier one raises SUPERSEDED."""
 
     async def app(client, hub, network):
         await until(lambda: client.state == "live")
@@ -441,7 +441,7 @@ def test_two_identifies_at_once():
 
 
 def test_identify_while_it_connects():
-    """The attempt of the user before is given up, and never answers for the new one."""
+    """The earlier user's attempt ends, and never answers for the new user."""
 
     async def app(client, hub, network):
         await asyncio.sleep(0.06)  # the socket is open, and IDENTIFY not yet answered
@@ -454,7 +454,7 @@ def test_identify_while_it_connects():
 
 @pytest.mark.parametrize("wait", [0.0, 0.01, 0.05, 1.0])
 def test_identify_that_is_given_up_by_its_caller(wait):
-    """`asyncio.timeout` around it, before or after the token is there: commands go on."""
+    """After a timeout around `identify` commands go on."""
 
     async def slow():
         await asyncio.sleep(0.03)
@@ -473,7 +473,7 @@ def test_identify_that_is_given_up_by_its_caller(wait):
 
 
 def test_an_identify_that_is_refused_goes_on_as_before():
-    """Also with the rooms: what comes is heard, once."""
+    """After a refusal the old user goes on, and each event comes once."""
     heard = []
     stale = token("stale")
 
@@ -493,7 +493,7 @@ def test_an_identify_that_is_refused_goes_on_as_before():
 
 
 def test_another_user_gets_a_snapshot_though_it_is_cut():
-    """Each change of user: the app is not left with what the user before was shown."""
+    """A new user's app gets a new snapshot, also if the link is cut meanwhile."""
     snapshots = []
 
     async def app(client, hub, network):

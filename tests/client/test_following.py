@@ -1,4 +1,4 @@
-"""trainhub_client/following.py: a place is what the app was handed, and nothing else."""
+"""trainhub_client/following.py: the place moves only with what the app was given."""
 
 import asyncio
 
@@ -11,7 +11,7 @@ RUN = {"trainNo": "12345", "startDate": "2026-11-23"}
 
 
 class Client:
-    """Notes which subscription asks for what it has missed."""
+    """A client that records which subscription asks for missed messages."""
 
     def __init__(self):
         self.asked = []
@@ -39,7 +39,7 @@ def follow(client=None, since=None, event=None, snapshot=None, figures=None):
 
 @pytest.mark.gen_test
 async def test_a_snapshot_on_its_way_is_no_place():
-    """After SUBSCRIBED alone a reconnect asks for all, or from where the app was before."""
+    """Before the SNAPSHOT a reconnect asks from the app's last place, or for all."""
     new, older = follow(), follow(since={"epoch": "e0", "seq": 9})
     for each in (new, older):
         each.join(answer(recovered=False))
@@ -50,7 +50,7 @@ async def test_a_snapshot_on_its_way_is_no_place():
 
 @pytest.mark.gen_test
 async def test_events_that_come_before_their_snapshot_wait_for_it():
-    """The app gets the SNAPSHOT first, and then what is newer than it, once."""
+    """The app gets the SNAPSHOT, then each newer event once."""
     heard = []
     train = follow(event=lambda m: heard.append(m["seq"]), snapshot=lambda _: heard.append("S"))
     train.join(answer(recovered=False))
@@ -63,7 +63,7 @@ async def test_events_that_come_before_their_snapshot_wait_for_it():
 
 @pytest.mark.gen_test
 async def test_an_older_snapshot_is_known_by_its_epoch_and_seq():
-    """A hub that is behind the app is not believed; another history is."""
+    """A SNAPSHOT is older only with the same epoch and a lower seq."""
     train = follow(since={"epoch": "e1", "seq": 9})
     assert train.is_older(snapshot(8))
     assert not train.is_older(snapshot(9))
@@ -72,7 +72,7 @@ async def test_an_older_snapshot_is_known_by_its_epoch_and_seq():
 
 @pytest.mark.gen_test
 async def test_an_async_handler_gets_one_after_the_other_and_since_waits_for_it():
-    """`since` is what the handler has accepted; `last` is what it will be given."""
+    """`since` moves when the handler has finished."""
     at_work, heard = asyncio.Event(), []
 
     async def handler(message):
@@ -93,7 +93,7 @@ async def test_an_async_handler_gets_one_after_the_other_and_since_waits_for_it(
 
 @pytest.mark.gen_test
 async def test_a_handler_that_raises_has_had_its_message():
-    """It is reported and not given again: else one bad event would hold up all."""
+    """A message whose handler failed is not given again."""
     asyncio.get_running_loop().set_exception_handler(lambda *_: None)
 
     def stumble(message):
@@ -107,7 +107,7 @@ async def test_a_handler_that_raises_has_had_its_message():
 
 @pytest.mark.gen_test
 async def test_iteration_moves_since_with_each_message():
-    """What lies in the client's buffer was not handed to the app."""
+    """Messages in the client's buffer do not move `since`."""
     train = follow()
     train.join(answer(recovered=False))
     for message in (snapshot(5), event(6), event(7)):
@@ -122,7 +122,7 @@ async def test_iteration_moves_since_with_each_message():
 
 @pytest.mark.gen_test
 async def test_what_does_not_fit_is_asked_for_when_there_is_room(monkeypatch):
-    """An async handler that is too slow: the buffer is bounded, and nothing is missed."""
+    """With a slow handler the buffer is bounded, and nothing is missed."""
     monkeypatch.setattr(following, "MOST_UNREAD", 3)
     client, at_work, heard = Client(), asyncio.Event(), []
 
@@ -143,7 +143,7 @@ async def test_what_does_not_fit_is_asked_for_when_there_is_room(monkeypatch):
 
 @pytest.mark.gen_test
 async def test_another_user_begins_without_a_place():
-    """What was shown to the user before is not handed to the next, nor resumed from."""
+    """The next user gets no message and no place of the user before."""
     train = follow()
     train.join(answer(recovered=False))
     train.take(snapshot(5))

@@ -1,4 +1,4 @@
-"""trainhub_client/link_life.py: healthy links stay, and dead ones are noticed in time."""
+"""trainhub_client/link_life.py: live links stay, and dead ones are noticed in time."""
 
 import itertools
 import math
@@ -18,7 +18,7 @@ PERIODS = (0.5, 1, 2.5, 5, 12.5, 15, 20, 25, 30, 40, 60, 300)
 
 
 class World:
-    """A link whose hub answers each PING after `travel` seconds, until `dies`; time is a number."""
+    """A link whose hub answers each PING after `travel` seconds until it `dies`."""
 
     def __init__(self, life, travel=0.1, dies=math.inf):
         self.life, self.travel, self.dies = life, travel, dies
@@ -82,7 +82,7 @@ def test_the_shipped_periods():
 
 
 def test_a_message_that_is_unanswered_for_long_is_followed_by_pings():
-    """One every few seconds, as long as the hub answers these."""
+    """PINGs follow each other while the hub answers them."""
     world = World(LinkLife(0.0))
     world.asked_at = 0.0
     assert world.run(until=61) is None
@@ -90,7 +90,7 @@ def test_a_message_that_is_unanswered_for_long_is_followed_by_pings():
 
 
 def test_a_hub_that_hears_nothing_is_noticed_though_it_speaks():
-    """The PING itself has to be answered, within the time that what comes may take before it."""
+    """Bytes from the hub do not replace the answer to a PING."""
     world = World(LinkLife(0.0), dies=0)
     world.asked_at = 0.0
     noticed = world.run(until=1000, chatter=1)
@@ -98,7 +98,7 @@ def test_a_hub_that_hears_nothing_is_noticed_though_it_speaks():
 
 
 def test_a_slow_link_is_no_dead_one():
-    """Bytes count: a snapshot that takes ten minutes, at 2 KB a second, before the PONG comes."""
+    """A snapshot of ten minutes at 2 KB a second does not end the link."""
     life = LinkLife(0.0)
     life.answered()
     assert life.check(0.0)
@@ -108,14 +108,14 @@ def test_a_slow_link_is_no_dead_one():
 
 
 def test_what_is_large_gets_more_time():
-    """A browser shows no byte of a SNAPSHOT before the last one."""
+    """A browser shows no byte of a SNAPSHOT before the last, so the link gets more time."""
     world = World(LinkLife(0.0), dies=0)
     world.slow = True
     assert world.run(until=1000) == QUIET_SECONDS + SLOW_SECONDS
 
 
 def test_a_timer_that_comes_late_does_not_judge():
-    """After a sleep the hub is asked again; it is given up if that is unanswered too."""
+    """After a sleep the hub gets one more PING."""
     life = LinkLife(0.0)
     life.answered()
     assert life.step(25, math.inf, False) == "ping"
@@ -126,12 +126,12 @@ def test_a_timer_that_comes_late_does_not_judge():
 
 
 def test_the_opening_has_to_be_answered():
-    """A socket on which no WELCOME comes is given up."""
+    """A socket without a WELCOME is given up."""
     assert LinkLife(0.0).step(ANSWER_SECONDS, math.inf, False) == "dead"
 
 
 def test_a_check_on_its_way_is_not_repeated():
-    """An app that checks every second does not keep a dead link alive."""
+    """Repeated checks do not keep a dead link alive."""
     life = LinkLife(0.0)
     life.answered()
     assert life.check(1.0)

@@ -1,4 +1,4 @@
-"""trainhub_client/waiting.py: whose a command is, how long it waits, and what a storage may do."""
+"""trainhub_client/waiting.py: the commands' users, their time limits, and faults of the storage."""
 
 import asyncio
 import json
@@ -32,7 +32,7 @@ def restored(*texts):
 
 @pytest.mark.gen_test
 async def test_each_user_is_asked_only_their_own():
-    """Whatever the order in which users come to the device."""
+    """Each user's commands are sent only as that user, in any order of users."""
     queue, unknown = CommandQueue(None, print), Login(print)
     for login, key in ((T1, "1"), (T2, "2"), (T1, "3"), (unknown, "4")):
         queue.add(mark(key), login, 60)
@@ -47,7 +47,7 @@ async def test_each_user_is_asked_only_their_own():
 
 @pytest.mark.gen_test
 async def test_what_no_user_is_known_for_is_not_given_to_the_next_one():
-    """It waits until the app claims or discards it."""
+    """A command without a user waits for claim or discard."""
     queue, _ = restored(stored(user=None))
     assert queue.next("T2", T2, 0) is None
     queue.claim("k", "T2")
@@ -64,7 +64,7 @@ async def test_what_no_user_is_known_for_is_not_given_to_the_next_one():
 
 @pytest.mark.gen_test
 async def test_a_clock_that_was_set_back_makes_no_command_wait_longer():
-    """What is left of its time is never more than its time, for the hub forgets keys."""
+    """A command's remaining time never exceeds its whole time."""
     ahead = time.time() + 365 * 86_400
     queue, _ = restored(stored(asked_at=ahead), stored(asked_at=ahead, until=ahead + 60, key="l"))
     now = asyncio.get_running_loop().time()
@@ -75,7 +75,7 @@ async def test_a_clock_that_was_set_back_makes_no_command_wait_longer():
 
 @pytest.mark.gen_test
 async def test_what_was_sent_a_day_ago_is_not_sent_again():
-    """A laptop that slept: the timer stood still, the hub has forgotten the key."""
+    """After a laptop's sleep a command with an expired key is not sent again."""
     queue = CommandQueue(None, print)
     entry = queue.add(mark(), T1, KEPT_SECONDS)
     assert queue.next("T1", T1, 1000) is entry
@@ -88,7 +88,7 @@ async def test_what_was_sent_a_day_ago_is_not_sent_again():
 
 @pytest.mark.gen_test
 async def test_what_is_no_command_is_left_alone_and_told():
-    """A storage with other things in it, or damaged, does not keep the client from its work."""
+    """Other entries of a storage are reported and stay."""
     other = ('"x"', "[]", "not json", '{"message": {}}', '{"message": {"type": 1, "key": "k"}}', 5)
     damaged = json.dumps({**json.loads(stored()), "askedAt": "soon"})
     queue, told = restored(*other, damaged, stored())
@@ -97,7 +97,7 @@ async def test_what_is_no_command_is_left_alone_and_told():
 
 
 class FullDisk(dict):
-    """A storage that takes nothing and gives nothing."""
+    """A storage that neither stores nor returns anything."""
 
     def __setitem__(self, *_):
         raise OSError(28, "No space left on device")
@@ -111,7 +111,7 @@ class FullDisk(dict):
 
 @pytest.mark.gen_test
 async def test_a_storage_that_fails_holds_up_no_command():
-    """Each failure is told; the command is asked and answered all the same."""
+    """Each failure is reported, and the command is answered."""
     told = []
     queue = CommandQueue(FullDisk(), told.append)
     queue.restore()
@@ -124,7 +124,7 @@ async def test_a_storage_that_fails_holds_up_no_command():
 @pytest.mark.gen_test
 @pytest.mark.parametrize("fields", [{"at": float("nan")}, {"at": {1, 2}}, {"text": "\ud800"}])
 async def test_what_is_no_json_is_refused_at_once(fields):
-    """It is the caller's error, and never reaches the connection."""
+    """Fields that JSON cannot hold raise at once."""
     queue = CommandQueue(None, print)
     with pytest.raises((ValueError, TypeError)):
         queue.add(mark(**fields), T1, 60)
@@ -132,7 +132,7 @@ async def test_what_is_no_json_is_refused_at_once(fields):
 
 
 def test_a_tokens_subject():
-    """Read without the key, whatever letters it has; no token, no subject."""
+    """The user is read without the key; an invalid token has none."""
     assert subject_of(jwt.encode({"sub": "T17"}, "x" * 32, "HS256")) == "T17"
     assert subject_of(jwt.encode({"sub": "Żółć/ü"}, "x" * 32, "HS256")) == "Żółć/ü"
     for text in ("", "a.b.c", "opaque", "a.e30.c", "a.W10.c"):

@@ -1,4 +1,4 @@
-"""trainhub/demo/demo.py: the demo's trains run by the timetable, through the hub's own commands."""
+"""trainhub/demo/demo.py: the demo's trains run by the timetable and by the hub's own commands."""
 
 import json
 import re
@@ -26,7 +26,7 @@ SPEED = 20_000
 
 @pytest.fixture
 def timetable(tmp_path):
-    """A timetable of the tests' own train, which runs from 09:00 to 13:00."""
+    """Write a timetable of the tests' own train, which runs from 09:00 to 13:00."""
     train = {key: chart()[key] for key in ("trainNo", "trainName", "stations")}
     path = tmp_path / "timetable.json"
     path.write_text(json.dumps([{**train, "runsOn": ["mon"]}]))
@@ -46,7 +46,7 @@ def test_the_clock_runs_faster_than_the_real_one():
 
 @pytest.mark.gen_test
 async def test_a_train_runs_to_its_end_and_starts_anew(make_hub, timetable):
-    """From the chart to the terminus with no one left aboard, and then the next day's run."""
+    """A run ends with no one aboard, and the next day's run begins."""
     clock = DemoClock(datetime(2026, 11, 23, 3, 0, tzinfo=UTC), SPEED)
     hub = make_hub(clock=clock)
     demo = Demo(hub, clock, OPERATOR, timetable, seed=7)
@@ -63,7 +63,7 @@ async def test_a_train_runs_to_its_end_and_starts_anew(make_hub, timetable):
 
 @pytest.mark.gen_test
 async def test_a_demo_that_was_cut_short_goes_on_from_its_journal(make_hub, timetable):
-    """It looks at its run and does what comes next, wherever the run stands."""
+    """After a restart the demo continues each run from its state."""
     journal = MemoryJournal()
     clock = DemoClock(datetime(2026, 11, 23, 3, 0, tzinfo=UTC), SPEED)
     hub = make_hub(journal, clock)
@@ -85,7 +85,7 @@ async def test_a_demo_that_was_cut_short_goes_on_from_its_journal(make_hub, time
 
 @pytest.mark.gen_test
 async def test_trains_are_taken_up_where_they_should_be(make_hub):
-    """By the timetable, most of the demo's trains are under way at any hour."""
+    """At any hour most of the demo's trains are under way."""
     clock = DemoClock(EVENING, 0.001)
     hub = make_hub(clock=clock)
     demo = Demo(hub, clock, OPERATOR, None, seed=1)
@@ -108,7 +108,7 @@ def get(url, token=None):
 
 
 def test_the_demo_lives_and_stops(start_hub):
-    """`run.py --demo`: trains move, sockets listen, tokens work; Ctrl-C ends it within 5 s."""
+    """`run.py --demo` moves trains, has sockets and tokens, and ends within 5 s of Ctrl-C."""
     hub = start_hub("--demo", "--demo-speed", "600")
     deadline = time.monotonic() + PATIENCE
     while sum(line.startswith("  ey") for line in hub.said) < 3:

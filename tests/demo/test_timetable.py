@@ -1,4 +1,4 @@
-"""Reading timetables, and the rules every made-up chart keeps."""
+"""trainhub/demo/timetable.py: timetables are checked, and every made-up chart keeps the rules."""
 
 import gzip
 import json
@@ -51,7 +51,7 @@ def berth(person: dict[str, Any]) -> tuple[str, int]:
 
 
 def holders(chart: Chart) -> dict[tuple[tuple[str, int], int], list[str]]:
-    """The statuses of those who hold each berth on each segment."""
+    """Return the statuses of the holders of each berth on each segment."""
     place = {station["code"]: index for index, station in enumerate(chart["stations"])}
     held = defaultdict(list)
     for person in with_status(chart, "CNF", "RAC"):
@@ -68,13 +68,13 @@ def with_status(chart: Chart, *statuses: str) -> list[dict[str, Any]]:
 
 
 def test_same_train_date_and_seed_give_the_identical_chart() -> None:
-    """Nothing but the train, the date, the seed and the number of passengers decides a chart."""
+    """Only train, date, seed and number of passengers decide a chart."""
     twice = [json.dumps(chart_of("12345", seed=7, passengers=300)) for _ in range(2)]
     assert twice[0] == twice[1]
 
 
 def test_another_process_makes_the_identical_chart() -> None:
-    """Python's hash seed, which differs from process to process, does not reach a chart."""
+    """Python's hash seed, which differs between processes, does not matter."""
     program = (
         "import datetime, json; from trainhub.demo.timetable import *;"
         "train = next(t for t in read_timetable(DEMO_TIMETABLE) if t['trainNo'] == '12345');"
@@ -98,7 +98,7 @@ def test_another_train_seed_or_date_gives_other_people(train_no: str, seed: int,
 
 
 def test_making_a_chart_leaves_the_train_as_it_was() -> None:
-    """A train of the timetable serves for any number of charts."""
+    """Making a chart does not change the train."""
     before = json.dumps(TRAINS["12345"])
     chart_of("12345", seed=7, passengers=50)["stations"][0]["code"] = "changed"
     assert json.dumps(TRAINS["12345"]) == before
@@ -133,13 +133,13 @@ def test_chart_has_as_many_passengers_as_asked(train_no: str, seed: int, passeng
 
 
 def test_chart_may_be_empty() -> None:
-    """No passengers is a train with its coaches and no one in them."""
+    """A chart without passengers has its coaches."""
     chart = chart_of("12345", seed=7, passengers=0)
     assert (len(chart["coaches"]), chart["passengers"]) == (3, [])
 
 
 def test_fewer_than_no_passengers_is_an_error() -> None:
-    """A negative number of passengers is the caller's fault, and is said."""
+    """A negative number of passengers raises ValueError."""
     with pytest.raises(ValueError, match="-1 passengers"):
         chart_of("12345", seed=7, passengers=-1)
 
@@ -366,7 +366,7 @@ BROKEN: dict[str, tuple[Any, str]] = {
 
 @pytest.mark.parametrize(("entry", "reason"), BROKEN.values(), ids=BROKEN)
 def test_broken_entry_gives_one_clear_line(tmp_path: Path, entry: Any, reason: str) -> None:
-    """A broken train is named by its place in the file, and its station by its place in it."""
+    """The message about a bad train names the entry and the station by number."""
     path = tmp_path / "timetable.json"
     path.write_text(json.dumps([a_train(), entry]), encoding="utf-8")
     assert one_line(path).startswith(f"{path}: entry 2")
@@ -374,7 +374,7 @@ def test_broken_entry_gives_one_clear_line(tmp_path: Path, entry: Any, reason: s
 
 
 def test_infinite_distance_is_refused(tmp_path: Path) -> None:
-    """A number too great for a float, which JSON reads as infinite, is no distance."""
+    """A number that JSON reads as infinite is not a distance."""
     path = tmp_path / "timetable.json"
     path.write_text(json.dumps([a_train()]).replace("1020", "1e999"), encoding="utf-8")
     assert "station 3: distanceKm is inf" in one_line(path)
