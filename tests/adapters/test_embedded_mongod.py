@@ -67,7 +67,7 @@ def pid_of(folder: Path) -> int:
 
 
 def alive(pid: int) -> bool:
-    """Return whether a process runs; one that ended without a waiting parent has no command."""
+    """Return whether a process runs. A process that was not reaped has no command line."""
     try:
         return bool(Path(f"/proc/{pid}/cmdline").read_bytes())
     except OSError:
@@ -508,9 +508,7 @@ def everything_logged(mongod: EmbeddedMongod) -> str:
 
 @pytest.mark.gen_test
 async def test_its_log_holds_nobody(data: Path, testing_mongod: Path) -> None:
-    """However slow it is with them, and whatever it refuses, no document and no question is in its
-    log; with a mongod's own default in place of ours they are.
-    """
+    """Slow or refused operations leave no document or query in the log; mongod's default would."""
     mongod = EmbeddedMongod(data / "mongodb", testing_mongod)
     await mongod.start()
     indexes, lasting = {"audit": [("user", "_id")]}, {"events", "audit"}

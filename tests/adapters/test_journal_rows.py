@@ -47,9 +47,7 @@ def test_any_changed_value_is_found():
 
 
 def test_the_checksum_covers_the_deed():
-    """A deed is part of the checksum: it can be neither added nor changed; a record without a
-    deed has the checksum that it had before there were deeds.
-    """
+    """A deed cannot be added or changed; a record without one keeps its older checksum."""
     event = Driver().events[0]
     row = record_row(
         RAILWAY, Record(7, RUN, 1, event, Deed("T1", Role.TTE, None, "START_JOURNEY", None))

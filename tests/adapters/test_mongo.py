@@ -1,4 +1,4 @@
-"""trainhub/adapters/mongo.py against a real mongod: what is written, and what is read back."""
+"""trainhub/adapters/mongo.py: what a real mongod stores and gives back."""
 
 import asyncio
 import gc
@@ -41,7 +41,7 @@ OWN = {"admin", "config", "local"}
 
 @pytest.fixture
 def make_store(io_loop, database_name):
-    """Makes stores on the test's own database, and closes them."""
+    """Make stores on the test's own database, and close them."""
     made = []
 
     def make(uri, indexes=INDEXES):
@@ -60,7 +60,7 @@ def store(make_store, mongodb_uri):
 
 
 class Spy(CommandListener):
-    """Keeps the writes that were sent to the server."""
+    """A listener that records the writes that were sent to the server."""
 
     def __init__(self):
         self.writes = []
@@ -77,7 +77,7 @@ class Spy(CommandListener):
 
 
 async def taken(store, bulk):
-    """Write a bulk; returns the reasons of those that were refused."""
+    """Write a bulk, and return the reasons of the refused documents."""
     try:
         await store.write("runs", bulk)
     except Refused as error:
@@ -94,7 +94,7 @@ def run(seq, epoch="e1", name=RUN, **fields):
 
 @pytest.mark.gen_test
 async def test_a_document_is_made_and_then_replaced(store, database):
-    """Upsert: new ones are inserted; a later one takes the place of all that was there."""
+    """A new document is inserted, and a later one replaces it whole."""
     await store.write("runs", [run(1, status="SCHEDULED", old=True), run(1, name="other")])
     assert list(database.runs.find({"_id": RUN})) == [run(1, status="SCHEDULED", old=True)]
     await store.write("runs", [run(2, status="RUNNING")])
@@ -104,7 +104,7 @@ async def test_a_document_is_made_and_then_replaced(store, database):
 
 @pytest.mark.gen_test
 async def test_an_older_seq_never_replaces_a_newer(store, database):
-    """Out of order 5, 3, 7, 7: what is there only ever gets newer, and no write fails."""
+    """Written as 5, 3, 7, 7, the stored document only gets newer, and no write fails."""
     expected = {5: 5, 3: 5, 7: 7}
     for seq in (5, 3, 7, 7):
         await store.write("runs", [run(seq, value=seq)])
@@ -113,7 +113,7 @@ async def test_an_older_seq_never_replaces_a_newer(store, database):
 
 @pytest.mark.gen_test
 async def test_an_older_seq_holds_up_nothing_in_its_bulk(store, database):
-    """Stale and new documents in one bulk: the new ones are written, and it is a success."""
+    """A bulk with stale and new documents succeeds, and the new ones are stored."""
     await store.write("runs", [run(5, name=f"r{n}") for n in range(3)])
     bulk = [run(9 if n in (1, 4) else 3, name=f"r{n}") for n in range(5)]
     await store.write("runs", bulk)
@@ -123,7 +123,7 @@ async def test_an_older_seq_holds_up_nothing_in_its_bulk(store, database):
 
 @pytest.mark.gen_test
 async def test_writing_all_of_it_again_is_a_success(store, database):
-    """After a restart the log is gone through again: exactly once in effect."""
+    """After a restart all may be written again: the effect is exactly once."""
     driver = Driver()
     driver.go_to("CCC")
     await write_run(store, driver.state, driver.events)
@@ -135,7 +135,7 @@ async def test_writing_all_of_it_again_is_a_success(store, database):
 
 @pytest.mark.gen_test
 async def test_another_log_s_documents_are_replaced(store, database):
-    """The epoch has changed: seqs of two logs cannot be compared, and the writing epoch wins."""
+    """Seqs of two logs cannot be compared, so the writing epoch wins."""
     await store.write("runs", [run(7, epoch="e1")])
     await store.write("runs", [run(2, epoch="e2")])
     assert database.runs.find_one({"_id": RUN}) == run(2, epoch="e2")
@@ -145,7 +145,7 @@ async def test_another_log_s_documents_are_replaced(store, database):
 
 @pytest.mark.gen_test
 async def test_a_document_without_regard_to_its_words(store, database):
-    """Field values that look like MongoDB's own operators are taken as they are."""
+    """Field values that look like MongoDB's operators are stored as they are."""
     odd = run(1, text="$status", other="$$ROOT", nested={"a": ["$b", None]})
     await store.write("runs", [odd])
     await store.write("runs", [{**odd, "seq": 2}])
@@ -167,7 +167,7 @@ async def test_an_answer_means_on_the_disks_of_most(make_store, mongodb_uri, mon
 
 @pytest.mark.gen_test
 async def test_the_indexes_are_there_after_the_first_write(store, database):
-    """Each index of documents.py, in its order of fields, and no other."""
+    """documents.py's indexes exist, with their order of fields, and no others."""
     await store.write("runs", [run(1)])
     for collection, indexes in INDEXES.items():
         found = [
@@ -191,7 +191,7 @@ async def write_run(store, state, events, epoch="e1"):
 
 
 def registered(start_date, *people):
-    """A run of train 12345 on another day, and its one event."""
+    """Return a run of train 12345 on another day, and its one event."""
     checked, *_ = read_chart(chart(*people, startDate=start_date))
     state = TrainState(checked.run)
     (event,) = state.decide(c.RegisterTrain(train_no="12345", chart=checked), Driver().now)
@@ -205,7 +205,7 @@ async def live_runs(store):
 
 @pytest.mark.gen_test
 async def test_live_runs_come_back_event_by_event(store):
-    """Those that are SCHEDULED and RUNNING, with just the events that they were made of."""
+    """SCHEDULED and RUNNING runs come back with exactly their events."""
     driver = Driver()
     driver.start()
     driver.board(2)
@@ -224,7 +224,7 @@ async def test_live_runs_come_back_event_by_event(store):
 
 @pytest.mark.gen_test
 async def test_every_type_of_event_comes_back(store, database):
-    """Also those that end a run, should its own document not know of them yet."""
+    """Events that end a run come back too, if its document is older."""
     for epoch, driver in enumerate(voyages()):
         await write_run(store, driver.state, driver.events, f"e{epoch}")
         database.runs.update_one({"_id": RUN}, {"$set": {"status": "RUNNING"}})
@@ -233,7 +233,7 @@ async def test_every_type_of_event_comes_back(store, database):
 
 @pytest.mark.gen_test
 async def test_runs_that_have_ended_are_left_out(store, database):
-    """COMPLETED and CANCELLED runs are history: a new journal does not take them up."""
+    """COMPLETED and CANCELLED runs are not loaded into a new journal."""
     driver = Driver()
     driver.go_to("EEE")
     await write_run(store, driver.state, driver.events)
@@ -244,7 +244,7 @@ async def test_runs_that_have_ended_are_left_out(store, database):
 
 @pytest.mark.gen_test
 async def test_a_run_comes_back_up_to_the_first_gap(store, database):
-    """An event that never reached MongoDB: what comes after it cannot be taken up."""
+    """Events after a missing event are not loaded."""
     driver = Driver()
     driver.go_to("CCC")
     await write_run(store, driver.state, driver.events)
@@ -300,9 +300,7 @@ async def test_an_empty_database_has_no_live_runs(store):
 
 @pytest.mark.gen_test
 async def test_a_document_that_mongodb_refuses(store, database):
-    """Refused, with its name and the code alone: the server's words may quote it. The others are
-    written.
-    """
+    """It is Refused by its id and the code, which quote nothing, and the others are stored."""
     database.create_collection("runs", validator={"value": {"$lt": 10}})
     bulk = [run(1, name=f"r{n}", value=11 if n == 1 else n) for n in range(4)]
     with pytest.raises(Refused) as caught:
@@ -314,7 +312,7 @@ async def test_a_document_that_mongodb_refuses(store, database):
 
 @pytest.mark.gen_test
 async def test_a_refusal_among_stale_documents(store, database):
-    """Duplicate keys in the same bulk do not hide it."""
+    """Duplicate keys in a bulk do not hide a refusal."""
     await store.write("runs", [run(5, name="stale", value=1)])
     database.command("collMod", "runs", validator={"value": {"$lt": 10}})
     with pytest.raises(Refused) as caught:
@@ -324,7 +322,7 @@ async def test_a_refusal_among_stale_documents(store, database):
 
 @pytest.mark.gen_test
 async def test_a_duplicate_in_another_index_is_no_success(store, database):
-    """Only a duplicate `_id` means that what is there is as new; else the document is missing."""
+    """Only a duplicate `_id` means that the stored document is as new."""
     database.runs.create_index("trainNo", unique=True)
     await store.write("runs", [run(1, name="a", trainNo="1")])
     with pytest.raises(Refused, match="11000"):
@@ -335,7 +333,7 @@ async def test_a_duplicate_in_another_index_is_no_success(store, database):
 @pytest.mark.gen_test
 @pytest.mark.parametrize("value", POISON.values(), ids=POISON)
 async def test_a_value_that_cannot_be_stored(store, database, value):
-    """Driver or server would refuse the whole bulk for it: Refused, and the others are written."""
+    """A value that would fail the whole bulk is Refused, and the others are stored."""
     with pytest.raises(Refused) as caught:
         await store.write("runs", [run(1, name="bad", value=value), run(1, name="good")])
     assert list(caught.value.reasons) == ["bad"]
@@ -344,7 +342,7 @@ async def test_a_value_that_cannot_be_stored(store, database, value):
 
 @pytest.mark.gen_test
 async def test_a_document_of_just_the_most_bytes_is_stored(store, database):
-    """16 MB is what MongoDB takes, and a byte more is Refused: the limit is the server's own."""
+    """MongoDB stores 16 MB, and one byte more is Refused: the server's limit."""
     empty = len(bson.encode(run(1, value="")))
     for more, stored in ((0, 1), (1, 0)):
         value = "x" * (mongo.MOST_DOCUMENT_BYTES - empty + more)
@@ -356,7 +354,7 @@ async def test_a_document_of_just_the_most_bytes_is_stored(store, database):
 
 @pytest.mark.gen_test
 async def test_a_bulk_is_cut_at_its_bytes(store, database, monkeypatch):
-    """However large its documents are, a bulk is not; a larger document goes by itself."""
+    """A bulk is bounded in bytes; a larger document goes alone."""
     monkeypatch.setattr(pace, "BULK_SECONDS", 1_000 / pace.FULL_RATE)
     bulks = []
 
@@ -379,7 +377,7 @@ async def test_a_bulk_is_cut_at_its_bytes(store, database, monkeypatch):
 async def test_what_got_through_before_the_line_failed_is_told(
     start_mongod, make_store, monkeypatch
 ):
-    """StoreAway names it, so that it is not sent again; on a slow line bulks become smaller."""
+    """StoreAway names what was written, and a slow line gets smaller bulks."""
     monkeypatch.setattr(pace, "BASE_SECONDS", 0.5)
     mongod = start_mongod()
     documents = [run(1, name=f"r{n:03}", v="x" * 1_000) for n in range(200)]
@@ -405,7 +403,7 @@ async def test_what_got_through_before_the_line_failed_is_told(
 
 @pytest.mark.gen_test
 async def test_a_failure_of_the_whole_call_is_no_refusal(store, database, monkeypatch):
-    """What the server says of the call itself makes no dead letters: the documents wait."""
+    """A server error about the call itself makes no dead letters."""
     await store.write("runs", [run(1)])
     answer = AsyncIOMotorDatabase.command
     for code in (2, 9, 13, 11600):
@@ -424,7 +422,7 @@ async def test_a_failure_of_the_whole_call_is_no_refusal(store, database, monkey
 
 @pytest.mark.gen_test
 async def test_two_calls_that_insert_a_document_at_once(store, database, monkeypatch):
-    """A document that fails as a duplicate may be the newer: it is no success, and comes again."""
+    """A duplicate may be the newer document: it is written again."""
     await store.write("runs", [run(3)])
 
     async def too_late(database, command, *args):
@@ -440,7 +438,7 @@ async def test_two_calls_that_insert_a_document_at_once(store, database, monkeyp
 
 @pytest.mark.gen_test
 async def test_documents_that_last_are_inserted(store, database):
-    """Found there, they are written as the others are: a newer one, or another log's, replaces."""
+    """If a document is there already, it is written as an update."""
     await store.write("events", [run(1, name=f"e{n}", value=1) for n in range(4)])
     again = [run(1, value=2, name="e0"), run(2, value=2, name="e1")]
     again += [run(1, value=2, name="e2", epoch="e2"), run(1, value=2, name="e9")]
@@ -453,9 +451,7 @@ async def test_documents_that_last_are_inserted(store, database):
 async def test_an_entry_of_the_audit_is_never_written_again(
     make_store, mongodb_uri, database, monkeypatch
 ):
-    """It is inserted; the same again, as after a write of which no one heard, changes nothing and
-    asks for no change, so that a user who may not update is enough.
-    """
+    """Inserting an entry again changes nothing and needs no right to update."""
     spy = Spy()
     with_spy = partial(AsyncIOMotorClient, event_listeners=[spy])
     monkeypatch.setattr(mongo, "AsyncIOMotorClient", with_spy)
@@ -473,9 +469,7 @@ async def test_an_entry_of_the_audit_is_never_written_again(
 async def test_flushes_in_any_order_end_with_the_newest(
     make_store, mongodb_uri, database, collection
 ):
-    """Each version of 40 documents twice, shuffled over four stores that write at the same time:
-    what a document holds only ever gets newer, and at the end it is the newest.
-    """
+    """Concurrent stores in any order end with the newest version of each document."""
     seed = int(os.environ.get("SEED", Random().randrange(2**32)))
     print(f"seed {seed}")
     chance = Random(seed)
@@ -509,7 +503,7 @@ async def test_flushes_in_any_order_end_with_the_newest(
 
 @pytest.mark.gen_test
 async def test_a_document_that_is_never_taken_holds_up_no_other(store, database, monkeypatch):
-    """One of 1,500 is refused for ever: the other 1,499 reach MongoDB all the same."""
+    """One refused document of 1,500 delays no other."""
     monkeypatch.setattr("trainhub.core.write_buffer.BACKOFF", (0.0, 0.0))
     database.create_collection("runs", validator={"value": {"$ne": 7}})
 
@@ -533,7 +527,7 @@ async def test_a_document_that_is_never_taken_holds_up_no_other(store, database,
 
 
 def closed_port():
-    """A port on which no one listens."""
+    """Return a port on which no process listens."""
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         return server.getsockname()[1]
@@ -541,7 +535,7 @@ def closed_port():
 
 @pytest.mark.gen_test
 async def test_a_server_that_is_not_there(make_store, monkeypatch):
-    """StoreAway within a few seconds, in one line without the password, write or read."""
+    """StoreAway comes within a few seconds, in one line without the password."""
     monkeypatch.setattr(mongo, "ANSWER_SECONDS", 0.3)
     store = make_store(f"mongodb://hub:{PASSWORD}@127.0.0.1:{closed_port()}")
     start = time.monotonic()
@@ -554,7 +548,7 @@ async def test_a_server_that_is_not_there(make_store, monkeypatch):
 
 
 async def written(store, document):
-    """Write a document as soon as the server takes it; how many tries it was refused."""
+    """Write a document as soon as the server takes it, and return the number of failed tries."""
     deadline, refused = time.monotonic() + PATIENCE, 0
     while True:
         try:
@@ -567,7 +561,7 @@ async def written(store, document):
 
 @pytest.mark.gen_test
 async def test_a_server_that_freezes_and_one_that_dies(start_mongod, make_store, monkeypatch):
-    """StoreAway in bounded time, and the same store writes again when the server is back."""
+    """StoreAway comes in bounded time, and the store writes after the server's return."""
     monkeypatch.setattr(mongo, "TIMEOUT_MS", 400)
     monkeypatch.setattr(mongo, "ANSWER_SECONDS", 0.4)
     monkeypatch.setattr(pace, "BASE_SECONDS", 0.4)
@@ -595,7 +589,7 @@ async def test_a_server_that_freezes_and_one_that_dies(start_mongod, make_store,
 
 @pytest.mark.gen_test
 async def test_closing_does_not_wait_for_a_server_that_is_away(start_mongod, make_store):
-    """The hub has five seconds to stop, and the driver would look for the server for thirty."""
+    """The hub's end does not wait for a server that is away."""
     mongod = start_mongod()
     store = make_store(f"{mongod.uri}&serverSelectionTimeoutMS=4000")
     await written(store, run(1))
@@ -607,7 +601,7 @@ async def test_closing_does_not_wait_for_a_server_that_is_away(start_mongod, mak
 
 @pytest.mark.gen_test
 async def test_the_loop_goes_on_while_the_server_is_away(make_store, monkeypatch):
-    """Looking for a server never holds the hub's other work up."""
+    """The hub's other work goes on while the driver looks for a server."""
     monkeypatch.setattr(mongo, "ANSWER_SECONDS", 0.3)
     store = make_store(f"mongodb://127.0.0.1:{closed_port()}")
     write = asyncio.ensure_future(store.write("runs", [run(1)]))
@@ -640,7 +634,7 @@ async def test_the_loop_goes_on_while_the_server_is_away(make_store, monkeypatch
     ],
 )
 def test_a_uri_that_cannot_be_used(uri):
-    """Refused in one line that shows a good one; the password is not even in the traceback."""
+    """The refusal is one line with a good URI; no traceback has the password."""
     with pytest.raises(BadUri) as caught:
         MongoStore(uri, "trainhub", INDEXES)
     message = str(caught.value)
@@ -651,7 +645,7 @@ def test_a_uri_that_cannot_be_used(uri):
 
 @pytest.mark.parametrize("name", ["", "a b", "a.b", "a$b", "a/b"])
 def test_a_database_name_that_cannot_be_used(name):
-    """Refused at the start, in one line, and no client is left behind."""
+    """The refusal is one line at the start, and no client is left."""
     with pytest.raises(BadUri) as caught:
         MongoStore("mongodb://127.0.0.1:9", name, INDEXES)
     assert "database name" in str(caught.value)
@@ -660,7 +654,7 @@ def test_a_database_name_that_cannot_be_used(name):
 
 
 def test_the_driver_does_not_log_the_password(caplog, io_loop):
-    """Nothing of a URI's password reaches a log, on whatever level."""
+    """No log of any level has a URI's password."""
     caplog.set_level(logging.DEBUG)
     MongoStore(f"mongodb://hub:{PASSWORD}@127.0.0.1:{closed_port()}", "trainhub", INDEXES).close()
     assert PASSWORD not in caplog.text

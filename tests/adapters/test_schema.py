@@ -202,9 +202,7 @@ def test_a_hub_does_not_start_on_a_newer_database(start_hub, mongodb_uri, databa
 
 
 def test_a_newer_database_that_comes_later(start_hub, start_mongod):
-    """It was away at the start: the start waits no longer than 2 s for it, the hub works on and
-    writes nothing there, and says so in its log and in what is degraded.
-    """
+    """If a newer database comes back after the start, the hub writes nothing and says so."""
     mongod = start_mongod()
     with MongoClient(mongod.uri) as client:
         make_newer(client["trainhub"])

@@ -463,7 +463,7 @@ async def test_every_call_runs_on_the_journal_s_own_thread(path, monkeypatch):
 
 @pytest.mark.gen_test
 async def test_closing_leaves_no_thread(path):
-    """A closed journal, and one that could not be opened, leave no thread."""
+    """A closed journal leaves no thread, nor does a journal that could not be opened."""
     before = set(threading.enumerate())
     journal = await SqliteJournal.open(path, RAILWAY)
     await journal.close()
