@@ -1,7 +1,7 @@
-"""An operator's commands next to the running hub: tokens, keys, revocations, a check, a refill.
+"""An operator's commands: tokens, keys, revocations, a check, a refill, a test e-mail.
 
-Each order is `trainhub NAME`; it returns whether all is well, and raises what a start can
-fail with. A running hub takes up what was changed within a second.
+Each is run as `trainhub NAME`, and returns whether all is well. It raises the errors of a start
+(server.BAD_STARTS). A running hub reads changed keys and revocations within a second.
 """
 
 import argparse
@@ -76,11 +76,11 @@ def token(arguments: Sequence[str]) -> bool:
 
 
 def keys(arguments: Sequence[str]) -> bool:
-    """List the ids of the hub's keys, the signing key last; add a key, or drop one."""
+    """List the ids of the hub's keys, the signing key last. Adds or drops a key first."""
     parser = _parser("keys", "List the ids of the keys of tokens; the last one signs.")
     change = parser.add_mutually_exclusive_group()
     change.add_argument("--new", action="store_true", help="add a key, which signs from now on")
-    change.add_argument("--drop", metavar="ID", help="take a key away, and so all that it signed")
+    change.add_argument("--drop", metavar="ID", help="remove a key; its tokens become invalid")
     given = parser.parse_args(arguments)
     path = _folder(given) / "keys.json"
     if given.new:
@@ -93,15 +93,15 @@ def keys(arguments: Sequence[str]) -> bool:
 
 
 def revoke(arguments: Sequence[str]) -> bool:
-    """Believe a token, or all that a user has, no more."""
-    parser = _parser("revoke", "Take back a token, or all tokens that a user has up to now.")
+    """Revoke a token, or all tokens of a user."""
+    parser = _parser("revoke", "Revoke a token, or all tokens that a user has up to now.")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--user", help="whose tokens: a passenger's irctcId, a TTE's number")
     what.add_argument("--token", help="the token itself")
     given = parser.parse_args(arguments)
     folder = _folder(given)
     path = folder / "revoked.json"
-    # A clock that was set back has tokens behind it that bear later times.
+    # After the clock was set back, there are tokens with later times than the clock's.
     now = WallClock(folder / "clock.json").latest()
     if given.user is not None:
         revoke_user(path, normal.text(given.user), now)
@@ -161,7 +161,7 @@ def undelivered(arguments: Sequence[str]) -> bool:
 
 
 def _look(folder: Path, uri: str | None, database: str) -> Held | str | None:
-    """What MongoDB says; a text says why it was not asked, None that nothing is there."""
+    """Return MongoDB's lease and place, or None without one, or a text if it cannot be asked."""
     if uri is None:
         mongod = EmbeddedMongod(folder / "mongodb")
         if not mongod.runs:
@@ -174,7 +174,7 @@ def _look(folder: Path, uri: str | None, database: str) -> Held | str | None:
 
 
 def _compare(finding: Finding, before: Held | str | None, after: Held | str | None) -> None:
-    """Add to a finding how the journal and MongoDB stand to each other."""
+    """Add the comparison of MongoDB with the journal to a finding."""
     for held in (before, after):
         if isinstance(held, str):
             finding.lines.append(held)
@@ -192,18 +192,18 @@ def _compare(finding: Finding, before: Held | str | None, after: Held | str | No
     if compare(lineage, 0, places[0]) is Verdict.FORKED:
         finding.fault(
             "MongoDB has a history that this journal does not know: the journal is older, or "
-            "another hub's; the next start begins a new epoch, which takes its place"
+            "another hub's; the next start begins a new epoch, which replaces that history"
         )
     elif finding.head and compare(lineage, finding.flushed, places[1]) is Verdict.BEHIND:
         finding.lines.append(
-            "MongoDB is behind the journal: a running hub, or the next, refills it"
+            "MongoDB is behind the journal: a running hub, or the next one, refills it"
         )
 
 
 def refill(arguments: Sequence[str]) -> bool:
-    """Have the hub write MongoDB again from all that its journal still has."""
+    """Ask the hub to write MongoDB again from all that its journal still has."""
     parser = _parser(
-        "refill", "Have the hub write MongoDB again, from all that its journal still has."
+        "refill", "Ask the hub to write MongoDB again from all that its journal still has."
     )
     folder = _folder(parser.parse_args(arguments))
     if not (folder / "journal.db").is_file():
@@ -218,7 +218,7 @@ def notify_test(arguments: Sequence[str]) -> bool:
     parser = Parser(
         "notify-test",
         description="Send one e-mail as the hub would, and say what happens at each step. "
-        "--smtp-url and the hub's other options are taken as well, also from the environment.",
+        "Also accepts --smtp-url and the hub's other options, here or in the environment.",
     )
     parser.add_argument("--to", required=True, metavar="ADDRESS", help="where the e-mail goes")
     given, rest = parser.parse_known_args(arguments)
@@ -238,7 +238,7 @@ def notify_test(arguments: Sequence[str]) -> bool:
 
 
 async def _send_once(mail: SmtpMail, notification: Notification) -> str:
-    """Return why it could not be sent; "" if it was."""
+    """Send, and return why that failed; "" means that it was sent."""
     try:
         await mail.send(notification)
     except Undeliverable as error:

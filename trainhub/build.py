@@ -1,4 +1,4 @@
-"""The wiring of a hub: server, tests and benchmarks build it here, each with its own parts."""
+"""The wiring of a hub: server, tests and benchmarks build hubs here, each with its own parts."""
 
 import asyncio
 from collections import OrderedDict
@@ -37,15 +37,16 @@ from trainhub.hub.train_rooms import TrainRooms
 from trainhub.process.health import Health, Lately
 from trainhub.settings import Settings
 
-# The followers by the names under which the journal keeps their places.
+# The names under which the journal has the followers' places.
 NOTIFIED = "notified"
 FLUSHED = "flushed"
-# Seconds between two turns of each.
+# Seconds between two turns of the notifications.
 DRAIN_SECONDS = 0.2
+# Seconds between two turns of the write buffer.
 FLUSH_SECONDS = 0.1
-# Plans of the newest records: the channels read a record in the same turn, or much later.
+# Plans that are kept: the channels read a record in the same turn, or much later.
 PLANS_REMEMBERED = 100
-# Seconds from a send until the place is saved: a crash between them sends again.
+# Seconds from a send until its place is saved. After a crash between both it is sent again.
 SOON_SECONDS = 0.01
 
 
@@ -53,15 +54,15 @@ class OwnedStore(Store, Protocol):
     """A store that one hub at a time owns."""
 
     async def reached(self, position: int) -> None:
-        """Note in the store that it has all up to a position. Raises StoreAway."""
+        """Record in the store that it has all up to a position. Raises StoreAway."""
 
     async def holds_all(self) -> bool:
-        """Return whether the store has, at this moment, what it is believed to have."""
+        """Return whether the store still has all that was written to it."""
 
 
 @dataclass(frozen=True)
 class Built:
-    """A hub and what follows its log."""
+    """A hub and the followers of its log."""
 
     hub: Hub
     queues: Mapping[Channel, Notifications]
@@ -72,7 +73,7 @@ class Built:
 
     @property
     def notified(self) -> list[str]:
-        """The names under which the journal has the channels' places."""
+        """Return the names under which the journal has the channels' places."""
         return [each.name for each in self.followers if each.name.startswith(NOTIFIED)]
 
     async def retry(self, dead: Iterable[Undelivered]) -> int:
@@ -84,12 +85,12 @@ class Built:
         return count
 
     async def open(self) -> None:
-        """Have each follower go on from its place."""
+        """Let each follower find its place."""
         for each in self.followers:
             await each.open()
 
     def follow(self) -> None:
-        """Let the followers read the log: they know their places by now."""
+        """Let the followers read the log, after `open`."""
         self.hub.follow(*(each.reader for each in self.followers))
 
 
@@ -112,7 +113,7 @@ def build(
     health: Health | None = None,
     on_taken: OnTaken = ignore,
 ) -> Built:
-    """Put a hub together. It is not loaded yet, and its followers do not read yet.
+    """Build a hub. The hub is not loaded yet, and its followers do not read yet.
 
     `rooms` is the table that the sockets share, `frame` makes their frames, and `delivery` writes
     them to a crowd. `set_aside` are jobs that an earlier process could not send. `archive` has the
@@ -214,7 +215,7 @@ def _notifying(
 ) -> Follower:
     """Return the follower that sends over one channel."""
     name = channel.lower()
-    # Before there were channels, one reader had the place of all.
+    # In older journals one reader had the place of all channels.
     heir_of = None if channel is Channel.EMAIL else NOTIFIED
     reader = Reader(
         NOTIFIED if channel is Channel.EMAIL else f"{NOTIFIED}-{name}",
@@ -238,33 +239,33 @@ def _notifying(
 
 
 class Soon:
-    """Calls something once for all requests of a moment."""
+    """A call that is made once for all requests within SOON_SECONDS."""
 
     def __init__(self, call: Callable[[], Awaitable[None]]) -> None:
         self._call = call
         self._task: asyncio.Task[None] | None = None
 
     def ask(self) -> None:
-        """Have it called in SOON_SECONDS, unless a call is due already."""
+        """Request the call, which comes in SOON_SECONDS unless one is due already."""
         if self._task is None:
             self._task = asyncio.create_task(self._later())
 
     async def _later(self) -> None:
         await asyncio.sleep(SOON_SECONDS)
-        self._task = None  # what is asked from here on is not in this call
-        with suppress(Unavailable):  # the journal has failed, and the hub is stopping
+        self._task = None  # later requests need another call
+        with suppress(Unavailable):  # the journal has failed, and the hub stops
             await self._call()
 
 
 class PlansOfRecords:
-    """The plan of each record, made once for all channels, which read it one after the other."""
+    """The plans of the newest records, made once for all channels."""
 
     def __init__(self, plan: Callable[[Record], Plan]) -> None:
         self._plan = plan
         self._made: OrderedDict[int, Plan] = OrderedDict()
 
     def of(self, channel: Channel, record: Record) -> Plan:
-        """Return what a record asks of one channel."""
+        """Return the part of a record's plan for one channel."""
         whole = self._made.get(record.position)
         if whole is None:
             whole = self._made[record.position] = self._plan(record)

@@ -72,7 +72,7 @@ OK = 0
 BAD_START = 2
 JOURNAL_LOST = 3
 
-# Seconds between the calls of a timer.
+# Seconds between two calls of each timer.
 SAVE_PLACES_SECONDS = 0.2
 FIGURES_SECONDS = 1.0
 EXPIRE_SECONDS = 1.0
@@ -85,20 +85,20 @@ TRUST_SECONDS = 1.0
 CERTIFICATE_SECONDS = 1.0
 HEALTH_SECONDS = 1.0
 DISK_SECONDS = 30.0
-# Seconds for which the start waits for the disk to be measured.
+# Seconds that the start waits for the first measure of the disk.
 FIRST_LOOK_SECONDS = 2.0
 SUMMARY_SECONDS = 60.0
 JOURNAL_FILE_SECONDS = 1.0
-# Seconds that a look at MongoDB may take: a refill of many runs is one.
+# Seconds after which the lease's timer counts as overdue: one call may refill many runs.
 LEASE_PATIENCE = 30.0
-# Seconds at the end for what is still to be written; the rest waits in the journal.
+# Seconds for the last writes of a stop; the rest waits in the journal.
 LAST_FLUSH = 1.5
 
 WAITS = "the hub's data folder is empty, and it waits for MongoDB, which may have its runs"
-# The hub's own hand: charts at the start, and the demo.
+# The identity of the hub itself, for the charts at the start and for the demo.
 OPERATOR = Identity("operator", Role.ADMIN, frozenset({ALL_TRAINS}))
 
-# What a start can fail with that is the operator's to mend: one line, no traceback.
+# Errors of a start that the operator can correct: one line, no traceback.
 BAD_STARTS = (
     BadSettings,
     BadCertificate,
@@ -115,7 +115,7 @@ BAD_STARTS = (
 
 
 def main(arguments: list[str]) -> int:
-    """Run what the command line asks for; returns the exit code."""
+    """Run what the command line asks for, and return the exit code."""
     try:
         order = admin.ORDERS.get(arguments[0]) if arguments else None
         if order is not None:
@@ -123,7 +123,7 @@ def main(arguments: list[str]) -> int:
             return OK if order(arguments[1:]) else JOURNAL_LOST
         asked = read_settings(arguments)
         check_paths(asked)
-        os.umask(0o077)  # what the hub writes is its owner's
+        os.umask(0o077)  # only the hub's owner can read its files
         watch = LoopWatch()
         with asyncio.Runner(loop_factory=watch.make_loop) as runner:
             return runner.run(Server(asked, watch, Diagnostics(asked.log_format)).run())
@@ -141,7 +141,7 @@ class Server:
     """One hub with all its parts. `run` goes from start to stop."""
 
     def __init__(self, settings: Settings, watch: LoopWatch, diagnostics: Diagnostics) -> None:
-        """`watch` is of the loop that `run` is called on."""
+        """Prepare a hub. `watch` watches the loop on which `run` is called."""
         self._settings = settings
         self._watch = watch
         self._diagnostics = diagnostics
@@ -161,7 +161,7 @@ class Server:
         self._said = False
 
     async def run(self) -> int:
-        """Start, serve until asked to stop, stop. Returns the exit code; raises BAD_STARTS."""
+        """Start, serve until asked to stop, then stop. Return the exit code. Raises BAD_STARTS."""
         self._health.watch(
             self._timers.complaints, self._watch.complaints, self._diagnostics.complaints
         )
@@ -171,7 +171,7 @@ class Server:
             stopping = asyncio.create_task(self._ending.asked.wait())
             await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
             if not starting.done():
-                starting.cancel()  # asked to stop before it was up
+                starting.cancel()  # the stop was asked for during the start
                 await asyncio.wait((starting,))
             elif starting.exception() is None:
                 await stopping
@@ -261,7 +261,7 @@ class Server:
         self._listen(stack, tokens, Monitor(parts))
         stack.callback(self._timers.stop)
 
-        gc.disable()  # millions of objects are made now, and none is garbage
+        gc.disable()  # the load makes millions of objects that stay
         await hub.upkeep.load()
         await built.flushed.open()
         keep = partial(self._on_timer, stores.keep)
@@ -273,7 +273,7 @@ class Server:
             await self._meet(stores)
         await built.open()
         built.follow()
-        # So that a hub that dies young, time and again, starts no slower each time.
+        # Otherwise a hub that dies soon after each start would start more slowly each time.
         await hub.upkeep.tidy()
         if not settings.demo:
             wall.go_on_from((await _last_moment(journal, wall())).timestamp())
@@ -288,7 +288,7 @@ class Server:
         if settings.charts is not None:
             await load_charts(hub, OPERATOR, settings.charts)
         show = await self._start_demo(stack, fast) if settings.demo else None
-        # Not before: a train that is still to come is UNAVAILABLE, not UNKNOWN_TRAIN.
+        # Only now: until the charts are loaded a missing train is UNAVAILABLE, not UNKNOWN_TRAIN.
         hub.loaded = True
         spare_the_loop()
         self._watch.start()
@@ -356,7 +356,7 @@ class Server:
         stack.push_async_callback(unless_hurried, self._dismiss, web.drain)
 
     def _show_certificate(self, server: Door, certificate: Certificate) -> None:
-        """Speak TLS, with the files as they are: those who are connected keep what they have."""
+        """Speak TLS, and use renewed files for new connections."""
 
         def look() -> None:
             if certificate.renewed():
@@ -367,7 +367,7 @@ class Server:
         self._timers.every(CERTIFICATE_SECONDS, "certificate", look)
 
     async def _meet(self, stores: Stores) -> None:
-        """Compare the stores; a hub that knows its runs does not wait for MongoDB."""
+        """Compare MongoDB with the journal. If MongoDB is away, the start goes on without it."""
         try:
             await stores.meet()
         except TooNew:
@@ -378,14 +378,14 @@ class Server:
             await stores.succeed()
 
     def _say_that_it_waits(self, reason: str) -> None:
-        """Say once that the hub listens and is not ready: MongoDB may have its runs."""
+        """Log once that the hub listens but is not ready, as MongoDB may have its runs."""
         if not self.hub.starting.startswith(WAITS):
             self.hub.starting = f"{WAITS}: try again in a moment"
             logger.warning("%s (%s); --new would start without them", WAITS, reason)
             self._say_where_it_listens()
 
     async def _restore(self, journal: SqliteJournal, store: MongoStore, stores: Stores) -> None:
-        """Take up the live runs that an earlier data folder has left in MongoDB."""
+        """Load the live runs of an earlier data folder from MongoDB."""
         while True:
             try:
                 runs = {run: events async for run, events in store.runs(LIVE)}
@@ -397,7 +397,7 @@ class Server:
                 await stores.wait(self._say_that_it_waits)
         await stores.succeed()
         restored = self.hub.upkeep.restore(runs)
-        # What they were notified of, they were by the hub that wrote it.
+        # The earlier hub has sent the notifications of these records.
         last = self.hub.log.last
         places = [ReaderPlace(name, last, {}) for name in self._built.notified]
         await self.hub.log.keep(Commit(places=places))
@@ -406,9 +406,9 @@ class Server:
             logger.info("%d runs taken from MongoDB into a new journal", len(runs))
 
     async def _begin_epoch(self) -> None:
-        """Send every client for a fresh snapshot: the history that it knows may be another."""
+        """Close all sockets, so that the clients get a snapshot of the new history."""
         self.hub.begin_epoch()
-        reason = "the hub's history has begun a new epoch: come back for a fresh snapshot"
+        reason = "the hub's history has begun a new epoch: connect again for a fresh snapshot"
         await Drain().run(TrainSocket.sockets, GOING_AWAY, reason)
 
     def _start_timers(
@@ -444,14 +444,14 @@ class Server:
         except JournalFailed as error:
             self.hub.log.fail(error)
         except Unavailable:
-            pass  # the journal has failed, and the hub is stopping
+            pass  # the journal has failed, and the hub stops
 
     async def _look_at_clock(self) -> None:
-        """Follow the wall clock if it was set; later, while the journal is full."""
+        """Follow the wall clock if it was set. Waits with that while the journal is full."""
         by = self._wall.look()
         if by is not None and not self.hub.log.full:
             self._wall.follow(by)
-            if not self._settings.demo:  # whose clock is its own
+            if not self._settings.demo:  # the demo has its own clock
                 await self.hub.executor.correct_clock(round(by))
         if self._wall.unsaved:
             await asyncio.to_thread(self._wall.save)
@@ -470,7 +470,7 @@ class Server:
         self._ending.ask()
 
     async def _dismiss(self, drain: Drain) -> None:
-        """Tell every socket that the hub goes, and whether it will be back."""
+        """Close every socket, with a code and reason that say why the hub stops."""
         code, reason = JOURNAL_FAILED, "the hub has failed"
         if self._failure is None:
             code, reason = GOING_AWAY, "the hub is stopping"
@@ -482,7 +482,7 @@ class Server:
         return await self._built.retry(self._undelivered.jobs)
 
     async def _finish(self, built: Built) -> None:
-        """Work off what is left, for a short while; what stays waits in the journal."""
+        """Write and send what is left, for a short time. The rest waits in the journal."""
         if self._failure is not None:
             return
         with suppress(Unavailable):
@@ -500,7 +500,7 @@ class Server:
         try:
             async with asyncio.timeout(LAST_FLUSH):
                 for each in built.followers:
-                    if each.reader in self.hub.readers:  # it knows its place by now
+                    if each.reader in self.hub.readers:  # else the start was cut short before
                         await each.reader.catch_up()
                 await asyncio.gather(*(each.finish() for each in built.followers))
         except TimeoutError:
@@ -510,10 +510,10 @@ class Server:
 
 
 def spare_the_loop() -> None:
-    """Have the garbage collector leave alone what is there, and come round seldom.
+    """Exclude the loaded objects from garbage collection, and collect rarely after that.
 
-    A railway in memory is millions of objects: to look through them all holds the loop for up to a
-    second. Almost nothing here is garbage that only the collector finds.
+    A railway in memory has millions of objects: a full collection holds the loop up to a second.
+    The hub makes almost no garbage that only the collector finds.
     """
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
@@ -521,12 +521,12 @@ def spare_the_loop() -> None:
 
 
 def _limits(settings: Settings) -> Limits:
-    """The edge's limits: each is the setting of its name."""
+    """Return the edge's limits, each from the setting of its name."""
     return Limits(**{each.name: getattr(settings, each.name) for each in fields(Limits)})
 
 
 async def _last_moment(journal: SqliteJournal, now: datetime) -> datetime:
-    """Where the hub's clock goes on: now, or later if it had got further."""
+    """Return the moment from which the clock goes on: now, or the last record's if later."""
     last = await journal.read(journal.head - 1, 1) if journal.head else []
     moments: list[datetime] = [record.event.at for record in last]
     return max([now, *moments])

@@ -18,12 +18,12 @@ from trainhub import __version__
 
 
 class BadSettings(Exception):
-    """An option or variable cannot be used; the message is one line that says what to do."""
+    """An option or variable cannot be used. The message is one line that says what to do."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What the command line, the environment and .env ask for."""
+    """The options of a hub, from the command line, the environment and .env."""
 
     address: str = "127.0.0.1"
     port: int = 8888
@@ -65,7 +65,7 @@ class Settings:
     timetable: Path | None = None
     demo_speed: float = 60.0
     demo_seed: int = 1
-    # Sentences on what was given and has no effect.
+    # A sentence on each given setting that has no effect.
     unused: tuple[str, ...] = ()
 
 
@@ -124,7 +124,7 @@ def _host(text: str) -> str:
 
 
 def _origin(text: str) -> str:
-    """An origin as browsers write it: without the port that goes without saying."""
+    """Return an origin as browsers write it, without the scheme's own port."""
     wrong = argparse.ArgumentTypeError(f"origins like https://app.example, not {text!r}")
     try:
         parts = urlsplit(text)
@@ -152,7 +152,7 @@ def _network(text: str) -> str:
 
 
 def _smtp_url(text: str) -> str:
-    """Return the text. No message quotes it: it may hold a password."""
+    """Return a valid URL unchanged. No error quotes it, as it may contain a password."""
 
     def wrong(what: str) -> argparse.ArgumentTypeError:
         return argparse.ArgumentTypeError(f"a mail server's URL, but this one {what}")
@@ -216,14 +216,14 @@ def _push_host(text: str) -> str:
     )
 
 
-# Option → how its text is read, and what it is for. The defaults stand in Settings.
+# Option → the reader of its text, and its help. Settings has the defaults.
 _OPTIONS: dict[str, tuple[Any, str]] = {
     "address": (_text, "address to listen on (127.0.0.1)"),
     "port": (_whole(0, 65535), "port to listen on; 0 takes a free one (8888)"),
     "allowed_hosts": (
         _list_of(_host),
-        "names under which the hub may be asked, besides localhost, this machine's and --address: "
-        "NAME[,NAME]; * for any",
+        "names under which the hub answers, in addition to localhost, this machine's name and "
+        "--address: NAME[,NAME]; * for any",
     ),
     "trusted_origins": (
         _list_of(_origin),
@@ -239,10 +239,10 @@ _OPTIONS: dict[str, tuple[Any, str]] = {
     "mongodb_uri": (str, "MongoDB server to use in place of the embedded one"),
     "database": (_text, "database name in MongoDB (as in the URI, or trainhub)"),
     "charts": (Path, "folder of charts to load at start: NAME.json, and NAME.csv for its people"),
-    "anonymous": (_switch, "on or off: may those without a token subscribe and read runs (on)"),
-    "public_keys": (Path, "PEM or JWKS file of public keys whose tokens are taken as well"),
-    "token_audience": (_text, "audience (aud) that a token has to name"),
-    "token_issuer": (_text, "issuer (iss) that a token has to name"),
+    "anonymous": (_switch, "on or off: clients without a token may subscribe and read runs (on)"),
+    "public_keys": (Path, "PEM or JWKS file of public keys whose tokens are accepted as well"),
+    "token_audience": (_text, "audience (aud) that a token must name"),
+    "token_issuer": (_text, "issuer (iss) that a token must name"),
     "max_connections": (_whole(1, 1_000_000), "most open sockets (10000)"),
     "max_connections_per_address": (
         _whole(1, 1_000_000),
@@ -260,7 +260,7 @@ _OPTIONS: dict[str, tuple[Any, str]] = {
         _whole(1, 1_000_000),
         "messages a second from a passenger's socket, or one without a token (20)",
     ),
-    "staff_message_rate": (_whole(1, 1_000_000), "messages a second from others' sockets (2000)"),
+    "staff_message_rate": (_whole(1, 1_000_000), "messages a second from a staff's socket (2000)"),
     "address_rate": (
         _whole(1, 1_000_000),
         "requests a second without a token from one address, except this machine's own (200)",
@@ -271,10 +271,10 @@ _OPTIONS: dict[str, tuple[Any, str]] = {
     ),
     "heartbeat_seconds": (
         _whole(1, 3600),
-        "seconds from ping to ping; who is silent for two is dropped (25)",
+        "seconds between two pings; a client that answers neither is closed (25)",
     ),
     "journal_limit": (_whole(1, 1_000_000), "MB of journal at which commands are refused (4096)"),
-    "io_uring": (_switch, "on or off: tell a room in one system call where Linux can (on)"),
+    "io_uring": (_switch, "on or off: send to a room in one system call, where Linux can (on)"),
     "log_format": (one_of("text", "json"), "text or json, to stderr (text)"),
     "smtp_url": (
         _smtp_url,
@@ -292,16 +292,16 @@ _OPTIONS: dict[str, tuple[Any, str]] = {
     ),
     "delay_threshold_minutes": (
         _whole(1, 2_880),
-        "minutes of delay from which passengers are told by push and e-mail (15)",
+        "minutes of delay from which passengers get a push and an e-mail (15)",
     ),
     "push_subject": (
         _contact,
-        "contact that push services are told: mailto:ops@example.org or an https page; without it "
+        "contact for push services: mailto:ops@example.org or an https page; without it "
         "pushes are files in the outbox folder",
     ),
     "public_url": (
         _public_url,
-        "where people reach the hub's pages, for links in e-mails: https://hub.example",
+        "URL of the hub's pages, for links in e-mails: https://hub.example",
     ),
     "push_hosts": (
         _list_of(_push_host),
@@ -316,10 +316,9 @@ _OPTIONS: dict[str, tuple[Any, str]] = {
 
 _FLAGS = {
     "new": "start an empty data folder without the runs that MongoDB may have, and do not wait for "
-    "it; changes nothing once the folder has a journal",
+    "MongoDB; no effect if the folder has a journal",
     "demo": "run real trains in accelerated time",
 }
-
 
 _KNOWN = _OPTIONS.keys() | _FLAGS.keys()
 
@@ -331,7 +330,7 @@ def command_name() -> str:
 
 
 class Parser(argparse.ArgumentParser):
-    """Parses the options of one command. Raises BadSettings for arguments it cannot read."""
+    """A parser of one command's options that raises BadSettings for invalid arguments."""
 
     def __init__(
         self, subcommand: str = "", *, description: str, epilog: str | None = None
@@ -352,7 +351,7 @@ def read_settings(
     environment: Mapping[str, str] = os.environ,
     env_file: Path = Path(".env"),
 ) -> Settings:
-    """What the command line asks for. Raises BadSettings; --help and --version exit."""
+    """Read the settings of a hub. Raises BadSettings; --help and --version exit."""
     variables = outside(environment, env_file)
     given = vars(_hub_parser().parse_args(arguments))
     values = {name: value for name, value in given.items() if value is not None}
@@ -386,13 +385,13 @@ def _without_effect(settings: Settings, given: Mapping[str, Any]) -> Iterator[st
 
 
 def database_of(uri: str) -> str | None:
-    """Return the database that a MongoDB URI names. MongoDB's own are for signing in."""
+    """Return the database that a MongoDB URI names, but not MongoDB's own, used for signing in."""
     found = re.match(r"mongodb(?:\+srv)?://[^/]*/([^?]+)", uri)
     return None if found is None or found[1] in ("admin", "local", "config") else unquote(found[1])
 
 
 def check_paths(settings: Settings) -> None:
-    """Raise BadSettings if a file or folder that the settings name is not there."""
+    """Raise BadSettings if a file or folder in the settings is missing."""
     for name, path, is_there, kind in (
         ("charts", settings.charts, Path.is_dir, "folder"),
         ("timetable", settings.timetable, Path.is_file, "file"),
@@ -403,7 +402,7 @@ def check_paths(settings: Settings) -> None:
 
 
 def _consistent(settings: Settings) -> Settings:
-    """The settings, if they go together; else raises BadSettings."""
+    """Return the settings. Raises BadSettings if they contradict each other."""
     if (settings.tls_cert is None) != (settings.tls_key is None):
         raise BadSettings("--tls-cert and --tls-key go together: give both, or neither")
     if settings.demo and settings.tls_cert is not None:
@@ -414,7 +413,7 @@ def _consistent(settings: Settings) -> Settings:
 
 
 def outside(environment: Mapping[str, str], env_file: Path) -> dict[str, str]:
-    """The variables of the environment, and before them those of .env. Raises BadSettings."""
+    """Return the environment's variables, and those of .env that it lacks. Raises BadSettings."""
     try:
         found = dotenv_values(env_file) if env_file.is_file() else {}
     except (OSError, UnicodeDecodeError) as error:
@@ -430,10 +429,7 @@ def _read(read: Any, text: str, name: str) -> Any:
 
 
 def _without_addresses(message: str) -> str:
-    """Return the message up to a URI's host: a misspelt option may have a password in it.
-
-    What a browser opens has none.
-    """
+    """Cut a message at a URI, which may have a password. URIs with http and https stay."""
     return re.sub(r"(?<!\bhttp)(?<!\bhttps)://.*", "://…", message, flags=re.DOTALL)
 
 

@@ -1,4 +1,4 @@
-"""What every HTTP answer has in common: JSON, errors, identity, limits and safe headers."""
+"""The base of all HTTP handlers: JSON, errors, identity, limits and safe headers."""
 
 import logging
 import math
@@ -37,7 +37,7 @@ from trainhub.web.trains import list_of_trains
 logger = logging.getLogger("trainhub.web")
 
 T = TypeVar("T")
-# Names under which clients put a token into an address.
+# Query parameters in which clients might send a token.
 TOKEN_PARAMETERS = frozenset(
     {"token", "access_token", "accessToken", "jwt", "auth", "authorization", "bearer"}
 )
@@ -54,10 +54,10 @@ STATUS: dict[type[errors.HubError], int] = {
     errors.RateLimited: 429,
     errors.Unavailable: 503,
 }
-# The protocol's code for what tornado itself refuses.
+# The protocol's codes for requests that tornado itself refuses.
 STATUS_CODES = {401: "NOT_IDENTIFIED", 403: "FORBIDDEN", 404: "UNKNOWN_TYPE", 503: "UNAVAILABLE"}
 RETRY_AFTER_SECONDS = "5"
-# A body too large is read to its end up to this, so that its sender gets to the answer.
+# Bytes up to which a body over the limit is still read, so that its sender sees the answer.
 MOST_READ_BYTES = 4 * MOST_BODY_BYTES
 
 HEADERS = {
@@ -70,13 +70,13 @@ HEADERS = {
     "Permissions-Policy": "camera=(), display-capture=(), geolocation=(), microphone=(), "
     "payment=(), usb=()",
 }
-# Said over TLS only: for a year no browser asks this name without it.
+# Sent over TLS only: browsers then use only TLS for this name, for a year.
 HSTS = "max-age=31536000"
 
 
 @dataclass(frozen=True)
 class Web:
-    """What the handlers get: the hub, the tokens that it believes, and what the edge allows."""
+    """What all handlers share: the hub, its tokens, and the limits of the edge."""
 
     hub: Hub
     tokens: Tokens
@@ -93,7 +93,7 @@ class Web:
     # Tries the dead letters again, and returns how many.
     retry_letters: Callable[[], Awaitable[int]] | None = None
     push_hosts: PushHosts = field(default_factory=PushHosts)
-    clock: SecondsClock = time.monotonic  # by which the limits' rates are reckoned
+    clock: SecondsClock = time.monotonic  # measures the limits' rates
 
     @cached_property
     def askers(self) -> Askers:
@@ -116,14 +116,14 @@ class Edge(tornado.web.RequestHandler):
     async def _execute(self, *args: Any, **kwargs: Any) -> None:
         """Let the caller pay for all work of this request.
 
-        This is a private name of Tornado's: its public hooks see no single step of a handler.
+        The name is private to tornado: its public hooks do not cover all of a handler's work.
         """
         self.bill = cost.Bill()
         cost.open_bill(self.bill)
         await cost.paid(super()._execute(*args, **kwargs))
 
     def flush(self, include_footers: bool = False) -> "Future[None]":
-        """Write what is ready: the caller pays for the bytes, and they are held until it reads."""
+        """Write what is ready. The caller pays for the bytes, which count as held until read."""
         size = sum(map(len, self._write_buffer))
         written = super().flush(include_footers)
         self.bill.spend(size * SECONDS_A_BYTE)
@@ -135,11 +135,11 @@ class Edge(tornado.web.RequestHandler):
         return written
 
     def hold(self, size: int) -> None:
-        """Say how many bytes wait in memory for this client."""
+        """Set how many bytes wait in memory for this client."""
         self.web.held.hold(self, self.request.remote_ip or "", size)
 
     def cut_off(self) -> None:
-        """Close the connection at once: too many bytes wait for clients like this one."""
+        """Close the connection at once: too many bytes wait for clients."""
         reset(cast(HTTP1Connection, self.request.connection).stream)
 
     def set_default_headers(self) -> None:
@@ -152,7 +152,7 @@ class Edge(tornado.web.RequestHandler):
 
     @property
     def allowed(self) -> list[str]:
-        """The methods that this address answers."""
+        """Return the methods that this address answers."""
         own, none = type(self), Edge
         methods = self.SUPPORTED_METHODS
         return with_head(
@@ -167,7 +167,7 @@ class Edge(tornado.web.RequestHandler):
         if super().check_trusted_origin(origin):
             return True
         raise tornado.web.HTTPError(
-            403, reason="pages of other sites may not: allow theirs with --trusted-origins"
+            403, reason="pages of other sites may not ask: allow a site with --trusted-origins"
         )
 
     def count(self, identity: Identity = ANONYMOUS) -> None:
@@ -191,19 +191,18 @@ class Edge(tornado.web.RequestHandler):
             return None
         scheme, _, token = header.partition(" ")
         if scheme.lower() != "bearer":
-            raise errors.BadToken("Authorization is Bearer and a token")
+            raise errors.BadToken("Authorization has another scheme: send Bearer and a token")
         return token.strip()
 
     def check_query(self, known: Sequence[str]) -> None:
-        """Raise BadMessage for a query parameter that the address does not have.
+        """Raise BadMessage for an unknown query parameter: a misspelt filter would give too much.
 
-        A misspelt name must not answer more than was asked. Raises BadToken for a token: addresses
-        end in logs.
+        Raises BadToken for a token, as logs keep addresses.
         """
         odd = self.request.query_arguments.keys() - set(known)
         if odd & TOKEN_PARAMETERS:
             raise errors.BadToken(
-                "a token in an address ends in logs: send it as Authorization: Bearer, or on a "
+                "logs keep a token in an address: send it as Authorization: Bearer, or on a "
                 "socket with IDENTIFY"
             )
         if odd:
@@ -237,7 +236,7 @@ class Edge(tornado.web.RequestHandler):
         self.set_header("Cache-Control", "no-store")
 
     async def send_shared(self, body: Body) -> None:
-        """Finish with JSON that many callers are sent, compressed for those that take it so."""
+        """Finish with JSON that many callers share, compressed for callers that accept gzip."""
         self.add_header("Vary", "Accept-Encoding")
         gzipped = await body.gzipped() if takes_gzip(self.request.headers) else None
         if gzipped is not None:
@@ -245,7 +244,7 @@ class Edge(tornado.web.RequestHandler):
         data = body.plain if gzipped is None else gzipped
         self.set_header("Content-Length", str(len(data)))
         self._set_json()
-        self.flush()  # the head alone: so the body is the same bytes for all who do not read it
+        self.flush()  # only the head, so that all connections hold the same bytes of the body
         self.finish(data)
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
@@ -274,8 +273,8 @@ class Edge(tornado.web.RequestHandler):
 
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
         if isinstance(value, errors.HubError | tornado.web.HTTPError):
-            return  # those are answers, not faults
-        # Tornado's own line has the address, and with it a PNR.
+            return  # these are answers, not faults of the hub
+        # Tornado's own line would have the address, which may contain a PNR.
         logger.error("a request could not be answered", exc_info=(typ, value, tb))
 
 
@@ -291,8 +290,8 @@ def with_head(methods: list[str]) -> list[str]:
 class Api(Edge):
     """A JSON resource.
 
-    The body is taken in parts, so that no more of it is kept than may be. A refusal is said when
-    the body has been read: a client that sends before it listens gets to hear it.
+    The body is read in parts, so that the hub never holds more than the limit. A refusal is
+    answered after the body, as many clients read no answer before they have sent all.
     """
 
     most_body_bytes = MOST_SOCKET_BYTES
@@ -300,7 +299,7 @@ class Api(Edge):
     query: ClassVar[type | None] = None
 
     def initialize(self, web: Web, roles: Collection[Role] | None = None) -> None:
-        """`roles` are those that may ask; None lets everyone."""
+        """Set up a request. Only `roles` may ask; None means everyone."""
         self.web = web
         self.hub = web.hub
         self.roles = roles
@@ -310,26 +309,26 @@ class Api(Edge):
 
     async def prepare(self) -> None:
         announced = self.request.headers.get("Content-Length") or "0"
-        # int() refuses what has some thousand figures.
+        # int() raises ValueError for thousands of digits.
         if announced.isdecimal() and (len(announced) > 15 or int(announced) > MOST_READ_BYTES):
             raise self._too_large()
         try:
             try:
                 self.admit()
             except InDebt:
-                # Most callers have paid by then. The others are slow to ask again.
+                # Most callers have no debt after the wait. The others are at least slowed down.
                 await self.web.askers.account(self.identity, self.request.remote_ip or "").pay_off()
                 self.admit()
         except (errors.HubError, tornado.web.HTTPError) as error:
             self._refuse(error)
 
     def admit(self) -> None:
-        """Raise if the request need not be looked at any further."""
+        """Identify the caller and charge the request. Raises if the request is refused."""
         self.hub.check()
         try:
             self.identity = self._identify()
         finally:
-            self.count(self.identity)  # a bad token counts as none
+            self.count(self.identity)  # a bad token counts as no token
         if self.roles is not None and self.request.method in self.allowed:
             require_role(self.identity, self.roles)
         self.check_query(self.parameters)
@@ -348,11 +347,11 @@ class Api(Edge):
 
     def _too_large(self) -> tornado.web.HTTPError:
         return tornado.web.HTTPError(
-            413, reason=f"a body here has at most {self.most_body_bytes} bytes"
+            413, reason=f"the body is too large: send at most {self.most_body_bytes} bytes"
         )
 
     def _refuse(self, error: Exception) -> None:
-        """Put the refusal in the place of the method that would have answered."""
+        """Let the method that would answer raise the refusal instead."""
         self._refused = True
         self._body.clear()
         self.hold(0)
@@ -367,7 +366,7 @@ class Api(Edge):
         return ANONYMOUS if token is None else self.web.tokens.identify(token)
 
     def read_body(self) -> Mapping[str, Any]:
-        """The body's JSON object; an empty body is an empty one."""
+        """Return the body's JSON object, which is empty for an empty body."""
         if not self._body:
             return {}
         kind = self.request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
@@ -375,12 +374,12 @@ class Api(Edge):
             raise tornado.web.HTTPError(415, reason="send the body as application/json")
         data = parse(bytes(self._body))
         if not isinstance(data, Mapping):
-            raise errors.BadMessage("the body is a JSON object")
+            raise errors.BadMessage("the body is not a JSON object: send one")
         return data
 
     @property
     def parameters(self) -> tuple[str, ...]:
-        """The names of the query parameters."""
+        """Return the names of the query parameters."""
         own = () if self.query is None else fields(self.query)
         dated = ("date",) if "trainNo" in self.path_kwargs else ()
         return (*dated, *(each.name for each in own))
@@ -392,24 +391,24 @@ class Api(Edge):
     def parameter(self, name: str, usual: object) -> str: ...
 
     def parameter(self, name: str, usual: object = None) -> str | None:
-        """Return a query parameter as it was sent, or the usual one.
+        """Return a query parameter as it was sent, else `usual`.
 
-        An address has only the parameters that its contract names.
+        Also returns `usual` for a parameter that this address does not have.
         """
         usual = None if usual is None else str(usual)
         return self.get_query_argument(name, usual) if name in self.parameters else usual
 
     def find(self, train_no: str) -> TrainState:
-        """The run that the path and `?date=` name."""
+        """Return the run that the path and `?date=` name."""
         self.check_anonymous()
         text = self.parameter("date")
         day = None if text is None else read_date(text, "date")
         return self.hub.find(str(normal.train_no(train_no)), day, self.identity)
 
     def check_anonymous(self) -> None:
-        """Raise NotIdentified if this hub does not let callers without a token read."""
+        """Raise NotIdentified if the caller needs a token to read."""
         if not self.web.anonymous and self.identity.role is None:
-            raise errors.NotIdentified("this hub wants a token: send Authorization: Bearer")
+            raise errors.NotIdentified("this hub needs a token: send Authorization: Bearer")
 
     def staffs_run(self, train_no: str) -> TrainState:
         """Return the run. Raises Forbidden if the token does not cover it."""
@@ -423,10 +422,10 @@ class Api(Edge):
     async def answer_list(
         self, items: Sequence[T], view: Callable[[T], Mapping[str, Any] | None], **more: int
     ) -> None:
-        """Answer with the view of each item that has one, once all that they show is durable.
+        """Answer with the items' views, when all that they show is durable.
 
-        A long list is made in slices, and callers with long lists take turns. `more` stands next to
-        the result.
+        `view` returns None for an item to leave out. A long list is made in slices, and callers
+        with long lists take turns. `more` are fields next to the result.
         """
         async with LONG_WORK.turn():
             self.bill.check()
@@ -443,16 +442,16 @@ class NoSuchPage(Api):
 
 
 class Misdirected(Api):
-    """Where a request goes that asks for a host that is not this hub's."""
+    """The answer to requests for a host name that is not the hub's."""
 
     def admit(self) -> None:
         raise tornado.web.HTTPError(
-            421, reason="the hub does not go by this name: allow it with --allowed-hosts"
+            421, reason="the hub does not have this name: allow it with --allowed-hosts"
         )
 
 
 class Large:
-    """Mixed into what takes a whole chart."""
+    """A mixin for handlers that accept a whole chart."""
 
     most_body_bytes = MOST_BODY_BYTES
 

@@ -1,4 +1,4 @@
-"""What the monitor page reads, and what a watchdog asks: alive, ready, which version."""
+"""The figures of the monitor page, and a watchdog's questions: alive, ready, which version."""
 
 import time
 from collections import Counter
@@ -38,9 +38,9 @@ from trainhub.web.figures import (
 from trainhub.web.shared import SharedBody
 from trainhub.web.websocket import TrainSocket
 
-# Seconds for which a report is shown again, however many clients ask.
+# Seconds for which all clients get the same report.
 REPORT_SECONDS = 0.9
-# What the page may load: its own script, style, pictures and figures, and nothing else.
+# The page may load only its own script, style, pictures and figures.
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
     "connect-src 'self'; form-action 'none'; frame-ancestors 'none'; base-uri 'none'"
@@ -49,7 +49,7 @@ PAGE_POLICY = (
 
 @dataclass(frozen=True)
 class Parts:
-    """What a report speaks of."""
+    """The parts of the hub that a report reads."""
 
     hub: Hub
     queues: Mapping[Channel, Notifications]
@@ -74,21 +74,21 @@ class Monitor:
         self._lines: dict[RunKey, tuple[int, Counter[str | None], bytes]] = {}
 
     def watch(self, web: Web) -> None:
-        """Report on this edge too."""
+        """Include this edge in the report."""
         self._web = web
 
     def _made_at(self) -> float:
-        """Return another moment at most once in FRESH_SECONDS."""
+        """Return the time of the report, which changes at most once in REPORT_SECONDS."""
         now = time.monotonic()
         if now - self._fresh_since >= REPORT_SECONDS:
             self._fresh_since = now
         return self._fresh_since
 
     def readiness(self) -> Readiness:
-        """Return what is degraded, and the figures by which that is judged.
+        """Return what is degraded, and the figures behind that.
 
-        `timers` are the seconds since each timer last finished a call, `late` how long the oldest
-        record waits for each reader of the log.
+        `timers` has the seconds since each timer last finished a call. `late` has the seconds that
+        the oldest record waits for each reader of the log.
         """
         parts = self._parts
         timers = {name: round(ago, 1) for name, ago in parts.timers.last_runs().items()}
@@ -105,7 +105,7 @@ class Monitor:
         runs = list(hub.runs.all())
         lines = [self._line(state) async for state in in_slices(runs)]
         self._lines = {state.run: self._lines[state.run] for state in runs}
-        await hub.read(lambda: None)  # what the lines show is in the journal now
+        await hub.read(lambda: None)  # returns when what the lines show is in the journal
         return b'%b,"trains":[%b]}' % (encode(self._make())[:-1], b",".join(lines))
 
     def _make(self) -> HubFigures:
@@ -244,19 +244,19 @@ class MonitorHandler(Api):
 
 
 class ReadyHandler(MonitorHandler):
-    """200 while the hub is there for clients, with what is degraded; 503 once it is stopping."""
+    """200 with what is degraded while the hub serves clients, 503 before that and when it stops."""
 
     def admit(self) -> None:
         self.hub.check()
         if self.web.drain.begun:
-            raise Unavailable("the hub is stopping")
+            raise Unavailable("the hub is stopping: try again in a moment")
 
     async def get(self) -> None:
         self.send_json({"ready": True, **self._monitor.readiness()})
 
 
 class HealthHandler(Api):
-    """200 as long as the process answers, whatever else, and however often it is asked."""
+    """200 as long as the process answers. Nothing else is checked, and no rate is limited."""
 
     def admit(self) -> None:
         pass

@@ -1,4 +1,4 @@
-"""The table of addresses. The app is built from it, and so is docs/openapi.yaml."""
+"""The table of addresses, from which the app and docs/openapi.yaml are built."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -36,7 +36,7 @@ from trainhub.web.websocket import TrainSocket
 READERS = frozenset({Role.TTE, Role.ADMIN, Role.PASSENGER})
 AUDITORS = frozenset({Role.ADMIN})
 
-# What an answer of each status means; the errors of the protocol say more.
+# The meaning of each status. The protocol's errors say more.
 STATUSES = {
     101: "The socket is open.",
     200: "OK",
@@ -62,12 +62,12 @@ _API = _EVERY | {400, 401, 413, 429, 503}
 
 @dataclass(frozen=True, kw_only=True)
 class Route:
-    """An address and method: what handles it, what it answers, and who may ask.
+    """An address and method, with its handler, its answer, and the roles that may ask.
 
-    `roles` are those that may; None lets everyone, with a token or without. `command` has its own
-    rules (permissions.py). `answer` is the type of `result`, or of the whole body if it is `bare`;
-    `extra` are fields next to `result`, and `body` is the
-    type of the request's body. `needs` names what the app hands the handler.
+    `roles` None means everyone, with or without a token. The rules of a `command` are in
+    permissions.py. `answer` is the type of `result`, or of the whole body if `bare`. `extra` has
+    the fields next to `result`, and `body` is the type of the request's body. `needs` names the
+    arguments that the app gives to the handler.
     """
 
     method: str
@@ -89,7 +89,7 @@ class Route:
 
     @property
     def pattern(self) -> str:
-        """The path as tornado matches it: `{file}` may have slashes."""
+        """Return the path as tornado's pattern. Only `{file}` may contain slashes."""
         found = re.sub(r"{(\w+)}", r"(?P<\1>[^/]+)", self.path)
         return found.replace("(?P<file>[^/]+)", "(?P<path>.*)")
 
@@ -104,7 +104,7 @@ def _read(
     more: Iterable[int] = (),
     **fields: Any,
 ) -> Route:
-    """A reading of the API."""
+    """Make a route that reads from the API."""
     statuses = {200, *_API, *more}
     if "{trainNo}" in path:
         statuses |= {400, 404, 409}
@@ -128,7 +128,7 @@ def _read(
 def _open(
     path: str, name: str, handler: type[Edge], summary: str, more: Iterable[int], **fields: Any
 ) -> Route:
-    """An address that everyone may ask and that looks at no token."""
+    """Make a route that is open to everyone and reads no token."""
     found = frozenset({*_EVERY, *more})
     fields = {"method": "GET", "open": True, **fields}
     return Route(path=path, name=name, handler=handler, summary=summary, statuses=found, **fields)
@@ -137,7 +137,7 @@ def _open(
 def _own(
     method: str, what: str, name: str, summary: str, answer: Any, body: type | None = None
 ) -> Route:
-    """Something of the token's own user."""
+    """Make a route for data of the token's own user."""
     return Route(
         method=method,
         path=f"/api/me/{what}",
@@ -152,7 +152,7 @@ def _own(
 
 
 def _order(method: str, path: str, command: type[c.Command]) -> Route:
-    """A command."""
+    """Make a route for a command."""
     name = command.__name__[0].lower() + command.__name__[1:]
     handler = rest.TrainsHandler if command is c.RegisterTrain else rest.CommandHandler
     return Route(
@@ -437,7 +437,7 @@ def route_of(command: type[c.Command]) -> Route:
 
 
 def rules(web: Web, **given: Any) -> list[tuple[str, type[Edge], dict[str, Any]]]:
-    """Return the routes as tornado takes them, a handler for each path. `given` is for `needs`."""
+    """Return tornado's rules, one for each path. `given` has the arguments named in `needs`."""
     found: dict[str, tuple[str, type[Edge], dict[str, Any]]] = {}
     for route in ROUTES:
         options = {"web": web, **route.options, **{name: given[name] for name in route.needs}}
