@@ -700,6 +700,14 @@ class Journeys(RuleBasedStateMachine):
             found = sorted(self.notes.open)[pick % len(self.notes.open)]
             self.ask(c.DenyOffer, offer_id=found)
 
+    @rule(pick=st.integers(0, 40))
+    def restart_after_a_no(self, pick):
+        """Who denied a vacancy is part of what a restart has to know: not left to chance."""
+        if self.notes.open:
+            self.say_no(pick)
+            self.check()
+            self.restart()
+
     @rule(rest=st.integers(0, 3))
     def leave(self, rest):
         """On to the next station on time, most of the people marked: a plain day."""
