@@ -27,6 +27,8 @@ CUT_STEP = int(os.environ.get("CUT_STEP", "7"))
 FLIPS = int(os.environ.get("FLIPS", "300"))
 KIND = re.compile(r"record|the (write-ahead log|structure|log|snapshot)|\w+")
 NAMES = ("journal.db", "journal.db-wal")
+# What the start and `check` both say of a torn tail.
+TORN = "not a whole commit"
 
 
 async def contents(path):
@@ -71,7 +73,7 @@ def attempt(path):
 
 
 def torn(caplog):
-    return [r.getMessage() for r in caplog.records if "no whole commit" in r.getMessage()]
+    return [r.getMessage() for r in caplog.records if TORN in r.getMessage()]
 
 
 @pytest.fixture
@@ -195,7 +197,7 @@ def test_a_flipped_bit_is_never_believed(left_by_a_crash, copy, caplog, capsys):
             assert "\n" not in refusal, where
             kinds[KIND.match(refusal)[0]] += 1
         elif torn(caplog):
-            assert any("no whole commit" in line for line in finding.lines), where
+            assert any(TORN in line for line in finding.lines), where
             kinds["torn tail"] += 1
         else:
             assert found == sound, where
