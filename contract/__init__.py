@@ -1,4 +1,4 @@
-"""Writes the contract from the code: the documents for machines, client types and tables.
+"""The generator of the contract: the documents for machines, the client types and the tables.
 
-`make contract` writes them, and tests/test_contract.py compares.
+`make contract` writes the files, and tests/test_contract.py compares them.
 """

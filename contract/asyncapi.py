@@ -27,7 +27,7 @@ from trainhub.hub.protocol import MOST_SOCKET_BYTES, TALK
 from trainhub.web.close_codes import CLOSE_CODES
 
 Document = dict[str, Any]
-# What the hub sends without being asked, apart from events: when, and the messages.
+# Operation → when the hub sends it without a request, and its messages. Events are apart.
 _UNASKED: dict[str, tuple[str, tuple[Any, ...]]] = {
     "greet": ("Sent on connecting, and before a planned close.", (Welcome, Goodbye)),
     "identifyByProtocol": (

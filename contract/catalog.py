@@ -1,4 +1,4 @@
-"""The messages, commands, events and answers of the protocol, with what the code says of each."""
+"""The commands, events and answers of the protocol, with their texts from the code."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ from trainhub.web.routes import Route, route_of
 
 @dataclass(frozen=True)
 class Order:
-    """A command: its type and class, what a client gives, who may, and its answers."""
+    """A command: its type and class, a client's fields, the roles that may give it, its answers."""
 
     kind: str
     cls: type[c.Command]
@@ -36,7 +36,7 @@ class Order:
 
     @property
     def may(self) -> list[str]:
-        """Those who may give it, in words."""
+        """The roles that may give it, in words."""
         roles = MAY[self.cls]
         return [
             "that passenger" if roles[role] is Relation.OWN_PERSON else role.value
@@ -46,7 +46,7 @@ class Order:
 
     @property
     def results(self) -> list[Any]:
-        """What it may be answered: types, or the class of the event whose data the answer has."""
+        """The possible answers: types, or the class of the event whose data the answer has."""
         if self.cls is c.RegisterTrain:
             return [Registered]
         if self.cls is c.Batch:
@@ -56,7 +56,7 @@ class Order:
 
 @dataclass(frozen=True)
 class Happening:
-    """An event: its type and class, and who is told."""
+    """An event: its type and class, and its audience in words."""
 
     kind: str
     cls: type[e.Event]
@@ -66,6 +66,7 @@ class Happening:
 
 @cache
 def orders() -> list[Order]:
+    """Return all commands of a client."""
     return [
         Order(kind, cls, sentence(cls), _given(cls), route_of(cls))
         for kind, cls in c.COMMANDS.items()
@@ -78,11 +79,12 @@ def _given(cls: type[c.Command]) -> list[Field]:
 
 @cache
 def happenings() -> list[Happening]:
+    """Return all events."""
     return [Happening(kind, cls, sentence(cls), _told_to(cls)) for kind, cls in e.EVENTS.items()]
 
 
 def _told_to(cls: type[e.Event]) -> str:
-    """Who may be told, from the audience of an example."""
+    """Return the audience in words, from an example of the event."""
     event = load(cls, example(cls))
     if isinstance(event, e.Announcement):
         return "the audience that was asked for: everyone, the staff, or one passenger"
@@ -96,7 +98,7 @@ def _told_to(cls: type[e.Event]) -> str:
 
 
 def told(cls: type[e.Event]) -> list[Field]:
-    """The fields of an event's data."""
+    """Return the fields of an event's data."""
     own = get_type_hints(cls.told.fget)["return"]  # type: ignore[attr-defined]
     if is_typeddict(own):
         return fields_of(own)
@@ -104,21 +106,21 @@ def told(cls: type[e.Event]) -> list[Field]:
 
 
 def result(cls: type[e.Event]) -> list[Field]:
-    """The fields of an answer with an event's data."""
+    """Return the fields of an answer with an event's data."""
     return [*fields_of(Result), *told(cls)]
 
 
 def kind_of(message: Any) -> str:
-    """The type of a message from the hub."""
+    """Return the type of a message from the hub."""
     (kind,) = get_args(get_type_hints(message)["type"])
     return str(kind)
 
 
 def in_order(roles: Collection[Role]) -> list[str]:
-    """The roles, in the order in which the protocol names them."""
+    """Return the roles in the order of the protocol."""
     return [role.value for role in Role if role in roles]
 
 
 def status(code: str, cls: type[HubError]) -> int:
-    """The status of an error over HTTP, where an unknown type is an unknown address."""
+    """Return the HTTP status of an error. Over HTTP an unknown type is an unknown address."""
     return 404 if code == STATUS_CODES[404] else status_of(cls(""))

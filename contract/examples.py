@@ -1,4 +1,4 @@
-"""An example of each type, made of the examples that the notes on fields have."""
+"""An example of each type, made of the examples in the notes on fields."""
 
 from collections.abc import Iterable
 from datetime import date, datetime
@@ -19,7 +19,10 @@ _PLAIN: dict[Any, Any] = {
 
 
 def example(hint: Any, given: bool = False) -> Any:
-    """Return JSON of the type; of what a client gives, only the fields that are needed."""
+    """Return an example of a type in JSON.
+
+    With `given`, it has only the fields that a client must give.
+    """
     note, core = about(hint), plain(hint)
     if note.example is not None:
         return note.example
@@ -44,5 +47,5 @@ def example(hint: Any, given: bool = False) -> Any:
 
 
 def example_of_fields(fields: Iterable[Field], given: bool = False) -> dict[str, Any]:
-    """Return an object with the fields that are needed."""
+    """Return an object with its required fields."""
     return {each.name: example(each.hint, given) for each in fields if each.required}

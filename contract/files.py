@@ -1,4 +1,4 @@
-"""The files that are generated, as a whole or between marks."""
+"""The generated files. Some are generated as a whole, others only between marks."""
 
 import json
 import re
@@ -15,7 +15,7 @@ STATIC = ROOT / "static"
 CLIENT_TYPES = STATIC / "trainhub.d.ts"
 
 
-# A part of a file that is written by hand: what is generated stands between two such lines.
+# The generated part of a file that is otherwise written by hand, with its first and last line.
 _PART = re.compile(
     r"^(?P<start>(?:<!--|//) generated: (?P<name>[a-z -]+?)(?: -->)?)\n"
     r".*?^(?P<end>(?:<!--|//) end)",
@@ -39,7 +39,7 @@ def generated() -> dict[Path, str]:
 
 
 def _commonjs(module: str) -> str:
-    """Return an ES module as a CommonJS one. The module imports nothing."""
+    """Return an ES module as a CommonJS one. The module must have no imports."""
     names = re.findall(r"^export (?:const|class) (\w+)", module, re.MULTILINE)
     plain = re.sub(r"^export (?=const |class )", "", module, flags=re.MULTILINE)
     return (
@@ -49,7 +49,7 @@ def _commonjs(module: str) -> str:
 
 
 def _filled(text: str) -> str:
-    """Return the text with each of its parts made again."""
+    """Return the text with its parts generated again."""
     return _PART.sub(lambda part: f"{part['start']}\n{_made(part['name'])}\n{part['end']}", text)
 
 
@@ -65,7 +65,7 @@ def _yaml(document: dict[str, Any]) -> str:
 
 
 def write(files: dict[Path, str]) -> list[Path]:
-    """Write the files that are not as they should be, and return them."""
+    """Write the files whose text differs, and return their paths."""
     found = [
         path for path, text in files.items() if not path.exists() or path.read_text("utf-8") != text
     ]

@@ -1,4 +1,4 @@
-"""What the code says of a type: its notes, its fields, its name and its sentence."""
+"""The facts about a type in the code: its notes, its fields, its name and its sentence."""
 
 import dataclasses
 import inspect
@@ -20,7 +20,7 @@ NO_NOTES = About()
 
 
 def _names() -> dict[int, str]:
-    """The name of each annotated type that a module gives one and that a sentence describes."""
+    """Return the name of each annotated type that has a name in a module and a text."""
     found: dict[int, str] = {}
     for module in _MODULES:
         for name, value in vars(module).items():
@@ -30,7 +30,7 @@ def _names() -> dict[int, str]:
 
 
 def about(hint: Any) -> About:
-    """The notes on a type; the outer ones go before the inner ones."""
+    """Return the notes on a type. Outer notes replace inner ones."""
     notes = [note for note in get_args(hint)[1:] if isinstance(note, About)]
     if get_origin(hint) is not Annotated or not notes:
         return NO_NOTES
@@ -45,18 +45,18 @@ def about(hint: Any) -> About:
 
 
 def plain(hint: Any) -> Any:
-    """The type without its notes."""
+    """Return the type without its notes."""
     return get_args(hint)[0] if get_origin(hint) is Annotated else hint
 
 
 def joined(hint: Any) -> Joined | None:
-    """The types whose fields an object has together, if its type says so."""
+    """Return the types whose fields an object joins. None if it joins none."""
     notes = get_args(hint)[1:] if get_origin(hint) is Annotated else ()
     return next((note for note in notes if isinstance(note, Joined)), None)
 
 
 def name_of(hint: Any) -> str | None:
-    """The name by which the contract knows a type, if it has one."""
+    """Return the name of a type in the contract. None if it has no name."""
     if get_origin(hint) is Annotated:
         return NAMES.get(id(get_args(hint)[-1]))
     return hint.__name__ if is_object(hint) or is_enum(hint) else None
@@ -75,7 +75,7 @@ def is_union(hint: Any) -> bool:
 
 
 def sentence(cls: type) -> str:
-    """The first paragraph of a docstring, on one line."""
+    """Return the first paragraph of a docstring, on one line."""
     text = inspect.cleandoc(cls.__doc__ or "").split("\n\n")[0]
     return " ".join(text.split())
 
@@ -91,7 +91,7 @@ class Field:
 
 
 def fields_of(hint: Any, given: bool = False) -> list[Field]:
-    """The fields of an object, as it is sent to clients, or as clients give it."""
+    """Return the fields of an object as the hub sends it; with `given`, as a client gives it."""
     both = joined(hint)
     if both is not None:
         every = {field.name: field for cls in both.types for field in fields_of(cls, given)}

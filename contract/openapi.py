@@ -140,7 +140,7 @@ def _in_query(schemas: Payloads, field: Field) -> Document:
 
 
 def _not_null(schema: Schema) -> Schema:
-    """The schema without null: a parameter that is not sent is not there."""
+    """Return the schema without null: a parameter is left out instead."""
     if "anyOf" in schema:
         (one,) = [each for each in schema.pop("anyOf") if each != {"type": "null"}]
         return {**schema, **one}
@@ -149,7 +149,7 @@ def _not_null(schema: Schema) -> Schema:
 
 
 def _body(schemas: Payloads, order: Order, names: list[str]) -> Document:
-    """A command's fields, without those that the path names."""
+    """Return the body of a command: its fields without those in the path."""
     inner = [each for each in order.fields if each.name not in names]
     if "offerId" in names:
         inner = []
@@ -163,7 +163,7 @@ def _body(schemas: Payloads, order: Order, names: list[str]) -> Document:
 def _response(schemas: Payloads, route: Route, status: int, order: Order | None) -> Document:
     if status == 200:
         return _good(schemas, route, order)
-    if route.path == "/ws" and status == 400:  # tornado's own words, to what is no handshake
+    if route.path == "/ws" and status == 400:  # Tornado's answer to a request without a handshake
         return {
             "description": "This is no WebSocket handshake.",
             "content": {"text/html": {"schema": {"type": "string"}}},

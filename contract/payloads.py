@@ -1,4 +1,4 @@
-"""The schemas of messages, events and answers, which both documents share."""
+"""The schemas of messages, events and answers, for AsyncAPI and OpenAPI."""
 
 from typing import Any
 
@@ -26,18 +26,18 @@ _EVENT = [*fields_of(RunFields), Field("seq", Seq, True), Field("timestamp", Mom
 
 
 class Payloads(Schemas):
-    """The schemas of a document, with those that the types alone do not say."""
+    """The schemas of a document, including those that do not follow from one type."""
 
     def order(self, order: Order) -> Schema:
-        """A command as a message."""
+        """Return the schema of a command as a message."""
         return _typed(order.kind, self.object([_ID, _KEY, *order.fields], given=True))
 
     def talk(self, kind: str, cls: type) -> Schema:
-        """Another message of a client."""
+        """Return the schema of another message of a client."""
         return _typed(kind, self.object([_ID, *fields_of(cls, given=True)], given=True))
 
     def event(self, event: Happening) -> Schema:
-        """An event, by its own name."""
+        """Return a reference to the schema of an event."""
 
         def make() -> Schema:
             schema = _typed(event.kind, self.object(_EVENT), description=event.text)
@@ -48,7 +48,7 @@ class Payloads(Schemas):
         return self.add(event.cls.__name__, make)
 
     def any_event(self) -> Schema:
-        """Any event."""
+        """Return a reference to the schema of any event."""
         return self.add(
             "Event",
             lambda: {
@@ -58,14 +58,14 @@ class Payloads(Schemas):
         )
 
     def results(self, order: Order) -> Schema:
-        """What a command may be answered."""
+        """Return the schema of a command's answers."""
         found = [self.result(each) for each in order.results]
         return found[0] if len(found) == 1 else {"anyOf": found}
 
     def result(self, cls: Any) -> Schema:
-        """One of the answers to a command."""
+        """Return the schema of one of a command's answers."""
         if cls is BatchDone:
-            self.add("MarkDone", self._mark_done)  # its type alone says too little
+            self.add("MarkDone", self._mark_done)  # its type does not tell the possible results
         if not issubclass(cls, e.Event):
             return self.of(cls)
         return self.add(
@@ -86,7 +86,7 @@ class Payloads(Schemas):
         return schema
 
     def sent(self, cls: Any) -> Schema:
-        """A message of the hub that is no event."""
+        """Return the schema of a message of the hub that is not an event."""
         schema = self.object(fields_of(cls))
         if cls is Done:
             found = [each for order in catalog.orders() for each in order.results]
@@ -98,14 +98,14 @@ class Payloads(Schemas):
 
 
 def _typed(kind: str, schema: Schema, **more: Any) -> Schema:
-    """The schema of an object that also has a type."""
+    """Add the field `type` to the schema of an object."""
     required = ["type", *schema.get("required", ())]
     properties = {"type": {"const": kind}, **schema["properties"]}
     return {**schema, **more, "required": required, "properties": properties}
 
 
 def example_of_order(order: Order) -> dict[str, Any]:
-    """A command as a message, with the fields that are needed."""
+    """Return a command as a message, with its required fields."""
     return {"type": order.kind, "id": 7, **example_of_fields(order.fields, given=True)}
 
 

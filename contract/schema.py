@@ -1,6 +1,6 @@
-"""JSON Schema of the types, in the part of it that draft 7 and 2020-12 share.
+"""JSON Schema of the types, within the part that draft 7 and 2020-12 share.
 
-Every object is closed: the hub sends no field, and takes none, that is not in its schema.
+Every object is closed: the hub neither sends nor accepts a field that is not in its schema.
 """
 
 from collections.abc import Callable, Iterable
@@ -26,7 +26,7 @@ from trainhub.core.codec import LONGEST_TEXT
 
 Schema = dict[str, Any]
 REF = "#/components/schemas/"
-# How both documents name the hub's tokens; each says where a client puts one.
+# The scheme of the hub's tokens in both documents. Each adds where a client sends a token.
 TOKEN: Schema = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
 _PLAIN: dict[Any, Schema] = {
     str: {"type": "string"},
@@ -58,7 +58,7 @@ class Schemas:
     def add(self, name: str, make: Callable[[], Schema]) -> Schema:
         """Return a reference to the schema of that name, and make the schema the first time."""
         if name not in self.named:
-            self.named[name] = {}  # keeps its place before the types that it names
+            self.named[name] = {}  # so that it comes before the types that it refers to
             self.named[name] = make()
         return {"$ref": REF + name}
 
@@ -80,10 +80,10 @@ class Schemas:
         return {**schema, "default": field.default}
 
     def _described(self, hint: Any, given: bool) -> Schema:
-        """The schema with its sentence right behind its type."""
+        """Return the schema with its description after `type`."""
         note, core = about(hint), plain(hint)
         if core is str and not (given and note.given):
-            # A text with a name of its own is as long as clients may make it.
+            # A named type has the bounds of what clients may give.
             schema = _text(note, bounded=given or name_of(hint) is not None)
         else:
             schema = self._body(hint if joined(hint) else core, note, given)
@@ -120,7 +120,7 @@ class Schemas:
         return _bounded(dict(_PLAIN[core]), note, "imum") if core in (int, float) else _PLAIN[core]
 
     def _member(self, each: Any, note: About, given: bool) -> Schema:
-        """A member of a union: by its own name, or with the notes on the union."""
+        """Return the schema of a union's member: by its own name, or with the union's notes."""
         own = name_of(each) or about(each) is not NO_NOTES
         return self.of(each, given) if own else self._body(each, note, given)
 
@@ -138,7 +138,7 @@ def _text(note: About, *, bounded: bool) -> Schema:
 def name_as(hint: Any, given: bool) -> str | None:
     """Return a type's name as the hub sends it, or as a client gives it. None if it has no name.
 
-    A type that a client gives in another form than the hub sends it has a second name for that.
+    If the two forms differ, the client's form has the name with "Given" before it.
     """
     name = name_of(hint)
     if name is None or not given or name.startswith("Given"):
@@ -157,7 +157,7 @@ def _bounded(schema: Schema, note: About, of: str) -> Schema:
 
 
 def _any_of(schemas: list[Schema]) -> Schema:
-    """Any of them; types without more are one list."""
+    """Return the schema of a union. Members that only have a type become one list of types."""
     if all("$ref" not in each and isinstance(each.get("type"), str) for each in schemas):
         simple = [each for each in schemas if each != {"type": "null"}]
         if len(simple) == 1 and simple[0]["type"] != "object" and "enum" not in simple[0]:

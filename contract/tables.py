@@ -1,4 +1,4 @@
-"""The tables in the pages of docs/, by the names that stand in their marks."""
+"""The tables in the pages of docs/, by the names in their marks."""
 
 from collections.abc import Callable, Iterable
 
@@ -30,7 +30,7 @@ def _names(fields: Iterable[Field]) -> str:
 
 
 def messages() -> str:
-    """What a client sends, apart from commands."""
+    """Return the table of a client's messages apart from commands."""
     rows = [
         (
             kind,
@@ -44,7 +44,7 @@ def messages() -> str:
 
 
 def answers() -> str:
-    """What the hub sends, apart from events."""
+    """Return the table of the hub's messages apart from events."""
     rows = [
         (
             catalog.kind_of(cls),
@@ -57,6 +57,7 @@ def answers() -> str:
 
 
 def commands() -> str:
+    """Return the table of commands."""
     rows = [
         (
             order.kind,
@@ -71,12 +72,13 @@ def commands() -> str:
 
 
 def _own(order: catalog.Order) -> str:
-    """The fields of a command, without those that name its run."""
+    """Return the fields of a command, without those that name its run."""
     hidden = {"trainNo", "startDate"}
     return _names(each for each in order.fields if each.name not in hidden)
 
 
 def events() -> str:
+    """Return the table of events."""
     rows = [
         (event.kind, event.told, _names(catalog.told(event.cls)), event.text)
         for event in catalog.happenings()
@@ -85,6 +87,7 @@ def events() -> str:
 
 
 def permissions() -> str:
+    """Return the table of commands and roles."""
     rows = [
         (order.kind, *(_RELATIONS[MAY[order.cls].get(role)] for role in Role))
         for order in catalog.orders()
@@ -93,6 +96,7 @@ def permissions() -> str:
 
 
 def reading() -> str:
+    """Return the table of addresses to read from."""
     rows = []
     for route in ROUTES:
         if route.command is None and issubclass(route.handler, Api):
@@ -104,11 +108,13 @@ def reading() -> str:
 
 
 def errors() -> str:
+    """Return the table of error codes."""
     rows = [(code, str(catalog.status(code, cls)), sentence(cls)) for code, cls in CODES.items()]
     return table(("code", "HTTP", "meaning"), rows)
 
 
 def close_codes() -> str:
+    """Return the table of close codes."""
     return table(
         ("close code", "meaning"), [(str(code), text) for code, text in CLOSE_CODES.items()]
     )

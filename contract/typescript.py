@@ -41,12 +41,12 @@ class Types:
         self.named: dict[str, str] = {}
 
     def of(self, hint: Any, given: bool = False) -> str:
-        """Return the type as the hub sends it, or as a client gives it; by name if it has one."""
+        """Return a type as the hub sends it, or as a client gives it, by its name if it has one."""
         name = name_as(hint, given)
         if name is None:
             return self._inline(hint, given)
         if name not in self.named:
-            self.named[name] = ""  # keeps its place before the types that it names
+            self.named[name] = ""  # so that it comes before the types that it refers to
             self.named[name] = self._declared(name, hint, given)
         return name
 
@@ -81,7 +81,7 @@ class Types:
         return _PLAIN[core]
 
     def members(self, fields: Iterable[Field], given: bool = False, indent: str = "  ") -> str:
-        """Return the members of an interface, a line each, with what is said of them."""
+        """Return the members of an interface, one per line, with their texts."""
         lines = []
         for field in fields:
             text = about(field.hint).text
@@ -92,7 +92,7 @@ class Types:
         return "\n".join(lines)
 
 
-# A mark is answered as its own command is.
+# The answer to a mark is that of its own command.
 _MARKS = " | ".join(f"'{kind}'" for kind, cls in COMMANDS.items() if cls in MARKS.values())
 _BY_HAND: dict[Any, str] = {
     MarkDone: "  mark: MarkKind;\n  pnr: PersonPnr;\n  index: PersonPlace;\n"
@@ -105,7 +105,7 @@ def _union(values: Iterable[Any]) -> str:
 
 
 def declarations() -> str:
-    """Return all declarations, as the module has them between its marks."""
+    """Return all declarations, which the module has between its marks."""
     types = Types()
     told = [_event(types, each) for each in catalog.happenings()]
     orders = [_order(types, each) for each in catalog.orders()]
