@@ -866,7 +866,7 @@ export interface ErrorFields {
 /** What is wrong, for a program. */
 export type ErrorCode = 'BAD_MESSAGE' | 'UNKNOWN_TYPE' | 'NOT_IDENTIFIED' | 'BAD_TOKEN' | 'FORBIDDEN' | 'CONFLICT' | 'TOO_MANY_ROOMS' | 'RATE_LIMITED' | 'UNAVAILABLE' | 'UNKNOWN_TRAIN' | 'UNKNOWN_STATION' | 'UNKNOWN_PASSENGER' | 'UNKNOWN_COACH' | 'UNKNOWN_OFFER' | 'AMBIGUOUS_RUN' | 'OFFER_CLOSED';
 
-/** What a program may want to know beyond the code. The code decides which fields are there. */
+/** More about an error, for programs. The code decides which fields are there. */
 export interface ErrorDetails {
   /** CONFLICT: the station whose turn it is. */
   next?: string;

@@ -28,7 +28,7 @@ from trainhub.core.errors import BadMessage, HubError
 from trainhub.core.wire import encode, error_fields, parse
 from trainhub.domain import commands as c
 from trainhub.domain.model import Role
-from trainhub.domain.snapshot import take
+from trainhub.domain.snapshot import snapshot_of
 from trainhub.domain.train import fold
 from trainhub.hub.protocol import _MESSAGES, read_message
 from trainhub.hub.session import Session
@@ -117,7 +117,7 @@ async def running():
 
 def image(hub):
     """Return all that a hub knows of its runs, and the length of its log."""
-    return {s.run: (s.seq, json.dumps(dump(take(s)))) for s in hub.runs.all()}, hub.log.last
+    return {s.run: (s.seq, json.dumps(dump(snapshot_of(s)))) for s in hub.runs.all()}, hub.log.last
 
 
 def in_use():
@@ -181,7 +181,7 @@ async def test_what_nonsense_changes_by_right_is_in_the_log(caplog):
     journal = hub._journal
     for state in hub.runs.all():
         events = [each.event for each in journal.records if each.stream == state.run]
-        assert take(fold(state.run, events)) == take(state)
+        assert snapshot_of(fold(state.run, events)) == snapshot_of(state)
     assert hub.state(RUN).seq > 3, "nothing came through: this proves little"
     assert not caplog.records
 

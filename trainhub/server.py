@@ -424,7 +424,7 @@ class Server:
             ("expire offers", EXPIRE_SECONDS, self.hub.executor.expire_offers),
             ("tidy", TIDY_SECONDS, self.hub.upkeep.tidy),
             ("retire", RETIRE_SECONDS, self.hub.upkeep.retire),
-            ("forget", FORGET_SECONDS, partial(self.hub.upkeep.forget, self._wall.before)),
+            ("forget", FORGET_SECONDS, partial(self.hub.upkeep.prune, self._wall.before)),
             ("journal file", JOURNAL_FILE_SECONDS, journal.verify),
             ("idlers", IDLERS_SECONDS, TrainSocket.dismiss_idlers),
             ("trust", TRUST_SECONDS, renew_trust),

@@ -139,10 +139,10 @@ async def test_answers_are_kept_for_a_day(make_hub):
     hub = await started(make_hub(journal, lambda: now))
     await hub.execute(HELLO, ADMIN, "k")
     now += timedelta(seconds=KEPT_SECONDS)
-    await hub.upkeep.forget()
+    await hub.upkeep.prune()
     assert len(journal.kept) == 1
     now += timedelta(seconds=1)
-    await hub.upkeep.forget()
+    await hub.upkeep.prune()
     assert journal.kept == []
     seq = hub.state(RUN).seq
     assert (await hub.execute(HELLO, ADMIN, "k"))["seq"] == seq + 1
@@ -159,10 +159,10 @@ async def test_answers_are_kept_for_a_day_though_the_clock_is_set(make_hub):
     machine.set(400 * KEPT_SECONDS)
     clock.follow(clock.look())
     machine.pass_(22 * 3600)
-    await hub.upkeep.forget(clock.before)
+    await hub.upkeep.prune(clock.before)
     assert len(journal.kept) == 1
     machine.pass_(2 * 3600)
-    await hub.upkeep.forget(clock.before)
+    await hub.upkeep.prune(clock.before)
     assert journal.kept == []
 
 

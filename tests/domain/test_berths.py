@@ -85,7 +85,7 @@ def test_a_journey_is_half_open(start, end, legs):
 def test_journeys_that_meet_do_not_overlap(first, second, room):
     """Journeys 0-2 and 2-4 do not overlap; 0-3 and 2-4 do."""
     occupancy = Occupancy((S1,))
-    occupancy.take(LOWER, A, segments(*first), half=False)
+    occupancy.occupy(LOWER, A, segments(*first), half=False)
     assert occupancy.has_room(LOWER, segments(*second), half=False) is room
 
 
@@ -94,7 +94,7 @@ def test_three_people_of_one_pnr_do_not_fit_one_side_lower():
     occupancy, way = Occupancy((S1,)), segments(0, 4)
     for person in (A, B):
         assert occupancy.has_room(SIDE, way, half=True)
-        occupancy.take(SIDE, person, way, half=True)
+        occupancy.occupy(SIDE, person, way, half=True)
     assert not occupancy.has_room(SIDE, way, half=True)
     assert not occupancy.has_room(SIDE, way, half=False)
     assert set(occupancy.at(SIDE, 0)) == {A, B}
@@ -103,8 +103,8 @@ def test_three_people_of_one_pnr_do_not_fit_one_side_lower():
 def test_one_who_goes_leaves_the_others():
     """One alighting leaves the others of the PNR, each with their own part."""
     occupancy = Occupancy((S1,))
-    occupancy.take(SIDE, A, segments(0, 4), half=True)
-    occupancy.take(SIDE, B, segments(0, 4), half=True)
+    occupancy.occupy(SIDE, A, segments(0, 4), half=True)
+    occupancy.occupy(SIDE, B, segments(0, 4), half=True)
     occupancy.release(SIDE, A, segments(2, 4))
     assert set(occupancy.at(SIDE, 1)) == {A, B}
     assert set(occupancy.at(SIDE, 2)) == {B}
@@ -124,7 +124,7 @@ def test_a_confirmed_holder_does_not_share():
     """A side lower holds one confirmed, or two RAC, never one of each."""
     for first, second in ((True, False), (False, True)):
         occupancy = Occupancy((S1,))
-        occupancy.take(SIDE, A, segments(1, 3), half=first)
+        occupancy.occupy(SIDE, A, segments(1, 3), half=first)
         assert not occupancy.has_room(SIDE, segments(0, 2), half=second)
         assert occupancy.has_room(SIDE, segments(3, 4), half=second)
 
@@ -179,7 +179,7 @@ def test_masks_say_what_a_plain_notebook_says(moves):
         room = notebook.room(berth, start, end, half)
         assert occupancy.has_room(berth, segments(start, end), half=half) is room
         if move == "take" and room and not held:
-            occupancy.take(berth, person, segments(start, end), half=half)
+            occupancy.occupy(berth, person, segments(start, end), half=half)
             notebook.take(berth, person, start, end, half)
         elif move == "release" and held:
             occupancy.release(berth, person, segments(start, end))

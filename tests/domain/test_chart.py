@@ -69,7 +69,7 @@ FAULTS = {
         {**rac(9, 3), "berth": 15},
         "berth S1-15 is taken on that part of the way",
     ),
-    "twice there": (person(1, berth=9), "person 1 of the PNR is there twice"),
+    "twice there": (person(1, berth=9), "person 1 of the PNR is there twice: keep one"),
     "9 digits": (person(9, pnr="451234560"), "pnr is 10 to 12 digits"),
     "13 digits": (person(9, pnr="4512345609123"), "pnr is 10 to 12 digits"),
     "letters": (person(9, pnr="45123456O9"), "pnr is 10 to 12 digits"),
@@ -78,14 +78,14 @@ FAULTS = {
     "a short number": (person(9, pnr=451234560), "pnr is 10 to 12 digits"),
     "index 0": (person(9, index=0), "index counts the people on a PNR, from 1 to 6"),
     "a seventh": (person(9, index=7), "index counts the people on a PNR, from 1 to 6"),
-    "CNF, no berth": (person(9, berth=None), "a confirmed passenger has a coach and a berth"),
-    "CNF, no coach": (person(9, coach=None), "a confirmed passenger has a coach and a berth"),
+    "CNF, no berth": (person(9, berth=None), "a confirmed passenger needs a coach and a berth"),
+    "CNF, no coach": (person(9, coach=None), "a confirmed passenger needs a coach and a berth"),
     "RAC, no berth": ({**rac(9, 3), "berth": None}, "coach and berth go together"),
     "RAC, no coach": ({**rac(9, 3), "coach": None}, "coach and berth go together"),
     "WL, a coach": (no_berth(9, coach="S1"), "coach and berth go together"),
     "WL, a berth": (no_berth(9, coach="S1", berth=9), "on the waiting list has no berth"),
     "another class": (person(9, **{"class": "3A"}), "S1 is of class SL"),
-    "RAC on a lower": ({**rac(9, 3), "berth": 9}, "S1-9 is no side lower, which RAC passengers"),
+    "RAC on a lower": ({**rac(9, 3), "berth": 9}, "S1-9 is not a side lower: RAC passengers"),
     "no object": ("4512345609", "a passenger is an object with pnr, index"),
     "null": (None, "a passenger is an object with pnr, index"),
     "a list": ([], "a passenger is an object with pnr, index"),
@@ -175,7 +175,11 @@ def test_two_on_rac_share_a_side_lower_and_a_third_is_refused():
     checked, rejected, _ = read_chart(chart(*people))
     assert [booking.index for booking in checked.passengers] == [1, 2]
     assert rejected == (
-        Rejected(line=3, pnr="4512345678", reason="berth S1-7 is taken on that part of the way"),
+        Rejected(
+            line=3,
+            pnr="4512345678",
+            reason="berth S1-7 is taken on that part of the way: give another berth",
+        ),
     )
 
 
@@ -295,7 +299,9 @@ def test_a_csv_fault_has_its_line_in_the_text():
     assert rejected == (
         Rejected(line=3, pnr="4512345602", reason="from: the train has no station ZZZ"),
         Rejected(line=4, pnr="", reason=f"{LINE} 10 cells, the header 11: fill the line up"),
-        Rejected(line=5, pnr="", reason=f"{LINE} 13 cells, the header 11: quote such texts"),
+        Rejected(
+            line=5, pnr="", reason=f"{LINE} 13 cells, the header 11: quote texts with separators"
+        ),
     )
 
 
@@ -339,10 +345,10 @@ def test_digits_stay_text_where_the_chart_has_text():
         (table(header=without(person(1), "to", "from")), "the CSV header lacks from, to"),
         ("\n", "the CSV header lacks pnr, index, irctcId, name, from, to, class, status: its"),
         ("4512345678", "the CSV header lacks"),
-        (table(person(1)) + '"45"123', "the CSV breaks at line 3"),
-        (table(person(1)) + '"4512345678', "the CSV breaks at line 3"),
-        ('"pnr"x,index', "the CSV breaks at line 1"),
-        (table(person(1)) + "x" * 200_000, "the CSV breaks at line 3"),
+        (table(person(1)) + '"45"123', "the CSV cannot be read at line 3"),
+        (table(person(1)) + '"4512345678', "the CSV cannot be read at line 3"),
+        ('"pnr"x,index', "the CSV cannot be read at line 1"),
+        (table(person(1)) + "x" * 200_000, "the CSV cannot be read at line 3"),
     ],
     ids=["pnr", "two", "blank", "no header", "quote", "open", "header", "long cell"],
 )
@@ -403,12 +409,12 @@ TRAIN_FAULTS = {
     "time 10:60": ({"stations": stations(2, arrival="10:60")}, r"stations\[2\].arrival is a time"),
     "time with seconds": ({"stations": stations(2, arrival="11:00:00")}, "is a time like 15:50"),
     "time and a line": ({"stations": stations(2, arrival="11:00\n")}, "is a time like 15:50"),
-    "time before": ({"stations": stations(2, arrival="10:05")}, r"stations\[2\]: a time is before"),
-    "day 0": ({"stations": stations(0, day=0)}, r"stations\[0\].day is 1 on the day"),
-    "day 11": ({"stations": stations(4, day=11)}, r"stations\[4\].day is 1 on the day"),
+    "time before": ({"stations": stations(2, arrival="10:05")}, r"stations\[2\].arrival is before"),
+    "day 0": ({"stations": stations(0, day=0)}, r"stations\[0\].day is from 1, the day"),
+    "day 11": ({"stations": stations(4, day=11)}, r"stations\[4\].day is from 1, the day"),
     "day back": (
         {"stations": [{**each, "day": 2 - (n > 2)} for n, each in enumerate(stations(0))]},
-        r"stations\[3\]: a time is before that of the stop before it: mind the day",
+        r"stations\[3\].arrival is before the previous time of the chart: check day",
     ),
     "distance back": ({"stations": stations(2, distanceKm=99)}, r"\[2\].distanceKm is less"),
     "distance below 0": ({"stations": stations(0, distanceKm=-1)}, r"\[0\].distanceKm is less"),
@@ -421,8 +427,8 @@ TRAIN_FAULTS = {
     "layout short": ({"coaches": coaches({"layout": ["LOWER"]})}, "72 berths and a layout of 1"),
     "layout odd": ({"coaches": coaches({"berths": 1, "layout": ["BED"]})}, "'BED' is not a valid"),
     "coach no object": ({"coaches": ["S1"]}, r"coaches\[0\] is an object"),
-    "coaches no list": ({"coaches": {"S1": "SL"}}, "coaches is a list"),
-    "coaches false": ({"coaches": False}, "coaches is a list"),
+    "coaches no list": ({"coaches": {"S1": "SL"}}, "coaches is not a list"),
+    "coaches false": ({"coaches": False}, "coaches is not a list"),
     "passengers a number": ({"passengers": 5}, "passengers is a list of objects, or one text"),
     "passengers an object": ({"passengers": {"a": 1}}, "passengers is a list of objects"),
     "passengers no list": ({"passengers": {}}, "passengers is a list of objects"),
@@ -500,7 +506,7 @@ def test_a_run_over_midnight_keeps_its_order():
     ]
     assert stops[1].scheduled_departure.isoformat() == "2026-11-24T00:05:00+05:30"
     night[2]["day"] = 1
-    with pytest.raises(BadMessage, match=r"stations\[2\]: a time is before"):
+    with pytest.raises(BadMessage, match=r"stations\[2\].arrival is before"):
         read_chart(chart(stations=night))
 
 

@@ -31,7 +31,7 @@ def given_away(run):
     """No command gives a berth away yet, so the test does: upgrades will."""
     run.start()
     run.no_show(2)
-    run.state.occupancy.take(
+    run.state.occupancy.occupy(
         BerthKey("S1-2"), PersonKey(f"{pnr(20)}/1"), segments(1, 2), half=False
     )
 
@@ -70,7 +70,7 @@ MARKS = [
     ("DUE, run completed", "O", "DUE", "is COMPLETED, not RUNNING"),
     ("DUE, run completed", "NT", "DUE", "is COMPLETED, not RUNNING"),
     ("ABOARD", "O", "ABOARD", []),
-    ("ABOARD", "NT", "ABOARD", "is aboard, so is no no-show"),
+    ("ABOARD", "NT", "ABOARD", "is aboard, and so cannot be NT"),
     ("ABOARD", "UNDO", "ABOARD", "is ABOARD, not NT"),
     ("ALIGHTED", "O", "ALIGHTED", "is ALIGHTED"),
     ("ALIGHTED", "NT", "ALIGHTED", "is ALIGHTED"),
@@ -80,8 +80,8 @@ MARKS = [
     ("NT", "UNDO", "DUE", [UNDONE]),
     ("NT, 30 min ago", "O", "ABOARD", [UNDONE, BOARDED]),
     ("NT, 30 min ago", "UNDO", "DUE", [UNDONE]),
-    ("NT, 31 min ago", "O", "NT", "30 minutes, and those are over"),
-    ("NT, 31 min ago", "UNDO", "NT", "30 minutes, and those are over"),
+    ("NT, 31 min ago", "O", "NT", "30 minutes only, which are over"),
+    ("NT, 31 min ago", "UNDO", "NT", "30 minutes only, which are over"),
     ("NT, 31 min ago", "NT", "NT", []),
     ("NT, berth given", "O", "NT", "berth S1-2 was given to another"),
     ("NT, berth given", "UNDO", "NT", "berth S1-2 was given to another"),
@@ -151,7 +151,7 @@ def test_who_boards_further_on_is_not_marked_yet():
     """TTEs mark passengers with from ≤ k; NT is only for someone due to have boarded."""
     run = departed()
     for mark in (run.board, run.no_show):
-        with pytest.raises(Conflict, match="boards at BBB, further on") as raised:
+        with pytest.raises(Conflict, match="boards at BBB, a later station") as raised:
             mark(3)
         assert raised.value.details == {"boardsAt": "BBB"}
     run.arrive("BBB")
@@ -215,7 +215,7 @@ def test_a_half_that_was_given_away_is_not_undone():
     run.start()
     run.no_show(10)
     person_20 = PersonKey(f"{pnr(20)}/1")
-    run.state.occupancy.take(BerthKey("S1-7"), person_20, segments(3, 4), half=True)
+    run.state.occupancy.occupy(BerthKey("S1-7"), person_20, segments(3, 4), half=True)
     with pytest.raises(Conflict, match="berth S1-7 was given to another"):
         run.undo(10)
 

@@ -93,7 +93,7 @@ def test_a_halt_over_the_change_departs_an_hour_back():
             *("Europe/Berlin", SPRING),
             [(None, "23:30", 1), ("01:40", "02:30", 2), ("03:40", None, 2)],
             r"stations\[1\].departure: the clocks of Europe/Berlin are set forward over 02:30 on "
-            "2027-03-28: give the time that they show then, 03:30 on 2027-03-28",
+            "2027-03-28: give the time that they show instead, 03:30 on 2027-03-28",
         ),
         (
             *("Europe/Berlin", SPRING),
@@ -108,12 +108,12 @@ def test_a_halt_over_the_change_departs_an_hour_back():
         (
             *("Europe/Berlin", AUTUMN),  # both times round are over
             [(None, "02:50", 2), ("02:40", "02:45", 2), ("02:30", None, 2)],
-            r"stations\[2\]: a time is before that of the stop before it",
+            r"stations\[2\].arrival is before the previous time of the chart",
         ),
         (
             *("Asia/Kolkata", AUTUMN),
             [(None, "10:00", 1), ("09:00", None, 1)],
-            r"stations\[1\]: a time is before that of the stop before it: mind the day",
+            r"stations\[1\].arrival is before the previous time of the chart: check day",
         ),
     ],
 )

@@ -13,7 +13,7 @@ from voyage import to_its_end, voyages
 from trainhub.core.codec import dump, load, reload
 from trainhub.domain import commands as c
 from trainhub.domain.events import UpgradeClosed, UpgradeConfirmed
-from trainhub.domain.snapshot import RunSnapshot, resume, take
+from trainhub.domain.snapshot import RunSnapshot, resume, snapshot_of
 from trainhub.domain.train import fold
 
 
@@ -27,7 +27,7 @@ def test_every_moment_of_a_run_can_be_gone_on_from():
     for driver in voyages():
         state, first = fold(RUN, driver.events[:1]), driver.events[0]
         for place, event in enumerate(driver.events[1:], start=1):
-            again = resume(RUN, first, written(take(state)))
+            again = resume(RUN, first, written(snapshot_of(state)))
             for later in driver.events[place:]:
                 again.evolve(later)
             assert again.seq == driver.state.seq
@@ -40,7 +40,7 @@ def test_a_snapshot_stays_as_it_was_taken():
     """It is written later, while the run goes on."""
     driver = Driver()
     driver.start()
-    snapshot = take(driver.state)
+    snapshot = snapshot_of(driver.state)
     before = copy.deepcopy(snapshot)
     driver.no_show(1)
     driver.go_to("EEE")
@@ -51,9 +51,9 @@ def test_only_those_whom_events_have_changed_are_in_it():
     """The others are as the chart has them."""
     driver = Driver()
     driver.start()
-    assert take(driver.state).passengers == ()
+    assert snapshot_of(driver.state).passengers == ()
     driver.board(2)
-    assert [each.person for each in take(driver.state).passengers] == ["4512345602/1"]
+    assert [each.person for each in snapshot_of(driver.state).passengers] == ["4512345602/1"]
 
 
 def test_an_offer_and_its_vacancy_are_one_thing_again():
@@ -63,7 +63,7 @@ def test_an_offer_and_its_vacancy_are_one_thing_again():
     for number in (10, 11):
         driver.board(number)
     driver.no_show(1)
-    again = resume(RUN, driver.events[0], written(take(driver.state)))
+    again = resume(RUN, driver.events[0], written(snapshot_of(driver.state)))
     (offer,) = again.open_by_berth.values()
     assert again.freed[offer.key][0] is offer.vacancy
     again.carry_out(c.DenyOffer(train_no="12345", offer_id=offer.id), driver.now)
@@ -73,7 +73,7 @@ def test_an_offer_and_its_vacancy_are_one_thing_again():
 
 def test_a_snapshot_of_another_chart_is_refused():
     """It speaks of someone, or of a stop, that the chart does not have."""
-    snapshot = take(to_its_end().state)
+    snapshot = snapshot_of(to_its_end().state)
     with pytest.raises(ValueError, match="does not fit the chart"):
         resume(RUN, Driver(person(30)).events[0], snapshot)
 
@@ -81,7 +81,7 @@ def test_a_snapshot_of_another_chart_is_refused():
 def test_what_an_older_hub_wrote_is_read_as_it_was_meant():
     """Its offers and answers lack the fields that have come since: nothing is known of those."""
     driver = to_its_end()
-    old = json.loads(json.dumps(dump(take(driver.state))))
+    old = json.loads(json.dumps(dump(snapshot_of(driver.state))))
     for offer in old["offers"]:
         for name in ("deliveredAt", "devices", "answeredBy"):
             del offer[name]

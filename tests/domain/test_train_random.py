@@ -30,7 +30,7 @@ from trainhub.domain.berths import Occupancy
 from trainhub.domain.chart import read_chart
 from trainhub.domain.reasons import GROUPS, NAMED
 from trainhub.domain.schedule import local
-from trainhub.domain.snapshot import RunSnapshot, resume, take
+from trainhub.domain.snapshot import RunSnapshot, resume, snapshot_of
 from trainhub.domain.train import TrainState, fold
 from trainhub.domain.views import figures
 
@@ -771,7 +771,7 @@ class Journeys(RuleBasedStateMachine):
         SEEN["restarts"] += 1
         vacancies = [each for starts in self.state.freed.values() for each in starts.values()]
         SEEN["restarts after a denial"] += any(each.passed for each in vacancies)
-        written = json.dumps(dump(take(self.state)), allow_nan=False, ensure_ascii=False)
+        written = json.dumps(dump(snapshot_of(self.state)), allow_nan=False, ensure_ascii=False)
         snapshot = load(RunSnapshot, json.loads(written))
         self.again = resume(self.state.run, self.log[0], snapshot)
 

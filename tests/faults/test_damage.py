@@ -19,7 +19,7 @@ from trainhub.adapters.journal_check import check_journal
 from trainhub.adapters.sqlite_journal import SqliteJournal
 from trainhub.core.journal import Commit, JournalFailed, ReaderPlace, Record, Retired, StoredAnswer
 from trainhub.domain import commands as c
-from trainhub.domain.snapshot import resume, take
+from trainhub.domain.snapshot import resume, snapshot_of
 from trainhub.hub.vocabulary import RAILWAY
 
 # Bytes between two cuts of a journal's end.
@@ -157,7 +157,7 @@ def left_by_a_crash(start_hub, unused_port, tmp_path):
         records = [
             Record(journal.head + n, RUN, n, event) for n, event in enumerate(driver.events, 1)
         ]
-        await journal.commit(Commit(records, snapshots={RUN: take(driver.state)}))
+        await journal.commit(Commit(records, snapshots={RUN: snapshot_of(driver.state)}))
         place = ReaderPlace("notified", 5, {"a-job": 7, "another": 8})
         await journal.commit(Commit(places=[place], retired=[Retired("30003/2026-11-23", 4, 1.0)]))
         await journal.trim(3)

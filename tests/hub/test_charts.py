@@ -145,7 +145,7 @@ async def test_a_file_that_cannot_be_read_is_left_out(hub, folder, logged):
     lines = logged()
     assert [line.split()[0] for line in lines] == ["b.csv", "c.json", "d.json"]
     assert lines[0].endswith("save the table as CSV in UTF-8")
-    assert "as c.csv cannot be read: the CSV header lacks" in lines[1]
+    assert "because c.csv cannot be read: the CSV header lacks" in lines[1]
     assert "line" in lines[2]
     assert "Person" not in "".join(lines)
 
@@ -164,7 +164,7 @@ async def test_a_broken_line_is_logged_with_its_file_and_number(hub, folder, log
     to, pnr, twice = lines.values()
     assert to.startswith("to: the train has no")
     assert pnr == "pnr is 10 to 12 digits"
-    assert twice == "person 1 of the PNR is there twice"
+    assert twice == "person 1 of the PNR is there twice: keep one"
     assert len(hub.state("111/2026-11-23").passengers) == 2
 
 

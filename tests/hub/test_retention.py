@@ -118,7 +118,7 @@ def test_a_run_that_is_forgotten_holds_up_nothing():
     """Nor does it disturb another's."""
     retention = kept(1, 2)
     retention.add(Record(3, OTHER, 1, Driver().events[0]))
-    retention.forget(RUN)
+    retention.remove(RUN)
     assert not retention.due(State(2), 10**6)
     assert retention.trimmable(10**6, 10**6) == 10**6 - RECORDS_KEPT
     assert retention.registered(OTHER) == 3

@@ -16,7 +16,7 @@ from trainhub.core.log import Reader
 from trainhub.core.write_buffer import WriteBuffer
 from trainhub.domain import commands as c
 from trainhub.domain.errors import UnknownTrain
-from trainhub.domain.snapshot import take
+from trainhub.domain.snapshot import snapshot_of
 from trainhub.hub.documents import changes
 from trainhub.hub.hub import Hub
 from trainhub.hub.protocol import Since
@@ -85,10 +85,10 @@ async def test_a_restart_folds_what_came_after_the_snapshot(start, monkeypatch):
     await hub.flush()
     await hub.upkeep.tidy()
     await say(hub, 3)
-    before, seq = take(hub.state(RUN)), hub.state(RUN).seq
+    before, seq = snapshot_of(hub.state(RUN)), hub.state(RUN).seq
     await hub.stop()
     again = await start()
-    assert take(again.state(RUN)) == before
+    assert snapshot_of(again.state(RUN)) == before
     assert again.log.last == hub.log.last
     ear = Ear()
     answer = await join(again, ear, ADMIN, Since(epoch=again.epoch, seq=seq - 5))
@@ -227,7 +227,7 @@ async def test_the_names_of_retired_runs_are_forgotten_in_the_end(start):
     hub.now_is(later := MORNING + timedelta(days=1))
     await hub.upkeep.retire()
     hub.now_is(later + timedelta(days=KEEP_RETIRED_DAYS, seconds=1))
-    await hub.upkeep.forget()
+    await hub.upkeep.prune()
     assert await hub.journal.retired() == {}
     assert (await hub.execute(register(), ADMIN))["seq"] == 1
     await hub.stop()
@@ -269,7 +269,7 @@ async def test_a_snapshot_that_does_not_fit_stops_the_start(start):
     """It is not passed over: what it stands for may be gone."""
     hub = await start()
     await running(hub)
-    wrong = dataclasses.replace(take(hub.state(RUN)), stops=())
+    wrong = dataclasses.replace(snapshot_of(hub.state(RUN)), stops=())
     await hub.log.keep(Commit(snapshots={RUN: wrong}))
     await hub.stop()
     with pytest.raises(JournalFailed, match="does not fit the chart"):

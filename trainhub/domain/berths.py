@@ -1,7 +1,7 @@
-"""Berths: their layout by class, and who holds which for which segments.
+"""Berths: their layout by class, and which passenger holds which berth on which segments.
 
 Segment i is the leg from station i to station i+1. A journey [from, to) is a bit mask with the
-bits from..to-1 set, so that "is it free from here to there" is one AND.
+bits from..to-1 set, so one AND tells whether a berth is free for a journey.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,7 +16,7 @@ _U = BerthType.UPPER
 _SL = BerthType.SIDE_LOWER
 _SU = BerthType.SIDE_UPPER
 
-# One bay of berths by class; the bay repeats through the coach. A class that is not here has seats.
+# One bay of berths by class. The bay repeats through the coach. Any other class has seats.
 BAYS: dict[str, tuple[BerthType, ...]] = {
     "SL": (_L, _M, _U, _L, _M, _U, _SL, _SU),
     "3A": (_L, _M, _U, _L, _M, _U, _SL, _SU),
@@ -25,7 +25,7 @@ BAYS: dict[str, tuple[BerthType, ...]] = {
     "1A": (_L, _U),
 }
 
-# Berths of a coach whose chart names its type but not their number.
+# The number of berths by class and type, for a chart that names only the coach's type.
 BERTHS: dict[tuple[str, str], int] = {
     ("SL", "ICF"): 72,
     ("3A", "ICF"): 64,
@@ -37,7 +37,10 @@ BERTHS: dict[tuple[str, str], int] = {
 
 
 def layout(coach: Coach) -> tuple[BerthType, ...]:
-    """The type of each berth of a coach, berth 1 first. BadMessage if the chart's own is odd."""
+    """Return the type of each berth of a coach, berth 1 first.
+
+    Raises BadMessage if the chart's layout has another length, or a type that does not exist.
+    """
     if coach.layout is not None:
         if len(coach.layout) != coach.berths:
             raise BadMessage(
@@ -49,16 +52,16 @@ def layout(coach: Coach) -> tuple[BerthType, ...]:
             known = ", ".join(BerthType)
             raise BadMessage(f"coach {coach.code}: {error}: use {known}") from None
     bay = BAYS.get(coach.class_, (BerthType.SEAT,))
-    return tuple(bay[place % len(bay)] for place in range(coach.berths))
+    return tuple(bay[index % len(bay)] for index in range(coach.berths))
 
 
 def segments(start: int, end: int) -> int:
-    """The bit mask of a journey [start, end); 0 if it is empty."""
+    """Return the bit mask of a journey [start, end); 0 if the journey is empty."""
     return ((1 << max(end - start, 0)) - 1) << start
 
 
 def stretches(mask: int) -> Iterator[int]:
-    """A mask's runs of neighbouring segments, each as a mask, the first one first."""
+    """Yield each stretch of adjacent segments in a mask, as a mask, in running order."""
     while mask:
         low = mask & -mask
         stretch = mask & ~(mask + low)
@@ -68,7 +71,7 @@ def stretches(mask: int) -> Iterator[int]:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """A person's part in a berth: the segments held whole, and those held half (RAC)."""
+    """The segments on which a person holds a whole berth, and those with half a berth (RAC)."""
 
     whole: int = 0
     half: int = 0
@@ -79,16 +82,16 @@ class Hold:
 
 
 class Occupancy:
-    """Who holds which berth of one run, segment by segment.
+    """The holders of each berth of one run, segment by segment.
 
-    A berth holds one person a segment; a side lower may hold two on RAC instead.
+    On a segment, a berth has one holder. A side lower may have two on RAC instead.
     """
 
     def __init__(self, coaches: tuple[Coach, ...]) -> None:
         self.types: dict[BerthKey, BerthType] = {
-            berth_key(coach.code, place): kind
+            berth_key(coach.code, number): kind
             for coach in coaches
-            for place, kind in enumerate(layout(coach), start=1)
+            for number, kind in enumerate(layout(coach), start=1)
         }
         self._holds: dict[BerthKey, dict[PersonKey, Hold]] = {}
 
@@ -96,13 +99,13 @@ class Occupancy:
         return self._holds.get(berth, {})
 
     def all(self) -> Iterator[tuple[BerthKey, PersonKey, Hold]]:
-        """Every hold there is, berth by berth."""
+        """Yield every hold, berth by berth."""
         for berth, holds in self._holds.items():
             for person, hold in holds.items():
                 yield berth, person, hold
 
-    def put(self, holds: Iterable[tuple[BerthKey, PersonKey, Hold]]) -> None:
-        """Let these holds, in the order of `all`, be all that there are."""
+    def restore(self, holds: Iterable[tuple[BerthKey, PersonKey, Hold]]) -> None:
+        """Replace all holds by these, which are in the order of `all`."""
         self._holds = {}
         for berth, person, hold in holds:
             self._holds.setdefault(berth, {})[person] = hold
@@ -120,7 +123,7 @@ class Occupancy:
                 yield berth
 
     def has_room(self, berth: BerthKey, mask: int, *, half: bool) -> bool:
-        """Whether one more person (on half a side lower, if `half`) fits on all of `mask`."""
+        """Return whether one more person fits on all of `mask`. `half` means half a side lower."""
         if half and self.types[berth] is not BerthType.SIDE_LOWER:
             return False
         full = once = 0
@@ -136,7 +139,7 @@ class Occupancy:
     def free_until(
         self, berth: BerthKey, start: int, end: int, but: PersonKey | None = None
     ) -> int:
-        """Return the first segment from `start` on that a person but `but` holds, or `end`."""
+        """Return the first segment from `start` that a person other than `but` holds, or `end`."""
         held = 0
         for person, hold in self.holders(berth).items():
             if person != but:
@@ -145,13 +148,13 @@ class Occupancy:
         return end if not held else min(end, start + (held & -held).bit_length() - 1)
 
     def half_free(self, berth: BerthKey, segment: int) -> bool:
-        """True if a single person, on RAC, holds half of the berth on that segment."""
+        """Return whether the berth's only holder on that segment is on RAC, with half of it."""
         bit = 1 << segment
         holds = [hold for hold in self.holders(berth).values() if hold.mask & bit]
         return len(holds) == 1 and bool(holds[0].half & bit)
 
-    def take(self, berth: BerthKey, person: PersonKey, mask: int, *, half: bool) -> None:
-        """Give the berth to a person for `mask`; the caller has asked `has_room` before."""
+    def occupy(self, berth: BerthKey, person: PersonKey, mask: int, *, half: bool) -> None:
+        """Give the berth to a person for `mask`. The caller must ask `has_room` first."""
         holds = self._holds.setdefault(berth, {})
         old = holds.get(person, Hold())
         if half:
@@ -160,7 +163,7 @@ class Occupancy:
             holds[person] = Hold(old.whole | mask, old.half)
 
     def release(self, berth: BerthKey, person: PersonKey, mask: int) -> None:
-        """Take `mask` from a person's hold; a hold that has nothing left goes."""
+        """Remove `mask` from a person's hold, and the hold if it becomes empty."""
         holds = self._holds[berth]
         left = Hold(holds[person].whole & ~mask, holds[person].half & ~mask)
         if left.mask:

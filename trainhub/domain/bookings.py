@@ -1,19 +1,19 @@
-"""What belongs to a booking: its e-mail address, and whether its journey is still to be made."""
+"""A booking's e-mail address, and whether its journey is still to be made."""
 
 from collections.abc import Iterator
 
 from trainhub.domain.model import PersonKey, PersonState
 from trainhub.domain.run_state import Passenger, RunState
 
-# States of a journey that is still to be made or under way: an NT can be taken back.
+# States of a journey that is still to be made or under way. NT is one: it can be undone.
 _TRAVELLING = frozenset({PersonState.DUE, PersonState.ABOARD, PersonState.NT})
 
 
 def email_of(state: RunState, person: PersonKey) -> str | None:
     """Return the e-mail address of a person's booking.
 
-    A person without an address shares one of the same PNR, if the same user booked both.
-    Another booking's address is never taken, even if the same user (an agent) made that booking.
+    A person without an address uses an address of the same PNR that the same user booked.
+    An address of another PNR is never used, even if the same user (an agent) booked both.
     """
     own = state.passengers[person].booking
     party = (state.passengers[each].booking for each in state.by_pnr[own.pnr])
@@ -22,9 +22,9 @@ def email_of(state: RunState, person: PersonKey) -> str | None:
 
 
 def stranded(state: RunState) -> Iterator[Passenger]:
-    """Yield those who lose a journey, or the rest of it, when a run is cancelled.
+    """Yield the passengers who lose a journey, or the rest of it, when a run is cancelled.
 
-    Those aboard alight by the cancelling itself: they are ALIGHTED short of their destination.
+    The cancellation has made passengers aboard ALIGHTED, short of their destination.
     Passengers who arrived, cancelled or did not turn up (NT) lose nothing.
     """
     for passenger in state.passengers.values():

@@ -1,7 +1,7 @@
 """Checks of a chart as a railway sends it. The result is a chart that a run can be loaded from.
 
-What is wrong with the train itself refuses the whole chart (BadMessage). What is wrong with one
-passenger leaves out that passenger, with the line and the reason; the others load.
+A fault of the train itself refuses the whole chart (BadMessage). A fault of one passenger leaves
+out that passenger, with the line and the reason. The other passengers load.
 """
 
 import dataclasses
@@ -33,7 +33,7 @@ _TRAIN_NO = re.compile(fields.TRAIN_NO)
 _PNR = re.compile(fields.PNR)
 _TIME = re.compile(fields.TIME)
 _COACH = re.compile(fields.COACH)
-# What an e-mail can go to: a plain address of RFC 5321, in any script, and nothing else.
+# A plain address of RFC 5321, in any script. No e-mail can be sent to other forms.
 _LABEL = r"(?!-)(?:[A-Za-z0-9-]|[^\x00-\x7f]){1,63}(?<!-)"
 _EMAIL = re.compile(
     r"(?!\.)(?!.*\.\.)[^\s@<>(),;:\\\"\[\]\x00-\x1f]{1,64}(?<!\.)"
@@ -42,11 +42,12 @@ _EMAIL = re.compile(
 
 
 def read_chart(data: Any) -> tuple[Chart, tuple[Rejected, ...], tuple[Warned, ...]]:
-    """Check a chart (a JSON object; `passengers` a list, or CSV text with a header).
+    """Check a chart: a JSON object, whose `passengers` are a list, or CSV text with a header.
 
-    Returns the chart with the passengers that are sound, the others with their reasons, and what
-    cannot be used of those that are sound: columns, e-mail addresses.
-    `line` counts entries from 1; in CSV it is the line of the text, the header being 1.
+    Returns the chart with its sound passengers, the rejected passengers with their reasons, and
+    warnings of columns and e-mail addresses that cannot be used.
+    `line` counts entries from 1. In CSV it is the line of the text, and the header is line 1.
+    Raises BadMessage if the train itself is at fault.
     """
     if not isinstance(data, Mapping):
         raise BadMessage("a chart is an object with trainNo, trainName, startDate and stations")
@@ -61,17 +62,19 @@ def read_chart(data: Any) -> tuple[Chart, tuple[Rejected, ...], tuple[Warned, ..
     passengers, rejected, warned = _check_passengers(chart, rows)
     chart = dataclasses.replace(chart, passengers=tuple(passengers))
     if _text_bytes(chart) > MOST_TEXT_BYTES:
-        raise BadMessage(f"the chart's texts have over {MOST_TEXT_BYTES} bytes together")
+        raise BadMessage(
+            f"the chart's texts have over {MOST_TEXT_BYTES} bytes in total: shorten them"
+        )
     warned[:0] = [_warned(1, "", f"the column {name} is not used") for name in unused]
     given = data.get("trainNo")
     if type(given) is int and 0 <= given < 10_000:
-        reason = f"trainNo {given} is a number: if it has lost zeros, send it as a text like 00851"
+        reason = f'trainNo {given} is a number: if it lost its zeros, send a text like "00851"'
         warned.insert(0, _warned(1, "", reason))
     return chart, tuple(rejected), tuple(warned)
 
 
 def _text_bytes(value: Any) -> int:
-    """How long all texts of a chart, or of a part of it, are in UTF-8."""
+    """Return the bytes that all texts of a chart, or of a part of it, have in UTF-8."""
     if isinstance(value, str):
         return len(value) if value.isascii() else len(value.encode())
     if isinstance(value, tuple):
@@ -86,12 +89,12 @@ def _list(data: Mapping[str, Any], name: str) -> list[Any]:
     if value is None:
         return []
     if not isinstance(value, list):
-        raise BadMessage(f"{name} is a list")
+        raise BadMessage(f"{name} is not a list: send a list of objects")
     return value
 
 
 def _with_berths(coach: Any) -> Any:
-    """A coach that names its type (ICF, LHB) in place of its number of berths."""
+    """Add the number of berths to a coach that names its type (ICF, LHB) instead."""
     if not isinstance(coach, Mapping) or "type" not in coach:
         return coach
     rest = {name: value for name, value in coach.items() if name != "type"}
@@ -129,7 +132,7 @@ def _check_train(chart: Chart) -> None:
         if not _COACH.fullmatch(coach.code):
             raise BadMessage("a coach's code is 1 to 6 letters and digits, like S1")
         if codes.count(coach.code) > 1:
-            raise BadMessage(f"coach {coach.code} is there twice")
+            raise BadMessage(f"coach {coach.code} is there twice: give each coach its own code")
         if not 1 <= coach.berths <= MOST_BERTHS:
             raise BadMessage(f"coach {coach.code} has 1 to {MOST_BERTHS} berths")
         layout(coach)
@@ -140,32 +143,35 @@ def _check_stations(chart: Chart) -> None:
     if not 2 <= len(stations) <= MOST_STATIONS:
         raise BadMessage(f"stations is a list of 2 to {MOST_STATIONS}, in running order")
     if len({station.code for station in stations}) < len(stations):
-        raise BadMessage("a station code is there twice: each stop has its own")
+        raise BadMessage("a station code is there twice: give each stop its own code")
     distance = 0
-    for place, station in enumerate(stations):
-        path = f"stations[{place}]"
-        if station.arrival is None and place > 0:
-            raise BadMessage(f"{path}.arrival is missing: every stop but the first has one")
-        if station.departure is None and place < len(stations) - 1:
-            raise BadMessage(f"{path}.departure is missing: every stop but the last has one")
+    for index, station in enumerate(stations):
+        path = f"stations[{index}]"
+        if station.arrival is None and index > 0:
+            raise BadMessage(f"{path}.arrival is missing: only the first stop may lack it")
+        if station.departure is None and index < len(stations) - 1:
+            raise BadMessage(f"{path}.departure is missing: only the last stop may lack it")
         for name, time in (("arrival", station.arrival), ("departure", station.departure)):
             if time is None:
                 continue
             if not _TIME.fullmatch(time):
                 raise BadMessage(f"{path}.{name} is a time like 15:50")
         if not 1 <= station.day <= MOST_DAYS:
-            raise BadMessage(f"{path}.day is 1 on the day of the start, and at most {MOST_DAYS}")
+            raise BadMessage(f"{path}.day is from 1, the day of the start, to {MOST_DAYS}")
         if station.distance_km < distance:
-            raise BadMessage(f"{path}.distanceKm is less than at the station before")
+            raise BadMessage(
+                f"{path}.distanceKm is less than at the station before: "
+                "give the distance from the first station"
+            )
         distance = station.distance_km
     for _ in due_times(chart.start_date, stations, ZoneInfo(chart.timezone), strict=True):
-        pass  # raises if a time cannot be meant
+        pass  # raises BadMessage if times run backwards or a time does not exist
 
 
 def _check_passengers(
     chart: Chart, rows: Iterable[tuple[int, Any]]
 ) -> tuple[list[Booking], list[Rejected], list[Warned]]:
-    places = {station.code: index for index, station in enumerate(chart.stations)}
+    indexes = {station.code: index for index, station in enumerate(chart.stations)}
     classes = {coach.code: coach.class_ for coach in chart.coaches}
     occupancy = Occupancy(chart.coaches)
     persons: set[str] = set()
@@ -176,8 +182,8 @@ def _check_passengers(
         try:
             booking = _booking(row)
             if booking.person in persons:
-                raise BadMessage(f"person {booking.index} of the PNR is there twice")
-            _seat(booking, places, classes, occupancy)
+                raise BadMessage(f"person {booking.index} of the PNR is there twice: keep one")
+            _seat(booking, indexes, classes, occupancy)
         except BadMessage as error:
             rejected.append(Rejected(line=line, pnr=_pnr(row), reason=error.message))
         else:
@@ -194,7 +200,7 @@ def _warned(line: int, pnr: str, reason: str) -> Warned:
 
 
 def _pnr(row: Any) -> str:
-    """The line's PNR, if it is one as far as it goes; else an empty text."""
+    """Return the line's PNR, at most 20 digits of it; an empty text if it has other characters."""
     found = str(row.get("pnr", ""))[:20] if isinstance(row, Mapping) else ""
     return found if found.isdecimal() and found.isascii() else ""
 
@@ -213,38 +219,40 @@ def _booking(row: Any) -> Booking:
 
 
 def _seat(
-    booking: Booking, places: Mapping[str, int], classes: Mapping[str, str], occupancy: Occupancy
+    booking: Booking, indexes: Mapping[str, int], classes: Mapping[str, str], occupancy: Occupancy
 ) -> None:
-    """Check the journey and the berth, and take the berth."""
+    """Check the journey and the berth, and occupy the berth."""
     for name, code in (("from", booking.from_), ("to", booking.to)):
-        if code not in places:
+        if code not in indexes:
             raise BadMessage(f"{name}: the train has no {_code('station', code)}")
-    start, end = places[booking.from_], places[booking.to]
+    start, end = indexes[booking.from_], indexes[booking.to]
     if end <= start:
-        raise BadMessage("to does not come after from")
+        raise BadMessage("to does not come after from: give stations in running order")
     if booking.coach is None or booking.berth is None:
         if booking.status is BookingStatus.CNF:
-            raise BadMessage("a confirmed passenger has a coach and a berth")
+            raise BadMessage("a confirmed passenger needs a coach and a berth")
         if booking.coach is not None or booking.berth is not None:
-            raise BadMessage("coach and berth go together")
+            raise BadMessage("coach and berth go together: give both or neither")
         return
     if booking.status is BookingStatus.WL:
-        raise BadMessage("a passenger on the waiting list has no berth")
+        raise BadMessage("a passenger on the waiting list has no berth: leave out coach and berth")
     berth = berth_key(booking.coach, booking.berth)
     if berth not in occupancy.types:
         raise BadMessage(
             f"there is no {_code('coach', booking.coach)} with a berth {booking.berth}"
         )
     if classes[booking.coach] != booking.class_:
-        raise BadMessage(f"{booking.coach} is of class {classes[booking.coach]}")
+        raise BadMessage(
+            f"coach {booking.coach} is of class {classes[booking.coach]}: give that class"
+        )
     half, mask = booking.status is BookingStatus.RAC, segments(start, end)
     if half and occupancy.types[berth] != "SIDE_LOWER":
-        raise BadMessage(f"{berth} is no side lower, which RAC passengers share")
+        raise BadMessage(f"berth {berth} is not a side lower: RAC passengers share a side lower")
     if not occupancy.has_room(berth, mask, half=half):
-        raise BadMessage(f"berth {berth} is taken on that part of the way")
-    occupancy.take(berth, booking.person, mask, half=half)
+        raise BadMessage(f"berth {berth} is taken on that part of the way: give another berth")
+    occupancy.occupy(berth, booking.person, mask, half=half)
 
 
 def _code(kind: str, text: str) -> str:
-    """A code that a line gives, if it can be one: a reason ends in logs, and names do not."""
+    """Name a code of a line. Other texts stay unnamed: reasons are logged, people's data is not."""
     return f"{kind} {text}" if _COACH.fullmatch(text) else f"such {kind}"

@@ -1,6 +1,6 @@
-"""The commands that a run can be given. `COMMANDS` is the table of them by message type.
+"""The commands that a run can be given. `COMMANDS` is their table by message type.
 
-The docstrings and the notes on fields are what the contract says of each command.
+The contract quotes the docstrings and the notes on fields.
 """
 
 from dataclasses import dataclass
@@ -18,10 +18,10 @@ PersonPlace = Annotated[int, About("The person's number on the PNR, from 1.", ex
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """A command names its train. Without a date it is for the run that is meant (which_run.py).
+    """A command for one run of a train. Without a date, hub/which_run.py tells the run.
 
-    `answer` is the type of the event whose data the answer has. A command that is `idempotent`
-    may be answered `unchanged` instead.
+    `answer` is the type of the event whose data the answer has. The answer to an `idempotent`
+    command may be `unchanged` instead.
     """
 
     train_no: TrainNo

@@ -1,7 +1,7 @@
-"""What happened on a run, as values, each with its audience. `EVENTS` is the table by type.
+"""The events of a run, as values, each with its audience. `EVENTS` is the table by type.
 
-An event holds all that `TrainState.evolve` needs; `told` is the part that its audience reads.
-The docstrings and the notes on fields are what the contract says of each event.
+An event holds all that `RunState.evolve` needs; `told` is the part that its audience reads.
+The contract quotes the docstrings and the notes on fields.
 """
 
 from collections.abc import Iterable, Mapping
@@ -80,9 +80,11 @@ class Ahead(StationRef):
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
+    """Something that happened on a run, at the hub's time `at`."""
+
     at: datetime
 
-    # Fields that the fold needs and the audience does not read.
+    # Fields that `RunState.evolve` needs and the audience does not read.
     untold: ClassVar[frozenset[str]] = frozenset({"at"})
 
     @property
@@ -323,7 +325,7 @@ class Justified:
     passed_over: Others = ()
 
     def __post_init__(self) -> None:
-        """Bound the reason of an event that an older hub wrote."""
+        """Shorten the reason of an event that an older hub wrote."""
         if len(self.reason) > NAMED + 1:
             reason, passed_over = shorten(self.reason)
             object.__setattr__(self, "reason", reason)

@@ -1,4 +1,4 @@
-"""The fields that many commands, events and views share: meaning, bounds and an example of each."""
+"""The fields that commands, events and views share: the meaning, bounds and example of each."""
 
 from datetime import date, datetime
 from typing import Annotated, TypedDict
@@ -6,20 +6,19 @@ from typing import Annotated, TypedDict
 from trainhub.core.about import About
 from trainhub.domain import normal
 
-# A chart's bounds (chart.py): an offer, a PNR and a train beyond them are mistakes.
-MOST_ON_A_PNR = 6
-MOST_STATIONS = 200
-MOST_DAYS = 10
-MOST_BERTHS = 150
-MOST_COACHES = 40
-# A chart is one event, and that one document of MongoDB, which ends at 16 MB. A passenger's fields
-# without their texts take up to 400 bytes there and all texts together at most MOST_TEXT_BYTES:
-# so the largest chart has some 12 MB. A train of 24 coaches has 1,700 people, in well under 1 MB.
+# Bounds of a chart. A chart beyond them is a mistake; chart.py refuses it.
+MOST_ON_A_PNR = 6  # people
+MOST_STATIONS = 200  # stops of a run; a journey's bit mask has a bit for each leg
+MOST_DAYS = 10  # days from the start of a run to its end
+MOST_BERTHS = 150  # berths or seats of a coach
+MOST_COACHES = 40  # coaches of a train; a long one has 24
+# A chart is one event, and so one document of MongoDB, which may have 16 MB. In it, 10,000
+# passengers have up to 400 bytes each without their texts, and all texts up to 8 MB: 12 MB in all.
 MOST_PASSENGERS = 10_000
 MOST_TEXT_BYTES = 8 * 1024 * 1024
-# An offer is answered within a journey; and any number has to be a time from now.
+# Seconds that an offer may stay open: up to a day.
 OFFER_SECONDS = range(1, 86_401)
-# Minutes that a delay may be: from two hours early to two days late.
+# Minutes of delay: from two hours early to two days late.
 DELAYS = range(-120, 2 * 24 * 60 + 1)
 
 TRAIN_NO = "[0-9A-Z]{1,10}"
@@ -91,7 +90,7 @@ CoachCode = Annotated[
 ]
 BerthNumber = Annotated[int, About("A berth of the coach, from 1.", least=1, example=7)]
 ClassCode = Annotated[str, About("A class of travel.", example="SL", normal=normal.travel_class)]
-# `class` is a word of Python.
+# In this form because `class` is a keyword of Python.
 OfClass = TypedDict("OfClass", {"class": ClassCode})
 Number = Annotated[int, About("The number on RAC or WL.", example=2)]
 OfferId = Annotated[

@@ -1,6 +1,6 @@
 """The rules of a run's journey: its start, its stations in order, delays, its end.
 
-Each function is one command's: given the state and the time, it returns the events or raises.
+Each public function with a command decides it: it returns the events, or raises a HubError.
 """
 
 from datetime import datetime, timedelta
@@ -17,16 +17,16 @@ from trainhub.domain.model import Boarding, PersonState, RunStatus
 from trainhub.domain.run_state import Passenger, RunState, Stop
 from trainhub.domain.schedule import local
 
-# A station's clock may run ahead of the hub's by this much before its times are refused.
+# How far a station's clock may be ahead of the hub's: more is a mistake in the report.
 CLOCK_SKEW = timedelta(minutes=1)
-# A report without a time takes the hub's own, which no caller can choose. Even a train that is days
-# late may be reported so. Beyond a year either the hub's clock or the chart's date is wrong.
+# Minutes of delay of a report without a time, which gets the hub's own. A train may be days late.
+# Beyond a year the hub's clock or the chart's date is wrong.
 MOST_MINUTES_BY_CLOCK = 366 * 24 * 60
 
 
 def register(state: RunState, command: c.RegisterTrain, now: datetime) -> Events:
     if state.seq:
-        raise Conflict(f"{state.run} is registered already", seq=state.seq)
+        raise Conflict(f"{state.run} is registered already: a run has one chart", seq=state.seq)
     now = local(now, ZoneInfo(command.chart.timezone))
     return [e.TrainRegistered(at=now, chart=command.chart)]
 
@@ -36,18 +36,18 @@ def start(state: RunState, command: c.StartJourney, now: datetime) -> Events:
         raise Conflict(f"{state.run} is {state.status} already", status=state.status)
     coming = state.next_stop
     assert coming is not None  # the terminus is never skipped
-    return [e.JourneyStarted(at=now, station=place(state.here), next=ahead(state, coming))]
+    return [e.JourneyStarted(at=now, station=station_ref(state.here), next=ahead(state, coming))]
 
 
 def cancel(state: RunState, command: c.CancelTrain, now: datetime) -> Events:
-    """The run ends where it is; those aboard alight there."""
+    """End the run where the train is. Passengers aboard alight there."""
     if state.status is RunStatus.CANCELLED:
         return []
     if state.status is RunStatus.COMPLETED:
         raise Conflict(f"{state.run} is COMPLETED already", status=state.status)
     aboard = (p for p in state.passengers.values() if p.state is PersonState.ABOARD)
     return [
-        e.TrainCancelled(at=now, station=place(state.here), reason=command.reason),
+        e.TrainCancelled(at=now, station=station_ref(state.here), reason=command.reason),
         *(person_event(e.PassengerAlighted, now, passenger) for passenger in aboard),
     ]
 
@@ -82,7 +82,7 @@ def implied(state: RunState, command: c.Command, now: datetime) -> c.Depart | No
 
 
 def _arrived(state: RunState, stop: Stop, command: c.Arrive, now: datetime) -> tuple[datetime, int]:
-    """Return when the train arrived, and its delay. Raises if it cannot be so."""
+    """Return when the train arrived, and its delay. Raises a HubError if that is impossible."""
     at = _moment(state, command.at, now)
     return at, _delay(at, stop.scheduled_arrival, reported=command.at is not None)
 
@@ -104,7 +104,7 @@ def arrive(state: RunState, command: c.Arrive, now: datetime) -> Events:
     events: Events = [
         e.StationArrival(
             at=now,
-            station=place(stop),
+            station=station_ref(stop),
             scheduled=_known(stop.scheduled_arrival),
             expected=_known(state.expected_arrival(stop)),
             actual=at,
@@ -116,7 +116,7 @@ def arrive(state: RunState, command: c.Arrive, now: datetime) -> Events:
     ]
     events += (person_event(e.PassengerAlighted, now, each) for each in leaving)
     if beyond is None:
-        return [*events, e.JourneyCompleted(at=now, station=place(stop))]
+        return [*events, e.JourneyCompleted(at=now, station=station_ref(stop))]
     for each in leaving:
         events += vacated(state, each, stop.index, e.Cause.ALIGHTED, now)
     return events
@@ -140,7 +140,7 @@ def depart(state: RunState, command: c.Depart, now: datetime) -> Events:
     events: Events = [
         e.StationDeparture(
             at=now,
-            station=place(stop),
+            station=station_ref(stop),
             scheduled=_known(stop.scheduled_departure),
             expected=_known(state.expected_departure(stop)),
             actual=at,
@@ -160,22 +160,22 @@ def depart(state: RunState, command: c.Depart, now: datetime) -> Events:
 
 
 def skip(state: RunState, command: c.SkipStation, now: datetime) -> Events:
-    """A station ahead is not served; who was to alight there does so at the next one."""
+    """Skip a station ahead. Its passengers alight at the next station that is served."""
     stop = state.station(command.station_code)
     check_live(state)
     code = stop.station.code
     if stop.skipped:
         return []
     if stop.index <= state.current:
-        raise Conflict(f"the train has reached {code}: a station is skipped before that")
+        raise Conflict(f"the train has reached {code}: skip a station before the train is there")
     if stop.index == len(state.stops) - 1:
-        raise Conflict("the terminus cannot be skipped: CANCEL_TRAIN ends a run early")
+        raise Conflict("the terminus cannot be skipped: use CANCEL_TRAIN to end a run early")
     coming = state.next_stop
     following = state.after(stop.index) if stop is coming else coming
     return [
         e.StationSkipped(
             at=now,
-            station=place(stop),
+            station=station_ref(stop),
             next=None if following is None else ahead(state, following),
         )
     ]
@@ -205,29 +205,32 @@ def set_platform(state: RunState, command: c.SetPlatform, now: datetime) -> Even
     check_live(state)
     code = stop.station.code
     if stop.index < state.current or (stop.index == state.current and state.departed):
-        raise Conflict(f"the train has left {code}")
+        raise Conflict(f"the train has left {code}: set the platform of a station ahead")
     if stop.skipped:
-        raise Conflict(f"{code} is skipped")
+        raise Conflict(f"{code} is skipped: it has no platform")
     if (command.platform, command.confirmed) == (stop.platform, stop.platform_confirmed):
         return []
     return [
         e.PlatformChange(
-            at=now, station=place(stop), platform=command.platform, confirmed=command.confirmed
+            at=now,
+            station=station_ref(stop),
+            platform=command.platform,
+            confirmed=command.confirmed,
         )
     ]
 
 
 def correct_clock(state: RunState, command: c.CorrectClock, now: datetime) -> Events:
-    """Note that the hub's clock was set, so that what is counting down keeps its time."""
+    """Note that the hub's clock was set, so that open offers keep the time that they have left."""
     moved = tuple(offer.id for offer in state.open_by_berth.values())
     return [e.ClockCorrected(at=now, by_seconds=command.by_seconds, moved=moved)]
 
 
 def announce(state: RunState, command: c.Announce, now: datetime) -> Events:
     if (command.to is c.To.USER) != (command.user is not None):
-        raise BadMessage("user goes with to: USER, and to: USER needs it")
+        raise BadMessage("user goes with to: USER, and only then: give both or neither")
     if command.user is not None and command.user not in state.by_user:
-        raise UnknownPassenger(f"{state.run} has no passenger of that user")
+        raise UnknownPassenger(f"{state.run} has no passenger of that user: check the irctcId")
     return [
         e.Announcement(
             at=now,
@@ -239,26 +242,33 @@ def announce(state: RunState, command: c.Announce, now: datetime) -> Events:
     ]
 
 
-# --- what the rules ask -------------------------------------------------------------------------
+# --- helpers of the rules -----------------------------------------------------------------------
 
 
 def _moment(state: RunState, at: datetime | None, now: datetime) -> datetime:
-    """The time that a station reports, if it can be so; now if it reports none."""
+    """Return the time that a station reports, or now if it reports none.
+
+    Raises BadMessage if the time is in the future, and Conflict if it is before the last report.
+    """
     last = state.here.departed or state.here.arrived
     if last is not None and last > now + CLOCK_SKEW:
-        last = None  # reported by a clock that was ahead and has been set back since: no bound
+        last = None  # no bound: the clock was ahead at that report, and has been set back since
     if at is None:
         now = now.replace(microsecond=0)
         return now if last is None else max(now, last)
     if at > now + CLOCK_SKEW:
-        raise BadMessage("at lies in the future: it is when the train came or went")
+        raise BadMessage("at lies in the future: give the time when the train came or went")
     if last is not None and at < last:
-        raise Conflict(f"at is before the train's last report, {last.isoformat()}")
+        raise Conflict(f"at is before the train's last report: give {last.isoformat()} or later")
     return local(at, state.zone).replace(microsecond=0)
 
 
 def _delay(actual: datetime, scheduled: datetime | None, *, reported: bool) -> int:
-    """Return the minutes of delay. Raises BadMessage if no train can have them."""
+    """Return the minutes of delay.
+
+    Raises BadMessage if a reported time gives a delay outside DELAYS, and Conflict if the hub's own
+    time gives more than a year.
+    """
     due = _known(scheduled)
     minutes = round((actual - due).total_seconds() / 60)
     if reported and minutes not in DELAYS:
@@ -276,12 +286,12 @@ def _delay(actual: datetime, scheduled: datetime | None, *, reported: bool) -> i
 
 
 def _known(moment: datetime | None) -> datetime:
-    assert moment is not None  # only the ends of a run lack a time, and are never asked for it
+    assert moment is not None  # only the ends of a run lack a time, and no rule asks for it
     return moment
 
 
 def _leaving(state: RunState, index: int) -> list[Passenger]:
-    """Those aboard whose journey ends here, or at a station skipped on the way."""
+    """Return the passengers aboard whose journey ends here, or at a station skipped on the way."""
     return [
         state.passengers[person]
         for at in range(state.current + 1, index + 1)
@@ -290,12 +300,12 @@ def _leaving(state: RunState, index: int) -> list[Passenger]:
     ]
 
 
-def place(stop: Stop) -> e.StationRef:
+def station_ref(stop: Stop) -> e.StationRef:
     return e.StationRef(code=stop.station.code, name=stop.station.name, index=stop.index)
 
 
 def ahead(state: RunState, stop: Stop, delay: int | None = None) -> e.Ahead:
-    """A stop to come, expected with that delay, or with the train's own."""
+    """Describe a stop ahead, expected with that delay, or with the train's own."""
     if delay is None:
         expected = _known(state.expected_arrival(stop))
     else:

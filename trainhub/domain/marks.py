@@ -1,7 +1,7 @@
 """The rules of one person's journey: O and NT, the undo, cancelling, another boarding station.
 
-Each function is one command's: given the state and the time, it returns the events or raises.
-A second identical mark returns none.
+Each public function with a command decides it: it returns the events, or raises a HubError.
+A second identical mark has no events.
 """
 
 from datetime import datetime, timedelta
@@ -13,9 +13,9 @@ from trainhub.domain.events import Events
 from trainhub.domain.model import BookingStatus, PersonState, RunStatus
 from trainhub.domain.run_state import Passenger, RunState
 
-# A no-show may be undone for this long.
+# How long a no-show can be undone.
 UNDO_WINDOW = timedelta(minutes=30)
-# How many stations on a boarding station may be moved.
+# How many stations the boarding station can move forward.
 BOARDING_STATIONS_ON = 3
 
 
@@ -36,7 +36,7 @@ def no_show(state: RunState, command: c.MarkNoShow, now: datetime) -> Events:
         return []
     _check_markable(state, passenger)
     if passenger.state is PersonState.ABOARD:
-        raise Conflict("the passenger is aboard, so is no no-show", state=passenger.state)
+        raise Conflict("the passenger is aboard, and so cannot be NT", state=passenger.state)
     start = max(state.boards(passenger), state.current)
     return [
         person_event(e.NoShow, now, passenger),
@@ -58,7 +58,7 @@ def _undo(state: RunState, passenger: Passenger, now: datetime) -> Events:
     assert passenger.marked_nt_at is not None
     if now - passenger.marked_nt_at > UNDO_WINDOW:
         minutes = UNDO_WINDOW // timedelta(minutes=1)
-        raise Conflict(f"a no-show can be undone for {minutes} minutes, and those are over")
+        raise Conflict(f"a no-show can be undone for {minutes} minutes only, which are over")
     key = passenger.berth_key
     if key is not None and not state.occupancy.has_room(
         key, state.remaining(passenger), half=passenger.status is BookingStatus.RAC
@@ -68,7 +68,7 @@ def _undo(state: RunState, passenger: Passenger, now: datetime) -> Events:
 
 
 def cancel(state: RunState, command: c.CancelJourney, now: datetime) -> Events:
-    """A passenger who has not boarded gives up the journey; the berth is free from here on."""
+    """Cancel the journey of a passenger who has not boarded. The berth is free from here on."""
     passenger = state.passenger(command.pnr, command.index)
     if passenger.state is PersonState.CANCELLED:
         return []
@@ -81,14 +81,14 @@ def cancel(state: RunState, command: c.CancelJourney, now: datetime) -> Events:
 
 
 def change_boarding(state: RunState, command: c.ChangeBoarding, now: datetime) -> Events:
-    """Once, forward, to one of the next three stations, before the destination."""
+    """Move the boarding station once, by up to three stations, to one before the destination."""
     passenger = state.passenger(command.pnr, command.index)
     stop = state.station(command.station_code)
     _check_due(state, passenger)
     if passenger.from_ == stop.station.code:
         return []
     if passenger.boarding_changed:
-        raise Conflict("the boarding station was changed already: that is possible once")
+        raise Conflict("the boarding station was changed already: it can be changed once")
     before, end = state.boards(passenger), state.alights(passenger)
     choice = [
         each.station.code
@@ -108,34 +108,37 @@ def change_boarding(state: RunState, command: c.ChangeBoarding, now: datetime) -
     ]
 
 
-# --- what the rules ask -------------------------------------------------------------------------
+# --- helpers of the rules -----------------------------------------------------------------------
 
 
 def check_running(state: RunState) -> None:
+    """Raise Conflict unless the run is under way."""
     if not state.running:
         raise Conflict(f"{state.run} is {state.status}, not RUNNING", status=state.status)
 
 
 def check_live(state: RunState) -> None:
+    """Raise Conflict if the run has ended."""
     if state.status not in (RunStatus.SCHEDULED, RunStatus.RUNNING):
         raise Conflict(f"{state.run} is {state.status}", status=state.status)
 
 
 def _check_markable(state: RunState, passenger: Passenger) -> None:
-    """O and NT are for those due to have boarded, on a run that is under way."""
+    """Raise Conflict unless the passenger can be marked: from boarding to the destination."""
     check_running(state)
     if passenger.state in (PersonState.ALIGHTED, PersonState.CANCELLED):
         raise Conflict(f"the passenger is {passenger.state}", state=passenger.state)
     if state.boards(passenger) > state.current:
         raise Conflict(
-            f"the passenger boards at {passenger.from_}, further on", boardsAt=passenger.from_
+            f"the passenger boards at {passenger.from_}, a later station",
+            boardsAt=passenger.from_,
         )
     if state.alights(passenger) <= state.current:
         raise Conflict(f"the passenger's journey ended at {passenger.booking.to}")
 
 
 def _check_due(state: RunState, passenger: Passenger) -> None:
-    """A person who has not boarded yet, on a run that has not ended, with a way still to go."""
+    """Raise Conflict unless the passenger is DUE and the train is before the destination."""
     check_live(state)
     if passenger.state is not PersonState.DUE:
         raise Conflict(f"the passenger is {passenger.state}, not DUE", state=passenger.state)
@@ -146,9 +149,10 @@ def _check_due(state: RunState, passenger: Passenger) -> None:
 def vacated(
     state: RunState, passenger: Passenger, start: int, cause: e.Cause, now: datetime
 ) -> Events:
-    """The berth that a person leaves from station `start` on, if it is free there then.
+    """Return the vacancy of the berth that a person leaves at station `start`, if there is one.
 
-    Leaving early frees it up to the destination of the ticket, alighting up to the next holder.
+    A person who leaves early frees the berth up to the destination, and a person who alights frees
+    it up to the next holder.
     """
     key = passenger.berth_key
     if key is None or passenger.coach is None or passenger.berth is None:
@@ -177,6 +181,7 @@ def vacated(
 def person_event(
     kind: type[e.PersonEvent], now: datetime, passenger: Passenger, **more: object
 ) -> e.PersonEvent:
+    """Make an event about a person; `more` are the fields that only this kind has."""
     booking = passenger.booking
     fields = {
         "user": booking.irctc_id,

@@ -1,4 +1,4 @@
-"""The nouns of the railway: runs, stations, coaches, bookings, roles. Values, without rules."""
+"""The nouns of the railway, as values without rules: runs, stations, coaches, bookings, roles."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -56,7 +56,7 @@ class Role(StrEnum):
     SERVICE = "SERVICE"
 
 
-# The run's staff: they may read its people. SERVICE is a machine feed and may not.
+# The run's staff, who may read its people. SERVICE, a machine feed, may not.
 STAFF = frozenset({Role.TTE, Role.ADMIN})
 
 

@@ -1,7 +1,7 @@
 """The one form of what people and programs write in several ways: numbers, codes, users, classes.
 
-Each function takes what was given, and returns anything that it does not know as it is: the field's
-own check says then what is wrong.
+Each function gets what a client gave. It returns an unknown form unchanged, and the field's own
+check then says what is wrong.
 """
 
 import re

@@ -1,8 +1,8 @@
 """Upgrades: which passenger gets a vacant berth, and the life of an offer.
 
-A vacancy arises from a no-show, an alighting, a cancellation, and from each upgrade itself.
-Candidates are the RAC passengers aboard by their number, then those on WL; no one is served before
-a better number who fits the same berth, and who is passed over has a reason that is kept.
+A vacancy follows from a no-show, an alighting, a cancellation or an upgrade. Candidates are the
+passengers on RAC who are aboard, by their number, then those on WL. A berth goes to the first
+candidate that it suits. The event has the reason for each candidate who was passed over.
 """
 
 import re
@@ -33,35 +33,38 @@ from trainhub.domain.reasons import Queue, Reason
 from trainhub.domain.run_state import Offer, Passenger, RunState
 
 HAS_OFFER = "has an open offer"
-# Why a passenger in one of these states can take no berth.
+# Why a passenger in one of these states cannot get a berth.
 _NOT_ABOARD = {each: f"is {each}, not aboard" for each in PersonState if each != "ABOARD"}
-# Devices of an offer that are counted: each is an event, and a client may go on for ever.
+# Devices that are counted for an offer. Each is an event, and a client could send ACK without end.
 MOST_DEVICES = 16
 _OFFER_ID = re.compile(r"([0-9A-Z]{1,10})\.([0-9]{4}-[0-9]{2}-[0-9]{2})\.[0-9]{1,15}")
 
 
 def offer_id(run: RunKey, seq: int) -> str:
-    """An offer's id names its run and the event that made it: "12345.2026-11-23.17"."""
+    """Return an offer's id: its run and the event that made it, as in "12345.2026-11-23.17"."""
     return f"{run.replace('/', '.')}.{seq}"
 
 
 def offer_seq(text: str) -> int:
-    """The number of the event that made an offer: later offers of its run have larger ones.
+    """Return the number of the event that made an offer. Later offers of a run have larger ones.
 
-    Raises UnknownOffer if the text is no offer's id.
+    Raises UnknownOffer if the text is not an offer's id.
     """
     run_of_offer(text)
     return int(text.rpartition(".")[2])
 
 
 def run_of_offer(text: str) -> tuple[str, str]:
-    """The train number and start date that an offer's id names. Raises UnknownOffer."""
+    """Return the train number and start date in an offer's id.
+
+    Raises UnknownOffer if the text is not an offer's id.
+    """
     found = _OFFER_ID.fullmatch(text)
     try:
         if found is not None:
             return found[1], read_date(found[2], "date").isoformat()
     except BadMessage:
-        pass  # a day that is in no calendar
+        pass  # the date does not exist
     raise UnknownOffer("there is no offer of that id")
 
 
@@ -71,14 +74,14 @@ def run_of_offer(text: str) -> tuple[str, str]:
 def accept(state: RunState, command: c.AcceptOffer, now: datetime) -> Events:
     offer = _answerable(state, command.offer_id, now)
     if state.chart.policy is Policy.APPROVAL:
-        raise Conflict("on this run a TTE approves upgrades: APPROVE_OFFER")
+        raise Conflict("the staff approve upgrades on this run: use APPROVE_OFFER")
     return _confirm_offer(state, offer, now)
 
 
 def approve(state: RunState, command: c.ApproveOffer, now: datetime) -> Events:
     offer = _answerable(state, command.offer_id, now)
     if state.chart.policy is not Policy.APPROVAL:
-        raise Conflict("on this run the offer is accepted: ACCEPT_OFFER")
+        raise Conflict("passengers accept offers on this run: use ACCEPT_OFFER")
     return _confirm_offer(state, offer, now)
 
 
@@ -99,7 +102,7 @@ def expire(state: RunState, command: c.ExpireOffers, now: datetime) -> Events:
 
 
 def acknowledge(state: RunState, command: c.AcknowledgeOffer, now: datetime) -> Events:
-    """Count a device that the offer has arrived on, also if that was too late for an answer."""
+    """Count a device on which the offer has arrived, even if too late for an answer."""
     offer = state.offer(command.offer_id)
     if state.chart.policy is not Policy.OFFER or offer.devices >= MOST_DEVICES:
         return []
@@ -115,7 +118,7 @@ def acknowledge(state: RunState, command: c.AcknowledgeOffer, now: datetime) -> 
 
 
 def _answerable(state: RunState, found: str, now: datetime) -> Offer:
-    """The offer, if it can still be answered; else OfferClosed with its outcome."""
+    """Return the offer. Raises OfferClosed with its outcome if it can no longer be answered."""
     offer = state.offer(found)
     outcome = offer.state
     if outcome is OfferState.OPEN and offer.made.expires_at <= now:
@@ -141,7 +144,7 @@ def _close(offer: Offer, outcome: OfferState, now: datetime) -> e.UpgradeClosed:
 
 
 def to_check(state: RunState, event: e.Event) -> Iterator[BerthKey]:
-    """The berths on offer whose offer may not stand any more after an event."""
+    """Yield the berths whose offers may have become outdated by an event."""
     if isinstance(event, e.StationArrival | e.JourneyCompleted | e.TrainCancelled):
         yield from state.open_by_berth
     elif isinstance(event, e.NoShowUndone):
@@ -149,7 +152,7 @@ def to_check(state: RunState, event: e.Event) -> Iterator[BerthKey]:
 
 
 def outdated(state: RunState, keys: Iterable[BerthKey], now: datetime) -> Events:
-    """Withdraws those offers of the berths `keys` whose vacancy or journey has ended."""
+    """Withdraw the offers of the berths `keys` whose vacancy or journey has ended."""
     offers = (state.open_by_berth[key] for key in keys if key in state.open_by_berth)
     return [
         _close(offer, OfferState.WITHDRAWN, now) for offer in offers if not _stands(state, offer)
@@ -167,10 +170,10 @@ def _stands(state: RunState, offer: Offer) -> bool:
 
 
 class Due:
-    """What a command has changed that may bring a passenger a berth, as `match` looks at it.
+    """The changes by a command that may bring a passenger a berth, as input of `match`.
 
-    Before a command no candidate fits any vacancy. So afterwards it is enough to try the vacancies
-    that are new with all candidates, and the candidates that are new with all vacancies.
+    Before a command, no candidate fits any vacancy. After it, `match` tries only the new vacancies
+    with all candidates, and the new candidates with all vacancies.
     """
 
     def __init__(self) -> None:
@@ -190,7 +193,7 @@ class Due:
             if key is not None:
                 self.berths[key] = None
         elif isinstance(event, e.StationArrival):
-            # What fell free ahead of the train begins, and what others held on the way ends.
+            # Vacancies from this station on begin here, and holds of other passengers end here.
             self.everywhere = True
         elif isinstance(event, e.PassengerBoarded | e.UpgradeClosed):
             if event.person in state.waiting.get(state.passengers[event.person].booking.class_, ()):
@@ -200,10 +203,10 @@ class Due:
 
 
 def match(state: RunState, due: Due, now: datetime) -> Events:
-    """Return the next allotments among what is due; an empty list if no candidate fits.
+    """Return the next offers or upgrade; an empty list if no candidate fits.
 
-    Upgrades that take effect at once come one by one, as each changes who shares with which person;
-    offers come together.
+    Upgrades that take effect at once come one by one, because each changes who shares a berth.
+    Offers come all together.
     """
     fresh: dict[str, list[Opening]] = {}
     for opening in filter(None, map(state.opening, due.berths)):
@@ -217,8 +220,8 @@ def match(state: RunState, due: Due, now: datetime) -> Events:
         whole = list(state.openings(class_)) if everywhere or left else []
         waiting = candidates(state, class_) if new or whole else []
         queue, told, asked = Queue(), 0, set[PersonKey]()
-        for place, passenger in enumerate(waiting):
-            # The candidates that are not new are tried with what is new alone.
+        for turn, passenger in enumerate(waiting):
+            # Candidates that are not new can only fit a new vacancy.
             if not new and not (whole and (everywhere or left)):
                 break
             pool = new
@@ -229,10 +232,10 @@ def match(state: RunState, due: Due, now: datetime) -> Events:
             best = _best(state, passenger, pool)
             if best is None:
                 continue
-            for each in waiting[told:place]:
+            for each in waiting[told:turn]:
                 why = HAS_OFFER if each.person in asked else _unable(state, each)
                 queue.add(each.booking, why)
-            told, vacancy = place, best.vacancy
+            told, vacancy = turn, best.vacancy
             reason = queue.reason(passenger.booking, partial(_misfit, state, vacancy))
             if state.chart.policy is Policy.AUTO:
                 return _confirm(state, passenger, vacancy, None, reason, now)
@@ -246,22 +249,22 @@ def match(state: RunState, due: Due, now: datetime) -> Events:
 
 
 def _best(state: RunState, passenger: Passenger, openings: list[Opening]) -> Opening | None:
-    """The first opening that fits: free to the destination, not offered to the passenger before."""
+    """Return the first opening that fits: free to the destination, and not offered before."""
     person = passenger.person
-    for place in range(bisect_left(openings, (state.alights(passenger),)), len(openings)):
-        opening = openings[place]
+    for index in range(bisect_left(openings, (state.alights(passenger),)), len(openings)):
+        opening = openings[index]
         if opening.holder in (None, person) and person not in opening.vacancy.passed:
             return opening
     return None
 
 
 def candidates(state: RunState, class_: str) -> list[Passenger]:
-    """Those who wait for a berth of a class, aboard or not, in their turn."""
+    """Return the passengers who wait for a berth of a class, aboard or not, in their turn."""
     return [state.passengers[person] for person in state.waiting.get(class_, ())]
 
 
 def _unable(state: RunState, passenger: Passenger) -> str | None:
-    """Why a passenger can take no berth at all just now, or None."""
+    """Return why a passenger cannot get any berth now. None means that the passenger can."""
     if passenger.state is not PersonState.ABOARD:
         return _NOT_ABOARD[passenger.state]
     if passenger.person in state.open_by_person:
@@ -275,17 +278,14 @@ def _unable(state: RunState, passenger: Passenger) -> str | None:
 
 
 def _misfit(state: RunState, vacancy: Vacancy, booking: Booking) -> str:
-    """Why a vacancy does not suit a passenger who could take another."""
+    """Return why a vacancy does not suit a passenger."""
     if booking.person in vacancy.passed:
         return "had an offer of this berth before"
     return _room(state, state.passengers[booking.person], vacancy.key) or ""
 
 
 def _room(state: RunState, passenger: Passenger, key: BerthKey) -> str | None:
-    """Where the way is not free to the passenger's destination, or None.
-
-    A side lower whose only holder is the passenger is free for them.
-    """
+    """Return where another passenger takes the berth. None means free to the destination."""
     end = state.alights(passenger)
     free = state.occupancy.free_until(key, state.current, end, but=passenger.person)
     if free < end:
@@ -307,7 +307,7 @@ def _offer(
     seq: int,
     now: datetime,
 ) -> Events:
-    """Hold the berth by the event numbered `seq`; under policy OFFER the passenger is asked."""
+    """Hold the berth by the event numbered `seq`. Under policy OFFER, ask the passenger too."""
     booking = passenger.booking
     pending = e.UpgradePending(
         at=now,
@@ -363,7 +363,7 @@ def _confirm(
     reason: Reason,
     now: datetime,
 ) -> Events:
-    """The passenger moves; the half berth left behind is free, and who shared it is told."""
+    """Move the passenger, free the half berth left behind, and tell the passenger who shared it."""
     events: Events = [
         person_event(
             e.UpgradeConfirmed,

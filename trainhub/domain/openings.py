@@ -1,7 +1,7 @@
 """Vacancies, and an index of those that can be offered now, sorted as a passenger prefers them.
 
-Whatever changes a berth marks it; it is looked at again only when berths are matched. So folding a
-log costs next to nothing here, and one passenger who boards does not look at every berth again.
+Each change of a berth marks the berth. A marked berth is examined when berths are matched. So the
+replay of a log is cheap here, and a boarding does not examine every berth again.
 """
 
 from bisect import bisect_left, insort
@@ -15,10 +15,10 @@ from trainhub.domain.model import BerthKey, PersonKey
 
 @dataclass(slots=True)
 class Vacancy:
-    """A berth, or half a side lower, that fell free from a station on; `id` is new each time.
+    """A berth, or half a side lower, that became free from a station on; `id` is new each time.
 
-    `start` is that station's index, which may lie ahead. `passed` are those who had an offer of it
-    that ended without an upgrade.
+    `start` is that station's index, which may be ahead. `passed` are the people whose offer of
+    this vacancy ended without an upgrade.
     """
 
     id: int
@@ -34,9 +34,8 @@ class Vacancy:
 class Opening(NamedTuple):
     """A vacancy that can be offered now, `until` the segment on which its berth is taken again.
 
-    Openings sort as a passenger prefers them: of those that are free to the destination the one
-    free for the shortest time beyond it, then the best by `liked`. `holder` is the person
-    person who has half of the berth until then.
+    Openings sort by `until`, and then by `liked`, the best first. A passenger gets the first
+    opening that is free to the destination. `holder` is the person who has half of the berth.
     """
 
     until: int
@@ -56,18 +55,18 @@ class Openings:
         self._changed: set[BerthKey] | None = None  # None: all of them
 
     def mark(self, key: BerthKey) -> None:
-        """Take note that a berth has changed."""
+        """Mark a berth that has changed."""
         if self._changed is not None:
             self._changed.add(key)
 
     def mark_all(self) -> None:
-        """Take note that the train has moved: every berth is to be looked at again."""
+        """Mark every berth: the train has moved, or the run has begun or ended."""
         self._changed = None
 
     def of_class(
         self, class_: str, freed: Iterable[BerthKey], look: Callable[[BerthKey], Opening | None]
     ) -> list[Opening]:
-        """Return the openings of a class; `look` tells what of a berth in `freed` is open now."""
+        """Return the openings of a class. `look` returns a berth's opening, if there is one."""
         if self._changed is None:
             self._by_class, self._by_berth = {}, {}
             self._changed = set(freed)
@@ -83,7 +82,7 @@ class Openings:
 
 
 def drop(openings: list[Opening], opening: Opening) -> None:
-    """Take an opening out of a sorted list, if it is in it."""
-    place = bisect_left(openings, opening[:4], key=lambda each: each[:4])
-    if place < len(openings) and openings[place].vacancy is opening.vacancy:
-        del openings[place]
+    """Remove an opening from a sorted list, if the list has it."""
+    index = bisect_left(openings, opening[:4], key=lambda each: each[:4])
+    if index < len(openings) and openings[index].vacancy is opening.vacancy:
+        del openings[index]

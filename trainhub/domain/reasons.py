@@ -1,7 +1,7 @@
 """Why a berth went to one passenger and not to those before: a few by name, the others in groups.
 
-A reason has a bounded size, however many passengers were passed over. With all of them by name, the
-offers of a full train would grow with the square of those who wait.
+A reason has a bounded size, even if many passengers were passed over. With all of them by name, the
+offers of a full train would grow with the square of the waiting passengers.
 """
 
 from collections.abc import Callable, Iterable
@@ -12,9 +12,9 @@ from trainhub.core.about import About
 from trainhub.domain.fields import Number, PersonIndex, Pnr
 from trainhub.domain.model import Booking, BookingStatus
 
-# Passengers passed over that a reason names: those with the best claim.
+# Passengers passed over that a reason names: the first in turn.
 NAMED = 5
-# Groups of the others in one reason.
+# Groups of other passengers in one reason, at most.
 GROUPS = 12
 CHOSEN = "chosen"
 OTHER = "another reason"
@@ -55,7 +55,7 @@ Reason = tuple[tuple[Considered, ...], tuple[PassedOver, ...]]
 
 @dataclass(slots=True)
 class _Group:
-    """A PassedOver that still grows."""
+    """A PassedOver under construction."""
 
     status: BookingStatus
     first: int | None
@@ -65,14 +65,14 @@ class _Group:
 
 
 class Queue:
-    """The candidates that a matching has gone past, in their turn, and why."""
+    """The candidates that a matching has passed over, in their turn, and why."""
 
     def __init__(self) -> None:
         self._named: list[tuple[Booking, str | None]] = []
         self._others: list[_Group | Booking] = []
 
     def add(self, booking: Booking, outcome: str | None) -> None:
-        """Go past a candidate; `outcome` is None if it depends on the berth."""
+        """Pass over a candidate. `outcome` is None if it depends on the berth."""
         last = self._others[-1] if self._others else None
         if len(self._named) < NAMED:
             self._named.append((booking, outcome))
@@ -85,7 +85,7 @@ class Queue:
             self._others.append(_group(booking, outcome))
 
     def reason(self, chosen: Booking, misfit: Callable[[Booking], str]) -> Reason:
-        """Say why a berth is for `chosen`; `misfit` tells why it did not fit a candidate before."""
+        """Return why a berth is for `chosen`. `misfit` returns why it did not suit a passenger."""
         named = [(each, misfit(each) if why is None else why) for each, why in self._named]
         others = (
             each if isinstance(each, _Group) else _group(each, misfit(each))
@@ -95,7 +95,7 @@ class Queue:
 
 
 def shorten(reason: tuple[Considered, ...]) -> Reason:
-    """Bound a reason of an older hub, which names every passenger."""
+    """Shorten a reason of an older hub, which names every passenger."""
     others = (_group(each, each.outcome) for each in reason[NAMED:-1])
     return (*reason[:NAMED], *reason[-1:]), _passed(others)
 
@@ -115,7 +115,7 @@ def _group(one: Booking | Considered, outcome: str) -> _Group:
 
 
 def _passed(groups: Iterable[_Group]) -> tuple[PassedOver, ...]:
-    """Join neighbors with one outcome; if too many groups are left, all that have one outcome."""
+    """Join adjacent groups with one outcome; if too many remain, all groups with one outcome."""
     joined: list[_Group] = []
     for each in groups:
         if joined and (joined[-1].status, joined[-1].outcome) == (each.status, each.outcome):
@@ -125,7 +125,7 @@ def _passed(groups: Iterable[_Group]) -> tuple[PassedOver, ...]:
     if len(joined) > GROUPS:
         joined = _by_outcome((each, each.outcome) for each in joined)
     if len(joined) > GROUPS:
-        # Of these, the largest; the others are one group for RAC and one for WL.
+        # The largest groups stay. The others become one group for RAC and one for WL.
         largest = sorted(joined, key=lambda each: -each.count)[: GROUPS - 2]
         joined = _by_outcome((each, each.outcome if each in largest else OTHER) for each in joined)
     return tuple(
@@ -149,6 +149,6 @@ def _by_outcome(groups: Iterable[tuple[_Group, str]]) -> list[_Group]:
 
 
 def _joined(before: _Group | None, group: _Group, outcome: str) -> _Group:
-    """A group of both; neither of them changes."""
+    """Return a new group of both."""
     first, count = (group.first, 0) if before is None else (before.first, before.count)
     return _Group(group.status, first, group.last, count + group.count, outcome)

@@ -1,7 +1,7 @@
-"""The captaincy report: what a run's staff hand in, coach by coach.
+"""The captaincy report that a run's staff hand in, coach by coach, as JSON or CSV.
 
-Who did not turn up, which berths were vacant between which stations and why, and who was upgraded
-to what and for what reason. As rows, which JSON and CSV both show.
+It has the passengers who did not turn up, the vacant berths with their stations and causes, and
+the upgrades with their reasons.
 """
 
 import csv
@@ -23,7 +23,7 @@ COLUMNS = ("coach", "kind", "berth", "from", "to", "pnr", "index", "name", "deta
 
 
 def captaincy_report(state: RunState) -> Report:
-    """Per coach: NT passengers, vacant berths and where, upgrades with their reasons."""
+    """Return each coach's NT passengers, vacant berths, and upgrades with their reasons."""
     no_shows: dict[str | None, list[NoShowLine]] = defaultdict(list)
     for passenger in state.passengers.values():
         if passenger.state is PersonState.NT:
@@ -51,19 +51,19 @@ def captaincy_report(state: RunState) -> Report:
 
 
 def report_csv(report: Report) -> str:
-    """The report as CSV with a header; a cell that a spreadsheet would run is made text."""
+    """Return the report as CSV with a header. A cell that could be a formula is marked as text."""
     out = io.StringIO()
     writer = csv.DictWriter(out, COLUMNS, extrasaction="ignore", restval="")
     writer.writeheader()
     for row in _rows(report):
         writer.writerow({name: _cell(value) for name, value in row.items()})
-    return f"\ufeff{out.getvalue()}"  # by this mark, Excel takes it for UTF-8
+    return f"\ufeff{out.getvalue()}"  # by this mark, Excel knows UTF-8
 
 
 def _cell(value: Any) -> Any:
     if not isinstance(value, str):
         return value
-    # Spreadsheets skip blanks and invisible marks, and take full-width signs for plain ones.
+    # Spreadsheets skip blanks and invisible marks, and read full-width signs as plain ones.
     seen = unicodedata.normalize("NFKC", value).lstrip(" \ufeff\u200b\u200e\u200f\u2060\xa0")
     risky = value[:1] in ("\t", "\r", "\n") or seen.lstrip().startswith(("=", "+", "-", "@"))
     return f"'{value}" if risky else value
@@ -110,8 +110,8 @@ def _upgrade(event: UpgradeConfirmed) -> dict[str, Any]:
 def _vacant(state: RunState, coach: Coach) -> Iterator[VacantLine]:
     """Yield each stretch on which no person held a berth, with the cause."""
     whole = segments(0, len(state.stops) - 1)
-    for place in range(1, coach.berths + 1):
-        key = berth_key(coach.code, place)
+    for number in range(1, coach.berths + 1):
+        key = berth_key(coach.code, number)
         held = 0
         for hold in state.occupancy.holders(key).values():
             held |= hold.mask
@@ -121,7 +121,7 @@ def _vacant(state: RunState, coach: Coach) -> Iterator[VacantLine]:
             cuts = [start, *(at for at in range(start + 1, end) if at in freed), end]
             for since, until in pairwise(cuts):
                 yield {
-                    "berth": place,
+                    "berth": number,
                     "from": state.stops[since].station.code,
                     "to": state.stops[until].station.code,
                     "cause": dump(freed[since].cause) if since in freed else "UNBOOKED",

@@ -1,7 +1,7 @@
-"""One run's state as the fold of its events: what is so, and how each event changes it.
+"""The state of one run, made of its events, and how each event changes it.
 
-`evolve` needs nothing but the event. Every look-up is by dict: a person, a PNR, a user (irctcId),
-a berth, a station, an offer. The rules stand in journey.py, marks.py and offers.py.
+`evolve` needs only the event. Each look-up is by dict: a person, a PNR, a user (irctcId), a berth,
+a station, an offer. The rules are in journey.py, marks.py and offers.py.
 """
 
 from collections.abc import Callable
@@ -32,7 +32,7 @@ from trainhub.domain.model import (
 from trainhub.domain.openings import Opening, Openings, Vacancy
 from trainhub.domain.schedule import due_times
 
-# Which berth a passenger likes better, all else being equal.
+# The order in which passengers prefer berths that are free equally far.
 _LIKED = {
     BerthType.LOWER: 0,
     BerthType.SIDE_LOWER: 1,
@@ -45,9 +45,9 @@ _LIKED = {
 
 @dataclass(slots=True)
 class Passenger:
-    """A person as they are now; `booking` is what the chart said of them.
+    """A person as they are now. `booking` is the person as the chart has them.
 
-    `upgraded_from` is the RAC or WL number of a person who got a berth of their own.
+    `upgraded_from` is the place on RAC or WL, like "RAC 4", of a person who was upgraded.
     """
 
     person: PersonKey
@@ -63,7 +63,7 @@ class Passenger:
 
     @classmethod
     def booked(cls, booking: Booking) -> "Passenger":
-        """The person as the chart has them, before anything happened."""
+        """Return the person as the chart has them, before any event."""
         return cls(
             booking.person,
             booking,
@@ -82,7 +82,7 @@ class Passenger:
 
 @dataclass(slots=True)
 class Stop:
-    """A station of the run: when it was meant to be served, and when it was."""
+    """A station of the run, with its scheduled and its actual times."""
 
     station: Station
     index: int
@@ -97,10 +97,11 @@ class Stop:
 
 @dataclass(slots=True)
 class Offer:
-    """A berth held for a passenger until an answer, or `made.expires_at`; then what became of it.
+    """A berth held for a passenger until an answer or `made.expires_at`, and the outcome.
 
-    `devices` have acknowledged it, the first at `delivered_at`. `answered_by` is the role of who
-    answered or withdrew it; None if no person has, or the clock or the rules ended it.
+    `devices` counts the devices that have acknowledged the offer, the first at `delivered_at`.
+    `answered_by` is the role of the user who answered or withdrew it. None means that it is open,
+    or that the clock or the rules ended it.
     """
 
     made: e.UpgradePending
@@ -125,7 +126,7 @@ class Offer:
 
 
 class RunState:
-    """One run, from nothing (seq 0) to where its events have taken it."""
+    """One run after `seq` events. At seq 0 it has no chart yet."""
 
     def __init__(self, run: RunKey) -> None:
         self.run = run
@@ -143,9 +144,9 @@ class RunState:
         self.by_station: dict[str, int] = {}
         self.boarding_at: dict[int, dict[PersonKey, None]] = {}
         self.alighting_at: dict[int, dict[PersonKey, None]] = {}
-        # Those on RAC or WL, by class and in their turn: the candidates for an upgrade.
+        # The candidates for an upgrade: passengers on RAC or WL, by class and in their turn.
         self.waiting: dict[str, dict[PersonKey, None]] = {}
-        # What fell free, by berth and the index of the station from which on.
+        # Vacancies, by berth and by the index of the station where each begins.
         self.freed: dict[BerthKey, dict[int, Vacancy]] = {}
         self._openings = Openings()
         self.offers: dict[str, Offer] = {}
@@ -159,7 +160,8 @@ class RunState:
         index = self.by_station.get(code)
         if index is None:
             raise UnknownStation(
-                f"{self.run} has no station {code[:20]}", stations=list(self.by_station)
+                f"{self.run} has no station {code[:20]}: use one of its chart",
+                stations=list(self.by_station),
             )
         return self.stops[index]
 
@@ -176,7 +178,7 @@ class RunState:
         return [self.passengers[person] for person in self.by_user.get(user, ())]
 
     def in_berth(self, coach: str, berth: int) -> list[Passenger]:
-        """Who holds the berth on the leg the train is on, or is about to start."""
+        """Return the holders of the berth on the leg that the train is on or starts next."""
         key = berth_key(coach, berth)
         return [self.passengers[person] for person in self.occupancy.at(key, self.current)]
 
@@ -224,30 +226,30 @@ class RunState:
         return self.by_station[passenger.booking.to]
 
     def remaining(self, passenger: Passenger) -> int:
-        """The segments of a journey that are still to be travelled, as a mask."""
+        """Return the segments of a journey that are still ahead, as a mask."""
         return segments(max(self.boards(passenger), self.current), self.alights(passenger))
 
     def is_vacant(self, key: BerthKey, segment: int) -> bool:
-        """True if no person holds the berth on that segment, or one person on RAC half of it."""
+        """Return whether the berth, or half of it, is free on that segment."""
         held = self.occupancy.at(key, segment)
         return not held or self.occupancy.half_free(key, segment)
 
     def vacancy(self, key: BerthKey) -> Vacancy | None:
-        """What fell free last on that berth, if it has been free since, up to the coming leg.
+        """Return the latest vacancy of a berth if the berth is free since then, to the coming leg.
 
-        A berth without any booking is free, and no vacancy.
+        None for a berth that was never booked: it is free, but no event made it vacant.
         """
         if not self.running or self.current >= len(self.stops) - 1:
             return None
         start = max((at for at in self.freed.get(key, ()) if at <= self.current), default=None)
         if start is None:
             return None
-        # A journey that begins where the train does not stop takes no berth on the way.
+        # A journey from a skipped station does not begin, so it does not occupy the berth there.
         since = (i for i in range(start, self.current + 1) if not self.stops[i].skipped)
         return self.freed[key][start] if all(self.is_vacant(key, i) for i in since) else None
 
     def opening(self, key: BerthKey) -> Opening | None:
-        """The berth as it can be offered now; None if it is not vacant, or on offer."""
+        """Return the berth as it can be offered now. None if it is not vacant or is on offer."""
         vacancy = None if key in self.open_by_berth else self.vacancy(key)
         if vacancy is None:
             return None
@@ -258,13 +260,13 @@ class RunState:
         return Opening(until, liked, vacancy.coach, vacancy.berth, holder, vacancy)
 
     def openings(self, class_: str) -> list[Opening]:
-        """The berths of a class that can be offered now, sorted; not to be changed."""
+        """Return the berths of a class that can be offered now, sorted. Do not change the list."""
         return self._openings.of_class(class_, self.freed, self.opening)
 
     # --- evolve -----------------------------------------------------------------------------
 
     def evolve(self, event: e.Event) -> None:
-        """Take up the run's next event. The only code that changes a run."""
+        """Apply the run's next event. No other code changes a run."""
         _EVOLVE[type(event)](self, event)
         self.seq += 1
 
@@ -288,7 +290,7 @@ class RunState:
         self.by_user.setdefault(booking.irctc_id, []).append(person)
         self.boarding_at.setdefault(self.boards(passenger), {})[person] = None
         self.alighting_at.setdefault(self.alights(passenger), {})[person] = None
-        self._take_berth(passenger)
+        self._occupy_berth(passenger)
 
     def _started(self, event: e.JourneyStarted) -> None:
         self.status = RunStatus.RUNNING
@@ -347,7 +349,7 @@ class RunState:
         self._leave_berth(passenger, segments(before, self.boards(passenger)))
 
     def board_at(self, passenger: Passenger, code: str) -> None:
-        """Let the passenger board at another station; part of evolving."""
+        """Move the passenger to another boarding station. Only `evolve` and a snapshot do so."""
         del self.boarding_at[self.boards(passenger)][passenger.person]
         passenger.from_, passenger.boarding_changed = code, True
         self.boarding_at.setdefault(self.boards(passenger), {})[passenger.person] = None
@@ -362,7 +364,7 @@ class RunState:
         passenger = self.passengers[event.person]
         passenger.state = PersonState.DUE
         passenger.marked_nt_at = None
-        self._take_berth(passenger)
+        self._occupy_berth(passenger)
 
     def _vacated(self, event: e.BerthVacated) -> None:
         key = berth_key(event.coach, event.berth)
@@ -389,7 +391,7 @@ class RunState:
     def _closed(self, event: e.UpgradeClosed) -> None:
         offer = self._close(event.offer_id, event.outcome, event)
         offer.vacancy.passed.add(offer.person)
-        # The berth may have fallen vacant from a later station too, which the train has reached.
+        # The berth may have a newer vacancy, from a later station that the train has reached.
         for start, vacancy in self.freed[offer.key].items():
             if offer.vacancy.start <= start <= self.current:
                 vacancy.passed.add(offer.person)
@@ -414,7 +416,7 @@ class RunState:
         passenger.upgraded_from = f"{event.status}{number}"
         passenger.status = BookingStatus.CNF
         passenger.coach, passenger.berth = event.coach, event.berth
-        self._take_berth(passenger)
+        self._occupy_berth(passenger)
         del self.waiting[passenger.booking.class_][event.person]
         self.upgrades.append(event)
 
@@ -429,13 +431,13 @@ class RunState:
             self.ended_at += by
 
     def _told_only(self, event: e.Event) -> None:
-        """Change nothing except the seq: some events only tell."""
+        """Change nothing: the event only informs its audience."""
 
-    def _take_berth(self, passenger: Passenger) -> None:
+    def _occupy_berth(self, passenger: Passenger) -> None:
         if passenger.berth_key is not None:
             half = passenger.status is BookingStatus.RAC
             mask = self.remaining(passenger)
-            self.occupancy.take(passenger.berth_key, passenger.person, mask, half=half)
+            self.occupancy.occupy(passenger.berth_key, passenger.person, mask, half=half)
             self._openings.mark(passenger.berth_key)
 
     def _leave_berth(self, passenger: Passenger, mask: int) -> None:
@@ -445,7 +447,7 @@ class RunState:
 
 
 def _turn(booking: Booking) -> tuple[bool, bool, int, PersonKey]:
-    """RAC by number, 9 before 10 and missing last; then WL likewise."""
+    """Return a sort key: RAC by number, a missing number last; then WL likewise."""
     on_wl = booking.status is BookingStatus.WL
     return on_wl, booking.number is None, booking.number or 0, booking.person
 

@@ -1,4 +1,4 @@
-"""When each stop of a chart is due: the printed times as moments, also when clocks change."""
+"""When each stop of a chart is due: the printed times as moments, even if clocks change."""
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, time, timedelta, timezone
@@ -11,10 +11,10 @@ DueTimes = tuple[datetime | None, datetime | None]
 
 
 def local(moment: datetime, zone: ZoneInfo) -> datetime:
-    """The moment with the zone's offset at that moment, fixed.
+    """Return the moment with the zone's offset at that moment, fixed.
 
-    Two times of one zone are subtracted as the clock on the wall shows them, which is an hour off
-    when the clocks change in between; times with fixed offsets are not.
+    Python subtracts two times of one zone by the clock on the wall. That is an hour off if the
+    clocks change in between. With fixed offsets the difference is right.
     """
     there = moment.astimezone(zone)
     return there.replace(tzinfo=timezone(there.utcoffset() or timedelta()))
@@ -32,33 +32,33 @@ def due_times(
     """Yield arrival and departure of each stop.
 
     `day` is the day of the arrival; a halt over midnight departs on the next one. When clocks are
-    set back, a time that would lie before the previous one is taken the second time round.
-    With `strict`, raises BadMessage if times run backwards, or if clocks that are set forward
-    leave a time out.
+    set back, a time occurs twice: the second one counts if the first is before the previous stop.
+    With `strict`, raises BadMessage if times run backwards, or if a time does not exist because
+    clocks are set forward.
     """
     last: datetime | None = None
-    for place, station in enumerate(stations):
+    for index, station in enumerate(stations):
         came = goes = None
         if station.arrival is not None:
             came = _Time(start, station.arrival, station.day, zone, last)
-            last = came.checked(f"stations[{place}]", "arrival", last) if strict else came.moment
+            last = came.checked(f"stations[{index}]", "arrival", last) if strict else came.moment
         if station.departure is not None:
             goes = _Time(start, station.departure, station.day, zone, last)
             if came is not None and goes.moment < came.moment:
                 goes = _Time(start, station.departure, station.day + 1, zone, last)
-            last = goes.checked(f"stations[{place}]", "departure", last) if strict else goes.moment
+            last = goes.checked(f"stations[{index}]", "departure", last) if strict else goes.moment
         yield came.moment if came else None, goes.moment if goes else None
 
 
 class _Time:
-    """A printed time, and the moment that it means after the moment `last`."""
+    """A printed time, and its moment, given that the previous time was at `last`."""
 
     def __init__(
         self, start: date, text: str, day: int, zone: ZoneInfo, last: datetime | None
     ) -> None:
         self._text, self._zone = text, zone
         self._naive = datetime.combine(start, time()) + since_midnight(text, day)
-        # By way of UTC, as Python leaves a time that does not exist as it is.
+        # By way of UTC, because Python does not change a time that does not exist.
         first, second = (
             local(self._naive.replace(tzinfo=zone, fold=fold).astimezone(UTC), zone)
             for fold in (0, 1)
@@ -71,9 +71,9 @@ class _Time:
         if shown != self._naive:
             raise BadMessage(
                 f"{path}.{name}: the clocks of {self._zone.key} are set forward over {self._text} "
-                f"on {self._naive:%Y-%m-%d}: give the time that they show then, "
+                f"on {self._naive:%Y-%m-%d}: give the time that they show instead, "
                 f"{shown:%H:%M} on {shown:%Y-%m-%d}"
             )
         if last is not None and self.moment < last:
-            raise BadMessage(f"{path}: a time is before that of the stop before it: mind the day")
+            raise BadMessage(f"{path}.{name} is before the previous time of the chart: check day")
         return self.moment

@@ -6,18 +6,19 @@ from enum import IntEnum
 from trainhub.domain.model import RunStatus
 from trainhub.domain.run_state import RunState
 
-# So long after its end a run is LATE; after its expected end, if it has not ended, GIVEN_UP.
+# A run that has not ended is LATE this long after its scheduled end, and GIVEN_UP this long after
+# its expected end.
 LONG_PAST = timedelta(hours=6)
-# A run is due from this long before its expected departure: two days of one train do not overlap.
+# A run is DUE from this long before its expected departure: two days of one train do not overlap.
 SOON = timedelta(hours=12)
 
 
 class Service(IntEnum):
-    """How a run stands to the present. Of a train's runs, the lowest is the likeliest to be meant.
+    """Where a run is in time. The lowest value is the run of a train that is likeliest meant.
 
-    LATE: running by its reports, long after the timetable has its end. It may be the run that is
-    meant, or another day's that was forgotten: see ALIKE.
-    GIVEN_UP: neither completed nor cancelled, and long past its last expected time.
+    LATE: running by its reports, long after its scheduled end. The run may be very late, or its
+    end was never reported: see ALIKE.
+    GIVEN_UP: neither completed nor cancelled, long after its expected end.
     """
 
     UNDER_WAY = 0
@@ -29,7 +30,7 @@ class Service(IntEnum):
     GIVEN_UP = 6
 
 
-# In addition to the likeliest run, one of these may be meant: the caller has to say.
+# If the likeliest run is a key and there is a run of its value, the caller must name the run.
 ALIKE = {
     Service.UNDER_WAY: Service.LATE,
     Service.DUE: Service.LATE,
@@ -40,7 +41,7 @@ _ENDED = {RunStatus.COMPLETED: Service.COMPLETED, RunStatus.CANCELLED: Service.C
 
 
 def service(state: RunState, now: datetime) -> Service:
-    """Return how a run stands to the present."""
+    """Return where a run is in time."""
     if state.status in _ENDED:
         return _ENDED[state.status]
     end, departure = state.stops[-1].scheduled_arrival, state.stops[0].scheduled_departure

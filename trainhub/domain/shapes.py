@@ -1,4 +1,4 @@
-"""What can be read of a run, field by field: the types of what views.py and report.py return."""
+"""The types that views.py and report.py return: what can be read of a run, field by field."""
 
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
@@ -29,11 +29,11 @@ from trainhub.domain.fields import (
 from trainhub.domain.model import BerthType, Booking, OfferState, PersonState, RunStatus
 
 Count = Annotated[int, About(least=0, example=3)]
-# Keys that are words of Python.
+# In this form because `from` is a keyword of Python.
 _Leg = TypedDict("_Leg", {"from": Origin, "to": Destination})
 FreeCause = Annotated[
     Cause | Literal["UNBOOKED"],
-    About("Why the berth is free; UNBOOKED if it was never taken on this part of the way."),
+    About("Why the berth is free; UNBOOKED if no passenger left it vacant."),
 ]
 
 

@@ -1,7 +1,7 @@
-"""A run's state at one seq, as a value without its chart: what a start need not fold again.
+"""A run's state at one seq, as a value without its chart, so that a start replays fewer events.
 
-`take` copies what events have changed; `resume` puts it back over the run's first event, which
-has the chart. Both together lead to the very state that folding all the events does.
+`snapshot_of` copies what events have changed. `resume` restores it over the run's first event,
+which has the chart. The result equals the state after a replay of all events.
 """
 
 from collections.abc import Iterator
@@ -28,6 +28,8 @@ from trainhub.domain.train import TrainState
 
 @dataclass(frozen=True, kw_only=True)
 class StopThen:
+    """What events have changed of a stop."""
+
     arrived: datetime | None
     departed: datetime | None
     platform: str | None
@@ -37,6 +39,8 @@ class StopThen:
 
 @dataclass(frozen=True, kw_only=True)
 class PassengerThen:
+    """What events have changed of a passenger."""
+
     person: str
     from_: str
     status: BookingStatus
@@ -50,7 +54,7 @@ class PassengerThen:
 
 @dataclass(frozen=True, kw_only=True)
 class HoldThen:
-    """A person's part in a berth; the masks are hexadecimal, as they may have 200 bits."""
+    """A person's hold of a berth. The masks are hexadecimal: they may have 200 bits."""
 
     berth: str
     person: str
@@ -60,6 +64,8 @@ class HoldThen:
 
 @dataclass(frozen=True, kw_only=True)
 class VacancyThen:
+    """A vacancy; its berth is `coach` and `berth`."""
+
     id: int
     coach: str
     berth: int
@@ -71,7 +77,7 @@ class VacancyThen:
 
 @dataclass(frozen=True, kw_only=True)
 class OfferThen:
-    """An offer; `vacancy` is the id of what it is for."""
+    """An offer; `vacancy` is the id of its vacancy."""
 
     made: UpgradePending
     vacancy: int
@@ -84,10 +90,10 @@ class OfferThen:
 
 @dataclass(frozen=True, kw_only=True)
 class RunSnapshot:
-    """What a run's events have made of its chart, up to `seq`.
+    """The changes to a run since its chart, up to `seq`.
 
-    `passengers` has only those who are no longer as the chart has them; `replaced` are vacancies
-    that offers speak of and that a newer one has taken the place of.
+    `passengers` are those who differ from the chart. `replaced` are vacancies that offers refer to
+    and that a newer vacancy of the berth has replaced.
     """
 
     seq: int
@@ -105,8 +111,8 @@ class RunSnapshot:
     upgrades: tuple[UpgradeConfirmed, ...]
 
 
-def take(state: RunState) -> RunSnapshot:
-    """The state as it is now; later changes do not reach into it."""
+def snapshot_of(state: RunState) -> RunSnapshot:
+    """Copy the state as it is now. Later changes of the state do not change the copy."""
     vacancies = [each for starts in state.freed.values() for each in starts.values()]
     standing = {each.id for each in vacancies}
     replaced = {
@@ -154,44 +160,47 @@ def take(state: RunState) -> RunSnapshot:
     )
 
 
-def resume(run: RunKey, registered: TrainRegistered, snapshot: RunSnapshot) -> TrainState:
-    """The run as it was when the snapshot was taken. Raises ValueError if the two do not match."""
+def resume(run: RunKey, registered: TrainRegistered, saved: RunSnapshot) -> TrainState:
+    """Return the run as it was at the snapshot.
+
+    Raises ValueError if the snapshot does not fit the registration.
+    """
     if not isinstance(registered, TrainRegistered):
-        raise ValueError(f"the first event of {run} is no registration")
+        raise ValueError(f"the first event of {run} is not its registration")
     state = TrainState(run)
     state.evolve(registered)
     try:
-        _put_back(state, snapshot)
+        _restore(state, saved)
     except (KeyError, ValueError) as error:
         raise ValueError(f"the snapshot does not fit the chart of {run}: {error!r}") from error
     return state
 
 
-def _put_back(state: TrainState, snapshot: RunSnapshot) -> None:
-    state.seq = snapshot.seq
-    state.status = snapshot.status
-    state.current, state.departed = snapshot.current, snapshot.departed
-    state.delay_minutes = snapshot.delay_minutes
-    state.ended_at = snapshot.ended_at
-    for stop, was in zip(state.stops, snapshot.stops, strict=True):
+def _restore(state: TrainState, saved: RunSnapshot) -> None:
+    state.seq = saved.seq
+    state.status = saved.status
+    state.current, state.departed = saved.current, saved.departed
+    state.delay_minutes = saved.delay_minutes
+    state.ended_at = saved.ended_at
+    for stop, was in zip(state.stops, saved.stops, strict=True):
         stop.arrived, stop.departed, stop.skipped = was.arrived, was.departed, was.skipped
         stop.platform, stop.platform_confirmed = was.platform, was.platform_confirmed
-    for each in snapshot.passengers:
-        _put_passenger(state, each)
-    state.occupancy.put(
+    for each in saved.passengers:
+        _restore_passenger(state, each)
+    state.occupancy.restore(
         (
             BerthKey(each.berth),
             PersonKey(each.person),
             Hold(int(each.whole, 16), int(each.half, 16)),
         )
-        for each in snapshot.holds
+        for each in saved.holds
     )
     vacancies = {}
-    for then in snapshot.vacancies:
+    for then in saved.vacancies:
         vacancy = vacancies[then.id] = _vacancy(then)
         state.freed.setdefault(vacancy.key, {})[vacancy.start] = vacancy
-    vacancies |= {then.id: _vacancy(then) for then in snapshot.replaced}
-    for made in snapshot.offers:
+    vacancies |= {then.id: _vacancy(then) for then in saved.replaced}
+    for made in saved.offers:
         offer = Offer(made.made, vacancies[made.vacancy], made.state, made.closed_at)
         offer.delivered_at, offer.devices = made.delivered_at, made.devices
         offer.answered_by = made.answered_by
@@ -199,11 +208,11 @@ def _put_back(state: TrainState, snapshot: RunSnapshot) -> None:
         if offer.state is OfferState.OPEN:
             state.open_by_berth[offer.key] = offer
             state.open_by_person[offer.person] = offer
-    state.upgrades = list(snapshot.upgrades)
+    state.upgrades = list(saved.upgrades)
 
 
 def _changed(state: RunState) -> Iterator[Passenger]:
-    """Return the passengers that events have changed, each place's boarders in order."""
+    """Yield the passengers that events have changed, in the order of `boarding_at`."""
     for persons in state.boarding_at.values():
         for person in persons:
             passenger = state.passengers[person]
@@ -225,7 +234,7 @@ def _passenger_then(passenger: Passenger) -> PassengerThen:
     )
 
 
-def _put_passenger(state: TrainState, then: PassengerThen) -> None:
+def _restore_passenger(state: TrainState, then: PassengerThen) -> None:
     passenger = state.passengers[PersonKey(then.person)]
     if then.boarding_changed:
         state.board_at(passenger, then.from_)

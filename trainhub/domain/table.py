@@ -1,7 +1,7 @@
 """A chart's passengers as a table: CSV as people and their programs write it.
 
-The header tells the separator, and its names may be in any case. What a table says for certain is
-read; anything else is a fault of the line, with what to do.
+The header tells the separator, and its names may be in any case. A line whose meaning is not
+certain is a fault, which says what to do.
 """
 
 import csv
@@ -19,7 +19,7 @@ SEPARATORS = (",", ";", "\t", "|")
 # Columns of numbers. Programs that know only fractions write 1 as 1.0.
 _NUMBERS = ("index", "number", "berth", "age")
 _WHOLE = re.compile(r"([0-9]+)(?:\.0{1,6})?")
-# A line "sep=;" before the header is Excel's own.
+# Excel writes a line like "sep=;" before the header.
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[ \t]*\r?\n', re.IGNORECASE)
 _COLUMN_NAME = re.compile(r"[\w .()/-]{1,40}")
 
@@ -44,7 +44,7 @@ class BadRow(NamedTuple):
 
 
 class Table(NamedTuple):
-    """A table's rows, each with the number of its line, and the columns that no field takes.
+    """A table's rows, each with the number of its line, and the columns without a field.
 
     A row is a mapping of its filled cells, or a BadRow.
     """
@@ -54,13 +54,13 @@ class Table(NamedTuple):
 
 
 def read_table(text: str) -> Table:
-    """Read a table. The header is line 1. Raises BadTable.
+    """Read a table. The header is line 1. Raises BadTable if the table as a whole is at fault.
 
-    Bytes that were no UTF-8 stand in the text as Python's `surrogateescape` leaves them.
+    Bytes that are not UTF-8 are in the text as Python's `surrogateescape` decodes them.
     """
     text = text.removeprefix("\ufeff")
     if "\n" not in text:
-        text = text.replace("\r", "\n")  # as an old Mac ends its lines
+        text = text.replace("\r", "\n")  # the line ends of an old Mac
     named = _SEPARATOR_LINE.match(text)
     skipped = 0
     if named is not None:
@@ -79,7 +79,9 @@ def read_table(text: str) -> Table:
         ]
     except csv.Error as error:
         line = max(reader.line_num, 1) + skipped
-        raise BadTable(f"the CSV breaks at line {line}: {error}: save the table again") from None
+        raise BadTable(
+            f"the CSV cannot be read at line {line}: {error}: save the table again"
+        ) from None
     known = set(_COLUMNS.values())
     return Table(rows, [_shown(name) for name in columns if name and name not in known])
 
@@ -104,10 +106,12 @@ def _check_columns(columns: Sequence[str]) -> None:
 
 
 def _row(columns: Sequence[str], cells: Sequence[str]) -> Mapping[str, Any] | BadRow:
-    """Return the row's fields, or what is wrong with it as a whole."""
+    """Return the row's fields, or a BadRow with the fault."""
     given = len(cells)
     if given > len(columns) and any(cell.strip() for cell in cells[len(columns) :]):
-        return BadRow(f"the line has {given} cells, the header {len(columns)}: quote such texts")
+        return BadRow(
+            f"the line has {given} cells, the header {len(columns)}: quote texts with separators"
+        )
     if given < len(columns):
         return BadRow(f"the line has {given} cells, the header {len(columns)}: fill the line up")
     row: dict[str, Any] = {}
@@ -120,10 +124,10 @@ def _row(columns: Sequence[str], cells: Sequence[str]) -> Mapping[str, Any] | Ba
     for name in _NUMBERS:
         whole = _WHOLE.fullmatch(row.get(name, ""))
         if whole is not None:
-            row[name] = int(whole[1][:18])  # more digits are beyond any number here
+            row[name] = int(whole[1][:18])  # enough digits to exceed every bound of a field
     return row
 
 
 def _shown(name: str) -> str:
-    """Return a column's name if it can be one: without a header, it is a person's data."""
+    """Return a column's name if it is a plain one. Without a header it may be a person's data."""
     return name if _COLUMN_NAME.fullmatch(name) else "a column without a plain name"

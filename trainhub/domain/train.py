@@ -1,6 +1,6 @@
-"""One run: commands in, events out. `decide` checks the rules, `carry_out` takes up what follows.
+"""One run: commands in, events out. `decide` checks the rules; `carry_out` applies the events too.
 
-The table of commands stands here; the rules themselves in journey.py, marks.py and offers.py.
+The table of commands is here. The rules are in journey.py, marks.py and offers.py.
 """
 
 from collections.abc import Callable, Iterable
@@ -20,9 +20,9 @@ class TrainState(RunState):
     """One run's state, and the rules by which it may change."""
 
     def decide(self, command: c.Command, now: datetime) -> list[e.Event]:
-        """The events that the command brings about; an empty list if all is so already.
+        """Return the events of the command; an empty list if the run is so already.
 
-        Raises a HubError if the rules do not allow it. Changes nothing.
+        Raises a HubError if the rules do not allow the command. Changes nothing.
         """
         if self.seq:
             now = local(now, self.zone)
@@ -31,9 +31,9 @@ class TrainState(RunState):
         return _DECIDE[type(command)](self, command, now)
 
     def carry_out(self, command: c.Command, now: datetime, by: Role | None = None) -> list[e.Event]:
-        """Decide and evolve, and then, event by event, what follows: offers and upgrades.
+        """Decide a command, apply its events, and then the offers and upgrades that follow.
 
-        `by` is the role of the command's giver, and stands in the answer to an offer.
+        `by` is the caller's role, which an answer to an offer records.
         Returns all the events, in order. Raises a HubError before anything has changed.
         """
         first = journey.implied(self, command, local(now, self.zone)) if self.seq else None
@@ -41,7 +41,7 @@ class TrainState(RunState):
         events = [_answered(event, by) for event in self.decide(command, now)]
         now = local(now, self.zone) if self.seq else now
         done: list[e.Event] = []
-        # Berths on offer whose offer may be over, and what may bring a passenger a berth.
+        # Berths whose offers may be outdated, and changes that may bring a passenger a berth.
         check: dict[BerthKey, None] = {}
         due = offers.Due()
         while events:
@@ -62,7 +62,7 @@ def _answered(event: e.Event, by: Role | None) -> e.Event:
 
 
 def fold(run: RunKey, events: Iterable[e.Event]) -> TrainState:
-    """The state that a run's events, from its first, lead to."""
+    """Return the state after all of a run's events."""
     state = TrainState(run)
     for event in events:
         state.evolve(event)

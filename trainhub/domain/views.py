@@ -1,4 +1,4 @@
-"""What may be read of a run: a line for a list, the run as a role may see it, its figures."""
+"""What may be read of a run: a summary, the run as a role may see it, its figures and lists."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -63,7 +63,7 @@ def _progress(state: RunState) -> Progress:
 
 
 def run_view(state: RunState, role: str | None, user: str | None) -> RunView:
-    """The run as it may be read: people only by the staff, and by passengers their own."""
+    """Return the run as a reader may see it: the staff see all people, passengers their own."""
     return {**public_view(state), **private_view(state, role, user)}
 
 
@@ -78,7 +78,7 @@ def public_view(state: RunState) -> PublicView:
 
 
 def private_view(state: RunState, role: str | None, user: str | None) -> People:
-    """What those who may read of people read besides: the people, and the offers that are open."""
+    """Return the people and open offers that a reader may see; empty if the reader may see none."""
     people = visible_people(state, role, user)
     if people is None:
         return {}
@@ -94,14 +94,14 @@ def private_view(state: RunState, role: str | None, user: str | None) -> People:
 
 
 def sees(owner: str | None, role: str | None, user: str | None) -> bool:
-    """Return whether a reader may see what belongs to a user: staff all, passengers their own."""
+    """Return whether a reader may see a user's data: the staff may, and passengers their own."""
     return role in STAFF or (role == Role.PASSENGER and user is not None and user == owner)
 
 
 def visible_people(
     state: RunState, role: str | None, user: str | None
 ) -> Iterable[Passenger] | None:
-    """Return the people that a reader may read of; None if the reader may read of no person."""
+    """Return the people that a reader may see. None means that the reader may see no people."""
     if role in STAFF:
         return state.passengers.values()
     if role == Role.PASSENGER and user is not None:
@@ -114,7 +114,8 @@ def visible_on_pnr(
 ) -> list[Passenger]:
     """Return the people on a PNR that a reader may see.
 
-    Raises UnknownPassenger if the reader may see no such person. Other users' people stay hidden.
+    Raises UnknownPassenger if there is no person that the reader may see, so that a passenger
+    cannot tell another user's PNR from an unknown one.
     """
     people = [each for each in state.on_pnr(pnr) if sees(each.booking.irctc_id, role, user)]
     if not people:
@@ -123,16 +124,16 @@ def visible_on_pnr(
 
 
 def find_coach(state: RunState, code: str) -> Coach:
-    """Return the coach of that code. Raises UnknownCoach."""
+    """Return the coach of that code. Raises UnknownCoach if the train does not have it."""
     for coach in state.chart.coaches:
         if coach.code == code:
             return coach
     known = ", ".join(each.code for each in state.chart.coaches)
-    raise UnknownCoach(f"{state.run} has no such coach; expected one of {known}")
+    raise UnknownCoach(f"{state.run} does not have the coach; expected one of {known}")
 
 
 def person_view(passenger: Passenger) -> dict[str, Any]:
-    """A person: the chart's fields, with status, state, coach and berth as they are now."""
+    """Return a person: the chart's fields; status, state, coach, berth and from as they are now."""
     return {
         **dump(passenger.booking),
         "status": passenger.status.value,
@@ -145,9 +146,9 @@ def person_view(passenger: Passenger) -> dict[str, Any]:
 
 
 def offer_view(offer: Offer, role: str | None) -> OfferView:
-    """An offer and what became of it.
+    """Return an offer and its outcome.
 
-    Only the staff read the reason, which names others, and on how many devices it has arrived.
+    Only the staff get the reason, which names other passengers, and the number of devices.
     """
     made = offer.made
     view: OfferView = {
@@ -179,12 +180,12 @@ def offer_view(offer: Offer, role: str | None) -> OfferView:
 
 
 def visible_offers(state: RunState, role: str | None, user: str | None) -> Iterator[Offer]:
-    """All offers for the staff, their own for passengers; the newest first."""
+    """Yield the offers that a reader may see, the newest first."""
     return (each for each in reversed(state.offers.values()) if sees(each.made.user, role, user))
 
 
 def rac_view(state: RunState) -> list[dict[str, Any]]:
-    """Those on RAC and then on WL, by class and in the order in which a berth is theirs."""
+    """Return the waiting passengers by class: those on RAC, then those on WL, in their turn."""
     return [
         {**person_view(passenger), "offerId": _open_offer(state, passenger)}
         for class_ in sorted(state.waiting)
@@ -199,9 +200,9 @@ def _open_offer(state: RunState, passenger: Passenger) -> str | None:
 
 
 def vacancies_view(state: RunState) -> list[VacancyView]:
-    """Each berth that is free on the coming leg: until where, since why, and its offer.
+    """Return each berth that is free on the coming leg: up to which station, why, and its offer.
 
-    `cause` is UNBOOKED where no person ever had it on this leg; `half` is half a side lower.
+    `cause` is UNBOOKED if no event made the berth vacant. `half` means half a side lower.
     """
     last = len(state.stops) - 1
     if state.current >= last:
@@ -232,10 +233,10 @@ def _vacancy(state: RunState, key: BerthKey, start: int, last: int) -> VacancyVi
 
 
 def berth_plan(state: RunState, coach: Coach) -> list[BerthPlan]:
-    """A coach's berths, each with its holders and the stations between which they have it."""
+    """Return a coach's berths, each with its holders and their stations."""
     return [
         {
-            "berth": place,
+            "berth": number,
             "berthType": dump(state.occupancy.types[key]),
             "holders": [
                 _holder(state, person, mask, half)
@@ -244,7 +245,7 @@ def berth_plan(state: RunState, coach: Coach) -> list[BerthPlan]:
                 for mask in stretches(whole)
             ],
         }
-        for place, key in enumerate(_berths(coach), start=1)
+        for number, key in enumerate(_berths(coach), start=1)
     ]
 
 
@@ -263,7 +264,7 @@ def _holder(state: RunState, person: PersonKey, mask: int, half: bool) -> BerthH
 
 
 def _berths(coach: Coach) -> Iterable[BerthKey]:
-    return (berth_key(coach.code, place) for place in range(1, coach.berths + 1))
+    return (berth_key(coach.code, number) for number in range(1, coach.berths + 1))
 
 
 def _stop(state: RunState, stop: Stop) -> StopView:
@@ -287,10 +288,9 @@ def _stop(state: RunState, stop: Stop) -> StopView:
 
 
 def figures(state: RunState) -> Figures:
-    """How many are booked, aboard, due and NT, on RAC and upgraded, and berths vacant on this leg.
+    """Count passengers by state, and the berths vacant on this leg, by class and by coach.
 
-    By class and by coach, derived from the state at each call; no person is named. `rac` are those
-    still waiting on RAC.
+    `rac` counts the passengers who still wait on RAC. No person is named.
     """
     classes: dict[str, Counts] = {}
     coaches: dict[str, Counts] = {}

@@ -1,8 +1,8 @@
-"""The audit trail: who gave which command, on which run, from where, and what became of it.
+"""The audit trail: each command with its user, role, run and address, and its result.
 
-What was done stands in the journal with what it did, as a `journal.Deed`, and from there in
-MongoDB, for good. What was refused changed nothing and is in no log: it goes to MongoDB as far as
-there is room for it, so that a flood of refusals fills no disk; what is left out is counted.
+A command that was carried out is in the journal with its events, as a `journal.Deed`, and from
+there in MongoDB, for good. A refused command has no events and is in no log. It goes to MongoDB
+directly, up to a limit, so that a flood of refusals fills no disk. The rest is only counted.
 """
 
 import time
@@ -21,23 +21,23 @@ from trainhub.domain import commands as c
 from trainhub.domain.model import RunKey
 from trainhub.hub.documents import refusal
 
-# Refusals of one user that are kept in a minute.
+# Refusals of one user that are written in one minute.
 MOST_A_MINUTE = 60
-# An id that was refused may be any text.
+# Characters of an entry's `about`: an id in a refused command may be any text.
 LONGEST_ABOUT = 100
 
 _NAMES = {command: name for name, command in c.COMMANDS.items()}
 
 
 def deed_of(command: c.Command, identity: Identity, address: str | None) -> Deed | None:
-    """Return the command as the trail has it; None for a caller without a token."""
+    """Return the command's entry in the trail; None for a caller without a token."""
     return deed_of_kind(type(command), identity, address, _about(command))
 
 
 def deed_of_kind(
     kind: type[c.Command], identity: Identity, address: str | None, about: str | None = None
 ) -> Deed | None:
-    """The same, of a command whose fields were not looked at."""
+    """Return the entry of a command of which only the type is known; else as `deed_of`."""
     if identity.user is None or identity.role is None:
         return None
     about = about and about[:LONGEST_ABOUT]
@@ -55,7 +55,7 @@ def _about(command: c.Command) -> str | None:
 
 
 class HubArchive(EventArchive, Protocol):
-    """Where all events and the audit trail can be read, though not at once."""
+    """A store of all events and of the audit trail, which gets them with a delay."""
 
     async def entries(
         self,
@@ -65,9 +65,10 @@ class HubArchive(EventArchive, Protocol):
         before: str | None,
         limit: int,
     ) -> list[Document]:
-        """The newest entries whose `_id` is below `before`, newest first; raises StoreAway.
+        """Return the entries whose `_id` is below `before`, the newest first.
 
-        `trains` are train numbers and runs, None for all; entries of other runs are left out.
+        `trains` are the train numbers and runs to include; None means all.
+        Raises StoreAway if the store does not answer.
         """
 
     async def letters(self, run: str, about: str | None, most: int) -> list[Document]:
@@ -75,7 +76,7 @@ class HubArchive(EventArchive, Protocol):
 
 
 class NoArchive:
-    """For a hub that has no store."""
+    """The archive of a hub without a store."""
 
     async def events(self, *_: object) -> Sequence[DomainEvent]:
         return ()
@@ -88,38 +89,41 @@ class NoArchive:
 
 
 class Audit:
-    """The trail of one hub. `kept` counts the refusals in it, `left_out` those that had no room,
-    `unidentified` those of clients without a token, which are only counted.
+    """The trail of one hub.
+
+    `kept` counts the refusals that were written, `left_out` those above the limit or without room
+    in the buffer, and `unidentified` those of clients without a token, which are never written.
     """
 
     def __init__(
         self, epoch: str, archive: HubArchive, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """`clock` counts seconds; no wall clock, whose minutes may be long or short."""
+        """`clock` counts seconds. It is not a wall clock, which can be set."""
         self.epoch = epoch
         self._clock = clock
         self._archive = archive
-        self._keep: Callable[[Change], bool] = lambda _: False
+        self._write: Callable[[Change], bool] = lambda _: False
         self._minute = 0
         self._in_this_minute: Counter[str] = Counter()
         self.kept = self.left_out = self.unidentified = 0
 
-    def write_to(self, keep: Callable[[Change], bool]) -> None:
-        """`keep` takes a document that is to be written, or says that it has no room for it."""
-        self._keep = keep
+    def write_to(self, write: Callable[[Change], bool]) -> None:
+        """Write refusals by `write`, which returns False if it has no room for a document."""
+        self._write = write
 
     def refused(self, deed: Deed | None, run: RunKey | None, error: HubError, at: datetime) -> None:
-        """Note a refusal. Unavailable is no refusal: the hub could not, for now."""
+        """Note a refusal. Unavailable is not a refusal: the caller may try again."""
         if isinstance(error, Unavailable):
             return
         if deed is None:
             self.unidentified += 1
-        elif self._may(deed.user) and self._keep(refusal(deed, run, error.code, at, self.epoch)):
+        elif self._may(deed.user) and self._write(refusal(deed, run, error.code, at, self.epoch)):
             self.kept += 1
         else:
             self.left_out += 1
 
     def _may(self, user: str) -> bool:
+        """Count a refusal of a user. Returns whether it is within the user's limit."""
         minute = int(self._clock()) // 60
         if minute != self._minute:
             self._minute = minute
@@ -135,22 +139,23 @@ class Audit:
         before: str | None,
         limit: int,
     ) -> list[dict[str, Any]]:
-        """The newest entries that the identity's runs have; raises Unavailable.
+        """Return the newest entries of the runs that the identity covers.
 
-        `before` is the id of the last entry that is known already, or `documents.stamp` of a time.
+        `before` is the id of the oldest entry already read, or `documents.stamp` of a time.
+        Raises Unavailable if the store does not answer.
         """
         trains = None if ALL_TRAINS in identity.trains else identity.trains
         try:
             found = await self._archive.entries(trains, run, user, before, limit)
         except StoreAway:
             raise Unavailable(
-                "the audit trail is read from MongoDB, which does not answer now: try again later"
+                "the audit trail is in MongoDB, which does not answer now: try again later"
             ) from None
         return [_shown(entry) for entry in found]
 
 
 def _shown(entry: Document) -> dict[str, Any]:
-    """An entry as it is answered: without the fields by which the hub files it."""
-    filed = {"_id", "epoch", "schema"}
-    fields = {name: value for name, value in entry.items() if name not in filed}
+    """Return an entry for a client, without the fields that only the hub uses."""
+    internal = {"_id", "epoch", "schema"}
+    fields = {name: value for name, value in entry.items() if name not in internal}
     return {"id": entry["_id"], **fields, "at": entry["at"].isoformat(timespec="milliseconds")}

@@ -1,7 +1,7 @@
 """Charts from a folder, registered with the hub at its start.
 
-NAME.json is a chart; NAME.csv next to it, if there is one, holds its passengers. The log names
-each file, column and line that is not used, once, with the reason.
+NAME.json is a chart. If there is a NAME.csv, it has the chart's passengers. The log names each
+file, column and line that is not used, once, with the reason.
 """
 
 import codecs
@@ -25,13 +25,13 @@ from trainhub.hub.protocol import read_command
 
 logger = logging.getLogger("trainhub.charts")
 
-# What programs add to the name of a second copy: "12951 (1).json", "12951 - Copy.json".
+# The names that programs give to copies: "12951 (1).json", "12951 - Copy.json".
 _COPY = re.compile(r"( ?\(\d+\)| - copy( \(\d+\))?|~\d*| copy( \d+)?)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class _Files:
-    """A chart's file, and the one with its passengers."""
+    """A chart's file, and the table with its passengers."""
 
     chart: Path
     table: Path | None
@@ -44,8 +44,8 @@ class _Files:
 async def load_charts(hub: Hub, identity: Identity, folder: Path) -> int:
     """Register every chart of a folder. Returns how many were new.
 
-    A chart or line with a fault is logged with its reason, and the others load. A run that the hub
-    has already stays as it is. Raises OSError if the folder cannot be read.
+    Each chart or line with a fault is logged with its reason, and the others load. A run that the
+    hub already has stays unchanged. Raises OSError if the folder cannot be read.
     """
     found = sorted(folder.iterdir())  # noqa: ASYNC240 (at the start, no client waits yet)
     loaded = 0
@@ -63,13 +63,15 @@ def _charts(paths: Iterable[Path]) -> Sequence[_Files]:
             continue
         same = by_suffix.get(path.suffix.casefold())
         if same is None or path.is_dir():
-            logger.warning("%s is not used: a chart is NAME.json, with NAME.csv", path.name)
+            logger.warning(
+                "%s is not used: a chart is NAME.json, and its passengers NAME.csv", path.name
+            )
         else:
             same[path.stem] = path
     charts, tables = by_suffix.values()
     for name in tables.keys() - charts.keys():
         logger.error(
-            "%s is not used: there is no %s.json with its train and stations",
+            "%s is not used: there is no %s.json; add it with the train and its stations",
             tables[name].name,
             name,
         )
@@ -77,7 +79,7 @@ def _charts(paths: Iterable[Path]) -> Sequence[_Files]:
 
 
 def _one_for_each_run(charts: Iterable[_Files]) -> Iterable[_Files]:
-    """Leave out copies, and all charts of a run of which no one is plainly the one meant."""
+    """Yield one chart for each run. Copies are left out, and all charts of a run if two remain."""
     by_run: dict[object, list[_Files]] = defaultdict(list)
     for each in charts:
         by_run[_run_of(each)].append(each)
@@ -100,12 +102,12 @@ def _one_for_each_run(charts: Iterable[_Files]) -> Iterable[_Files]:
 
 
 def _run_of(files: _Files) -> object:
-    """Return what tells the run, or the path of a chart that does not say it."""
+    """Return the chart's train number and date, or its path if they cannot be read."""
     try:
         chart = _chart_of(files.chart)
         return normal.train_no(chart["trainNo"]), date.fromisoformat(chart["startDate"])
     except (HubError, OSError, KeyError, TypeError, ValueError):
-        return files.chart  # loading says what is wrong with it
+        return files.chart  # `_load` logs what is wrong
 
 
 async def _load(hub: Hub, identity: Identity, files: _Files) -> bool:
@@ -118,7 +120,7 @@ async def _load(hub: Hub, identity: Identity, files: _Files) -> bool:
         return False
     except BadTable as error:
         table = name if files.table is None else files.table.name
-        logger.error("%s is left out, as %s cannot be read: %s", name, table, error)
+        logger.error("%s is left out, because %s cannot be read: %s", name, table, error)
         return False
     except (HubError, OSError) as error:
         logger.error("%s is left out: %s", name, error)
@@ -152,7 +154,7 @@ def _chart_of(path: Path) -> Mapping[str, Any]:
 
 
 def _text_of(table: bytes) -> str:
-    """Return a table's text. A line that is no UTF-8 is a fault of that line alone."""
+    """Return a table's text. A byte that is not UTF-8 is a fault of its line only."""
     if table.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return table.decode("utf-16", "replace")
     if table[1:2] == b"\0":

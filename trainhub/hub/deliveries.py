@@ -1,7 +1,7 @@
-"""Which devices have said that an offer has arrived: each counts once for each offer.
+"""Which devices have acknowledged an offer: each counts once for each offer.
 
-What they said is an event of the run (UPGRADE_DELIVERED), and durable. Only who said it is kept in
-memory alone: a device is what has a socket of its own, and is forgotten with the socket.
+An acknowledgement is an event of the run (UPGRADE_DELIVERED), and durable. Which device sent it is
+only in memory. A device is a socket, and its entry ends with the socket.
 """
 
 from weakref import WeakKeyDictionary
@@ -21,10 +21,10 @@ class Deliveries:
     def arrived(
         self, state: TrainState, seq: int, standing: Standing, device: object
     ) -> str | None:
-        """Return the offer that is new on the device, by the seq of its UPGRADE_OFFER.
+        """Return the id of the offer that is new on the device, by the seq of its UPGRADE_OFFER.
 
-        None if the offer is not the user's, or the device has said so before. The event before the
-        UPGRADE_OFFER made the offer, and gave it its name.
+        None if the offer is not the user's, or the device has acknowledged it before. The offer's
+        id has the seq of UPGRADE_PENDING, the event before.
         """
         name = offer_id(state.run, seq - 1)
         offer = state.offers.get(name)

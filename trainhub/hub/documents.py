@@ -1,14 +1,13 @@
-"""What of a run stands in MongoDB, in which collection and under which `_id`.
+"""The documents of a run in MongoDB, with their collections and `_id`s.
 
     runs        "12345/2026-11-23"                 the run as it is now
     passengers  "12345/2026-11-23/4512345678/1"    a person as they are now
     offers      "12345.2026-11-23.17"              an offer of a berth, and how it ended
     events      "12345/2026-11-23/17"              one event of the run's log, for good
-    audit       "2026-11-23T10:20:00.000Z/…"       one command, who gave it, what became of it
+    audit       "2026-11-23T10:20:00.000Z/…"       one command, its user, and its result
 
-Each document carries the log's `epoch` and the run's `seq` that it shows, so that an older write
-never lands on a newer one, and the number of its form. Fields are those of the protocol;
-docs/reference/mongodb.md lists them.
+Each document has the log's `epoch` and the run's `seq` that it shows, so that an older write never
+replaces a newer one, and the number of its form. docs/reference/mongodb.md lists the fields.
 """
 
 import secrets
@@ -35,17 +34,17 @@ EVENT_COLLECTION = "events"
 AUDIT = "audit"
 NOTIFICATIONS = "notifications"
 
-# The form of the documents below. A change of the form gets the next number, and
-# adapters/schema.py a migration to it: a database has years of the documents that were.
+# The number of the documents' form. A change of the form gets the next number, and a migration in
+# adapters/schema.py: a database has years of documents in older forms.
 DOCUMENT_SCHEMA = 2
-# Those whose documents never change once they are there.
-# Finds the runs that have not ended.
+# The query for runs that have not ended.
 LIVE = {"status": {"$in": [RunStatus.SCHEDULED.value, RunStatus.RUNNING.value]}}
+# Collections whose documents never change.
 LASTING = frozenset({EVENT_COLLECTION, AUDIT})
-# Of those, the ones whose ids are never used again: what is there already is the same document.
+# Collections whose ids are never used again: a document that is there already is the same one.
 UNIQUE = frozenset({AUDIT})
 
-# Collection → keys of each index, in addition to MongoDB's own on _id.
+# Collection → keys of each index, in addition to MongoDB's index on _id.
 INDEXES: dict[str, tuple[tuple[str, ...], ...]] = {
     RUNS: (("trainNo", "startDate"), ("status",)),
     PASSENGERS: (("run", "pnr"), ("irctcId",), ("run", "coach", "berth")),
@@ -59,12 +58,12 @@ INDEXES: dict[str, tuple[tuple[str, ...], ...]] = {
 def changes(
     state: TrainState | None, record: Record, epoch: str, made_in: str | None = None
 ) -> Iterator[Change]:
-    """The documents that a record changes. Each is rendered when it is written, as it is then.
+    """Yield the documents that a record changes. Each is rendered when it is written.
 
-    A run's first record changes all its documents, so that a log can be gone through again after
-    what is between was trimmed. `state` is None once the run has left the hub: then only what
-    never changes is written. `made_in` is the epoch in which the record was made, if it is not
-    the present one.
+    A run's first record changes all its documents, so that a log can be read again from its start
+    after records in between were trimmed. `state` is None once the run has left the hub: then only
+    the collections of LASTING are written. `made_in` is the epoch in which the record was made, if
+    it is not the present one.
     """
     run, made_in = record.stream, made_in or epoch
     yield Change(EVENT_COLLECTION, f"{run}/{record.seq}", partial(_event, record, epoch))
@@ -185,7 +184,7 @@ def _told(what: Told, epoch: str) -> Document:
 
 
 def stamp(at: datetime) -> str:
-    """A time as an entry's id begins with it: so that their order is that of the times."""
+    """Return a time as the start of an entry's id, so that ids are in the order of time."""
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -194,7 +193,7 @@ def _done(name: str, record: Record, deed: Deed, epoch: str) -> Document:
 
 
 def refusal(deed: Deed, run: RunKey | None, code: str, at: datetime, epoch: str) -> Change:
-    """The audit's entry of a command that was refused with an error of that code."""
+    """Return the audit entry of a command that was refused with an error of that code."""
     name = f"{stamp(at)}/{epoch}/{secrets.token_hex(8)}"
     return Change(AUDIT, name, partial(_entry, name, deed, run, at, epoch, None, code))
 

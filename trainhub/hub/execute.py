@@ -1,7 +1,7 @@
-"""Commands: who may give them, what they change, and what is answered.
+"""Carrying out commands: permission, events, answer.
 
-A command is decided on the run's state, its events go to the log and change the state at once, and
-the answer is given when the log has them on disk. So no client sees what a crash could take back.
+A command is decided on the run's state. Its events change the state at once and go to the log. The
+client gets the answer when the events are on disk, so a crash undoes nothing that a client saw.
 """
 
 import asyncio
@@ -30,8 +30,8 @@ from trainhub.hub.permissions import MAY, require_relation, require_role
 from trainhub.hub.protocol import run_fields
 from trainhub.hub.runs import Runs
 
-# Marks of a batch that are decided in one turn of the loop. A no-show on a full train takes about
-# a millisecond.
+# Marks of a batch that are decided in one turn of the event loop. A no-show on a full train takes
+# about a millisecond.
 MARKS_AT_ONCE = 16
 
 
@@ -61,11 +61,12 @@ class Executor:
         key: str | None = None,
         address: str | None = None,
     ) -> dict[str, Any]:
-        """Carry out a command; returns its result once its events are durable and delivered.
+        """Carry out a command. Returns its result once its events are durable and delivered.
 
-        `address` is where it came from, for the audit trail. A command under a `key` that its user
-        has given before is not carried out again, and gets the first result. Raises a HubError,
-        also only once what it speaks of is durable; nothing is changed then.
+        `address` is the client's, for the audit trail. If the user has given a command under the
+        same `key` before, the command is not carried out again and gets the first result.
+        Raises a HubError if the command is refused and changes nothing. The error comes once all
+        that it mentions is durable.
         """
         self._log.check()
         deed = deed_of(command, identity, address)
@@ -89,9 +90,10 @@ class Executor:
         return result
 
     def _check_again(self, kept: Mapping[str, Any], command: c.Command, identity: Identity) -> None:
-        """Raise unless the caller may still give the command: the kept answer may name a person.
+        """Raise Forbidden unless the caller may still give the command.
 
-        Its giver's role or trains may be others by now, and names are of one role only.
+        The stored answer may name a person, and the caller may have another role or other trains
+        now.
         """
         require_role(identity, MAY[type(command)])
         run = RunKey(f"{kept['trainNo']}/{kept['startDate']}")
@@ -106,9 +108,10 @@ class Executor:
         signed: tuple[str, str] | None = None,
         deed: Deed | None = None,
     ) -> "tuple[dict[str, Any], asyncio.Future[None]]":
-        """Decide, evolve and put the events in line; the future is done when they are durable.
+        """Decide a command, apply its events and append them to the log.
 
-        `signed` are the user and the key under which the result is kept, `deed` is who did it.
+        Returns the result, and a future that is done when the events are durable. `signed` is the
+        user and the key under which the result is stored, `deed` the entry for the audit trail.
         """
         self._log.check_room()
         now = self._clock()
@@ -125,7 +128,7 @@ class Executor:
     async def _batch(
         self, batch: c.Batch, identity: Identity, key: str | None, address: str | None
     ) -> dict[str, Any]:
-        """Each mark is a command of its own, with its own key if the batch has one."""
+        """Carry out each mark as a command of its own, with its own key if the batch has one."""
         commands = [
             c.MARKS[mark.mark](
                 train_no=batch.train_no,
@@ -135,24 +138,24 @@ class Executor:
             )
             for mark in batch.marks
         ]
-        keys = (None if key is None else f"{key}#{place}" for place in range(len(commands)))
+        keys = (None if key is None else f"{key}#{index}" for index in range(len(commands)))
         answers: list[asyncio.Task[dict[str, Any]]] = []
         pairs = zip(commands, keys, strict=True)
         async for some in cost.in_slices(iter(lambda: [*islice(pairs, MARKS_AT_ONCE)], [])):
             for command, own in some:
                 work = cost.paid(self.execute(command, identity, own, address))
                 answers.append(asyncio.create_task(work))
-            await asyncio.sleep(0)  # so that they are decided within this slice
+            await asyncio.sleep(0)  # the tasks decide their commands within this slice
         results = await asyncio.gather(*answers, return_exceptions=True)
         return {"marks": [_marked(*pair) for pair in zip(batch.marks, results, strict=True)]}
 
     async def acknowledge(
         self, state: TrainState, seq: int, standing: Standing, device: object
     ) -> None:
-        """Note for good that the UPGRADE_OFFER numbered `seq` has arrived on a device.
+        """Record in the log that the UPGRADE_OFFER numbered `seq` has arrived on a device.
 
-        Does nothing for a device that said so before, for an offer that is not the user's, and
-        while the log is full.
+        Does nothing if the device has acknowledged the offer before, if the offer is not the
+        user's, or while the log is full.
         """
         if self._log.full:
             return
@@ -164,7 +167,7 @@ class Executor:
             await durable
 
     async def expire_offers(self) -> None:
-        """Close the offers whose time is over, on every run; later, while the log is full."""
+        """Close the offers whose time is over, on every run. Does nothing while the log is full."""
         if self._log.full:
             return
         now = self._clock()
@@ -174,9 +177,9 @@ class Executor:
         await self._log.append()
 
     async def correct_clock(self, seconds: int) -> None:
-        """Note in every run's log that the clock was set, so that nothing is over early or late.
+        """Record on every run that the clock was set, so that offers end neither early nor late.
 
-        The clock shows its new time already. No command comes in between.
+        The clock shows its new time already. No command is decided meanwhile.
         """
         for state in list(self._runs.all()):
             self._carry_out(
@@ -185,13 +188,13 @@ class Executor:
         await self._log.append()
 
     def _run_of(self, command: c.Command, identity: Identity) -> TrainState:
-        # Before it is looked for: a caller without the right is not told what there is.
+        # Before the look-up, so that a caller without the right does not learn which runs exist.
         require_role(identity, MAY[type(command)])
         if isinstance(command, c.RegisterTrain):
             run = command.chart.run
             require_relation(identity, type(command), run)
             if run in self._runs.retired:
-                raise Conflict(f"{run} was here and has ended: a run is registered once")
+                raise Conflict(f"{run} has ended and left the hub: a run is registered once")
             return self._runs.present(run) or TrainState(run)
         try:
             state = self._runs.find(command.train_no, command.start_date, identity, self._clock())
@@ -218,7 +221,7 @@ def _owner(command: c.Command, state: TrainState) -> str | None:
 
 
 def _marked(mark: c.Mark, result: dict[str, Any] | BaseException) -> dict[str, Any]:
-    """What one mark of a batch is answered."""
+    """Return the answer to one mark of a batch."""
     named = {"mark": mark.mark.value, "pnr": mark.pnr, "index": mark.index}
     if isinstance(result, HubError) and not isinstance(result, Unavailable):
         return {**named, "error": error_fields(result)}
@@ -228,7 +231,7 @@ def _marked(mark: c.Mark, result: dict[str, Any] | BaseException) -> dict[str, A
 
 
 def _result(command: c.Command, state: TrainState, events: list[Event]) -> dict[str, Any]:
-    """What the command's giver is answered: the first event's data, and the run's seq."""
+    """Return the answer to a command: the run's seq, and the data of the command's own event."""
     if isinstance(command, c.RegisterTrain):
         chart = command.chart
         return {

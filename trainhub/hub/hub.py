@@ -1,4 +1,4 @@
-"""A hub: the log, the readers that follow it, the runs, and the clients that hear of them."""
+"""A hub: the log, its readers, the runs, and the rooms of their subscribers."""
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import date, datetime
@@ -24,19 +24,19 @@ from trainhub.hub.upkeep import Upkeep
 
 T = TypeVar("T")
 Clock = Callable[[], datetime]
-# Gets a message that was carried out: as the client sent it, and as the hub read it.
+# Called with each message that was carried out: as the client sent it, and as the hub read it.
 OnTaken = Callable[[Mapping[str, Any], object], None]
 
-# The first reader of the log: what the rooms were told.
+# The name of the log's first reader, which sends events to the rooms.
 DELIVERED = "delivered"
 
 
 def ignore(data: Mapping[str, Any], message: object) -> None:
-    """Hear of a message, and do nothing about it."""
+    """Do nothing about a message."""
 
 
 class Hub:
-    """One hub: its log and the readers of it, its runs, and who hears of them."""
+    """One hub: its log and the log's readers, its runs, and the rooms of their subscribers."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class Hub:
         self.archive = archive = archive or NoArchive()
         self.log = Log(journal, self._committed, on_failure, journal_limit)
         delivered = Reader(DELIVERED, journal, rooms, catches_up=False)
-        delivered.skip()  # no client is connected that could be told what the log has already
+        delivered.skip()  # no client is connected yet, so no room gets older records
         self.readers = [delivered]
         # Hears which event a passenger's device has acknowledged: run, seq and user.
         self.acknowledged: Callable[[RunKey, int, str], None] = lambda run, seq, user: None
@@ -86,7 +86,7 @@ class Hub:
         )
         self._figures_due: set[RunKey] = set()
         self.loaded = False
-        # Why the hub is not loaded yet, for clients.
+        # The error text for clients until `loaded`.
         self.starting = "the hub is starting and loads its runs: try again in a moment"
 
     @property
@@ -99,25 +99,25 @@ class Hub:
     def check(self) -> None:
         """Raise Unavailable until every run and chart is loaded, or if the journal has failed.
 
-        Each request from outside asks this first. The start itself gives commands before.
+        Each request from outside calls this first. The start itself gives commands earlier.
         """
         if not self.loaded:
             raise Unavailable(self.starting)
         self.log.check()
 
     def begin_epoch(self) -> None:
-        """Take up the journal's new epoch: clients of the one before need a fresh snapshot."""
+        """Use the journal's new epoch. Clients of the previous epoch get a new SNAPSHOT."""
         self.subscriptions.begin_epoch(self.epoch)
         self.audit.epoch = self.epoch
 
     def follow(self, *readers: Reader) -> None:
-        """Let these read the log too, after the rooms."""
-        self.readers.extend(readers)  # the list that the upkeep has too
+        """Add readers of the log, after the rooms."""
+        self.readers.extend(readers)  # in place: the upkeep has the same list
 
     # --- runs and commands ------------------------------------------------------------------
 
     def state(self, run: RunKey) -> TrainState:
-        """Return the run of that key. Raises UnknownTrain."""
+        """Return the run of that key. Raises UnknownTrain if the hub does not have it."""
         return self.runs.state(run)
 
     def find(
@@ -127,7 +127,7 @@ class Hub:
         identity: Identity,
         rooms: Collection[RunKey] = (),
     ) -> TrainState:
-        """Return the run that is named or meant; see Runs.find."""
+        """Return the run of a train and date; see Runs.find."""
         return self.runs.find(train_no, start_date, identity, self._clock(), rooms)
 
     async def execute(
@@ -150,7 +150,7 @@ class Hub:
         await self.executor.acknowledge(state, seq, standing, device)
 
     async def read(self, view: Callable[[], T]) -> T:
-        """Return what `view` returns now, once all that it may show is durable."""
+        """Return what `view` returns now, once all events that it may show are durable."""
         seen = view()
         await self.log.append()
         return seen
@@ -171,7 +171,7 @@ class Hub:
         await self.subscriptions.send_figures(list(present))
 
     async def save_places(self) -> None:
-        """Write how far each reader has got into the journal."""
+        """Write each reader's position to the journal."""
         moved = [(r, place) for r in self.readers if (place := r.place()) is not None]
         if moved:
             await self.log.keep(Commit(places=[place for _, place in moved]))

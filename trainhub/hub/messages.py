@@ -1,4 +1,4 @@
-"""What the hub sends on a socket, apart from events: types of answers, figures and results."""
+"""The messages of the hub apart from events: answers, figures and results."""
 
 from typing import Annotated, Final, Literal, NotRequired, TypedDict
 
@@ -40,7 +40,7 @@ Trains = Annotated[
 ]
 
 
-# The codes of the protocol, each with its class.
+# Code → class of each error of the protocol.
 CODES: dict[str, type[core_errors.HubError]] = {
     cls.code: cls
     for module in (core_errors, errors)
@@ -80,7 +80,7 @@ class RunFields(TypedDict):
 
 
 class ErrorDetails(TypedDict, total=False):
-    """What a program may want to know beyond the code. The code decides which fields are there."""
+    """More about an error, for programs. The code decides which fields are there."""
 
     next: Annotated[StationCode, About("CONFLICT: the station whose turn it is.")]
     status: RunStatus

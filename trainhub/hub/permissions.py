@@ -1,4 +1,4 @@
-"""Who may give which command: a table of command, role and relation, for sockets and HTTP alike."""
+"""Which role may give which command: the one table, for sockets and HTTP."""
 
 from collections.abc import Collection
 from enum import StrEnum
@@ -10,7 +10,7 @@ from trainhub.domain.model import Role, RunKey
 
 
 class Relation(StrEnum):
-    """What a caller has to be to the run or person that a command is about."""
+    """How a caller must be related to the run or person that a command is about."""
 
     OWN_RUN = "on the runs that their token covers"
     OWN_PERSON = "for people booked by the same user, on the runs that their token covers"
@@ -23,7 +23,7 @@ _STAFF = {Role.TTE: _RUN, Role.ADMIN: _RUN}
 _STAFF_AND_FEEDS = {**_STAFF, Role.SERVICE: _RUN}
 _STAFF_AND_PASSENGER = {**_STAFF, Role.PASSENGER: _PERSON}
 
-# A role that is not named may not. ExpireOffers is not there: the hub's own timer gives it.
+# A role that is missing may not. Commands that only the hub gives, like ExpireOffers, are missing.
 MAY: dict[type[c.Command], dict[Role, Relation]] = {
     c.RegisterTrain: _OPERATORS,
     c.StartJourney: _STAFF_AND_FEEDS,
@@ -50,7 +50,7 @@ MAY: dict[type[c.Command], dict[Role, Relation]] = {
 def require_role(identity: Identity, roles: Collection[Role]) -> None:
     """Raise NotIdentified or Forbidden unless the caller has one of the roles."""
     if identity.role is None:
-        raise NotIdentified("this needs a token: IDENTIFY first, or send Authorization: Bearer")
+        raise NotIdentified("a token is needed: IDENTIFY first, or send Authorization: Bearer")
     if identity.role not in roles:
         raise Forbidden(f"{identity.role} may not do this; {', '.join(sorted(roles))} may")
 
@@ -58,16 +58,16 @@ def require_role(identity: Identity, roles: Collection[Role]) -> None:
 def require_run(identity: Identity, run: RunKey) -> None:
     """Raise Forbidden unless the token covers the run."""
     if not identity.covers(run):
-        raise Forbidden(f"the token does not cover {run}")
+        raise Forbidden(f"the token does not cover {run}: use a token that names the train or run")
 
 
 def require_relation(
     identity: Identity, command: type[c.Command], run: RunKey, owner: str | None = None
 ) -> None:
-    """Raise Forbidden unless the caller is to the run and person what the caller's role must be.
+    """Raise Forbidden unless the caller has the relation to the run and person that MAY asks for.
 
-    `owner` is the user of the person that the command is about; None if it is about no person, or
-    a person who is not there: a passenger hears the same of both, and so of no person who is.
+    `owner` is the user who booked the person that the command is about. None means that there is no
+    such person. A passenger gets the same error for an unknown person and for another user's.
     """
     require_run(identity, run)
     assert identity.role is not None

@@ -29,12 +29,13 @@ from trainhub.hub.messages import (
     Welcome,
 )
 
+# Bytes of a client's message on a socket, and of an HTTP body without a chart.
 MOST_SOCKET_BYTES = 64 * 1024
-# A chart's texts may have 8 MB (domain/chart.py), and no real chart is near it.
+# Bytes of an HTTP body with a chart: as many as the chart's texts may have.
 MOST_BODY_BYTES = 8 * 1024 * 1024
-# A token that names a hundred runs is some 4 KB; HTTP's headers end at 16 KB.
+# Characters of a token. A token for a hundred runs has some 4 KB; HTTP headers may have 16 KB.
 LONGEST_TOKEN = 12 * 1024
-# The last that a date can name; a token may say that it lasts longer.
+# The last time that a datetime can hold; a token may expire later.
 _LAST_MOMENT = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
 
 
@@ -99,7 +100,7 @@ class Ack:
 
 
 Message = Identify | Logout | SubscribeTrain | UnsubscribeTrain | Ping | Ack | Command
-# What a client may send apart from commands, and what it is answered.
+# The messages of a client apart from commands, each with the type of its answer.
 TALK: dict[str, tuple[type[Any], type | None]] = {
     "IDENTIFY": (Identify, Identified),
     "LOGOUT": (Logout, LoggedOut),
@@ -112,7 +113,10 @@ _MESSAGES: dict[str, type[Any]] = {**{kind: cls for kind, (cls, _) in TALK.items
 
 
 def read_message(data: Any) -> Message:
-    """A socket's message, from its JSON object; `id` and a command's `key` are the caller's."""
+    """Return a socket's message from its JSON object.
+
+    The caller handles `id` and a command's `key`. Raises BadMessage or UnknownType.
+    """
     if not isinstance(data, Mapping):
         raise BadMessage('a message is an object like {"type": "PING"}')
     fields = {name: value for name, value in data.items() if name not in ("type", "id")}
@@ -121,7 +125,7 @@ def read_message(data: Any) -> Message:
         raise BadMessage('a message has a type, like {"type": "PING"}')
     cls = _MESSAGES.get(kind)
     if cls is None:
-        raise UnknownType(f"there is no message of that type: use {', '.join(_MESSAGES)}")
+        raise UnknownType(f"unknown type; expected one of {', '.join(_MESSAGES)}")
     if issubclass(cls, Command):
         fields.pop("key", None)
         return read_command(cls, fields)
@@ -129,7 +133,7 @@ def read_message(data: Any) -> Message:
 
 
 def read_command(cls: type[Command], fields: Mapping[str, Any]) -> Command:
-    """A command from its fields; the one way for sockets and HTTP alike."""
+    """Return a command from its fields, for sockets and HTTP. Raises BadMessage."""
     if cls is RegisterTrain:
         chart, rejected, warnings = read_chart(fields)
         return RegisterTrain(
@@ -148,12 +152,13 @@ def _with_offers_run(fields: Mapping[str, Any]) -> Mapping[str, Any]:
     """Add the run that the offer's id names. A message about an offer needs nothing else."""
     found = fields.get("offerId")
     if not isinstance(found, str):
-        return fields  # load says what is wrong
+        return fields  # `load` raises what is wrong
     train_no, start_date = run_of_offer(found)
     return {**fields, "trainNo": train_no, "startDate": start_date}
 
 
 def event_message(record: Record) -> dict[str, Any]:
+    """Return an event as its audience gets it."""
     return {
         "type": TYPES[type(record.event)],
         **run_fields(record.stream),
@@ -183,7 +188,7 @@ def welcome(client: str, now: datetime, heartbeat_seconds: int) -> Welcome:
 
 
 def identified(identity: Identity) -> Identified:
-    """Return who the client is now, and until when."""
+    """Return the client's role, user and trains, and the end of its token."""
     assert identity.user is not None
     assert identity.role is not None
     message: Identified = {

@@ -1,4 +1,4 @@
-"""The runs of one hub: which there are, and which one a caller means."""
+"""The runs of one hub, and the look-up of the run that a caller means."""
 
 from collections.abc import Collection, Iterable
 from contextlib import suppress
@@ -14,16 +14,16 @@ from trainhub.hub.which_run import run_meant
 
 
 class Runs:
-    """The runs by their keys and by train number, and the keys of runs that were here."""
+    """The present runs by key and by train number, and the keys of retired runs."""
 
     def __init__(self) -> None:
         self._runs: dict[RunKey, TrainState] = {}
         self._by_train: dict[str, dict[RunKey, TrainState]] = {}
-        # When each run that was here ended, in seconds since 1970.
+        # Retired run → when it was retired, in seconds since 1970.
         self.retired: dict[RunKey, float] = {}
 
     def all(self) -> Iterable[TrainState]:
-        """Return the runs that are here."""
+        """Return the present runs."""
         return self._runs.values()
 
     def __contains__(self, run: object) -> bool:
@@ -33,14 +33,14 @@ class Runs:
         return len(self._runs)
 
     def present(self, run: RunKey) -> TrainState | None:
-        """Return the run of that key, None if it is not here."""
+        """Return the run of that key. None if the hub does not have it."""
         return self._runs.get(run)
 
     def state(self, run: RunKey) -> TrainState:
-        """Return the run of that key. Raises UnknownTrain."""
+        """Return the run of that key. Raises UnknownTrain if the hub does not have it."""
         found = self._runs.get(run)
         if found is None:
-            raise UnknownTrain(f"there is no run {run} here")
+            raise UnknownTrain(f"there is no run {run} here: check its number and startDate")
         return found
 
     def find(
@@ -51,35 +51,35 @@ class Runs:
         now: datetime,
         rooms: Collection[RunKey] = (),
     ) -> TrainState:
-        """Return the named run; without a date the run that is meant (which_run.py).
+        """Return the run of that date. Without a date, which_run.py tells the run.
 
-        `rooms` are the rooms of the socket that asks, if a socket asks.
+        `rooms` are the runs of the rooms that the asking socket is in.
         Raises UnknownTrain, or AmbiguousRun with the dates in `details`.
         """
         if start_date is not None:
             return self.state(run_key(train_no, start_date))
         runs = self._by_train.get(train_no)
         if not runs:
-            raise UnknownTrain(f"there is no train {train_no[:20]} here")
+            raise UnknownTrain(f"there is no train {train_no[:20]} here: check its number")
         return run_meant(train_no, runs.values(), identity, now, rooms)
 
     def named(
         self, train_no: str, start_date: date | None, identity: Identity, now: datetime
     ) -> RunKey | None:
-        """Return the key that `find` leads to, None if it leads to no run."""
+        """Return the key of the run that `find` returns. None if it raises."""
         with suppress(HubError):
             return self.find(train_no, start_date, identity, now).run
         return None
 
     def adopt(self, state: TrainState) -> None:
-        """Hold a run from now on."""
+        """Add a run, if it is not present already."""
         if state.run not in self._runs:
             self._runs[state.run] = state
             train_no = run_fields(state.run)["trainNo"]
             self._by_train.setdefault(train_no, {})[state.run] = state
 
     def retire(self, run: RunKey, at: float) -> None:
-        """Let go of a run, and remember its key with the time."""
+        """Remove a run, and remember its key with the time."""
         self.retired[run] = at
         del self._runs[run]
         train_no = run_fields(run)["trainNo"]

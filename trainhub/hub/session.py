@@ -1,7 +1,7 @@
 """One client's conversation, without a socket: a message in, its answer out.
 
-Every message is answered, by its answer or by ERROR. What is wrong with one changes nothing, and
-the conversation goes on.
+Every message except ACK gets its answer, or ERROR. A message with an error changes nothing, and the
+conversation goes on.
 """
 
 import logging
@@ -46,7 +46,7 @@ SendAnswer = Callable[[Mapping[str, Any]], None]
 
 
 class Session:
-    """What one client has said so far. `listener` is its socket, `send` answers it."""
+    """One client's identity and rooms. `listener` is its socket; `send` sends it an answer."""
 
     def __init__(
         self,
@@ -65,17 +65,17 @@ class Session:
         self._anonymous = anonymous
         self._address = address
         self.identity: Identity = ANONYMOUS
-        self.bad = 0  # messages so far that were not well formed
-        self.is_busy = False  # a message of it is being answered
+        self.bad = 0  # how many messages were not well formed
+        self.is_busy = False  # True while a message is being answered
         self._closed = False
 
     @property
     def is_idle(self) -> bool:
-        """Whether the client has neither identified nor is in a room."""
+        """Whether the client has no token and is in no room."""
         return self.identity.role is None and not self._hub.rooms.rooms_of(self._listener)
 
     async def receive(self, text: str | bytes) -> None:
-        """Take one message and answer it. Never raises."""
+        """Carry out one message and answer it. Never raises."""
         number: str | int | None = None
 
         def answer(message: Mapping[str, Any]) -> None:
@@ -99,16 +99,18 @@ class Session:
             answer({"type": "ERROR", **error_fields(error)})
         except Exception:
             logger.exception("a message could not be answered")
-            failed = Unavailable("the hub failed at this message; its log has the reason")
+            failed = Unavailable(
+                "the hub failed at this message: ask its operator, who finds the reason in the log"
+            )
             answer({"type": "ERROR", **error_fields(failed)})
         finally:
             self.is_busy = False
-            if self._closed:  # it went while it was being put into a room
+            if self._closed:  # the client went while it was joining a room
                 self.close()
 
     def rate_limited(self, text: str | bytes, seconds: float) -> None:
-        """Answer a message that is not looked at, under its `id` if it can be read."""
-        error = RateLimited("you say more than you may: wait before the next message")
+        """Reject a message above the client's rate, under the message's `id` if it has one."""
+        error = RateLimited("too many messages: wait before the next one")
         number = None
         with suppress(BadMessage):
             number = read_id(parse(text))
@@ -117,16 +119,16 @@ class Session:
         self._send(fields if number is None else {**fields, "id": number})
 
     def identify(self, token: str) -> None:
-        """Become the token's user, before anything else is said. Raises BadToken."""
+        """Become the token's user, before the first message. Raises BadToken."""
         self.identity = self._tokens.identify(token)
         self._send(identified(self.identity))
 
     def objection(self) -> str | None:
-        """Why the client's token is not to be believed any more, or None."""
+        """Return why the client's token is not valid any more. None if it is."""
         return self._tokens.objection(self.identity)
 
     def close(self) -> None:
-        """The client has gone: take it out of every room."""
+        """Leave every room: the client has gone."""
         self._closed = True
         self._hub.rooms.leave_all(self._listener, lost=True)
 
@@ -144,18 +146,18 @@ class Session:
     async def _become(
         self, identity: Identity, told: Mapping[str, Any], answer: SendAnswer
     ) -> None:
-        """Become another user. Raises TooManyRooms, and then nothing has changed."""
+        """Become another user. Raises TooManyRooms before anything has changed."""
         runs = self._hub.rooms.rooms_of(self._listener)
         most = most_rooms(identity)
         if len(runs) > most:
             raise TooManyRooms(f"as that user you may be in {most} rooms: leave some first")
         self.identity = identity
-        # In its rooms it is now another user: it leaves them, so that it hears
-        # nothing more as the user before, and joins again.
+        # The client leaves its rooms, so that it gets nothing more as the previous user, and
+        # then joins them again.
         self._hub.rooms.leave_all(self._listener)
         answer(told)
         for run in runs if self._may_subscribe else ():
-            # That is the answer, whatever becomes of a room: a run may leave the hub meanwhile.
+            # The answer stands even if a join fails: a run may leave the hub meanwhile.
             with suppress(UnknownTrain, Unavailable):
                 state = self._hub.state(run)
                 await self._hub.subscriptions.join(
@@ -168,7 +170,7 @@ class Session:
 
     async def _subscribe(self, message: SubscribeTrain, answer: SendAnswer) -> None:
         if not self._may_subscribe:
-            raise NotIdentified("this hub wants a token before you subscribe: IDENTIFY first")
+            raise NotIdentified("this hub needs a token before you subscribe: IDENTIFY first")
         state = self._hub.find(message.train_no, message.start_date, self.identity)
         await self._hub.subscriptions.join(
             self._listener,
@@ -184,13 +186,13 @@ class Session:
         answer({"type": "UNSUBSCRIBED", **run_fields(state.run)})
 
     def _joined(self, message: UnsubscribeTrain | Ack) -> TrainState:
-        """Return the run that the client speaks of: without a date, a run whose room it is in."""
+        """Return the run of a message. Without a date, a run whose room the client is in."""
         rooms = self._hub.rooms.rooms_of(self._listener)
         return self._hub.find(message.train_no, message.start_date, self.identity, rooms)
 
     async def _ack(self, message: Ack, answer: SendAnswer) -> None:
         if message.seq < 1:
-            raise BadMessage("seq is that of the UPGRADE_OFFER which has arrived, from 1 on")
+            raise BadMessage("seq is below 1: give the seq of the UPGRADE_OFFER that has arrived")
         state = self._joined(message)
         await self._hub.acknowledge(
             state, message.seq, self.identity.standing(state.run), self._listener

@@ -1,4 +1,4 @@
-"""How a run stands, ready for the wire: made once for all who come into its room at one seq."""
+"""A run's SNAPSHOT and figures as frames, made once for all subscribers who join at one seq."""
 
 from dataclasses import dataclass, field
 
@@ -13,16 +13,17 @@ from trainhub.hub.protocol import event_message, figure_message, run_fields
 from trainhub.hub.train_rooms import TrainRooms
 
 BOARDING = "BOARDING_UPDATE"
-# The end of a SNAPSHOT for those who may see no people.
+# The end of a SNAPSHOT for readers who may see no people.
 NO_PEOPLE = Part(b"}}")
 
 
 @dataclass(slots=True)
 class SharedSnapshot:
-    """What all joiners of a run at one seq are told, ready for the wire.
+    """The parts of messages that the joiners of a run at one seq share.
 
-    `public` is the part of a SNAPSHOT that everyone may see, `staff` its end for the staff, and
-    `figures` a frame. `snapshots` are frames: by whether they have no people, and by the window.
+    `public` is the part of a SNAPSHOT that everyone may see, and `staff` its end for the staff.
+    `figures` is a frame. `snapshots` are the frames of whole SNAPSHOTs, by whether they are without
+    people and by the window of compression.
     """
 
     seq: int
@@ -33,7 +34,7 @@ class SharedSnapshot:
 
 
 class Snapshots:
-    """What joiners are told alike, over the rooms of one log."""
+    """A cache of the frames that joiners share, for all runs."""
 
     def __init__(self, epoch: str, rooms: TrainRooms) -> None:
         self.epoch = epoch
@@ -42,7 +43,7 @@ class Snapshots:
         self._events: dict[tuple[RunKey, int], bytes] = {}
 
     def event(self, record: Record) -> bytes:
-        """The frame of an event that many may have missed."""
+        """Return the frame of an event that clients have missed."""
         frame = self._events.get((record.stream, record.seq))
         if frame is None:
             frame = self._rooms.frame(event_message(record))
@@ -50,7 +51,7 @@ class Snapshots:
         return frame
 
     def share(self, state: TrainState) -> SharedSnapshot:
-        """What all who join a run now are told."""
+        """Return the shared parts of a run as it is now."""
         shared = self._shared.get(state.run)
         if shared is None or shared.seq != state.seq:
             message = figure_message(BOARDING, state.run, figures(state))
@@ -60,7 +61,7 @@ class Snapshots:
         return shared
 
     def frames(self, state: TrainState, standing: Standing, epoch: str, window: int) -> bytes:
-        """The SNAPSHOT for a standing, under that name of the epoch, as that window reads it."""
+        """Return the frames of a SNAPSHOT for a standing, an epoch and a window of compression."""
         shared = self.share(state)
         people = self._people(state, standing, shared)
         alike = epoch == self.epoch and people in (shared.staff, NO_PEOPLE)
@@ -76,7 +77,7 @@ class Snapshots:
 
     @staticmethod
     def _people(state: TrainState, standing: Standing, shared: SharedSnapshot) -> Part:
-        """The end of a SNAPSHOT: the people that may be seen."""
+        """Return the end of a SNAPSHOT: the people that the standing may see."""
         staff = standing.role in STAFF
         if staff and shared.staff is not None:
             return shared.staff
@@ -86,7 +87,7 @@ class Snapshots:
             shared.staff = people
         return people
 
-    def forget(self) -> None:
-        """Let go of what was made for joiners: it is made again for the next."""
+    def clear(self) -> None:
+        """Clear the cache."""
         self._shared.clear()
         self._events.clear()

@@ -1,7 +1,7 @@
-"""Brings a listener into a run's room and up to date, without a gap; and figures to all in it.
+"""Joins listeners to a run's room, without a gap in their events, and sends figures to rooms.
 
-What was missed comes from memory, or from the archive if it is older; else a SNAPSHOT says how the
-run stands. What many joiners are told alike is made once: a whole train comes back at a time.
+Missed events come from memory, or from the archive if they are older. If neither has them, the
+listener gets a SNAPSHOT. Frames are shared between joiners, as a whole train may reconnect at once.
 """
 
 import asyncio
@@ -32,18 +32,19 @@ from trainhub.hub.train_rooms import TrainRooms
 
 logger = logging.getLogger("trainhub.subscriptions")
 
-# Rooms one socket may be in. A client without a token counts as a passenger.
+# Rooms that one socket may be in. A client without a token counts as a passenger.
 PASSENGER_ROOMS = 4
+# Rooms that one socket of another role may be in.
 STAFF_ROOMS = 64
-# Events from the archive above which a snapshot is the shorter way.
+# Missed events in the archive. Above this number, a SNAPSHOT is shorter.
 MOST_MISSED = 5_000
-# Seconds that a joiner waits for the archive; then a snapshot is sent.
+# Seconds that a joiner waits for the archive before it gets a SNAPSHOT.
 ARCHIVE_SECONDS = 0.3
-# Bytes of a snapshot from which it is a write of its own: what many share is not copied for each.
+# Bytes of a SNAPSHOT. A larger one is written by itself, so that it is not copied for each joiner.
 LARGE = 64 * 1024
-# Records in one page of a run's history, for those who read it over HTTP.
+# Records in one page of a run's history over HTTP.
 PAGE = 500
-# How often it is tried to catch up with a run that moves on, before a snapshot is taken for it.
+# Attempts to catch up with a run that gets new events meanwhile, before a SNAPSHOT is sent.
 TRIES = 3
 
 
@@ -59,7 +60,7 @@ class Subscriptions:
         archive: EventArchive,
         is_here: Callable[[RunKey], bool],
     ) -> None:
-        """`is_here` says whether a run is still in the hub: it may leave while a client joins."""
+        """`is_here` returns whether the hub has a run: it may leave while a client joins."""
         self._epoch = epoch
         self._log = log
         self._rooms = rooms
@@ -77,16 +78,16 @@ class Subscriptions:
         since: Since | None,
         answer: Callable[[dict[str, Any]], None],
     ) -> None:
-        """Put a listener into a run's room, and bring it up to date.
+        """Join a listener to a run's room, and bring it up to date.
 
-        `answer` is given SUBSCRIBED's fields, and then come the missed events or a SNAPSHOT, and
-        the figures; all later events follow from the room. Raises TooManyRooms, and UnknownTrain
-        if the run leaves the hub meanwhile.
+        `answer` gets the fields of SUBSCRIBED. Then the listener gets the missed events or a
+        SNAPSHOT, the figures, and all later events of the room.
+        Raises TooManyRooms, and UnknownTrain if the run leaves the hub meanwhile.
         """
         rooms = self._rooms.rooms_of(listener)
         most = most_rooms(identity)
         if state.run not in rooms and len(rooms) >= most:
-            raise TooManyRooms(f"a socket of yours may be in {most} rooms: leave one first")
+            raise TooManyRooms(f"your socket may be in {most} rooms: leave one first")
         epoch = self._epoch_for(identity, state, since)
         entering = _Entering(listener, identity.standing(state.run), state, epoch, answer)
         if since is not None and since.epoch == epoch:
@@ -102,11 +103,11 @@ class Subscriptions:
         await self._enter(entering, None, state.seq)
 
     def _epoch_for(self, identity: Identity, state: TrainState, since: Since | None) -> str:
-        """The name of the run's history for a client that has seen it up to `since`.
+        """Return the epoch of the run's history for a client that has seen it up to `since`.
 
-        A client that has seen more than there is has seen another history: this one lost its end,
-        and gives the same numbers to other events. The client hears of it under a new name, a
-        branch of the epoch, and keeps that name when it comes back.
+        A client that has seen a later event than the run has knows another history: this hub lost
+        its end, and gives its numbers to other events. The client gets a new name, a branch of the
+        epoch, and sends that name when it reconnects.
         """
         epoch = self._epoch
         if since is None or not re.fullmatch(f"{re.escape(epoch)}(~[0-9a-f]{{8}})?", since.epoch):
@@ -114,7 +115,7 @@ class Subscriptions:
         if since.seq <= state.seq:
             return since.epoch
         if identity.role is not None and not self._noted:
-            self._noted = True  # once, and no warning: a client may say so without cause
+            self._noted = True  # once, and not as a warning: a client may send any seq
             logger.info(
                 "a client has seen event %d of %s, and this hub has %d: was the data folder "
                 "restored from a copy, or is there a second hub?",
@@ -125,27 +126,29 @@ class Subscriptions:
         return f"{epoch}~{secrets.token_hex(4)}"
 
     async def _frames(self, records: Sequence[Record], standing: Standing) -> list[bytes]:
-        """The frames of those that may be told. The loop has its turn between: they may be many."""
+        """Return the frames of the records that the standing may hear. Lets the event loop run."""
         return [
             self._snapshots.event(record)
             async for record in in_slices(records)
             if _may_hear(record, standing)
         ]
 
-    async def _enter(self, who: "_Entering", older: list[bytes] | None, last: int) -> bool:
-        """Join at the log's next place; False if some of what came after `last` is not held.
+    async def _enter(self, joiner: "_Entering", older: list[bytes] | None, last: int) -> bool:
+        """Join the room at the log's next position.
 
-        `older` are the frames of what was missed up to `last`; None if a snapshot is to be sent.
+        `older` are the frames of the missed events up to `last`; None means to send a SNAPSHOT.
+        Returns False, without joining, if memory does not have all events after `last`.
         """
-        state, standing, seq = who.state, who.standing, who.state.seq
+        state, standing, seq = joiner.state, joiner.standing, joiner.state.seq
         shared = self._snapshots.share(state)
         snapshot = b""
         if older is None:
-            snapshot = self._snapshots.frames(state, standing, who.epoch, who.listener.window)
+            window = joiner.listener.window
+            snapshot = self._snapshots.frames(state, standing, joiner.epoch, window)
         held = True
 
         def enter() -> None:
-            # Here the log stands at `seq`: what is before it is history, what comes later follows.
+            # The log is at `seq` now: earlier events are history, and the room gets later ones.
             nonlocal held
             frames: list[bytes] = []
             if older is not None:
@@ -157,11 +160,11 @@ class Subscriptions:
                 ]
             if not held or not self._is_here(state.run):
                 return
-            self._rooms.join(state.run, who.listener, standing)
-            who.answer(
+            self._rooms.join(state.run, joiner.listener, standing)
+            joiner.answer(
                 {
                     **run_fields(state.run),
-                    "epoch": who.epoch,
+                    "epoch": joiner.epoch,
                     "seq": seq,
                     "recovered": older is not None,
                 }
@@ -170,21 +173,21 @@ class Subscriptions:
                 frames.append(self._presence(state.run))
             frames.append(shared.figures)
             if len(snapshot) > LARGE:
-                who.listener.catch_up(snapshot)
+                joiner.listener.catch_up(snapshot)
             else:
                 frames.insert(0, snapshot)
-            who.listener.catch_up(b"".join(frames))
+            joiner.listener.catch_up(b"".join(frames))
 
         await self._log.append(then=enter)
         if not self._is_here(state.run):
-            raise UnknownTrain(f"the run {state.run} has just left the hub")
+            raise UnknownTrain(f"{state.run} has ended and left the hub: choose another run")
         return held
 
     async def page(self, state: TrainState, after: int) -> Sequence[Record] | None:
         """Return at most PAGE of the run's records after seq `after`, without a gap.
 
-        They come from memory or from the archive. None means that they are no longer held. Raises
-        Unavailable if they are in the archive, and it does not answer.
+        They come from memory or from the archive. None means that neither has them.
+        Raises Unavailable if the archive is needed and does not answer.
         """
         if after == state.seq:
             return ()
@@ -194,16 +197,16 @@ class Subscriptions:
                 held = await self.lookups.fetch(state.run, after, PAGE) or None
             except StoreAway:
                 raise Unavailable(
-                    "events that old are in MongoDB, which does not answer: ask again later"
+                    "older events are in MongoDB, which does not answer now: try again later"
                 ) from None
         return None if held is None else held[:PAGE]
 
     async def _older_by(
         self, deadline: float, state: TrainState, seq: int
     ) -> Sequence[Record] | None:
-        """As `_older`; None also if the archive does not answer by the deadline."""
+        """Return what `_older` returns; None also if the archive does not answer in time."""
         if 0 <= seq <= state.seq and self._newer(state.run, seq, state.seq) is not None:
-            return ()  # no timer is made for what memory holds
+            return ()  # memory has them, so no timer is needed
         try:
             async with asyncio.timeout_at(deadline):
                 return await self._older(state, seq)
@@ -211,9 +214,9 @@ class Subscriptions:
             return None
 
     async def _older(self, state: TrainState, seq: int) -> Sequence[Record] | None:
-        """What came after `seq` and is older than what memory holds; None if it is not held.
+        """Return the records after `seq` that are older than those in memory.
 
-        Raises StoreAway.
+        None means that the archive does not have them. Raises StoreAway if it does not answer.
         """
         if not 0 <= seq <= state.seq:
             return None
@@ -226,31 +229,33 @@ class Subscriptions:
             found = await self.lookups.fetch(state.run, last, first - last - 1)
             if not found:
                 return None
-            # What memory holds may have moved on meanwhile: then there is more to look up.
+            # Memory may have dropped records meanwhile; then the next turn fetches these.
             records += found
             last = found[-1].seq
         return records
 
     def _newer(self, run: RunKey, last: int, seq: int) -> Sequence[Record] | None:
-        """What memory holds from `last` to `seq`; None if some of it is not held."""
+        """Return the records after `last` up to `seq`. None if memory does not have them all."""
         return self._history.since(run, last) if last < seq else ()
 
     def complaints(self) -> list[str]:
-        """Return whether the archive is not asked at the moment."""
+        """Return a sentence if the archive is not asked at the moment; else an empty list."""
         return self.lookups.complaints()
 
     def begin_epoch(self, epoch: str) -> None:
-        """Number what is told from here on as of another epoch."""
+        """Send messages under another epoch from now on."""
         self._epoch = self.lookups.epoch = self._snapshots.epoch = epoch
-        self._snapshots.forget()
+        self._snapshots.clear()
 
     # --- figures ----------------------------------------------------------------------------
 
     async def send_figures(self, changed: Iterable[TrainState]) -> None:
-        """Show BOARDING_UPDATE of the runs that have changed, PRESENCE of those where a socket has
-        come or gone: what is new since the last call, to those in the room who may hear it.
+        """Send the figures that are new since the last call to the rooms.
+
+        BOARDING_UPDATE is for the runs in `changed`. PRESENCE is for the staff of each run where a
+        socket came or went.
         """
-        self._snapshots.forget()
+        self._snapshots.clear()
         boarding = [
             (state.run, figure_message(BOARDING, state.run, figures(state)))
             for state in changed
@@ -270,7 +275,7 @@ class Subscriptions:
 
 @dataclass(frozen=True, slots=True)
 class _Entering:
-    """A listener on its way into a room, and the name that the run's history has for it."""
+    """A listener that joins a room, and the epoch that it gets."""
 
     listener: Listener
     standing: Standing
@@ -280,7 +285,7 @@ class _Entering:
 
 
 def most_rooms(identity: Identity) -> int:
-    """How many rooms a socket of theirs may be in."""
+    """Return how many rooms a socket of the identity may be in."""
     return PASSENGER_ROOMS if identity.role in (None, Role.PASSENGER) else STAFF_ROOMS
 
 
@@ -288,7 +293,7 @@ PRESENCE = "PRESENCE"
 
 
 def told(records: Iterable[Record], standing: Standing) -> list[dict[str, Any]]:
-    """The messages of those records that may be told."""
+    """Return the messages of the records that the standing may hear."""
     return [event_message(record) for record in records if _may_hear(record, standing)]
 
 

@@ -1,4 +1,4 @@
-"""The rooms of the railway: a run's passengers, and its staff."""
+"""The rooms of the railway: each run's subscribers, and sending to all, to a user or to staff."""
 
 from collections import Counter
 
@@ -11,7 +11,7 @@ from trainhub.hub.protocol import event_message
 
 
 def socket_counts(roles: Counter[str | None]) -> SocketCounts:
-    """Return how many sockets there are, in all and by role."""
+    """Return the number of sockets, in total and by role."""
     passengers, ttes, admins = roles[Role.PASSENGER], roles[Role.TTE], roles[Role.ADMIN]
     total = roles.total()
     return {

@@ -1,4 +1,4 @@
-"""What keeps the journal short: load the runs, snapshot, trim, retire and forget."""
+"""The upkeep of runs and journal: load, snapshot, trim, retire and prune."""
 
 import asyncio
 import logging
@@ -13,23 +13,23 @@ from trainhub.core.log import Log, Reader
 from trainhub.core.rooms import Rooms
 from trainhub.domain.events import Event, TrainRegistered
 from trainhub.domain.model import RunKey
-from trainhub.domain.snapshot import RunSnapshot, resume, take
+from trainhub.domain.snapshot import RunSnapshot, resume, snapshot_of
 from trainhub.domain.train import TrainState, fold
 from trainhub.hub.retention import RECORDS_KEPT, Retention
 from trainhub.hub.runs import Runs
 
 logger = logging.getLogger("trainhub.hub")
 
-# How long a run that has ended can still be read.
+# How long a run can be read after its end.
 KEEP_ENDED = timedelta(hours=6)
-# For how many days the key of a run that has left the hub is not given to another run.
+# Days after which the key of a retired run may be registered again.
 KEEP_RETIRED_DAYS = 100
-# How many records are read from the journal at once while the runs are loaded.
+# Records that are read from the journal at once while the runs are loaded.
 LOAD = 5_000
 
 
 class Upkeep:
-    """Loads the runs of one journal, and keeps both from growing."""
+    """Loads the runs of one journal, and keeps the journal and the hub's memory bounded."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class Upkeep:
         clock: Callable[[], datetime],
         may_trim: Callable[[], Awaitable[bool]],
     ) -> None:
-        """`may_trim` returns whether MongoDB has, at this moment, what the journal is to drop."""
+        """`may_trim` returns whether MongoDB has the records that are to be trimmed."""
         self._runs = runs
         self._journal = journal
         self._log = log
@@ -62,12 +62,12 @@ class Upkeep:
         self._retention.add(record)
 
     async def load(self) -> int:
-        """Take up the runs from their snapshots and the records since; returns these' number."""
+        """Load the runs from their snapshots and later records. Returns the number of records."""
         start, count, position, resumed = time.monotonic(), 0, 0, 0
         self._runs.retired = await self._journal.retired()
         while records := await self._journal.unfolded(position, LOAD, RECORDS_KEPT):
             for record in records:
-                # One at a time: a run's state may be large, and the start holds no other copy.
+                # One at a time: a run's snapshot may be large.
                 snapshot = await self._journal.snapshot(record.stream) if record.seq == 1 else None
                 resumed += snapshot is not None
                 self._replay(record, snapshot)
@@ -76,7 +76,7 @@ class Upkeep:
         self._answers.load(await self._journal.answers())
         took = time.monotonic() - start
         logger.info(
-            "%d runs from %d snapshots and %d journal records in %.2f s",
+            "loaded %d runs from %d snapshots and %d journal records in %.2f s",
             len(self._runs),
             resumed,
             count,
@@ -85,7 +85,7 @@ class Upkeep:
         return count
 
     def _replay(self, record: Record, snapshot: RunSnapshot | None) -> None:
-        """Take up a record; a run's first one with the run's snapshot, if there is one."""
+        """Apply a record. A run's first record comes with the run's snapshot, if there is one."""
         run, event = record.stream, record.event
         state = self._runs.present(run)
         if state is None and snapshot is not None and isinstance(event, TrainRegistered):
@@ -102,9 +102,9 @@ class Upkeep:
             self._retention.resumed(run, snapshot.seq, self._journal.head)
 
     def restore(self, runs: Mapping[RunKey, Sequence[Event]]) -> "asyncio.Future[None]":
-        """Take the runs that another log has kept, each with its events, into this one.
+        """Add runs of another log, each with its events, to this one.
 
-        The future is done when they are durable; nothing else was put in line meanwhile.
+        The future is done when all of them are durable.
         """
         for run, events in runs.items():
             self._runs.adopt(fold(run, events))
@@ -112,12 +112,12 @@ class Upkeep:
         return self._log.append()
 
     async def tidy(self) -> None:
-        """Take the snapshots that are due, and trim from the journal what no reader needs."""
+        """Write the snapshots that are due, and trim the records that no reader needs."""
         kept = 0 if self._log.filling else RECORDS_KEPT
         for state in list(self._runs.all()):
             if self._retention.due(state, self._log.last, kept):
                 self._retention.saved(state.run, state.seq)
-                await self._log.keep(Commit(snapshots={state.run: take(state)}))
+                await self._log.keep(Commit(snapshots={state.run: snapshot_of(state)}))
         if self._trimmable(kept) > self._trimmed and await self._may_trim():
             self._trimmed = self._trimmable(kept)
             await self._journal.trim(self._trimmed)
@@ -127,7 +127,7 @@ class Upkeep:
         return self._retention.trimmable(self._journal.head, done, kept)
 
     async def retire(self) -> None:
-        """Forget the runs that ended long ago, once every reader has all of them."""
+        """Retire the runs that ended long ago, once every reader has all their records."""
         now = self._clock()
         done = min(reader.saved for reader in self._readers)
         for state in [s for s in self._runs.all() if s.ended_at and s.ended_at < now - KEEP_ENDED]:
@@ -139,15 +139,15 @@ class Upkeep:
         registered = self._retention.registered(run)
         self._runs.retire(run, now)
         self._history.forget(run)
-        self._retention.forget(run)
+        self._retention.remove(run)
         self._rooms.close(run)
         await self._log.keep(Commit(retired=[Retired(run, registered, now)]))
 
-    async def forget(self, before: Callable[[float], float] | None = None) -> None:
-        """Let go of the answers that are over a day old, and of runs that are long over.
+    async def prune(self, before: Callable[[float], float] | None = None) -> None:
+        """Delete the answers that are over a day old, and the keys of runs retired long ago.
 
-        `before` returns the time before which all is so old, in seconds; by default it is as many
-        seconds ago, which is wrong after the clock was set.
+        `before` returns the time that was a given number of seconds ago. The default subtracts from
+        the clock, which is wrong after the clock was set.
         """
         now = self._clock().timestamp()
         before = before or (lambda seconds: now - seconds)

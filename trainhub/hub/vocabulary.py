@@ -1,4 +1,4 @@
-"""The railway's classes of events and snapshots, as the stores write and read them."""
+"""The classes of events and snapshots that the stores write and read."""
 
 from trainhub.core.journal import Vocabulary
 from trainhub.domain.events import EVENTS

@@ -1,7 +1,7 @@
-"""Which run is meant by a train's number without a date. One rule for sockets and HTTP alike.
+"""The run that a train number without a date means. One rule for sockets and HTTP.
 
-What is known comes before any guess: the rooms a socket is in, then the runs its token names, then
-the runs its user is booked on. Only then the run in service is taken, by status and by the clock.
+Facts about the caller come first: the socket's rooms, then the runs that the token names, then the
+runs that the user is booked on. Last comes the run in service, by status and by the clock.
 """
 
 from collections.abc import Callable, Collection
@@ -23,11 +23,11 @@ def run_meant(
     now: datetime,
     rooms: Collection[RunKey] = (),
 ) -> TrainState:
-    """Return the run of a train that a caller means, out of `runs`, all that are here.
+    """Return the run of a train that a caller means. `runs` are all runs of the train in the hub.
 
-    `rooms` are the runs of the rooms that the caller speaks of, if a socket speaks of its own.
-    Raises UnknownTrain if the token names only runs of that train that are not here. Raises
-    AmbiguousRun, with the dates in `details`, if several are as likely.
+    `rooms` are the runs of the rooms that the asking socket is in.
+    Raises UnknownTrain if the token names runs of the train, and the hub has none of them.
+    Raises AmbiguousRun, with the dates in `details`, if several are equally likely.
     """
     found = [state for state in runs if state.run in rooms] or _allowed(train_no, runs, identity)
     for sign in _SIGNS:
@@ -46,7 +46,7 @@ def run_meant(
 def _allowed(
     train_no: str, runs: Collection[TrainState], identity: Identity
 ) -> Collection[TrainState]:
-    """Return the runs that a token may mean: if it names runs of the train by day, only those."""
+    """Return the runs that the caller may mean: if the token names runs by date, only these."""
     named = sorted(name for name in identity.trains if name.startswith(f"{train_no}/"))
     if not named or identity.trains & {ALL_TRAINS, train_no}:
         return runs
@@ -72,7 +72,7 @@ def _is_booked(state: TrainState, identity: Identity) -> bool:
     return identity.standing(state.run) == passenger and identity.user in state.by_user
 
 
-# What is known of a caller, the surest first. A sign that no run has narrows nothing.
+# Signs of the run that a caller means, the surest first. A sign without any run is skipped.
 _SIGNS: tuple[Callable[[TrainState, Identity], bool], ...] = (
     _is_named,
     _is_travelled,
