@@ -1,4 +1,4 @@
-"""trainhub/domain/berths.py: the layouts, and who holds which berth for which segments."""
+"""trainhub/domain/berths.py: the layouts, and the holders of each berth by segment."""
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -34,7 +34,7 @@ BY_SIX = {"LOWER": (1, 3), "UPPER": (2, 4), "SIDE_LOWER": (5,), "SIDE_UPPER": (6
     ],
 )
 def test_layouts_are_those_of_the_rules(class_, kind, berths, bay):
-    """In SL and 3A berths repeat by 8, in 2A by 6; SL 72, 3A 64, 2A 46 (ICF); 80, 72, 52 (LHB)."""
+    """Berths repeat by 8 in SL and 3A, by 6 in 2A. ICF has 72, 64 and 46, LHB 80, 72 and 52."""
     assert BERTHS[class_, kind] == berths
     types = layout(Coach(code="X1", class_=class_, berths=berths))
     assert len(types) == berths
@@ -44,12 +44,12 @@ def test_layouts_are_those_of_the_rules(class_, kind, berths, bay):
 
 
 def test_a_class_that_is_not_in_the_table_has_seats():
-    """A chair car has no berths to share."""
+    """A coach of a class without a layout, like a chair car, has only seats."""
     assert layout(Coach(code="C1", class_="CC", berths=3)) == (BerthType.SEAT,) * 3
 
 
 def test_a_chart_may_name_its_own_layout():
-    """A chart's own layout goes before that of the class."""
+    """A chart's own layout replaces that of the class."""
     own = Coach(code="S1", class_="SL", berths=2, layout=("SIDE_LOWER", "LOWER"))
     assert layout(own) == (BerthType.SIDE_LOWER, BerthType.LOWER)
     assert Occupancy((own,)).types == {"S1-1": "SIDE_LOWER", "S1-2": "LOWER"}
@@ -64,7 +64,7 @@ def test_a_chart_may_name_its_own_layout():
     ],
 )
 def test_an_odd_layout_is_refused(own, message):
-    """A layout names each berth once, with a type that there is."""
+    """A layout has one known type for each berth."""
     with pytest.raises(BadMessage, match=message):
         layout(Coach(code="S1", class_="SL", berths=2, layout=own))
 
@@ -74,7 +74,7 @@ def test_an_odd_layout_is_refused(own, message):
     [(0, 1, {0}), (0, 4, {0, 1, 2, 3}), (2, 4, {2, 3}), (3, 3, set()), (4, 2, set())],
 )
 def test_a_journey_is_half_open(start, end, legs):
-    """A journey [from, to) needs segments from..to-1, and no one travels backwards."""
+    """A journey [from, to) has the segments from..to-1. A journey backwards has none."""
     assert {leg for leg in range(10) if segments(start, end) >> leg & 1} == legs
 
 
@@ -90,7 +90,7 @@ def test_journeys_that_meet_do_not_overlap(first, second, room):
 
 
 def test_three_people_of_one_pnr_do_not_fit_one_side_lower():
-    """Occupancy is keyed by person, not by PNR: two RAC share a side lower, a third does not."""
+    """Two people of a PNR share a side lower on RAC. A third person does not fit."""
     occupancy, way = Occupancy((S1,)), segments(0, 4)
     for person in (A, B):
         assert occupancy.has_room(SIDE, way, half=True)
@@ -101,7 +101,7 @@ def test_three_people_of_one_pnr_do_not_fit_one_side_lower():
 
 
 def test_one_who_goes_leaves_the_others():
-    """One alighting leaves the others of the PNR, each with their own part."""
+    """A person who alights does not change the holds of others on the PNR."""
     occupancy = Occupancy((S1,))
     occupancy.occupy(SIDE, A, segments(0, 4), half=True)
     occupancy.occupy(SIDE, B, segments(0, 4), half=True)
@@ -116,12 +116,12 @@ def test_one_who_goes_leaves_the_others():
 
 @pytest.mark.parametrize("berth", ["S1-1", "S1-2", "S1-3", "S1-8"])
 def test_only_a_side_lower_is_shared(berth):
-    """RAC passengers share a side lower; no other berth has halves."""
+    """RAC passengers share side lowers only."""
     assert not Occupancy((S1,)).has_room(BerthKey(berth), segments(0, 1), half=True)
 
 
 def test_a_confirmed_holder_does_not_share():
-    """A side lower holds one confirmed, or two RAC, never one of each."""
+    """A side lower has one confirmed holder or two on RAC, never one of each."""
     for first, second in ((True, False), (False, True)):
         occupancy = Occupancy((S1,))
         occupancy.occupy(SIDE, A, segments(1, 3), half=first)
@@ -130,7 +130,7 @@ def test_a_confirmed_holder_does_not_share():
 
 
 class Notebook:
-    """What Occupancy should say, kept segment by segment without any masks."""
+    """The expected holds, kept segment by segment without masks."""
 
     def __init__(self):
         self.legs = {}
@@ -168,10 +168,10 @@ MOVES = st.tuples(
     max_examples=150,
     deadline=None,
     print_blob=True,
-    suppress_health_check=[HealthCheck.too_slow],  # a busy machine is no fault
+    suppress_health_check=[HealthCheck.too_slow],  # no limit of time: the machine may be busy
 )
 def test_masks_say_what_a_plain_notebook_says(moves):
-    """Whatever is taken and released: the same room, the same holders, leg by leg."""
+    """After any holds and releases, room and holders agree with the notebook on each segment."""
     occupancy, notebook = Occupancy((S1,)), Notebook()
     for move, berth, who, start, length, half in moves:
         end, person = start + length, PersonKey(f"4512345678/{who}")

@@ -1,4 +1,4 @@
-"""trainhub/domain/bookings.py: whose address it is, and whose journey is still to be made."""
+"""trainhub/domain/bookings.py: the address of a booking, and journeys still to be made."""
 
 import pytest
 from railway import TRAIN, Driver, person
@@ -8,7 +8,7 @@ from trainhub.domain.bookings import email_of, stranded, travels
 
 
 def test_an_address_is_a_booking_s_own_or_its_pnr_s():
-    """A person's own first; then the party's, of the same user; never that of another PNR."""
+    """A person has their own address, else one of the same user and PNR, never of another PNR."""
     party = {"pnr": "4512345601", "irctcId": "IR_1"}
     driver = Driver(
         person(1, **party, email=None),
@@ -29,7 +29,7 @@ def stranded_of(driver):
 
 
 def test_a_skipped_destination_is_still_to_be_reached():
-    """Its passengers are aboard until the next station that is served."""
+    """Passengers for a skipped station travel until the next station that is served."""
     driver = Driver(person(1, "AAA", "BBB"), person(2, "AAA", "CCC"))
     driver.start()
     driver.board(1)
@@ -48,7 +48,7 @@ def test_a_skipped_destination_is_still_to_be_reached():
     [(c.MarkBoarded, True), (c.MarkNoShow, True), (c.CancelJourney, False), (None, True)],
 )
 def test_a_user_travels_until_the_journey_is_over_or_given_up(kind, there):
-    """An NT may still be taken back; a cancelled journey may not."""
+    """A user travels with an NT, which can be undone, but not with a cancelled journey."""
     driver = Driver(person(1, "AAA", "BBB"))
     driver.start()
     if kind is not None:
@@ -58,7 +58,7 @@ def test_a_user_travels_until_the_journey_is_over_or_given_up(kind, there):
 
 
 def test_a_passenger_who_has_arrived_travels_no_more():
-    """One of a user's several bookings that is under way is enough."""
+    """A user travels if one of several bookings is under way."""
     driver = Driver(person(1, "AAA", "BBB"), person(2, irctcId="IR_2"))
     driver.start()
     driver.board(1)

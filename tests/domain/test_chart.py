@@ -1,4 +1,4 @@
-"""trainhub/domain/chart.py: what is refused, what is left out with its reason, what loads."""
+"""trainhub/domain/chart.py: charts that are refused, lines that are left out, charts that load."""
 
 import contextlib
 import csv
@@ -25,7 +25,7 @@ TRAINS = [*read_timetable(DEMO_TIMETABLE), *made_up_trains(300)]
 OFTEN = settings(
     deadline=None,
     print_blob=True,
-    suppress_health_check=[HealthCheck.too_slow],  # a busy machine is no fault
+    suppress_health_check=[HealthCheck.too_slow],  # no limit of time: the machine may be busy
 )
 
 
@@ -34,12 +34,12 @@ def without(row, *names):
 
 
 def no_berth(who, **fields):
-    """A passenger on the waiting list, unless `fields` say otherwise."""
+    """A passenger on the waiting list, unless `fields` change that."""
     return person(who, **{"status": "WL", "number": 1, "coach": None, "berth": None, **fields})
 
 
 def registered(data):
-    """The run's state once the chart is registered."""
+    """The run's state after the chart is registered."""
     checked, *_ = read_chart(data)
     state = TrainState(checked.run)
     command = RegisterTrain(train_no=checked.train_no, chart=checked)
@@ -52,7 +52,7 @@ def registered(data):
 # --- one passenger's faults --------------------------------------------------------------------
 
 FAULTS = {
-    # name: (the line that has it, what the reason says)
+    # name: (the faulty line, the reason's text)
     "unknown from": (person(9, "ZZZ"), "from: the train has no station ZZZ"),
     "unknown to": (person(9, "AAA", "ZZZ"), "to: the train has no station ZZZ"),
     "no code": (person(9, "a-a"), "from: the train has no such station"),
@@ -104,7 +104,7 @@ SOUND = (person(1), rac(10, 1), person(15, berth=15), rac(11, 2), person(2))
 
 @pytest.mark.parametrize(("row", "reason"), FAULTS.values(), ids=FAULTS)
 def test_a_faulty_line_is_left_out_and_the_others_load(row, reason):
-    """Chart faults are reported per passenger with line and reason; the others load."""
+    """A faulty line is reported with its number and reason, and the other lines load."""
     checked, rejected, _ = read_chart(chart(*SOUND[:4], row, *SOUND[4:]))
     assert [booking.irctc_id for booking in checked.passengers] == [
         each["irctcId"] for each in SOUND
@@ -126,20 +126,20 @@ def test_a_faulty_line_is_left_out_and_the_others_load(row, reason):
     ],
 )
 def test_a_rejected_line_names_its_pnr_if_it_has_one(row, shown):
-    """REGISTER_TRAIN answers `rejected: [{line, pnr, reason}]`."""
+    """A rejected line is reported with its PNR."""
     _, (fault,), _ = read_chart(chart(row))
     assert fault.pnr == shown
 
 
 def test_a_rejected_line_can_be_answered():
-    """The line, the PNR and the reason go into the answer, so each is valid Unicode."""
+    """The line, PNR and reason of a rejected line are valid Unicode, so an answer can have them."""
     _, (fault,), _ = read_chart(chart(person(1, pnr="\ud800")))
     fault.pnr.encode()
     fault.reason.encode()
 
 
 def test_every_fault_is_counted():
-    """A chart that is wrong on every line is a train with no one booked and all the reasons."""
+    """A chart with a fault on every line loads without passengers, and all reasons are reported."""
     rows = [row for row, _ in FAULTS.values() if row != FAULTS["twice there"][0]]
     checked, rejected, _ = read_chart(chart(person(1), *rows[:4], rows[5]))
     assert len(checked.passengers) == 1
@@ -147,7 +147,7 @@ def test_every_fault_is_counted():
 
 
 def test_a_person_left_out_may_come_again():
-    """Only those who were loaded are twice there."""
+    """A person whose line was rejected may be on a later line."""
     checked, rejected, _ = read_chart(chart(person(1, "ZZZ"), person(1)))
     assert len(checked.passengers) == 1
     assert [fault.line for fault in rejected] == [1]
@@ -155,14 +155,14 @@ def test_a_person_left_out_may_come_again():
 
 @pytest.mark.parametrize("pnr", ["4512345678", "45123456789", "451234567890", 4512345678])
 def test_a_pnr_has_ten_to_twelve_digits(pnr):
-    """A PNR is 10 to 12 digits; JSON may bring it as a number."""
+    """A PNR has 10 to 12 digits, in JSON as a text or a number."""
     checked, rejected, _ = read_chart(chart(person(1, pnr=pnr)))
     assert not rejected
     assert checked.passengers[0].pnr == str(pnr)
 
 
 def test_six_people_may_be_on_a_pnr():
-    """Occupancy is keyed by PNR + index within the PNR, at most 6."""
+    """A PNR has at most 6 people."""
     people = [person(n, pnr="4512345678", index=n) for n in range(1, 7)]
     checked, rejected, _ = read_chart(chart(*people))
     assert not rejected
@@ -170,7 +170,7 @@ def test_six_people_may_be_on_a_pnr():
 
 
 def test_two_on_rac_share_a_side_lower_and_a_third_is_refused():
-    """Three people on one PNR do not fit one side lower."""
+    """Three people of a PNR do not fit one side lower."""
     people = [{**rac(n, n), "pnr": "4512345678", "index": n} for n in (1, 2, 3)]
     checked, rejected, _ = read_chart(chart(*people))
     assert [booking.index for booking in checked.passengers] == [1, 2]
@@ -184,7 +184,7 @@ def test_two_on_rac_share_a_side_lower_and_a_third_is_refused():
 
 
 def test_a_side_lower_is_shared_by_legs():
-    """Two RAC a segment: four may hold one side lower if two get off where two get on."""
+    """Four RAC passengers fit a side lower if two alight where the other two board."""
     people = [rac(1, 1, "AAA", "CCC"), rac(2, 2, "AAA", "BBB"), rac(3, 3, "BBB", "CCC")]
     checked, rejected, _ = read_chart(chart(*people, rac(4, 4, "CCC"), person(5, "CCC", berth=7)))
     assert len(checked.passengers) == 4
@@ -192,14 +192,14 @@ def test_a_side_lower_is_shared_by_legs():
 
 
 def test_a_berth_serves_journeys_that_meet():
-    """Journeys 0-2 and 2-4 do not overlap."""
+    """One berth has the journeys 0-2 and 2-4."""
     checked, rejected, _ = read_chart(chart(person(1, "AAA", "CCC"), person(2, "CCC", berth=1)))
     assert len(checked.passengers) == 2
     assert not rejected
 
 
 def test_rac_and_wl_may_be_without_a_berth():
-    """Only a confirmed passenger must have a berth."""
+    """Only a confirmed passenger needs a berth."""
     checked, rejected, _ = read_chart(chart(no_berth(1), no_berth(2, status="RAC", number=2)))
     assert [booking.berth for booking in checked.passengers] == [None, None]
     assert not rejected
@@ -220,7 +220,7 @@ LINES = st.lists(
 @given(LINES)
 @settings(OFTEN, max_examples=100)
 def test_whatever_the_lines_no_berth_is_overbooked(lines):
-    """Of lines that clash just those load for which there is still room, in the chart's order."""
+    """Of lines that clash, those load that find room, in the chart's order."""
     people, loaded, legs, known = [], [], Counter(), set()
     for number, (status, berth, start, end, index) in enumerate(lines, start=1):
         stations = {"start": STATIONS[start], "end": STATIONS[end]}
@@ -244,7 +244,7 @@ HEADER = list(person(1))
 
 
 def table(*people, header=HEADER):
-    """The people as CSV text."""
+    """The people as a CSV text."""
     out = io.StringIO()
     writer = csv.DictWriter(out, header, extrasaction="ignore")
     writer.writeheader()
@@ -260,26 +260,26 @@ PLAIN_PEOPLE = (person(1, age=34), person(2, gender="F", phone="+91 00000 00001"
 
 
 def test_csv_gives_what_the_list_gives():
-    """CSV for the passengers, with those names as its header, is taken too."""
+    """CSV with the field names as its header loads like a list."""
     header = [*HEADER, "number", "age", "gender", "phone"]
     people = [*PEOPLE, person(30, age=34, gender="F", phone="+91 00000 00001")]
     assert with_csv(table(*people, header=header)) == read_chart(chart(*people))
 
 
 def test_a_byte_order_mark_is_no_part_of_the_header():
-    """Spreadsheets put one before the text."""
+    """A byte order mark before the header is ignored."""
     assert with_csv("\ufeff" + table(*PLAIN_PEOPLE)) == with_csv(table(*PLAIN_PEOPLE))
 
 
 def test_blanks_and_the_order_of_columns_do_not_matter():
-    """Cells are stripped, an empty one is no value, and columns stand as they like."""
+    """Blanks around cells are ignored, an empty cell is no value, and columns have any order."""
     text = table(*PLAIN_PEOPLE, header=HEADER[::-1]).replace(",", " , ").replace("\r\n", "\n")
     head, rest = text.split("\n", 1)
     assert with_csv(f"{head.replace(' ', '')}\n{rest}") == with_csv(table(*PLAIN_PEOPLE))
 
 
 def test_a_quoted_cell_may_hold_commas_quotes_and_lines():
-    """A name with a comma, a quote or a line's end is one cell."""
+    """A quoted cell may have commas, quotes and line ends."""
     name = 'Sen, "Bo"\nJr'
     checked, rejected, _ = with_csv(table(person(1, name=name)))
     assert not rejected
@@ -290,7 +290,7 @@ LINE = "the line has"
 
 
 def test_a_csv_fault_has_its_line_in_the_text():
-    """In CSV `line` is the line of the text, the header being 1."""
+    """A fault in CSV has the number of its line in the text. The header is line 1."""
     lines = table(person(1), person(2, "ZZZ"), person(3), person(4), person(5)).splitlines()
     lines[3] = lines[3].rpartition(",")[0]
     lines[4] += ",one,more"
@@ -306,7 +306,7 @@ def test_a_csv_fault_has_its_line_in_the_text():
 
 
 def test_empty_lines_of_a_csv_are_counted_and_left_out():
-    """An empty line is no passenger, and the lines after it keep their numbers."""
+    """An empty line is skipped, and later lines keep their numbers."""
     head, first, second = table(person(1), person(2, "ZZZ")).splitlines()
     checked, rejected, _ = with_csv("\n".join([head, "", first, "", "", second, ""]))
     assert len(checked.passengers) == 1
@@ -326,14 +326,14 @@ def test_empty_lines_of_a_csv_are_counted_and_left_out():
     ],
 )
 def test_a_number_of_a_csv_is_digits(cell, reason):
-    """Text from CSV becomes a number only if it is one."""
+    """A cell becomes a number only if it is digits."""
     _, (fault,), _ = with_csv(table(person(1, index=cell)))
     assert fault.line == 2
     assert reason in fault.reason
 
 
 def test_digits_stay_text_where_the_chart_has_text():
-    """A PNR, a name or a phone of digits is no number."""
+    """A PNR, a name or a phone number of digits stays a text."""
     checked, *_ = with_csv(table(person(1, name="007", irctcId="12")))
     assert (checked.passengers[0].name, checked.passengers[0].irctc_id) == ("007", "12")
 
@@ -353,7 +353,7 @@ def test_digits_stay_text_where_the_chart_has_text():
     ids=["pnr", "two", "blank", "no header", "quote", "open", "header", "long cell"],
 )
 def test_a_broken_csv_refuses_the_chart(text, message):
-    """What cannot be read line by line is refused as a whole, with the line where it breaks."""
+    """A CSV that cannot be parsed is refused as a whole, with the line of the fault."""
     with pytest.raises(BadMessage, match=message):
         with_csv(text)
 
@@ -438,21 +438,21 @@ TRAIN_FAULTS = {
 
 @pytest.mark.parametrize(("fields", "message"), TRAIN_FAULTS.values(), ids=TRAIN_FAULTS)
 def test_a_fault_of_the_train_refuses_the_chart(fields, message):
-    """What is wrong with the train itself refuses the whole chart, and says what."""
+    """A fault of the train refuses the whole chart, and the error says what is wrong."""
     with pytest.raises(BadMessage, match=message):
         read_chart(chart(**fields))
 
 
 @pytest.mark.parametrize("name", ["trainNo", "trainName", "startDate", "stations"])
 def test_a_chart_needs_its_train(name):
-    """A chart needs number, name, date and stations."""
+    """A chart needs a number, a name, a date and stations."""
     with pytest.raises(BadMessage, match=f"^{name} is missing$"):
         read_chart(without(chart(), name))
 
 
 @pytest.mark.parametrize("data", [None, [], "chart", 5, [chart()]])
 def test_a_chart_is_an_object(data):
-    """What is no object is refused in words."""
+    """A chart that is not an object is refused."""
     with pytest.raises(BadMessage, match=r"^a chart is an object"):
         read_chart(data)
 
@@ -466,7 +466,7 @@ def test_a_train_number_has_one_form(given):
 
 
 def test_a_train_of_two_stations_and_nobody_is_a_train():
-    """Coaches, passengers and all that has a default may be left out, or be null."""
+    """Coaches, passengers and fields with a default may be missing or null."""
     short = {**without(chart(), "coaches", "passengers"), "stations": [station(0), station(4)]}
     checked, rejected, _ = read_chart(short)
     assert (checked.coaches, checked.passengers, rejected) == ((), (), ())
@@ -478,7 +478,7 @@ def test_a_train_of_two_stations_and_nobody_is_a_train():
 
 @pytest.mark.parametrize(("kind", "berths"), [("ICF", 72), ("LHB", 80)])
 def test_a_coach_may_name_its_type(kind, berths):
-    """A coach that names its type (ICF, LHB) has that type's berths, unless it says how many."""
+    """A coach with a type (ICF, LHB) has that type's berths, unless it has a number of berths."""
     coach = {"code": "S1", "class": "SL", "type": kind}
     checked, *_ = read_chart(chart(coaches=[coach]))
     assert checked.coaches[0].berths == berths
@@ -490,7 +490,7 @@ def test_a_coach_may_name_its_type(kind, berths):
 
 
 def test_a_run_over_midnight_keeps_its_order():
-    """A halt from 23:55 to 00:05 is followed by stops of day 2."""
+    """After a halt from 23:55 to 00:05, the next stops are on day 2."""
     night = [
         {**station(0), "departure": "22:00"},
         {**station(1), "arrival": "23:55", "departure": "00:05"},
@@ -512,7 +512,7 @@ def test_a_run_over_midnight_keeps_its_order():
 
 @pytest.mark.parametrize("day", ["0001-01-01", "1969-12-31", "9000-01-01", "9999-12-31"])
 def test_a_year_that_no_train_runs_in_is_refused(day):
-    """Times are read back from the journal only if a train may run then: so may a start date."""
+    """A start date must be in a year that the journal can read back."""
     with pytest.raises(BadMessage, match="startDate"):
         read_chart(chart(startDate=day))
 
@@ -521,7 +521,7 @@ def test_a_year_that_no_train_runs_in_is_refused(day):
 
 
 def test_every_train_of_a_timetable_makes_a_sound_chart():
-    """No passenger of a made-up chart is rejected, and every run's times rise along the line."""
+    """A made-up chart has no rejected passengers, and its times rise along the line."""
     for train in TRAINS:
         data = make_chart(train, date(2026, 11, 23), seed=1, passengers=30)
         checked, rejected, _ = read_chart(data)
@@ -537,7 +537,7 @@ def test_every_train_of_a_timetable_makes_a_sound_chart():
 
 
 def test_a_chart_of_just_the_most_text():
-    """So much loads, and a byte more is refused, however it is spread over the chart."""
+    """A chart with the most bytes of text loads, and one byte more is refused."""
     checked, rejected, _ = read_chart(largest_chart())
     assert (len(checked.passengers), rejected) == (MOST_PASSENGERS, ())
     with pytest.raises(BadMessage, match="texts have over 8388608 bytes"):
@@ -546,7 +546,7 @@ def test_a_chart_of_just_the_most_text():
 
 @pytest.mark.parametrize("table", [False, True])
 def test_a_chart_of_too_many_passengers(table):
-    """A list or CSV of more than any train could carry is refused before its lines are read."""
+    """A chart with too many passengers is refused before its lines are read."""
     people = [{}] * (MOST_PASSENGERS + 1)
     if table:
         header = "pnr,index,irctcId,name,from,to,class,status"
@@ -557,7 +557,7 @@ def test_a_chart_of_too_many_passengers(table):
 
 @pytest.mark.parametrize("seconds", [0, -1, 86_401, 2**53 - 1])
 def test_an_offer_is_open_for_a_time_that_there_is(seconds):
-    """From a second to a day: beyond the year 9999 no time can be told, and no offer made."""
+    """An offer is open from a second to a day."""
     with pytest.raises(BadMessage, match="offerSeconds is from 1 to 86400"):
         read_chart(chart(offerSeconds=seconds))
 
@@ -569,7 +569,7 @@ JUNK += ["25:00", "00:00", "12345", "x" * 1_001, [], [None], {}, {"code": "S1"},
 
 
 def paths(value, path=()):
-    """Where every value of a chart stands, the chart itself left out."""
+    """The path of every value in a chart, apart from the chart itself."""
     items = value.items() if isinstance(value, dict) else enumerate(value)
     for name, inner in items:
         yield (*path, name)
@@ -591,13 +591,13 @@ EVERYWHERE = [path for path in paths(chart()) if path != ("startDate",)]
 @given(st.sampled_from(EVERYWHERE), st.sampled_from(JUNK))
 @settings(OFTEN, max_examples=300)
 def test_a_chart_with_anything_anywhere_loads_or_is_refused(path, junk):
-    """Never a crash: a BadMessage, or a chart that a run can be loaded from."""
+    """A chart with any values either loads or raises BadMessage."""
     with contextlib.suppress(BadMessage):
         assert registered(replaced(chart(), path, junk)).seq == 1
 
 
 def test_codes_of_a_chart_have_one_form():
-    """Cells of fixed width and small letters: " aaa " is AAA, and s1 is S1."""
+    """Codes get one form: " aaa " is AAA, and s1 is S1."""
     data = chart(person(1, " aaa ", "eee", coach=" s1 "), coaches=coaches({"code": "s1"}))
     checked, rejected, _ = read_chart(data)
     assert rejected == ()
@@ -623,7 +623,7 @@ def test_codes_of_a_chart_have_one_form():
     ],
 )
 def test_an_address_that_no_mail_can_go_to_is_a_warning(email, usable):
-    """The passenger loads; the line is named at once, and not at the first failed letter."""
+    """A passenger with an unusable e-mail address loads, with a warning for the line."""
     checked, rejected, warnings = read_chart(chart(person(1), person(2, email=email)))
     assert (len(checked.passengers), rejected) == (2, ())
     assert [(each.line, each.pnr) for each in warnings] == ([] if usable else [(2, "4512345602")])

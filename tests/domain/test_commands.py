@@ -1,4 +1,4 @@
-"""trainhub/domain/commands.py: what someone asks, and the table of it by message type."""
+"""trainhub/domain/commands.py: the commands, and their table by message type."""
 
 import dataclasses
 import re
@@ -18,13 +18,13 @@ KINDS = [kind for kind in c.COMMANDS if kind != "REGISTER_TRAIN"]
 
 
 def concrete(cls):
-    """The classes below `cls` that have none below them."""
+    """The classes below `cls` that have no subclasses."""
     below = cls.__subclasses__()
     return {cls} if not below else set().union(*(concrete(each) for each in below))
 
 
 def test_every_command_is_in_the_table_under_its_own_name():
-    """COMMANDS is the table by message type: StartJourney is START_JOURNEY; three are the hub's."""
+    """COMMANDS has each command by its type, except the three commands that only the hub gives."""
     own = {c.ExpireOffers, c.AcknowledgeOffer, c.CorrectClock}
     assert {*c.COMMANDS.values(), *own} == concrete(c.Command)
     assert not own & set(c.COMMANDS.values())
@@ -34,7 +34,7 @@ def test_every_command_is_in_the_table_under_its_own_name():
 
 @pytest.mark.parametrize("name", KINDS)
 def test_a_command_needs_its_fields_and_no_more(name):
-    """The start date may be left out where one run is in service; each other field may not."""
+    """The start date may be missing. Every other field without a default is required."""
     message = shortest(name)
     command = load(c.COMMANDS[name], message)
     assert command.start_date is None
@@ -47,12 +47,12 @@ def test_a_command_needs_its_fields_and_no_more(name):
 
 
 def test_there_is_a_sample_of_every_command():
-    """No command is left out of the tests of all commands."""
+    """Each command has a sample, so tests of all commands include it."""
     assert c.COMMANDS.keys() <= MESSAGES.keys()
 
 
 def test_an_arrival_may_bring_its_time_and_platform():
-    """ARRIVE and DEPART take `stationCode, at?, platform?`."""
+    """ARRIVE and DEPART have `stationCode`, and may have `at` and `platform`."""
     message = {**shortest("ARRIVE"), "at": "2026-11-23T10:00:00+05:30", "platform": "4A"}
     for cls in (c.Arrive, c.Depart):
         command = load(cls, message)
@@ -62,7 +62,7 @@ def test_an_arrival_may_bring_its_time_and_platform():
 
 
 def test_an_announcement_is_for_everyone_unless_it_says_whom():
-    """ANNOUNCEMENT goes out as asked; without a word it is an INFO for everyone."""
+    """An announcement without an audience and a level is an INFO for everyone."""
     command = load(c.Announce, shortest("ANNOUNCE"))
     assert (command.level, command.to, command.user) == (Level.INFO, c.To.EVERYONE, None)
     message = {**shortest("ANNOUNCE"), "to": "USER", "user": "IR_1", "level": "EMERGENCY"}
@@ -72,20 +72,20 @@ def test_an_announcement_is_for_everyone_unless_it_says_whom():
 
 @pytest.mark.parametrize("index", [True, "1", 1.0, None])
 def test_the_index_on_a_pnr_is_a_whole_number(index):
-    """A person is the index-th on a PNR: nothing is coerced into a number."""
+    """`index` is a whole number, and other values are not converted."""
     with pytest.raises(BadMessage, match=r"^index is a whole number"):
         load(c.MarkBoarded, {**shortest("MARK_BOARDED"), "index": index})
 
 
 def test_a_command_cannot_be_changed():
-    """Commands are values."""
+    """A command is immutable."""
     command = c.StartJourney(**TRAIN)
     with pytest.raises(dataclasses.FrozenInstanceError):
         command.train_no = "54321"
 
 
 def test_every_mark_is_a_command():
-    """BATCH takes many marks, each by itself: what a mark is called says which command it is."""
+    """Each kind of mark in a BATCH has its command."""
     assert {kind.value: cls for kind, cls in c.MARKS.items()} == {
         "BOARDED": c.MarkBoarded,
         "NO_SHOW": c.MarkNoShow,
@@ -99,7 +99,7 @@ def test_every_mark_is_a_command():
 
 
 def test_a_platform_is_confirmed_unless_it_says_not():
-    """A platform has a number and whether it is confirmed."""
+    """SET_PLATFORM confirms the platform unless `confirmed` is false."""
     message = shortest("SET_PLATFORM")
     assert load(c.SetPlatform, message).confirmed
     assert not load(c.SetPlatform, {**message, "confirmed": False}).confirmed
@@ -107,7 +107,7 @@ def test_a_platform_is_confirmed_unless_it_says_not():
 
 @pytest.mark.parametrize("minutes", [5.0, "5", True, None])
 def test_a_delay_is_in_whole_minutes(minutes):
-    """Delay in whole minutes; it may be negative."""
+    """A delay is in whole minutes, and may be negative."""
     with pytest.raises(BadMessage, match=r"^delayMinutes is a whole number"):
         load(c.SetDelay, {**shortest("SET_DELAY"), "delayMinutes": minutes})
     assert load(c.SetDelay, {**shortest("SET_DELAY"), "delayMinutes": -7}).delay_minutes == -7

@@ -1,4 +1,4 @@
-"""trainhub/domain/errors.py: the railway's errors are errors of the protocol."""
+"""trainhub/domain/errors.py: the errors of the railway."""
 
 import pytest
 
@@ -10,14 +10,14 @@ OWN = [each for each in vars(errors).values() if getattr(each, "__module__", "")
 
 @pytest.mark.parametrize("cls", OWN, ids=lambda cls: cls.__name__)
 def test_each_error_has_a_code_and_a_parent_that_decides_its_status(cls):
-    """The docstring names each class with its code; HTTP's status follows from the parent."""
+    """The module's docstring lists each error with its code and parent."""
     assert issubclass(cls, Unknown | Conflict)
     assert f"{cls.__name__} " in errors.__doc__
     assert f" {cls.code}" in errors.__doc__
 
 
 def test_no_two_errors_share_a_code():
-    """A client tells errors apart by their codes alone."""
+    """Each error has its own code."""
 
     def all_below(cls):
         return [cls, *(each for below in cls.__subclasses__() for each in all_below(below))]

@@ -1,4 +1,4 @@
-"""trainhub/domain/events.py: what happened, who may be told, and what they read."""
+"""trainhub/domain/events.py: each event's audience, and the data that the audience reads."""
 
 import contextlib
 import dataclasses
@@ -26,12 +26,12 @@ def of_ir_1(event):
     return dataclasses.replace(event, **{name: whose[name] for name in whose.keys() & names})
 
 
-# One event of each type, as a run brings it about; an announcement in each of its three forms.
+# One event of each type, made by a run; an announcement in each of its three forms.
 MADE = {e.TYPES[type(event)]: of_ir_1(event) for driver in voyages() for event in driver.events}
 TO_STAFF = dataclasses.replace(MADE["ANNOUNCEMENT"], audience_=c.To.STAFF)
 TO_USER = dataclasses.replace(MADE["ANNOUNCEMENT"], audience_=c.To.USER, user="IR_1")
 
-# Everyone who may sit in a run's room: a role and a user, or neither.
+# Each kind of subscriber of a room: a role and a user, or neither.
 ANYBODY = (None, None)
 SERVICE = (Role.SERVICE, "feed")
 TTE, ADMIN = (Role.TTE, "T1"), (Role.ADMIN, "control")
@@ -43,7 +43,7 @@ WHO = {"all": ALL, "both": {SELF, *STAFF}, "user": {SELF}, "staff": STAFF, "as a
 
 
 def concrete(cls):
-    """The classes below `cls` that have none below them."""
+    """The classes below `cls` that have no subclasses."""
     below = cls.__subclasses__()
     return {cls} if not below else set().union(*(concrete(each) for each in below))
 
@@ -53,7 +53,7 @@ def hearers(event):
 
 
 def test_every_event_is_in_the_table_under_its_own_name():
-    """EVENTS is the table by type: StationArrival is STATION_ARRIVAL; TYPES is its reverse."""
+    """EVENTS has StationArrival as STATION_ARRIVAL, and so on. TYPES is its reverse."""
     assert set(e.EVENTS.values()) == concrete(e.Event)
     for name, cls in e.EVENTS.items():
         assert name == re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).upper()
@@ -62,13 +62,13 @@ def test_every_event_is_in_the_table_under_its_own_name():
 
 @pytest.mark.parametrize("name", e.EVENTS)
 def test_each_event_goes_to_its_audience_and_nobody_else(name):
-    """The protocol's table: who may be told an event of each type."""
+    """The audience of each event is as the protocol says."""
     assert type(MADE[name]) is e.EVENTS[name]
     assert hearers(MADE[name]) == WHO[HEARD[name]]
 
 
 def test_an_announcement_goes_to_whom_it_was_asked_for():
-    """Everyone, the staff, or one passenger on each of their devices."""
+    """An announcement goes to everyone, to the staff, or to one passenger on each device."""
     assert hearers(MADE["ANNOUNCEMENT"]) == ALL
     assert hearers(TO_STAFF) == {TTE, ADMIN}
     assert hearers(TO_USER) == {SELF}
@@ -76,18 +76,18 @@ def test_an_announcement_goes_to_whom_it_was_asked_for():
 
 @pytest.mark.parametrize("role", [None, Role.TTE, Role.ADMIN, Role.SERVICE])
 def test_a_user_is_a_passenger(role):
-    """A TTE or a feed that goes by a passenger's id is not that passenger."""
+    """A TTE or feed with a passenger's id does not get the passenger's events."""
     assert not may_be_told(e.to_passenger("IR_1"), Standing(role, "IR_1"))
 
 
 def test_nobody_is_told_what_has_no_audience():
-    """Anyone who is named by one of its parts may be told, and no one else."""
+    """An event without an audience goes to no one, and each part of an audience adds readers."""
     assert not any(may_be_told((), Standing(role, user)) for role, user in ALL)
     assert not may_be_told(e.to_passenger(""), Standing(Role.PASSENGER))
 
 
 def test_registering_a_train_tells_nothing_of_its_people():
-    """A passenger's name, PNR, phone, e-mail or berth goes to that passenger and the staff only."""
+    """TRAIN_REGISTERED has no personal data for its audience."""
     told = repr(MADE["TRAIN_REGISTERED"].told)
     for row in PEOPLE:
         for field in ("pnr", "irctcId", "name", "email"):
@@ -95,7 +95,7 @@ def test_registering_a_train_tells_nothing_of_its_people():
 
 
 def test_what_everyone_is_told_names_nobody():
-    """On a whole journey no event for everyone holds a name, a PNR, an irctcId or an e-mail."""
+    """On a whole journey, events for everyone have no name, PNR, irctcId or e-mail address."""
     run = Driver()
     run.start()
     for number in (1, 2, 10):
@@ -113,7 +113,7 @@ def test_what_everyone_is_told_names_nobody():
 
 
 def test_an_event_names_the_people_it_changes():
-    """`persons` are those that the write buffer writes again: all on registering, one on a mark."""
+    """`persons` has the people that an event changes: all at registration, one at a mark."""
     booked = [f"{row['pnr']}/{row['index']}" for row in chart()["passengers"]]
     assert list(MADE["TRAIN_REGISTERED"].persons) == booked
     changed = {name for name in MADE if list(MADE[name].persons)} - {"TRAIN_REGISTERED"}
@@ -123,7 +123,7 @@ def test_an_event_names_the_people_it_changes():
 
 
 def test_an_event_names_the_offers_it_changes():
-    """`offers` is which offers the write buffer writes again."""
+    """`offers` has the offers whose documents are written again."""
     changed = {name for name in MADE if list(MADE[name].offers)}
     made = ("UPGRADE_PENDING", "UPGRADE_DELIVERED", "UPGRADE_CONFIRMED", "UPGRADE_CLOSED")
     names = (*made, "CLOCK_CORRECTED")
@@ -134,7 +134,7 @@ def test_an_event_names_the_offers_it_changes():
 
 @pytest.mark.parametrize("name", [name for name in HEARD if SELF in WHO[HEARD[name]]])
 def test_no_user_is_told_of_another(name):
-    """A passenger's name, PNR or berth goes to that passenger and the staff: no reason, either."""
+    """An event for a passenger has no data of other passengers, and no reason."""
     told = json.dumps(MADE[name].told)
     others = {row["pnr"] for row in PEOPLE} - {"4512345601"}
     assert not [pnr for pnr in others if pnr in told]
@@ -143,7 +143,7 @@ def test_no_user_is_told_of_another(name):
 
 @pytest.mark.parametrize("policy", ["AUTO", "OFFER", "APPROVAL"])
 def test_on_a_whole_journey_no_user_is_told_of_another(policy):
-    """Whatever a passenger may be told names that passenger's own PNR and name only."""
+    """On a whole journey, a passenger's events have only the passenger's own PNR and name."""
     run = Driver(person(1), person(2), *(rac(n, n) for n in (10, 11)), policy=policy)
     run.start()
     for number in (10, 11):

@@ -1,6 +1,6 @@
-"""Every failure that the rules know: each is refused with its code, and changes nothing.
+"""Every failure of the rules: each is refused with its code, and changes nothing.
 
-The table has a line for each `raise` of the rules, and the last test holds that none was left out.
+The table has a line for each `raise` of the rules, and the last test checks that it has them all.
 """
 
 import ast
@@ -31,7 +31,7 @@ def scheduled(**fields):
 
 
 def standing(**fields):
-    """At AAA, with the RAC passengers aboard."""
+    """A train at AAA with the RAC passengers aboard."""
     run = scheduled(**fields)
     run.start()
     run.board(10)
@@ -40,7 +40,7 @@ def standing(**fields):
 
 
 def offering(**fields):
-    """S1-1 is held for person 10."""
+    """A train on which S1-1 is held for person 10."""
     run = standing(**fields)
     run.no_show(1)
     return run
@@ -65,7 +65,7 @@ def left(place):
 
 
 def after(make, *commands, wait=timedelta(0)):
-    """A run on which the commands were given, some time ago."""
+    """A run after the commands, given some time ago."""
 
     def done():
         run = make()
@@ -98,7 +98,7 @@ def upgraded():
 
 # fmt: off
 FAILURES = [
-    # what is named and is not there
+    # unknown names
     (standing, an(c.Arrive, station_code="ZZZ"), "UNKNOWN_STATION"),
     (standing, on(99, c.MarkBoarded), "UNKNOWN_PASSENGER"),
     (standing, an(c.AcceptOffer, offer_id=GONE), "UNKNOWN_OFFER"),
@@ -141,7 +141,7 @@ FAILURES = [
      on(1, c.UndoNoShow), "CONFLICT"),
     (upgraded, on(1, c.UndoNoShow), "CONFLICT"),
     (upgraded, on(1, c.MarkBoarded), "CONFLICT"),
-    # a person's own
+    # cancelling and boarding
     (standing, on(10, c.CancelJourney), "CONFLICT"),
     (at("BBB"), on(2, c.CancelJourney), "CONFLICT"),
     (at("EEE"), on(1, c.CancelJourney), "CONFLICT"),
@@ -161,7 +161,7 @@ FAILURES = [
 
 
 def closed(kind):
-    """A run whose first offer has ended in that way."""
+    """A run whose first offer has that outcome."""
     run = offering()
     if kind is c.ExpireOffers:
         run.now += timedelta(seconds=300)
@@ -172,7 +172,7 @@ def closed(kind):
 
 
 def whole(state):
-    """All that a state holds, as it would be compared by eye."""
+    """All parts of a state, in a form that can be compared."""
     return {
         name: repr(value)
         for name, value in vars(state).items()
@@ -196,18 +196,18 @@ def fail(make, command, code):
 
 @pytest.mark.parametrize(("make", "command", "code"), FAILURES)
 def test_a_failure_changes_nothing(make, command, code):
-    """The code is the protocol's, the words are not empty, and the state is as it was."""
+    """A failure has its code and a text, and leaves the state unchanged."""
     fail(make, command, code)
 
 
 def test_the_table_has_every_failure():
-    """The table reaches each `raise` of the rules, except those that only a reader can reach."""
+    """The table reaches each `raise` of the rules, except those for readers only."""
     reached = {fail(make, command, code) for make, command, code in FAILURES}
     raises = set()
     for module in RULES:
         tree = ast.parse(Path(module.__file__).read_text())
         for function in ast.walk(tree):
-            # A PNR is asked for by readers, an offer's id is taken apart before there is a run.
+            # Only readers look up a PNR, and an offer's id is parsed before there is a run.
             if isinstance(function, ast.FunctionDef) and function.name not in READERS:
                 raises |= {
                     (Path(module.__file__).name, line)

@@ -1,4 +1,4 @@
-"""The rules on one whole journey: train 12345 with 1,300 passengers, from end to end."""
+"""The rules on one whole journey of train 12345 with 1,300 passengers."""
 
 import csv
 import io
@@ -23,7 +23,7 @@ ANSWERS = (c.DenyOffer, c.AcceptOffer, c.AcceptOffer, c.WithdrawOffer, None)
 
 
 class Journey:
-    """A run that is driven from end to end; every mark is made, every offer answered or not."""
+    """A run from end to end, with marks for all passengers and answers to some offers."""
 
     def __init__(self, policy, seed):
         train = next(row for row in read_timetable(DEMO_TIMETABLE) if row["trainNo"] == "12345")
@@ -55,7 +55,7 @@ class Journey:
                 self.ask(c.Depart, station_code=code)
 
     def mark(self, place):
-        """Those due here, in any order: one in eight is NT, and some of those come after all."""
+        """Mark the passengers due here, in random order: one in eight NT, some undone later."""
         due = list(self.state.boarding_at.get(place, ()))
         self.chance.shuffle(due)
         for person in due:
@@ -85,7 +85,7 @@ class Journey:
 
 
 def by_hand(journey):
-    """(berth, segment) → who held it, and why it was left, from the chart and events alone."""
+    """Return (berth, segment) → holder and cause of a vacancy, from the chart and events only."""
     place = {code: number for number, code in enumerate(journey.codes)}
     held, seats, here, causes = {}, {}, 0, {}
 
@@ -121,7 +121,7 @@ def by_hand(journey):
 
 @pytest.mark.parametrize("policy", ["AUTO", "OFFER", "APPROVAL"])
 def test_a_whole_journey(policy):
-    """ "all alight, and the run completes with no one aboard": and every figure adds up."""
+    """At the end all passengers have alighted, the run is completed, and the figures add up."""
     seed = random.randrange(10**6)
     print(f"policy {policy}, seed {seed}")
     journey = Journey(policy, seed)
@@ -173,7 +173,7 @@ def test_a_whole_journey(policy):
 
 @pytest.mark.parametrize("policy", ["AUTO", "OFFER", "APPROVAL"])
 def test_every_reason_on_a_whole_journey_is_true(policy):
-    """ "Every upgrade keeps its reason: candidates in order, and why each was passed over"."""
+    """Each upgrade's reason has the candidates in order, and truly why each was passed over."""
     seed = random.randrange(10**6)
     print(f"policy {policy}, seed {seed}")
     journey = Journey(policy, seed)

@@ -16,7 +16,7 @@ from trainhub.domain.journey import CLOCK_SKEW
 
 
 def test_a_run_begins_with_its_chart():
-    """A run's first event is TRAIN_REGISTERED; then it is SCHEDULED, at its first station."""
+    """A run's first event is TRAIN_REGISTERED. The run is then SCHEDULED at its first station."""
     run = Driver()
     assert types(run.events) == ["TRAIN_REGISTERED"]
     assert (run.state.seq, run.state.status) == (1, "SCHEDULED")
@@ -25,13 +25,13 @@ def test_a_run_begins_with_its_chart():
 
 
 def test_a_run_is_registered_once():
-    """A second chart of a run that there is already is a conflict."""
+    """A second chart of a run is a conflict."""
     with pytest.raises(Conflict, match="registered already"):
         Driver().give(register())
 
 
 def test_a_journey_starts_once():
-    """SCHEDULED → RUNNING: a second start is a conflict."""
+    """A second start of a journey is a conflict."""
     run = Driver()
     (event,) = run.start()
     assert (event.station.code, event.next.code) == ("AAA", "BBB")
@@ -41,10 +41,10 @@ def test_a_journey_starts_once():
         run.start()
 
 
-# --- stations are taken in order -------------------------------------------------------------
+# --- stations in order -----------------------------------------------------------------------
 
 ORDER = [
-    # where the train is, what is asked, what comes next instead (None: it is done)
+    # where the train is, the report, the next station in the conflict (None: accepted)
     ("at AAA", c.Depart, "AAA", None),
     ("at AAA", c.Arrive, "AAA", "AAA"),
     ("at AAA", c.Arrive, "BBB", None),
@@ -68,7 +68,7 @@ ORDER = [
 
 @pytest.mark.parametrize(("where", "kind", "code", "following"), ORDER)
 def test_stations_are_taken_in_order(where, kind, code, following):
-    """Asking for a station that is not next is a conflict that says which is next."""
+    """A report for a station that is not next is a conflict that names the next one."""
     place = where[-3:]
     run = Driver()
     run.go_to(place)
@@ -88,7 +88,7 @@ def test_stations_are_taken_in_order(where, kind, code, following):
 
 @pytest.mark.parametrize("kind", [c.Arrive, c.Depart])
 def test_a_run_that_is_not_under_way_takes_no_station(kind):
-    """Neither before the journey starts nor after it is completed."""
+    """A run has no arrivals before its start and after its end."""
     run = Driver()
     with pytest.raises(Conflict, match="is SCHEDULED, not RUNNING"):
         run.give(kind(**TRAIN, station_code="AAA"))
@@ -100,7 +100,7 @@ def test_a_run_that_is_not_under_way_takes_no_station(kind):
 
 @pytest.mark.parametrize("kind", [c.Arrive, c.Depart])
 def test_a_station_that_the_train_does_not_serve_is_unknown(kind):
-    """It is an error that names the train's stations, never another station."""
+    """The error for an unknown station has the train's stations."""
     run = Driver()
     run.start()
     for code in ("ZZZ", "aaa", "BBB "):
@@ -110,7 +110,7 @@ def test_a_station_that_the_train_does_not_serve_is_unknown(kind):
 
 
 def test_of_many_who_ask_to_arrive_one_succeeds():
-    """k clients asking to arrive at one station: one success and k-1 conflicts."""
+    """Of many reports of one arrival, one succeeds and the others are conflicts."""
     run = departed()
     arrive = c.Arrive(**TRAIN, station_code="BBB")
     assert types(run.give(arrive)) == ["STATION_ARRIVAL"]
@@ -136,7 +136,7 @@ def test_of_many_who_ask_to_arrive_one_succeeds():
     ],
 )
 def test_delay_is_in_whole_minutes_and_may_be_negative(arrived, delay):
-    """Three times are kept apart; the delay moves what is expected, never what is scheduled."""
+    """A delay moves the expected time, and never the scheduled one."""
     run = departed()
     run.now = arrived
     (event,) = run.arrive("BBB")
@@ -169,7 +169,7 @@ def test_an_early_train_leaves_on_time_and_is_on_time_from_there():
 
 
 def test_a_departure_has_its_own_delay():
-    """A late departure is expected to arrive as late; what it makes up counts on arrival."""
+    """After a late departure the next arrival is expected late, until the train arrives."""
     run = Driver()
     run.start()
     run.now = at(9, 25)
@@ -183,7 +183,7 @@ def test_a_departure_has_its_own_delay():
 
 
 def test_times_are_told_where_the_run_runs():
-    """ISO 8601 with offset, in the run's own zone, whatever zone the station reports in."""
+    """Times have the offset of the run's zone, in whatever zone a station reports."""
     run = departed()
     run.now = at(10, 5)
     (event,) = run.give(c.Arrive(**TRAIN, station_code="BBB", at=at(10, 2)))
@@ -192,7 +192,7 @@ def test_times_are_told_where_the_run_runs():
 
 
 def test_a_station_may_report_late():
-    """`at` is when the train came, which may be before the report is given."""
+    """`at` may be before the time of the report."""
     run = departed()
     run.now = at(10, 30)
     (event,) = run.give(c.Arrive(**TRAIN, station_code="BBB", at=at(10, 4)))
@@ -201,7 +201,7 @@ def test_a_station_may_report_late():
 
 @pytest.mark.parametrize("kind", [c.Arrive, c.Depart])
 def test_nothing_has_happened_in_the_future(kind):
-    """`at` may be ahead of the hub's clock by a minute, as clocks are, and by no more."""
+    """`at` may be at most a minute ahead of the hub's clock."""
     run, code = (departed(), "BBB") if kind is c.Arrive else (Driver(), "AAA")
     if kind is c.Depart:
         run.start()
@@ -215,7 +215,7 @@ def test_nothing_has_happened_in_the_future(kind):
 
 
 def test_no_report_is_before_the_last_one():
-    """A train does not arrive before it left, nor leave before it came."""
+    """A train arrives after it left, and leaves after it arrived."""
     run = departed()
     run.now = at(10, 30)
     with pytest.raises(Conflict, match=r"last report: give 2026-11-23T09:10:00\+05"):
@@ -227,7 +227,7 @@ def test_no_report_is_before_the_last_one():
 
 
 def test_a_report_without_a_time_is_not_before_the_last_one():
-    """A station whose clock runs ahead does not let the train arrive before it left."""
+    """A report without a time is not before a report from a clock that is ahead."""
     run = Driver()
     run.start()
     run.now = at(9, 12)
@@ -238,7 +238,7 @@ def test_a_report_without_a_time_is_not_before_the_last_one():
 
 @pytest.mark.parametrize("first", ["1971-01-01T00:00:00+05:30", "1971-06-01T00:00:00Z"])
 def test_a_report_from_long_before_the_run_does_no_harm(first):
-    """It is refused, or its event can be read back from the journal: a hub must start again."""
+    """A report from long before the run is refused, or can be read back from the journal."""
     run = Driver(timezone="UTC")
     run.start()
     depart = c.Depart(**TRAIN, station_code="AAA", at=datetime.fromisoformat(first))
@@ -251,7 +251,7 @@ def test_a_report_from_long_before_the_run_does_no_harm(first):
 
 @pytest.mark.parametrize("reported", [None, at(10, 3)])
 def test_a_last_report_by_a_clock_that_was_ahead_is_no_bound(reported):
-    """The hub's clock was an hour ahead and is right again: so are the reports from then on."""
+    """Reports go on after the hub's clock was an hour ahead and is set right."""
     run = Driver()
     run.start()
     run.now = at(11, 5)
@@ -272,7 +272,7 @@ def test_a_last_report_by_a_clock_that_was_ahead_is_no_bound(reported):
     ],
 )
 def test_a_report_has_a_plausible_delay(when, said):
-    """`at` is from two hours early to two days late; the error says from when to when."""
+    """`at` is from two hours early to two days late, and the error has both times."""
     allowed = "so at is from 2026-11-23T07:10:00[+]05:30 to 2026-11-25T09:10:00[+]05:30"
     run = Driver()
     run.start()
@@ -288,7 +288,7 @@ def test_a_report_has_a_plausible_delay(when, said):
 
 @pytest.mark.parametrize("days", [-400, 400, 9000])
 def test_a_clock_a_year_away_from_the_chart_reports_nothing(days):
-    """Without `at` a report takes the hub's time: if that is absurd, it is not told as a delay."""
+    """A report without `at` is refused if the hub's time gives a delay of more than a year."""
     run = Driver()
     run.start()
     run.now += timedelta(days=days)
@@ -297,7 +297,7 @@ def test_a_clock_a_year_away_from_the_chart_reports_nothing(days):
 
 
 def test_a_train_days_late_may_be_reported_without_a_time():
-    """No one can choose that time, so the delay is believed."""
+    """A report without `at` may be days late."""
     run = Driver()
     run.start()
     run.now = at(9, 10) + timedelta(days=4)
@@ -310,7 +310,7 @@ def test_a_train_days_late_may_be_reported_without_a_time():
 
 @pytest.mark.parametrize("by", [3600, -3600, 800_000_000, -800_000_000])
 def test_what_counts_down_keeps_its_time_when_the_clock_is_set(by):
-    """An offer stays open for as long as it had left, and so does a no-show's undo."""
+    """When the clock is set, offers and the undo of NT keep the time that they have left."""
     run = Driver(person(1), rac(11, 1))
     run.start()
     run.board(11)
@@ -335,7 +335,7 @@ def test_what_counts_down_keeps_its_time_when_the_clock_is_set(by):
 
 
 def test_a_run_that_has_ended_is_not_older_for_that_the_clock_was_set():
-    """How long ago it ended is what decides when the hub lets go of it."""
+    """When the clock is set, the end of a run moves too."""
     run = Driver()
     run.start()
     run.give(c.CancelTrain(**TRAIN))
@@ -345,7 +345,7 @@ def test_a_run_that_has_ended_is_not_older_for_that_the_clock_was_set():
 
 
 def test_a_platform_is_the_one_reported_or_else_the_one_planned():
-    """A report may name the platform; it stays known for that stop."""
+    """A reported platform replaces the planned one."""
     run = departed()
     (event,) = run.give(c.Arrive(**TRAIN, station_code="BBB", platform="9A"))
     assert (event.platform, run.state.stops[1].platform) == ("9A", "9A")
@@ -360,7 +360,7 @@ def test_a_platform_is_the_one_reported_or_else_the_one_planned():
 
 
 def test_a_delay_is_real_time_when_the_clocks_change():
-    """Left at 00:30 (23:30 UTC) by the timetable and at 02:00 UTC in truth: 150 minutes late."""
+    """A delay over a change of clocks counts real minutes."""
     run = london()
     run.now = utc(2, 0)
     (event,) = run.depart("AAA")
@@ -372,7 +372,7 @@ def test_a_delay_is_real_time_when_the_clocks_change():
 
 
 def test_everyone_aboard_for_a_station_alights_there():
-    """On arrival at k everyone aboard with to == k alights, and no one else."""
+    """On arrival, the passengers aboard with that destination alight, and no others."""
     people = [person(n, "AAA", "CCC") for n in (1, 2, 3, 4)] + [person(5), person(6, "AAA", "DDD")]
     run = Driver(*people)
     run.start()
@@ -391,7 +391,7 @@ def test_everyone_aboard_for_a_station_alights_there():
 
 
 def test_one_of_a_pnr_alights_and_the_others_stay():
-    """One alighting leaves the others: people are told apart by PNR and index."""
+    """One person of a PNR alights, and the others stay."""
     group = [
         person(1, end=end, index=n, berth=n) for n, end in ((1, "BBB"), (2, "CCC"), (3, "EEE"))
     ]
@@ -407,7 +407,7 @@ def test_one_of_a_pnr_alights_and_the_others_stay():
 
 
 def test_at_the_terminus_all_alight_and_the_run_completes():
-    """The terminus is a station like the others; the run completes with no one aboard."""
+    """At the terminus all passengers alight, and the run is completed."""
     run = Driver()
     run.start()
     for number in (1, 10, 20):
@@ -425,7 +425,7 @@ def test_at_the_terminus_all_alight_and_the_run_completes():
 
 
 def test_boarding_verify_leaves_those_due_to_the_ttes():
-    """`boarding = verify` (default) leaves them on the TTEs' list until marked."""
+    """With boarding `verify`, the default, passengers stay DUE until a TTE marks them."""
     run = Driver()
     run.start()
     assert types(run.depart("AAA")) == ["STATION_DEPARTURE"]
@@ -433,7 +433,7 @@ def test_boarding_verify_leaves_those_due_to_the_ttes():
 
 
 def test_boarding_auto_marks_those_due_on_departure():
-    """`boarding = auto` marks everyone due at k as O on departure, except those marked NT."""
+    """With boarding `auto`, a departure marks the due passengers as boarded, but no NT."""
     people = [person(1), person(2), person(3), person(4, "BBB"), rac(10, 1)]
     run = Driver(*people, person(20, status="WL", coach=None, berth=None), boarding="auto")
     run.start()
@@ -460,7 +460,7 @@ def test_boarding_auto_marks_those_due_on_departure():
     ],
 )
 def test_an_announcement_goes_to_whom_it_is_for(to, user, audience):
-    """ANNOUNCEMENT: audience as asked; it changes nothing but the seq."""
+    """An announcement has the audience of its command, and changes only the seq."""
     run = Driver()
     (event,) = run.give(c.Announce(**TRAIN, text="Tea is served", to=to, user=user))
     assert event.audience == audience
@@ -472,13 +472,13 @@ def test_an_announcement_goes_to_whom_it_is_for(to, user, audience):
     ("to", "user"), [(c.To.EVERYONE, "IR_1"), (c.To.STAFF, "IR_1"), (c.To.USER, None)]
 )
 def test_a_user_is_named_with_to_user_and_only_then(to, user):
-    """What is meant for one passenger never goes to all by a slip."""
+    """`user` is only valid with `to: USER`, so a message for one passenger never goes to all."""
     with pytest.raises(BadMessage, match="user goes with to: USER"):
         Driver().give(c.Announce(**TRAIN, text="x", to=to, user=user))
 
 
 def test_nobody_of_another_train_is_spoken_to():
-    """A user who has no booking on the run is unknown here."""
+    """An announcement to a user without a booking on the run is refused."""
     with pytest.raises(UnknownPassenger, match="has no passenger of that user"):
         Driver().give(c.Announce(**TRAIN, text="x", to=c.To.USER, user="IR_99"))
 
@@ -491,7 +491,7 @@ def skip(run, code):
 
 
 def test_a_skipped_station_is_not_served():
-    """ "per station SKIPPED": who was to alight there does so at the next, which comes next."""
+    """Passengers for a skipped station alight at the next one."""
     run = departed()
     run.board(2)
     assert skip(run, "BBB")[0].next.code == "CCC"
@@ -506,7 +506,7 @@ def test_a_skipped_station_is_not_served():
 
 @pytest.mark.parametrize("code", ["AAA", "BBB", "EEE"])
 def test_a_station_is_skipped_before_the_train_is_there(code):
-    """Neither a station that the train has reached nor the terminus."""
+    """A station that the train has reached and the terminus cannot be skipped."""
     run = Driver()
     run.go_to("BBB")
     with pytest.raises(Conflict):
@@ -514,7 +514,7 @@ def test_a_station_is_skipped_before_the_train_is_there(code):
 
 
 def test_a_delay_moves_what_is_expected():
-    """ "Delay in whole minutes, may be negative"; the scheduled times stay."""
+    """SET_DELAY moves the expected times, and the scheduled times stay."""
     run = Driver()
     run.start()
     run.depart("AAA")
@@ -529,7 +529,7 @@ def test_a_delay_moves_what_is_expected():
 
 
 def test_a_platform_has_a_number_and_whether_it_is_confirmed():
-    """A platform may be set for the stops that the train has not left."""
+    """A platform may be set for stops that the train has not left."""
     run = Driver()
     run.go_to("BBB")
     asked = {**TRAIN, "station_code": "CCC", "platform": "9"}
@@ -545,7 +545,7 @@ def test_a_platform_has_a_number_and_whether_it_is_confirmed():
 
 
 def test_a_cancelled_run_ends_where_it_is():
-    """ "also CANCELLED": those aboard alight, and nothing more can be done but saying so again."""
+    """When a run is cancelled, passengers aboard alight, and later commands are conflicts."""
     run = Driver()
     run.start()
     run.board(1)
@@ -566,7 +566,7 @@ def test_a_cancelled_run_ends_where_it_is():
 
 
 def test_a_completed_run_is_not_cancelled():
-    """SCHEDULED → RUNNING → COMPLETED is the end."""
+    """A completed run cannot be cancelled."""
     run = Driver()
     run.go_to("EEE")
     with pytest.raises(Conflict, match="COMPLETED already"):

@@ -28,7 +28,7 @@ def nt_ago(run, minutes):
 
 
 def given_away(run):
-    """No command gives a berth away yet, so the test does: upgrades will."""
+    """Give the berth away directly, without an upgrade."""
     run.start()
     run.no_show(2)
     run.state.occupancy.occupy(
@@ -36,7 +36,7 @@ def given_away(run):
     )
 
 
-# How passenger 2, with berth S1-2 from AAA to CCC, came to stand as they do.
+# Name → how passenger 2, with berth S1-2 from AAA to CCC, came to this state.
 BEFORE = {
     "DUE": lambda run: run.start(),
     "DUE, train left": lambda run: go(run, "AAA"),
@@ -55,7 +55,7 @@ BEFORE = {
 }
 BOARDED, SHOWED_NOT, UNDONE = "PASSENGER_BOARDED", "NO_SHOW", "NO_SHOW_UNDONE"
 MARKS = [
-    # before, command, state after and its events, or what the conflict says
+    # before, command, state after, and its events or the conflict's text
     ("DUE", "O", "ABOARD", [BOARDED]),
     ("DUE", "NT", "NT", [SHOWED_NOT, "BERTH_VACATED"]),
     ("DUE", "UNDO", "DUE", []),
@@ -96,7 +96,7 @@ GIVE = {"O": Driver.board, "NT": Driver.no_show, "UNDO": Driver.undo}
 
 @pytest.mark.parametrize(("before", "mark", "after", "outcome"), MARKS)
 def test_marks(before, mark, after, outcome):
-    """A person is DUE → ABOARD → ALIGHTED, or NT; an NT is undone within 30 minutes."""
+    """A person is DUE, ABOARD, then ALIGHTED; or NT, which can be undone within 30 minutes."""
     run = Driver()
     BEFORE[before](run)
     assert before.startswith(state_of(run, 2))
@@ -109,7 +109,7 @@ def test_marks(before, mark, after, outcome):
 
 
 def test_the_undo_window_is_thirty_minutes_to_the_second():
-    """NT may be undone within 30 minutes: exactly 30 is within, a second more is not."""
+    """NT can be undone after exactly 30 minutes, but not a second later."""
     assert timedelta(minutes=30) == UNDO_WINDOW
     run = Driver()
     run.start()
@@ -124,7 +124,7 @@ def test_the_undo_window_is_thirty_minutes_to_the_second():
 
 
 def test_a_second_no_show_does_not_open_the_window_again():
-    """A second identical mark changes nothing: the first one's time counts."""
+    """A second NT changes nothing: the time of the first one counts."""
     run = Driver()
     run.start()
     run.no_show(1)
@@ -136,7 +136,7 @@ def test_a_second_no_show_does_not_open_the_window_again():
 
 
 def test_a_no_show_after_an_undo_has_its_own_window():
-    """The window runs from the mark that stands."""
+    """After an undo, a new NT has its own 30 minutes."""
     run = Driver()
     run.start()
     run.no_show(1)
@@ -148,7 +148,7 @@ def test_a_no_show_after_an_undo_has_its_own_window():
 
 
 def test_who_boards_further_on_is_not_marked_yet():
-    """TTEs mark passengers with from ≤ k; NT is only for someone due to have boarded."""
+    """A passenger who boards at a later station cannot be marked."""
     run = departed()
     for mark in (run.board, run.no_show):
         with pytest.raises(Conflict, match="boards at BBB, a later station") as raised:
@@ -163,7 +163,7 @@ def test_who_boards_further_on_is_not_marked_yet():
     ("where", "start"), [("at AAA", "AAA"), ("left AAA", "AAA"), ("at BBB", "BBB")]
 )
 def test_a_no_show_frees_the_berth_from_here_on(where, start):
-    """NT frees the berth from max(from, current) to `to`, and the vacancy says so."""
+    """NT frees the berth from max(from, current) to the destination."""
     run = Driver()
     run.go_to(where[-3:])
     if where.startswith("left"):
@@ -180,7 +180,7 @@ def test_a_no_show_frees_the_berth_from_here_on(where, start):
 
 
 def test_a_no_show_of_somebody_who_got_on_later_frees_their_own_part():
-    """max(from, current) is `from` as long as the train is not past it."""
+    """Before the train has passed the boarding station, NT frees the berth from there."""
     run = departed()
     run.arrive("BBB")
     vacated = run.no_show(3)[1]
@@ -188,7 +188,7 @@ def test_a_no_show_of_somebody_who_got_on_later_frees_their_own_part():
 
 
 def test_who_has_no_berth_frees_none():
-    """A no-show of the waiting list vacates nothing, and may be undone."""
+    """NT of a passenger without a berth frees no berth, and can be undone."""
     run = Driver()
     run.start()
     assert types(run.no_show(20)) == ["NO_SHOW"]
@@ -196,7 +196,7 @@ def test_who_has_no_berth_frees_none():
 
 
 def test_a_no_show_on_rac_leaves_the_other_half_held():
-    """A side lower holds two RAC: one who does not turn up frees half of it."""
+    """NT on RAC frees half of the side lower."""
     run = Driver()
     run.start()
     run.no_show(10)
@@ -210,7 +210,7 @@ def test_a_no_show_on_rac_leaves_the_other_half_held():
 
 
 def test_a_half_that_was_given_away_is_not_undone():
-    """Undo is a conflict if the berth was given to another, also where it was half a berth."""
+    """An undo is a conflict if another passenger has the berth, or the half berth."""
     run = Driver()
     run.start()
     run.no_show(10)
@@ -221,7 +221,7 @@ def test_a_half_that_was_given_away_is_not_undone():
 
 
 def test_one_of_a_pnr_is_marked_and_the_others_are_not():
-    """Marks are of a person: PNR and index."""
+    """A mark changes one person of a PNR."""
     run = Driver(*(person(1, index=n, berth=n) for n in (1, 2, 3)))
     run.start()
     run.give(c.MarkNoShow(**TRAIN, pnr=pnr(1), index=2))
@@ -232,7 +232,7 @@ def test_one_of_a_pnr_is_marked_and_the_others_are_not():
 @pytest.mark.parametrize("kind", [c.MarkBoarded, c.MarkNoShow, c.UndoNoShow])
 @pytest.mark.parametrize(("number", "index"), [(99, 1), (1, 2), (1, 0), (1, -1), (1, 2**53 - 1)])
 def test_nobody_is_marked_who_is_not_booked(kind, number, index):
-    """A person that is not known is an error, never another person; the PNR is not said again."""
+    """A mark for an unknown person is an error that does not repeat the PNR."""
     run = Driver()
     run.start()
     with pytest.raises(UnknownPassenger) as raised:
@@ -241,7 +241,7 @@ def test_nobody_is_marked_who_is_not_booked(kind, number, index):
 
 
 def test_a_mark_tells_the_person_and_where_they_sit():
-    """A person's event has what the protocol says: PNR, index, name, berth and journey."""
+    """A mark's event has the PNR, index, name, berth and journey."""
     run = Driver()
     run.start()
     (event,) = run.board(10)
@@ -252,7 +252,7 @@ def test_a_mark_tells_the_person_and_where_they_sit():
 
 @pytest.mark.parametrize("read_back", [False, True], ids=["live", "recovered"])
 def test_the_undo_window_is_real_time_when_the_clocks_change(read_back):
-    """Marked NT at 01:50 and undone at 02:15 after the change: 85 minutes, so too late."""
+    """The 30 minutes of an undo are real time when clocks change."""
     run = london()
     run.now = utc(0, 50)
     run.no_show(1)
@@ -275,7 +275,7 @@ def board_at(run, number, code):
 
 
 def test_a_cancelled_journey_frees_the_berth():
-    """ "or CANCELLED": before boarding, once, and the berth is free from there to `to`."""
+    """A journey can be cancelled once, before boarding, and frees its berth."""
     run = Driver()
     cancelled, vacated = cancel(run, 3)
     assert types([cancelled, vacated]) == ["PASSENGER_CANCELLED", "BERTH_VACATED"]
@@ -292,7 +292,7 @@ def test_a_cancelled_journey_frees_the_berth():
 
 
 CHOICES = [
-    # where the train is, the passenger's journey, where they want to board, whether they may
+    # where the train is, the journey, the wanted station, whether it is allowed
     ("AAA", "EEE", "BBB", True),
     ("AAA", "EEE", "DDD", True),
     ("AAA", "EEE", "EEE", False),
@@ -306,7 +306,7 @@ CHOICES = [
 
 @pytest.mark.parametrize(("where", "to", "code", "may"), CHOICES)
 def test_a_boarding_station_may_change(where, to, code, may):
-    """ "once, forward, to one of the next three stations, before the destination"."""
+    """The boarding station can change once, to one of the next three before the destination."""
     run = Driver(person(1, "AAA", to))
     run.go_to(where)
     if not may:
@@ -325,7 +325,7 @@ def test_a_boarding_station_may_change(where, to, code, may):
 
 
 def test_the_fourth_station_on_is_too_far():
-    """ "one of the next three stations"."""
+    """The boarding station cannot move by four stations."""
     run = Driver(person(1, "AAA", "EEE"))
     with pytest.raises(Conflict) as raised:
         board_at(run, 1, "EEE")

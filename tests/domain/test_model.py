@@ -1,4 +1,4 @@
-"""trainhub/domain/model.py: the nouns, and how each is named."""
+"""trainhub/domain/model.py: the keys of runs, people and berths."""
 
 from datetime import date
 
@@ -9,19 +9,19 @@ from trainhub.domain.model import STAFF, Role, berth_key, person_key, run_key
 
 
 def test_keys_read_as_the_protocol_has_them():
-    """A run is 12345/2026-11-23, a person PNR/index, a berth S1-15."""
+    """The key of a run is 12345/2026-11-23, of a person PNR/index, of a berth S1-15."""
     assert run_key("12345", date(2026, 11, 23)) == "12345/2026-11-23"
     assert person_key("4512345678", 1) == "4512345678/1"
     assert berth_key("S1", 15) == "S1-15"
 
 
 def test_a_chart_knows_its_run_and_its_people():
-    """A run is keyed by train and start date, a person by PNR and index."""
+    """A chart has the key of its run, and a booking the key of its person."""
     checked, *_ = read_chart(chart(person(1), person(1, index=2, berth=2)))
     assert checked.run == "12345/2026-11-23"
     assert [booking.person for booking in checked.passengers] == ["4512345601/1", "4512345601/2"]
 
 
 def test_a_machine_feed_is_no_staff():
-    """A passenger's data goes to that passenger and to the run's staff only: TTE and ADMIN."""
+    """Only TTE and ADMIN are staff."""
     assert {Role.TTE, Role.ADMIN} == STAFF

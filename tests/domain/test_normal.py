@@ -1,4 +1,4 @@
-"""trainhub/domain/normal.py: what is written in several ways has one form."""
+"""trainhub/domain/normal.py: one form for values that are written in several ways."""
 
 import pytest
 
@@ -12,22 +12,22 @@ def test_a_train_number_has_one_form(given):
 
 
 def test_letters_of_a_train_number_are_capitals():
-    """A number with a letter is one train, in capitals or not."""
+    """The letters of a train number become capitals."""
     assert normal.train_no(" 0123a ") == "0123A"
 
 
 def test_codes_are_capitals_without_blanks():
-    """Cells of fixed width are filled with blanks: "bb " is the station BB."""
+    """Codes become capitals without blanks around them."""
     assert [normal.code(each) for each in ("BB", " bb ", "Bb")] == ["BB"] * 3
 
 
 def test_a_user_keeps_its_letters():
-    """Users differ by capitals; blanks around them are nothing."""
+    """Users keep their capitals and small letters, and lose the blanks around them."""
     assert normal.text(" Asha_1 ") == "Asha_1"
 
 
 def test_a_pnr_may_be_a_number():
-    """JSON writes a PNR as a text or as a number."""
+    """A PNR may be a text or a number."""
     assert normal.pnr(4512345678) == normal.pnr(" 4512345678 ") == "4512345678"
 
 
@@ -45,12 +45,12 @@ def test_a_pnr_may_be_a_number():
     ],
 )
 def test_classes_have_codes(given, code):
-    """The railway's own names are known; the classes of other railways stay as they are."""
+    """The railway's names of classes become codes, and other names stay."""
     assert normal.travel_class(given) == code
 
 
 @pytest.mark.parametrize("given", [None, True, 1.5, [], {}])
 def test_what_is_no_text_stays_as_it_is(given):
-    """The field's own check says what is wrong."""
+    """A value that is not a text stays, and the field's check refuses it."""
     every = (normal.train_no, normal.code, normal.text, normal.pnr, normal.travel_class)
     assert all(each(given) is given for each in every)

@@ -1,6 +1,6 @@
-"""trainhub/domain/offers.py: the life of an offer, and what the table of rules has no room for.
+"""trainhub/domain/offers.py: the life of an offer, and cases outside the table of rules.
 
-Who is served, with which berth, stands in test_rulebook.py.
+test_rulebook.py has the rules of which passenger gets which berth.
 """
 
 from datetime import timedelta
@@ -40,7 +40,7 @@ def answer(run, kind, number):
 
 
 def on_offer(run):
-    """Map each berth to the number of the passenger that it is held for."""
+    """Map each berth on offer to the number of its passenger."""
     return {key: int(o.made.pnr[-2:]) for key, o in run.state.open_by_berth.items()}
 
 
@@ -48,7 +48,7 @@ def upgraded(run):
     return {int(each.pnr[-2:]): f"{each.coach}-{each.berth}" for each in run.state.upgrades}
 
 
-# --- what became of it ---------------------------------------------------------------------------
+# --- outcomes ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def upgraded(run):
     ],
 )
 def test_an_offer_knows_the_role_of_who_answered(kind, by, policy):
-    """Of the command's giver; what follows by itself, the next one's offer, is no one's answer."""
+    """An offer records the caller's role. The next offer, which follows by itself, has no role."""
     run = begin(person(1), rac(10, 1), rac(11, 2), policy=policy)
     for number in (10, 11):
         run.board(number)
@@ -73,7 +73,7 @@ def test_an_offer_knows_the_role_of_who_answered(kind, by, policy):
 
 
 def test_what_the_clock_or_the_rules_end_is_answered_by_nobody():
-    """It ran out, or the no-show came back, whichever TTE marked that."""
+    """An offer that expires or is withdrawn by the rules has no `answeredBy`."""
     run = begin(person(1), rac(10, 1))
     run.board(10)
     run.no_show(1)
@@ -86,7 +86,7 @@ def test_what_the_clock_or_the_rules_end_is_answered_by_nobody():
 
 
 def test_the_first_device_s_time_is_kept():
-    """Later ones are counted; a passenger is told nothing of it."""
+    """An offer keeps the time of its first device, and counts the others."""
     run = begin(person(1), rac(10, 1))
     run.board(10)
     run.no_show(1)
@@ -103,7 +103,7 @@ def test_the_first_device_s_time_is_kept():
 
 
 def test_an_offer_s_id_names_its_run():
-    """An offer "has an id": of its run and its event, so that an answer needs no train."""
+    """An offer's id has its run and event, so an answer needs no train."""
     assert offer_id(RUN, 17) == "12345.2026-11-23.17"
     assert run_of_offer("12345.2026-11-23.17") == ("12345", "2026-11-23")
 
@@ -113,7 +113,7 @@ def test_an_offer_s_id_names_its_run():
     ["", "17", "12345.2026-11-23", "12345/2026-11-23.1", "12345.2026-11-23.\u0661", "x" * 99],
 )
 def test_what_is_no_offer_s_id_is_unknown(text):
-    """It is an error, which does not say the text again."""
+    """The error for an invalid id does not repeat the id."""
     with pytest.raises(UnknownOffer) as raised:
         run_of_offer(text)
     assert raised.value.message == "there is no offer of that id"
@@ -121,14 +121,14 @@ def test_what_is_no_offer_s_id_is_unknown(text):
 
 @pytest.mark.parametrize("kind", [c.AcceptOffer, c.DenyOffer, c.ApproveOffer, c.WithdrawOffer])
 def test_an_offer_that_never_was_is_unknown(kind):
-    """An id of this run that no event made."""
+    """An id without an offer is unknown."""
     with pytest.raises(UnknownOffer):
         begin().give(kind(**TRAIN, offer_id="12345.2026-11-23.1"))
 
 
 @pytest.mark.parametrize(("fields", "seconds"), [({}, 300), ({"offerSeconds": 60}, 60)])
 def test_an_offer_runs_out_to_the_second(fields, seconds):
-    """`expiresAt` (default 300 s): "expiry is enforced when answering, and by a timer"."""
+    """An offer expires at `expiresAt`, for answers and for the timer."""
     run = begin(person(1), rac(11, 1), **fields)
     run.board(11)
     pending, told = run.no_show(1)[2:]
@@ -147,7 +147,7 @@ def test_an_offer_runs_out_to_the_second(fields, seconds):
 
 
 def test_of_many_answers_one_wins():
-    """ "Exactly one answer wins; each later one is a conflict that names the outcome"."""
+    """Of many answers one wins, and each later one is a conflict that has the outcome."""
     run = begin(person(1), rac(11, 1))
     run.board(11)
     found = run.no_show(1)[2].offer_id
@@ -160,9 +160,7 @@ def test_of_many_answers_one_wins():
 
 
 def test_a_berth_that_was_refused_is_not_offered_again_at_a_later_station():
-    """The other half fell vacant twice: where one sharer alighted, and further on where another
-    had cancelled. Who says no beyond that station has said no to both.
-    """
+    """A passenger who denied a berth is not offered its later vacancy either."""
     run = Driver(rac(10, 1), rac(11, 2, "AAA", "BBB"), rac(12, 3, "CCC", "EEE"))
     run.start()
     run.give(c.CancelJourney(**TRAIN, pnr=pnr(12), index=1))
@@ -180,7 +178,7 @@ def test_a_berth_that_was_refused_is_not_offered_again_at_a_later_station():
 
 
 def test_an_upgrade_tells_old_and_new_berth():
-    """ "status becomes CNF, the old RAC number is kept as upgradedFrom"."""
+    """After an upgrade the status is CNF, and `upgradedFrom` has the old place on RAC."""
     run = begin(person(1), rac(11, 4), policy="AUTO")
     run.board(11)
     confirmed, vacated = run.no_show(1)[2:]
@@ -199,7 +197,7 @@ def test_an_upgrade_tells_old_and_new_berth():
 
 
 def test_the_old_half_berth_is_free_from_the_current_station_on():
-    """ "Taking the upgrade frees the old half berth from the current station on"."""
+    """An upgrade frees the old half berth from the current station."""
     run = begin(person(1), rac(11, 1), rac(12, 2), policy="OFFER")
     run.board(11)
     run.go_to("CCC")
@@ -214,7 +212,7 @@ def test_the_old_half_berth_is_free_from_the_current_station_on():
 
 
 def test_the_person_who_shared_is_told():
-    """ "the person who shared is told": anyone who has the other half on the way still to go."""
+    """The person who shares the old berth on the way ahead is told of an upgrade."""
     run = begin(person(1), rac(11, 1), rac(12, 2, "AAA", "BBB"), rac(13, 3, "BBB"))
     run.board(11)
     run.no_show(1)
@@ -224,7 +222,7 @@ def test_the_person_who_shared_is_told():
 
 
 def test_who_shared_once_and_sits_elsewhere_is_not_told():
-    """ "the person who shared is told", not one who shared up to here and has another berth now."""
+    """A person who shared the berth before, and has another berth now, is not told."""
     people = person(1), person(2), rac(11, 1), rac(12, 2)
     run = begin(*people)
     for number in (11, 12):
@@ -239,7 +237,7 @@ def test_who_shared_once_and_sits_elsewhere_is_not_told():
 
 
 def test_who_shared_and_has_alighted_is_not_told():
-    """Only someone who still has a way to go in that berth shares it."""
+    """A person who shared the berth and has alighted is not told."""
     run = begin(person(1), rac(11, 1), rac(12, 2, "AAA", "BBB"))
     for number in (11, 12):
         run.board(number)
@@ -251,7 +249,7 @@ def test_who_shared_and_has_alighted_is_not_told():
 
 
 def test_every_upgrade_keeps_its_reason():
-    """ "candidates in order, and why each was passed over"."""
+    """An upgrade has the candidates in order, and why each was passed over."""
     people = (
         *(person(1, end="DDD"), person(2, "DDD", berth=1), person(3)),
         *(rac(11, 9, end="CCC"), rac(12, 10), rac(13, 11, "BBB") | {"berth": 15}),
@@ -276,7 +274,7 @@ def test_every_upgrade_keeps_its_reason():
 
 
 def test_who_has_an_open_offer_is_passed_over_with_that_reason():
-    """A candidate fits if "no offer of theirs is open"."""
+    """A candidate with an open offer is passed over."""
     run = begin(person(1), person(2), rac(11, 1), rac(12, 2) | {"berth": 15})
     for number in (11, 12):
         run.board(number)
@@ -286,11 +284,11 @@ def test_who_has_an_open_offer_is_passed_over_with_that_reason():
     assert [each.outcome for each in reason] == ["has an open offer", "chosen"]
 
 
-# --- matching runs after each ------------------------------------------------------------------
+# --- matching after each event -----------------------------------------------------------------
 
 
 def test_a_berth_that_found_nobody_goes_to_who_is_free_again():
-    """ "no offer of theirs is open": once it is closed, the other vacant berth fits them."""
+    """After an offer is closed, another vacant berth is offered to its passenger."""
     run = begin(person(1), person(2), rac(11, 1))
     run.board(11)
     run.no_show(1)
@@ -301,7 +299,7 @@ def test_a_berth_that_found_nobody_goes_to_who_is_free_again():
 
 
 def test_an_expired_offer_leaves_its_passenger_a_candidate_for_other_berths():
-    """ "Denied, expired or withdrawn": the passenger is asked of the next vacancy."""
+    """After an offer expires, its passenger is a candidate for the next vacancy."""
     run = begin(person(1), person(2), rac(11, 1))
     run.board(11)
     run.no_show(1)
@@ -312,17 +310,17 @@ def test_an_expired_offer_leaves_its_passenger_a_candidate_for_other_berths():
 
 
 def test_a_cancelled_journey_that_lies_ahead_is_a_vacancy_when_the_train_gets_there():
-    """ "A vacancy arises from ... cancellation": from the station where the journey began."""
+    """A cancelled journey frees its berth from its boarding station."""
     run = begin(person(1, "AAA", "BBB"), person(2, "BBB", berth=1), rac(11, 1), policy="AUTO")
     run.board(11)
     cancel(run, 2)
     assert upgraded(run) == {}
-    run.go_to("BBB")  # where no one was marked in berth 1, and its holder's journey is over
+    run.go_to("BBB")  # the holder of berth 1 was not marked, and that journey is over
     assert upgraded(run) == {11: "S1-1"}
 
 
 def test_a_vacancy_outlives_a_journey_whose_station_was_skipped():
-    """No one could board there: the berth has been free all the way, and is not wasted."""
+    """A journey from a skipped station does not end a vacancy: no passenger could board there."""
     run = begin(
         person(1, end="BBB", berth=7, status="RAC", number=3),
         rac(11, 1),
@@ -340,7 +338,7 @@ def test_a_vacancy_outlives_a_journey_whose_station_was_skipped():
 
 
 def test_a_vacancy_ahead_outlives_a_holder_before_it():
-    """The berth is held on the way to it; that does not end what begins behind."""
+    """A holder on the way to a vacancy does not end the vacancy."""
     run = begin(person(1, "AAA", "CCC"), person(2, "CCC", berth=1), rac(11, 1), policy="AUTO")
     run.board(11)
     cancel(run, 2)
@@ -349,7 +347,7 @@ def test_a_vacancy_ahead_outlives_a_holder_before_it():
 
 
 def test_a_half_that_ends_unmarked_makes_the_whole_berth_fit():
-    """Who shared it was never marked and would have alighted: from there on it is vacant whole."""
+    """When an unmarked sharer's journey ends, the whole berth is vacant."""
     people = person(1), rac(11, 1), rac(12, 2, "BBB", "CCC"), rac(13, 3) | {"berth": 15}
     run = begin(*people, rac(14, 4) | {"berth": 15}, policy="AUTO")
     for number in (11, 13):
@@ -363,7 +361,7 @@ def test_a_half_that_ends_unmarked_makes_the_whole_berth_fit():
 
 
 def test_an_undone_no_show_does_not_end_a_vacancy_further_on():
-    """The berth is the passenger's again up to their destination, and no further."""
+    """An undone NT occupies the berth up to the destination, and a later vacancy stays."""
     run = begin(person(1, "AAA", "BBB"), person(2, "BBB", berth=1), rac(11, 1), policy="AUTO")
     run.no_show(1)
     cancel(run, 2)
@@ -375,7 +373,7 @@ def test_an_undone_no_show_does_not_end_a_vacancy_further_on():
 
 
 def test_a_later_boarding_makes_a_vacant_berth_fit():
-    """A vacancy whose next holder boards further on fits who travels that far."""
+    """When the next holder boards later, the berth suits a longer journey."""
     people = person(1, "AAA", "BBB"), person(2, "BBB", berth=1), rac(11, 1, "AAA", "CCC")
     run = begin(*people, policy="AUTO")
     run.board(11)
@@ -386,7 +384,7 @@ def test_a_later_boarding_makes_a_vacant_berth_fit():
 
 
 def test_a_berth_on_offer_is_held_when_more_of_it_falls_free():
-    """ "A berth on offer is held": the next holder's cancelling withdraws no offer that stands."""
+    """An offer stays open when more of its berth becomes free."""
     run = begin(person(1, end="CCC"), person(2, "CCC", berth=1), rac(11, 2, end="CCC"), rac(12, 1))
     for number in (11, 12):
         run.board(number)
@@ -401,7 +399,7 @@ def test_a_berth_on_offer_is_held_when_more_of_it_falls_free():
 
 @pytest.mark.parametrize("policy", ["AUTO", "OFFER", "APPROVAL"])
 def test_the_policy_says_who_is_told_what(policy):
-    """AUTO "allotted at once, then told"; OFFER asks the passenger; APPROVAL only the staff."""
+    """AUTO upgrades at once, OFFER asks the passenger, and APPROVAL tells the staff only."""
     run = begin(person(1), rac(11, 1), policy=policy)
     run.board(11)
     follows = run.no_show(1)[2:]
@@ -420,7 +418,7 @@ def test_the_policy_says_who_is_told_what(policy):
 
 
 def test_who_waits_longest_has_no_berth_to_free():
-    """WL passengers have no berth: their upgrade frees nothing and tells no one else."""
+    """An upgrade from WL frees no berth and tells no other passenger."""
     run = begin(person(1), waiting(20), policy="AUTO")
     run.board(20)
     assert types(run.no_show(1)) == ["NO_SHOW", "BERTH_VACATED", "UPGRADE_CONFIRMED"]

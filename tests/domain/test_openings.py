@@ -1,4 +1,4 @@
-"""trainhub/domain/openings.py: the index of open berths is what a look at every berth gives."""
+"""trainhub/domain/openings.py: the index has the same openings as a scan of every berth."""
 
 import sys
 from collections import Counter
@@ -11,7 +11,7 @@ from trainhub.domain import commands as c
 
 
 def full_train(confirmed, waiting, policy="OFFER"):
-    """A train with no berth free, and as many again on the waiting list as the argument says."""
+    """A train without a free berth, and a waiting list as long as the argument."""
     people = [
         person(n, "AAA", "EEE", coach=f"S{1 + n // 72}", berth=1 + n % 72) for n in range(confirmed)
     ]
@@ -33,13 +33,13 @@ def mark(driver, kind, numbers):
 
 
 def look(state):
-    """The openings of class SL by a look at every berth."""
+    """The openings of class SL, from a scan of every berth."""
     return sorted(filter(None, map(state.opening, state.freed)))
 
 
 @pytest.mark.parametrize("policy", ["AUTO", "OFFER", "APPROVAL"])
 def test_the_index_is_what_a_look_at_every_berth_gives(policy):
-    """After no-shows, offers, denials, arrivals: nothing that changes a berth is overlooked."""
+    """After no-shows, offers, denials and arrivals, the index agrees with the scan."""
     driver = full_train(60, 40, policy)
     state = driver.state
 
@@ -67,7 +67,7 @@ def test_the_index_is_what_a_look_at_every_berth_gives(policy):
 
 
 def test_one_class_does_not_show_in_another():
-    """A class that nothing fell free in has no openings."""
+    """A class without vacancies has no openings."""
     driver = full_train(10, 0)
     mark(driver, c.MarkNoShow, [1])
     assert len(driver.state.openings("SL")) == 1
@@ -75,7 +75,7 @@ def test_one_class_does_not_show_in_another():
 
 
 def calls(work):
-    """How many functions were called: the work that was done, whatever the machine's speed."""
+    """The number of function calls: a measure of work that does not depend on the machine."""
     count = Counter()
 
     def note(frame, what, arg):
@@ -112,12 +112,12 @@ def upgrade_all(size):
 
 @pytest.mark.parametrize("make", [expire, upgrade_all], ids=lambda each: each.__name__)
 def test_twice_as_many_people_are_about_twice_the_work(make):
-    """Not four times: an offer that ends is no reason to look at every berth again."""
+    """Work grows in proportion to the number of people, and not with its square."""
     small, large = (calls(make(size)) for size in (100, 200))
     assert large < 3 * small
 
 
 def test_a_passenger_who_boards_does_not_look_at_every_berth():
-    """What is open is known already, and only those with a better number are gone through."""
+    """A boarding does not examine every berth or candidate."""
     small, large = (calls(board_after(size)) for size in (100, 200))
     assert large < small + 60

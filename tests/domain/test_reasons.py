@@ -1,4 +1,4 @@
-"""trainhub/domain/reasons.py: a reason says why of everyone, and stays small."""
+"""trainhub/domain/reasons.py: a reason covers every passenger passed over, and stays small."""
 
 import json
 
@@ -37,7 +37,7 @@ def groups(passed):
 
 
 def test_a_few_are_named_and_the_chosen_one_is_last():
-    """As ever, as long as few were passed over."""
+    """A reason names each passenger if few were passed over."""
     named, passed = reason(["due"] * NAMED)
     assert [each.number for each in named] == list(range(1, NAMED + 2))
     assert [each.outcome for each in named] == ["due"] * NAMED + [CHOSEN]
@@ -45,14 +45,14 @@ def test_a_few_are_named_and_the_chosen_one_is_last():
 
 
 def test_neighbors_with_one_outcome_are_one_group():
-    """ "Why did I, RAC 9, get no offer": the numbers of a group lead to its outcome."""
+    """A group has its first and last number, so each passenger can find the outcome."""
     _, passed = reason(["asked"] * 8 + ["due"] * 3 + ["asked"] * 4)
     assert groups(passed) == [(6, 8, 3, "asked"), (9, 11, 3, "due"), (12, 15, 4, "asked")]
     assert {each.status for each in passed} == {"RAC"}
 
 
 def test_rac_and_wl_are_never_one_group():
-    """Their numbers both begin with 1."""
+    """RAC and WL have separate groups: both number from 1."""
     queue = Queue()
     for number in range(NAMED):
         queue.add(booking(number), "due")
@@ -63,7 +63,7 @@ def test_rac_and_wl_are_never_one_group():
 
 
 def test_what_depends_on_the_berth_is_asked_for_each_berth():
-    """One queue serves all the offers of one moment."""
+    """One queue serves all offers of one moment."""
     queue = Queue()
     for number in range(1, NAMED + 3):
         queue.add(booking(number), None)
@@ -74,7 +74,7 @@ def test_what_depends_on_the_berth_is_asked_for_each_berth():
 
 
 def test_a_later_reason_of_a_queue_leaves_an_earlier_one_alone():
-    """Groups grow as the matching goes on."""
+    """A later reason of a queue does not change an earlier one."""
     queue = Queue()
     for number in range(1, 10):
         queue.add(booking(number), "due")
@@ -85,13 +85,13 @@ def test_a_later_reason_of_a_queue_leaves_an_earlier_one_alone():
 
 
 def test_too_many_groups_become_one_for_each_outcome():
-    """Then `count` tells how many of the numbers are meant."""
+    """When groups overlap, `count` has the number of passengers."""
     _, passed = reason(["due"] * NAMED + ["due", "asked"] * 100)
     assert groups(passed) == [(6, 204, 100, "due"), (7, 205, 100, "asked")]
 
 
 def test_a_reason_has_at_most_so_many_groups_whatever_the_outcomes():
-    """Of very many outcomes the rarest are told together; no one is left out of the count."""
+    """With very many outcomes, the rarest share a group, and every passenger is counted."""
     outcomes = ["due"] * 50 + [f"taken from {n}" for n in range(200)] + ["asked"] * 50
     _, passed = reason(outcomes)
     assert len(passed) <= GROUPS
@@ -100,7 +100,7 @@ def test_a_reason_has_at_most_so_many_groups_whatever_the_outcomes():
 
 
 def test_an_older_event_is_bounded_as_it_is_read():
-    """An older hub named everyone: in the journal, its snapshots and MongoDB."""
+    """A long reason of an older hub is shortened when it is read."""
     everybody = [
         {"pnr": "4512345601", "index": 1, "status": "RAC", "number": n, "outcome": "is DUE"}
         for n in range(1, 3_000)
@@ -129,7 +129,7 @@ def test_an_older_event_is_bounded_as_it_is_read():
 
 
 def test_a_short_older_event_stays_as_it_was():
-    """No one is missing from it."""
+    """A short reason of an older hub stays unchanged."""
     few = tuple(
         Considered(pnr="4512345601", index=1, status="RAC", number=n, outcome="is DUE")
         for n in range(NAMED + 1)

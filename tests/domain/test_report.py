@@ -15,7 +15,7 @@ NONE = {"coach": None, "berth": None}
 
 
 def told(name="Person 1"):
-    """A run on which one did not turn up, one was upgraded, and one has no berth."""
+    """A run with an NT, an upgrade, and an NT without a berth."""
     people = person(1, name=name), person(2, "AAA", "CCC"), person(3, "BBB"), rac(11, 4)
     run = Driver(*people, person(20, status="WL", number=1, **NONE), coaches=SMALL, policy="AUTO")
     run.start()
@@ -28,7 +28,7 @@ def told(name="Person 1"):
 
 
 def test_a_report_names_who_did_not_turn_up_by_coach():
-    """Per coach the NT passengers; those without a berth stand by themselves."""
+    """The report has the NT passengers by coach, and those without a berth apart."""
     report = told()
     (coach,) = report["coaches"]
     assert [each["pnr"] for each in coach["noShows"]] == ["4512345601"]
@@ -37,7 +37,7 @@ def test_a_report_names_who_did_not_turn_up_by_coach():
 
 
 def test_a_report_says_where_each_berth_was_vacant_and_why():
-    """Each stretch on which no one held a berth, with its cause."""
+    """The report has each vacant stretch of a berth, with its cause."""
     (coach,) = told()["coaches"]
     found = {(row["berth"], row["from"], row["to"], row["cause"]) for row in coach["vacant"]}
     assert found == {
@@ -49,7 +49,7 @@ def test_a_report_says_where_each_berth_was_vacant_and_why():
 
 
 def test_a_report_has_each_upgrade_with_its_reason():
-    """ "Every upgrade keeps its reason"; the report is JSON and names no irctcId."""
+    """The report has each upgrade with its reason, and no irctcId."""
     report = told()
     (upgrade,) = report["coaches"][0]["upgrades"]
     assert (upgrade["berth"], upgrade["oldBerth"], upgrade["cause"]) == (1, 7, "NO_SHOW")
@@ -58,7 +58,7 @@ def test_a_report_has_each_upgrade_with_its_reason():
 
 
 def test_a_berth_that_fell_free_twice_has_two_stretches():
-    """A no-show undone further on leaves free what was passed; a later one is its own stretch."""
+    """An undone NT leaves one vacant stretch, and a later NT makes another."""
     run = Driver(person(1), coaches=SMALL)
     run.start()
     run.no_show(1)
@@ -77,7 +77,7 @@ def parse(text):
 
 
 def test_the_csv_has_what_the_report_has():
-    """CSV with a header, one line for each row, that parses back."""
+    """The CSV has a header and one line for each row, and can be parsed back."""
     report = told('Sen, "Bo"\nJr')
     rows = parse(report_csv(report))
     (coach,) = report["coaches"]
@@ -110,7 +110,7 @@ def test_the_csv_has_what_the_report_has():
     ],
 )
 def test_no_cell_is_a_formula(name):
-    """A cell that a spreadsheet would run is made text, and stays readable."""
+    """A cell that could be a formula becomes a text, and stays readable."""
     rows = parse(report_csv(told(name)))
     assert rows[0]["name"] == f"'{name}"
     for row in rows:
@@ -119,12 +119,12 @@ def test_no_cell_is_a_formula(name):
 
 @pytest.mark.parametrize("name", ["A=B", "O'Neil", "Anne-Marie", "संजय"])
 def test_other_cells_stay_as_they_are(name):
-    """Only the first character makes a formula."""
+    """Cells that cannot be formulas stay unchanged."""
     assert parse(report_csv(told(name)))[0]["name"] == name
 
 
 def test_signs_of_other_scripts_make_no_formula():
-    """Full-width signs, a byte order mark and marks that are not seen do not hide a formula."""
+    """Full-width signs, byte order marks and invisible marks do not hide a formula."""
     for sign in ("\uff1d", "\uff0b", "\uff0d", "\uff20", "\ufeff=", "\u200b=", "\xa0="):
         (row, *_) = parse(report_csv(told(f"{sign}1+1")))
         assert row["name"].startswith("'")

@@ -207,7 +207,7 @@ def traveller(text):
 
 
 class Story:
-    """A table's line being told."""
+    """The run of one line of the table."""
 
     def __init__(self, policy, people):
         fields = {"policy": policy}
@@ -280,7 +280,7 @@ LINES = [
 
 
 def test_the_table_is_as_long_as_the_rules_are_many():
-    """At least sixty lines, no two the same."""
+    """The table has at least sixty lines, all different."""
     assert len(LINES) == len({line.id for line in LINES}) >= 60
 
 

@@ -1,4 +1,4 @@
-"""trainhub/domain/run_state.py: the state as the fold of its events, and its look-ups."""
+"""trainhub/domain/run_state.py: the state after events, and its look-ups."""
 
 from datetime import date
 
@@ -17,7 +17,7 @@ from trainhub.domain.train import fold
 
 
 def test_a_recovered_run_stands_where_it_stood():
-    """A run's state is a fold of its log, also after the log was written and read."""
+    """A run's state is the same after its log was written and read."""
     run = Driver()
     run.start()
     run.board(1)
@@ -35,7 +35,7 @@ def test_a_recovered_run_stands_where_it_stood():
 
 
 class Unread(dict):
-    """A dict that gives what is asked for by its key, and is never gone through."""
+    """A dict that allows look-ups by key, and fails if it is iterated."""
 
     def refuse(self, *_):
         raise AssertionError("a look-up went through all of them")
@@ -44,7 +44,7 @@ class Unread(dict):
 
 
 def test_every_look_up_is_by_dict():
-    """A person, a PNR, a user, a berth, a station: found among 1,700 without going through them."""
+    """A person, PNR, user, berth or station is found among 1,700 people without a scan."""
     train = next(each for each in read_timetable(DEMO_TIMETABLE) if each["trainNo"] == "12345")
     data = make_chart(train, date(2026, 11, 23), seed=1, passengers=1_700)
     checked, *_ = read_chart(data)

@@ -47,7 +47,7 @@ def shown(moments):
     ],
 )
 def test_a_halt_over_midnight_departs_on_the_next_day(arrival, departure, day, times):
-    """`day` is the day of the arrival."""
+    """A departure earlier than the arrival is on the next day."""
     assert shown(due(date(2026, 11, 23), KOLKATA, (arrival, departure, day))) == times
 
 
@@ -58,7 +58,7 @@ def test_a_time_counts_from_the_midnight_before_day_1():
 
 
 def test_leap_day_is_a_day():
-    """Four days over 29 February are in order, each an honest 24 hours."""
+    """29 February has 24 hours like other days."""
     moments = due(
         date(2028, 2, 28),
         KOLKATA,
@@ -73,14 +73,14 @@ def test_leap_day_is_a_day():
 
 
 def test_times_of_the_hour_that_comes_twice_are_in_order():
-    """The first time round, unless that is before the stop before it: then the second."""
+    """In an hour that occurs twice, the first time counts if it is after the previous stop."""
     assert shown(
         due(AUTUMN, BERLIN, (None, "23:30", 1), ("02:20", "02:55", 2), ("02:10", "02:40", 2))
     ) == ["24T23:30+02:00", "25T02:20+02:00", "25T02:55+02:00", "25T02:10+01:00", "25T02:40+01:00"]
 
 
 def test_a_halt_over_the_change_departs_an_hour_back():
-    """Arrival 02:50, departure 02:10: twenty minutes, and no halt of 23 hours."""
+    """When clocks are set back, a halt from 02:50 to 02:10 takes twenty minutes."""
     moments = due(AUTUMN, BERLIN, (None, "23:30", 1), ("02:50", "02:10", 2), ("05:00", None, 2))
     assert shown(moments)[1:3] == ["25T02:50+02:00", "25T02:10+01:00"]
     assert moments[2] - moments[1] == timedelta(minutes=20)
@@ -101,12 +101,12 @@ def test_a_halt_over_the_change_departs_an_hour_back():
             r"stations\[1\].arrival: .* over 02:20",
         ),
         (
-            *("Pacific/Apia", date(2011, 12, 29)),  # a day that was left out
+            *("Pacific/Apia", date(2011, 12, 29)),  # a day that does not exist there
             [(None, "23:30", 1), ("12:00", None, 2)],
             r"stations\[1\].arrival: .* set forward over 12:00 on 2011-12-30",
         ),
         (
-            *("Europe/Berlin", AUTUMN),  # both times round are over
+            *("Europe/Berlin", AUTUMN),  # both occurrences are past
             [(None, "02:50", 2), ("02:40", "02:45", 2), ("02:30", None, 2)],
             r"stations\[2\].arrival is before the previous time of the chart",
         ),
@@ -118,13 +118,13 @@ def test_a_halt_over_the_change_departs_an_hour_back():
     ],
 )
 def test_a_time_that_cannot_be_meant_is_refused(zone, start, stops, said):
-    """A time that the clocks leave out, or that lies before the previous one, whichever way."""
+    """A time that does not exist, or is before the previous one, is refused."""
     with pytest.raises(BadMessage, match=said):
         due(start, ZoneInfo(zone), *stops)
 
 
 def test_a_chart_of_an_older_hub_can_still_be_read():
-    """Without `strict` nothing is refused, and a time that was left out is the moment it names."""
+    """Without `strict`, a time that does not exist is still read as a moment."""
     assert shown(due(SPRING, BERLIN, (None, "01:50", 2), ("02:30", None, 2), strict=False)) == [
         "28T01:50+01:00",
         "28T03:30+02:00",
@@ -140,7 +140,7 @@ ZONES = sorted(available_timezones() - {"Factory", "localtime", "posixrules"})
     minutes=st.lists(st.integers(0, 400), min_size=2, max_size=12),
 )
 def test_what_is_accepted_is_in_order(zone, start, minutes):
-    """In every zone, on every day: accepted times never run backwards, and are as printed."""
+    """In every zone and on every day, accepted times are in order and as printed."""
     stops, clock = [], timedelta(hours=20)
     for wait in minutes:
         clock += timedelta(minutes=wait)

@@ -36,9 +36,9 @@ def driver(status="SCHEDULED", delay=0):
 )
 @pytest.mark.parametrize("delay", [0, 90])
 def test_service_by_status_and_clock(status, service_at, delay):
-    """Due from 12 hours before its departure; given up 6 hours after its last expected time.
+    """A run is DUE 12 hours before its departure, and GIVEN_UP 6 hours after its expected end.
 
-    Both move with the delay. A run that has ended is that, whatever the time.
+    Both times move with the delay. A run that has ended does not depend on the time.
     """
     state = driver(status, delay)
     late = timedelta(minutes=state.delay_minutes)
@@ -47,14 +47,14 @@ def test_service_by_status_and_clock(status, service_at, delay):
     moments = (departs - SOON - SECOND, departs - SOON, ends + LONG_PAST)
     moments += (ends + LONG_PAST + SECOND,)
     found = [service(state, each) for each in moments]
-    if status == "RUNNING" and delay:  # on its way by its reports, though not by the timetable
+    if status == "RUNNING" and delay:  # under way by its reports, although not by the timetable
         assert found[2] is Service.LATE
         found[2] = Service.UNDER_WAY
     assert tuple(found) == service_at
 
 
 def test_a_run_that_is_reported_late_stays_in_service():
-    """Its expected times move with each report: eight hours late is not given up."""
+    """A run eight hours late with recent reports is not GIVEN_UP."""
     made = Driver()
     made.start()
     made.now = made.state.stops[0].scheduled_departure + 8 * HOUR

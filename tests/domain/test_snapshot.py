@@ -1,6 +1,6 @@
-"""trainhub/domain/snapshot.py: a run goes on from a snapshot as if it had never stopped.
+"""trainhub/domain/snapshot.py: a run resumed from a snapshot equals the run itself.
 
-The random walks of test_train_random.py restart from snapshots at any moment.
+The random walks of test_train_random.py resume from snapshots at any moment.
 """
 
 import copy
@@ -18,12 +18,12 @@ from trainhub.domain.train import fold
 
 
 def written(snapshot):
-    """As another process reads it."""
+    """The snapshot as another process reads it."""
     return load(RunSnapshot, json.loads(json.dumps(dump(snapshot))))
 
 
 def test_every_moment_of_a_run_can_be_gone_on_from():
-    """Snapshot after each event, and the rest folded on top: always the same end."""
+    """A snapshot after any event, and the later events on top, lead to the same end."""
     for driver in voyages():
         state, first = fold(RUN, driver.events[:1]), driver.events[0]
         for place, event in enumerate(driver.events[1:], start=1):
@@ -37,7 +37,7 @@ def test_every_moment_of_a_run_can_be_gone_on_from():
 
 
 def test_a_snapshot_stays_as_it_was_taken():
-    """It is written later, while the run goes on."""
+    """A snapshot does not change while the run goes on."""
     driver = Driver()
     driver.start()
     snapshot = snapshot_of(driver.state)
@@ -48,7 +48,7 @@ def test_a_snapshot_stays_as_it_was_taken():
 
 
 def test_only_those_whom_events_have_changed_are_in_it():
-    """The others are as the chart has them."""
+    """A snapshot has only the passengers who differ from the chart."""
     driver = Driver()
     driver.start()
     assert snapshot_of(driver.state).passengers == ()
@@ -57,7 +57,7 @@ def test_only_those_whom_events_have_changed_are_in_it():
 
 
 def test_an_offer_and_its_vacancy_are_one_thing_again():
-    """A passenger who denies it passes up the very vacancy that is matched next."""
+    """After a resume, an offer refers to the vacancy that is matched next."""
     driver = Driver()
     driver.start()
     for number in (10, 11):
@@ -72,14 +72,14 @@ def test_an_offer_and_its_vacancy_are_one_thing_again():
 
 
 def test_a_snapshot_of_another_chart_is_refused():
-    """It speaks of someone, or of a stop, that the chart does not have."""
+    """A snapshot with people or stops that the chart lacks is refused."""
     snapshot = snapshot_of(to_its_end().state)
     with pytest.raises(ValueError, match="does not fit the chart"):
         resume(RUN, Driver(person(30)).events[0], snapshot)
 
 
 def test_what_an_older_hub_wrote_is_read_as_it_was_meant():
-    """Its offers and answers lack the fields that have come since: nothing is known of those."""
+    """A snapshot of an older hub is read without its newer fields."""
     driver = to_its_end()
     old = json.loads(json.dumps(dump(snapshot_of(driver.state))))
     for offer in old["offers"]:

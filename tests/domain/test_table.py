@@ -47,33 +47,33 @@ def rows(text):
     ],
 )
 def test_a_table_of_any_program_is_read(text):
-    """Separators, ends of lines, capitals and fractions differ; the people are the same."""
+    """Tables with other separators, line ends, capitals and fractions give the same people."""
     table = read_table(text)
     assert [row for _, row in table.rows] == [ROW]
     assert list(table.unused) == []
 
 
 def test_a_name_may_hold_the_separator():
-    """A quoted comma is part of the text, also where semicolons separate."""
+    """A quoted comma is part of the text."""
     text = PLAIN.replace(",", ";").replace("Asha Rao", '"Rao; Asha, Dr."')
     assert rows(text)[0]["name"] == "Rao; Asha, Dr."
 
 
 def test_unknown_columns_are_named_once():
-    """A column that no field takes costs no passenger. An odd name may be a person's: not shown."""
+    """A column without a field is named once, unless its name may be a person's."""
     table = read_table(f"{COLUMNS},remarks,quota,a@b.example\n{CELLS},VIP,,x\n{CELLS},,LD,\n")
     assert list(table.unused) == ["remarks", "quota", "a column without a plain name"]
     assert [row for _, row in table.rows] == [ROW, ROW]
 
 
 def test_lines_are_numbered_as_an_editor_does():
-    """The header is line 1, and Excel's line before it counts too."""
+    """The header is line 1. A line of Excel before it counts too."""
     assert [line for line, _ in read_table(PLAIN + "\n" + CELLS).rows] == [2, 4]
     assert [line for line, _ in read_table("sep=,\n" + PLAIN).rows] == [3]
 
 
 def test_a_line_in_another_encoding_is_a_fault_of_that_line():
-    """Its meaning is not certain, and the other lines do not suffer for it."""
+    """A line in another encoding is rejected, and the other lines load."""
     spoilt = CELLS.replace("Asha", "Ren\udce9e")
     first, second = rows(f"{COLUMNS}\n{spoilt}\n{CELLS}\n")
     assert isinstance(first, BadRow)
@@ -83,7 +83,7 @@ def test_a_line_in_another_encoding_is_a_fault_of_that_line():
 
 @pytest.mark.parametrize("cells", [CELLS + ",x", CELLS.rpartition(",")[0]])
 def test_a_line_has_the_headers_cells(cells):
-    """A cell too many or too few may have moved all others."""
+    """A line must have as many cells as the header."""
     (row,) = rows(f"{COLUMNS}\n{cells}\n")
     assert isinstance(row, BadRow)
     assert "the header 10" in row.reason
@@ -98,7 +98,7 @@ def test_a_line_has_the_headers_cells(cells):
     ],
 )
 def test_a_header_that_cannot_be_meant_is_refused(header, said):
-    """The message names the columns and says what to do."""
+    """A bad header is refused, and the error names its columns."""
     with pytest.raises(BadTable, match=said) as raised:
         read_table(f"{header}\n{CELLS}\n")
     assert isinstance(raised.value, BadMessage)

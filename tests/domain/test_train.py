@@ -1,4 +1,4 @@
-"""trainhub/domain/train.py: the table of commands, and what follows from them by itself."""
+"""trainhub/domain/train.py: the table of commands, and the events that follow a command."""
 
 import pytest
 from day import departed, pnr, types
@@ -10,13 +10,13 @@ from trainhub.domain.train import _DECIDE, TrainState
 
 
 def test_nothing_can_be_asked_of_a_run_without_a_chart():
-    """The hub finds no such run, so asking for it is the program's own fault."""
+    """A command on a run without a chart is a fault of the program."""
     with pytest.raises(TypeError, match="begins with RegisterTrain"):
         TrainState(RUN).decide(c.StartJourney(**TRAIN), MORNING)
 
 
 def test_events_are_numbered_from_one_without_gaps():
-    """seq is an event's number within its run, from 1."""
+    """A run's events are numbered from 1 without gaps."""
     run = Driver()
     for number in (1, 2):
         run.start() if number == 1 else run.board(2)
@@ -24,7 +24,7 @@ def test_events_are_numbered_from_one_without_gaps():
 
 
 def test_deciding_changes_nothing():
-    """decide checks the rules and returns events; evolve is the only code that changes state."""
+    """`decide` changes nothing, and `evolve` changes the state."""
     run = departed()
     command = c.Arrive(**TRAIN, station_code="BBB")
     assert run.state.decide(command, run.now) == run.state.decide(command, run.now)
@@ -32,13 +32,13 @@ def test_deciding_changes_nothing():
 
 
 def test_every_command_of_a_run_has_its_rule():
-    """The table of commands: each but BATCH, which is many, and the hub's own three."""
+    """Each command has a rule, except BATCH, which is several commands."""
     own = {c.ExpireOffers, c.AcknowledgeOffer, c.CorrectClock}
     assert set(_DECIDE) == {*c.COMMANDS.values(), *own} - {c.Batch}
 
 
 def test_what_follows_is_carried_out_with_the_command():
-    """ "matching runs after each": decide brings the mark, carry_out the offer too, in order."""
+    """`carry_out` returns a mark and then the offer that follows, in order."""
     run = Driver(person(1), rac(11, 1))
     run.start()
     run.board(11)
@@ -52,7 +52,7 @@ def test_what_follows_is_carried_out_with_the_command():
 
 
 def test_what_is_refused_is_not_carried_out():
-    """A HubError that is raised has changed nothing."""
+    """A refused command changes nothing."""
     run = departed()
     with pytest.raises(Conflict):
         run.depart("AAA")

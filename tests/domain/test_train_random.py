@@ -1,8 +1,8 @@
-"""trainhub/domain/train.py once more: random charts and commands, and what holds at every step.
+"""trainhub/domain/train.py on random charts and commands: rules that hold at every step.
 
-The rules are checked one by one in the other files; here whole journeys are made up, nonsense
-among them. A notebook is kept next to the state, with lists and without masks, from the chart and
-the events alone; the state is held against it, and against the fold of its own log.
+The other files check each rule alone. Here whole journeys are random, with invalid commands too. A
+notebook follows the events with lists and without masks. After each step the state must agree with
+the notebook, and with the state that its own log gives.
 """
 
 import dataclasses
@@ -47,12 +47,12 @@ KIND = {
 }
 STATES = {"PASSENGER_BOARDED": "ABOARD", "PASSENGER_ALIGHTED": "ALIGHTED", "NO_SHOW": "NT"}
 STATES |= {"NO_SHOW_UNDONE": "DUE", "PASSENGER_CANCELLED": "CANCELLED"}
-# What happened in all the examples together: commands by outcome, events by type.
+# Counts over all examples: commands by outcome, events by type.
 SEEN = Counter()
 
 
 def picture(value):
-    """All that a state holds, as plain values that can be compared; instants in UTC."""
+    """All parts of a state as plain values that can be compared; times in UTC."""
     if value is None or isinstance(value, str | int):
         return value
     if isinstance(value, datetime):
@@ -76,7 +76,7 @@ def picture(value):
 
 
 class Notebook:
-    """The run person by person and leg by leg, kept from the chart and the events alone."""
+    """The run person by person and leg by leg, from the chart and the events only."""
 
     def __init__(self, data):
         stations = data["stations"]
@@ -86,9 +86,9 @@ class Notebook:
         self.last = len(stations) - 1
         self.at, self.departed, self.status, self.skipped = 0, False, "SCHEDULED", set()
         self.people, self.legs = {}, {}
-        # Berth → the stations from which on it fell vacant; those whose offer of it ended.
+        # Berth → the stations where its vacancies begin, and people whose offer of it ended.
         self.vacant, self.refused, self.asked = {}, {}, {}
-        self.ended = set()  # (person, berth) of every offer that ever ended without an upgrade
+        self.ended = set()  # (person, berth) of every offer that ended without an upgrade
         self.open = {}  # offer id → UPGRADE_PENDING
         for row in data["passengers"]:
             key = row["coach"] and f"{row['coach']}-{row['berth']}"
@@ -117,7 +117,7 @@ class Notebook:
             self.legs.get((person.berth, leg), {}).pop(person.key, None)
 
     def is_full(self, berth):
-        """Whether no one more fits on the leg that comes next."""
+        """Whether no more people fit on the next leg."""
         held = self.legs.get((berth, self.at), {})
         return self.at >= self.last or sum(held.values()) > 1
 
@@ -138,7 +138,7 @@ class Notebook:
                 self.vacant[berth] = {station for station in since if station > self.at}
 
     def order(self, class_):
-        """RAC by number, 9 before 10 and missing last, and then WL likewise."""
+        """The order of candidates: RAC by number, a missing number last, then WL likewise."""
         waiting = [p for p in self.people.values() if p.class_ == class_ and p.status != "CNF"]
         return sorted(
             waiting, key=lambda p: (p.status == "WL", p.number is None, p.number or 0, p.key)
@@ -159,7 +159,7 @@ class Notebook:
         )
 
     def taken_from(self, person, berth, end=None):
-        """The first station from which someone else has the berth before `end`, or None."""
+        """The first station before `end` from which another person has the berth, or None."""
         for leg in range(self.at, person.end if end is None else end):
             if set(self.legs.get((berth, leg), ())) - {person.key}:
                 return leg
@@ -176,7 +176,7 @@ class Notebook:
         return beyond, LIKED.index(KIND[berth]), coach, int(place)
 
     def write(self, event):
-        """Take up an event, by its name and its data."""
+        """Note an event, by its type and its data."""
         name = e.TYPES[type(event)]
         if name in STATES or name in ("BOARDING_CHANGED", "UPGRADE_CONFIRMED"):
             self.write_person(name, event, self.people[f"{event.pnr}/{event.index}"])
@@ -268,7 +268,7 @@ RANKS = st.sampled_from([1, 2, 9, 10, 11, None])
 
 @st.composite
 def charts(draw):
-    """A chart that has no fault: each berth is drawn from those that are free all the way."""
+    """A chart without faults: each berth is drawn from those that are free all the way."""
     line = draw(stations())
     last = len(line) - 1
     held, people = {}, []
@@ -327,12 +327,12 @@ def charts(draw):
 
 MARKS = st.sampled_from([c.MarkBoarded, c.MarkNoShow, c.UndoNoShow])
 NUMBERS = st.integers(0, 13)
-# No one, nowhere, and the first and last of what there is.
+# Unknown people and stations, and the first and last of the known ones.
 CODES = st.sampled_from(["ST1", "ST0", "ST2", "ST3", "ST4", "ST5", "ST6", "st1", "X"])
 PNRS = st.sampled_from(["4512345670", "4512345673", "4512345679", "1"])
 INDEXES = st.integers(-1, 7)
 USERS = st.none() | st.sampled_from(["IR_0", "IR_1", "IR_9"])
-# How long before now a station says that the train came or went; below 0 it is ahead of the hub.
+# How long ago a reported time is; a negative value is ahead of the hub's clock.
 AGO = st.none() | st.integers(-90, 40 * 60).map(lambda seconds: timedelta(seconds=seconds))
 PLATFORMS = st.none() | st.sampled_from(["1", "12A"])
 ANSWERS = {
@@ -382,7 +382,7 @@ def attempt(do, command, now):
 
 
 class Journeys(RuleBasedStateMachine):
-    """One run after another, each with a chart, a clock, and whatever is asked of it."""
+    """One run after another, each with a chart, a clock and random commands."""
 
     @initialize(data=charts(), started=st.sampled_from([True, True, True, False]))
     def register(self, data, started):
@@ -391,8 +391,8 @@ class Journeys(RuleBasedStateMachine):
         self.chart = data
         self.now = START
         self.state = TrainState(chart.run)
-        self.log = []  # the events as the journal gives them back
-        self.again = TrainState(chart.run)  # and where they lead
+        self.log = []  # the events as they are read from the journal
+        self.again = TrainState(chart.run)  # the state after these events
         self.notes = Notebook(data)
         self.command = c.RegisterTrain(train_no="12345", chart=chart)
         self.give(self.command)
@@ -404,7 +404,7 @@ class Journeys(RuleBasedStateMachine):
         return self.give(kind(train_no="12345", **fields))
 
     def give(self, command):
-        """Carry out as the hub does; returns the error, or None if the command was taken."""
+        """Carry out a command as the hub does. Returns the error, or None if it was accepted."""
         before = pickle.dumps(self.state)
         name = type(command).__name__
         first, error = (None, None)
@@ -441,14 +441,14 @@ class Journeys(RuleBasedStateMachine):
         return None
 
     def give_both(self, first, command):
-        """Give the departure that an arrival implies, and the arrival. Together they are as two."""
+        """Give the implied departure and then the arrival: the events equal those of one command."""
         whole = pickle.loads(pickle.dumps(self.state)).carry_out(command, self.now)
         known = len(self.log)
         assert self.give(first) is None
         assert self.give(command) is None
         assert [dump(each) for each in self.log[known:]] == [dump(each) for each in whole]
 
-    # What is looked at as each event happens, before it is written down.
+    # Checks at each event, before the notebook has it.
 
     def look_at(self, command, event):
         name = e.TYPES[type(event)]
@@ -478,7 +478,7 @@ class Journeys(RuleBasedStateMachine):
         return self.notes.people[f"{event.pnr}/{event.index}"]
 
     def is_justly_served(self, event):
-        """No one is served before a better number who fits, and the reason says what is so."""
+        """No passenger is served before a better candidate who fits, and the reason is true."""
         notes, chosen = self.notes, self.person_of(event)
         berth = f"{event.coach}-{event.berth}"
         assert notes.status == "RUNNING"
@@ -512,7 +512,7 @@ class Journeys(RuleBasedStateMachine):
                 assert notes.rank(chosen, berth) <= notes.rank(chosen, each)
 
     def is_true(self, person, berth, outcome):
-        """Whether what a reason says of someone who was passed over is so."""
+        """Whether the reason for one passenger who was passed over is true."""
         notes = self.notes
         if found := re.fullmatch(r"is (\w+), not aboard", outcome):
             return person.state == found[1] != "ABOARD"
@@ -530,7 +530,7 @@ class Journeys(RuleBasedStateMachine):
         return False
 
     def is_rightly_closed(self, command, event):
-        """An offer is denied or withdrawn if someone says so, expires, or has become void."""
+        """An offer is closed by an answer, by its time, or because it became outdated."""
         made, person = self.notes.open[event.offer_id], self.person_of(event)
         named = getattr(command, "offer_id", None) == event.offer_id
         if event.outcome == "EXPIRED":
@@ -546,7 +546,7 @@ class Journeys(RuleBasedStateMachine):
             stands = stands and self.notes.fits(person, f"{made.coach}-{made.berth}")
             assert not stands, "an offer was withdrawn that stood"
 
-    # What a day brings.
+    # Steps of an ordinary day.
 
     def who(self, number):
         row = self.chart["passengers"][number % len(self.chart["passengers"])]
@@ -557,7 +557,7 @@ class Journeys(RuleBasedStateMachine):
 
     @rule(minutes=st.integers(0, 100), ago=AGO, platform=PLATFORMS)
     def go_on(self, minutes, ago, platform):
-        """What comes next: only a time that cannot be so may be refused."""
+        """Report the next arrival or departure. Only an impossible time may be refused."""
         notes = self.notes
         if notes.status != "RUNNING":
             started = self.ask(c.StartJourney) is None
@@ -582,7 +582,7 @@ class Journeys(RuleBasedStateMachine):
 
     @rule(rest=st.integers(0, 3))
     def board_those_who_wait(self, rest):
-        """Most of those on RAC and WL turn up, so there are candidates."""
+        """Board most of the waiting passengers, so that there are candidates."""
         for number, row in enumerate(self.chart["passengers"]):
             if row["status"] != "CNF" and number % 4 != rest:
                 self.ask(c.MarkBoarded, **self.who(number))
@@ -590,7 +590,7 @@ class Journeys(RuleBasedStateMachine):
 
     @rule(rest=st.integers(0, 3))
     def miss_the_confirmed(self, rest):
-        """Some of the confirmed do not turn up, so there are vacancies."""
+        """Mark some confirmed passengers NT, so that there are vacancies."""
         for number, row in enumerate(self.chart["passengers"]):
             if row["status"] == "CNF" and number % 4 == rest:
                 self.ask(c.MarkNoShow, **self.who(number))
@@ -598,7 +598,7 @@ class Journeys(RuleBasedStateMachine):
 
     @rule(kind=MARKS, number=NUMBERS)
     def mark_twice(self, kind, number):
-        """A second identical mark changes nothing and succeeds."""
+        """Repeat a mark: it changes nothing and succeeds."""
         who = self.who(number)
         if self.ask(kind, **who) is None:
             seq = self.state.seq
@@ -607,7 +607,7 @@ class Journeys(RuleBasedStateMachine):
 
     @rule(second=MARKS, number=NUMBERS, minutes=st.sampled_from([0, 5, 29, 30, 31]))
     def change_one_s_mind(self, second, number, minutes):
-        """An NT, and a while later another word on the same person."""
+        """Mark a person NT, and later give another mark."""
         self.ask(c.MarkNoShow, **self.who(number))
         self.now += timedelta(minutes=minutes)
         self.ask(second, **self.who(number))
@@ -618,7 +618,7 @@ class Journeys(RuleBasedStateMachine):
 
     @rule(number=NUMBERS, on=st.integers(0, 4))
     def change_boarding(self, number, on):
-        """Once, forward, to one of the next three stations, before the destination."""
+        """Move a boarding station: once, by up to three stations, before the destination."""
         notes, who = self.notes, self.who(number)
         person = notes.people[f"{who['pnr']}/{who['index']}"]
         place = min(person.start + on, notes.last)
@@ -644,7 +644,7 @@ class Journeys(RuleBasedStateMachine):
 
     @rule(seconds=WAITS, expire=st.sampled_from([True, True, False]))
     def wait(self, seconds, expire):
-        """Time passes, or a clock is set back; the hub's timer may come or be late."""
+        """Let time pass, or set a clock back. The hub's timer may run or be late."""
         self.now += timedelta(seconds=seconds)
         if expire:
             assert self.ask(c.ExpireOffers) is None
@@ -652,7 +652,7 @@ class Journeys(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([-86_400, -3600, -90, 90, 3600, 86_400]))
     def set_the_clock(self, seconds):
-        """The hub's clock is set: no offer is over for that, and none is open for longer."""
+        """Set the hub's clock: no offer ends early, and none is open for longer."""
         left = {key: made.expires_at - self.now for key, made in self.notes.open.items()}
         self.now += timedelta(seconds=seconds)
         assert self.ask(c.CorrectClock, by_seconds=seconds) is None
@@ -666,7 +666,7 @@ class Journeys(RuleBasedStateMachine):
         stale=st.sampled_from([False, False, True]),
     )
     def answer(self, pick, answer, stale):
-        """Exactly one answer wins; each later one is a conflict that names the outcome."""
+        """Answer an offer: one answer wins, and each later one is a conflict with the outcome."""
         offers = sorted(self.state.offers if stale else self.notes.open)
         if not offers:
             return
@@ -689,7 +689,7 @@ class Journeys(RuleBasedStateMachine):
 
     @rule(pick=st.integers(0, 40))
     def say_yes(self, pick):
-        """The right answer for the policy; too late it may be."""
+        """Give the right answer for the policy, perhaps too late."""
         if self.notes.open:
             found = sorted(self.notes.open)[pick % len(self.notes.open)]
             self.ask(ANSWERS[YES[self.chart["policy"]]], offer_id=found)
@@ -710,7 +710,7 @@ class Journeys(RuleBasedStateMachine):
 
     @rule(rest=st.integers(0, 3))
     def leave(self, rest):
-        """On to the next station on time, most of the people marked: a plain day."""
+        """Go to the next station on time, with most of the people marked."""
         self.board_most(rest)
         if self.notes.status == "RUNNING" and not self.notes.departed:
             self.go(c.Depart, self.notes.at)
@@ -736,7 +736,7 @@ class Journeys(RuleBasedStateMachine):
         confirmed=st.booleans(),
     )
     def report(self, code, minutes, platform, confirmed):
-        """Control has news: of a delay, a platform, or a station that is not served."""
+        """Report a delay, a platform, or a station that is not served."""
         if platform is not None:
             self.ask(c.SetPlatform, station_code=code, platform=platform, confirmed=confirmed)
         elif confirmed:
@@ -749,25 +749,25 @@ class Journeys(RuleBasedStateMachine):
         if really:
             self.ask(c.CancelTrain, reason="flood")
 
-    # What no day should bring.
+    # Steps that should not happen.
 
     @rule(nonsense=NONSENSE)
     def nonsense(self, nonsense):
-        """No one, nowhere, at no time: it is refused, or changes as little as it says."""
+        """Give a command for unknown people, stations or times."""
         before, (kind, fields) = self.notes.at, nonsense
         fields = dict(fields)
         if "at" in fields:
             fields["at"] = self.when(fields["at"])
         error = self.ask(kind, **fields)
-        # Wherever someone says that the train is, it moves to the next station at most.
+        # Reports of any station move the train to the next station at most.
         assert set(range(before + 1, self.state.current)) <= self.notes.skipped
         if kind in ANSWERS.values():
             assert error.code == "UNKNOWN_OFFER"
-        assert self.give(self.command).code == "CONFLICT"  # nor is the run registered again
+        assert self.give(self.command).code == "CONFLICT"  # a run is not registered again
 
     @rule()
     def restart(self):
-        """Another process goes on from a snapshot, with the first event for its chart."""
+        """Resume from a snapshot and the first event, as another process does."""
         SEEN["restarts"] += 1
         vacancies = [each for starts in self.state.freed.values() for each in starts.values()]
         SEEN["restarts after a denial"] += any(each.passed for each in vacancies)
@@ -775,7 +775,7 @@ class Journeys(RuleBasedStateMachine):
         snapshot = load(RunSnapshot, json.loads(written))
         self.again = resume(self.state.run, self.log[0], snapshot)
 
-    # What holds at every step.
+    # Rules of every step.
 
     @invariant()
     def check(self):
@@ -787,12 +787,12 @@ class Journeys(RuleBasedStateMachine):
         self.the_indexes_agree_with_a_scan()
 
     def the_state_is_the_fold_of_its_log(self):
-        """Live, read back from the journal, or gone on from a snapshot: the same in every part."""
+        """The state is the same live, from the journal, and from a snapshot."""
         assert picture(self.again) == picture(self.state)
         assert self.state.seq == len(self.log)
 
     def everybody_booked_is_in_one_state(self):
-        """Aboard, NT, due, alighted and cancelled add up to those booked."""
+        """The passengers by state add up to those booked."""
         people, state = self.notes.people, self.state
         assert len(people) == len(state.passengers) == len(self.chart["passengers"])
         counts = Counter(person.state for person in people.values())
@@ -816,7 +816,7 @@ class Journeys(RuleBasedStateMachine):
             assert row["rac"] + row["upgraded"] <= row["booked"]
 
     def every_berth_is_held_as_the_notebook_has_it(self):
-        """One a segment, or two on RAC in a side lower; and no one has two berths on one."""
+        """Each berth has one holder or two on RAC, and each person one berth on a segment."""
         held, vacant = self.notes.legs, Counter()
         for leg in range(self.notes.last):
             seen = []
@@ -834,7 +834,7 @@ class Journeys(RuleBasedStateMachine):
             }
 
     def every_open_offer_stands(self):
-        """The vacancy is there, the berth is free to the destination, the passenger is aboard."""
+        """An open offer has its vacancy, a free way to the destination, and a passenger aboard."""
         state, notes = self.state, self.notes
         opened = {found for found, offer in state.offers.items() if offer.state == "OPEN"}
         assert opened == set(notes.open)
@@ -852,7 +852,7 @@ class Journeys(RuleBasedStateMachine):
             assert notes.fits(person, offer.key)
 
     def matching_is_complete(self):
-        """No vacancy that is not on offer fits a candidate who has not had an offer of it."""
+        """No vacancy without an offer fits a candidate who had no offer of it."""
         notes = self.notes
         if notes.status != "RUNNING":
             return
@@ -864,7 +864,7 @@ class Journeys(RuleBasedStateMachine):
                 assert not idle, f"{key} is vacant and fits {person.key}"
 
     def the_indexes_agree_with_a_scan(self):
-        """Each index finds what going through all passengers would find."""
+        """Each index has the same people as a scan of all passengers."""
         state = self.state
         pnrs, users, boarding, alighting, waiting = {}, {}, {}, {}, {}
         for person, each in state.passengers.items():
@@ -888,14 +888,14 @@ class Journeys(RuleBasedStateMachine):
         assert {stop.index for stop in state.stops if stop.skipped} == self.notes.skipped
 
     def teardown(self):
-        """Once more at the end, all of the log at once."""
+        """Check the whole log once more at the end."""
         if hasattr(self, "log"):
             assert picture(fold(self.state.run, self.log)) == picture(self.state)
 
 
 @pytest.mark.sized
 class TestJourneys(Journeys.TestCase):
-    """A run is the fold of its log, a failed command changes nothing, and no berth is wasted."""
+    """A run equals its log, a refused command changes nothing, and no berth is wasted."""
 
     settings = walks(EXAMPLES, STEPS_EACH)
 
@@ -905,7 +905,7 @@ class TestJourneys(Journeys.TestCase):
         assert SEEN["steps"] >= EXAMPLES * STEPS_EACH
         assert SEEN["restarts"] >= EXAMPLES
         assert SEEN["restarts after a denial"]
-        # Nearly every command and event came up, or the rest says little. Chance may miss a few.
+        # Nearly every command and event must occur. Chance may miss a few.
         commands = {*c.COMMANDS.values(), c.ExpireOffers, c.CorrectClock} - {c.Batch}
         names = [*(f"{command.__name__}: done" for command in commands), *e.EVENTS]
         missed = [name for name in names if not SEEN[name]]

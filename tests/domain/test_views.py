@@ -29,7 +29,7 @@ def at(day_time):
 
 
 def test_a_summary_says_where_the_train_is():
-    """The run in a few fields, for everyone."""
+    """A summary has the run in a few fields, for everyone."""
     run = Driver()
     run.go_to("BBB")
     assert summary(run.state) == {
@@ -48,7 +48,7 @@ def test_a_summary_says_where_the_train_is():
 
 
 def test_a_summary_of_a_run_before_and_after():
-    """Before it starts a run is at its first station; at the terminus nothing is next."""
+    """Before its start a run is at its first station. At the terminus there is no next station."""
     run = Driver()
     before = summary(run.state)
     assert (before["status"], before["index"], before["next"]["code"]) == ("SCHEDULED", 0, "BBB")
@@ -58,7 +58,7 @@ def test_a_summary_of_a_run_before_and_after():
 
 
 def test_three_times_are_kept_apart_at_each_stop():
-    """Scheduled, expected and actual: what was is no longer expected to be otherwise."""
+    """A stop has scheduled, expected and actual times, and the actual one is then expected."""
     run = Driver()
     run.start()
     late = run.state.stops[0].scheduled_departure
@@ -82,7 +82,7 @@ def test_three_times_are_kept_apart_at_each_stop():
 
 
 def test_the_ends_of_a_run_have_one_time_each():
-    """No one arrives at the first station or departs from the last, whatever the chart says."""
+    """The first station has no arrival, and the last one no departure."""
     ends = [station(n) for n in range(5)]
     ends[0]["arrival"], ends[4]["departure"] = "08:50", "13:20"
     stations = run_view(Driver(stations=ends).state, None, None)["stations"]
@@ -105,21 +105,21 @@ def test_the_ends_of_a_run_have_one_time_each():
     ],
 )
 def test_people_are_read_by_the_staff_and_by_themselves(role, user, seen):
-    """A passenger's data goes to that passenger and to the run's staff only."""
+    """Only the staff and the passenger read a passenger's data."""
     run = Driver(person(1), person(2), rac(10, 1))
     people = run_view(run.state, role, user).get("passengers")
     assert (people and [each["irctcId"] for each in people]) == seen
 
 
 def test_who_reads_nobody_reads_no_word_of_them():
-    """No name, PNR, irctcId or e-mail stands anywhere in what everyone may read."""
+    """The public view has no name, PNR, irctcId or e-mail address."""
     text = repr(run_view(Driver().state, None, None))
     for row in chart()["passengers"]:
         assert not any(row[field] in text for field in ("pnr", "irctcId", "name", "email"))
 
 
 def test_a_user_reads_all_whom_they_booked():
-    """A passenger's own are all those with that irctcId, on whichever PNR."""
+    """A passenger reads all people with the same irctcId, on every PNR."""
     run = Driver(person(1), person(1, index=2, berth=2), person(3, irctcId="IR_1"), person(4))
     people = run_view(run.state, Role.PASSENGER, "IR_1")["passengers"]
     assert [(each["pnr"], each["index"]) for each in people] == [
@@ -128,7 +128,7 @@ def test_a_user_reads_all_whom_they_booked():
 
 
 def test_a_person_is_the_chart_s_fields_and_how_things_stand():
-    """The chart's fields, with status, state, coach and berth as they are now."""
+    """A person has the chart's fields, with status, state, coach and berth as they are now."""
     run = Driver(person(1), rac(10, 4))
     run.start()
     run.board(10)
@@ -144,7 +144,7 @@ def row(booked, aboard, due, nt, rac, vacant, upgraded=0):
 
 
 def test_figures_count_people_and_berths_by_class_and_coach():
-    """Booked, aboard, NT and the berths vacant on this leg; a shared side lower is one berth."""
+    """Figures count people by state and vacant berths; a shared side lower is one berth."""
     coaches = [
         {"code": "S1", "class": "SL", "berths": 72},
         {"code": "S2", "class": "SL", "berths": 8},
@@ -174,9 +174,9 @@ def test_figures_count_people_and_berths_by_class_and_coach():
             {"coach": "A1", **row(1, 0, 1, 0, 0, 45)},
         ],
     }
-    run.go_to("BBB")  # berth 3 is held from here on
+    run.go_to("BBB")  # berth 3 is held from this station
     assert figures(run.state)["coaches"][0]["vacant"] == 68
-    run.go_to("CCC")  # and berth 2 no longer
+    run.go_to("CCC")  # berth 2 is free from this station
     first = figures(run.state)["coaches"][0]
     assert first == {"coach": "S1", **row(5, 2, 2, 0, 2, 69)}
     run.go_to("EEE")
@@ -185,14 +185,14 @@ def test_figures_count_people_and_berths_by_class_and_coach():
 
 
 def test_figures_are_made_anew_at_each_call():
-    """Derived from the state, never kept: a caller who changes the answer changes nothing."""
+    """Figures are computed at each call, so a caller may change them."""
     run = Driver()
     figures(run.state)["classes"].clear()
     assert figures(run.state)["classes"]
 
 
 def test_figures_of_an_upgrade():
-    """RAC waiting and upgraded: who got a berth is no longer on RAC, and counted where they sit."""
+    """An upgraded passenger no longer counts on RAC, and counts in the new coach."""
     coaches = [{"code": code, "class": "SL", "berths": 8} for code in ("S1", "S2")]
     run = Driver(person(1, coach="S2"), rac(10, 1), coaches=coaches, policy="AUTO")
     run.start()
@@ -207,7 +207,7 @@ def test_figures_of_an_upgrade():
 
 
 def test_an_offer_names_others_to_the_staff_only():
-    """The reason names others; a passenger reads their own offers, without it."""
+    """Passengers read their own offers without the reason."""
     run = Driver(person(1), rac(10, 1), rac(11, 2))
     run.start()
     run.board(11)
@@ -227,7 +227,7 @@ def test_an_offer_names_others_to_the_staff_only():
 
 
 def test_those_who_wait_are_read_in_their_turn():
-    """RAC by number and then WL, with the offer that is open."""
+    """The waiting list has RAC by number, then WL, each with the open offer."""
     run = Driver(person(1), rac(10, 10), rac(11, 9), person(20, status="WL", number=1, **NONE))
     run.start()
     run.board(11)
@@ -238,7 +238,7 @@ def test_those_who_wait_are_read_in_their_turn():
 
 
 def test_a_vacancy_says_until_where_why_and_for_whom():
-    """Each berth that is free on the coming leg; UNBOOKED where no one ever had it there."""
+    """A vacancy has its end, its cause and its offer; UNBOOKED if no passenger left it."""
     coaches = [{"code": "S1", "class": "SL", "berths": 8}]
     people = person(1), person(2), person(3, "CCC"), person(4, "AAA", "BBB"), rac(10, 1)
     run = Driver(*people, coaches=coaches)
@@ -259,7 +259,7 @@ def test_a_vacancy_says_until_where_why_and_for_whom():
 
 
 def test_a_coach_is_read_berth_by_berth():
-    """A coach's berths, each with its holders and the stations between which they have it."""
+    """A coach's plan has each berth with its holders and their stations."""
     run = Driver(person(1, "AAA", "BBB"), person(3, "BBB", berth=1), rac(10, 1), rac(11, 2))
     plan = {
         row["berth"]: row["holders"] for row in berth_plan(run.state, run.state.chart.coaches[0])
@@ -272,7 +272,7 @@ def test_a_coach_is_read_berth_by_berth():
 
 
 def test_the_waiting_list_has_those_who_still_wait():
-    """In their turn; who did not turn up, or has cancelled, waits no more."""
+    """NT and cancelled passengers are not on the waiting list."""
     run = Driver(person(1), rac(12, 2), rac(11, 1), rac(13, 3) | {"berth": 15})
     run.start()
     run.board(12)
@@ -297,7 +297,7 @@ def test_the_waiting_list_has_those_who_still_wait():
     ],
 )
 def test_staff_see_all_and_passengers_their_own(role, user, seen):
-    """A PNR of other users is as unknown as a PNR of no one."""
+    """A passenger gets the same error for another user's PNR and for an unknown one."""
     run = Driver(person(1))
     (found,) = run.state.passengers.values()
     assert sees("IR_1", role, user) is seen
@@ -311,7 +311,7 @@ def test_staff_see_all_and_passengers_their_own(role, user, seen):
 
 
 def test_a_coach_is_found_by_its_code():
-    """The error names the coaches that the train has."""
+    """The error for an unknown coach names the train's coaches."""
     state = Driver().state
     assert find_coach(state, "S1").code == "S1"
     with pytest.raises(UnknownCoach, match="expected one of S1"):

@@ -1,6 +1,4 @@
-"""trainhub/hub/audit.py: who did what is on record for good, and what was refused as far as it
-fits.
-"""
+"""trainhub/hub/audit.py: entries of commands that were done, and of refusals up to a limit."""
 
 import asyncio
 import json
@@ -43,7 +41,7 @@ async def running(hub):
     await hub.execute(c.StartJourney(**TRAIN), ADMIN)
 
 
-# --- what is a deed ---------------------------------------------------------------------------
+# --- entries ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -68,23 +66,24 @@ async def running(hub):
     ],
 )  # fmt: skip
 def test_what_a_command_is_about(command, expected):
-    """The person, the offer, the station or the user that it names, never its texts; not longer
-    than such a name can be, whatever was sent.
+    """`about` is the person, offer, station or user that a command names.
+
+    It has no texts of the command, and is never longer than LONGEST_ABOUT.
     """
     assert deed_of(command, ADMIN, HERE) == expected
 
 
 def test_nobody_without_a_token_does_anything():
-    """There would be no one to name."""
+    """A command without a token has no entry."""
     assert deed_of(c.StartJourney(**TRAIN), ANONYMOUS, HERE) is None
 
 
-# --- what was done ------------------------------------------------------------------------------
+# --- commands done ------------------------------------------------------------------------------
 
 
 @pytest.mark.gen_test
 async def test_a_command_s_first_record_has_its_deed(make_hub):
-    """What follows from it has none: one entry for a command, and none for the hub's timers."""
+    """Only a command's first record has an entry. The hub's timers have none."""
     journal = MemoryJournal()
     hub = make_hub(journal)
     await running(hub)
@@ -102,7 +101,7 @@ async def test_a_command_s_first_record_has_its_deed(make_hub):
 
 @pytest.mark.gen_test
 async def test_each_mark_of_a_batch_is_a_deed(make_hub):
-    """The batch itself has no entry, as it does nothing but its marks."""
+    """Each mark of a batch has an entry, and the batch itself has none."""
     journal = MemoryJournal()
     hub = make_hub(journal)
     await running(hub)
@@ -116,7 +115,7 @@ async def test_each_mark_of_a_batch_is_a_deed(make_hub):
 
 @pytest.mark.gen_test
 async def test_what_changes_nothing_is_no_deed(make_hub):
-    """A repeat under a key, and a command whose outcome is there already."""
+    """A repeat under a key, and a command that changes nothing, have no entry."""
     journal = MemoryJournal()
     hub = make_hub(journal)
     await running(hub)
@@ -125,11 +124,11 @@ async def test_what_changes_nothing_is_no_deed(make_hub):
     assert len(journal.records) == 3
 
 
-# --- what was refused ---------------------------------------------------------------------------
+# --- refusals -----------------------------------------------------------------------------------
 
 
 class Trail(Audit):
-    """An audit whose refusals are kept in `entries`, while there is `room`."""
+    """An audit whose refusals go to `entries`, while there is `room`."""
 
     def __init__(self):
         super().__init__("e1", audit.NoArchive())
@@ -144,7 +143,7 @@ class Trail(Audit):
 
 @pytest.mark.gen_test
 async def test_a_refusal_is_an_entry_of_its_own(make_hub):
-    """With the error's code in place of DONE, and no seq: it has changed nothing."""
+    """A refusal has an entry with the error's code instead of DONE, and without a seq."""
     hub = make_hub()
     trail = hub.executor._audit = Trail()
     await running(hub)
@@ -170,8 +169,10 @@ async def test_a_refusal_is_an_entry_of_its_own(make_hub):
 
 @pytest.mark.gen_test
 async def test_which_refusals_are_entries(make_hub):
-    """Of a run that is not here, `run` is empty; of each mark of a batch one; of someone without a
-    token only the number is kept; that the hub could not is no refusal.
+    """Each refusal of a user has an entry, and each refused mark of a batch.
+
+    For an unknown run, `run` is empty. Refusals without a token are only counted. UNAVAILABLE is
+    not a refusal.
     """
     hub = make_hub()
     trail = hub.executor._audit = Trail()
@@ -197,7 +198,7 @@ async def test_which_refusals_are_entries(make_hub):
 
 
 def test_a_user_s_refusals_are_bounded():
-    """Of each user at most MOST_A_MINUTE in a minute; the rest is counted, as without room."""
+    """A user has at most MOST_A_MINUTE refusals in a minute. The rest is counted."""
     trail, seconds = Trail(), [0.0]
     trail._clock = lambda: seconds[0]
 
@@ -235,7 +236,7 @@ def hub(start_hub, options):
 
 
 def http(hub, method, path, token=None, body=None):
-    """Status and JSON of one request."""
+    """Return status and JSON of one request."""
     head = {"Content-Type": "application/json"}
     if token is not None:
         head["Authorization"] = f"Bearer {token}"
@@ -254,8 +255,9 @@ def token_of(hub, user, role, *trains):
 
 
 def test_the_trail_of_a_morning(hub, database):
-    """Who did what on which run, when, from where and with which result; newest first, a page at a
-    time, narrowed by run and user; of the runs that the token covers, and for ADMIN alone.
+    """The trail has each command with its user, run, time, address and result.
+
+    ADMIN reads it by pages, the newest first, filtered by run and user, for the runs of the token.
     """
     ask, admin = asker(hub), admin_token(hub)
     tte = token_of(hub, "T1", Role.TTE, "12345")
@@ -319,10 +321,12 @@ def test_the_trail_of_a_morning(hub, database):
 
 
 def test_the_hub_only_ever_adds(start_hub, options, database):
-    """By the database's own account of what it was asked: of the audit's collection nothing but
-    inserts, reads and indexes, also when the hub does not know whether a write arrived.
+    """The hub sends only inserts, reads and indexes for the audit's collection.
+
+    That holds even if the hub does not know whether a write arrived. MongoDB's own profile is the
+    witness.
     """
-    # As large as what it is asked: the collection that mongod makes forgets the first of it.
+    # Large enough for the test: the collection that mongod makes drops its oldest entries.
     database.create_collection("system.profile", capped=True, size=1 << 28)
     database.command("profile", 2, slowms=0)
     hub = start_hub(*options)
@@ -346,8 +350,9 @@ def test_the_hub_only_ever_adds(start_hub, options, database):
 
 @pytest.mark.sized
 def test_once_and_only_once_over_kills(start_hub, tmp_path, capsys):
-    """kill -9 of the hub, and mongod away meanwhile: each command that was carried out has its
-    entry, none has two, and nothing that had been in the trail has gone or changed.
+    """Each command that was carried out has exactly one entry.
+
+    That holds over kill -9 of the hub and an absence of mongod, and no entry changes or goes.
     """
     seed, chance = seeded()
     mongod = Mongod().start()
@@ -384,7 +389,7 @@ def test_once_and_only_once_over_kills(start_hub, tmp_path, capsys):
 
 
 def test_while_mongodb_is_away(start_hub, start_mongod):
-    """Commands are answered as ever, the trail is not read meanwhile, and nothing of it is lost."""
+    """While MongoDB is away, commands are answered, and later the trail has all entries."""
     mongod = start_mongod()
     hub = start_hub("--mongodb-uri", mongod.uri)
     ask, admin = asker(hub), admin_token(hub)
@@ -400,7 +405,7 @@ def test_while_mongodb_is_away(start_hub, start_mongod):
 
 
 def test_a_folder_that_was_put_back(start_hub, options, database):
-    """An older copy of the data folder gives the same seqs again, and writes over no entry."""
+    """A data folder restored from a copy reuses seqs, and replaces no entry."""
     hub = start_hub(*options)
     ask = asker(hub)
     ask("/api/trains", chart())
@@ -446,8 +451,9 @@ RIGHTS = [
 
 
 def test_a_user_who_may_only_add(start_hub, start_mongod):
-    """The documented rights are enough for all that a hub does, also when it writes again
-    what is there; and with them no one changes an entry, or takes one away.
+    """The documented rights are enough for all writes of a hub, repeated ones too.
+
+    With these rights no client can change or remove an entry.
     """
     mongod = start_mongod("--auth")
     with as_root(mongod) as root:

@@ -1,4 +1,4 @@
-"""trainhub/hub/charts.py: the charts of a folder, and what becomes of broken ones."""
+"""trainhub/hub/charts.py: the charts of a folder, and the fate of faulty ones."""
 
 import json
 import logging
@@ -13,7 +13,7 @@ from trainhub.hub.charts import load_charts
 
 OPERATOR = Identity("operator", Role.ADMIN, frozenset({"*"}))
 HEADER = "pnr,index,irctcId,name,from,to,class,status,coach,berth,phone,email"
-# What must never be in a log.
+# Personal data, which must never be in a log.
 SECRET = {
     "pnr": "4598765432",
     "irctcId": "IR_SECRET",
@@ -35,7 +35,7 @@ def csv_of(*rows):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Writes charts and tables into a folder, a value that is no text as JSON; returns it."""
+    """Write charts and tables into a folder and return it. Values other than text become JSON."""
 
     def write(**files):
         for name, content in files.items():
@@ -70,7 +70,7 @@ def without_coach(*people, **fields):
 
 @pytest.mark.gen_test
 async def test_every_chart_of_a_folder_is_registered(hub, folder, logged):
-    """NAME.json is a chart, in the order of names."""
+    """Each NAME.json is registered as a chart, in the order of names."""
     path = folder(b_json=chart(trainNo="222"), a_json=chart(trainNo="111"))
     assert await load_charts(hub, OPERATOR, path) == 2
     assert [state.run for state in hub.runs.all()] == ["111/2026-11-23", "222/2026-11-23"]
@@ -80,7 +80,7 @@ async def test_every_chart_of_a_folder_is_registered(hub, folder, logged):
 
 @pytest.mark.gen_test
 async def test_the_table_beside_a_chart_holds_its_passengers(hub, folder, logged):
-    """NAME.csv takes the place of the passengers in NAME.json; a byte order mark does not hurt."""
+    """NAME.csv replaces the passengers of NAME.json, with or without a byte order mark."""
     path = folder(
         a_json=chart(trainNo="111"),
         a_csv="\ufeff" + csv_of(row(1), row(2, phone="9198765432", name='"Person, Two"')),
@@ -116,7 +116,7 @@ async def test_the_table_beside_a_chart_holds_its_passengers(hub, folder, logged
     ids=lambda value: str(value)[:20],
 )
 async def test_a_broken_chart_is_left_out_and_the_others_load(hub, folder, logged, content, said):
-    """It is logged with its name and reason."""
+    """A chart with a fault is logged with its name and reason."""
     path = folder(a_json=chart(trainNo="111"), b_json=content, c_json=chart(trainNo="333"))
     if isinstance(content, dict) and content.get("startDate") == "9999-12-31":
         content["stations"][4]["day"] = 2
@@ -130,7 +130,7 @@ async def test_a_broken_chart_is_left_out_and_the_others_load(hub, folder, logge
 
 @pytest.mark.gen_test
 async def test_a_file_that_cannot_be_read_is_left_out(hub, folder, logged):
-    """A table that breaks in the middle costs its train, a line that is no UTF-8 only that line."""
+    """A table that cannot be read costs its chart. A line that is not UTF-8 costs only itself."""
     path = folder(
         b_json=chart(trainNo="222"),
         b_csv=HEADER.encode() + b"\n" + row(1, name="Jos\xe9").encode("latin-1"),
@@ -152,7 +152,7 @@ async def test_a_file_that_cannot_be_read_is_left_out(hub, folder, logged):
 
 @pytest.mark.gen_test
 async def test_a_broken_line_is_logged_with_its_file_and_number(hub, folder, logged):
-    """In CSV the line of the text, the header being 1; in JSON the entry, counted from 1."""
+    """A faulty line is logged by its number: in CSV with the header as 1, in JSON from 1."""
     path = folder(
         a_json=chart(trainNo="111"),
         a_csv=csv_of(row(1), row(2, to="ZZZ"), row(3), row(4, pnr="12")),
@@ -169,7 +169,7 @@ async def test_a_broken_line_is_logged_with_its_file_and_number(hub, folder, log
 
 
 def shifted(by):
-    """A line whose cells have slipped by some columns: each value stands under another's name."""
+    """A line whose cells have moved by some columns."""
     cells = row(1, **SECRET).split(",")
     return ",".join(cells[by:] + cells[:by])
 
@@ -198,7 +198,7 @@ def shifted(by):
     ids=lambda value: str(value)[:30],
 )
 async def test_no_line_brings_a_person_into_the_log(hub, folder, caplog, broken):
-    """Line and reason are logged, never a PNR, name, phone or e-mail: not even a misplaced one."""
+    """A reason in the log has no PNR, name, phone or e-mail address, even of misplaced cells."""
     caplog.set_level(logging.DEBUG)
     if isinstance(broken, str) and "," in broken:
         path = folder(a_json=chart(), a_csv=csv_of(broken, row(2)))
@@ -214,7 +214,7 @@ async def test_no_line_brings_a_person_into_the_log(hub, folder, caplog, broken)
 
 @pytest.mark.gen_test
 async def test_a_broken_chart_brings_nobody_into_the_log(hub, folder, caplog):
-    """A chart that is refused whole is logged without the people on it."""
+    """A refused chart is logged without its people."""
     caplog.set_level(logging.DEBUG)
     whole = json.dumps(chart(person(1, **SECRET), trainNo="111"))
     cut = [whole[: whole.index(value) + len(value)] for value in SECRET.values()]
@@ -229,7 +229,7 @@ async def test_a_broken_chart_brings_nobody_into_the_log(hub, folder, caplog):
 
 @pytest.mark.gen_test
 async def test_a_run_that_is_there_already_stays_as_it_is(folder, logged, make_hub):
-    """The charts of a restart are those of before: that is no error, and changes nothing."""
+    """At a restart, a chart of a present run changes nothing and is no error."""
     journal = MemoryJournal()
     path = folder(a_json=chart())
     hub = make_hub(journal)
@@ -246,7 +246,7 @@ async def test_a_run_that_is_there_already_stays_as_it_is(folder, logged, make_h
 
 @pytest.mark.gen_test
 async def test_a_folder_that_is_not_there_is_an_error(hub, tmp_path):
-    """An operator's slip, to be said at the start and not passed over."""
+    """A missing folder is an error at the start."""
     with pytest.raises(FileNotFoundError):
         await load_charts(hub, OPERATOR, tmp_path / "nowhere")
     assert await load_charts(hub, OPERATOR, tmp_path) == 0
@@ -254,7 +254,7 @@ async def test_a_folder_that_is_not_there_is_an_error(hub, tmp_path):
 
 @pytest.mark.gen_test
 async def test_suffixes_may_be_in_any_case(hub, folder, logged):
-    """Files from other systems are 12951.CSV and 12951.JSON."""
+    """12951.CSV and 12951.JSON are read like 12951.csv and 12951.json."""
     path = folder(a_json=without_coach(trainNo="111"), a_CSV=csv_of(row(1)), b_JSON=chart())
     assert await load_charts(hub, OPERATOR, path) == 2
     assert len(hub.state("111/2026-11-23").passengers) == 1
@@ -263,7 +263,7 @@ async def test_suffixes_may_be_in_any_case(hub, folder, logged):
 
 @pytest.mark.gen_test
 async def test_each_file_that_is_not_used_is_named(hub, folder, caplog):
-    """A table without its chart, a file of another kind: one line each, and nothing in silence."""
+    """Each file that is not used has one line in the log."""
     caplog.set_level(logging.INFO)
     path = folder(a_json=chart(), lonely_csv=csv_of(row()), chart_xlsx=b"PK")
     assert await load_charts(hub, OPERATOR, path) == 1
@@ -274,7 +274,7 @@ async def test_each_file_that_is_not_used_is_named(hub, folder, caplog):
 
 @pytest.mark.gen_test
 async def test_an_old_copy_does_not_take_the_charts_place(hub, folder, logged):
-    """A browser names a second download "12345 (1).json": the file without the mark is meant."""
+    """If there is a 12345.json, a copy like "12345 (1).json" is left out."""
     path = folder(**{"12345_json": chart(trainName="NEW"), "12345 (1)_json": chart()})
     assert await load_charts(hub, OPERATOR, path) == 1
     assert hub.state(RUN).chart.train_name == "NEW"
@@ -285,7 +285,7 @@ async def test_an_old_copy_does_not_take_the_charts_place(hub, folder, logged):
 
 @pytest.mark.gen_test
 async def test_of_two_charts_of_one_run_none_is_guessed(hub, folder, logged):
-    """Both are named; the operator keeps one."""
+    """Two charts of one run are both left out and named."""
     path = folder(a_json=chart(trainName="A"), b_json=chart(trainName="B"))
     assert await load_charts(hub, OPERATOR, path) == 0
     assert [each.split(":")[0] for each in logged()] == ["a.json is left out", "b.json is left out"]
@@ -294,7 +294,7 @@ async def test_of_two_charts_of_one_run_none_is_guessed(hub, folder, logged):
 @pytest.mark.gen_test
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
 async def test_files_may_be_in_utf_16(hub, folder, logged, encoding):
-    """Notepad and PowerShell save with a byte order mark, or in UTF-16."""
+    """Files with a byte order mark or in UTF-16 are read."""
     path = folder(
         a_json=json.dumps(without_coach(trainNo="111")).encode(encoding),
         a_csv=csv_of(row(1, name="Ren\u00e9e")).encode("utf-16" if "16" in encoding else encoding),
@@ -307,7 +307,7 @@ async def test_files_may_be_in_utf_16(hub, folder, logged, encoding):
 
 @pytest.mark.gen_test
 async def test_what_loads_and_cannot_be_used_is_a_warning(hub, folder, caplog):
-    """A column that no field takes, an address that no e-mail can go to: named, and no address."""
+    """A column without a field and an unusable e-mail address are warnings, without the address."""
     head, line = csv_of(row(1, email="asha@@example.org")).splitlines()
     path = folder(a_json=without_coach(), a_csv=f"{head},remarks\n{line},VIP\n")
     assert await load_charts(hub, OPERATOR, path) == 1

@@ -1,4 +1,4 @@
-"""trainhub/hub/deliveries.py: each device counts once for each offer, and for good."""
+"""trainhub/hub/deliveries.py: each device counts once for each offer, in the log too."""
 
 import gc
 import json
@@ -24,12 +24,12 @@ PASSENGER = Standing(Role.PASSENGER, "IR_10")
 
 
 class Device:
-    """What has a socket of its own."""
+    """A device with a socket."""
 
 
 @pytest.fixture
 def offered():
-    """A run with one open offer, to IR_10, and the seq of its UPGRADE_OFFER."""
+    """A run with one open offer to IR_10, and the seq of its UPGRADE_OFFER."""
     driver = Driver(person(1), rac(10, 1))
     driver.start()
     driver.board(10)
@@ -43,7 +43,7 @@ def seq_of(offer):
 
 
 def test_an_offer_is_new_to_each_device_once(offered):
-    """However often it says so; a device that has gone leaves nothing behind."""
+    """An offer is new on a device once. A device that goes leaves no entry."""
     driver, offer, seq = offered
     deliveries, phone, tablet = Deliveries(), Device(), Device()
     said = [deliveries.arrived(driver.state, seq, PASSENGER, each) for each in (phone, tablet)]
@@ -62,13 +62,13 @@ def test_an_offer_is_new_to_each_device_once(offered):
     ],
 )
 def test_only_the_passenger_s_own_devices_count(offered, standing):
-    """No one else was told of the offer as a passenger."""
+    """Only devices of the offer's passenger count."""
     driver, _, seq = offered
     assert Deliveries().arrived(driver.state, seq, standing, Device()) is None
 
 
 def test_what_is_no_offer_is_passed_over(offered):
-    """Any other seq, of the past or of the future."""
+    """An ACK with another seq is ignored."""
     driver, _, seq = offered
     deliveries, device = Deliveries(), Device()
     for other in (-1, 0, seq - 1, seq + 1, 10**9):
@@ -89,7 +89,7 @@ async def hub_with_an_offer(make_hub, journal=None, **fields):
 
 @pytest.mark.gen_test
 async def test_what_became_of_an_offer_is_kept_over_a_restart(make_hub):
-    """When it arrived and on how many devices, and who answered: read of the closed offer too."""
+    """After a restart, an offer has its devices, their first time, and the role of its answer."""
     journal = MemoryJournal()
     hub, state, offer = await hub_with_an_offer(make_hub, journal)
     phone, tablet = Ear(), Ear()
@@ -109,7 +109,7 @@ async def test_what_became_of_an_offer_is_kept_over_a_restart(make_hub):
 
 @pytest.mark.gen_test
 async def test_it_is_kept_through_a_snapshot(make_hub):
-    """A start from the snapshot has it, as from the events."""
+    """A start from a snapshot has the same deliveries as a start from events."""
     journal = MemoryJournal()
     hub, state, offer = await hub_with_an_offer(make_hub, journal)
     await hub.acknowledge(state, seq_of(offer), PASSENGER, Ear())
@@ -127,7 +127,7 @@ async def test_it_is_kept_through_a_snapshot(make_hub):
 
 @pytest.mark.gen_test
 async def test_a_late_acknowledgement_counts_too(make_hub):
-    """A phone that comes out of a tunnel: `deliveredAt` after `closedAt` says it was too late."""
+    """An ACK after the offer was closed counts, so `deliveredAt` is after `closedAt`."""
     hub, state, offer = await hub_with_an_offer(make_hub)
     await hub.execute(c.WithdrawOffer(**TRAIN, offer_id=offer.id), ADMIN)
     await hub.acknowledge(state, seq_of(offer), PASSENGER, Ear())
@@ -137,7 +137,7 @@ async def test_a_late_acknowledgement_counts_too(make_hub):
 
 @pytest.mark.gen_test
 async def test_acknowledgements_are_no_flood(make_hub):
-    """MOST_DEVICES events of an offer at most, however many sockets and messages there are."""
+    """An offer has at most MOST_DEVICES events, with any number of sockets and messages."""
     journal = MemoryJournal()
     hub, state, offer = await hub_with_an_offer(make_hub, journal)
     before, ears = len(journal.records), [Ear() for _ in range(3 * MOST_DEVICES)]
@@ -148,7 +148,7 @@ async def test_acknowledgements_are_no_flood(make_hub):
 
 @pytest.mark.gen_test
 async def test_what_was_never_sent_is_not_delivered(make_hub):
-    """Under APPROVAL the passenger is not asked: there is no UPGRADE_OFFER to acknowledge."""
+    """Under APPROVAL there is no UPGRADE_OFFER to acknowledge."""
     hub, state, offer = await hub_with_an_offer(make_hub, policy="APPROVAL")
     assert state.chart.policy is Policy.APPROVAL
     await hub.acknowledge(state, seq_of(offer), PASSENGER, Ear())
@@ -157,7 +157,7 @@ async def test_what_was_never_sent_is_not_delivered(make_hub):
 
 @pytest.mark.gen_test
 async def test_a_full_log_takes_no_acknowledgement(make_hub):
-    """No caller waits for it. When there is room again, the device may repeat it."""
+    """A full log ignores an ACK. The device may repeat it later."""
     hub, state, offer = await hub_with_an_offer(make_hub)
     ear, limit = Ear(), hub.log.limit
     hub.log.limit = 0
@@ -184,7 +184,7 @@ def heard_of(socket, kind):
 
 
 def test_what_became_of_an_offer_outlives_a_kill_and_reaches_mongodb(start_again, database):
-    """Two devices acknowledge it, one accepts: kill -9, and all of it is there, and in MongoDB."""
+    """After kill -9, two acknowledgements and an acceptance are there, and in MongoDB."""
     hub = start_again()
     token = hub.token("PASSENGER", "IR_10", "12345")
     with ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""trainhub/hub/documents.py: which documents a record changes, and what stands in them."""
+"""trainhub/hub/documents.py: the documents that a record changes, and their content."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -45,12 +45,12 @@ def rendered(driver, record, epoch="e1"):
 
 @pytest.fixture(params=[to_its_end, to_its_cancelling])
 def driver(request):
-    """A run with its events; the two of them have every type."""
+    """A run with its events. The two runs have every type together."""
     return request.param()
 
 
 def test_a_record_changes_its_event_its_run_its_people_and_its_offers(driver):
-    """The event for good, the run as it is, and just the people and offers that it changed."""
+    """A record changes its event, its run, and only the event's people and offers."""
     for record in records(driver):
         expected = {(EVENT_COLLECTION, f"{RUN}/{record.seq}"), (RUNS, RUN)}
         expected |= {(PASSENGERS, f"{RUN}/{key}") for key in record.event.persons}
@@ -60,7 +60,7 @@ def test_a_record_changes_its_event_its_run_its_people_and_its_offers(driver):
 
 
 def test_a_record_with_a_deed_has_its_entry_in_the_audit(driver):
-    """Whose id begins with the time and names the log: no entry is ever written over another."""
+    """An audit id begins with the time and names the log, so that no entry replaces another."""
     record, other = records(driver)[:2]
     deed = Deed("T1", Role.TTE, "10.1.2.3", "START_JOURNEY", None)
     name = f"2026-11-23T02:30:00.000Z/e1/{RUN}/1"
@@ -90,7 +90,7 @@ def test_a_record_with_a_deed_has_its_entry_in_the_audit(driver):
 
 
 def test_refusals_never_share_an_id():
-    """There may be many of one user at one moment."""
+    """Refusals of one user at one moment have different ids."""
     deed = Deed("T1", Role.TTE, None, "START_JOURNEY", None)
     made = [refusal(deed, None, "FORBIDDEN", MORNING, "e1") for _ in range(1000)]
     assert len({each.id for each in made}) == 1000
@@ -98,7 +98,7 @@ def test_refusals_never_share_an_id():
 
 
 def test_which_events_change_people_and_which_change_offers():
-    """A mark changes one person, a chart all that a run has, an upgrade a person and its offer.
+    """A mark changes one person, a chart all people, an upgrade a person and its offer.
 
     A corrected clock changes each open offer: one in this journey.
     """
@@ -115,16 +115,14 @@ def test_which_events_change_people_and_which_change_offers():
 
 
 def test_a_document_s_id_is_the_one_it_is_filed_under(driver):
-    """The buffer merges by the change's id, MongoDB by `_id`: they are the same."""
+    """The id of a change is the `_id` of its document."""
     for record in records(driver):
         for (_, name), document in rendered(driver, record).items():
             assert document["_id"] == name
 
 
 def test_every_document_says_which_log_and_how_far(driver):
-    """`epoch` and `seq` guard each document against an older write: an event has its own seq. Its
-    form has a number, `schema`.
-    """
+    """Each document has `epoch`, `seq` and `schema`. An event has its own seq."""
     last = driver.state.seq
     for record in records(driver):
         for (collection, _), document in rendered(driver, record, "another").items():
@@ -134,7 +132,7 @@ def test_every_document_says_which_log_and_how_far(driver):
 
 
 def test_every_document_can_be_stored(driver):
-    """BSON holds each of them, and gives it back as it was, times to the millisecond."""
+    """BSON stores each document and returns it unchanged, with times to the millisecond."""
     options = bson.CodecOptions(tz_aware=True)
     for record in records(driver):
         for document in rendered(driver, record).values():
@@ -142,9 +140,7 @@ def test_every_document_can_be_stored(driver):
 
 
 def test_the_largest_chart_can_be_stored():
-    """None that the door takes makes a document over 16 MB, and what is near it is far from real:
-    texts of 8 MB, 10,000 people.
-    """
+    """The largest chart, with 10,000 people and 8 MB of texts, makes no document above 16 MB."""
     command = register_chart(largest_chart())
     state = TrainState(command.chart.run)
     (event,) = state.carry_out(command, MORNING)
@@ -158,7 +154,7 @@ def test_the_largest_chart_can_be_stored():
 
 
 def test_every_index_is_on_a_field_that_is_there():
-    """An index on a field that no document has would help no one."""
+    """Each index is on fields that the documents have."""
     driver, fields = to_its_end(), {}
     deed = Deed("T1", Role.TTE, None, "START_JOURNEY", None)
     for record in (replace(each, deed=deed) for each in records(driver)):
@@ -174,7 +170,7 @@ def test_every_index_is_on_a_field_that_is_there():
 
 
 def test_an_event_s_document_holds_the_whole_event(driver):
-    """A hub that lost its data folder makes the very same events of them."""
+    """A hub without its data folder can read the same events from the documents."""
     for record in records(driver):
         document = rendered(driver, record)[EVENT_COLLECTION, f"{RUN}/{record.seq}"]
         assert load(e.EVENTS[document["type"]], document["data"]) == record.event
@@ -184,7 +180,7 @@ def test_an_event_s_document_holds_the_whole_event(driver):
 
 
 def test_an_event_s_document_is_the_same_whenever_it_is_rendered():
-    """It is history: what happens later does not touch it."""
+    """An event's document is not changed by later events."""
     driver = Driver()
     driver.start()
     record = records(driver)[1]
@@ -197,7 +193,7 @@ def test_an_event_s_document_is_the_same_whenever_it_is_rendered():
 
 
 def test_runs_and_people_are_rendered_as_they_are_at_the_write():
-    """A change made early shows the state at the time of the write, so one write is enough."""
+    """A document of a run or person shows the state at the time of the write."""
     driver = Driver()
     made = {each.id: each for each in changes(driver.state, records(driver)[0], "e1")}
     driver.start()
@@ -208,7 +204,7 @@ def test_runs_and_people_are_rendered_as_they_are_at_the_write():
 
 
 def test_the_run_s_document():
-    """The run as it is: where it stands, how late, and each stop with its times."""
+    """A run's document has its position, its delay, and each stop with its times."""
     driver = Driver()
     driver.go_to("CCC")
     driver.depart("CCC")
@@ -233,7 +229,7 @@ def test_the_run_s_document():
 
 
 def test_a_run_that_has_ended_says_when():
-    """`status` is COMPLETED and `endedAt` the moment: the run is no longer live."""
+    """A completed run has `endedAt`, and is not live."""
     driver = Driver()
     driver.go_to("EEE")
     run = rendered(driver, records(driver)[0])[RUNS, RUN]
@@ -242,7 +238,7 @@ def test_a_run_that_has_ended_says_when():
 
 
 def test_a_person_s_document():
-    """The chart's fields with what has become of the person, findable by PNR, user and berth."""
+    """A person's document has the chart's fields and the present state."""
     driver = Driver(person(1, phone="+91 12345", age=44), person(2))
     driver.start()
     driver.board(1)
@@ -256,7 +252,7 @@ def test_a_person_s_document():
 
 
 def offers_of(driver):
-    """The offers' documents in the order of their making, as they are now."""
+    """The offers' documents in the order of the offers, as they are now."""
     return [
         document
         for record in records(driver)
@@ -267,7 +263,7 @@ def offers_of(driver):
 
 
 def test_an_offer_s_document():
-    """Who, which berth, until when, why them: all that the staff read, and the user to find it."""
+    """An offer's document has all that the staff read, and the user."""
     driver = Driver()
     driver.start()
     for number in (10, 11):
@@ -307,7 +303,7 @@ def test_an_offer_s_document():
 
 
 def test_an_offer_s_document_shows_how_it_ended():
-    """DENIED, ACCEPTED or WITHDRAWN, and when; rendered at the write, so one write is enough."""
+    """An offer's document has its outcome and the time of it."""
     driver = to_its_end()
     ends = [(each["irctcId"], each["state"]) for each in offers_of(driver)]
     assert ends == [

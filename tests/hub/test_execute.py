@@ -1,4 +1,4 @@
-"""Offers on a live hub: who may answer, when they run out, and what a restart and MongoDB keep."""
+"""Offers on a live hub: permission, expiry, restarts and MongoDB."""
 
 import asyncio
 from datetime import timedelta
@@ -35,7 +35,7 @@ OFFER_SECONDS = timedelta(seconds=300)
 
 
 async def offering(hub, **fields):
-    """Train 12345 at its first station: both RACs are aboard, and S1-1 is on offer to the first."""
+    """Train 12345 at its first station, with both RACs aboard and S1-1 on offer to the first."""
     await hub.execute(register(**fields), ADMIN)
     await hub.execute(c.StartJourney(**TRAIN), ADMIN)
     for number in (10, 11):
@@ -55,14 +55,14 @@ def outcomes(state):
     return [(each.made.user, each.state) for each in state.offers.values()]
 
 
-# --- who may answer -------------------------------------------------------------------------
+# --- permission -----------------------------------------------------------------------------
 
 
 @pytest.mark.gen_test
 @pytest.mark.parametrize("identity", [FIRST, TTE, ADMIN], ids=lambda who: who.user)
 @pytest.mark.parametrize("command", [c.AcceptOffer, c.DenyOffer])
 async def test_the_passenger_and_the_staff_may_answer(make_hub, command, identity):
-    """Accept and deny are for the passenger who has the offer, the run's TTE and control."""
+    """The offer's passenger, the run's TTE and the control room may accept and deny."""
     hub = make_hub()
     state = await offering(hub)
     await hub.execute(answer(command), identity)
@@ -85,7 +85,7 @@ async def test_the_passenger_and_the_staff_may_answer(make_hub, command, identit
 )
 @pytest.mark.parametrize("command", [c.AcceptOffer, c.DenyOffer, c.ApproveOffer, c.WithdrawOffer])
 async def test_nobody_else_may_answer(make_hub, command, identity, error):
-    """Another passenger, another train's TTE, a feed, someone without a token: nothing changes."""
+    """Other passengers, other trains' TTEs, feeds and callers without a token may not answer."""
     hub = make_hub()
     state = await offering(hub)
     before = state.seq
@@ -98,7 +98,7 @@ async def test_nobody_else_may_answer(make_hub, command, identity, error):
 @pytest.mark.gen_test
 @pytest.mark.parametrize("identity", [TTE, ADMIN], ids=lambda who: who.user)
 async def test_only_the_staff_withdraw_and_approve(make_hub, identity):
-    """The passenger who has the offer may do neither."""
+    """The offer's passenger may neither withdraw nor approve."""
     hub = make_hub()
     state = await offering(hub)
     for command in (c.WithdrawOffer, c.ApproveOffer):
@@ -112,7 +112,7 @@ async def test_only_the_staff_withdraw_and_approve(make_hub, identity):
 
 @pytest.mark.gen_test
 async def test_where_a_tte_approves_nobody_accepts(make_hub):
-    """Policy APPROVAL: the passenger is not asked, may deny, and has the berth once approved."""
+    """Under APPROVAL the passenger may only deny, and has the berth after the approval."""
     hub = make_hub()
     state = await offering(hub, policy="APPROVAL")
     with pytest.raises(Conflict, match="APPROVE_OFFER"):
@@ -125,7 +125,7 @@ async def test_where_a_tte_approves_nobody_accepts(make_hub):
 
 @pytest.mark.gen_test
 async def test_a_passenger_cancels_and_moves_their_own_people_only(make_hub):
-    """CANCEL_JOURNEY and CHANGE_BOARDING: one's own; another's and no one's look the same."""
+    """A passenger gets the same error for another user's person and for an unknown one."""
     hub = make_hub()
     await hub.execute(register(), ADMIN)
     own = {**TRAIN, "pnr": "4512345603", "index": 1}
@@ -144,7 +144,7 @@ async def test_a_passenger_cancels_and_moves_their_own_people_only(make_hub):
 
 @pytest.mark.gen_test
 async def test_an_offer_that_is_not_there(make_hub):
-    """UNKNOWN_OFFER for the staff; a passenger learns only that it is not theirs."""
+    """An unknown offer is UNKNOWN_OFFER for the staff, and FORBIDDEN for a passenger."""
     hub = make_hub()
     await offering(hub)
     for command in (c.AcceptOffer, c.DenyOffer, c.WithdrawOffer, c.ApproveOffer):
@@ -159,7 +159,7 @@ async def test_an_offer_that_is_not_there(make_hub):
 
 @pytest.mark.gen_test
 async def test_of_many_answers_at_once_one_wins(make_hub):
-    """Accepts and denials, in every order: one is done, each other names the outcome."""
+    """In any order, one answer is done, and each other one gets the outcome."""
     for turn in range(6):
         hub = make_hub()
         state = await offering(hub)
@@ -182,8 +182,8 @@ MANY_MARKS = (
     mark(c.MarkKind.BOARDED, 10),
     mark(c.MarkKind.BOARDED, 3),  # boards at BBB
     mark(c.MarkKind.NO_SHOW, 1),
-    mark(c.MarkKind.BOARDED, 99),  # no one
-    mark(c.MarkKind.NO_SHOW, 1),  # it is so already
+    mark(c.MarkKind.BOARDED, 99),  # an unknown person
+    mark(c.MarkKind.NO_SHOW, 1),  # no change
     mark(c.MarkKind.UNDO_NO_SHOW, 1),
     mark(c.MarkKind.BOARDED, 1),
     mark(c.MarkKind.NO_SHOW, 1),  # aboard
@@ -192,7 +192,7 @@ MANY_MARKS = (
 
 @pytest.mark.gen_test
 async def test_each_mark_of_a_batch_is_answered(make_hub):
-    """In their order: the wrong ones with their error, the others done, all in one commit."""
+    """The marks of a batch are answered in order, and written in one commit."""
     journal = MemoryJournal()
     hub = make_hub(journal)
     await hub.execute(register(), ADMIN)
@@ -222,7 +222,7 @@ async def test_each_mark_of_a_batch_is_answered(make_hub):
 
 @pytest.mark.gen_test
 async def test_a_batch_is_told_in_the_order_of_its_marks(make_hub):
-    """One write to each socket, the events by their seq."""
+    """A batch is one write to each socket, with the events by seq."""
     hub = make_hub()
     await hub.execute(register(), ADMIN)
     await hub.execute(c.StartJourney(**TRAIN), ADMIN)
@@ -245,7 +245,7 @@ async def test_a_batch_is_told_in_the_order_of_its_marks(make_hub):
 
 @pytest.mark.gen_test
 async def test_a_large_batch_gives_way_to_other_work(make_hub):
-    """The loop is free between the parts of a batch: its end comes after other commands' ends."""
+    """Other commands are answered between the parts of a large batch."""
     hub = make_hub()
     await hub.execute(register(), ADMIN)
     await hub.execute(c.StartJourney(**TRAIN), ADMIN)
@@ -268,7 +268,7 @@ async def test_a_large_batch_gives_way_to_other_work(make_hub):
     [(FIRST, Forbidden), (OTHER_TTE, Forbidden), (SERVICE, Forbidden), (ANONYMOUS, NotIdentified)],
 )
 async def test_a_batch_is_for_the_run_s_staff(make_hub, identity, error):
-    """It is refused as a whole, and nothing of it is done."""
+    """A batch of another caller is refused as a whole."""
     hub = make_hub()
     await hub.execute(register(), ADMIN)
     await hub.execute(c.StartJourney(**TRAIN), ADMIN)
@@ -279,7 +279,7 @@ async def test_a_batch_is_for_the_run_s_staff(make_hub, identity, error):
 
 @pytest.mark.gen_test
 async def test_a_batch_that_cannot_be_written_is_unavailable(make_hub):
-    """A journal that fails: UNAVAILABLE like any command, never a list of marks that looks done."""
+    """If the journal fails, a batch is answered UNAVAILABLE, without a list of marks."""
     journal = MemoryJournal()
     hub = make_hub(journal)
     await hub.execute(register(), ADMIN)
@@ -294,7 +294,7 @@ async def test_a_batch_that_cannot_be_written_is_unavailable(make_hub):
 
 @pytest.mark.gen_test
 async def test_what_runs_out_goes_to_the_next(make_hub):
-    """The timer closes what is over, tells those concerned, and offers the berth on at once."""
+    """The timer closes expired offers, tells their audience, and offers the berth to the next."""
     clock = Clock(MORNING)
     hub = make_hub(clock=clock)
     state = await offering(hub)
@@ -325,7 +325,7 @@ async def test_what_runs_out_goes_to_the_next(make_hub):
 
 @pytest.mark.gen_test
 async def test_an_answer_that_comes_too_late_has_lost(make_hub):
-    """Expiry is enforced when answering, though the timer has not come round yet."""
+    """A late answer is refused even before the timer runs."""
     clock = Clock(MORNING)
     hub = make_hub(clock=clock)
     state = await offering(hub)
@@ -340,7 +340,7 @@ async def test_an_answer_that_comes_too_late_has_lost(make_hub):
 
 @pytest.mark.gen_test
 async def test_the_timer_and_an_answer_at_once(make_hub):
-    """Whichever comes first: one outcome in the log, and the other has changed nothing."""
+    """Of the timer and an answer, the first one decides, and the other changes nothing."""
     clock = Clock(MORNING)
     journal = MemoryJournal()
     hub = make_hub(journal, clock)
@@ -360,7 +360,7 @@ async def test_the_timer_and_an_answer_at_once(make_hub):
 
 @pytest.mark.gen_test
 async def test_every_run_s_offers_run_out(make_hub):
-    """The timer goes over all runs, and leaves alone those that have none open."""
+    """The timer closes expired offers on all runs, and changes no other run."""
     clock = Clock(MORNING)
     hub = make_hub(clock=clock)
     state = await offering(hub)
@@ -382,7 +382,7 @@ async def test_every_run_s_offers_run_out(make_hub):
 
 @pytest.mark.gen_test
 async def test_a_new_hub_has_the_same_offers(make_hub):
-    """After kill -9: open offers are open, closed ones closed, and either can be answered on."""
+    """After kill -9, open offers are open and closed offers closed, and both take answers."""
     journal = MemoryJournal()
     old = await offering(make_hub(journal))
     again = make_hub(journal)
@@ -407,7 +407,7 @@ async def test_a_new_hub_has_the_same_offers(make_hub):
 
 @pytest.mark.gen_test
 async def test_what_ran_out_meanwhile_is_closed_at_the_start(make_hub):
-    """The hub was away for longer than the offer: it is EXPIRED, and the next one is asked."""
+    """An offer that expired while the hub was down is closed at the start."""
     journal, clock = MemoryJournal(), Clock(MORNING)
     await offering(make_hub(journal, clock))
     clock.now += timedelta(hours=1)
@@ -426,7 +426,7 @@ async def test_what_ran_out_meanwhile_is_closed_at_the_start(make_hub):
 
 @pytest.mark.gen_test
 async def test_an_offer_that_the_journal_lost_was_never_told(make_hub):
-    """Killed before the commit: no socket heard of it, and a new hub does not know it."""
+    """An offer that was not committed before a kill was sent to no socket."""
     journal = MemoryJournal()
     hub = make_hub(journal)
     await hub.execute(register(), ADMIN)
@@ -456,7 +456,7 @@ async def test_an_offer_that_the_journal_lost_was_never_told(make_hub):
 
 
 def writing(hub, journal, store):
-    """A write buffer behind the hub, as server.py puts it there."""
+    """A write buffer behind the hub, as server.py connects it."""
     buffer = WriteBuffer(
         store,
         lambda record: changes(hub.state(record.stream), record, hub.epoch),
@@ -470,7 +470,7 @@ def writing(hub, journal, store):
 
 @pytest.mark.gen_test
 async def test_mongodb_has_each_offer_as_it_ended(make_hub, mongodb_uri, database_name, database):
-    """One document an offer, in its last state, though it changed between two flushes or in one."""
+    """MongoDB has one document for each offer, in its last state."""
     journal, clock = MemoryJournal(), Clock(MORNING)
     hub = make_hub(journal, clock)
     store = MongoStore(mongodb_uri, database_name, INDEXES, vocabulary=RAILWAY)
@@ -507,7 +507,7 @@ async def test_mongodb_has_each_offer_as_it_ended(make_hub, mongodb_uri, databas
 async def test_mongodb_s_runs_come_back_with_their_offers(
     make_hub, mongodb_uri, database_name, database
 ):
-    """A hub that lost its data folder has the same open offers, and they can be answered."""
+    """A hub that lost its data folder gets its open offers from MongoDB."""
     journal = MemoryJournal()
     hub = make_hub(journal)
     store = MongoStore(mongodb_uri, database_name, INDEXES, vocabulary=RAILWAY)
@@ -527,7 +527,7 @@ async def test_mongodb_s_runs_come_back_with_their_offers(
 
 @pytest.mark.gen_test
 async def test_offers_made_while_the_store_is_away_reach_it_later(make_hub):
-    """However many answers were given meanwhile, each offer is there once, as it ended."""
+    """Offers made while the store is away reach it once each, in their last state."""
     journal, store = MemoryJournal(), MemoryStore()
     hub = make_hub(journal)
     buffer, reader = writing(hub, journal, store)
@@ -547,7 +547,7 @@ async def test_offers_made_while_the_store_is_away_reach_it_later(make_hub):
 
 @pytest.mark.gen_test
 async def test_the_next_in_turn_is_a_number(make_hub):
-    """RAC 9 is offered before RAC 10, whatever the texts' order."""
+    """RAC 9 is offered a berth before RAC 10."""
     hub = make_hub()
     people = [{**rac(50, 10), "berth": 15}, {**rac(51, 9), "berth": 15}]
     await hub.execute(register(passengers=[*PEOPLE, *people]), ADMIN)

@@ -1,4 +1,4 @@
-"""trainhub/hub/hub.py: one path for commands, and nothing seen before it is durable."""
+"""trainhub/hub/hub.py: one path for commands, and durability before delivery."""
 
 import asyncio
 
@@ -19,7 +19,7 @@ from trainhub.hub.subscriptions import PASSENGER_ROOMS
 
 @pytest.mark.gen_test
 async def test_a_command_is_answered_only_after_its_commit(make_hub):
-    """An answer means durable."""
+    """A command is answered after its commit."""
     journal = MemoryJournal()
     hub = make_hub(journal)
     journal.gate.clear()
@@ -37,7 +37,7 @@ async def test_a_command_is_answered_only_after_its_commit(make_hub):
 
 @pytest.mark.gen_test
 async def test_nothing_is_told_before_its_commit(make_hub):
-    """A socket hears of an event only when the journal has it."""
+    """A socket gets an event after its commit."""
     journal = MemoryJournal()
     hub = make_hub(journal)
     await running(hub)
@@ -56,7 +56,7 @@ async def test_nothing_is_told_before_its_commit(make_hub):
 
 @pytest.mark.gen_test
 async def test_commands_gather_while_a_commit_is_in_flight(make_hub):
-    """Group commit: what came meanwhile goes in one commit, and in one write to a socket."""
+    """Commands during a commit share the next commit, and one write to each socket."""
     journal = MemoryJournal()
     hub = make_hub(journal)
     await running(hub)
@@ -79,7 +79,7 @@ async def test_commands_gather_while_a_commit_is_in_flight(make_hub):
 
 @pytest.mark.gen_test
 async def test_of_many_who_arrive_at_once_one_succeeds(make_hub):
-    """k clients asking to arrive at one station: one success, k-1 conflicts that name the next."""
+    """Of many reports of one arrival, one succeeds, and the others are conflicts."""
     hub = make_hub()
     await running(hub)
     await hub.execute(c.Depart(**TRAIN, station_code="AAA"), ADMIN)
@@ -95,7 +95,7 @@ async def test_of_many_who_arrive_at_once_one_succeeds(make_hub):
 
 @pytest.mark.gen_test
 async def test_a_failed_command_leaves_the_log_alone(make_hub):
-    """A failed command changes nothing."""
+    """A refused command adds nothing to the log."""
     journal = MemoryJournal()
     hub = make_hub(journal)
     await running(hub)
@@ -119,7 +119,7 @@ async def test_a_failed_command_leaves_the_log_alone(make_hub):
     ],
 )
 async def test_only_the_run_s_staff_marks(make_hub, identity, error):
-    """Roles are checked once, in the hub, from the command."""
+    """The hub checks the caller's role, from the command."""
     hub = make_hub()
     await running(hub)
     mark = c.MarkNoShow(**TRAIN, pnr="4512345601", index=1)
@@ -130,7 +130,7 @@ async def test_only_the_run_s_staff_marks(make_hub, identity, error):
 
 @pytest.mark.gen_test
 async def test_joining_waits_for_the_commit_in_flight(make_hub):
-    """Nothing slips between the snapshot and the first event from the room."""
+    """No event is lost between the SNAPSHOT and the first event of the room."""
     journal = MemoryJournal()
     hub = make_hub(journal)
     await running(hub)
@@ -154,7 +154,7 @@ async def test_joining_waits_for_the_commit_in_flight(make_hub):
 
 @pytest.mark.gen_test
 async def test_who_comes_back_gets_what_was_missed(make_hub):
-    """Each missed event once, with its own seq, and only those the socket may see."""
+    """A reconnecting client gets each missed event once, with its seq, if it may see it."""
     hub = make_hub()
     await running(hub)
     mark = c.MarkNoShow(**TRAIN, pnr="4512345601", index=1)
@@ -177,7 +177,7 @@ async def test_who_comes_back_gets_what_was_missed(make_hub):
 @pytest.mark.gen_test
 @pytest.mark.parametrize("since", [Since(epoch="another", seq=1), Since(epoch="e1", seq=99)])
 async def test_what_is_no_longer_held_is_said_plainly(make_hub, since):
-    """Another epoch or an unknown seq: recovered is false and a SNAPSHOT follows."""
+    """For another epoch or an unknown seq, `recovered` is false and a SNAPSHOT follows."""
     hub = make_hub()
     await running(hub)
     ear = Ear()
@@ -188,7 +188,7 @@ async def test_what_is_no_longer_held_is_said_plainly(make_hub, since):
 
 @pytest.mark.gen_test
 async def test_history_that_goes_while_one_joins_becomes_a_snapshot(make_hub):
-    """A commit in flight may push out what was missed: then the joiner gets a snapshot."""
+    """If memory drops missed events while a client joins, the client gets a SNAPSHOT."""
     journal = MemoryJournal()
     hub = make_hub(journal)
     await running(hub)
@@ -210,7 +210,7 @@ async def test_history_that_goes_while_one_joins_becomes_a_snapshot(make_hub):
 
 @pytest.mark.gen_test
 async def test_a_passenger_sees_only_their_own_people(make_hub):
-    """A snapshot shows people to the staff, and to a passenger their own."""
+    """A SNAPSHOT has all people for the staff, and a passenger's own people."""
     hub = make_hub()
     await running(hub)
     seen = {}
@@ -226,7 +226,7 @@ async def test_a_passenger_sees_only_their_own_people(make_hub):
 
 @pytest.mark.gen_test
 async def test_a_passenger_may_be_in_four_rooms(make_hub):
-    """A socket may be in several rooms if its role allows: a passenger in 4."""
+    """A passenger's socket may be in 4 rooms."""
     hub = make_hub()
     ear = Ear()
     for day in range(1, PASSENGER_ROOMS + 2):
@@ -244,7 +244,7 @@ async def test_a_passenger_may_be_in_four_rooms(make_hub):
 
 @pytest.mark.gen_test
 async def test_a_train_without_a_date_is_the_run_that_is_meant(make_hub):
-    """trainNo alone is the run in service, by the hub's clock; what the token names comes first."""
+    """Without a date, a run that the token names comes before the run in service."""
     hub = make_hub()
     with pytest.raises(UnknownTrain):
         hub.find("12345", None, ADMIN)
@@ -263,7 +263,7 @@ async def test_a_train_without_a_date_is_the_run_that_is_meant(make_hub):
 
 @pytest.mark.gen_test
 async def test_a_journal_that_fails_stops_every_command(make_hub):
-    """It never goes on from memory alone: those in flight and those after get UNAVAILABLE."""
+    """After a failure of the journal, every command gets UNAVAILABLE."""
     journal, failures = MemoryJournal(), []
     hub = make_hub(journal, failures=failures)
     await running(hub)
@@ -280,7 +280,7 @@ async def test_a_journal_that_fails_stops_every_command(make_hub):
 
 @pytest.mark.gen_test
 async def test_figures_come_once_for_many_changes(make_hub):
-    """BOARDING_UPDATE: the newest only, to the rooms whose run changed, with no one in it."""
+    """A room gets the newest BOARDING_UPDATE only, if its run changed."""
     hub = make_hub()
     await running(hub)
     ear = Ear()
@@ -304,7 +304,7 @@ async def test_figures_come_once_for_many_changes(make_hub):
 
 @pytest.mark.gen_test
 async def test_a_new_hub_on_the_same_journal_has_the_same_state(make_hub):
-    """A run's state is a fold of its log."""
+    """A new hub on the same journal has the same state."""
     journal = MemoryJournal()
     hub = make_hub(journal)
     await running(hub)

@@ -1,4 +1,4 @@
-"""trainhub/hub/permissions.py: one table says who may give which command, and every cell is so."""
+"""trainhub/hub/permissions.py: each cell of the table of permissions."""
 
 import pytest
 from railway import RUN
@@ -13,13 +13,13 @@ OWN = {c.CancelJourney, c.ChangeBoarding, c.AcceptOffer, c.DenyOffer}
 
 
 def test_every_command_says_who_may_give_it():
-    """A command without a line in the table could be given by no one, or by all."""
+    """Each command has a line in the table."""
     assert MAY.keys() == set(c.COMMANDS.values())
     assert all(MAY.values())
 
 
 def test_a_passenger_speaks_for_their_own_people_and_nothing_else():
-    """Four commands, each for people booked by the same user; all others are nothing of theirs."""
+    """A passenger has four commands, for people booked by the same user."""
     assert {command for command, roles in MAY.items() if Role.PASSENGER in roles} == OWN
     assert {MAY[command][Role.PASSENGER] for command in OWN} == {Relation.OWN_PERSON}
 
@@ -27,7 +27,7 @@ def test_a_passenger_speaks_for_their_own_people_and_nothing_else():
 @pytest.mark.parametrize("owner", ["IR_2", "ir_1", "IR_1 ", "", None])
 @pytest.mark.parametrize("command", sorted(OWN, key=str), ids=lambda each: each.__name__)
 def test_another_s_person_is_forbidden_to_a_passenger(command, owner):
-    """FORBIDDEN for someone else's, and for one who is not there: that tells no one who is."""
+    """A passenger gets FORBIDDEN for another user's person and for an unknown one."""
     passenger = Identity("IR_1", Role.PASSENGER, frozenset({"12345"}))
     require_relation(passenger, command, RUN, "IR_1")
     with pytest.raises(Forbidden, match="booked by the same user"):
@@ -39,7 +39,7 @@ def test_another_s_person_is_forbidden_to_a_passenger(command, owner):
 @pytest.mark.parametrize("command", MAY, ids=lambda each: each.__name__)
 @pytest.mark.parametrize("role", Role)
 def test_a_command_asks_for_its_role_and_its_run(command, role):
-    """FORBIDDEN without the role, FORBIDDEN on another's run, NOT_IDENTIFIED without a token."""
+    """A command needs a token, the role, and a token for the run."""
     here = Identity("U1", role, frozenset({"12345"}))
     with pytest.raises(NotIdentified):
         require_role(ANONYMOUS, MAY[command])
@@ -54,7 +54,7 @@ def test_a_command_asks_for_its_role_and_its_run(command, role):
 
 
 def test_a_role_is_asked_for_with_those_that_have_it():
-    """An error says in words what to do."""
+    """The error of a missing role names the roles that may."""
     require_role(Identity("U1", Role.ADMIN), {Role.ADMIN})
     with pytest.raises(Forbidden, match="ADMIN, TTE may"):
         require_role(Identity("U1", Role.PASSENGER), {Role.TTE, Role.ADMIN})
@@ -63,7 +63,7 @@ def test_a_role_is_asked_for_with_those_that_have_it():
 
 
 def test_a_run_is_asked_for():
-    """By its train's number or by itself."""
+    """A token covers a run by the train number or by the run."""
     require_run(Identity("U1", Role.TTE, frozenset({"12345"})), RUN)
     for trains in ((), ("54321",), ("12345/2026-11-24",)):
         with pytest.raises(Forbidden, match=f"does not cover {RUN}"):

@@ -1,4 +1,4 @@
-"""trainhub/hub/protocol.py: what a client may say, and what it is told."""
+"""trainhub/hub/protocol.py: the messages of clients and of the hub."""
 
 import json
 import math
@@ -37,7 +37,7 @@ MARK = {"trainNo": "12345", "pnr": "4512345601", "index": 1}
 
 @pytest.mark.parametrize("kind", [kind for kind in MESSAGES if kind != "REGISTER_TRAIN"])
 def test_each_message_is_read(kind):
-    """Every type of the protocol, with all fields that it may have."""
+    """Each type of message is read with all its fields."""
     message = read_message({"type": kind, **MESSAGES[kind]})
     assert type(message) is _MESSAGES[kind]
     read = dump(message)
@@ -48,7 +48,7 @@ def test_each_message_is_read(kind):
 
 
 def test_a_message_may_be_short():
-    """Only the fields that it needs; null is as good as none."""
+    """Fields with a default may be missing or null."""
     assert read_message({"type": "SUBSCRIBE_TRAIN", "trainNo": "12345"}) == SubscribeTrain(
         train_no="12345"
     )
@@ -62,7 +62,7 @@ def test_a_message_may_be_short():
 
 
 def test_every_command_is_a_message_too():
-    """A command may be given by WebSocket: its type stands in the table of messages."""
+    """Each command is a message on a socket."""
     for kind in c.COMMANDS:
         with pytest.raises(BadMessage) as raised:
             read_message({"type": kind, "nonsense": 1})
@@ -71,7 +71,7 @@ def test_every_command_is_a_message_too():
 
 @pytest.mark.parametrize("kind", ["ACCEPT_OFFER", "DENY_OFFER", "APPROVE_OFFER", "WITHDRAW_OFFER"])
 def test_an_offer_s_id_names_its_run(kind):
-    """Whatever train a message names as well, the offer's own run is asked."""
+    """The run of an offer's id replaces a train that the message names."""
     data = {"type": kind, "offerId": "12345.2026-11-23.17"}
     message = read_message({**data, "trainNo": "54321", "startDate": "2026-01-01"})
     assert (message.train_no, message.start_date) == ("12345", DAY)
@@ -88,13 +88,13 @@ def test_an_offer_s_id_names_its_run(kind):
     ],
 )  # fmt: skip
 def test_what_is_no_offer_s_id_names_no_offer(offer_id):
-    """UNKNOWN_OFFER, as for an id that could exist and does not."""
+    """An invalid id is UNKNOWN_OFFER, like an id without an offer."""
     with pytest.raises(UnknownOffer):
         read_message({"type": "ACCEPT_OFFER", "offerId": offer_id})
 
 
 def test_a_chart_is_read_whole():
-    """REGISTER_TRAIN carries the chart's own fields; unsound passengers come back as rejected."""
+    """REGISTER_TRAIN has the chart's fields, and unsound passengers are rejected."""
     command = read_message({"type": "REGISTER_TRAIN", **chart(person(1), person(2, to="ZZZ"))})
     assert isinstance(command, c.RegisterTrain)
     assert (command.train_no, command.start_date) == ("12345", DAY)
@@ -104,7 +104,7 @@ def test_a_chart_is_read_whole():
 
 @pytest.mark.parametrize("train_no", ["12345", " 12345 ", 12345])
 def test_a_train_number_may_be_written_in_three_ways(train_no):
-    """12345, "12345" and " 12345 " are the same train, in every message and in a chart."""
+    """12345, "12345" and " 12345 " are the same train in messages and charts."""
     for kind in ("SUBSCRIBE_TRAIN", "UNSUBSCRIBE_TRAIN", "START_JOURNEY"):
         assert read_message({"type": kind, "trainNo": train_no}).train_no == "12345"
     registered = read_message({"type": "REGISTER_TRAIN", **chart(trainNo=train_no)})
@@ -114,7 +114,7 @@ def test_a_train_number_may_be_written_in_three_ways(train_no):
 @pytest.mark.parametrize("train_no", [None, True, 1.5, math.nan, math.inf, [], {}, "", " "])
 @pytest.mark.parametrize("kind", ["SUBSCRIBE_TRAIN", "START_JOURNEY", "REGISTER_TRAIN"])
 def test_what_is_no_train_number_is_refused(kind, train_no):
-    """null is not a train called NONE, true not one called TRUE."""
+    """Null and true are not train numbers."""
     fields = chart() if kind == "REGISTER_TRAIN" else {}
     with pytest.raises(BadMessage):
         read_message({**fields, "type": kind, "trainNo": train_no})
@@ -175,21 +175,21 @@ def test_what_is_no_train_number_is_refused(kind, train_no):
     ids=repr,
 )
 def test_what_does_not_fit_is_refused(data, error):
-    """Nothing is coerced, nothing unknown is let in, nothing missing is made up."""
+    """Values are not converted, unknown fields are refused, and required fields must be there."""
     with pytest.raises(error) as raised:
         read_message(data)
     assert type(raised.value) is error
 
 
 def test_an_unknown_type_is_told_the_known_ones():
-    """An error says in words what to do."""
+    """The error of an unknown type names the known types."""
     with pytest.raises(UnknownType, match=r"IDENTIFY, LOGOUT, SUBSCRIBE_TRAIN.*ANNOUNCE"):
         read_message({"type": "HELLO"})
 
 
 @pytest.mark.parametrize("text", ['{"type": "PING", "\\ud800": 1}', '{"\\udfff": 1}'])
 def test_any_refusal_can_be_sent(text):
-    """An error about half of a surrogate pair does not itself hold one."""
+    """An error about half of a surrogate pair is valid Unicode."""
     for refuse in (
         lambda data: read_message(data),
         lambda data: read_message({**data, "type": "PING"}),
@@ -202,7 +202,7 @@ def test_any_refusal_can_be_sent(text):
 
 
 def test_a_refusal_is_short():
-    """A field's name that is very long is not sent back in full."""
+    """An error does not repeat a long field name in full."""
     with pytest.raises(BadMessage) as raised:
         read_message({"type": "PING", "x" * 60_000: 1})
     assert len(raised.value.message) < 1_000
@@ -212,14 +212,14 @@ def test_a_refusal_is_short():
     "odd", [{"pnr": "\ud800"}, {"pnr": ["\ud800"]}, {"\ud800": 1}, {"coach": "\ud800"}]
 )
 def test_any_rejected_line_can_be_told(odd):
-    """The answer to a chart with an odd line reaches its sender: the train is registered."""
+    """The answer to a chart with a strange line is valid Unicode."""
     command = read_command(c.RegisterTrain, chart(person(1, **odd)))
     (rejected,) = command.rejected
     assert encode({"pnr": rejected.pnr, "reason": rejected.reason})
 
 
 def test_a_train_has_no_thousands_of_coaches():
-    """What a chart may hold is bounded in each of its lists: checking it holds up everyone."""
+    """Each list of a chart has a bound."""
     coaches = [{"code": f"S{number}", "class": "SL", "berths": 1} for number in range(3_000)]
     with pytest.raises(BadMessage, match="coaches"):
         read_command(c.RegisterTrain, chart(coaches=coaches))
@@ -227,7 +227,7 @@ def test_a_train_has_no_thousands_of_coaches():
 
 @pytest.mark.parametrize("day", ["0001-01-01", "1969-12-31", "1970-06-01", "9500-01-01"])
 def test_a_run_that_the_journal_could_not_give_back_is_refused(day):
-    """A chart is taken only if each event of its run can be read again after a restart."""
+    """A chart is accepted only if its events can be read again after a restart."""
     try:
         command = read_command(c.RegisterTrain, chart(startDate=day))
     except BadMessage:
@@ -240,7 +240,7 @@ def test_a_run_that_the_journal_could_not_give_back_is_refused(day):
 
 
 def test_a_run_after_the_end_of_time_is_refused():
-    """A chart whose last stop lies beyond the year 9999 is a bad chart, and no fault of ours."""
+    """A chart whose last stop is after the year 9999 is refused."""
     late = chart(startDate="9999-12-31")
     late["stations"][4]["day"] = 2
     try:
@@ -253,7 +253,7 @@ def test_a_run_after_the_end_of_time_is_refused():
 
 
 def test_an_event_is_told_in_six_fields():
-    """{type, trainNo, startDate, seq, timestamp, data}, without what only the fold needs."""
+    """An event has type, trainNo, startDate, seq, timestamp and data."""
     driver = Driver()
     driver.start()
     (event,) = driver.no_show(20)
@@ -276,7 +276,7 @@ def test_an_event_is_told_in_six_fields():
 
 
 def test_every_event_that_happens_can_be_sent():
-    """Each kind of event as a run brings it about is JSON, and says which kind it is."""
+    """Each kind of event can be sent as JSON with its type."""
     seen = set()
     for driver in voyages():
         for seq, event in enumerate(driver.events, start=1):
@@ -288,7 +288,7 @@ def test_every_event_that_happens_can_be_sent():
 
 
 def test_a_figure_has_no_seq():
-    """Figures are unnumbered: a client does not take them for events."""
+    """Figures have no seq, so clients can tell them from events."""
     assert figure_message("BOARDING_UPDATE", RUN, {"x": 1}) == {
         "type": "BOARDING_UPDATE",
         "trainNo": "12345",
@@ -298,7 +298,7 @@ def test_a_figure_has_no_seq():
 
 
 def test_the_first_and_last_words():
-    """WELCOME says what a client needs to go on, GOODBYE when to come back."""
+    """WELCOME has what a client needs to go on, and GOODBYE when to reconnect."""
     assert welcome("c1", MORNING, 25) == {
         "type": "WELCOME",
         "clientId": "c1",
@@ -314,5 +314,5 @@ def test_the_first_and_last_words():
 
 
 def test_a_run_is_told_in_two_fields():
-    """The run's key is the hub's own: clients read trainNo and startDate."""
+    """Messages name a run by trainNo and startDate."""
     assert run_fields(RUN) == {"trainNo": "12345", "startDate": "2026-11-23"}

@@ -1,4 +1,4 @@
-"""trainhub/hub/retention.py: what the journal has to keep, and what it need not."""
+"""trainhub/hub/retention.py: the snapshots that are due, and the trimming of the journal."""
 
 import pytest
 from railway import RUN, Driver
@@ -11,7 +11,7 @@ OTHER = RunKey("54321/2026-11-23")
 
 
 class State:
-    """As much of a run's state as is looked at here."""
+    """The part of a run's state that retention reads."""
 
     def __init__(self, seq, passengers=0, run=RUN, offers=0):
         self.run, self.seq = run, seq
@@ -19,7 +19,7 @@ class State:
 
 
 def kept(*positions, run=RUN):
-    """A retention that has seen a run's records at these positions."""
+    """A retention after a run's records at these positions."""
     retention = Retention()
     for seq, position in enumerate(positions, start=1):
         retention.add(Record(position, run, seq, Driver().events[0]))
@@ -27,7 +27,7 @@ def kept(*positions, run=RUN):
 
 
 def test_nothing_is_trimmed_before_it_is_in_a_snapshot():
-    """Not even what every reader has, and is older than what is kept anyway."""
+    """A record stays until it is in a snapshot."""
     retention = kept(1, 2, 3)
     assert retention.trimmable(10**6, 10**6) == 1
     retention.saved(RUN, 3)
@@ -37,21 +37,21 @@ def test_nothing_is_trimmed_before_it_is_in_a_snapshot():
 
 
 def test_nothing_is_trimmed_before_every_reader_has_it():
-    """However full the disk is."""
+    """A record stays until every reader has it, even if the disk fills up."""
     retention = kept(1)
     assert retention.trimmable(10**6, 17) == 17
     assert retention.trimmable(10**6, 17, 0) == 17
 
 
 def test_the_last_records_are_kept_unless_the_disk_fills_up():
-    """They are what clients of a hub that was started again have missed."""
+    """The newest records stay for reconnecting clients, unless the disk fills up."""
     retention = kept(1)
     assert retention.trimmable(RECORDS_KEPT + 5, RECORDS_KEPT + 5) == 5
     assert retention.trimmable(RECORDS_KEPT + 5, RECORDS_KEPT + 5, 0) == RECORDS_KEPT + 5
 
 
 def test_a_run_with_its_first_record_alone_holds_up_nothing():
-    """That one stays by itself, as the chart is in it."""
+    """A run with only its first record does not block trimming."""
     retention = kept(3)
     assert not retention.due(State(1), 10**6)
     assert retention.trimmable(10**6, 10**6) == 10**6 - RECORDS_KEPT
@@ -59,7 +59,7 @@ def test_a_run_with_its_first_record_alone_holds_up_nothing():
 
 @pytest.mark.parametrize(("passengers", "after"), [(10, LEAST), (1000, 1000)])
 def test_a_snapshot_is_due_after_many_events(passengers, after):
-    """LEAST events, or one for each passenger: a full train is not written all the time."""
+    """A snapshot is due after LEAST events, or as many as there are passengers."""
     retention = kept(1, 2)
     assert not retention.due(State(after, passengers), 2)
     assert retention.due(State(after + 1, passengers), 2)
@@ -71,14 +71,14 @@ def test_a_snapshot_is_due_after_many_events(passengers, after):
 
 
 def test_a_snapshot_is_due_less_often_when_a_long_day_has_made_it_large():
-    """It has every offer that the day has brought: so as many events have to be worth it."""
+    """Each offer of a run counts as one more event before a snapshot is due."""
     retention = kept(1, 2)
     assert not retention.due(State(900, 400, offers=500), 2)
     assert retention.due(State(901, 400, offers=500), 2)
 
 
 def test_a_snapshot_is_due_of_a_quiet_run_that_holds_up_trimming():
-    """Its only event since is older than what is kept."""
+    """A snapshot is due if a run's old event blocks trimming."""
     retention = kept(1, 2)
     assert not retention.due(State(2), RECORDS_KEPT + 1)
     assert retention.due(State(2), RECORDS_KEPT + 2)
@@ -86,7 +86,7 @@ def test_a_snapshot_is_due_of_a_quiet_run_that_holds_up_trimming():
 
 
 def test_records_in_flight_while_the_snapshot_was_taken_are_in_it():
-    """They become durable after it was taken, and hold up nothing."""
+    """Records that become durable after a snapshot that has them do not block trimming."""
     retention = kept(1, 2)
     retention.saved(RUN, 4)
     for seq in (3, 4):
@@ -95,7 +95,7 @@ def test_records_in_flight_while_the_snapshot_was_taken_are_in_it():
 
 
 def test_a_run_is_done_when_all_of_it_is_dealt_with():
-    """Its last event is on disk, and no reader is before it."""
+    """A run is done when its last event is on disk and every reader is past it."""
     retention = kept(1, 5)
     assert not retention.is_done(State(3), 9)
     assert not retention.is_done(State(2), 4)
@@ -104,7 +104,7 @@ def test_a_run_is_done_when_all_of_it_is_dealt_with():
 
 
 def test_a_run_that_a_snapshot_brought_back_is_done_once_the_readers_are_past_the_start():
-    """Its last record lies somewhere up to where the head was at the start."""
+    """A run from a snapshot is done once every reader is past the head of the start."""
     retention = kept(1)
     retention.resumed(RUN, 7, 20)
     assert not retention.is_done(State(7), 19)
@@ -115,7 +115,7 @@ def test_a_run_that_a_snapshot_brought_back_is_done_once_the_readers_are_past_th
 
 
 def test_a_run_that_is_forgotten_holds_up_nothing():
-    """Nor does it disturb another's."""
+    """A removed run does not block trimming."""
     retention = kept(1, 2)
     retention.add(Record(3, OTHER, 1, Driver().events[0]))
     retention.remove(RUN)

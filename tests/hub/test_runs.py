@@ -1,4 +1,4 @@
-"""trainhub/hub/runs.py: which runs there are, by key and by train number."""
+"""trainhub/hub/runs.py: the look-up of runs by key and by train number."""
 
 from datetime import date
 
@@ -23,14 +23,14 @@ def runs():
 
 
 def test_a_run_is_found_by_its_key_and_by_its_date(runs):
-    """A date names the run; nothing is guessed then."""
+    """A date selects the run."""
     assert runs.state(RUN) is runs.present(RUN)
     found = runs.find("12345", date(2026, 11, 24), TTE, MORNING)
     assert (found.run, RUN in runs, len(runs)) == (OTHER_DAY, True, 2)
 
 
 def test_a_run_that_is_not_here_is_unknown(runs):
-    """`present` and `named` return None for it, `state` and `find` raise UnknownTrain."""
+    """For an unknown run `present` and `named` return None, and the other look-ups raise."""
     gone = RunKey("12345/2026-11-25")
     assert runs.present(gone) is None
     assert runs.named("54321", None, TTE, MORNING) is None
@@ -41,7 +41,7 @@ def test_a_run_that_is_not_here_is_unknown(runs):
 
 
 def test_a_retired_run_is_in_no_index(runs):
-    """Only its key is remembered, with the time: it is not given to another run."""
+    """A retired run leaves only its key and a time."""
     runs.retire(RUN, 7.0)
     runs.retire(OTHER_DAY, 8.0)
     assert list(runs.all()) == []
@@ -51,7 +51,7 @@ def test_a_retired_run_is_in_no_index(runs):
 
 
 def test_a_run_is_adopted_once(runs):
-    """A state that is here already stays."""
+    """`adopt` does not replace a present run."""
     here = runs.state(RUN)
     runs.adopt(TrainState(RUN))
     assert runs.state(RUN) is here

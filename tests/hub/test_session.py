@@ -1,4 +1,4 @@
-"""trainhub/hub/session.py: every message is answered, and the conversation goes on."""
+"""trainhub/hub/session.py: each message is answered, and the conversation goes on."""
 
 import asyncio
 import base64
@@ -40,7 +40,7 @@ MARK = {**HERE, "pnr": "4512345601", "index": 1}
 
 
 class Talk:
-    """A session, and the ear of its client."""
+    """A session and its client's recorder."""
 
     def __init__(self, hub, anonymous=True, tokens=TOKENS):
         self.hub = hub
@@ -52,7 +52,7 @@ class Talk:
         self.ear.send(line(encode(message)))
 
     async def raw(self, text):
-        """Say a text; returns what was heard meanwhile."""
+        """Send a text. Returns what the client got meanwhile."""
         before = len(self.ear.heard)
         await self.session.receive(text)
         return self.ear.heard[before:]
@@ -61,7 +61,7 @@ class Talk:
         return await self.raw(json.dumps({"type": kind, **fields}))
 
     async def error(self, kind, **fields):
-        """Say what cannot be done; returns the ERROR's code."""
+        """Send a message that fails. Returns the ERROR's code."""
         (answer,) = await self.say(kind, **fields)
         assert answer["type"] == "ERROR"
         assert answer["message"]
@@ -69,7 +69,7 @@ class Talk:
 
 
 async def running(hub, *dates):
-    """A hub with a run of 12345 for each date, today's standing at its first station."""
+    """A hub with a run of 12345 for each date; today's is at its first station."""
     for day in dates or ("2026-11-23",):
         await hub.execute(register(startDate=day), OPERATOR)
     await hub.execute(c.StartJourney(train_no="12345", start_date=date(2026, 11, 23)), OPERATOR)
@@ -81,14 +81,14 @@ def types(messages):
 
 
 async def settle():
-    """Let every task go on to where it waits for something."""
+    """Let every task run until it waits."""
     for _ in range(20):
         await asyncio.sleep(0)
 
 
 @pytest.fixture
 def talk(make_hub):
-    """Makes a client of a running hub, as one of TOKEN or as no one."""
+    """Return a maker of clients of a running hub, with a token or without one."""
 
     async def make(who=None, hub=None, **options):
         client = Talk(hub or await running(make_hub()), **options)
@@ -104,7 +104,7 @@ def talk(make_hub):
 
 @pytest.mark.gen_test
 async def test_identify(talk):
-    """IDENTIFIED {role, user, trains, expiresAt}, as the token says."""
+    """IDENTIFIED has role, user, trains and expiresAt of the token."""
     client = await talk()
     token = TOKENS.issue("T1", Role.TTE, ["12345"], timedelta(hours=1))
     (answer,) = await client.say("IDENTIFY", token=token)
@@ -116,7 +116,7 @@ async def test_identify(talk):
 
 @pytest.mark.gen_test
 async def test_a_bad_token_leaves_one_who_one_was(talk):
-    """BAD_TOKEN changes nothing: neither the identity nor the rooms."""
+    """BAD_TOKEN changes neither the identity nor the rooms."""
     client = await talk("TTE")
     await client.say("SUBSCRIBE_TRAIN", **HERE)
     assert await client.error("IDENTIFY", token="forged") == "BAD_TOKEN"
@@ -125,7 +125,7 @@ async def test_a_bad_token_leaves_one_who_one_was(talk):
 
 
 def unsigned(**claims):
-    """A token that no one has signed."""
+    """A token without a signature."""
     said = {"sub": "T1", "role": "TTE", "trains": ["12345"], "exp": 4_000_000_000, **claims}
     parts = ({"alg": "none", "kid": "k1"}, said)
     return ".".join(base64.urlsafe_b64encode(json.dumps(p).encode()).decode() for p in parts) + "."
@@ -150,7 +150,7 @@ def unsigned(**claims):
     ],
 )
 async def test_nobody_becomes_a_tte_by_saying_so(talk, fields, code):
-    """Role, user and trains come from a signed token alone; who only says so stays no one."""
+    """Role, user and trains come from a signed token only."""
     client = await talk()
     await client.say("SUBSCRIBE_TRAIN", **HERE)
     assert await client.error("IDENTIFY", **fields) == code
@@ -164,7 +164,7 @@ async def test_nobody_becomes_a_tte_by_saying_so(talk, fields, code):
 
 @pytest.mark.gen_test
 async def test_a_token_that_names_many_runs_is_taken(talk):
-    """Staff may be in 64 rooms, so a socket can show a token of 64 runs."""
+    """A token of 64 runs is accepted, as staff may be in 64 rooms."""
     client = await talk()
     runs = [f"{number}/2026-11-23" for number in range(12_000, 12_064)]
     token = TOKENS.issue("T1", Role.TTE, runs)
@@ -174,7 +174,7 @@ async def test_a_token_that_names_many_runs_is_taken(talk):
 
 @pytest.mark.gen_test
 async def test_subscribe(talk):
-    """SUBSCRIBED, then a SNAPSHOT of the run at that seq, then the figures."""
+    """SUBSCRIBED comes first, then a SNAPSHOT at its seq, then the figures."""
     client = await talk()
     subscribed, snapshot, figures = await client.say("SUBSCRIBE_TRAIN", trainNo="12345")
     assert subscribed == {
@@ -194,7 +194,7 @@ async def test_subscribe(talk):
 
 @pytest.mark.gen_test
 async def test_subscribe_since(talk):
-    """With `since` the missed events come in place of the SNAPSHOT."""
+    """With `since` the missed events come instead of the SNAPSHOT."""
     client = await talk()
     since = {"epoch": "e1", "seq": 1}
     subscribed, started, figures = await client.say("SUBSCRIBE_TRAIN", **HERE, since=since)
@@ -208,7 +208,7 @@ async def test_subscribe_since(talk):
 
 @pytest.mark.gen_test
 async def test_unsubscribe(talk):
-    """UNSUBSCRIBED, and nothing more of that run; also for one who was not there."""
+    """After UNSUBSCRIBED a client gets nothing of the run, even if it was not in the room."""
     client = await talk()
     await client.say("SUBSCRIBE_TRAIN", **HERE)
     for _ in range(2):
@@ -220,7 +220,7 @@ async def test_unsubscribe(talk):
 
 @pytest.mark.gen_test
 async def test_ping(talk):
-    """PONG {serverTime}, the hub's own clock."""
+    """PONG has the hub's time."""
     client = await talk()
     assert await client.say("PING") == [
         {"type": "PONG", "serverTime": "2026-11-23T02:30:00.000+00:00"}
@@ -228,7 +228,7 @@ async def test_ping(talk):
 
 
 async def done(client, kind, **fields):
-    """Give a command; the result in its DONE."""
+    """Give a command. Returns the result in its DONE."""
     (answer,) = await client.say(kind, **fields)
     assert answer["type"] == "DONE", answer
     return answer["result"]
@@ -237,9 +237,9 @@ async def done(client, kind, **fields):
 @pytest.mark.gen_test
 @pytest.mark.parametrize("journey", [JOURNEY, APPROVAL], ids=["to its end", "until cancelled"])
 async def test_each_command_is_done(talk, make_hub, journey):
-    """DONE {result}: the data of the event that the command names, and the run's seq.
+    """DONE has the data of the command's event, and the run's seq.
 
-    The same again is answered `unchanged` if the command is idempotent, and not so otherwise.
+    A repeat is answered `unchanged` if the command is idempotent.
     """
     hub = make_hub()
     client, state = await talk("ADMIN", hub), None
@@ -258,7 +258,7 @@ async def test_each_command_is_done(talk, make_hub, journey):
 
 @pytest.mark.gen_test
 async def test_each_command_about_a_berth_is_done(talk):
-    """DONE {result}: offers are answered by their id alone, and a BATCH mark by mark."""
+    """Offers are answered by their id only, and a BATCH mark by mark."""
     client = await talk("ADMIN")
     at_last = {"pnr": "4512345603", "index": 1}
     boarded = {"mark": "BOARDED", "index": 1}
@@ -279,7 +279,7 @@ async def test_each_command_about_a_berth_is_done(talk):
 
 @pytest.mark.gen_test
 async def test_an_upgrade_is_approved(talk):
-    """DONE {result} of APPROVE_OFFER, where the run's policy wants a TTE to decide."""
+    """Under APPROVAL, DONE of APPROVE_OFFER has the upgrade."""
     client = await talk("ADMIN")
     there = {"trainNo": "54321", "startDate": "2026-11-23"}
     await done(client, "REGISTER_TRAIN", **chart(trainNo="54321", policy="APPROVAL"))
@@ -293,7 +293,7 @@ async def test_an_upgrade_is_approved(talk):
 
 @pytest.mark.gen_test
 async def test_an_answer_carries_its_message_s_id(talk):
-    """SUBSCRIBED, DONE, PONG, IDENTIFIED, UNSUBSCRIBED and ERROR alike; events never."""
+    """Each answer has the id of its message, and events have none."""
     client = await talk()
     asked = [
         ("IDENTIFY", {"token": TOKEN["TTE"]}, "IDENTIFIED"),
@@ -314,7 +314,7 @@ async def test_an_answer_carries_its_message_s_id(talk):
     assert "id" not in without
 
 
-# --- what cannot be done ----------------------------------------------------------------------
+# --- errors -----------------------------------------------------------------------------------
 
 
 @pytest.mark.gen_test
@@ -353,7 +353,7 @@ async def test_an_answer_carries_its_message_s_id(talk):
     ],
 )
 async def test_what_cannot_be_done_is_an_error(talk, kind, fields, code):
-    """ERROR with the protocol's code and words, nothing changed, and the socket stays open."""
+    """ERROR has a code and a text, changes nothing, and leaves the socket open."""
     client = await talk("ADMIN")
     before = client.hub.state(RUN).seq
     assert await client.error(kind, **fields) == code
@@ -363,7 +363,7 @@ async def test_what_cannot_be_done_is_an_error(talk, kind, fields, code):
 
 @pytest.mark.gen_test
 async def test_what_is_no_message_is_an_error(talk):
-    """Broken JSON, JSON that is no object, deep nesting, binary frames: BAD_MESSAGE each."""
+    """Broken JSON, other JSON, deep nesting and binary frames are BAD_MESSAGE."""
     client = await talk()
     deep = "[" * (MOST_SOCKET_BYTES - 1)
     bad = ["", "{", "PING", "[]", "null", "7", '"PING"', '{"type":"PING"', deep, '{"a":' * 10_000]
@@ -377,7 +377,7 @@ async def test_what_is_no_message_is_an_error(talk):
 @pytest.mark.gen_test
 @pytest.mark.parametrize("who", [None, "PASSENGER", "OTHER_TTE", "SERVICE"])
 async def test_roles_are_those_of_http(talk, who):
-    """NOT_IDENTIFIED without a token; FORBIDDEN without the role or on another's train."""
+    """NOT_IDENTIFIED without a token, FORBIDDEN without the role or on another train."""
     client = await talk(who)
     code = "FORBIDDEN" if who else "NOT_IDENTIFIED"
     assert await client.error("MARK_NO_SHOW", **MARK) == code
@@ -388,7 +388,7 @@ async def test_roles_are_those_of_http(talk, who):
 
 @pytest.mark.gen_test
 async def test_two_runs_of_one_number_are_ambiguous(make_hub, talk):
-    """AMBIGUOUS_RUN with their dates; with its date each can be had."""
+    """AMBIGUOUS_RUN has the dates, and a message with a date selects its run."""
     hub = make_hub()
     for day in ("2026-11-24", "2026-11-25"):
         await hub.execute(register(startDate=day), OPERATOR)
@@ -405,9 +405,9 @@ async def test_two_runs_of_one_number_are_ambiguous(make_hub, talk):
 
 @pytest.mark.gen_test
 async def test_a_passenger_comes_to_the_run_they_are_booked_on(make_hub):
-    """Today's train is running, the user travels the day after: SUBSCRIBE_TRAIN and commands.
+    """A passenger's run is the one of the booking, although today's train is running.
 
-    A command without a date goes by the same rule, and a token that names the run says it too.
+    That holds for SUBSCRIBE_TRAIN, for commands, and for a token that names the run.
     """
     hub = await running(make_hub(), "2026-11-22", "2026-11-23")
     await hub.execute(register_chart(chart(person(5), startDate="2026-11-24")), OPERATOR)
@@ -427,7 +427,7 @@ async def test_a_passenger_comes_to_the_run_they_are_booked_on(make_hub):
 
 @pytest.mark.gen_test
 async def test_a_passenger_has_four_rooms(make_hub, talk):
-    """TOO_MANY_ROOMS at the fifth, and room again after leaving one."""
+    """The fifth room is TOO_MANY_ROOMS, until the client leaves one."""
     days = [f"2026-11-{day}" for day in range(23, 23 + PASSENGER_ROOMS + 1)]
     client = await talk(hub=await running(make_hub(), *days))
     for day in days[:-1]:
@@ -442,7 +442,7 @@ async def test_a_passenger_has_four_rooms(make_hub, talk):
 
 @pytest.mark.gen_test
 async def test_a_journal_that_fails_is_unavailable(make_hub, talk):
-    """What could not be made durable did not happen, and says so."""
+    """If the journal fails, a command gets UNAVAILABLE."""
     journal = MemoryJournal()
     client = await talk("ADMIN", hub=await running(make_hub(journal)))
     journal.broken = True
@@ -453,7 +453,7 @@ async def test_a_journal_that_fails_is_unavailable(make_hub, talk):
 
 @pytest.mark.gen_test
 async def test_a_fault_of_the_hub_is_logged_and_answered(talk, caplog, monkeypatch):
-    """An exception that no one foresaw: UNAVAILABLE to the client, the traceback to the log."""
+    """After an unexpected exception, the client gets UNAVAILABLE, and the log the traceback."""
     client = await talk("ADMIN")
     with monkeypatch.context() as patch:
         patch.setattr(client.hub, "find", lambda *_: 1 / 0)
@@ -464,12 +464,12 @@ async def test_a_fault_of_the_hub_is_logged_and_answered(talk, caplog, monkeypat
     assert types(await client.say("PING")) == ["PONG"]
 
 
-# --- who one is, in the rooms one is in -------------------------------------------------------
+# --- a new identity in the same rooms ---------------------------------------------------------
 
 
 @pytest.mark.gen_test
 async def test_identifying_in_a_room_shows_the_run_anew(make_hub, talk):
-    """IDENTIFIED, then a fresh SNAPSHOT of each room with what the new standing may see."""
+    """After IDENTIFIED, each room sends a SNAPSHOT for the new identity."""
     client = await talk(hub=await running(make_hub(), "2026-11-23", "2026-11-24"))
     for day in ("2026-11-23", "2026-11-24"):
         await client.say("SUBSCRIBE_TRAIN", trainNo="12345", startDate=day)
@@ -498,7 +498,7 @@ async def test_identifying_in_a_room_shows_the_run_anew(make_hub, talk):
     ],
 )
 async def test_identifying_anew_changes_what_is_heard(talk, first, then, heard):
-    """From then on the socket hears what the new standing may hear, and not what the old might."""
+    """After a second IDENTIFY, the socket gets what the new identity may hear, and no more."""
     client = await talk(first)
     await client.say("SUBSCRIBE_TRAIN", **HERE)
     await client.say("IDENTIFY", token=TOKEN[then])
@@ -510,7 +510,7 @@ async def test_identifying_anew_changes_what_is_heard(talk, first, then, heard):
 
 @pytest.mark.gen_test
 async def test_from_identified_on_nothing_of_the_old_standing_is_heard(make_hub, talk):
-    """A TTE's device that becomes a passenger's: not even the commit in flight is told to it."""
+    """A former TTE gets nothing more as a TTE, not even a commit in flight."""
     journal = MemoryJournal()
     client = await talk("TTE", hub=await running(make_hub(journal)))
     await client.say("SUBSCRIBE_TRAIN", **HERE)
@@ -530,7 +530,7 @@ async def test_from_identified_on_nothing_of_the_old_standing_is_heard(make_hub,
 
 @pytest.mark.gen_test
 async def test_who_logs_out_is_nobody(talk):
-    """LOGGED_OUT, then the rooms again as anyone sees them: no people, no staff's events."""
+    """After LOGGED_OUT, each room sends a SNAPSHOT without people."""
     client = await talk("TTE")
     await client.say("SUBSCRIBE_TRAIN", **HERE)
     out, snapshot, _ = await client.say("LOGOUT")
@@ -547,7 +547,7 @@ async def test_who_logs_out_is_nobody(talk):
 
 @pytest.mark.gen_test
 async def test_who_logs_out_where_a_token_is_wanted_is_in_no_room(talk):
-    """--anonymous off: no one listens without a token, also not a client who had one."""
+    """With `--anonymous off`, a client that logs out leaves its rooms."""
     client = await talk("TTE", anonymous=False)
     await client.say("SUBSCRIBE_TRAIN", **HERE)
     assert await client.say("LOGOUT") == [{"type": "LOGGED_OUT"}]
@@ -556,14 +556,14 @@ async def test_who_logs_out_where_a_token_is_wanted_is_in_no_room(talk):
 
 
 def indexes(owner):
-    """Each collection that an object holds, by name."""
+    """Each collection of an object, by name."""
     return {name: v for name, v in vars(owner).items() if isinstance(v, dict | set | list)}
 
 
 @pytest.mark.sized
 @pytest.mark.gen_test(timeout=300)
 async def test_thousands_of_changes_of_who_one_is_leave_nothing(make_hub):
-    """IDENTIFY again, LOGOUT, subscribe again, go: one routine leaves every index."""
+    """Changes of identity and rooms leave no entries in any index."""
     seed, chance = seeded()
     print(f"SEED={seed}")
     hub = await running(make_hub(), "2026-11-23", "2026-11-24")
@@ -603,7 +603,7 @@ async def test_thousands_of_changes_of_who_one_is_leave_nothing(make_hub):
 
 @pytest.mark.gen_test
 async def test_who_is_in_more_rooms_than_the_new_role_may_is_refused(talk):
-    """TOO_MANY_ROOMS, the only answer, and the socket is who and where it was."""
+    """TOO_MANY_ROOMS is the only answer, and the identity and rooms stay."""
     client = await talk("ADMIN")
     for number in range(PASSENGER_ROOMS + 1):
         day = f"2026-12-{number + 1:02}"
@@ -619,7 +619,7 @@ async def test_who_is_in_more_rooms_than_the_new_role_may_is_refused(talk):
 
 @pytest.mark.gen_test
 async def test_a_run_that_leaves_while_one_identifies_is_no_error(make_hub, talk):
-    """IDENTIFIED is the only answer, and the other rooms are entered again."""
+    """IDENTIFIED is the only answer, and the other rooms are joined again."""
     journal = MemoryJournal()
     hub = await running(make_hub(journal), "2026-11-23", "2026-11-24")
     client = await talk("TTE", hub=hub)
@@ -638,7 +638,7 @@ async def test_a_run_that_leaves_while_one_identifies_is_no_error(make_hub, talk
 
 @pytest.mark.gen_test
 async def test_anonymous_off(talk):
-    """A socket without a token may not subscribe; with one it may."""
+    """With `--anonymous off`, a socket needs a token to subscribe."""
     client = await talk(anonymous=False)
     assert await client.error("SUBSCRIBE_TRAIN", **HERE) == "NOT_IDENTIFIED"
     assert await client.error("SUBSCRIBE_TRAIN", trainNo="99999") == "NOT_IDENTIFIED"
@@ -659,7 +659,7 @@ def nothing_left(hub):
 
 @pytest.mark.gen_test
 async def test_who_goes_is_in_no_room(talk):
-    """Closing takes the socket out of every room; closing twice is no error."""
+    """Closing leaves every room, and a second close is no error."""
     client = await talk("TTE")
     await client.say("SUBSCRIBE_TRAIN", **HERE)
     client.session.close()
@@ -670,7 +670,7 @@ async def test_who_goes_is_in_no_room(talk):
 @pytest.mark.gen_test
 @pytest.mark.parametrize("what", ["SUBSCRIBE_TRAIN", "IDENTIFY"])
 async def test_who_goes_while_being_put_into_a_room_leaves_nothing_behind(make_hub, talk, what):
-    """A client may go while its subscription waits for the commit in flight."""
+    """A client that goes while its subscription waits for a commit leaves no entries."""
     journal = MemoryJournal()
     client = await talk(hub=await running(make_hub(journal)))
     if what == "IDENTIFY":
@@ -734,7 +734,7 @@ frames = st.one_of(
 @example(['{"type": "REGISTER_TRAIN", "trainNo": null}'])
 @example([json.dumps({"type": "REGISTER_TRAIN", **chart(startDate="9999-12-31")})])
 def test_whatever_a_client_sends_is_answered(said):
-    """Any text or bytes: one answer each, no exception, PONG after it, and no trace at the end."""
+    """Any text or bytes get one answer, raise nothing, and leave no entries."""
 
     async def talk():
         hub = build_of_fakes().hub
@@ -758,14 +758,14 @@ def test_whatever_a_client_sends_is_answered(said):
 
 @pytest.mark.gen_test
 async def test_a_new_session_is_nobody(talk):
-    """Without a token one is anonymous: no user, no role."""
+    """A new session has no user and no role."""
     client = await talk()
     assert client.session.identity is ANONYMOUS
 
 
 @pytest.mark.gen_test
 async def test_a_command_s_address_is_on_record(make_hub):
-    """That of the socket, for each command on it."""
+    """The audit trail has the socket's address for each command."""
     journal = MemoryJournal()
     hub = make_hub(journal)
     await hub.execute(register(), OPERATOR)
@@ -778,7 +778,7 @@ async def test_a_command_s_address_is_on_record(make_hub):
 
 @pytest.mark.gen_test
 async def test_what_a_message_does_not_have_is_refused(talk):
-    """A `key` belongs to commands alone, and no event has a seq below 1."""
+    """`key` is only for commands, and a seq is at least 1."""
     client = await talk("TTE")
     for kind, fields in (
         *(("PING", {}), ("LOGOUT", {}), ("SUBSCRIBE_TRAIN", HERE), ("UNSUBSCRIBE_TRAIN", HERE)),

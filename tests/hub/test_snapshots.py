@@ -1,6 +1,4 @@
-"""trainhub/hub/snapshots.py: what joiners are told alike is made once, and read the same by
-each.
-"""
+"""trainhub/hub/snapshots.py: frames that joiners share are made once, and read the same."""
 
 import json
 
@@ -17,7 +15,7 @@ from trainhub.hub import snapshots
 
 
 class Frames:
-    """What was framed: each payload, and whether it was compressed."""
+    """A recorder of payloads, and of whether each was compressed."""
 
     def __init__(self):
         self.made = []
@@ -30,7 +28,7 @@ class Frames:
 @pytest.mark.gen_test
 @pytest.mark.parametrize("window", [0, 9, 15])
 async def test_a_snapshot_is_the_run_as_its_reader_may_see_it(make_hub, window):
-    """Put together from parts that all share, it is what the view gives; also compressed."""
+    """A SNAPSHOT of shared parts equals the view, with and without compression."""
     hub = make_hub()
     state = await running(hub)
     framed = hub.rooms._frame = Frames()
@@ -48,7 +46,7 @@ async def test_a_snapshot_is_the_run_as_its_reader_may_see_it(make_hub, window):
 
 @pytest.mark.gen_test
 async def test_a_snapshot_is_made_once_for_a_storm_of_joiners(make_hub, monkeypatch):
-    """Once for each seq and window; and again after an event."""
+    """A SNAPSHOT is made once for each seq and window."""
     hub = make_hub()
     state = await running(hub)
     made, people = [], []

@@ -1,6 +1,4 @@
-"""trainhub/hub/subscriptions.py: a client that joins a room misses nothing and hears nothing
-twice.
-"""
+"""trainhub/hub/subscriptions.py: a client that joins a room gets each event exactly once."""
 
 import asyncio
 import logging
@@ -22,7 +20,7 @@ from trainhub.hub.protocol import Since
 
 
 class Books:
-    """A subscriptions.Archive that has a journal's events, up to `has`; looked up so often."""
+    """An archive with a journal's events up to `has`, and a count of its look-ups."""
 
     def __init__(self, journal):
         self._journal = journal
@@ -60,12 +58,12 @@ def since(hub, seq):
     return Since(epoch=hub.epoch, seq=seq)
 
 
-# --- what was missed ----------------------------------------------------------------------------
+# --- missed events ------------------------------------------------------------------------------
 
 
 @pytest.mark.gen_test
 async def test_what_memory_no_longer_holds_comes_from_the_archive(make_hub):
-    """The older from there, the newer from memory, each once and in order."""
+    """Older events come from the archive and newer ones from memory, each once and in order."""
     hub, books = await long_run(make_hub)
     last = hub.state(RUN).seq
     ear = Ear()
@@ -76,7 +74,7 @@ async def test_what_memory_no_longer_holds_comes_from_the_archive(make_hub):
 
 @pytest.mark.gen_test
 async def test_all_of_a_run_is_read_in_pages(make_hub, monkeypatch):
-    """Each page begins where the one before ended, and none is longer than PAGE."""
+    """Each page begins where the previous one ended, and has at most PAGE records."""
     monkeypatch.setattr(subscriptions, "PAGE", 100)
     hub, books = await long_run(make_hub)
     state, seqs = hub.state(RUN), [2]
@@ -90,7 +88,7 @@ async def test_all_of_a_run_is_read_in_pages(make_hub, monkeypatch):
 
 @pytest.mark.gen_test
 async def test_what_memory_holds_is_not_looked_up(make_hub):
-    """MongoDB has other work."""
+    """Events in memory cause no look-up in the archive."""
     hub, books = await long_run(make_hub)
     ear, last = Ear(), hub.state(RUN).seq
     assert (await join(hub, ear, ADMIN, since(hub, last - EVENTS_KEPT)))["recovered"]
@@ -102,7 +100,7 @@ async def test_what_memory_holds_is_not_looked_up(make_hub):
 @pytest.mark.gen_test
 @pytest.mark.parametrize("has", [0, 5, 48])
 async def test_an_archive_that_has_a_gap_or_is_away(make_hub, has):
-    """It is said plainly, and a snapshot follows."""
+    """If the archive has a gap or is away, a SNAPSHOT follows."""
     hub, books = await long_run(make_hub)
     books.has = has
     ear = Ear()
@@ -114,7 +112,7 @@ async def test_an_archive_that_has_a_gap_or_is_away(make_hub, has):
 
 @pytest.mark.gen_test
 async def test_very_much_that_was_missed_is_not_looked_up(make_hub, monkeypatch):
-    """A snapshot is the shorter way."""
+    """A client that missed very many events gets a SNAPSHOT."""
     hub, books = await long_run(make_hub)
     monkeypatch.setattr(subscriptions, "MOST_MISSED", 20)
     assert not (await join(hub, Ear(), ADMIN, since(hub, 2)))["recovered"]
@@ -123,7 +121,7 @@ async def test_very_much_that_was_missed_is_not_looked_up(make_hub, monkeypatch)
 
 @pytest.mark.gen_test
 async def test_an_archive_that_does_not_answer_holds_up_no_client(make_hub):
-    """A snapshot is sent, after some 300 ms and not when the archive gives up."""
+    """A client waits for the archive for ARCHIVE_SECONDS only, and then gets a SNAPSHOT."""
     hub, books = await long_run(make_hub)
     books.open.clear()
     ear = Ear()
@@ -136,7 +134,7 @@ async def test_an_archive_that_does_not_answer_holds_up_no_client(make_hub):
 
 @pytest.mark.gen_test
 async def test_events_in_an_archive_that_is_away_may_be_asked_for_later(make_hub):
-    """Not here now is not gone: UNAVAILABLE, and a snapshot to who subscribes."""
+    """While the archive is away, a page is UNAVAILABLE, and a subscriber gets a SNAPSHOT."""
     hub, books = await long_run(make_hub)
     books.away = True
     with pytest.raises(Unavailable):
@@ -148,10 +146,10 @@ async def test_events_in_an_archive_that_is_away_may_be_asked_for_later(make_hub
 
 @pytest.mark.gen_test
 async def test_who_has_seen_more_than_there_is_goes_on_under_another_epoch(make_hub, caplog):
-    """The hub lost history: its next events have numbers that the client knows from others.
+    """A client that has seen more than the hub has gets another epoch.
 
-    So they are of another epoch for that client, also when it comes back; for the others nothing
-    changes. Seen again, it is yet another.
+    The hub lost events, and gives their numbers to new ones. The client keeps the epoch when it
+    reconnects, and gets another one if that happens again. Other clients see no change.
     """
     caplog.set_level(logging.INFO)
     hub = make_hub()
@@ -179,7 +177,7 @@ async def test_who_has_seen_more_than_there_is_goes_on_under_another_epoch(make_
 @pytest.mark.gen_test
 @pytest.mark.parametrize("epoch", ["e2", "e1~", "e1~xyz", "e1~0123456g", "e1~012345678", "", "~"])
 async def test_an_epoch_that_is_not_the_hub_s_is_not_told_on(make_hub, epoch):
-    """Whatever a client calls it, it hears the hub's own and gets a snapshot."""
+    """A client with a foreign epoch gets the hub's epoch and a SNAPSHOT."""
     hub = make_hub()
     await running(hub)
     answer = await join(hub, Ear(), ADMIN, Since(epoch=epoch, seq=1))
@@ -188,7 +186,7 @@ async def test_an_epoch_that_is_not_the_hub_s_is_not_told_on(make_hub, epoch):
 
 @pytest.mark.gen_test
 async def test_many_who_ask_for_the_same_are_one_look_up(make_hub):
-    """A whole train comes out of a tunnel."""
+    """Many clients that miss the same events cause one look-up."""
     hub, books = await long_run(make_hub)
     books.open.clear()
     ears = [Ear() for _ in range(50)]
@@ -203,7 +201,7 @@ async def test_many_who_ask_for_the_same_are_one_look_up(make_hub):
 
 @pytest.mark.gen_test
 async def test_what_happens_while_the_archive_is_asked_is_not_missed(make_hub):
-    """It comes from memory, after what was looked up."""
+    """Events during a look-up come from memory, after those of the archive."""
     hub, books = await long_run(make_hub)
     books.open.clear()
     ear = Ear()
@@ -218,9 +216,9 @@ async def test_what_happens_while_the_archive_is_asked_is_not_missed(make_hub):
 
 @pytest.mark.gen_test
 async def test_by_chance_nobody_misses_an_event_or_hears_one_twice(make_hub):
-    """Listeners that come and go while commits are held up: each hears one row without a gap.
+    """Listeners that come and go during commits get each event once.
 
-    Set SEED to see one failure again.
+    Set SEED to repeat a failure.
     """
     seed = int(os.environ.get("SEED", Random().randrange(2**32)))
     print(f"SEED={seed}")
@@ -258,7 +256,7 @@ async def test_by_chance_nobody_misses_an_event_or_hears_one_twice(make_hub):
 
 
 class Phone(Ear):
-    """An ear that knows what it was told last, by an event or a snapshot."""
+    """A recorder that knows the last seq it got, by an event or a SNAPSHOT."""
 
     def __init__(self):
         super().__init__()
@@ -270,7 +268,7 @@ class Phone(Ear):
 
 
 async def come_back(hub, ear):
-    """A snapshot stands for what is skipped, where a burst was more than memory holds."""
+    """Join again. A SNAPSHOT replaces events that memory does not hold."""
     last = ear.last
     answer = await join(hub, ear, ADMIN, since(hub, last))
     if not answer["recovered"]:
@@ -280,7 +278,7 @@ async def come_back(hub, ear):
 
 @pytest.mark.gen_test
 async def test_a_run_that_leaves_the_hub_while_somebody_joins(make_hub):
-    """They are told so, and no room is left of it."""
+    """A client that joins a run which leaves the hub gets UNKNOWN_TRAIN, and there is no room."""
     journal = MemoryJournal()
     hub = make_hub(journal)
     await running(hub)
@@ -302,7 +300,7 @@ async def test_a_run_that_leaves_the_hub_while_somebody_joins(make_hub):
 
 @pytest.mark.gen_test
 async def test_presence_is_for_the_staff(make_hub):
-    """On subscribing, and when someone has come or gone; no one else hears of it."""
+    """The staff get PRESENCE on subscribing and at changes, and no other clients do."""
     hub = make_hub()
     await running(hub)
     tte, passenger = Ear(), Ear()

@@ -1,4 +1,4 @@
-"""trainhub/hub/train_rooms.py: the railway's three ways to tell a run's people."""
+"""trainhub/hub/train_rooms.py: sending to all subscribers, to a passenger and to the staff."""
 
 import pytest
 from fakes import Ear, line
@@ -28,7 +28,7 @@ STANDINGS = {
     ],
 )
 def test_each_way_reaches_its_own(send, heard):
-    """All of the run, one passenger on each device, or the run's staff."""
+    """A message goes to the whole room, to one passenger on each device, or to the staff."""
     rooms = TrainRooms({}, line)
     ears = {name: Ear() for name in STANDINGS}
     for name, ear in ears.items():

@@ -1,4 +1,4 @@
-"""A hub on a real journal: what it keeps, what it lets go, and that a restart cannot tell."""
+"""trainhub/hub/upkeep.py on a real journal: snapshots, trimming, retiring and restarts."""
 
 import asyncio
 import dataclasses
@@ -28,7 +28,7 @@ from trainhub.hub.vocabulary import RAILWAY
 
 @pytest.fixture
 def start(tmp_path):
-    """Starts hubs, one after the other, on one journal; `hub.now_is` moves the clock."""
+    """Start hubs, one after the other, on one journal. `hub.now_is` moves the clock."""
 
     async def begin(store=None, **options):
         journal = await SqliteJournal.open(tmp_path / "journal.db", RAILWAY)
@@ -76,7 +76,7 @@ async def positions(hub):
 
 @pytest.mark.gen_test
 async def test_a_restart_folds_what_came_after_the_snapshot(start, monkeypatch):
-    """The state, and what clients can catch up with, is what it was; little is read for it."""
+    """A restart replays few records, and has the same state and history."""
     monkeypatch.setattr("trainhub.hub.upkeep.RECORDS_KEPT", 50)
     hub = await start()
     await running(hub)
@@ -102,7 +102,7 @@ async def test_a_restart_folds_what_came_after_the_snapshot(start, monkeypatch):
 
 @pytest.mark.gen_test
 async def test_the_journal_is_trimmed_behind_its_slowest_reader(start, monkeypatch):
-    """Nothing goes that MongoDB does not have; then all but the last records and the first."""
+    """Records stay until MongoDB has them. Then only the newest and the first records stay."""
     monkeypatch.setattr("trainhub.hub.upkeep.RECORDS_KEPT", 50)
     store = MemoryStore()
     hub = await start(store)
@@ -121,7 +121,7 @@ async def test_the_journal_is_trimmed_behind_its_slowest_reader(start, monkeypat
 
 @pytest.mark.gen_test
 async def test_nothing_is_trimmed_that_mongodb_may_have_lost(start, monkeypatch):
-    """It is asked at that moment: what it had once, it may have lost since."""
+    """Before each trim, MongoDB is asked whether it still has the records."""
     monkeypatch.setattr("trainhub.hub.upkeep.RECORDS_KEPT", 50)
     hub = await start()
     holds = [False]
@@ -143,7 +143,7 @@ async def test_nothing_is_trimmed_that_mongodb_may_have_lost(start, monkeypatch)
 
 @pytest.mark.gen_test
 async def test_a_full_journal_takes_no_commands_until_it_is_trimmed(start, caplog):
-    """A warning at half; then 503 for changes, while reading and repeats go on; nothing is lost."""
+    """A full journal refuses changes, and reading and repeats go on. Half full is a warning."""
     store = MemoryStore()
     hub = await start(store, journal_limit=200_000)
     await running(hub)
@@ -171,7 +171,7 @@ async def test_a_full_journal_takes_no_commands_until_it_is_trimmed(start, caplo
 
 @pytest.mark.gen_test
 async def test_a_run_that_ended_leaves_and_does_not_come_back(start):
-    """Six hours after its end, once MongoDB has it; also after a restart; nor is it registered."""
+    """A run leaves six hours after its end, once MongoDB has it, and cannot be registered again."""
     store = MemoryStore()
     hub = await start(store)
     await running(hub)
@@ -204,7 +204,7 @@ async def reopened(hub, start):
 
 @pytest.mark.gen_test
 async def test_a_run_is_not_retired_with_a_command_on_its_way(start):
-    """What is in line for the disk still has to find it."""
+    """A run stays while one of its commands waits for the disk."""
     hub = await start()
     await running(hub)
     await hub.execute(c.CancelTrain(**TRAIN), ADMIN)
@@ -219,7 +219,7 @@ async def test_a_run_is_not_retired_with_a_command_on_its_way(start):
 
 @pytest.mark.gen_test
 async def test_the_names_of_retired_runs_are_forgotten_in_the_end(start):
-    """No index grows without bound."""
+    """The keys of retired runs are pruned."""
     hub = await start()
     await running(hub)
     await hub.execute(c.CancelTrain(**TRAIN), ADMIN)
@@ -235,7 +235,7 @@ async def test_the_names_of_retired_runs_are_forgotten_in_the_end(start):
 
 @pytest.mark.gen_test
 async def test_what_the_rooms_were_told_is_kept_too(start):
-    """The journal says how far each of the three readers has got."""
+    """The journal has the position of each of the three readers."""
     hub = await start()
     await running(hub)
     assert (await hub.journal.place("delivered")).position == 0
@@ -246,7 +246,7 @@ async def test_what_the_rooms_were_told_is_kept_too(start):
 
 @pytest.mark.gen_test
 async def test_a_run_that_a_snapshot_brought_back_is_retired_like_any_other(start, monkeypatch):
-    """Its last records are not read at the start: it would stay in the hub for ever."""
+    """A run from a snapshot is retired, although its last records are not read at the start."""
     monkeypatch.setattr("trainhub.hub.upkeep.RECORDS_KEPT", 0)
     hub = await start()
     await running(hub)
@@ -266,7 +266,7 @@ async def test_a_run_that_a_snapshot_brought_back_is_retired_like_any_other(star
 
 @pytest.mark.gen_test
 async def test_a_snapshot_that_does_not_fit_stops_the_start(start):
-    """It is not passed over: what it stands for may be gone."""
+    """A snapshot that does not fit its chart stops the start."""
     hub = await start()
     await running(hub)
     wrong = dataclasses.replace(snapshot_of(hub.state(RUN)), stops=())

@@ -1,11 +1,11 @@
-"""trainhub/hub/vocabulary.py: every event of the railway has its stored name."""
+"""trainhub/hub/vocabulary.py: each event has a name in the stores."""
 
 from trainhub.domain import events as e
 from trainhub.hub.vocabulary import RAILWAY
 
 
 def test_every_event_has_a_name():
-    """A class without a name could be decided and never be written."""
+    """Each class of events has a name, so each event can be written."""
 
     def leaves(cls):
         below = cls.__subclasses__()

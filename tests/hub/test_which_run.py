@@ -1,4 +1,4 @@
-"""trainhub/hub/which_run.py: the run that is meant by a train's number without a date."""
+"""trainhub/hub/which_run.py: the run that a train number without a date means."""
 
 from datetime import datetime
 
@@ -19,7 +19,7 @@ AMBIGUOUS, UNKNOWN = "AMBIGUOUS_RUN", "UNKNOWN_TRAIN"
 
 
 def run_on(day, status, *booked, over=()):
-    """Train 12345's run of a day, from 09:10 to 13:00. Users `over` have cancelled there."""
+    """Train 12345's run of a day, from 09:10 to 13:00. Users in `over` have cancelled there."""
     people = [person(who, irctcId=user) for who, user in enumerate((*booked, *over, "IR_9"), 1)]
     whole = register_chart(chart(*people, startDate=day))
     state, train = TrainState(whole.chart.run), {"train_no": "12345"}
@@ -54,9 +54,9 @@ def day(text):
     return f"12345/{text}"
 
 
-# name → runs (day, status, users who are booked), who asks, what is meant
+# name → runs (day, status, booked users), the caller, the run that is meant
 TABLE = {
-    # what the token names
+    # the token's runs
     "the token names today's, yesterday's never ended": (
         [(YESTERDAY, "RUNNING", "U1"), (TODAY, "SCHEDULED", "U1")],
         passenger(day(TODAY)),
@@ -216,7 +216,7 @@ TABLE = {
 @pytest.mark.parametrize("reverse", [False, True], ids=["in order", "reversed"])
 @pytest.mark.parametrize("name", TABLE)
 def test_which_run_is_meant(name, reverse):
-    """What is known first, then status, then time, then AMBIGUOUS_RUN; in whatever order loaded."""
+    """Facts about the caller come first, then status and time, then AMBIGUOUS_RUN."""
     runs, identity, expected = TABLE[name]
     states = [run_on(*each) for each in (reversed(runs) if reverse else runs)]
     if isinstance(expected, str):
@@ -230,7 +230,7 @@ def test_which_run_is_meant(name, reverse):
 
 
 def test_a_journey_that_was_given_up_is_not_meant():
-    """The user has cancelled tomorrow's journey, and booked the day after."""
+    """A cancelled journey does not select its run."""
     states = [
         run_on(TODAY, "RUNNING"),
         run_on(TOMORROW, "SCHEDULED", over=("U1",)),
@@ -241,7 +241,7 @@ def test_a_journey_that_was_given_up_is_not_meant():
 
 
 def test_a_socket_speaks_of_the_rooms_it_is_in():
-    """Leaving a room, or acknowledging what was heard there, without a date."""
+    """Without a date, a socket leaves or acknowledges a run whose room it is in."""
     states = [run_on(TODAY, "RUNNING"), run_on(TOMORROW, "SCHEDULED")]
     rooms = [day(TOMORROW), "54321/2026-11-23"]
     for identity in (ANONYMOUS, passenger(day(LATER)), tte(day(TODAY))):
@@ -250,7 +250,7 @@ def test_a_socket_speaks_of_the_rooms_it_is_in():
 
 
 def test_the_errors_say_what_to_do():
-    """Name a run by its startDate; which there are stands in `details`."""
+    """The error asks for a startDate, and has the dates in `details`."""
     states = [run_on(TODAY, "RUNNING"), run_on(TOMORROW, "RUNNING")]
     with pytest.raises(AmbiguousRun, match="name one by its startDate"):
         run_meant("12345", states, ANONYMOUS, NOW)

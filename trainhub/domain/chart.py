@@ -68,7 +68,7 @@ def read_chart(data: Any) -> tuple[Chart, tuple[Rejected, ...], tuple[Warned, ..
     warned[:0] = [_warned(1, "", f"the column {name} is not used") for name in unused]
     given = data.get("trainNo")
     if type(given) is int and 0 <= given < 10_000:
-        reason = f'trainNo {given} is a number: if it lost its zeros, send a text like "00851"'
+        reason = f"trainNo {given} is a number: if it lost zeros, send it as a text like 00851"
         warned.insert(0, _warned(1, "", reason))
     return chart, tuple(rejected), tuple(warned)
 
