@@ -699,7 +699,7 @@ export type StartDate = string;
 /** How a vacant berth reaches the passenger on RAC. */
 export type Policy = 'AUTO' | 'OFFER' | 'APPROVAL';
 
-/** verify: each passenger waits for a TTE's mark. auto: passengers who are due count as boarded when the train departs. */
+/** verify: a TTE marks each passenger. auto: a departure marks the due passengers as boarded. */
 export type Boarding = 'auto' | 'verify';
 
 /** A stop of the chart, in running order. */

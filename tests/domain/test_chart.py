@@ -465,7 +465,7 @@ def test_a_train_number_has_one_form(given):
     assert checked.run == RUN
 
 
-def test_a_train_of_two_stations_and_nobody_is_a_train():
+def test_a_train_of_two_stations_without_passengers_is_a_train():
     """Coaches, passengers and fields with a default may be missing or null."""
     short = {**without(chart(), "coaches", "passengers"), "stations": [station(0), station(4)]}
     checked, rejected, _ = read_chart(short)

@@ -61,7 +61,7 @@ def test_an_arrival_may_bring_its_time_and_platform():
         assert load(cls, shortest("ARRIVE")).at is None
 
 
-def test_an_announcement_is_for_everyone_unless_it_says_whom():
+def test_an_announcement_is_for_everyone_by_default():
     """An announcement without an audience and a level is an INFO for everyone."""
     command = load(c.Announce, shortest("ANNOUNCE"))
     assert (command.level, command.to, command.user) == (Level.INFO, c.To.EVERYONE, None)

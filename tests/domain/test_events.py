@@ -61,13 +61,13 @@ def test_every_event_is_in_the_table_under_its_own_name():
 
 
 @pytest.mark.parametrize("name", e.EVENTS)
-def test_each_event_goes_to_its_audience_and_nobody_else(name):
+def test_each_event_goes_to_its_audience_only(name):
     """The audience of each event is as the protocol says."""
     assert type(MADE[name]) is e.EVENTS[name]
     assert hearers(MADE[name]) == WHO[HEARD[name]]
 
 
-def test_an_announcement_goes_to_whom_it_was_asked_for():
+def test_an_announcement_goes_to_its_audience():
     """An announcement goes to everyone, to the staff, or to one passenger on each device."""
     assert hearers(MADE["ANNOUNCEMENT"]) == ALL
     assert hearers(TO_STAFF) == {TTE, ADMIN}
@@ -80,7 +80,7 @@ def test_a_user_is_a_passenger(role):
     assert not may_be_told(e.to_passenger("IR_1"), Standing(role, "IR_1"))
 
 
-def test_nobody_is_told_what_has_no_audience():
+def test_an_event_without_an_audience_goes_to_no_one():
     """An event without an audience goes to no one, and each part of an audience adds readers."""
     assert not any(may_be_told((), Standing(role, user)) for role, user in ALL)
     assert not may_be_told(e.to_passenger(""), Standing(Role.PASSENGER))
@@ -94,7 +94,7 @@ def test_registering_a_train_tells_nothing_of_its_people():
             assert row[field] not in told
 
 
-def test_what_everyone_is_told_names_nobody():
+def test_events_for_everyone_name_no_person():
     """On a whole journey, events for everyone have no name, PNR, irctcId or e-mail address."""
     run = Driver()
     run.start()

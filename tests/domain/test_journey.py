@@ -150,7 +150,7 @@ def test_delay_is_in_whole_minutes_and_may_be_negative(arrived, delay):
 
 
 def test_an_early_train_leaves_on_time_and_is_on_time_from_there():
-    """Passengers trust the page: a train with a long halt does not leave before its booked time.
+    """A train that is early does not leave before its booked time.
 
     Only a departure that is reported early makes the next arrival early.
     """
@@ -459,7 +459,7 @@ def test_boarding_auto_marks_those_due_on_departure():
         (c.To.USER, "IR_1", e.to_passenger("IR_1")),
     ],
 )
-def test_an_announcement_goes_to_whom_it_is_for(to, user, audience):
+def test_an_announcement_has_its_command_s_audience(to, user, audience):
     """An announcement has the audience of its command, and changes only the seq."""
     run = Driver()
     (event,) = run.give(c.Announce(**TRAIN, text="Tea is served", to=to, user=user))
@@ -477,7 +477,7 @@ def test_a_user_is_named_with_to_user_and_only_then(to, user):
         Driver().give(c.Announce(**TRAIN, text="x", to=to, user=user))
 
 
-def test_nobody_of_another_train_is_spoken_to():
+def test_an_announcement_to_an_unknown_user_is_refused():
     """An announcement to a user without a booking on the run is refused."""
     with pytest.raises(UnknownPassenger, match="has no passenger of that user"):
         Driver().give(c.Announce(**TRAIN, text="x", to=c.To.USER, user="IR_99"))

@@ -179,7 +179,7 @@ def test_a_no_show_frees_the_berth_from_here_on(where, start):
     assert not run.state.occupancy.has_room(BerthKey("S1-2"), way, half=False)
 
 
-def test_a_no_show_of_somebody_who_got_on_later_frees_their_own_part():
+def test_a_no_show_before_boarding_frees_the_berth_from_there():
     """Before the train has passed the boarding station, NT frees the berth from there."""
     run = departed()
     run.arrive("BBB")
@@ -231,7 +231,7 @@ def test_one_of_a_pnr_is_marked_and_the_others_are_not():
 
 @pytest.mark.parametrize("kind", [c.MarkBoarded, c.MarkNoShow, c.UndoNoShow])
 @pytest.mark.parametrize(("number", "index"), [(99, 1), (1, 2), (1, 0), (1, -1), (1, 2**53 - 1)])
-def test_nobody_is_marked_who_is_not_booked(kind, number, index):
+def test_an_unknown_person_is_not_marked(kind, number, index):
     """A mark for an unknown person is an error that does not repeat the PNR."""
     run = Driver()
     run.start()

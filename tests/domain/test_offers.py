@@ -72,7 +72,7 @@ def test_an_offer_knows_the_role_of_who_answered(kind, by, policy):
     assert all(each.answered_by is None for each in run.state.open_by_berth.values())
 
 
-def test_what_the_clock_or_the_rules_end_is_answered_by_nobody():
+def test_an_offer_ended_by_clock_or_rules_has_no_answering_role():
     """An offer that expires or is withdrawn by the rules has no `answeredBy`."""
     run = begin(person(1), rac(10, 1))
     run.board(10)
@@ -287,7 +287,7 @@ def test_who_has_an_open_offer_is_passed_over_with_that_reason():
 # --- matching after each event -----------------------------------------------------------------
 
 
-def test_a_berth_that_found_nobody_goes_to_who_is_free_again():
+def test_a_closed_offer_frees_its_passenger_for_another_berth():
     """After an offer is closed, another vacant berth is offered to its passenger."""
     run = begin(person(1), person(2), rac(11, 1))
     run.board(11)

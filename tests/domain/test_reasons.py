@@ -90,7 +90,7 @@ def test_too_many_groups_become_one_for_each_outcome():
     assert groups(passed) == [(6, 204, 100, "due"), (7, 205, 100, "asked")]
 
 
-def test_a_reason_has_at_most_so_many_groups_whatever_the_outcomes():
+def test_a_reason_has_a_bounded_number_of_groups():
     """With very many outcomes, the rarest share a group, and every passenger is counted."""
     outcomes = ["due"] * 50 + [f"taken from {n}" for n in range(200)] + ["asked"] * 50
     _, passed = reason(outcomes)

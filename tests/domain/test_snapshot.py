@@ -47,7 +47,7 @@ def test_a_snapshot_stays_as_it_was_taken():
     assert snapshot == before
 
 
-def test_only_those_whom_events_have_changed_are_in_it():
+def test_a_snapshot_has_only_changed_passengers():
     """A snapshot has only the passengers who differ from the chart."""
     driver = Driver()
     driver.start()

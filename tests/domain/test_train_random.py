@@ -441,7 +441,7 @@ class Journeys(RuleBasedStateMachine):
         return None
 
     def give_both(self, first, command):
-        """Give the implied departure and then the arrival: the events equal those of one command."""
+        """Give the implied departure and then the arrival, with the same events as together."""
         whole = pickle.loads(pickle.dumps(self.state)).carry_out(command, self.now)
         known = len(self.log)
         assert self.give(first) is None

@@ -111,14 +111,14 @@ def test_people_are_read_by_the_staff_and_by_themselves(role, user, seen):
     assert (people and [each["irctcId"] for each in people]) == seen
 
 
-def test_who_reads_nobody_reads_no_word_of_them():
+def test_the_public_view_names_no_person():
     """The public view has no name, PNR, irctcId or e-mail address."""
     text = repr(run_view(Driver().state, None, None))
     for row in chart()["passengers"]:
         assert not any(row[field] in text for field in ("pnr", "irctcId", "name", "email"))
 
 
-def test_a_user_reads_all_whom_they_booked():
+def test_a_user_reads_all_people_of_their_bookings():
     """A passenger reads all people with the same irctcId, on every PNR."""
     run = Driver(person(1), person(1, index=2, berth=2), person(3, irctcId="IR_1"), person(4))
     people = run_view(run.state, Role.PASSENGER, "IR_1")["passengers"]
@@ -184,7 +184,7 @@ def test_figures_count_people_and_berths_by_class_and_coach():
     assert [row["vacant"] for row in figures(run.state)["coaches"]] == [72, 8, 46]
 
 
-def test_figures_are_made_anew_at_each_call():
+def test_figures_are_computed_at_each_call():
     """Figures are computed at each call, so a caller may change them."""
     run = Driver()
     figures(run.state)["classes"].clear()
@@ -237,7 +237,7 @@ def test_those_who_wait_are_read_in_their_turn():
     ]
 
 
-def test_a_vacancy_says_until_where_why_and_for_whom():
+def test_a_vacancy_has_its_end_cause_and_offer():
     """A vacancy has its end, its cause and its offer; UNBOOKED if no passenger left it."""
     coaches = [{"code": "S1", "class": "SL", "berths": 8}]
     people = person(1), person(2), person(3, "CCC"), person(4, "AAA", "BBB"), rac(10, 1)

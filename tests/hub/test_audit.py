@@ -73,7 +73,7 @@ def test_what_a_command_is_about(command, expected):
     assert deed_of(command, ADMIN, HERE) == expected
 
 
-def test_nobody_without_a_token_does_anything():
+def test_a_command_without_a_token_has_no_entry():
     """A command without a token has no entry."""
     assert deed_of(c.StartJourney(**TRAIN), ANONYMOUS, HERE) is None
 

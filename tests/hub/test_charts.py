@@ -79,7 +79,7 @@ async def test_every_chart_of_a_folder_is_registered(hub, folder, logged):
 
 
 @pytest.mark.gen_test
-async def test_the_table_beside_a_chart_holds_its_passengers(hub, folder, logged):
+async def test_the_table_of_a_chart_replaces_its_passengers(hub, folder, logged):
     """NAME.csv replaces the passengers of NAME.json, with or without a byte order mark."""
     path = folder(
         a_json=chart(trainNo="111"),
@@ -213,7 +213,7 @@ async def test_no_line_brings_a_person_into_the_log(hub, folder, caplog, broken)
 
 
 @pytest.mark.gen_test
-async def test_a_broken_chart_brings_nobody_into_the_log(hub, folder, caplog):
+async def test_a_refused_chart_is_logged_without_its_people(hub, folder, caplog):
     """A refused chart is logged without its people."""
     caplog.set_level(logging.DEBUG)
     whole = json.dumps(chart(person(1, **SECRET), trainNo="111"))

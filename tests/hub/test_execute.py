@@ -84,7 +84,7 @@ async def test_the_passenger_and_the_staff_may_answer(make_hub, command, identit
     ids=["second", "seated", "elsewhere", "other TTE", "service", "anonymous"],
 )
 @pytest.mark.parametrize("command", [c.AcceptOffer, c.DenyOffer, c.ApproveOffer, c.WithdrawOffer])
-async def test_nobody_else_may_answer(make_hub, command, identity, error):
+async def test_other_callers_may_not_answer(make_hub, command, identity, error):
     """Other passengers, other trains' TTEs, feeds and callers without a token may not answer."""
     hub = make_hub()
     state = await offering(hub)
@@ -111,7 +111,7 @@ async def test_only_the_staff_withdraw_and_approve(make_hub, identity):
 
 
 @pytest.mark.gen_test
-async def test_where_a_tte_approves_nobody_accepts(make_hub):
+async def test_where_a_tte_approves_the_passenger_cannot_accept(make_hub):
     """Under APPROVAL the passenger may only deny, and has the berth after the approval."""
     hub = make_hub()
     state = await offering(hub, policy="APPROVAL")

@@ -149,7 +149,7 @@ def unsigned(**claims):
         ({"token": Tokens({"k1": "o" * 40}).issue("T1", Role.TTE, ["12345"])}, "BAD_TOKEN"),
     ],
 )
-async def test_nobody_becomes_a_tte_by_saying_so(talk, fields, code):
+async def test_only_a_signed_token_makes_a_tte(talk, fields, code):
     """Role, user and trains come from a signed token only."""
     client = await talk()
     await client.say("SUBSCRIBE_TRAIN", **HERE)
@@ -468,7 +468,7 @@ async def test_a_fault_of_the_hub_is_logged_and_answered(talk, caplog, monkeypat
 
 
 @pytest.mark.gen_test
-async def test_identifying_in_a_room_shows_the_run_anew(make_hub, talk):
+async def test_identifying_in_a_room_sends_a_new_snapshot(make_hub, talk):
     """After IDENTIFIED, each room sends a SNAPSHOT for the new identity."""
     client = await talk(hub=await running(make_hub(), "2026-11-23", "2026-11-24"))
     for day in ("2026-11-23", "2026-11-24"):
@@ -497,7 +497,7 @@ async def test_identifying_in_a_room_shows_the_run_anew(make_hub, talk):
         ("PASSENGER", "TTE", ["NO_SHOW", "BERTH_VACATED"]),
     ],
 )
-async def test_identifying_anew_changes_what_is_heard(talk, first, then, heard):
+async def test_a_second_identify_changes_what_is_heard(talk, first, then, heard):
     """After a second IDENTIFY, the socket gets what the new identity may hear, and no more."""
     client = await talk(first)
     await client.say("SUBSCRIBE_TRAIN", **HERE)
@@ -529,7 +529,7 @@ async def test_from_identified_on_nothing_of_the_old_standing_is_heard(make_hub,
 
 
 @pytest.mark.gen_test
-async def test_who_logs_out_is_nobody(talk):
+async def test_a_client_that_logs_out_has_no_identity(talk):
     """After LOGGED_OUT, each room sends a SNAPSHOT without people."""
     client = await talk("TTE")
     await client.say("SUBSCRIBE_TRAIN", **HERE)
@@ -757,7 +757,7 @@ def test_whatever_a_client_sends_is_answered(said):
 
 
 @pytest.mark.gen_test
-async def test_a_new_session_is_nobody(talk):
+async def test_a_new_session_has_no_identity(talk):
     """A new session has no user and no role."""
     client = await talk()
     assert client.session.identity is ANONYMOUS

@@ -215,7 +215,7 @@ async def test_what_happens_while_the_archive_is_asked_is_not_missed(make_hub):
 
 
 @pytest.mark.gen_test
-async def test_by_chance_nobody_misses_an_event_or_hears_one_twice(make_hub):
+async def test_random_listeners_get_each_event_once(make_hub):
     """Listeners that come and go during commits get each event once.
 
     Set SEED to repeat a failure.
@@ -277,7 +277,7 @@ async def come_back(hub, ear):
 
 
 @pytest.mark.gen_test
-async def test_a_run_that_leaves_the_hub_while_somebody_joins(make_hub):
+async def test_a_run_that_leaves_the_hub_while_a_client_joins(make_hub):
     """A client that joins a run which leaves the hub gets UNKNOWN_TRAIN, and there is no room."""
     journal = MemoryJournal()
     hub = make_hub(journal)

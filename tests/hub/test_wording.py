@@ -26,7 +26,7 @@ def names_in(template):
 
 
 def flat(tree, path=()):
-    """Return each text of a file by its path."""
+    """Return path → text of a file."""
     if isinstance(tree, str):
         return {path: tree}
     if isinstance(tree, list):
@@ -36,7 +36,7 @@ def flat(tree, path=()):
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_language_has_the_same_texts_with_the_same_names(language):
-    """A name that one language lacks would be missing for its readers."""
+    """The texts of all languages have the same names to fill in."""
     english, other = flat(data("en")), flat(data(language))
     assert other.keys() == english.keys()
     assert {key: names_in(text) for key, text in other.items()} == {
@@ -45,13 +45,13 @@ def test_every_language_has_the_same_texts_with_the_same_names(language):
 
 
 def test_every_kind_and_type_of_berth_has_words():
-    """What letters.py can make, each language can say."""
+    """Each language has a text for each kind of notification and a name for each berth type."""
     assert data("en").keys() - {"dates", "berths", "parts"} == {kind.name for kind in KINDS}
     assert data("en")["berths"].keys() == set(BerthType)
 
 
 def test_numbers_have_the_form_of_their_language():
-    """English says one minute; Hindi has one form for 0 and 1."""
+    """English has a form for 1, and Hindi one form for 0 and 1."""
     fields = {"train": "X", "station": "Y", "expected": "10:00"}
     assert "1 minute late" in words_of("en").body("DELAY", {**fields, "count": 1})
     assert "0 minutes late" in words_of("en").body("DELAY", {**fields, "count": 0})
@@ -60,18 +60,18 @@ def test_numbers_have_the_form_of_their_language():
 
 
 def test_days_and_times_are_written_as_the_language_has_them():
-    """The offset stands with a time: some nights have an hour twice."""
+    """A time has its offset: some nights have an hour twice."""
     moment = datetime(2026, 11, 27, 12, 30, tzinfo=UTC)
     assert words_of("en").moment(moment, INDIA) == "18:00 on 27 November 2026 (UTC+05:30)"
     assert words_of("hi").day(date(2026, 11, 27)) == "27 \u0928\u0935\u0902\u092c\u0930 2026"
 
 
 def test_a_language_that_is_not_there_is_english():
-    """A preference of an older or newer hub is no error."""
+    """An unknown language becomes the default one."""
     assert words_of("xx").language == "en"
 
 
 def test_what_is_filled_in_is_no_template():
-    """A name with braces stands in the text as it is."""
+    """Braces in a name stay unchanged in the text."""
     fields = {"train_no": "1", "coach": "S1", "berth": 7}
     assert words_of("en").subject("CONFIRMED", {**fields, "coach": "{berth}"}).endswith("{berth}-7")

@@ -34,7 +34,7 @@ def stranded(state: RunState) -> Iterator[Passenger]:
 
 
 def travelling(state: RunState) -> Iterator[Passenger]:
-    """Yield those whose journey is still to be made, or under way."""
+    """Yield the passengers who are DUE or ABOARD."""
     for passenger in state.passengers.values():
         if passenger.state in (PersonState.DUE, PersonState.ABOARD):
             yield passenger

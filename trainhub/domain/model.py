@@ -106,9 +106,7 @@ class OfferState(StrEnum):
 
 
 class Boarding(StrEnum):
-    """verify: each passenger waits for a TTE's mark. auto: passengers who are due count as boarded
-    when the train departs.
-    """
+    """verify: a TTE marks each passenger. auto: a departure marks the due passengers as boarded."""
 
     AUTO = "auto"
     VERIFY = "verify"

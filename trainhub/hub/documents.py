@@ -158,7 +158,7 @@ def _offer(state: TrainState, offer_id: str, epoch: str) -> Document:
 
 
 def told(what: Told, epoch: str) -> Change:
-    """The ledger's entry of a notification: what became of it so far. No address is in it."""
+    """Return the ledger's entry of a notification: its outcome so far, without an address."""
     return Change(NOTIFICATIONS, what.notification.id, partial(_told, what, epoch))
 
 

@@ -58,7 +58,7 @@ class Hub:
         delivered = Reader(DELIVERED, journal, rooms, catches_up=False)
         delivered.skip()  # no client is connected yet, so no room gets older records
         self.readers = [delivered]
-        # Hears which event a passenger's device has acknowledged: run, seq and user.
+        # Called with run, seq and user of each event that a passenger's device acknowledges.
         self.acknowledged: Callable[[RunKey, int, str], None] = lambda run, seq, user: None
         self.deliveries = Deliveries()
         self.audit = Audit(journal.epoch, archive)

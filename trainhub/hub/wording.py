@@ -1,6 +1,6 @@
-"""The words of notifications: a file for each language, filled in for one event.
+"""The texts of notifications, from a file for each language, filled in for one event.
 
-A word of the file is a template of `str.format`. What is filled in is text, and never a template.
+Each text of a file is a template of `str.format`. The values that fill it are never templates.
 """
 
 import tomllib
@@ -13,12 +13,12 @@ from zoneinfo import ZoneInfo
 
 LANGUAGES = ("en", "hi")
 DEFAULT_LANGUAGE = "en"
-# Languages in which nothing has the form of one, as English has it for 1 only.
+# Languages that use the form for one with 0 too. English uses it only with 1.
 _ONE_INCLUDES_ZERO = frozenset({"hi"})
 
 
 class Words:
-    """The words of one language."""
+    """The texts of one language."""
 
     def __init__(self, language: str, data: Mapping[str, Any]) -> None:
         self.language = language
@@ -29,13 +29,13 @@ class Words:
         return self._filled(self._data[kind]["subject"], fields)
 
     def body(self, kind: str, fields: Mapping[str, object]) -> str:
-        """Return the text; a kind with a `count` has a form for one and a form for others."""
+        """Return the text of a kind. With a `count` it has a form for one and a form for others."""
         texts = self._data[kind]
         name = "body" if "body" in texts else f"body_{self._form(fields['count'])}"
         return self._filled(texts[name].strip("\n"), fields)
 
     def part(self, part: str, /, **fields: object) -> str:
-        """Return a part that a text is put together from."""
+        """Return one of the parts that texts are made of."""
         return self._filled(self._data["parts"][part], fields)
 
     def berth(self, kind: str) -> str:
@@ -44,13 +44,13 @@ class Words:
         return found
 
     def day(self, day: date) -> str:
-        """Return a date."""
+        """Return a date in words."""
         dates = self._data["dates"]
         fields = {"day": day.day, "month": dates["months"][day.month - 1], "year": day.year}
         return self._filled(dates["day"], fields)
 
     def moment(self, moment: datetime, zone: ZoneInfo) -> str:
-        """Return a time by the train's clock, with its offset: some nights have an hour twice."""
+        """Return a time in the train's zone, with its offset: some nights have an hour twice."""
         local = moment.astimezone(zone).replace(microsecond=0)
         clock = f"{local:%H:%M:%S}" if local.second else f"{local:%H:%M}"
         offset = local.isoformat()[-len("+00:00") :]
@@ -58,7 +58,7 @@ class Words:
         return self._filled(self._data["dates"]["moment"], fields)
 
     def clock(self, moment: datetime, zone: ZoneInfo) -> str:
-        """Return the hour and minute by the train's clock."""
+        """Return the hour and minute in the train's zone."""
         return f"{moment.astimezone(zone):%H:%M}"
 
     def _form(self, count: object) -> str:
@@ -72,7 +72,7 @@ class Words:
 
 @cache
 def words_of(language: str) -> Words:
-    """Return the words of a language, or of the default one if it is unknown."""
+    """Return the texts of a language, or of the default language if it is unknown."""
     known = language if language in LANGUAGES else DEFAULT_LANGUAGE
     file = resources.files("trainhub.hub.languages") / f"{known}.toml"
     return Words(known, tomllib.loads(file.read_text("utf-8")))
