@@ -23,7 +23,7 @@ from trainhub.core.journal import Commit, Record
 from trainhub.demo.timetable import DEMO_TIMETABLE, make_chart, read_timetable
 from trainhub.domain import commands as c
 from trainhub.domain.chart import read_chart
-from trainhub.domain.snapshot import take
+from trainhub.domain.snapshot import snapshot_of
 from trainhub.domain.train import TrainState
 from trainhub.hub.vocabulary import RAILWAY
 
@@ -117,7 +117,11 @@ async def commits(folder):
 
 def snapshots(states):
     """Measure the work of a snapshot, in the loop and in the journal's thread."""
-    for name, function in (("taken", take), ("taken and dumped", lambda s: dump(take(s)))):
+
+    def dumped(state):
+        return dump(snapshot_of(state))
+
+    for name, function in (("taken", snapshot_of), ("taken and dumped", dumped)):
         times = []
         for state in states[:200]:
             begin = time.perf_counter()
@@ -136,7 +140,7 @@ async def main():
         journal = await SqliteJournal.open(folder / "journal.db", RAILWAY)
         before = journal.size
         for state in states:
-            await journal.commit(Commit(snapshots={state.run: take(state)}))
+            await journal.commit(Commit(snapshots={state.run: snapshot_of(state)}))
         print(f"a snapshot: {(journal.size - before) / TRAINS / 1024:.1f} KB")
         await journal.trim(journal.head - 20_000)
         print(f"trimmed: {before / 2**20:.0f} MB before, {journal.size / 2**20:.0f} MB after")

@@ -27,7 +27,7 @@ from trainhub.core.journal import Commit, Record
 from trainhub.domain import commands as c
 from trainhub.domain import events as e
 from trainhub.domain.chart import read_chart
-from trainhub.domain.snapshot import take
+from trainhub.domain.snapshot import snapshot_of
 from trainhub.domain.train import TrainState
 from trainhub.hub.retention import LEAST
 from trainhub.hub.vocabulary import RAILWAY
@@ -117,7 +117,7 @@ async def write(path: Path, mix: str, records: int) -> None:
             seq = state.seq - len(events)
             batch.records += _records(journal.head + len(batch.records), state, seq, events)
             if state.seq - saved > max(LEAST, len(state.passengers) + len(state.offers)):
-                batch.snapshots[state.run], saved = take(state), state.seq
+                batch.snapshots[state.run], saved = snapshot_of(state), state.seq
             if len(batch.records) >= COMMIT:
                 await journal.commit(batch)
                 batch = Commit()

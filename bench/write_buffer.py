@@ -88,7 +88,7 @@ class Railway:
 
 
 class NoLetters:
-    async def keep(self, letters: Any) -> None:
+    async def store(self, letters: Any) -> None:
         raise AssertionError("nothing here can be refused")
 
 
@@ -153,7 +153,7 @@ async def buffered(uri: str, chart: Chart) -> tuple[float, float]:
         while railway.left or buffer.depth:
             if railway.left and not buffer.full:
                 records = railway.marks(1_000)
-                buffer.take(records)
+                buffer.accept(records)
                 count += len(records)
                 await asyncio.sleep(0)
                 if buffer.depth < 10_000 and railway.left:
@@ -203,7 +203,7 @@ async def fed(uri: str, chart: Chart, taken: bool = True) -> dict[str, float]:
                 while count < due:
                     records = railway.marks(min(due - count, 200))
                     if taken:
-                        buffer.take(records)
+                        buffer.accept(records)
                     count += len(records)
                     await asyncio.sleep(0)
                 await asyncio.sleep(FEED_EVERY)

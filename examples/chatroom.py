@@ -69,7 +69,7 @@ class Chat:
     def _committed(self, records: list[Record], after: int) -> None:
         for record in records:
             self.history.add(record)
-        self.rooms.take(records)
+        self.rooms.accept(records)
 
 
 def message(record: Record) -> dict[str, Any]:

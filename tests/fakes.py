@@ -91,13 +91,13 @@ class MemoryJournal:
     async def answers(self) -> list[StoredAnswer]:
         return self.kept
 
-    async def place(self, reader: str) -> ReaderPlace:
+    async def read_place(self, reader: str) -> ReaderPlace:
         return self.places.get(reader, ReaderPlace(reader, 0, {}))
 
     async def trim(self, up_to: int) -> None:
         self.trimmed = max(self.trimmed, up_to)
 
-    async def forget(self, answers_before: float, retired_before: float) -> None:
+    async def prune(self, answers_before: float, retired_before: float) -> None:
         self.kept = [answer for answer in self.kept if answer.at >= answers_before]
 
     async def close(self) -> None:
@@ -220,7 +220,7 @@ class Letters:
     def __init__(self) -> None:
         self.kept: list[DeadLetter] = []
 
-    async def keep(self, letters: Sequence[DeadLetter]) -> None:
+    async def store(self, letters: Sequence[DeadLetter]) -> None:
         await asyncio.sleep(0)
         self.kept += letters
 

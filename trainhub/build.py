@@ -165,7 +165,7 @@ def build(
             undelivered,
             hub.now,
             told=told,
-            sent=saving.ask,
+            sent=saving.request,
         )
         for channel, sender in senders.items()
     }
@@ -245,7 +245,7 @@ class Soon:
         self._call = call
         self._task: asyncio.Task[None] | None = None
 
-    def ask(self) -> None:
+    def request(self) -> None:
         """Request the call, which comes in SOON_SECONDS unless one is due already."""
         if self._task is None:
             self._task = asyncio.create_task(self._later())

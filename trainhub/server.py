@@ -79,7 +79,7 @@ EXPIRE_SECONDS = 1.0
 CLOCK_SECONDS = 0.5
 TIDY_SECONDS = 1.0
 RETIRE_SECONDS = 60.0
-FORGET_SECONDS = 600.0
+PRUNE_SECONDS = 600.0
 IDLERS_SECONDS = 0.5
 TRUST_SECONDS = 1.0
 CERTIFICATE_SECONDS = 1.0
@@ -264,8 +264,8 @@ class Server:
         gc.disable()  # the load makes millions of objects that stay
         await hub.upkeep.load()
         await built.flushed.open()
-        keep = partial(self._on_timer, stores.keep)
-        self._timers.every(RENEW_SECONDS, "lease", keep, LEASE_PATIENCE)
+        renew = partial(self._on_timer, stores.renew)
+        self._timers.every(RENEW_SECONDS, "lease", renew, LEASE_PATIENCE)
         if journal.head == 0 and not settings.new:
             await stores.wait(self._say_that_it_waits)
             await self._restore(journal, store, stores)
@@ -400,7 +400,7 @@ class Server:
         # The earlier hub has sent the notifications of these records.
         last = self.hub.log.last
         places = [ReaderPlace(name, last, {}) for name in self._built.notified]
-        await self.hub.log.keep(Commit(places=places))
+        await self.hub.log.commit(Commit(places=places))
         await restored
         if runs:
             logger.info("%d runs taken from MongoDB into a new journal", len(runs))
@@ -424,7 +424,7 @@ class Server:
             ("expire offers", EXPIRE_SECONDS, self.hub.executor.expire_offers),
             ("tidy", TIDY_SECONDS, self.hub.upkeep.tidy),
             ("retire", RETIRE_SECONDS, self.hub.upkeep.retire),
-            ("forget", FORGET_SECONDS, partial(self.hub.upkeep.prune, self._wall.before)),
+            ("prune", PRUNE_SECONDS, partial(self.hub.upkeep.prune, self._wall.before)),
             ("journal file", JOURNAL_FILE_SECONDS, journal.verify),
             ("idlers", IDLERS_SECONDS, TrainSocket.dismiss_idlers),
             ("trust", TRUST_SECONDS, renew_trust),
@@ -467,7 +467,7 @@ class Server:
 
     def _journal_failed(self, error: BaseException) -> None:
         self._failure = error
-        self._ending.ask()
+        self._ending.request()
 
     async def _dismiss(self, drain: Drain) -> None:
         """Close every socket, with a code and reason that say why the hub stops."""

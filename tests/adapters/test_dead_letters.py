@@ -50,7 +50,7 @@ def store(io_loop, mongodb_uri, database_name):
 async def test_a_letter_is_in_the_file_and_in_the_collection(store, path, database):
     """Both have the reason, time, collection, id, epoch, seq and document."""
     before = datetime.now(UTC)
-    await DeadLettersFile(path, store).keep([letter(2**70)])
+    await DeadLettersFile(path, store).store([letter(2**70)])
     (line,) = lines(path)
     (found,) = database[COLLECTION].find()
     assert before <= datetime.fromisoformat(line["at"]).replace(microsecond=999999)
@@ -74,7 +74,7 @@ async def test_the_collection_has_the_newest_letter_of_a_document(store, path, d
     """The collection has one letter of a document, the file has all."""
     letters = DeadLettersFile(path, store)
     for seq in (5, 9, 7, 9):
-        await letters.keep([letter(seq=seq)])
+        await letters.store([letter(seq=seq)])
     assert [each["seq"] for each in database[COLLECTION].find()] == [9]
     assert [each["seq"] for each in lines(path)] == [5, 9, 7, 9]
 
@@ -84,7 +84,7 @@ async def test_the_collection_has_the_newest_letter_of_a_document(store, path, d
 @pytest.mark.parametrize("field", ["value", "seq", "epoch"])
 async def test_every_poison_makes_a_letter(store, path, database, value, field):
     """Every document that BSON cannot hold becomes a letter that both can store."""
-    await DeadLettersFile(path, store).keep([letter(**{field: value}), letter(name="next")])
+    await DeadLettersFile(path, store).store([letter(**{field: value}), letter(name="next")])
     for found in (lines(path), list(database[COLLECTION].find())):
         assert sorted(each["documentId"] for each in found) == sorted([WHO, "next"])
 
@@ -93,7 +93,7 @@ async def test_every_poison_makes_a_letter(store, path, database, value, field):
 async def test_ids_that_cannot_be_stored(store, path, database):
     """A lone surrogate and a very long text become ids that can be stored."""
     names = ["half \ud800", "long " * 1_000, "NUL \0"]
-    await DeadLettersFile(path, store).keep([letter(name=name) for name in names])
+    await DeadLettersFile(path, store).store([letter(name=name) for name in names])
     found = [each["documentId"] for each in lines(path)]
     assert found == ["half ?", ("long " * 1_000)[:1_000], "NUL \0"]
     assert {each["documentId"] for each in database[COLLECTION].find()} == set(found)
@@ -103,7 +103,7 @@ async def test_ids_that_cannot_be_stored(store, path, database):
 async def test_a_document_that_could_not_be_made(store, path, database):
     """A letter without a document names the change; a letter with more replaces it."""
     change = Change("runs", RUN, dict)
-    await DeadLettersFile(path, store).keep([DeadLetter(change, None, "KeyError")])
+    await DeadLettersFile(path, store).store([DeadLetter(change, None, "KeyError")])
     (found,) = database[COLLECTION].find()
     assert (found["collection"], found["documentId"], found["reason"]) == ("runs", RUN, "KeyError")
     assert found["document"] == "null"
@@ -155,7 +155,7 @@ async def test_the_file_is_turned_over(path, monkeypatch):
     monkeypatch.setattr(dead_letters, "MOST_FILE_BYTES", 2_000)
     letters, older = DeadLettersFile(path, MemoryStore()), path.with_name("dead_letters.jsonl.1")
     for seq in range(30):
-        await letters.keep([letter(seq=seq)])
+        await letters.store([letter(seq=seq)])
         assert path.stat().st_size <= 2_000
     assert sorted(each.name for each in path.parent.iterdir()) == [path.name, older.name]
     kept = [each["seq"] for each in lines(older) + lines(path)]
@@ -166,14 +166,14 @@ async def test_the_file_is_turned_over(path, monkeypatch):
 @pytest.mark.gen_test
 async def test_what_is_large_is_cut(store, path, database, monkeypatch):
     """Collection and file both cut a long document, the file at a higher limit."""
-    await DeadLettersFile(path, store).keep([letter("x" * 17_000_000)])
+    await DeadLettersFile(path, store).store([letter("x" * 17_000_000)])
     (found,), (line,) = database[COLLECTION].find(), lines(path)
     assert len(found["document"]) == dead_letters.MOST_IN_COLLECTION
     assert len(line["document"]) == line["characters"] == found["characters"] > 17_000_000
     assert line["document"].startswith(found["document"])
     path.unlink()
     monkeypatch.setattr(dead_letters, "MOST_IN_FILE", 1_000)
-    await DeadLettersFile(path, store).keep([letter("x" * 17_000_000)])
+    await DeadLettersFile(path, store).store([letter("x" * 17_000_000)])
     (line,) = lines(path)
     assert (len(line["document"]), line["characters"]) == (1_000, found["characters"])
 
@@ -184,7 +184,7 @@ async def test_only_the_owner_reads_it(path, monkeypatch):
     monkeypatch.setattr(dead_letters, "MOST_FILE_BYTES", 500)
     letters = DeadLettersFile(path, MemoryStore())
     for _ in range(3):
-        await letters.keep([letter()])
+        await letters.store([letter()])
     for each in path.parent.iterdir():
         assert each.stat().st_mode & 0o777 == 0o600
 
@@ -193,7 +193,7 @@ async def test_only_the_owner_reads_it(path, monkeypatch):
 async def test_a_line_that_a_crash_cut_short_spoils_no_other(path):
     """After an incomplete line the next letter begins on a new line."""
     path.write_bytes(b'{"at": "2026-11-23T')
-    await DeadLettersFile(path, MemoryStore()).keep([letter()])
+    await DeadLettersFile(path, MemoryStore()).store([letter()])
     cut, whole = path.read_bytes().splitlines()
     assert json.loads(whole)["documentId"] == WHO
     assert cut == b'{"at": "2026-11-23T'
@@ -203,16 +203,16 @@ async def test_a_line_that_a_crash_cut_short_spoils_no_other(path):
 async def test_old_files_are_dropped(path):
     """A file without a new letter for LETTER_DAYS is deleted; a newer file stays."""
     letters, older = DeadLettersFile(path, MemoryStore()), path.with_name("dead_letters.jsonl.1")
-    await letters.keep([letter(seq=1)])
+    await letters.store([letter(seq=1)])
     older.write_bytes(b"{}\n")
     long_ago = time.time() - dead_letters.LETTER_DAYS * 24 * 3600
     os.utime(older, (long_ago - 60, long_ago - 60))
     os.utime(path, (long_ago + 60, long_ago + 60))
-    await letters.keep([letter(seq=2)])
+    await letters.store([letter(seq=2)])
     assert [each["seq"] for each in lines(path)] == [1, 2]
     assert not older.exists()
     os.utime(path, (long_ago - 60, long_ago - 60))
-    await letters.keep([letter(seq=3)])
+    await letters.store([letter(seq=3)])
     assert [each["seq"] for each in lines(path)] == [3]
 
 
@@ -232,7 +232,7 @@ async def test_without_mongodb_the_file_has_it(path, caplog, how):
 
     store = Store()
     store.away = True
-    await DeadLettersFile(path, store).keep([letter()])
+    await DeadLettersFile(path, store).store([letter()])
     assert [each["documentId"] for each in lines(path)] == [WHO]
     (said,) = caplog.records
     assert said.getMessage().startswith("1 letters are in dead_letters.jsonl and not in MongoDB")
@@ -243,7 +243,7 @@ async def test_without_mongodb_the_file_has_it(path, caplog, how):
 async def test_without_a_disk_mongodb_has_it(tmp_path, caplog):
     """If the file cannot be written, the collection has the letter and a line says why."""
     store = MemoryStore()
-    await DeadLettersFile(tmp_path / "nowhere" / "file", store).keep([letter()])
+    await DeadLettersFile(tmp_path / "nowhere" / "file", store).store([letter()])
     assert list(store.documents) == [(COLLECTION, f"passengers/{WHO}")]
     assert "No such file" in caplog.text
 
@@ -260,7 +260,7 @@ async def test_a_slow_disk_does_not_hold_the_loop(path, monkeypatch):
 
     passes = asyncio.Event()
     monkeypatch.setattr(dead_letters.os, "fsync", slow)
-    keeping = asyncio.ensure_future(letters.keep([letter()]))
+    keeping = asyncio.ensure_future(letters.store([letter()]))
     await going.wait()
     while turns < 10:
         await asyncio.sleep(0)
@@ -286,11 +286,11 @@ async def test_a_disk_that_hangs_holds_up_nothing(path, monkeypatch, caplog):
     try:
         async with asyncio.timeout(20):
             for n in range(3):
-                await letters.keep([letter(name=f"p{n}")])
+                await letters.store([letter(name=f"p{n}")])
     finally:
         thawed.set()
     assert len(store.documents) == 3
     assert caplog.text.count("no answer") == 3
     letters._writing.result(10)
-    await letters.keep([letter(name="p3")])
+    await letters.store([letter(name="p3")])
     assert [each["documentId"] for each in lines(path)] == ["p0", "p3"]

@@ -99,8 +99,8 @@ def test_format_2_comes_up_to_date_with_all_that_is_in_it(old):
         events = [Record(n, RUN, n, event) for n, event in enumerate(driver.events, start=1)]
         assert await journal.read(0, 100) == events
         assert await journal.answers() == [StoredAnswer("u", "k", "c", "{}", 5.5)]
-        assert await journal.place("notified") == ReaderPlace("notified", 2, {})
-        assert await journal.place("flushed") == ReaderPlace("flushed", 3, {})
+        assert await journal.read_place("notified") == ReaderPlace("notified", 2, {})
+        assert await journal.read_place("flushed") == ReaderPlace("flushed", 3, {})
         await journal.close()
 
     asyncio.run(read())
@@ -127,7 +127,7 @@ def test_format_1_comes_up_to_date_with_all_that_is_in_it(tmp_path):
         assert journal.epoch == "abc"
         events = [Record(n, RUN, n, event) for n, event in enumerate(driver.events, start=1)]
         assert await journal.read(0, 100) == events
-        assert await journal.place("flushed") == ReaderPlace("flushed", 3, {})
+        assert await journal.read_place("flushed") == ReaderPlace("flushed", 3, {})
         await journal.commit(Commit(answers=[StoredAnswer("u", "k", "c", "{}", 5.5)]))
         await journal.close()
 

@@ -16,7 +16,7 @@ from trainhub.adapters.journal_rows import (
 )
 from trainhub.core.journal import Deed, JournalFailed, Record
 from trainhub.domain.model import Role
-from trainhub.domain.snapshot import take
+from trainhub.domain.snapshot import snapshot_of
 from trainhub.hub.vocabulary import RAILWAY
 
 PATH = Path("/srv/data/journal.db")
@@ -70,7 +70,7 @@ def test_records_and_snapshots_come_back():
     deed = Deed("Jané\n", Role.TTE, None, "START_JOURNEY", None)
     record = Record(7, RUN, 2, driver.events[1], deed)
     assert read_record(PATH, RAILWAY, record_row(RAILWAY, record)) == record
-    snapshot = take(driver.state)
+    snapshot = snapshot_of(driver.state)
     assert read_snapshot(PATH, RAILWAY, snapshot_row(RUN, snapshot)) == (RUN, snapshot)
 
 
@@ -82,7 +82,7 @@ def test_what_a_newer_hub_wrote_is_refused():
         JournalFailed, match=f"record 7 .* has version 2, this hub reads {ROW_VERSION}"
     ):
         read_record(PATH, RAILWAY, resealed("records", row, **{"3": 2}))
-    row = snapshot_row(RUN, take(driver.state))
+    row = snapshot_row(RUN, snapshot_of(driver.state))
     with pytest.raises(JournalFailed, match="has version 9"):
         read_snapshot(PATH, RAILWAY, resealed("snapshots", row, **{"2": 9}))
 
@@ -94,6 +94,6 @@ def test_a_row_that_is_sealed_and_makes_no_sense():
         read_record(PATH, RAILWAY, resealed("records", row, **{"4": "GOSSIP"}))
     with pytest.raises(JournalFailed, match="record 7"):
         read_record(PATH, RAILWAY, resealed("records", row, **{"6": '["T1", "TTE"]'}))
-    row = snapshot_row(RUN, take(Driver().state))
+    row = snapshot_row(RUN, snapshot_of(Driver().state))
     with pytest.raises(JournalFailed, match="it says seq 1, not 2"):
         read_snapshot(PATH, RAILWAY, resealed("snapshots", row, **{"1": 2}))

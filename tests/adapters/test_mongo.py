@@ -516,7 +516,7 @@ async def test_a_document_that_is_never_taken_holds_up_no_other(store, database,
 
     buffer = WriteBuffer(store, one_each, settled, Letters())
     event = Driver().events[0]
-    buffer.take([Record(n, RUN, n, event) for n in range(1, 1501)])
+    buffer.accept([Record(n, RUN, n, event) for n in range(1, 1501)])
     for _ in range(10):
         await buffer.flush()
     assert database.runs.count_documents({}) == 1499

@@ -21,7 +21,7 @@ from trainhub.core.journal import Commit, JournalFailed, ReaderPlace, Record, Re
 from trainhub.domain import commands as c
 from trainhub.domain import events as e
 from trainhub.domain.model import Level, RunKey
-from trainhub.domain.snapshot import PassengerThen, resume, take
+from trainhub.domain.snapshot import PassengerThen, resume, snapshot_of
 from trainhub.domain.train import fold
 from trainhub.hub.vocabulary import RAILWAY
 
@@ -165,14 +165,14 @@ async def test_the_epoch_names_the_file(path, tmp_path):
 async def test_each_reader_has_its_place(path):
     """A reader's place is 0 at first, then what was last saved, also when reopened."""
     journal = await SqliteJournal.open(path, RAILWAY)
-    assert await journal.place("a") == ReaderPlace("a", 0, {})
+    assert await journal.read_place("a") == ReaderPlace("a", 0, {})
     await journal.commit(Commit(records(1, 9)))
     for reader, position in (("a", 5), ("b", 7), ("a", 6)):
         await journal.commit(Commit(places=[ReaderPlace(reader, position, {})]))
     await journal.close()
     journal = await SqliteJournal.open(path, RAILWAY)
-    assert await journal.place("a") == ReaderPlace("a", 6, {})
-    assert await journal.place("b") == ReaderPlace("b", 7, {})
+    assert await journal.read_place("a") == ReaderPlace("a", 6, {})
+    assert await journal.read_place("b") == ReaderPlace("b", 7, {})
     await journal.close()
 
 
@@ -183,9 +183,9 @@ async def test_what_a_reader_has_done_beyond_its_place(path):
     await journal.commit(Commit(records(1, 9)))
     await journal.commit(Commit(places=[ReaderPlace("a", 2, {"x": 4, "y": 5})]))
     await journal.commit(Commit(places=[ReaderPlace("a", 2, {"z": 6})]))
-    assert await journal.place("a") == ReaderPlace("a", 2, {"x": 4, "y": 5, "z": 6})
+    assert await journal.read_place("a") == ReaderPlace("a", 2, {"x": 4, "y": 5, "z": 6})
     await journal.commit(Commit(places=[ReaderPlace("a", 5, {})]))
-    assert await journal.place("a") == ReaderPlace("a", 5, {"z": 6})
+    assert await journal.read_place("a") == ReaderPlace("a", 5, {"z": 6})
     await journal.close()
 
 
@@ -207,7 +207,7 @@ def a_day():
     driver = Driver()
     driver.go_to("CCC")
     driver.no_show(3)
-    middle, snapshot = len(driver.events), take(driver.state)
+    middle, snapshot = len(driver.events), snapshot_of(driver.state)
     driver.go_to("EEE")
     days = [Record(n, RUN, n, event) for n, event in enumerate(driver.events, start=1)]
     return driver, days, middle, snapshot
@@ -283,7 +283,7 @@ async def test_a_retired_run_is_not_loaded(path):
     await journal.commit(Commit(retired=[Retired(OTHER_RUN, 4, 8.0)]))
     await journal.trim(4)
     assert await journal.read(0, 10) == []
-    await journal.forget(0, 8.0)
+    await journal.prune(0, 8.0)
     assert await journal.retired() == {OTHER_RUN: 8.0}
     await journal.close()
 
@@ -305,7 +305,7 @@ async def test_a_start_reads_its_file_a_few_times_over_however_large_the_states_
     journal = await SqliteJournal.open(path, RAILWAY)
     runs = [RunKey(f"{10_000 + number}/2026-11-23") for number in range(40)]
     wide = dataclasses.replace(
-        take(Driver().state), seq=50, passengers=(_someone("x" * 200_000),), holds=()
+        snapshot_of(Driver().state), seq=50, passengers=(_someone("x" * 200_000),), holds=()
     )
     for seq in range(1, 51):
         place = 40 * (seq - 1)
@@ -442,7 +442,7 @@ async def test_a_commit_never_blocks_the_loop(path):
 async def test_every_call_runs_on_the_journal_s_own_thread(path, monkeypatch):
     """One thread, which is not the loop's, touches the file."""
     threads = set()
-    for name in ("_open", "_commit", "_read", "_unfolded", "_place", "_trim"):
+    for name in ("_open", "_commit", "_read", "_unfolded", "_read_place", "_trim"):
         real = getattr(SqliteJournal, name)
 
         def spy(self, *args, real=real):
@@ -454,7 +454,7 @@ async def test_every_call_runs_on_the_journal_s_own_thread(path, monkeypatch):
     await journal.commit(Commit(records(1, 1)))
     await journal.read(0, 1)
     await journal.unfolded(0, 1, 1)
-    await journal.place("a")
+    await journal.read_place("a")
     await journal.trim(1)
     await journal.close()
     assert len(threads) == 1
@@ -692,7 +692,7 @@ async def test_an_answer_is_in_the_same_commit_as_its_events(path):
     journal = await SqliteJournal.open(path, RAILWAY)
     assert [answer.key for answer in await journal.answers()] == ["k1", "k2", "k3"]
     assert (await journal.answers())[0] == answers[1]
-    await journal.forget(2.0, 0)
+    await journal.prune(2.0, 0)
     assert [answer.key for answer in await journal.answers()] == ["k2", "k3"]
     await journal.close()
 

@@ -170,7 +170,7 @@ def test_answers_do_not_grow_without_bound():
     """The oldest go first."""
     answers = Answers(most=3)
     for number in range(5):
-        answers.keep("u", f"k{number}", HELLO, {"seq": number}, float(number))
+        answers.store("u", f"k{number}", HELLO, {"seq": number}, float(number))
     assert len(answers) == 3
     assert answers.find("u", "k1", HELLO) is None
     assert answers.find("u", "k2", HELLO) == {"seq": 2}
@@ -179,9 +179,9 @@ def test_answers_do_not_grow_without_bound():
 def test_no_user_pushes_out_another_s_answers():
     """When the table is full, the user with the most answers loses the oldest one."""
     answers = Answers(most=10)
-    answers.keep("T1", "k", HELLO, {"seq": 1}, 0.0)
+    answers.store("T1", "k", HELLO, {"seq": 1}, 0.0)
     for number in range(1_000):
-        answers.keep("IR_1", f"k{number}", HELLO, {"seq": number}, float(number))
+        answers.store("IR_1", f"k{number}", HELLO, {"seq": number}, float(number))
     assert answers.find("T1", "k", HELLO) == {"seq": 1}
     assert len(answers) == 10
 

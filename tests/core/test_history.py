@@ -85,6 +85,6 @@ def test_what_was_handed_out_does_not_change():
 def test_a_forgotten_run_is_gone():
     """After forget nothing is held; a run that never was may be forgotten too."""
     history = filled(range(1, 4))
-    history.forget(RUN)
-    history.forget(OTHER_RUN)
+    history.drop(RUN)
+    history.drop(OTHER_RUN)
     assert history.since(RUN, 3) is None

@@ -30,9 +30,9 @@ def test_a_batch_with_anything_in_it_is_written():
 def test_batches_add_up_in_their_order():
     """One commit has all that gathered for it; of a run's snapshots the newest."""
     whole = Commit()
-    whole.add(Commit([RECORD], snapshots={RUN: "old"}))
-    whole.add(Commit(answers=[ANSWER], places=[PLACE]))
-    whole.add(Commit([RECORD], snapshots={RUN: "new"}, retired=[RETIRED]))
+    whole.merge(Commit([RECORD], snapshots={RUN: "old"}))
+    whole.merge(Commit(answers=[ANSWER], places=[PLACE]))
+    whole.merge(Commit([RECORD], snapshots={RUN: "new"}, retired=[RETIRED]))
     assert whole == Commit(
         records=[RECORD, RECORD],
         answers=[ANSWER],

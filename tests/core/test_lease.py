@@ -32,7 +32,7 @@ def tenancy(lease, start, *own, alone=False):
 
 
 async def taken(hub):
-    has, _ = await hub.take(EPOCH)
+    has, _ = await hub.acquire(EPOCH)
     if has:
         hub.state = State.OWNER
     return has

@@ -77,7 +77,7 @@ class Desk:
     def oldest(self):
         return self._undone[0] if self._undone else None
 
-    def take(self, taken):
+    def accept(self, taken):
         positions = [record.position for record in taken]
         self.taken += positions
         self._undone += positions
@@ -344,11 +344,11 @@ class Clumsy(Desk):
         super().__init__()
         self.breaks_at = set(breaks_at)
 
-    def take(self, taken):
+    def accept(self, taken):
         for record in taken:
             if record.position in self.breaks_at:
                 raise ValueError(f"record {record.position}")
-        super().take(taken)
+        super().accept(taken)
 
 
 @pytest.mark.gen_test
@@ -575,8 +575,8 @@ async def test_readers_keep_places_of_their_own():
     fast.deal_with(5)
     await save(journal, ahead)
     await save(journal, behind)
-    assert (await journal.place("fast")).position == 5
-    assert (await journal.place("slow")).position == 0
+    assert (await journal.read_place("fast")).position == 5
+    assert (await journal.read_place("slow")).position == 0
     assert (ahead.behind, behind.behind) == (0, 5)
 
 
@@ -662,7 +662,7 @@ class Lives:
             task.cancel()
         await asyncio.gather(*self._catching_up, return_exceptions=True)
         self._catching_up = []
-        saved = (await self.journal.place("desk")).position
+        saved = (await self.journal.read_place("desk")).position
         assert set(range(1, saved + 1)) <= self.dealt_with, "saved past a record that was lost"
         self.desk = Desk(room=self._chance.randrange(1, 30))
         self.reader = Reader("desk", self.journal, self.desk)
@@ -724,4 +724,4 @@ async def test_by_chance_no_reader_loses_or_repeats_a_record(monkeypatch):
         for saved, desk in lives.lives:
             assert desk.taken == list(range(saved + 1, saved + 1 + len(desk.taken)))
         assert lives.dealt_with == set(range(1, head + 1))
-        assert (await lives.journal.place("desk")).position == head
+        assert (await lives.journal.read_place("desk")).position == head

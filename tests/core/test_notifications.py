@@ -131,7 +131,7 @@ async def test_a_drain_sends_all_that_waits():
     """Each job once; afterwards nothing is open."""
     post = Postbox()
     queue = make_queue(post)
-    queue.take(records(1, 50))
+    queue.accept(records(1, 50))
     assert (queue.depth, queue.oldest) == (50, 1)
     await queue.drain()
     assert sorted(each.position for each in post.jobs) == list(range(1, 51))
@@ -146,7 +146,7 @@ async def test_a_sender_has_few_jobs_at_once():
     """At most AT_ONCE: a thousand jobs are not a thousand connections."""
     sender = Hanging()
     queue = make_queue(sender)
-    queue.take(records(1, 3 * SENDS_AT_ONCE + 1))
+    queue.accept(records(1, 3 * SENDS_AT_ONCE + 1))
     draining = asyncio.ensure_future(queue.drain())
     await turns()
     assert sender.inside == SENDS_AT_ONCE
@@ -192,7 +192,7 @@ async def test_a_send_that_hangs_is_broken_off(monkeypatch, clock):
     monkeypatch.setattr(notifications, "SEND_SECONDS", 0.01)
     sender = Hanging()
     queue = make_queue(sender)
-    queue.take(records(1, 2))
+    queue.accept(records(1, 2))
     await queue.drain()
     assert sender.inside == 0
     assert (queue.retried, queue.depth) == (2, 2)
@@ -212,7 +212,7 @@ async def test_jobs_that_hang_hold_up_no_other(clock):
             await kind.send(self, job)
 
     queue = make_queue(HalfHanging())
-    queue.take(records(1, 200))
+    queue.accept(records(1, 200))
     queue.begin_drain()
     await turns(200)
     assert queue.sent == 197
@@ -225,10 +225,10 @@ async def test_no_job_is_sent_by_two_at_once():
     """The timer comes round again while jobs are in hand."""
     sender = Hanging()
     queue = make_queue(sender)
-    queue.take(records(1, 3))
+    queue.accept(records(1, 3))
     queue.begin_drain()
     await turns()
-    queue.take(records(4, 4))
+    queue.accept(records(4, 4))
     queue.begin_drain()
     await turns()
     assert sender.inside == 4
@@ -245,7 +245,7 @@ async def test_a_job_that_failed_waits_for_its_time(clock):
     """The next try comes after half a second to a second, however often the queue is drained."""
     sender = Choosy("j2")
     queue = make_queue(sender)
-    queue.take(records(1, 3))
+    queue.accept(records(1, 3))
     await queue.drain()
     assert sorted(sender.tried) == ["j1", "j2", "j3"]
     assert (queue.sent, queue.retried, queue.failed, queue.depth) == (2, 1, 0, 1)
@@ -270,7 +270,7 @@ async def test_an_outage_of_the_outside_loses_nothing(clock, outage, count):
     sender, kept = Postbox(), KeptJobs()
     sender.refuse = 10**9
     queue = make_queue(sender, kept=kept)
-    queue.take(records(1, count))
+    queue.accept(records(1, count))
     await pass_time(queue, clock, outage, step=max(0.2, outage / 2000))
     assert (queue.sent, queue.failed) == (0, 0)
     assert 3 <= queue.retried <= 3 * DOWN_AFTER + 60 + 2 * outage / LAST_PROBE_SECONDS
@@ -288,11 +288,11 @@ async def test_many_bad_jobs_do_not_keep_new_ones_waiting(clock):
     """The sender seems to be down, as only they are tried: a new job is the next to probe it."""
     sender = Choosy(*(f"j{n}" for n in range(1, 101)))
     queue = make_queue(sender)
-    queue.take(records(1, 100))
+    queue.accept(records(1, 100))
     await pass_time(queue, clock, 3600, step=5)
     tried = len(sender.tried)
     for n in range(101, 111):
-        queue.take(records(n, n))
+        queue.accept(records(n, n))
         await pass_time(queue, clock, LAST_PROBE_SECONDS + 1)
         assert queue.sent == n - 100
     assert len(sender.tried) - tried < 10 * 3 * DOWN_AFTER
@@ -303,7 +303,7 @@ async def test_a_job_is_given_up_after_a_day(clock, caplog):
     """Kept as a dead letter, counted, told in the log by its id, without an address."""
     sender, kept = Choosy("j1"), KeptJobs()
     queue = make_queue(sender, kept=kept)
-    queue.take(records(1, 2))
+    queue.accept(records(1, 2))
     await pass_time(queue, clock, LIFETIME_SECONDS - 100, step=20)
     assert queue.failed == 0
     assert kept.jobs["j1"].given_up is None
@@ -334,7 +334,7 @@ async def test_what_can_never_be_sent_is_given_up_at_once(clock):
 
     kept = KeptJobs()
     queue = make_queue(Strict(), kept=kept)
-    queue.take(records(1, 2))
+    queue.accept(records(1, 2))
     await queue.drain()
     assert (queue.sent, queue.failed, queue.retried, queue.oldest) == (1, 1, 0, None)
     assert kept.jobs["j1"].reason == "no address"
@@ -354,7 +354,7 @@ async def test_an_expired_offer_is_not_sent(clock):
         kept,
         lambda: now.value,
     )
-    queue.take(records(1, 1))
+    queue.accept(records(1, 1))
     await queue.drain()
     now.value = later
     clock.now += 600
@@ -370,7 +370,7 @@ async def test_a_job_that_fails_holds_up_no_other():
     """The others go out in the same drain, however many stand behind it."""
     sender = Choosy("j1")
     queue = make_queue(sender)
-    queue.take(records(1, 3 * SENDS_AT_ONCE))
+    queue.accept(records(1, 3 * SENDS_AT_ONCE))
     await queue.drain()
     assert queue.sent == 3 * SENDS_AT_ONCE - 1
 
@@ -381,14 +381,14 @@ async def test_those_that_keep_hanging_leave_places_for_new_ones(monkeypatch, cl
     monkeypatch.setattr(notifications, "SEND_SECONDS", 0.01)
     sender = Hanging()
     queue = make_queue(sender)
-    queue.take(records(1, DOWN_AFTER - 1))
+    queue.accept(records(1, DOWN_AFTER - 1))
     await queue.drain()
     monkeypatch.setattr(notifications, "SEND_SECONDS", 60)
     clock.now += LAST_WAIT_SECONDS
     queue.begin_drain()
     await turns()
     assert sender.inside == AGAIN_AT_ONCE
-    queue.take(records(101, 200))
+    queue.accept(records(101, 200))
     queue.begin_drain()
     await turns()
     assert sender.inside == SENDS_AT_ONCE
@@ -502,7 +502,7 @@ async def test_what_was_set_aside_or_given_up_is_complained_of(clock):
     """How many cannot be sent and since when; a dead letter for a day."""
     sender, kept = Choosy("j1"), KeptJobs()
     queue = make_queue(sender, kept=kept)
-    queue.take(records(1, 2))
+    queue.accept(records(1, 2))
     await queue.drain()
     assert queue.complaints() == []
     await pass_time(queue, clock, ASIDE_SECONDS + 20)
@@ -553,7 +553,7 @@ async def test_a_failed_job_still_counts_towards_the_capacity(clock):
     """A sender that is down cannot make the queue grow past it."""
     sender = Choosy(*(f"j{n}" for n in range(1, 5)))
     queue = make_queue(sender, capacity=4)
-    queue.take(records(1, 4))
+    queue.accept(records(1, 4))
     for _ in range(4):
         await queue.drain()
         assert queue.full
@@ -565,10 +565,10 @@ async def test_oldest_is_the_first_that_is_not_done_with(clock):
     """A job that is tried again keeps its place, though later ones have gone out meanwhile."""
     sender = Choosy("j3")
     queue = make_queue(sender)
-    queue.take(records(1, 5))
+    queue.accept(records(1, 5))
     await queue.drain()
     assert queue.oldest == 3
-    queue.take(records(6, 6))
+    queue.accept(records(6, 6))
     await queue.drain()
     assert queue.oldest == 3
     sender.refused.clear()
@@ -610,7 +610,7 @@ async def test_a_job_whose_success_was_recorded_is_not_sent_again():
     await queue.drain()
     assert queue.sent == 4
     await save(journal, reader)
-    assert await journal.place("notified") == ReaderPlace(
+    assert await journal.read_place("notified") == ReaderPlace(
         "notified", 1, {"j3": 3, "j4": 4, "j5": 5}
     )
     sender = Choosy()
@@ -619,7 +619,7 @@ async def test_a_job_whose_success_was_recorded_is_not_sent_again():
     assert [job.id for job in sender.jobs] == ["j2"]
     assert queue.ahead == {}
     await save(journal, reader)
-    assert await journal.place("notified") == ReaderPlace("notified", 5, {})
+    assert await journal.read_place("notified") == ReaderPlace("notified", 5, {})
 
 
 @pytest.mark.gen_test
@@ -648,7 +648,7 @@ async def test_a_drain_that_is_broken_off_keeps_the_place():
     """Cancelled at the hub's end: what the sender had in hand is not counted as done."""
     sender = Hanging()
     queue = make_queue(sender)
-    queue.take(records(1, 3))
+    queue.accept(records(1, 3))
     draining = asyncio.ensure_future(queue.drain())
     await turns()
     draining.cancel()
@@ -685,7 +685,7 @@ def planned(*plans):
         lambda: MORNING,
         told=told.append,
     )
-    queue.take(records(1, len(plans)))
+    queue.accept(records(1, len(plans)))
     return queue, sender, told
 
 
@@ -750,7 +750,7 @@ async def test_the_other_side_says_when_to_try_again(clock):
 
     sender = Busy()
     queue = make_queue(sender)
-    queue.take(records(1, 1))
+    queue.accept(records(1, 1))
     await pass_time(queue, clock, 200)
     first, second = sender.jobs
     assert 90 <= second - first < 95
@@ -777,7 +777,7 @@ async def test_what_is_acknowledged_while_a_sender_has_it_is_not_tried_again(clo
 
     sender = Failing()
     queue = make_queue(sender, lambda record: [due(record.position, 0)])
-    queue.take(records(1, 1))
+    queue.accept(records(1, 1))
     queue.begin_drain()
     await turns()
     queue.settle("offer-1", "IR_1")
@@ -802,7 +802,7 @@ async def test_a_sender_says_how_many_it_takes_at_once(clock):
     sender = Hanging()
     sender.at_once = 2
     queue = make_queue(sender)
-    queue.take(records(1, 9))
+    queue.accept(records(1, 9))
     queue.begin_drain()
     await turns()
     assert sender.inside == 2
@@ -819,7 +819,7 @@ async def test_what_other_libraries_say_is_not_shown(clock):
     queue = Notifications(
         sender, lambda record: Plan([job(1)]), KeptJobs(), lambda: MORNING, told=told.append
     )
-    queue.take(records(1, 1))
+    queue.accept(records(1, 1))
     await queue.drain()
     assert queue.last_error == "OSError"
     assert [each.detail for each in told] == ["", "OSError"]
@@ -846,7 +846,7 @@ async def test_dead_letters_are_tried_again_on_demand(clock):
         ],
         kept=kept,
     )
-    queue.take(records(2, 3))
+    queue.accept(records(2, 3))
     await queue.drain()
     assert queue.failed == 2
     sender.broken = False

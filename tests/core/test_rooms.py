@@ -114,7 +114,7 @@ NOTHING = {"rooms of": {}, "outgoing": {}}
 )
 def test_an_event_is_told_to_its_audience_and_to_nobody_else(rooms, ears, event, heard_by):
     """Each audience over a mixed room: every device of that passenger, the staff, or all."""
-    rooms.take([record(1, event)])
+    rooms.accept([record(1, event)])
     assert who_heard(ears) == heard_by
     for name in heard_by:
         assert ears[name].seqs == [1]
@@ -153,7 +153,7 @@ def test_an_audience_of_two_parts_is_told_in_both_ways(rooms, ears):
 
 def test_nobody_is_told_in_a_room_that_is_not_there(rooms, ears):
     """A run without listeners costs nothing, and is no error: its events are in the journal."""
-    rooms.take([record(1, run=OTHER_RUN)])
+    rooms.accept([record(1, run=OTHER_RUN)])
     rooms.broadcast_to_train(OTHER_RUN, b"{}")
     rooms.send_to_user(OTHER_RUN, "IR_1", b"{}")
     rooms.send_to_ttes(OTHER_RUN, b"{}")
@@ -165,7 +165,7 @@ def test_nobody_is_told_in_a_room_that_is_not_there(rooms, ears):
 def test_what_one_commit_brings_is_one_write_in_order(rooms, ears):
     """One write per socket, its events by seq; who may hear nothing gets no write."""
     events = [announcement(), VACATED, no_show("IR_1"), announcement(To.STAFF), announcement()]
-    rooms.take([record(seq, event) for seq, event in enumerate(events, start=1)])
+    rooms.accept([record(seq, event) for seq, event in enumerate(events, start=1)])
     seqs = {
         "passenger": [1, 3, 5],
         "their other phone": [1, 3, 5],
@@ -179,7 +179,7 @@ def test_what_one_commit_brings_is_one_write_in_order(rooms, ears):
     }
     assert {name: ear.seqs for name, ear in ears.items()} == seqs
     assert {len(ear.writes) for ear in ears.values()} == {1}
-    rooms.take([record(6, announcement(To.USER, "IR_2"))])
+    rooms.accept([record(6, announcement(To.USER, "IR_2"))])
     assert [name for name, ear in ears.items() if len(ear.writes) == 2] == ["another passenger"]
 
 
@@ -188,7 +188,7 @@ def test_a_listener_gets_one_write_of_each_of_its_rooms(rooms):
     ear = Ear()
     rooms.join(RUN, ear, Standing())
     rooms.join(OTHER_RUN, ear, Standing())
-    rooms.take([record(1), record(7, run=OTHER_RUN), record(2)])
+    rooms.accept([record(1), record(7, run=OTHER_RUN), record(2)])
     assert len(ear.writes) == 2
     told = [(each["startDate"], each["seq"]) for each in ear.heard]
     assert [seq for day, seq in told if day == "2026-11-23"] == [1, 2]
@@ -202,7 +202,7 @@ def test_an_event_is_encoded_once_whoever_hears_it():
     ears = [Ear() for _ in range(50)]
     for ear in ears:
         rooms.join(RUN, ear, STANDINGS["TTE"])
-    rooms.take([record(1), record(2, VACATED), record(1, run=OTHER_RUN)])
+    rooms.accept([record(1), record(2, VACATED), record(1, run=OTHER_RUN)])
     assert len(framed) == 2
     assert all(ear.seqs == [1, 2] for ear in ears)
 
@@ -214,7 +214,7 @@ def test_two_runs_of_one_train_never_mix(rooms):
     for standing in (STANDINGS["TTE"], STANDINGS["passenger"], Standing()):
         rooms.join(RUN, here, standing)
         rooms.join(OTHER_RUN, there, standing)
-        rooms.take([record(seq, event) for seq, event in enumerate(events, start=1)])
+        rooms.accept([record(seq, event) for seq, event in enumerate(events, start=1)])
     assert {each["startDate"] for each in here.heard} == {"2026-11-23"}
     assert there.heard == []
 
@@ -230,7 +230,7 @@ def test_who_joins_again_has_the_new_standing_only(rooms):
         assert room.by_role == {STANDINGS[name].role: {ear: None}}
         assert room.by_user == {STANDINGS[name]: {ear: None}}
         assert rooms.rooms_of(ear) == [RUN]
-    rooms.take([record(1), record(2, no_show("IR_1")), record(3, no_show("IR_2"))])
+    rooms.accept([record(1), record(2, no_show("IR_1")), record(3, no_show("IR_2"))])
     assert ear.seqs == [1, 3]
     rooms.leave(RUN, ear)
     assert indexes(rooms) == NOTHING
@@ -252,7 +252,7 @@ def test_who_leaves_is_in_no_index(way, name):
             getattr(rooms, way)(*((run, ear) if way == "leave" else (run,)))
     assert table == {}
     assert indexes(rooms) == NOTHING
-    rooms.take([record(1)])
+    rooms.accept([record(1)])
     assert ear.heard == []
 
 
@@ -265,7 +265,7 @@ def test_who_has_left_hears_nothing_though_others_stay(rooms, ears, way, name):
     else:
         rooms.leave_all(ears[name])
     events = [announcement(), VACATED, no_show("IR_1"), no_show("IR_2")]
-    rooms.take([record(seq, event) for seq, event in enumerate(events, start=1)])
+    rooms.accept([record(seq, event) for seq, event in enumerate(events, start=1)])
     assert who_heard(ears) == ALL - {name}
     assert ears[name] not in rooms._rooms_of
 
@@ -282,7 +282,7 @@ def test_the_others_stay(rooms, ears, way):
         rooms.leave_all(ears["passenger"])
     else:
         rooms.close(RUN)
-    rooms.take([record(1, no_show("IR_1")), record(2), record(3, run=OTHER_RUN)])
+    rooms.accept([record(1, no_show("IR_1")), record(2), record(3, run=OTHER_RUN)])
     assert who_heard(ears) == ALL - gone
     assert ears["their other phone"].seqs == ([] if way == "close" else [1, 2])
     assert elsewhere.seqs == [3]
@@ -380,7 +380,7 @@ def test_any_history_of_rooms_is_as_the_model_says(history):
             for run, event in rest[0]:
                 seqs[run] += 1
                 records.append(replace(record(seqs[run], event), stream=run))
-            rooms.take(records)
+            rooms.accept(records)
             heard = model.hears(records)
             for number, ear in enumerate(ears):
                 writes = [
@@ -422,7 +422,7 @@ def test_an_event_that_cannot_be_told_closes_its_own_room_alone():
     rooms.join(OTHER_RUN, other, STANDINGS["TTE"])
     good = announcement()
     bad = replace(good, text=object())
-    rooms.take([Record(1, RUN, 1, bad), Record(2, OTHER_RUN, 1, good)])
+    rooms.accept([Record(1, RUN, 1, bad), Record(2, OTHER_RUN, 1, good)])
     assert [each["type"] for each in mine.heard] == ["MISSED"]
     assert rooms.rooms_of(mine) == []
     assert other.seqs == [1]
@@ -439,6 +439,6 @@ def test_a_listener_that_raises_costs_the_others_nothing():
     ears = [Ear(), Broken(), Ear()]
     for ear in ears:
         rooms.join(RUN, ear, STANDINGS["TTE"])
-    rooms.take([Record(1, RUN, 1, announcement())])
+    rooms.accept([Record(1, RUN, 1, announcement())])
     assert [ear.seqs for ear in ears] == [[1], [], [1]]
     assert rooms.rooms_of(ears[1]) == []

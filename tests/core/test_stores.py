@@ -663,7 +663,7 @@ async def test_a_hub_waits_for_a_database_that_is_away(io_loop, tmp_path):
     two, said = Two(), []
     two.lease.away = True
     built, stores, journal = await two.start(tmp_path, meet=False)
-    await stores.keep()
+    await stores.renew()
     await built.hub.execute(register(), ADMIN)
     with pytest.raises(StoreAway):
         await stores.write("runs", [])
@@ -685,14 +685,14 @@ async def test_a_second_hub_is_a_rival(io_loop, tmp_path):
     two = Two()
     _, first, one = await two.start(tmp_path / "a")
     _, second, other = await two.start(tmp_path / "b", meet=False)
-    await second.keep()
+    await second.renew()
     assert second.complaints() == [
         "another hub holds the database: whether it lives is not known yet"
     ]
-    await first.keep()
+    await first.renew()
     with pytest.raises(RivalHub):
         await second.meet()
-    await second.keep()
+    await second.renew()
     assert "stop one of the two" in second.complaints()[0]
     with pytest.raises(StoreAway, match="another hub owns"):
         await second.write("runs", [])
@@ -745,7 +745,7 @@ async def test_a_refill_that_was_asked_for_counts_what_is_lost(io_loop, tmp_path
     two.database.lost = 1
     two.database.documents.clear()
     (tmp_path / REFILL_FILE).touch()
-    await stores.keep()
+    await stores.renew()
     assert not (tmp_path / REFILL_FILE).exists()
     await written(built)
     assert stores.complaints() == ["1 events are neither in MongoDB nor in the journal any more"]

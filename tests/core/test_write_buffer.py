@@ -133,7 +133,7 @@ async def test_a_document_that_changes_a_hundred_times_is_one_write():
 
     buffer = make_buffer(store, changed)
     for position in range(1, 101):
-        buffer.take([record(position)])
+        buffer.accept([record(position)])
     assert buffer.depth == 1
     await buffer.flush()
     assert store.bulks == [("runs", 1)]
@@ -147,7 +147,7 @@ async def test_documents_are_told_apart_by_collection_and_id():
     store = MemoryStore()
     twins = [document("1", "runs"), document("1", "events"), document("2", "events")]
     buffer = make_buffer(store, lambda _: twins)
-    buffer.take(records(1, 5))
+    buffer.accept(records(1, 5))
     assert buffer.depth == 3
     await buffer.flush()
     assert sorted(store.bulks) == [("events", 2), ("runs", 1)]
@@ -159,7 +159,7 @@ async def test_a_bulk_has_a_limit(monkeypatch):
     monkeypatch.setattr(write_buffer, "BULK", 10)
     store = MemoryStore()
     buffer = make_buffer(store)
-    buffer.take(records(1, 25))
+    buffer.accept(records(1, 25))
     await buffer.flush()
     assert store.bulks == [("docs", 10), ("docs", 10), ("docs", 5)]
     assert len(store.documents) == 25
@@ -172,16 +172,16 @@ async def test_a_flush_starts_early_when_much_waits(monkeypatch, clock):
     store = AwayStore()
     store.away = False
     buffer = make_buffer(store)
-    buffer.take(records(1, 9))
+    buffer.accept(records(1, 9))
     for _ in range(20):
         await asyncio.sleep(0)
     assert store.calls == []
-    buffer.take(records(10, 12))
+    buffer.accept(records(10, 12))
     await until(lambda: buffer.depth == 0)
     assert len(store.documents) == 12
     store.away = True
     for n in range(20, 60, 10):
-        buffer.take(records(n, n + 9))
+        buffer.accept(records(n, n + 9))
         for _ in range(20):
             await asyncio.sleep(0)
     assert len(store.calls) == 2
@@ -198,7 +198,7 @@ async def test_an_early_flush_that_the_journal_fails_leaves_all_there(monkeypatc
 
     store = MemoryStore()
     buffer = make_buffer(store, settled=failed)
-    buffer.take(records(1, 3))
+    buffer.accept(records(1, 3))
     await until(lambda: buffer._flush is None)
     assert (store.bulks, buffer.depth) == ([], 3)
 
@@ -208,7 +208,7 @@ async def test_a_large_flush_lets_the_loop_have_its_turns(monkeypatch):
     """While thousands of documents are rendered, other coroutines go on."""
     monkeypatch.setattr(write_buffer, "TURN", -1)
     buffer, turns = make_buffer(MemoryStore()), 0
-    buffer.take(records(1, 500))
+    buffer.accept(records(1, 500))
     flush = asyncio.ensure_future(buffer.flush())
     while not flush.done():
         turns += 1
@@ -221,11 +221,11 @@ async def test_what_changes_while_it_is_written_is_written_again():
     """A change during the write of the same document is not taken for written."""
     store, state = SlowStore(), {"_id": "run", "value": 1}
     buffer = make_buffer(store, lambda _: [Change("runs", "run", lambda: dict(state))])
-    buffer.take(records(1, 1))
+    buffer.accept(records(1, 1))
     flush = asyncio.ensure_future(buffer.flush())
     await until(lambda: store.calls)
     state["value"] = 2
-    buffer.take(records(2, 2))
+    buffer.accept(records(2, 2))
     store.let_all_through()
     await flush
     await buffer.flush()
@@ -241,7 +241,7 @@ async def test_figures_of_the_last_flush():
     assert buffer.last_flush is None
     before = time.time()
     for first, last in ((1, 5), (6, 8)):
-        buffer.take(records(first, last))
+        buffer.accept(records(first, last))
         await buffer.flush()
     await buffer.flush()
     assert buffer.last_flush.documents == 3
@@ -259,16 +259,16 @@ async def test_oldest_follows_the_two_generations():
     store = SlowStore()
     buffer = make_buffer(store)
     assert buffer.oldest is None
-    buffer.take(records(1, 3))
+    buffer.accept(records(1, 3))
     assert (buffer.oldest, buffer.depth) == (1, 3)
     async with flushing(buffer):
         await until(lambda: len(store.calls) == 1)
-        buffer.take(records(4, 5))
-        buffer.take(records(6, 6))
+        buffer.accept(records(4, 5))
+        buffer.accept(records(6, 6))
         assert (buffer.oldest, buffer.depth) == (1, 6)
         await store.let_one_through()
         await until(lambda: len(store.calls) == 2)
-        buffer.take(records(7, 7))
+        buffer.accept(records(7, 7))
         assert (buffer.oldest, buffer.depth) == (4, 4)
         store.let_all_through()
         await until(lambda: buffer.oldest is None)
@@ -282,7 +282,7 @@ async def test_the_place_stays_until_a_generation_is_written_whole(monkeypatch):
     monkeypatch.setattr(write_buffer, "BULK", 2)
     store = SlowStore()
     buffer = make_buffer(store)
-    buffer.take(records(1, 4))
+    buffer.accept(records(1, 4))
     flush = asyncio.ensure_future(buffer.flush())
     await until(lambda: len(store.calls) == 1)
     await store.let_one_through()
@@ -297,7 +297,7 @@ async def test_the_place_stays_until_a_generation_is_written_whole(monkeypatch):
 async def test_records_that_change_nothing_hold_nothing_up():
     """A record without a document is dealt with as soon as the flushes have gone over it."""
     buffer = make_buffer(MemoryStore(), lambda _: [])
-    buffer.take(records(1, 3))
+    buffer.accept(records(1, 3))
     await buffer.flush()
     await buffer.flush()
     assert buffer.oldest is None
@@ -317,14 +317,14 @@ async def test_a_saved_place_is_never_ahead_of_the_store():
             await until(lambda: len(store.calls) > len(store.bulks))
             await log.append(RUN, seq, [record(1).event])
             await save(journal, reader)
-            saved = (await journal.place("write buffer")).position
+            saved = (await journal.read_place("write buffer")).position
             assert {f"d{n}" for n in range(1, saved + 1)} <= {name for _, name in store.documents}
             await store.let_one_through()
         assert saved > 3
         store.let_all_through()
         await until(lambda: buffer.oldest is None)
     await save(journal, reader)
-    assert (await journal.place("write buffer")).position == 9
+    assert (await journal.read_place("write buffer")).position == 9
 
 
 # --- nothing before the journal has it ------------------------------------------------------
@@ -341,7 +341,7 @@ async def test_a_document_is_written_as_it_was_before_it_was_settled():
         await asyncio.sleep(0)
 
     buffer = make_buffer(store, lambda _: [Change("runs", "run", lambda: dict(state))], settled)
-    buffer.take(records(1, 1))
+    buffer.accept(records(1, 1))
     await buffer.flush()
     assert order == [0]
     assert store.documents["runs", "run"]["value"] == 1
@@ -382,7 +382,7 @@ async def test_a_journal_that_fails_keeps_it_all_from_the_store(make_hub):
     journal, store = MemoryJournal(), MemoryStore()
     hub = make_hub(journal)
     buffer = make_buffer(store, settled=lambda: hub.log.append())
-    buffer.take(records(1, 2))
+    buffer.accept(records(1, 2))
     journal.broken = True
     failing = asyncio.ensure_future(hub.execute(register(), ADMIN))
     await asyncio.sleep(0)
@@ -406,7 +406,7 @@ async def test_what_cannot_be_written_is_kept_and_written_later(clock):
     store.away = True
     for position in range(1, 50):
         state["value"] = position
-        buffer.take([record(position)])
+        buffer.accept([record(position)])
         await buffer.flush()
         clock.now += 10
     assert buffer.failing == "no store"
@@ -432,7 +432,7 @@ async def test_a_bulk_that_fails_half_way_is_written_again(clock):
     store = HalfAway()
     both = [document("1", "events"), document("1", "passengers")]
     buffer = make_buffer(store, lambda _: both)
-    buffer.take(records(1, 1))
+    buffer.accept(records(1, 1))
     store.half_away = True
     await buffer.flush()
     assert (buffer.oldest, buffer.depth, buffer.flushed) == (1, 1, 1)
@@ -456,7 +456,7 @@ async def test_what_was_written_of_a_bulk_that_failed_is_not_written_again(clock
     store = HalfAway()
     store.away = True
     buffer = make_buffer(store)
-    buffer.take(records(1, 10))
+    buffer.accept(records(1, 10))
     await buffer.flush()
     assert (buffer.depth, buffer.flushed, buffer.oldest) == (7, 3, 1)
     store.away = False
@@ -489,7 +489,7 @@ async def test_bulks_are_as_large_as_the_store_takes(clock, seconds):
     """They shrink while it fails or takes long, down to one document, and grow when it is quick."""
     store = ClockedStore(clock, seconds)
     buffer = make_buffer(store)
-    buffer.take(records(1, 3_000))
+    buffer.accept(records(1, 3_000))
     while len(store.documents) < min(3_000, int(600 / seconds)):
         await buffer.flush()
         clock.now += 10
@@ -500,7 +500,7 @@ async def test_bulks_are_as_large_as_the_store_takes(clock, seconds):
     while buffer.depth:
         await buffer.flush()
         clock.now += 10
-    buffer.take(records(3_001, 9_000))
+    buffer.accept(records(3_001, 9_000))
     await buffer.flush()
     assert max(store.tried[-5:]) == BULK
 
@@ -535,7 +535,7 @@ async def test_it_backs_off(clock):
     assert (first, most) == (0.1, 5.0)
     store = AwayStore()
     buffer = make_buffer(store)
-    buffer.take(records(1, 1))
+    buffer.accept(records(1, 1))
     await buffer.flush()
     steps = [min(first * 2**n, most) for n in range(12)]
     waits = [await next_try(buffer, store, clock) for _ in steps]
@@ -550,7 +550,7 @@ async def test_it_starts_with_short_waits_again_after_a_success(clock):
     """Each time the store goes away again, the first wait is short."""
     store = AwayStore()
     buffer = make_buffer(store)
-    buffer.take(records(1, 1))
+    buffer.accept(records(1, 1))
     await buffer.flush()
     for _ in range(8):
         await next_try(buffer, store, clock)
@@ -558,7 +558,7 @@ async def test_it_starts_with_short_waits_again_after_a_success(clock):
     await next_try(buffer, store, clock)
     assert buffer.failing is None
     store.away = True
-    buffer.take(records(2, 2))
+    buffer.accept(records(2, 2))
     await buffer.flush()
     assert await next_try(buffer, store, clock) <= BACKOFF[0] + 0.011
 
@@ -568,7 +568,7 @@ async def test_flush_now_does_not_wait_for_the_next_try(clock):
     """At the end of the hub there is no later: it tries at once."""
     store = AwayStore()
     buffer = make_buffer(store)
-    buffer.take(records(1, 1))
+    buffer.accept(records(1, 1))
     for _ in range(9):
         await buffer.flush_now()
     assert len(store.calls) == 9
@@ -583,7 +583,7 @@ async def test_one_line_a_minute_while_it_is_away(clock, caplog):
     caplog.set_level(logging.DEBUG, "trainhub.write_buffer")
     store = AwayStore()
     buffer = make_buffer(store)
-    buffer.take(records(1, 7))
+    buffer.accept(records(1, 7))
     for _ in range(1500):  # 150 s
         await buffer.flush()
         clock.now += 0.1
@@ -619,7 +619,7 @@ async def test_what_is_refused_becomes_a_dead_letter():
     """With its change, the document as it was to be written, and the reason; the others go."""
     store, letters = Refusing("d2", "d4"), Letters()
     buffer = make_buffer(store, letters=letters)
-    buffer.take(records(1, 5))
+    buffer.accept(records(1, 5))
     await buffer.flush()
     assert [(each.change.id, each.document, each.reason) for each in letters.kept] == [
         (name, {"_id": name}, "error 121") for name in ("d2", "d4")
@@ -635,7 +635,7 @@ async def test_a_document_that_cannot_be_made_becomes_a_dead_letter(caplog):
     store, letters = MemoryStore(), Letters()
     broken = Change("docs", "broken", lambda: {}["missing"])
     buffer = make_buffer(store, lambda record: [*one_each(record), broken], letters=letters)
-    buffer.take(records(1, 3))
+    buffer.accept(records(1, 3))
     await buffer.flush()
     (letter,) = letters.kept
     assert (letter.change, letter.document, letter.reason) == (broken, None, "KeyError")
@@ -650,12 +650,12 @@ async def test_a_dead_letter_is_kept_before_the_place_moves_on():
     kept = asyncio.Event()
 
     class Slow(Letters):
-        async def keep(self, letters):
+        async def store(self, letters):
             await kept.wait()
-            await super().keep(letters)
+            await super().store(letters)
 
     buffer = make_buffer(Refusing("d2"), letters=Slow())
-    buffer.take(records(1, 3))
+    buffer.accept(records(1, 3))
     flush = asyncio.ensure_future(buffer.flush())
     for _ in range(20):
         await asyncio.sleep(0)
@@ -679,7 +679,7 @@ async def test_a_refusal_is_counted_once_though_the_store_goes_away(clock):
     buffer = make_buffer(
         store, lambda _: [document("1", "events"), document("2", "passengers")], letters=letters
     )
-    buffer.take(records(1, 1))
+    buffer.accept(records(1, 1))
     store.half_away = True
     await buffer.flush()
     clock.now += 10
@@ -693,7 +693,7 @@ async def test_a_store_that_is_too_new_is_said_at_once_and_to_all(clock, caplog)
     """Only the reason of TooNew is public, and the log has it at once."""
     store = AwayStore()
     buffer = make_buffer(store)
-    buffer.take(records(1, 1))
+    buffer.accept(records(1, 1))
     await buffer.flush()
     assert (buffer.failing, buffer.failing_told) == ("no store", None)
 
@@ -721,11 +721,11 @@ async def test_it_is_full_at_its_capacity():
     """As many documents as its capacity make it full, in whichever generation; a flush frees it."""
     store = SlowStore()
     buffer = make_buffer(store, capacity=4)
-    buffer.take(records(1, 3))
+    buffer.accept(records(1, 3))
     assert not buffer.full
     flush = asyncio.ensure_future(buffer.flush())
     await until(lambda: store.calls)
-    buffer.take(records(4, 4))
+    buffer.accept(records(4, 4))
     assert buffer.full
     store.let_all_through()
     await flush
@@ -740,7 +740,7 @@ async def test_what_is_in_no_log_is_written_and_holds_nothing_up(clock):
     assert buffer.add(document("a1"))
     await buffer.flush()
     assert (buffer.depth, buffer.oldest) == (1, None)
-    buffer.take(records(5, 5))
+    buffer.accept(records(5, 5))
     assert buffer.oldest == 5
     await buffer.flush()
     clock.now += 10
@@ -759,7 +759,7 @@ async def test_what_is_in_no_log_leaves_room_for_the_log(clock):
     taken = [buffer.add(document(f"a{n}")) for n in range(20)]
     assert taken == [True] * 5 + [False] * 15
     assert not buffer.full
-    buffer.take(records(1, 5))
+    buffer.accept(records(1, 5))
     assert (buffer.depth, buffer.full) == (10, True)
     store.away = False
     clock.now += 10
@@ -789,7 +789,7 @@ async def test_what_does_not_fit_stays_in_the_journal(clock):
         await reader.catch_up()
     await save(journal, reader)
     assert len(store.documents) == 100
-    assert (await journal.place("write buffer")).position == 100
+    assert (await journal.read_place("write buffer")).position == 100
 
 
 @pytest.mark.gen_test
@@ -797,10 +797,10 @@ async def test_a_flush_while_a_flush_runs_does_nothing():
     """The timer comes round again during a slow write: it returns at once and writes nothing."""
     store = SlowStore()
     buffer = make_buffer(store)
-    buffer.take(records(1, 2))
+    buffer.accept(records(1, 2))
     first = asyncio.ensure_future(buffer.flush())
     await until(lambda: store.calls)
-    buffer.take(records(3, 3))
+    buffer.accept(records(3, 3))
     async with asyncio.timeout(PATIENCE):
         await buffer.flush()
         await buffer.flush()
@@ -816,10 +816,10 @@ async def test_flush_now_waits_for_the_flush_that_runs():
     """When the last flush returns, all that was there before it is written."""
     store = SlowStore()
     buffer = make_buffer(store)
-    buffer.take(records(1, 2))
+    buffer.accept(records(1, 2))
     first = asyncio.ensure_future(buffer.flush())
     await until(lambda: store.calls)
-    buffer.take(records(3, 3))
+    buffer.accept(records(3, 3))
     last = asyncio.ensure_future(buffer.flush_now())
     for _ in range(20):
         await asyncio.sleep(0)
@@ -837,11 +837,11 @@ async def test_a_flush_comes_to_an_end_though_changes_keep_coming():
         async def write(self, collection, documents):
             await super().write(collection, documents)
             if len(self.bulks) < 50:
-                buffer.take([record(len(self.bulks) + 1)])
+                buffer.accept([record(len(self.bulks) + 1)])
 
     store = BusyRailway()
     buffer = make_buffer(store)
-    buffer.take(records(1, 1))
+    buffer.accept(records(1, 1))
     await buffer.flush()
     assert len(store.bulks) <= 3
 
@@ -851,7 +851,7 @@ async def test_a_flush_that_is_broken_off_loses_nothing():
     """Cancelled in the middle of a write, as at the hub's end: all of it still waits."""
     store = SlowStore()
     buffer = make_buffer(store)
-    buffer.take(records(1, 3))
+    buffer.accept(records(1, 3))
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.01):
             await buffer.flush_now()
@@ -873,11 +873,11 @@ async def test_a_fault_nobody_foresaw_does_not_wedge_it():
 
     store = Faulty()
     buffer = make_buffer(store)
-    buffer.take(records(1, 3))
+    buffer.accept(records(1, 3))
     store.away = True
     with pytest.raises(RuntimeError):
         await buffer.flush_now()
-    buffer.take(records(4, 4))
+    buffer.accept(records(4, 4))
     assert (buffer.oldest, buffer.depth) == (1, 4)
     store.away = False
     await buffer.flush_now()
@@ -897,7 +897,7 @@ async def test_a_fault_nobody_foresaw_does_not_stop_the_timer_s_flushes(caplog):
     store = Faulty()
     store.away = True
     buffer = make_buffer(store)
-    buffer.take(records(1, 3))
+    buffer.accept(records(1, 3))
     buffer.begin_flush()
     buffer.begin_flush()
     await until(lambda: "a flush failed" in caplog.text)
@@ -914,7 +914,7 @@ async def test_documents_of_one_flush_go_in_the_order_of_their_changes(monkeypat
     store = SlowStore()
     store.let_all_through()
     buffer = make_buffer(store)
-    buffer.take(records(1, 8))
+    buffer.accept(records(1, 8))
     await buffer.flush()
     written = [int(name.removeprefix("d")) for call in store.calls for name in call]
     assert all(earlier < later for earlier, later in pairwise(written))

@@ -41,7 +41,7 @@ async def contents(path):
         return (
             *(journal.epoch, journal.head, records),
             *(snapshots, await journal.retired(), await journal.answers()),
-            *[await journal.place(reader) for reader in ("delivered", "notified", "flushed")],
+            *[await journal.read_place(reader) for reader in ("delivered", "notified", "flushed")],
         )
     finally:
         await journal.close()

@@ -209,7 +209,7 @@ async def test_poison_in_the_write_buffer(
         path = tmp_path / "dead_letters.jsonl"
         buffer = WriteBuffer(store, changes, at_once, DeadLettersFile(path, store))
         for start in range(0, count, 500):
-            buffer.take([Record(n, RUN, n, event) for n in range(start, start + 500)])
+            buffer.accept([Record(n, RUN, n, event) for n in range(start, start + 500)])
             await buffer.flush()
         await buffer.flush_now()
         assert (buffer.depth, buffer.failing) == (0, None)

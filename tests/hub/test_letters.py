@@ -274,7 +274,7 @@ async def test_what_is_sent_of_a_whole_day_names_its_own_booking_only():
         KeptJobs(),
         lambda: driver.now,
     )
-    queue.take([Record(seq, RUN, seq, each) for seq, each in enumerate(driver.events, start=1)])
+    queue.accept([Record(seq, RUN, seq, each) for seq, each in enumerate(driver.events, start=1)])
     await queue.drain()
     personal = [job for job in post.jobs if "cancelled" not in job.subject]
     assert len(personal) > 8

@@ -238,9 +238,9 @@ async def test_what_the_rooms_were_told_is_kept_too(start):
     """The journal has the position of each of the three readers."""
     hub = await start()
     await running(hub)
-    assert (await hub.journal.place("delivered")).position == 0
+    assert (await hub.journal.read_place("delivered")).position == 0
     await hub.save_places()
-    assert (await hub.journal.place("delivered")).position == 2
+    assert (await hub.journal.read_place("delivered")).position == 2
     await hub.stop()
 
 
@@ -270,7 +270,7 @@ async def test_a_snapshot_that_does_not_fit_stops_the_start(start):
     hub = await start()
     await running(hub)
     wrong = dataclasses.replace(snapshot_of(hub.state(RUN)), stops=())
-    await hub.log.keep(Commit(snapshots={RUN: wrong}))
+    await hub.log.commit(Commit(snapshots={RUN: wrong}))
     await hub.stop()
     with pytest.raises(JournalFailed, match="does not fit the chart"):
         await start()

@@ -62,13 +62,13 @@ def test_a_bucket_fills_at_its_rate_and_no_further():
     """A bucket allows its burst at once, then its rate; silence earns no more than the burst."""
     clock = Clock()
     bucket = Bucket(10, 50, clock)
-    assert [bucket.take() for _ in range(50)] == [0] * 50
-    assert bucket.take() == pytest.approx(0.1)
+    assert [bucket.spend() for _ in range(50)] == [0] * 50
+    assert bucket.spend() == pytest.approx(0.1)
     clock.now = 0.2
-    assert bucket.take() == 0
+    assert bucket.spend() == 0
     clock.now = 1_000
-    assert bucket.take(50) == 0
-    assert bucket.take() > 0
+    assert bucket.spend(50) == 0
+    assert bucket.spend() > 0
 
 
 def test_a_client_that_waits_as_told_is_heard():
@@ -76,10 +76,10 @@ def test_a_client_that_waits_as_told_is_heard():
     clock = Clock()
     bucket = Bucket(10, 5, clock)
     for _ in range(8):
-        wait = bucket.take()
+        wait = bucket.spend()
     assert wait == pytest.approx(0.3)
     clock.now = wait + 0.1 + 1e-9
-    assert bucket.take() == 0
+    assert bucket.spend() == 0
     assert not bucket.is_spent
 
 
@@ -87,9 +87,9 @@ def test_sustained_abuse_differs_from_a_burst():
     """A bucket is spent when its debt is as large as the burst."""
     bucket = Bucket(1, 5, Clock())
     for _ in range(10):
-        bucket.take()
+        bucket.spend()
         assert not bucket.is_spent
-    bucket.take()
+    bucket.spend()
     assert bucket.is_spent
 
 
@@ -143,7 +143,7 @@ def test_addresses_are_counted_except_this_machine_s():
 def asked(askers, identity, address):
     """Return True if one more request is accepted."""
     try:
-        askers.ask(identity, address)
+        askers.admit(identity, address)
     except TooOften:
         return False
     return True
@@ -177,10 +177,10 @@ def test_a_refusal_costs_nothing():
     clock = Clock()
     askers = Askers(Limits(address_rate=1), clock=clock)
     for _ in range(BURST_SECONDS):
-        askers.ask(ANONYMOUS, "10.0.0.1")
+        askers.admit(ANONYMOUS, "10.0.0.1")
     for _ in range(1_000):
         with pytest.raises(TooOften) as refused:
-            askers.ask(ANONYMOUS, "10.0.0.1")
+            askers.admit(ANONYMOUS, "10.0.0.1")
     assert refused.value.seconds == pytest.approx(1)
     clock.now = 1.0001
     assert asked(askers, ANONYMOUS, "10.0.0.1")
@@ -224,14 +224,14 @@ def test_askers_are_forgotten(monkeypatch):
     clock = Clock()
     askers = Askers(Limits(address_rate=1), clock=clock)
     for number in range(200):
-        askers.ask(ANONYMOUS, f"10.0.0.{number}")
+        askers.admit(ANONYMOUS, f"10.0.0.{number}")
         assert len(askers) <= 50
     clock.now = 60
     for number in range(50):
-        askers.ask(ANONYMOUS, f"10.0.1.{number}")
+        askers.admit(ANONYMOUS, f"10.0.1.{number}")
     assert len(askers) == 50
     for clock.now in range(120, 170):
-        askers.ask(ANONYMOUS, "10.0.2.1")
+        askers.admit(ANONYMOUS, "10.0.2.1")
     assert len(askers) == 1
 
 
@@ -243,13 +243,13 @@ def test_work_is_paid_off_at_the_caller_s_share():
     clock = Clock()
     account = Account(rate=1_000, share=0.1, clock=clock)
     account.spend(SHARE_BURST * 0.1)
-    account.ask()
+    account.admit()
     account.spend(0.2)
     with pytest.raises(InDebt) as refused:
-        account.ask()
+        account.admit()
     assert refused.value.seconds == pytest.approx(2)
     clock.now = 2.001
-    account.ask()
+    account.admit()
     clock.now = 3
     account.spend(1_000)
     assert account.debt() == pytest.approx(SHARE_BURST)
@@ -287,7 +287,7 @@ def test_no_crowd_of_addresses_pushes_out_a_user(monkeypatch):
     user = Identity("IR_1", Role.PASSENGER)
     askers.account(user, "10.0.0.1").spend(100)
     for number in range(200):
-        askers.ask(ANONYMOUS, f"10.1.0.{number}")
+        askers.admit(ANONYMOUS, f"10.1.0.{number}")
     assert not asked(askers, user, "10.0.0.1")
 
 

@@ -51,7 +51,7 @@ class DeadLettersFile:
         # One write at a time: a letter's order in the file is that of the refusals.
         self._busy = asyncio.Lock()
 
-    async def keep(self, letters: Sequence[DeadLetter]) -> None:
+    async def store(self, letters: Sequence[DeadLetter]) -> None:
         at = datetime.now(UTC)
         async with self._busy:
             # In a thread: making the text of a large document takes long.

@@ -103,11 +103,11 @@ class SqliteJournal:
         lineage = self.lineage
         if self.copied:
             lineage = lineage.began(next_epoch([lineage.epoch]), self.head)
-        await self._keep_lineage(lineage.started(name, self.head))
+        await self._write_lineage(lineage.started(name, self.head))
 
     async def begin_epoch(self, epoch: str, after: str | None = None) -> None:
         """Begin a new history at the head; see Lineage.began."""
-        await self._keep_lineage(self.lineage.began(epoch, self.head, after))
+        await self._write_lineage(self.lineage.began(epoch, self.head, after))
 
     async def first_kept(self) -> dict[Stream, int]:
         """Return the seq of each run's first record after seq 1, if there is one."""
@@ -137,15 +137,15 @@ class SqliteJournal:
     async def answers(self) -> list[StoredAnswer]:
         return await self._on_thread(self._answers)
 
-    async def place(self, reader: str) -> ReaderPlace:
-        return await self._on_thread(partial(self._place, reader))
+    async def read_place(self, reader: str) -> ReaderPlace:
+        return await self._on_thread(partial(self._read_place, reader))
 
     async def trim(self, up_to: int) -> None:
         while self.trimmed < up_to:
             await self._on_thread(partial(self._trim, min(up_to, self.trimmed + TRIM)))
 
-    async def forget(self, answers_before: float, retired_before: float) -> None:
-        await self._on_thread(partial(self._forget, answers_before, retired_before))
+    async def prune(self, answers_before: float, retired_before: float) -> None:
+        await self._on_thread(partial(self._prune, answers_before, retired_before))
 
     async def close(self) -> None:
         await self._on_thread(self._db.close)
@@ -158,7 +158,7 @@ class SqliteJournal:
             # UnicodeError: Python decodes SQLite's error text, which may quote a damaged page.
             raise JournalFailed(f"the journal {self._path} failed: {one_line(error)}") from error
 
-    async def _keep_lineage(self, lineage: Lineage) -> None:
+    async def _write_lineage(self, lineage: Lineage) -> None:
         await self._on_thread(partial(self._put_lineage, lineage))
         self.lineage = lineage
 
@@ -244,7 +244,7 @@ class SqliteJournal:
         if self.head - self.trimmed != count:
             raise unbelievable(self._path, "the log", "records are missing from it")
         for (reader,) in self._db.execute("SELECT reader FROM places").fetchall():
-            if self._place(reader).position > self.head:
+            if self._read_place(reader).position > self.head:
                 raise unbelievable(self._path, "the log", f"it ends before what was {reader}")
 
     def _measure(self) -> None:
@@ -266,7 +266,7 @@ class SqliteJournal:
             self._put("answers", *answers)
             self._put("snapshots", *snapshots)
             for place in batch.places:
-                self._keep_place(place)
+                self._write_place(place)
             for retired in batch.retired:
                 self._put("retired", retired_row(retired))
                 self._db.execute("DELETE FROM snapshots WHERE run = ?", (retired.stream,))
@@ -275,7 +275,7 @@ class SqliteJournal:
                     self._db.execute(sql, (retired.first,))
         self._measure()
 
-    def _keep_place(self, place: ReaderPlace) -> None:
+    def _write_place(self, place: ReaderPlace) -> None:
         self._put("places", seal("places", place.reader, place.position))
         self._db.execute(
             "DELETE FROM ahead WHERE reader = ? AND position <= ?", (place.reader, place.position)
@@ -318,7 +318,7 @@ class SqliteJournal:
                 "right data folder in place while no hub runs on it, and start again"
             )
 
-    def _forget(self, answers_before: float, retired_before: float) -> None:
+    def _prune(self, answers_before: float, retired_before: float) -> None:
         with self._transaction():
             self._db.execute("DELETE FROM answers WHERE at < ?", (answers_before,))
             self._db.execute("DELETE FROM retired WHERE at < ?", (retired_before,))
@@ -381,7 +381,7 @@ class SqliteJournal:
         )
         return [StoredAnswer(*unseal(self._path, "answers", row)) for row in rows]
 
-    def _place(self, reader: str) -> ReaderPlace:
+    def _read_place(self, reader: str) -> ReaderPlace:
         sql = "SELECT reader, position, checksum FROM places WHERE reader = ?"
         row = self._db.execute(sql, (reader,)).fetchone()
         position = 0 if row is None else int(unseal(self._path, "places", row)[1])

@@ -57,7 +57,7 @@ class Answers:
         result: dict[str, Any] = ujson.loads(found.result)
         return result
 
-    def keep(
+    def store(
         self,
         user: str,
         key: str,
@@ -77,7 +77,7 @@ class Answers:
         for answer in answers:
             self._answers.put(answer.user, answer.key, answer)
 
-    def forget(self, before: float) -> None:
+    def prune(self, before: float) -> None:
         """Drop the answers that were given before that time. Each user's are in order of time."""
         while old := [each for each in self._answers.oldest() if each[2].at < before]:
             for user, key, _ in old:

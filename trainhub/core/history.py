@@ -42,5 +42,5 @@ class History:
         records = self._records.get(stream)
         return records[0].seq if records else None
 
-    def forget(self, stream: Stream) -> None:
+    def drop(self, stream: Stream) -> None:
         self._records.pop(stream, None)

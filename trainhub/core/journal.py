@@ -125,7 +125,7 @@ class Commit:
     def __bool__(self) -> bool:
         return bool(self.records or self.answers or self.snapshots or self.places or self.retired)
 
-    def add(self, other: "Commit") -> None:
+    def merge(self, other: "Commit") -> None:
         self.records += other.records
         self.answers += other.answers
         self.gone += other.gone
@@ -178,7 +178,7 @@ class Journal(Protocol):
     async def answers(self) -> list[StoredAnswer]:
         """Return all stored answers, oldest first."""
 
-    async def place(self, reader: str) -> ReaderPlace:
+    async def read_place(self, reader: str) -> ReaderPlace:
         """Return a reader's place. A reader without a stored place is at position 0."""
 
     async def trim(self, up_to: int) -> None:
@@ -187,7 +187,7 @@ class Journal(Protocol):
         The caller makes sure that every reader is done with them and that snapshots replace them.
         """
 
-    async def forget(self, answers_before: float, retired_before: float) -> None:
+    async def prune(self, answers_before: float, retired_before: float) -> None:
         """Drop the answers and the names of retired runs from before these times."""
 
     async def close(self) -> None: ...

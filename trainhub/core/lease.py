@@ -95,7 +95,7 @@ class Tenancy:
             self._renewed = asyncio.get_running_loop().time()
         return held
 
-    async def take(self, epoch: str) -> tuple[bool, Held | None]:
+    async def acquire(self, epoch: str) -> tuple[bool, Held | None]:
         """Try to get the lease. Return whether this hub has it, and the lease as it was before.
 
         If this hub does not get it, the state becomes WATCHING or RIVAL. Otherwise the caller sets

@@ -130,7 +130,7 @@ class Log:
             deed = None
         return self._put(_Entry(batch, then))
 
-    def keep(self, batch: Commit) -> "asyncio.Future[None]":
+    def commit(self, batch: Commit) -> "asyncio.Future[None]":
         """Queue a batch without records for the next commit: snapshots, places, retired runs."""
         assert not batch.records
         self.check()
@@ -162,7 +162,7 @@ class Log:
     async def _commit(self, entries: list[_Entry]) -> None:
         batch = Commit()
         for entry in entries:
-            batch.add(entry.batch)
+            batch.merge(entry.batch)
         if not batch:
             return
         loop = asyncio.get_running_loop()
@@ -261,7 +261,7 @@ class Consumer(Protocol):
         Empty if doing an item twice does no harm.
         """
 
-    def take(self, records: Sequence[Record]) -> None: ...
+    def accept(self, records: Sequence[Record]) -> None: ...
 
 
 class Reader:
@@ -305,9 +305,9 @@ class Reader:
 
         If the journal has trimmed records after that place, log a warning.
         """
-        place = await self._journal.place(self.name)
+        place = await self._journal.read_place(self.name)
         if place.position == 0 and self._heir_of is not None:
-            place = await self._journal.place(self._heir_of)
+            place = await self._journal.read_place(self._heir_of)
         if place.position < self._journal.trimmed and not self._refilled:
             self.missed_up_to = self._journal.trimmed
             logger.warning(
@@ -345,7 +345,7 @@ class Reader:
         if not after <= self._position < records[0].position or self._consumer.full:
             return
         try:
-            self._take(records)
+            self._accept(records)
         except Exception:
             if self._catches_up:
                 logger.exception("'%s' failed on a commit, and reads it again", self.name)
@@ -363,14 +363,14 @@ class Reader:
             if not records or self._position != position:
                 return
             try:
-                self._take(records)
+                self._accept(records)
             except Exception:
                 for record in records:
-                    self._take_alone(record)
+                    self._accept_alone(record)
 
-    def _take_alone(self, record: Record) -> None:
+    def _accept_alone(self, record: Record) -> None:
         try:
-            self._take([record])
+            self._accept([record])
         except Exception:
             self._pass_over([record])
 
@@ -419,6 +419,6 @@ class Reader:
             name for name in (*self._saved_ahead, *place.ahead) if name in still
         )
 
-    def _take(self, records: Sequence[Record]) -> None:
-        self._consumer.take(records)
+    def _accept(self, records: Sequence[Record]) -> None:
+        self._consumer.accept(records)
         self._position = records[-1].position

@@ -338,7 +338,7 @@ class Notifications:
                 heapq.heappush(self._first, (now + due, next(self._numbers), opened))
             self._done_before.add(each.job.id)
 
-    def take(self, records: Sequence[Record]) -> None:
+    def accept(self, records: Sequence[Record]) -> None:
         now = time.monotonic()
         for record in records:
             plan = self._plan(record)

@@ -246,7 +246,7 @@ class Rooms:
             else:
                 self.send_to_roles(stream, part.roles, frame)
 
-    def take(self, records: Iterable[Record]) -> None:
+    def accept(self, records: Iterable[Record]) -> None:
         """Send each record to its audience in its stream's room, and flush."""
         for record in records:
             if record.stream in self._table:

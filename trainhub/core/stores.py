@@ -163,7 +163,7 @@ class Stores:
 
     # --- on a timer -----------------------------------------------------------------------------
 
-    async def keep(self) -> None:
+    async def renew(self) -> None:
         """Renew the lease. Compare the stores if MongoDB is not as this hub left it."""
         try:
             await self._look()
@@ -173,7 +173,7 @@ class Stores:
     async def holds_all(self) -> bool:
         """Renew the lease, and return whether MongoDB is as this hub left it."""
         before = self._buffer.refills
-        await self.keep()
+        await self.renew()
         return self._tenancy.state is State.OWNER and self._buffer.refills == before
 
     async def _look(self) -> None:
@@ -189,7 +189,7 @@ class Stores:
             return
         try:
             if tenancy.state is not State.OWNER or not await self._is_as_left():
-                await self._take()
+                await self._acquire()
             if tenancy.state is State.OWNER and self._asked.exists():
                 logger.info("a refill was asked for")
                 await self._refill()
@@ -210,9 +210,9 @@ class Stores:
         self._tenancy.state = State.AWAY
         return False
 
-    async def _take(self) -> None:
+    async def _acquire(self) -> None:
         tenancy = self._tenancy
-        has, held = await tenancy.take(self._journal.lineage.epoch)
+        has, held = await tenancy.acquire(self._journal.lineage.epoch)
         if has:
             await self._compare(None if held is None else held.place)
             tenancy.state = State.OWNER
@@ -273,7 +273,7 @@ class Stores:
         self._buffer.restart()
         self._store.look_round()
         self._place = place
-        await self._log.keep(Commit(places=[ReaderPlace(self._reader.name, 0, {})]))
+        await self._log.commit(Commit(places=[ReaderPlace(self._reader.name, 0, {})]))
         if not await self._lease.put(self._start, place, None):
             raise StoreAway("another hub took the database")
         self._missing = await self._adopt_trimmed(lineage)

@@ -103,7 +103,7 @@ class DeadLetter:
 class DeadLetters(Protocol):
     """The store of dead letters, for operators."""
 
-    async def keep(self, letters: Sequence[DeadLetter]) -> None:
+    async def store(self, letters: Sequence[DeadLetter]) -> None:
         """Store letters. Never raises because of a letter or of a failed write."""
 
 
@@ -184,7 +184,7 @@ class WriteBuffer:
         first = self._flushing.first
         return self._gathering.first if first is None else first
 
-    def take(self, records: Sequence[Record]) -> None:
+    def accept(self, records: Sequence[Record]) -> None:
         gathering = self._gathering
         if gathering.first is None:
             gathering.first = records[0].position
@@ -319,7 +319,7 @@ class WriteBuffer:
 
     async def _give_up(self, collection: str, letters: Sequence[DeadLetter]) -> None:
         """Store dead letters, so that a bad document does not delay others."""
-        await self._dead_letters.keep(letters)
+        await self._dead_letters.store(letters)
         self.refused += len(letters)
         logger.error(
             "MongoDB refuses %d documents of %s for good: they are in dead_letters",

@@ -122,7 +122,7 @@ class Executor:
         if signed is None:
             return result, self._log.append(state.run, first, events, deed=deed)
         most = MOST_OF_PASSENGER if deed and deed.role == Role.PASSENGER else MOST
-        answer, gone = self._answers.keep(*signed, command, result, now.timestamp(), most)
+        answer, gone = self._answers.store(*signed, command, result, now.timestamp(), most)
         return result, self._log.append(state.run, first, events, answer, gone=gone, deed=deed)
 
     async def _batch(

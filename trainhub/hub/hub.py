@@ -174,7 +174,7 @@ class Hub:
         """Write each reader's position to the journal."""
         moved = [(r, place) for r in self.readers if (place := r.place()) is not None]
         if moved:
-            await self.log.keep(Commit(places=[place for _, place in moved]))
+            await self.log.commit(Commit(places=[place for _, place in moved]))
         for reader, place in moved:
             reader.has_saved(place)
 

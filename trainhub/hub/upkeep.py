@@ -117,7 +117,7 @@ class Upkeep:
         for state in list(self._runs.all()):
             if self._retention.due(state, self._log.last, kept):
                 self._retention.saved(state.run, state.seq)
-                await self._log.keep(Commit(snapshots={state.run: snapshot_of(state)}))
+                await self._log.commit(Commit(snapshots={state.run: snapshot_of(state)}))
         if self._trimmable(kept) > self._trimmed and await self._may_trim():
             self._trimmed = self._trimmable(kept)
             await self._journal.trim(self._trimmed)
@@ -138,10 +138,10 @@ class Upkeep:
         run = state.run
         registered = self._retention.registered(run)
         self._runs.retire(run, now)
-        self._history.forget(run)
+        self._history.drop(run)
         self._retention.remove(run)
         self._rooms.close(run)
-        await self._log.keep(Commit(retired=[Retired(run, registered, now)]))
+        await self._log.commit(Commit(retired=[Retired(run, registered, now)]))
 
     async def prune(self, before: Callable[[float], float] | None = None) -> None:
         """Delete the answers that are over a day old, and the keys of runs retired long ago.
@@ -152,11 +152,11 @@ class Upkeep:
         now = self._clock().timestamp()
         before = before or (lambda seconds: now - seconds)
         answers = before(KEPT_SECONDS)
-        self._answers.forget(answers)
+        self._answers.prune(answers)
         retired = before(KEEP_RETIRED_DAYS * 24 * 3600)
         for run in [run for run, at in self._runs.retired.items() if at < retired]:
             del self._runs.retired[run]
-        await self._journal.forget(answers, retired)
+        await self._journal.prune(answers, retired)
 
 
 def _resumed(run: RunKey, registered: TrainRegistered, snapshot: RunSnapshot) -> TrainState:

@@ -74,9 +74,9 @@ class Ending:
         if self._asked:
             self._make_certain(HURRY_SECONDS)
             self._tell(self._hurry)
-        self.ask()
+        self.request()
 
-    def ask(self) -> None:
+    def request(self) -> None:
         """Ask for the end, from any thread."""
         if not self._asked:
             self._asked = True

@@ -174,7 +174,7 @@ class Edge(tornado.web.RequestHandler):
         """Count the request, and let its caller pay for it. Raises TooOften."""
         account = self.web.askers.account(identity, self.request.remote_ip or "")
         self.bill.account = account
-        account.ask()
+        account.admit()
 
     async def head(self, *args: str, **kwargs: str) -> None:
         """Answer as GET does, without the body (RFC 9110, 9.3.2)."""

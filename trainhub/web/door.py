@@ -121,7 +121,7 @@ class Door(HTTPServer):
         if self.comers is None or self.proxies.trusts(address):
             return False
         try:
-            self.comers.ask(ANONYMOUS, address)
+            self.comers.admit(ANONYMOUS, address)
         except TooOften:
             return True
         return False

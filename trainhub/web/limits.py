@@ -82,17 +82,17 @@ class Bucket:
         self._tokens = burst
         self._at = clock()
 
-    def take(self, amount: float = 1) -> float:
-        """Take tokens, and return the seconds until the debt is paid off; 0 means no debt."""
+    def spend(self, amount: float = 1) -> float:
+        """Spend tokens, and return the seconds until the debt is paid off; 0 means no debt."""
         now = self._clock()
         grown = self._tokens + (now - self._at) * self._rate
         self._tokens = min(grown, self._burst) - amount
         self._at = now
         return max(0.0, -self._tokens / self._rate)
 
-    def ask(self) -> float:
-        """Take one token if there is one. Return 0, or else the seconds until there is one."""
-        seconds = self.take()
+    def try_spend(self) -> float:
+        """Spend one token if there is one. Return 0, or else the seconds until there is one."""
+        seconds = self.spend()
         if seconds:
             self._tokens += 1
         return seconds
@@ -102,16 +102,16 @@ class Bucket:
         return self._tokens + (now - self._at) * self._rate >= self._burst
 
     def charge(self, amount: float) -> None:
-        """Take tokens for the cost of an answer, down to a debt of half a burst.
+        """Spend tokens for the cost of an answer, down to a debt of half a burst.
 
         The client could not know the cost, so some requests may still follow.
         """
-        self.take(0)
+        self.spend(0)
         self._tokens = min(self._tokens, max(self._tokens - amount, -self._burst / 2))
 
-    def spend(self, amount: float) -> None:
-        """Take tokens, down to a debt of one burst."""
-        self.take(amount)
+    def spend_capped(self, amount: float) -> None:
+        """Spend tokens, down to a debt of one burst."""
+        self.spend(amount)
         self._tokens = max(self._tokens, -self._burst)
 
     @property
@@ -143,13 +143,13 @@ class Meter:
 
     def frame(self, size: int, whole: bool) -> None:
         """Count a frame. `whole` says that it completed a message."""
-        self._bytes.take(size)
+        self._bytes.spend(size)
         if not whole:
-            self._frames.take()
+            self._frames.spend()
 
     def message(self) -> float:
         """Count a message. Return 0 if it is accepted, else the seconds until one would be."""
-        return max(self._messages.take(), self._bytes.take(0))
+        return max(self._messages.spend(), self._bytes.spend(0))
 
     def answered(self, size: int) -> None:
         """Charge an answer's bytes as that many messages, of BYTES_A_MESSAGE each."""
@@ -212,14 +212,14 @@ class Account:
         self._work = Bucket(share, share * SHARE_BURST, clock)
         self.used_at = 0.0
 
-    def ask(self) -> None:
+    def admit(self) -> None:
         """Count one request. Raises TooOften, and counts nothing, if it is above the rate."""
         self.check()
         self.count()
 
     def count(self) -> None:
         """Count one request, also in debt. Raises TooOften if it is above the rate."""
-        if self._requests is not None and (seconds := self._requests.ask()):
+        if self._requests is not None and (seconds := self._requests.try_spend()):
             raise TooOften(seconds)
 
     def check(self) -> None:
@@ -229,7 +229,7 @@ class Account:
 
     def debt(self) -> float:
         """Return the seconds until earlier work is paid off; 0 means no debt."""
-        return self._work.take(0)
+        return self._work.spend(0)
 
     async def pay_off(self) -> None:
         """Wait until this account has no debt, DEBT_WAIT_SECONDS at most."""
@@ -241,7 +241,7 @@ class Account:
 
     def spend(self, seconds: float) -> None:
         """Pay for work."""
-        self._work.spend(seconds)
+        self._work.spend_capped(seconds)
 
     def is_idle(self, now: float) -> bool:
         """Return whether this account equals a new one, and was not used for IDLE_SECONDS."""
@@ -283,9 +283,9 @@ class Askers:
         rate = self._limits.address_rate
         return self._open(self._addresses, network_of(address), rate, SHARE)
 
-    def ask(self, identity: Identity, address: str) -> None:
+    def admit(self, identity: Identity, address: str) -> None:
         """Count one request. Raises TooOften, and counts nothing, if it is above the rate."""
-        self.account(identity, address).ask()
+        self.account(identity, address).admit()
 
     def _open(
         self, table: dict[BucketName, Account], name: BucketName, rate: int | None, share: float

@@ -170,7 +170,7 @@ class TrainSocket(Edge, WebSocketHandler):
         was_bad = self._session.bad
         await paid(self._session.receive(message))
         self._meter.set_rate(rate_of(self._limits, self._session.identity.role))
-        if self._session.bad > was_bad and self._meter.bad.take():
+        if self._session.bad > was_bad and self._meter.bad.spend():
             self._close(BAD_MESSAGES, "too many messages were not well formed")
 
     def _account(self) -> Account:
