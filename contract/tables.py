@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 
 from contract import catalog
 from contract.notes import Field, fields_of, sentence
+from trainhub import settings
 from trainhub.domain.model import Role
 from trainhub.hub.messages import CODES, MESSAGES
 from trainhub.hub.permissions import MAY, Relation
@@ -120,6 +121,15 @@ def close_codes() -> str:
     )
 
 
+def options() -> str:
+    """Return the table of the hub's options."""
+    rows = [
+        (f"`{each.flag}`", each.default, each.text.replace("<", "&lt;"))
+        for each in settings.options()
+    ]
+    return table(("option", "default", "meaning"), rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "messages": messages,
     "answers": answers,
@@ -129,4 +139,5 @@ TABLES: dict[str, Callable[[], str]] = {
     "reading": reading,
     "errors": errors,
     "close codes": close_codes,
+    "options": options,
 }

@@ -6,7 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from email.utils import parseaddr
 from pathlib import Path
 from typing import Any, NoReturn
@@ -216,14 +216,14 @@ def _push_host(text: str) -> str:
     )
 
 
-# Option → the reader of its text, and its help. Settings has the defaults.
+# Option → the reader of its text, and its help, which ends with the default of Settings.
 _OPTIONS: dict[str, tuple[Any, str]] = {
-    "address": (_text, "address to listen on (127.0.0.1)"),
-    "port": (_whole(0, 65535), "port to listen on; 0 takes a free one (8888)"),
+    "address": (_text, "address to listen on"),
+    "port": (_whole(0, 65535), "port to listen on; 0 takes a free one"),
     "allowed_hosts": (
         _list_of(_host),
         "names under which the hub answers, in addition to localhost, this machine's name and "
-        "--address: NAME[,NAME]; * for any",
+        "--address: hub.example[,...]; * for any",
     ),
     "trusted_origins": (
         _list_of(_origin),
@@ -235,47 +235,58 @@ _OPTIONS: dict[str, tuple[Any, str]] = {
     ),
     "tls_cert": (Path, "certificate for https and wss, with its chain, in PEM"),
     "tls_key": (Path, "the certificate's key, in PEM, without a passphrase"),
-    "data_dir": (Path, "folder for the journal, keys and embedded database (./data)"),
+    "data_dir": (Path, "folder for the journal, keys, outbox and embedded database"),
     "mongodb_uri": (str, "MongoDB server to use in place of the embedded one"),
-    "database": (_text, "database name in MongoDB (as in the URI, or trainhub)"),
+    "database": (_text, "database name in MongoDB, if the URI names none"),
     "charts": (Path, "folder of charts to load at start: NAME.json, and NAME.csv for its people"),
-    "anonymous": (_switch, "on or off: clients without a token may subscribe and read runs (on)"),
-    "public_keys": (Path, "PEM or JWKS file of public keys whose tokens are accepted as well"),
-    "token_audience": (_text, "audience (aud) that a token must name"),
-    "token_issuer": (_text, "issuer (iss) that a token must name"),
-    "max_connections": (_whole(1, 1_000_000), "most open sockets (10000)"),
+    "anonymous": (_switch, "on or off: clients without a token may subscribe and read runs"),
+    "public_keys": (
+        Path,
+        "PEM or JWKS file of public keys (RS256, ES256) whose tokens are accepted as well",
+    ),
+    "token_audience": (_text, "audience (aud) that every token must name, the hub's own too"),
+    "token_issuer": (_text, "issuer (iss) that every token must name, the hub's own too"),
+    "max_connections": (_whole(1, 1_000_000), "most open sockets"),
     "max_connections_per_address": (
         _whole(1, 1_000_000),
-        "most open sockets from one address, except this machine's own (1000)",
+        "most open sockets from one address, except this machine's own, where a proxy may run",
     ),
     "max_unsent_bytes": (
         _whole(1024, 1 << 30),
-        "bytes that may wait for a client that reads too slowly (1048576)",
+        "bytes that may wait for a client that reads too slowly",
     ),
     "max_held_bytes": (
         _whole(1 << 20, 1 << 40),
-        "bytes that may wait for all clients together, half of them for one address (134217728)",
+        "bytes that may wait for all clients together, half of them for one address",
     ),
     "message_rate": (
         _whole(1, 1_000_000),
-        "messages a second from a passenger's socket, or one without a token (20)",
+        "messages a second from a passenger's socket, or one without a token",
     ),
-    "staff_message_rate": (_whole(1, 1_000_000), "messages a second from a staff's socket (2000)"),
+    "staff_message_rate": (_whole(1, 1_000_000), "messages a second from a staff's socket"),
     "address_rate": (
         _whole(1, 1_000_000),
-        "requests a second without a token from one address, except this machine's own (200)",
+        "requests a second without a token, and connections, from one address; not from this "
+        "machine and trusted proxies",
     ),
     "identify_seconds": (
         _whole(1, 3600),
-        "seconds that a new socket has to identify or subscribe (10)",
+        "seconds that a new socket has to identify or subscribe",
     ),
     "heartbeat_seconds": (
         _whole(1, 3600),
-        "seconds between two pings; a client that answers neither is closed (25)",
+        "seconds between two pings; a client that answers neither is closed",
     ),
-    "journal_limit": (_whole(1, 1_000_000), "MB of journal at which commands are refused (4096)"),
-    "io_uring": (_switch, "on or off: send to a room in one system call, where Linux can (on)"),
-    "log_format": (one_of("text", "json"), "text or json, to stderr (text)"),
+    "journal_limit": (
+        _whole(1, 1_000_000),
+        "MB of journal at which commands are refused; it grows while MongoDB is away",
+    ),
+    "io_uring": (
+        _switch,
+        "on or off: send to a room in one system call, where Linux can "
+        "(io_uring, kernel 5.17 or newer)",
+    ),
+    "log_format": (one_of("text", "json"), "text or json, to stderr"),
     "smtp_url": (
         _smtp_url,
         "mail server: smtp(s)://user:password@host:port, smtp with STARTTLS (587), smtps with TLS "
@@ -284,15 +295,15 @@ _OPTIONS: dict[str, tuple[Any, str]] = {
     "mail_from": (_sender, "sender of e-mails: hub@example.org or Trainhub <hub@example.org>"),
     "escalate_push_seconds": (
         number(0, 86_400),
-        "seconds after an event until a push, if no device has acknowledged it (5)",
+        "seconds after an event until a push, if no device has acknowledged it",
     ),
     "escalate_mail_seconds": (
         number(0, 86_400),
-        "seconds after an event until an e-mail, if no device has acknowledged it (30)",
+        "seconds after an event until an e-mail, if no device has acknowledged it",
     ),
     "delay_threshold_minutes": (
         _whole(1, 2_880),
-        "minutes of delay from which passengers get a push and an e-mail (15)",
+        "minutes of delay from which passengers get a push and an e-mail",
     ),
     "push_subject": (
         _contact,
@@ -308,9 +319,12 @@ _OPTIONS: dict[str, tuple[Any, str]] = {
         "push services to send to, in addition to those of Chrome, Firefox, Safari and Windows: "
         "NAME[:PORT][,...]; these may have private addresses",
     ),
-    "timetable": (Path, "timetable file (.json or .json.gz) for the demo's trains"),
-    "demo_speed": (number(0.1, 10_000), "seconds of the demo's clock in one real second (60)"),
-    "demo_seed": (_whole(0, 2**31), "seed of the demo's made-up passengers and delays (1)"),
+    "timetable": (
+        Path,
+        "timetable file (.json or .json.gz) for the demo's trains, in place of its own",
+    ),
+    "demo_speed": (number(0.1, 10_000), "seconds of the demo's clock in one real second"),
+    "demo_seed": (_whole(0, 2**31), "seed of the demo's made-up passengers and delays"),
 }
 
 
@@ -443,11 +457,43 @@ def _hub_parser() -> argparse.ArgumentParser:
         epilog="Each option is also a variable TRAINHUB_…, in the environment or in .env.",
     )
     parser.add_argument("--version", action="version", version=f"trainhub {__version__}")
-    for name, (read, text) in _OPTIONS.items():
-        parser.add_argument(_flag(name), type=read, help=text, metavar=name.upper())
-    for name, text in _FLAGS.items():
-        parser.add_argument(_flag(name), action="store_true", default=None, help=text)
+    for option in options():
+        help_text = option.text + (f" ({option.default})" if option.default else "")
+        if option.name in _FLAGS:
+            parser.add_argument(option.flag, action="store_true", default=None, help=help_text)
+        else:
+            read = _OPTIONS[option.name][0]
+            parser.add_argument(option.flag, type=read, help=help_text, metavar=option.name.upper())
     return parser
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option as --help and the documentation list it. `default` is "" if there is none."""
+
+    name: str
+    text: str
+    default: str
+
+    @property
+    def flag(self) -> str:
+        return _flag(self.name)
+
+
+def options() -> Iterator[Option]:
+    """Yield the options of a hub in the order in which they are listed."""
+    defaults = {each.name: each.default for each in fields(Settings)}
+    for name, text in {**{name: text for name, (_, text) in _OPTIONS.items()}, **_FLAGS}.items():
+        yield Option(name, text, _shown(defaults[name]) if name in _OPTIONS else "")
+
+
+def _shown(default: object) -> str:
+    """Return a default as a user would give it."""
+    if default is None or default == ():
+        return ""
+    if isinstance(default, bool):
+        return "on" if default else "off"
+    return f"{default:g}" if isinstance(default, float) else str(default)
 
 
 def _flag(name: str) -> str:
