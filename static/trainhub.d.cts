@@ -198,9 +198,37 @@ export interface Told {
     berth: BerthNumber | null;
     from: Origin;
     to: Destination;
+    /** When the TTE made the mark, if the device said so. */
+    markedAt: Moment | null;
+    /** True if no TTE said so, and `boarding` is auto. */
+    assumed: boolean;
   };
-  /** The passenger has left the train. Told to that passenger and the staff. */
+  /** The passenger was marked as boarded by mistake, and is due again. Told to that passenger and the staff. */
+  BOARDED_UNDONE: {
+    pnr: Pnr;
+    index: PersonIndex;
+    name: PersonName;
+    coach: CoachCode | null;
+    berth: BerthNumber | null;
+    from: Origin;
+    to: Destination;
+  };
+  /** The passenger has left the train: at the destination, or earlier for a reason. Told to that passenger and the staff. */
   PASSENGER_ALIGHTED: {
+    pnr: Pnr;
+    index: PersonIndex;
+    name: PersonName;
+    coach: CoachCode | null;
+    berth: BerthNumber | null;
+    from: Origin;
+    to: Destination;
+    /** When the TTE made the mark, if the device said so. */
+    markedAt: Moment | null;
+    /** Why before the destination; null at the destination. */
+    left: AlightReason | null;
+  };
+  /** The passenger's journey is over, and the passenger was never marked. Told to that passenger and the staff. */
+  PASSENGER_UNCHECKED: {
     pnr: Pnr;
     index: PersonIndex;
     name: PersonName;
@@ -240,9 +268,21 @@ export interface Told {
     berth: BerthNumber | null;
     from: Origin;
     to: Destination;
+    /** When the TTE made the mark, if the device said so. */
+    markedAt: Moment | null;
   };
   /** The passenger was marked NT, and is due again. Told to that passenger and the staff. */
   NO_SHOW_UNDONE: {
+    pnr: Pnr;
+    index: PersonIndex;
+    name: PersonName;
+    coach: CoachCode | null;
+    berth: BerthNumber | null;
+    from: Origin;
+    to: Destination;
+  };
+  /** The passenger came after the berth was given away: first in turn for the next free one. Told to that passenger and the staff. */
+  BERTH_LOST: {
     pnr: Pnr;
     index: PersonIndex;
     name: PersonName;
@@ -359,6 +399,8 @@ export interface Commands {
       minUpgradeKm?: number;
       /** How long an offer stays open. */
       offerSeconds?: number;
+      /** How long a no-show can be undone; without it, as long as the berth is free. */
+      undoMinutes?: number | null;
       /** The stops, in running order. */
       stations: GivenStation[];
       coaches?: GivenCoach[] | null;
@@ -437,13 +479,14 @@ export interface Commands {
     };
     result: Result & Told['PLATFORM_CHANGE'] | Unchanged;
   };
-  /** Mark a passenger as boarded (O). By: TTE, ADMIN. */
+  /** Mark a passenger as boarded (O), also one who was NT. By: TTE, ADMIN. */
   MARK_BOARDED: {
     fields: {
       trainNo: GivenTrainNo;
       startDate?: StartDate | null;
       pnr: PersonPnr;
       index: PersonPlace;
+      at?: MarkedAt | null;
     };
     result: Result & Told['PASSENGER_BOARDED'] | Unchanged;
   };
@@ -454,10 +497,21 @@ export interface Commands {
       startDate?: StartDate | null;
       pnr: PersonPnr;
       index: PersonPlace;
+      at?: MarkedAt | null;
     };
     result: Result & Told['NO_SHOW'] | Unchanged;
   };
-  /** Undo NT, for 30 minutes, unless the berth was given to another passenger. By: TTE, ADMIN. */
+  /** Undo O: the passenger is due again. By: TTE, ADMIN. */
+  UNDO_BOARDED: {
+    fields: {
+      trainNo: GivenTrainNo;
+      startDate?: StartDate | null;
+      pnr: PersonPnr;
+      index: PersonPlace;
+    };
+    result: Result & Told['BOARDED_UNDONE'] | Unchanged;
+  };
+  /** Undo NT, as long as the berth is free and the chart's `undoMinutes` are not over. By: TTE, ADMIN. */
   UNDO_NO_SHOW: {
     fields: {
       trainNo: GivenTrainNo;
@@ -466,6 +520,19 @@ export interface Commands {
       index: PersonPlace;
     };
     result: Result & Told['NO_SHOW_UNDONE'] | Unchanged;
+  };
+  /** Mark a passenger who has left the train early. The berth is free from here on. By: TTE, ADMIN. */
+  ALIGHT: {
+    fields: {
+      trainNo: GivenTrainNo;
+      startDate?: StartDate | null;
+      pnr: PersonPnr;
+      index: PersonPlace;
+      at?: MarkedAt | null;
+      /** Why. */
+      reason: AlightReason;
+    };
+    result: Result & Told['PASSENGER_ALIGHTED'] | Unchanged;
   };
   /** Cancel the journey of a passenger who has not boarded. By: that passenger, TTE, ADMIN. */
   CANCEL_JOURNEY: {
@@ -546,7 +613,7 @@ export interface Commands {
     fields: {
       trainNo: GivenTrainNo;
       startDate?: StartDate | null;
-      marks: Mark[];
+      marks: GivenMark[];
     };
     result: BatchDone;
   };
@@ -638,11 +705,14 @@ export type Origin = string;
 /** Where it ends: a station, by its code. */
 export type Destination = string;
 
+/** Why a passenger left the train before the destination. */
+export type AlightReason = 'EARLY' | 'MEDICAL' | 'DEATH' | 'REMOVED' | 'OTHER';
+
 /** A class of travel. */
 export type ClassCode = string;
 
 /** Why a berth is free. */
-export type Cause = 'NO_SHOW' | 'ALIGHTED' | 'CANCELLED' | 'UPGRADED';
+export type Cause = 'NO_SHOW' | 'ALIGHTED' | 'CANCELLED' | 'UPGRADED' | 'BOARDING_CHANGED';
 
 /** The first passengers who were considered, in order, and the chosen one last. */
 export type Reasons = Considered[];
@@ -820,18 +890,22 @@ export type PersonPnr = string;
 /** The person's number on the PNR, from 1. */
 export type PersonPlace = number;
 
+/** When the mark was made, for a device that was offline; the hub's time if left out. It lets a mark through after the journey. */
+export type MarkedAt = string;
+
 /** The audience of an announcement. USER needs `user`. */
 export type To = 'EVERYONE' | 'STAFF' | 'USER';
 
 /** A mark of a batch. */
-export interface Mark {
+export interface GivenMark {
   mark: MarkKind;
   pnr: PersonPnr;
   index: PersonPlace;
+  at?: MarkedAt | null;
 }
 
 /** What a TTE marks. */
-export type MarkKind = 'BOARDED' | 'NO_SHOW' | 'UNDO_NO_SHOW';
+export type MarkKind = 'BOARDED' | 'NO_SHOW' | 'UNDO_BOARDED' | 'UNDO_NO_SHOW';
 
 /** Each mark, in the order of the message. */
 export interface BatchDone {
@@ -843,7 +917,7 @@ export interface MarkDone {
   mark: MarkKind;
   pnr: PersonPnr;
   index: PersonPlace;
-  result: Commands['MARK_BOARDED' | 'MARK_NO_SHOW' | 'UNDO_NO_SHOW']['result'];
+  result: Commands['MARK_BOARDED' | 'MARK_NO_SHOW' | 'UNDO_BOARDED' | 'UNDO_NO_SHOW']['result'];
 }
 
 /** A mark that was refused. The other marks are not affected. */
@@ -886,8 +960,8 @@ export interface ErrorDetails {
 /** How far the run is. */
 export type RunStatus = 'SCHEDULED' | 'RUNNING' | 'COMPLETED' | 'CANCELLED';
 
-/** How far a person's journey is. NT means not turned up. */
-export type PersonState = 'DUE' | 'ABOARD' | 'NT' | 'ALIGHTED' | 'CANCELLED';
+/** How far a person's journey is. NT means not turned up, UNCHECKED over without a mark. */
+export type PersonState = 'DUE' | 'ABOARD' | 'NT' | 'ALIGHTED' | 'CANCELLED' | 'UNCHECKED';
 
 /** The event's number within its run, from 1. */
 export type Seq = number;
@@ -1019,6 +1093,12 @@ export interface Person {
   state: PersonState;
   /** The place on RAC or WL of a passenger who was upgraded since. */
   upgradedFrom: string | null;
+  /** When the person's last mark was made. */
+  markedAt: Moment | null;
+  /** True if the person counts as aboard since the train left. */
+  assumed: boolean;
+  /** Why the person left the train before the destination. */
+  left: AlightReason | null;
 }
 
 /** An offer and what became of it. Only the staff read the fields that may be missing. */

@@ -44,12 +44,13 @@ def departed(code="AAA"):
     return run
 
 
-def london():
+def london(**fields):
     """Return a run in the night when, at 01:00 UTC, clocks go back from 02:00 to 01:00."""
     ends = {"departure": "00:30", "arrival": "00:20"}, {"arrival": "03:30"}
     stations = [{**each, **end} for each, end in zip(chart()["stations"][:2], ends, strict=True)]
     people = [person(1, "AAA", "BBB")]
-    run = Driver(*people, stations=stations, timezone="Europe/London", startDate="2026-10-25")
+    fields |= {"stations": stations, "timezone": "Europe/London", "startDate": "2026-10-25"}
+    run = Driver(*people, **fields)
     run.now = datetime(2026, 10, 24, 23, 20, tzinfo=UTC)
     run.start()
     return run

@@ -387,7 +387,7 @@ def seeded():
     return seed, Random(seed)
 
 
-async def more_answers(answered, count, seconds=30):
+async def more_answers(answered, count, seconds=300):
     """Wait until `count` more commands were answered than now."""
     enough = answered() + count
     async with asyncio.timeout(seconds):

@@ -151,9 +151,9 @@ class Driver:
         assert not rejected
         self.give(c.RegisterTrain(train_no="12345", chart=checked))
 
-    def give(self, command: c.Command) -> list[e.Event]:
+    def give(self, command: c.Command, user: str | None = None) -> list[e.Event]:
         """Carry out a command; return its events, with those that follow by themselves."""
-        events = self.state.carry_out(command, self.now)
+        events = self.state.carry_out(command, self.now, user=user)
         self.events += events
         return events
 

@@ -56,8 +56,12 @@ def _person(who: int) -> dict[str, Any]:
     return {"pnr": f"45123456{who:02}", "index": 1}
 
 
+_MARKED = {"at": "2026-11-23T09:05:00+05:30"}
+
+
 def _mark(kind: str, who: int) -> Step:
-    return Step(kind, _person(who), STAFF)
+    more = _MARKED if issubclass(c.COMMANDS[kind], c.MarkCommand) else {}
+    return Step(kind, _person(who), STAFF, more)
 
 
 _REPORTED = {"at": "2026-11-23T10:00:00+05:30", "platform": "2"}
@@ -76,12 +80,14 @@ JOURNEY = (
     _mark("MARK_NO_SHOW", 1),
     _mark("UNDO_NO_SHOW", 1),
     _mark("MARK_BOARDED", 2),
+    _mark("UNDO_BOARDED", 2),
     _mark("MARK_BOARDED", 20),
     Step("BATCH", {"marks": _BOARDED}, STAFF),
     _mark("MARK_NO_SHOW", 1),  # whose berth is offered to RAC 1, and then to RAC 2
     Step("DENY_OFFER", {"offerId": OPEN}, OWNER),
     Step("ACCEPT_OFFER", {"offerId": OPEN}, OWNER),
     Step("WITHDRAW_OFFER", {"offerId": OPEN}, STAFF),
+    Step("MARK_BOARDED", _person(1), STAFF, _MARKED),  # whose berth is another's by now
     Step("CHANGE_BOARDING", {**_person(3), "stationCode": "CCC"}, OWNER),
     Step("CANCEL_JOURNEY", _person(3), OWNER),
     Step("SET_DELAY", {"delayMinutes": 5, "reason": "fog"}, FEEDS),
@@ -90,6 +96,7 @@ JOURNEY = (
     Step("ANNOUNCE", {"text": "mind the gap", "level": "INFO"}, FEEDS, _TO_ONE),
     _call("DEPART", "AAA"),
     _call("ARRIVE", "BBB"),
+    Step("ALIGHT", {**_person(20), "reason": "MEDICAL"}, STAFF, _MARKED),
     _call("DEPART", "BBB"),
     _call("ARRIVE", "CCC"),
     _call("DEPART", "CCC"),
@@ -137,7 +144,10 @@ HEARD = {
     "PLATFORM_CHANGE": "all",
     "CLOCK_CORRECTED": "all",
     "PASSENGER_BOARDED": "both",
+    "BOARDED_UNDONE": "both",
     "PASSENGER_ALIGHTED": "both",
+    "PASSENGER_UNCHECKED": "both",
+    "BERTH_LOST": "both",
     "PASSENGER_CANCELLED": "both",
     "BOARDING_CHANGED": "both",
     "NO_SHOW": "both",

@@ -469,7 +469,7 @@ def _hub_parser() -> argparse.ArgumentParser:
 
 @dataclass(frozen=True)
 class Option:
-    """One option as --help and the documentation list it. `default` is "" if there is none."""
+    """One option as --help and the documentation list it. Without a default, `default` is ""."""
 
     name: str
     text: str

@@ -47,9 +47,9 @@ def test_a_sound_journal_is_said_to_be_so(path):
     finding = check_journal(path, RAILWAY, resume)
     assert finding.faults == []
     text = "\n".join(finding.lines)
-    assert "8 records of 1 runs" in text
+    assert "12 records of 1 runs" in text
     assert "1 answers" in text
-    assert "notified up to 2, and 1 beyond, 6 behind" in text
+    assert "notified up to 2, and 1 beyond, 10 behind" in text
     assert path.read_bytes() == before
 
 

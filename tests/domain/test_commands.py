@@ -89,6 +89,7 @@ def test_every_mark_is_a_command():
     assert {kind.value: cls for kind, cls in c.MARKS.items()} == {
         "BOARDED": c.MarkBoarded,
         "NO_SHOW": c.MarkNoShow,
+        "UNDO_BOARDED": c.UndoBoarded,
         "UNDO_NO_SHOW": c.UndoNoShow,
     }
     batch = load(c.Batch, shortest("BATCH"))

@@ -14,6 +14,7 @@ from railway import MORNING, TRAIN, Driver, person, rac, register
 from trainhub.core.errors import HubError
 from trainhub.domain import commands as c
 from trainhub.domain import journey, marks, offers, run_state
+from trainhub.domain.model import AlightReason, PersonState
 
 RULES = (journey, marks, offers, run_state)
 PEOPLE = (
@@ -96,6 +97,32 @@ def upgraded():
     return run
 
 
+def limited():
+    """A run whose chart limits the undo, 31 minutes after NT."""
+    run = Driver(undoMinutes=30)
+    run.start()
+    run.no_show(1)
+    run.now += timedelta(minutes=31)
+    return run
+
+
+def of_an_older_hub():
+    """A run on which a passenger stayed DUE when the journey was over."""
+    run = at("BBB")()
+    run.state.passenger("4512345602", 1).state = PersonState.DUE
+    return run
+
+
+def travelled():
+    run = standing()
+    run.go_to("EEE")
+    return run
+
+
+HOUR = timedelta(hours=1)
+EARLY = AlightReason.EARLY
+
+
 # fmt: off
 FAILURES = [
     # unknown names
@@ -134,22 +161,31 @@ FAILURES = [
     (standing, on(3, c.MarkBoarded), "CONFLICT"),
     (standing, on(3, c.MarkNoShow), "CONFLICT"),
     (at("BBB"), on(2, c.MarkNoShow), "CONFLICT"),
-    (standing, on(10, c.MarkNoShow), "CONFLICT"),
+    (after(standing, wait=timedelta(minutes=11)), on(10, c.MarkNoShow), "CONFLICT"),
+    (after(standing, on(10, c.UndoBoarded), on(10, c.MarkNoShow)), on(10, c.UndoBoarded),
+     "CONFLICT"),
+    (scheduled, on(1, c.Alight, reason=EARLY), "CONFLICT"),
+    (after(standing, on(1, c.MarkNoShow)), on(1, c.Alight, reason=EARLY), "CONFLICT"),
+    (standing, on(1, c.MarkBoarded, at=MORNING + timedelta(days=1)), "BAD_MESSAGE"),
+    (at("CCC"), on(3, c.MarkBoarded, at=MORNING), "CONFLICT"),
+    (at("CCC"), on(2, c.MarkBoarded, at=MORNING + timedelta(hours=2.8)), "CONFLICT"),
+    (travelled, on(10, c.MarkNoShow, at=MORNING + timedelta(hours=2)), "CONFLICT"),
+    (after(standing, on(1, c.MarkNoShow)), on(1, c.MarkBoarded, at=MORNING - HOUR), "CONFLICT"),
     (after(standing, on(1, c.CancelJourney)), on(1, c.MarkBoarded), "CONFLICT"),
     (standing, on(10, c.UndoNoShow), "CONFLICT"),
-    (after(standing, on(1, c.MarkNoShow), wait=timedelta(minutes=31)),
-     on(1, c.UndoNoShow), "CONFLICT"),
+    (limited, on(1, c.UndoNoShow), "CONFLICT"),
     (upgraded, on(1, c.UndoNoShow), "CONFLICT"),
-    (upgraded, on(1, c.MarkBoarded), "CONFLICT"),
     # cancelling and boarding
     (standing, on(10, c.CancelJourney), "CONFLICT"),
     (at("BBB"), on(2, c.CancelJourney), "CONFLICT"),
+    (of_an_older_hub, on(2, c.CancelJourney), "CONFLICT"),
     (at("EEE"), on(1, c.CancelJourney), "CONFLICT"),
     (after(standing, on(1, c.ChangeBoarding, station_code="BBB")),
      on(1, c.ChangeBoarding, station_code="CCC"), "CONFLICT"),
     (standing, on(1, c.ChangeBoarding, station_code="EEE"), "CONFLICT"),
     (standing, on(3, c.ChangeBoarding, station_code="BBB"), "CONFLICT"),
     (standing, on(10, c.ChangeBoarding, station_code="BBB"), "CONFLICT"),
+    (left("AAA"), on(1, c.ChangeBoarding, station_code="CCC"), "CONFLICT"),
     # offers
     (offering, answer(c.ApproveOffer), "CONFLICT"),
     (lambda: offering(policy="APPROVAL"), answer(c.AcceptOffer), "CONFLICT"),

@@ -108,6 +108,8 @@ def by_hand(journey):
             here = event.station.index
         elif isinstance(event, e.NoShow):
             leave(person, max(here, seats[person][1]), "NO_SHOW")
+        elif isinstance(event, e.BerthLost):
+            seats[person][0] = None
         elif isinstance(event, e.NoShowUndone):
             take(person, max(here, seats[person][1]))
         elif isinstance(event, e.PassengerAlighted):
@@ -133,9 +135,10 @@ def test_a_whole_journey(policy):
     assert sum(counts.values()) == PEOPLE
     assert counts["NT"] > PEOPLE / 20
     shown = figures(state)["classes"]
+    upgraded = [each for each in state.upgrades if each.status != "CNF"]  # CNF had lost a berth
     assert [
         sum(row[n] for row in shown) for n in ("booked", "aboard", "due", "nt", "upgraded")
-    ] == [*(PEOPLE, 0, 0, counts["NT"], len(state.upgrades))]
+    ] == [*(PEOPLE, 0, 0, counts["NT"], len(upgraded))]
     assert {offer.state for offer in state.offers.values()} <= {
         *("ACCEPTED", "DENIED", "EXPIRED", "WITHDRAWN")
     }
@@ -182,17 +185,23 @@ def test_every_reason_on_a_whole_journey_is_true(policy):
     place = {code: number for number, code in enumerate(journey.codes)}
     km = {station.code: station.distance_km for station in journey.chart.stations}
     states, waiting, opened, ended, here = dict.fromkeys(booked, "DUE"), {}, {}, set(), 0
+    claims = set()
     for row in sorted(
         booked.values(), key=lambda r: (r.status == "WL", r.number is None, r.number or 0, r.person)
     ):
         if row.status != "CNF":
             waiting.setdefault(row.class_, []).append(row.person)
     marked = {e.PassengerBoarded: "ABOARD", e.PassengerAlighted: "ALIGHTED"}
-    marked |= {e.NoShow: "NT", e.NoShowUndone: "DUE"}
+    marked |= {e.NoShow: "NT", e.NoShowUndone: "DUE", e.BerthLost: "DUE"}
     for event in journey.events:
         states.update({event.person: marked[type(event)]} if type(event) in marked else {})
         if isinstance(event, e.StationArrival):
             here = event.station.index
+        if isinstance(event, e.BerthLost):
+            line = waiting.setdefault(booked[event.person].class_, [])
+            line[:] = [each for each in line if each != event.person]
+            line.insert(sum(each in claims for each in line), event.person)
+            claims.add(event.person)
         if isinstance(event, e.UpgradePending) or (
             isinstance(event, e.UpgradeConfirmed) and event.offer_id is None
         ):
@@ -220,6 +229,7 @@ def test_every_reason_on_a_whole_journey_is_true(policy):
             opened[event.offer_id] = who
         elif isinstance(event, e.UpgradeConfirmed):
             opened.pop(event.offer_id, None)
+            claims.discard(event.person)
             waiting[booked[event.person].class_].remove(event.person)
         elif isinstance(event, e.UpgradeClosed):
             made = journey.state.offers[event.offer_id].made

@@ -311,7 +311,7 @@ def test_a_train_days_late_may_be_reported_without_a_time():
 @pytest.mark.parametrize("by", [3600, -3600, 800_000_000, -800_000_000])
 def test_what_counts_down_keeps_its_time_when_the_clock_is_set(by):
     """When the clock is set, offers and the undo of NT keep the time that they have left."""
-    run = Driver(person(1), rac(11, 1))
+    run = Driver(person(1), rac(11, 1), undoMinutes=30)
     run.start()
     run.board(11)
     run.no_show(1)
@@ -382,11 +382,14 @@ def test_everyone_aboard_for_a_station_alights_there():
     run.go_to("BBB")
     run.depart("BBB")
     events = run.arrive("CCC")
-    assert types(events) == ["STATION_ARRIVAL", *["PASSENGER_ALIGHTED"] * 2, *["BERTH_VACATED"] * 2]
+    assert types(events) == [
+        *("STATION_ARRIVAL", "PASSENGER_ALIGHTED", "PASSENGER_ALIGHTED", "PASSENGER_UNCHECKED"),
+        *["BERTH_VACATED"] * 3,
+    ]
     assert events[0].alighted == 2
-    assert [event.pnr for event in events[1:3]] == [pnr(1), pnr(2)]
+    assert [event.pnr for event in events[1:4]] == [pnr(1), pnr(2), pnr(4)]
     assert [state_of(run, n) for n in range(1, 7)] == [
-        *("ALIGHTED", "ALIGHTED", "NT", "DUE", "ABOARD", "DUE")
+        *("ALIGHTED", "ALIGHTED", "NT", "UNCHECKED", "ABOARD", "DUE")
     ]
 
 
@@ -401,14 +404,14 @@ def test_one_of_a_pnr_alights_and_the_others_stay():
         run.give(c.MarkBoarded(**TRAIN, pnr=pnr(1), index=index))
     run.go_to("BBB")
     assert [each.state for each in run.state.on_pnr(pnr(1))] == ["ALIGHTED", "ABOARD", "ABOARD"]
-    with pytest.raises(Conflict, match="ALIGHTED"):
+    with pytest.raises(Conflict, match="journey ended"):
         run.give(c.MarkNoShow(**TRAIN, pnr=pnr(1), index=1))
     assert [len(run.state.in_berth("S1", berth)) for berth in (1, 2, 3)] == [0, 1, 1]
 
 
 def test_at_the_terminus_all_alight_and_the_run_completes():
     """At the terminus all passengers alight, and the run is completed."""
-    run = Driver()
+    run = Driver(person(1), person(11), rac(10, 1), person(20))
     run.start()
     for number in (1, 10, 20):
         run.board(number)
@@ -416,12 +419,15 @@ def test_at_the_terminus_all_alight_and_the_run_completes():
     run.depart("DDD")
     run.now = at(13, 7)
     events = run.arrive("EEE")
-    assert types(events) == ["STATION_ARRIVAL", *["PASSENGER_ALIGHTED"] * 3, "JOURNEY_COMPLETED"]
+    assert types(events) == [
+        *("STATION_ARRIVAL", "PASSENGER_ALIGHTED", "PASSENGER_UNCHECKED"),
+        *("PASSENGER_ALIGHTED", "PASSENGER_ALIGHTED", "JOURNEY_COMPLETED"),
+    ]
     assert (events[0].next, events[0].delay_minutes) == (None, 7)
     assert run.state.status == "COMPLETED"
     assert run.state.ended_at == at(13, 7)
     assert "ABOARD" not in {each.state for each in run.state.passengers.values()}
-    assert (state_of(run, 1), state_of(run, 11)) == ("ALIGHTED", "DUE")
+    assert (state_of(run, 1), state_of(run, 11)) == ("ALIGHTED", "UNCHECKED")
 
 
 def test_boarding_verify_leaves_those_due_to_the_ttes():

@@ -5,9 +5,11 @@ import io
 import json
 
 import pytest
+from day import state_of
 from railway import TRAIN, Driver, person, rac
 
 from trainhub.domain import commands as c
+from trainhub.domain.model import AlightReason
 from trainhub.domain.report import COLUMNS, captaincy_report, report_csv
 
 SMALL = [{"code": "S1", "class": "SL", "berths": 8}]
@@ -57,6 +59,37 @@ def test_a_report_has_each_upgrade_with_its_reason():
     assert "IR_" not in json.dumps(report)
 
 
+def test_a_report_lists_those_who_were_never_marked():
+    """A passenger is unchecked once the train has left the station without a mark."""
+    run = Driver(person(1), person(3, "BBB", "CCC"), person(20, status="WL", number=1, **NONE))
+    run.start()
+
+    def unchecked():
+        report = captaincy_report(run.state)
+        rows = *report["coaches"][0]["unchecked"], *report["uncheckedNotSeated"]
+        return [row["pnr"][-2:] for row in rows]
+
+    assert unchecked() == []
+    run.depart("AAA")
+    assert unchecked() == ["01", "20"]
+    run.board(1)
+    run.go_to("EEE")
+    assert unchecked() == ["03", "20"]
+    assert state_of(run, 3) == state_of(run, 20) == "UNCHECKED"
+
+
+def test_a_report_lists_those_who_left_early():
+    """A passenger who left before the destination is listed with the reason and the time."""
+    run = Driver(person(1))
+    run.start()
+    run.board(1)
+    run.give(c.Alight(**TRAIN, pnr="4512345601", index=1, reason=AlightReason.MEDICAL))
+    report = captaincy_report(run.state)
+    (row,) = report["coaches"][0]["leftEarly"]
+    assert (row["pnr"], row["left"]) == ("4512345601", "MEDICAL")
+    assert "MEDICAL 2026-11-23T08:00:00+05:30" in report_csv(report)
+
+
 def test_a_berth_that_fell_free_twice_has_two_stretches():
     """An undone NT leaves one vacant stretch, and a later NT makes another."""
     run = Driver(person(1), coaches=SMALL)
@@ -82,7 +115,10 @@ def test_the_csv_has_what_the_report_has():
     rows = parse(report_csv(report))
     (coach,) = report["coaches"]
     assert tuple(rows[0]) == COLUMNS
-    assert [row["kind"] for row in rows] == ["NT", *["VACANT"] * 7, "UPGRADE", "NT"]
+    kinds = ["NT", "UNCHECKED", *["VACANT"] * 7, "UPGRADE", "NT"]
+    assert [row["kind"] for row in rows] == kinds
+    assert rows[0]["detail"] == coach["noShows"][0]["markedAt"] == "2026-11-23T08:00:00+05:30"
+    assert rows.pop(1)["pnr"] == "4512345603"
     assert rows[0]["name"] == 'Sen, "Bo"\nJr'
     assert [rows[0][name] for name in ("coach", "berth", "pnr", "index")] == [
         *("S1", "1", "4512345601", "1")

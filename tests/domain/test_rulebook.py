@@ -18,11 +18,12 @@ import re
 from datetime import timedelta
 
 import pytest
+from day import pnr
 from railway import TRAIN, Driver, person
 
 from trainhub.core.errors import HubError
 from trainhub.domain import commands as c
-from trainhub.domain.model import OfferState
+from trainhub.domain.model import AlightReason, OfferState
 
 LONG = "20 WL1 AAA-EEE"
 
@@ -106,7 +107,24 @@ AUTO = [
      "11=S1-1 13=S1-7 14=S1-15"),
     ("the chain goes on to WL",
      "1 CNF 1; 11 RAC1 7; 20 WL1", "board 11 20; nt 1", "11=S1-1 20=S1-7"),
+    ("the ticket's kilometres count, also for who boards further on",
+     "1 CNF 1; 11 RAC1 7; least 400", "move 11 CCC; to CCC; board 11; nt 1", "11=S1-1"),
+    # Late claimants
+    ("who comes after the berth was given away is first in turn for the next",
+     "1 CNF 1; 2 CNF 2; 11 RAC1 7; 12 RAC2 7", "board 11 12; nt 1; board 1; nt 2",
+     "11=S1-1 12=S1-7 1=S1-2"),
+    ("late claimants are served in the order in which they came",
+     "1 CNF 1; 2 CNF 2; 3 CNF 3; 11 RAC1 7; 12 RAC2 7; 20 WL1",
+     "board 11 12 20; nt 1 2; board 2 1; nt 3", "11=S1-1 12=S1-7 20=S1-2 2=S1-3"),
     # What a vacancy arises from
+    ("a berth is vacant from where its passenger left the train early",
+     "1 CNF 1; 11 RAC1 7", "board 1 11; to BBB; alight 1", "11=S1-1"),
+    ("a berth is vacant up to another boarding station",
+     "1 CNF 1; 11 RAC1 7 AAA-CCC", "board 11; move 1 CCC", "11=S1-1"),
+    ("with boarding = auto, a no-show is found after the departure",
+     "1 CNF 1; 11 RAC1 7; auto", "leave; nt 1", "11=S1-1"),
+    ("a passenger who was marked aboard by mistake leaves the berth",
+     "1 CNF 1; 11 RAC1 7", "board 1 11; nt 1", "11=S1-1"),
     ("a berth is vacant when its passenger alights and no one has it next",
      "1 CNF 1 AAA-BBB; 11 RAC1 7", "board 1 11; to BBB", "11=S1-1"),
     ("a berth is not vacant when a passenger boards to it where its passenger alights",
@@ -242,9 +260,15 @@ class Story:
             run.give(c.CancelTrain(**TRAIN))
         elif verb in ANSWERS:
             run.give(ANSWERS[verb](**TRAIN, offer_id=self.last_offer[int(words[0])]))
+        elif verb == "move":
+            who, code = words
+            run.give(c.ChangeBoarding(**TRAIN, pnr=pnr(int(who)), index=1, station_code=code))
+        elif verb == "alight":
+            leaves = c.Alight(**TRAIN, pnr=pnr(int(words[0])), index=1, reason=AlightReason.EARLY)
+            run.give(leaves)
         else:
             for word in words:
-                run.give(ON_PERSON[verb](**TRAIN, pnr=f"45123456{int(word):02}", index=1))
+                run.give(ON_PERSON[verb](**TRAIN, pnr=pnr(int(word)), index=1))
         for offer in run.state.offers.values():
             if offer.state is OfferState.OPEN:
                 self.last_offer[self.who(offer.made.pnr)] = offer.id
@@ -265,6 +289,7 @@ ON_PERSON = {
     "nt": c.MarkNoShow,
     "undo": c.UndoNoShow,
     "cancel": c.CancelJourney,
+    "unboard": c.UndoBoarded,
 }
 ANSWERS = {
     "accept": c.AcceptOffer,

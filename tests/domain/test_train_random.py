@@ -28,6 +28,7 @@ from trainhub.domain import events as e
 from trainhub.domain import journey
 from trainhub.domain.berths import Occupancy
 from trainhub.domain.chart import read_chart
+from trainhub.domain.model import AlightReason
 from trainhub.domain.reasons import GROUPS, NAMED
 from trainhub.domain.schedule import local
 from trainhub.domain.snapshot import RunSnapshot, resume, snapshot_of
@@ -46,7 +47,8 @@ KIND = {
     for place in range(1, berths + 1)
 }
 STATES = {"PASSENGER_BOARDED": "ABOARD", "PASSENGER_ALIGHTED": "ALIGHTED", "NO_SHOW": "NT"}
-STATES |= {"NO_SHOW_UNDONE": "DUE", "PASSENGER_CANCELLED": "CANCELLED"}
+STATES |= {"NO_SHOW_UNDONE": "DUE", "BOARDED_UNDONE": "DUE", "BERTH_LOST": "DUE"}
+STATES |= {"PASSENGER_CANCELLED": "CANCELLED", "PASSENGER_UNCHECKED": "UNCHECKED"}
 # Counts over all examples: commands by outcome, events by type.
 SEEN = Counter()
 
@@ -90,6 +92,7 @@ class Notebook:
         self.vacant, self.refused, self.asked = {}, {}, {}
         self.ended = set()  # (person, berth) of every offer that ended without an upgrade
         self.open = {}  # offer id → UPGRADE_PENDING
+        self.seq, self.late = 0, False
         for row in data["passengers"]:
             key = row["coach"] and f"{row['coach']}-{row['berth']}"
             person = SimpleNamespace(
@@ -100,9 +103,12 @@ class Notebook:
                 number=row["number"],
                 start=self.place[row["from"]],
                 end=self.place[row["to"]],
+                ticket=self.place[row["from"]],
                 berth=key,
                 state="DUE",
                 moved=False,
+                left=False,
+                claim=None,
             )
             self.people[person.key] = person
             self.take(person, person.start)
@@ -138,11 +144,21 @@ class Notebook:
                 self.vacant[berth] = {station for station in since if station > self.at}
 
     def order(self, class_):
-        """The order of candidates: RAC by number, a missing number last, then WL likewise."""
-        waiting = [p for p in self.people.values() if p.class_ == class_ and p.status != "CNF"]
+        """The order of candidates: those who lost a berth, then RAC by number, then WL likewise.
+
+        A missing number comes last.
+        """
+        waiting = [p for p in self.people.values() if p.class_ == class_ and self.waits(p)]
         return sorted(
-            waiting, key=lambda p: (p.status == "WL", p.number is None, p.number or 0, p.key)
+            waiting,
+            key=lambda p: (
+                *(p.claim is None, p.claim or 0, p.status == "WL"),
+                *(p.number is None, p.number or 0, p.key),
+            ),
         )
+
+    def waits(self, person):
+        return person.status != "CNF" or person.claim is not None
 
     def asked_already(self, person):
         return any(f"{made.pnr}/{made.index}" == person.key for made in self.open.values())
@@ -155,8 +171,11 @@ class Notebook:
             person.state == "ABOARD"
             and not self.asked_already(person)
             and person.end > self.at
-            and self.km[person.end] - self.km[person.start] >= self.least
+            and (person.claim is not None or self.ticket_km(person) >= self.least)
         )
+
+    def ticket_km(self, person):
+        return self.km[person.end] - self.km[person.ticket]
 
     def taken_from(self, person, berth, end=None):
         """The first station before `end` from which another person has the berth, or None."""
@@ -178,6 +197,10 @@ class Notebook:
     def write(self, event):
         """Note an event, by its type and its data."""
         name = e.TYPES[type(event)]
+        self.seq += 1
+        if name in ("PASSENGER_BOARDED", "STATION_ARRIVAL"):
+            # A late mark of a journey that is over, and not an arrival.
+            self.late = name == "PASSENGER_BOARDED"
         if name in STATES or name in ("BOARDING_CHANGED", "UPGRADE_CONFIRMED"):
             self.write_person(name, event, self.people[f"{event.pnr}/{event.index}"])
         elif name == "JOURNEY_STARTED":
@@ -208,23 +231,37 @@ class Notebook:
     def write_person(self, name, event, person):
         ahead = max(person.start, self.at)
         person.state = STATES.get(name, person.state)
-        if name in ("NO_SHOW", "PASSENGER_CANCELLED"):
+        over = person.end <= self.at
+        if name in ("NO_SHOW", "PASSENGER_CANCELLED") and not over:
             self.leave(person, ahead, person.end)
             self.fell_vacant(person.berth, ahead)
         elif name == "NO_SHOW_UNDONE":
             self.take(person, ahead)
             self.forget_full()
-        elif name == "PASSENGER_ALIGHTED" and self.status == "RUNNING":
+        elif name == "BERTH_LOST":
+            person.berth, person.claim, person.left = None, self.seq, False
+        elif name == "PASSENGER_BOARDED" and person.left:
+            person.left = False
+            self.take(person, ahead)
+            self.forget_full()
+        elif name == "PASSENGER_ALIGHTED" and event.left:
+            person.left = True
+            self.leave(person, ahead, person.end)
             self.fell_vacant(person.berth, self.at)
+        elif name in ("PASSENGER_ALIGHTED", "PASSENGER_UNCHECKED") and self.status == "RUNNING":
+            if not self.late:
+                self.fell_vacant(person.berth, self.at)
         elif name == "BOARDING_CHANGED":
-            start = self.place[event.from_]
-            self.leave(person, person.start, start)
+            start, before = self.place[event.from_], person.start
+            self.leave(person, before, start)
+            if person.status == "CNF":
+                self.fell_vacant(person.berth, before)
             person.start, person.moved = start, True
         elif name == "UPGRADE_CONFIRMED":
             self.open.pop(event.offer_id, None)
             self.leave(person, ahead, person.end)
             left, person.berth = person.berth, f"{event.coach}-{event.berth}"
-            person.status = "CNF"
+            person.status, person.claim = "CNF", None
             self.take(person, ahead)
             self.vacant[person.berth] = {s for s in self.vacant[person.berth] if s > self.at}
             if left != person.berth:
@@ -325,7 +362,8 @@ def charts(draw):
 
 # --- commands ----------------------------------------------------------------------------------
 
-MARKS = st.sampled_from([c.MarkBoarded, c.MarkNoShow, c.UndoNoShow])
+MARKS = st.sampled_from([c.MarkBoarded, c.MarkNoShow, c.UndoNoShow, c.UndoBoarded])
+REASONS = st.sampled_from(list(AlightReason))
 NUMBERS = st.integers(0, 13)
 # Unknown people and stations, and the first and last of the known ones.
 CODES = st.sampled_from(["ST1", "ST0", "ST2", "ST3", "ST4", "ST5", "ST6", "st1", "X"])
@@ -521,8 +559,8 @@ class Journeys(RuleBasedStateMachine):
         if found := re.fullmatch(r"the journey ends at (\w+)", outcome):
             return person.end == notes.place[found[1]] <= notes.at
         if found := re.fullmatch(r"the journey is under (\d+) km", outcome):
-            km = notes.km[person.end] - notes.km[person.start]
-            return km < int(found[1]) == self.chart["minUpgradeKm"]
+            km = notes.ticket_km(person)
+            return person.claim is None and km < int(found[1]) == self.chart["minUpgradeKm"]
         if outcome == "had an offer of this berth before":
             return (person.key, berth) in notes.ended
         if found := re.fullmatch(r"the berth is taken from (\w+)", outcome):
@@ -613,6 +651,34 @@ class Journeys(RuleBasedStateMachine):
         self.ask(second, **self.who(number))
 
     @rule(number=NUMBERS)
+    def undo_a_boarding(self, number):
+        """O and its undo leave the person as before."""
+        who = self.who(number)
+        person = self.notes.people[f"{who['pnr']}/{who['index']}"]
+        before = dataclasses.replace(self.state.passengers[person.key])
+        if before.state == "DUE" and self.ask(c.MarkBoarded, **who) is None:
+            self.check()
+            if person.status == before.status:  # not upgraded since
+                assert self.ask(c.UndoBoarded, **who) is None
+                after = self.state.passengers[person.key]
+                if person.status == before.status:
+                    assert after == before
+
+    @rule(number=NUMBERS, reason=REASONS, back=st.booleans())
+    def leave_early(self, number, reason, back):
+        who = self.who(number)
+        self.ask(c.MarkBoarded, **who)
+        self.check()
+        if self.ask(c.Alight, **who, reason=reason) is None and back:
+            self.check()
+            self.ask(c.MarkBoarded, **who)
+
+    @rule(number=NUMBERS, kind=st.sampled_from([c.MarkBoarded, c.MarkNoShow]), ago=AGO)
+    def mark_late(self, number, kind, ago):
+        """Give a mark with its time, from a device that was offline."""
+        self.ask(kind, **self.who(number), at=self.when(ago))
+
+    @rule(number=NUMBERS)
     def cancel(self, number):
         self.ask(c.CancelJourney, **self.who(number))
 
@@ -635,6 +701,8 @@ class Journeys(RuleBasedStateMachine):
                     and place < person.end
                     and ahead
                     and place not in notes.skipped
+                    and not (person.start < notes.at)
+                    and not (person.start == notes.at and notes.departed)
                 )
             )
         )
@@ -803,13 +871,19 @@ class Journeys(RuleBasedStateMachine):
             if person.state == "ABOARD":
                 assert person.start <= self.notes.at < person.end
                 assert self.notes.status == "RUNNING"
+            if person.state == "DUE" and self.notes.status in ("RUNNING", "COMPLETED"):
+                assert person.end > self.notes.at, "due after the journey"
+            if person.state in ("ABOARD", "DUE") and person.berth:
+                for leg in range(max(person.start, self.notes.at), person.end):
+                    assert person.key in state.occupancy.at(each.berth_key, leg), "another's berth"
         assert (state.status, state.current) == (self.notes.status, self.notes.at)
         shown = figures(state)
         for name in ("aboard", "due", "nt"):
             assert sum(row[name] for row in shown["classes"]) == counts[name.upper()]
         assert sum(row["booked"] for row in shown["classes"]) == len(people)
         moved = [event for event in self.log if type(event) is e.UpgradeConfirmed]
-        assert sum(row["upgraded"] for row in shown["classes"]) == len(moved)
+        risen = [event for event in moved if event.status != "CNF"]  # CNF had lost a berth
+        assert sum(row["upgraded"] for row in shown["classes"]) == len(risen)
         assert [event.pnr for event in state.upgrades] == [event.pnr for event in moved]
         for row in (*shown["classes"], *shown["coaches"]):
             assert row["aboard"] + row["due"] + row["nt"] <= row["booked"]
@@ -847,7 +921,7 @@ class Journeys(RuleBasedStateMachine):
             assert notes.is_vacant(offer.key)
             assert notes.status == "RUNNING"
             assert person.state == "ABOARD"
-            assert person.status != "CNF"
+            assert notes.waits(person)
             assert person.end > notes.at
             assert notes.fits(person, offer.key)
 
@@ -857,7 +931,7 @@ class Journeys(RuleBasedStateMachine):
         if notes.status != "RUNNING":
             return
         free = [key for key in notes.vacant if notes.is_vacant(key) and key not in notes.held()]
-        able = [p for p in notes.people.values() if p.status != "CNF" and notes.is_able(p)]
+        able = [p for p in notes.people.values() if notes.waits(p) and notes.is_able(p)]
         for key in free:
             for person in able:
                 idle = notes.fits(person, key) and person.key not in notes.refused[key]

@@ -134,8 +134,9 @@ def test_a_person_is_the_chart_s_fields_and_how_things_stand():
     run.board(10)
     view = person_view(run.state.passenger("4512345610", 1))
     known = {name: value for name, value in view.items() if value is not None}
-    assert known == {**rac(10, 4), "state": "ABOARD"}
-    assert set(view) - set(known) == {"age", "gender", "phone", "upgradedFrom"}
+    marked = {"state": "ABOARD", "markedAt": "2026-11-23T08:00:00+05:30", "assumed": False}
+    assert known == {**rac(10, 4), **marked}
+    assert set(view) - set(known) == {"age", "gender", "phone", "upgradedFrom", "left"}
 
 
 def row(booked, aboard, due, nt, rac, vacant, upgraded=0):

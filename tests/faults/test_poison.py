@@ -87,7 +87,7 @@ class Poisoner:
 
     async def __call__(self, answered):
         sent = 0
-        async with asyncio.timeout(120):
+        async with asyncio.timeout(900):
             while sent < self.most // ONE_IN:
                 if answered() < sent * ONE_IN:
                     await asyncio.sleep(0.001)

@@ -23,7 +23,7 @@ from trainhub.domain import commands as c
 from trainhub.domain.model import Role
 from trainhub.hub import audit
 from trainhub.hub.audit import LONGEST_ABOUT, MOST_A_MINUTE, Audit, deed_of
-from trainhub.hub.documents import AUDIT, INDEXES
+from trainhub.hub.documents import AUDIT, DOCUMENT_SCHEMA, INDEXES
 
 KILLS = int(os.environ.get("AUDIT_KILLS", "3"))
 ADMIN = Identity("control", Role.ADMIN, frozenset({"*"}))
@@ -154,7 +154,7 @@ async def test_a_refusal_is_an_entry_of_its_own(make_hub):
     assert entry.pop("_id").startswith("2026-11-23T")
     assert entry == {
         "epoch": "e1",
-        "schema": 2,
+        "schema": DOCUMENT_SCHEMA,
         "at": MORNING,
         "user": "T2",
         "role": "TTE",

@@ -310,8 +310,8 @@ def test_an_offer_s_document_shows_how_it_ended():
         ("IR_10", "DENIED"),
         ("IR_11", "ACCEPTED"),
         ("IR_10", "WITHDRAWN"),
+        ("IR_1", "WITHDRAWN"),
         ("IR_10", "WITHDRAWN"),
-        ("IR_20", "WITHDRAWN"),
     ]
     closed = [each["closedAt"] for each in offers_of(driver)]
     assert closed[:3] == [MORNING] * 3

@@ -186,7 +186,7 @@ MANY_MARKS = (
     mark(c.MarkKind.NO_SHOW, 1),  # no change
     mark(c.MarkKind.UNDO_NO_SHOW, 1),
     mark(c.MarkKind.BOARDED, 1),
-    mark(c.MarkKind.NO_SHOW, 1),  # aboard
+    mark(c.MarkKind.UNDO_NO_SHOW, 1),  # aboard
 )
 
 
@@ -207,10 +207,7 @@ async def test_each_mark_of_a_batch_is_answered(make_hub):
         "CONFLICT",
         None,
         "UNKNOWN_PASSENGER",
-        None,
-        None,
-        None,
-        "CONFLICT",
+        *(None, None, None, "CONFLICT"),
     ]
     assert result["marks"][1]["error"]["details"] == {"boardsAt": "BBB"}
     assert result["marks"][4]["result"]["unchanged"] is True

@@ -324,7 +324,7 @@ def moment_in(body):
 
 def test_a_no_show_s_letter_says_what_can_still_be_done():
     """The train and its day, the person and the berth; at once, and no later than the undo."""
-    driver = Driver()
+    driver = Driver(undoMinutes=30)
     driver.start()
     driver.no_show(1)
     driver.undo(1)
@@ -337,6 +337,10 @@ def test_a_no_show_s_letter_says_what_can_still_be_done():
         "mark back no later than 08:30 on 23 November 2026 (UTC+05:30), unless the berth has been "
         "given to another passenger before."
     )
+    without = Driver()
+    without.start()
+    without.no_show(1)
+    assert "can take the mark back, unless the berth" in sent(without)[0].body
     assert taken_back.body == (
         "The mark 'not turned up' for Person 1 (berth S1-1), AAA to EEE on TEST EXP of "
         "23 November 2026 was taken back."
@@ -346,7 +350,7 @@ def test_a_no_show_s_letter_says_what_can_still_be_done():
 @pytest.mark.parametrize("seconds", [0, 17])
 def test_until_the_time_in_a_no_show_s_letter_the_mark_can_be_taken_back(seconds):
     """At that time, which is in whole minutes, it still can; a minute later it cannot."""
-    driver = Driver(person(1))
+    driver = Driver(person(1), undoMinutes=30)
     driver.start()
     driver.now += timedelta(seconds=seconds)
     driver.no_show(1)
@@ -613,9 +617,8 @@ def test_times_are_the_train_s_own_and_can_be_told_apart(at, told):
         {"code": "A", "name": "A", "departure": "00:30", "day": 1},
         {"code": "B", "name": "B", "arrival": "03:30", "day": 1},
     ]
-    driver = Driver(
-        person(1, "A", "B"), stations=stations, timezone="Europe/London", startDate="2026-10-25"
-    )
+    night = {"timezone": "Europe/London", "startDate": "2026-10-25"}
+    driver = Driver(person(1, "A", "B"), stations=stations, **night, undoMinutes=30)
     driver.now = datetime.fromisoformat(f"2026-10-25T{at}:00+00:00")
     driver.start()
     driver.no_show(1)

@@ -14,6 +14,8 @@ logger = logging.getLogger("trainhub.schema")
 
 # Documents that are changed in one call, so that the call ends well within its time limit.
 DOCUMENTS_A_CALL = 2_000
+# The collections whose documents have a version.
+_NAMES = ("runs", "passengers", "offers", "events")
 
 
 async def check(database: Any) -> int:
@@ -45,12 +47,20 @@ async def migrate(database: Any) -> None:
 
 async def _number_documents(database: Any) -> None:
     """Migrate from 1 to 2: each document gets its version."""
-    for name in ("runs", "passengers", "offers", "events"):
-        await _number_those_of(database[name])
+    for name in _NAMES:
+        await _update(database[name], {"schema": {"$exists": False}}, {"schema": 2})
 
 
-async def _number_those_of(collection: Any) -> None:
-    """Give a collection's documents their version, in batches, so that no call takes long."""
+async def _add_marks(database: Any) -> None:
+    """Migrate from 2 to 3: each passenger gets the fields of marks."""
+    marks = {"markedAt": None, "assumed": False, "left": None}
+    for name in _NAMES:
+        fields = marks if name == "passengers" else {}
+        await _update(database[name], {"schema": 2}, {**fields, "schema": 3})
+
+
+async def _update(collection: Any, old: dict[str, Any], fields: dict[str, Any]) -> None:
+    """Set fields of a collection's `old` documents, in batches, so that no call takes long."""
     last: Any = None
     while True:
         after = {} if last is None else {"_id": {"$gt": last}}
@@ -60,11 +70,9 @@ async def _number_those_of(collection: Any) -> None:
             return
         last = names[-1]
         span = {**after.get("_id", {}), "$lte": last}
-        await collection.update_many(
-            {"_id": span, "schema": {"$exists": False}}, {"$set": {"schema": 2}}
-        )
+        await collection.update_many({"_id": span, **old}, {"$set": fields})
 
 
 # Version → the step that makes it of the version before. documents.py writes the last version.
-MIGRATIONS: dict[int, Callable[[Any], Awaitable[None]]] = {2: _number_documents}
+MIGRATIONS: dict[int, Callable[[Any], Awaitable[None]]] = {2: _number_documents, 3: _add_marks}
 SCHEMA_VERSION = max(MIGRATIONS)

@@ -24,6 +24,7 @@ from trainhub.domain.fields import (
     MOST_STATIONS,
     MOST_TEXT_BYTES,
     OFFER_SECONDS,
+    UNDO_MINUTES,
 )
 from trainhub.domain.model import Booking, BookingStatus, Chart, berth_key
 from trainhub.domain.schedule import due_times
@@ -123,6 +124,8 @@ def _check_train(chart: Chart) -> None:
     except (KeyError, ValueError, OSError):
         raise BadMessage("timezone is a name like Asia/Kolkata") from None
     _check_stations(chart)
+    if chart.undo_minutes is not None and chart.undo_minutes not in UNDO_MINUTES:
+        raise BadMessage(f"undoMinutes is from {UNDO_MINUTES[0]} to {UNDO_MINUTES[-1]}")
     if chart.offer_seconds not in OFFER_SECONDS:
         raise BadMessage(f"offerSeconds is from 1 to {OFFER_SECONDS[-1]}")
     if len(chart.coaches) > MOST_COACHES:

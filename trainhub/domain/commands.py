@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar
 
 from trainhub.core.about import About
 from trainhub.domain.fields import Note, Platform, SetMinutes, StartDate, StationCode, TrainNo
-from trainhub.domain.model import Chart, Level
+from trainhub.domain.model import AlightReason, Chart, Level
 
 PersonPnr = Annotated[str, About("The PNR of the person.", example="4512345602")]
 PersonPlace = Annotated[int, About("The person's number on the PNR, from 1.", example=1)]
@@ -165,15 +165,39 @@ class SetPlatform(StationCommand):
     idempotent = True
 
 
+MarkedAt = Annotated[
+    datetime,
+    About(
+        "When the mark was made, for a device that was offline; the hub's time if left out. "
+        "It lets a mark through after the journey.",
+        example="2026-11-23T09:05:00+05:30",
+    ),
+]
+
+
 @dataclass(frozen=True, kw_only=True)
-class MarkBoarded(PersonCommand):
-    """Mark a passenger as boarded (O)."""
+class MarkCommand(PersonCommand):
+    """A mark of one person, which may reach the hub long after it was made."""
+
+    at: MarkedAt | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MarkBoarded(MarkCommand):
+    """Mark a passenger as boarded (O), also one who was NT."""
 
     answer = "PASSENGER_BOARDED"
 
 
 @dataclass(frozen=True, kw_only=True)
-class MarkNoShow(PersonCommand):
+class UndoBoarded(PersonCommand):
+    """Undo O: the passenger is due again."""
+
+    answer = "BOARDED_UNDONE"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MarkNoShow(MarkCommand):
     """Mark a passenger as not turned up (NT). The berth is free from here on."""
 
     answer = "NO_SHOW"
@@ -181,9 +205,18 @@ class MarkNoShow(PersonCommand):
 
 @dataclass(frozen=True, kw_only=True)
 class UndoNoShow(PersonCommand):
-    """Undo NT, for 30 minutes, unless the berth was given to another passenger."""
+    """Undo NT, as long as the berth is free and the chart's `undoMinutes` are not over."""
 
     answer = "NO_SHOW_UNDONE"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alight(MarkCommand):
+    """Mark a passenger who has left the train early. The berth is free from here on."""
+
+    reason: Annotated[AlightReason, About("Why.", example="MEDICAL")]
+
+    answer = "PASSENGER_ALIGHTED"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,6 +240,7 @@ class MarkKind(StrEnum):
 
     BOARDED = "BOARDED"
     NO_SHOW = "NO_SHOW"
+    UNDO_BOARDED = "UNDO_BOARDED"
     UNDO_NO_SHOW = "UNDO_NO_SHOW"
 
 
@@ -217,6 +251,7 @@ class Mark:
     mark: MarkKind
     pnr: PersonPnr
     index: PersonPlace
+    at: MarkedAt | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -307,7 +342,9 @@ COMMANDS: dict[str, type[Command]] = {
     "SET_PLATFORM": SetPlatform,
     "MARK_BOARDED": MarkBoarded,
     "MARK_NO_SHOW": MarkNoShow,
+    "UNDO_BOARDED": UndoBoarded,
     "UNDO_NO_SHOW": UndoNoShow,
+    "ALIGHT": Alight,
     "CANCEL_JOURNEY": CancelJourney,
     "CHANGE_BOARDING": ChangeBoarding,
     "ACCEPT_OFFER": AcceptOffer,
@@ -320,5 +357,6 @@ COMMANDS: dict[str, type[Command]] = {
 MARKS: dict[MarkKind, type[PersonCommand]] = {
     MarkKind.BOARDED: MarkBoarded,
     MarkKind.NO_SHOW: MarkNoShow,
+    MarkKind.UNDO_BOARDED: UndoBoarded,
     MarkKind.UNDO_NO_SHOW: UndoNoShow,
 }

@@ -39,6 +39,7 @@ from trainhub.domain.fields import (
 )
 from trainhub.domain.model import (
     STAFF,
+    AlightReason,
     BerthType,
     BookingStatus,
     Chart,
@@ -251,23 +252,61 @@ class PersonEvent(UserEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PassengerBoarded(PersonEvent):
+class MarkEvent(PersonEvent):
+    """What a TTE found of a person. `marked_by` is the TTE's user, which only the hub reads."""
+
+    marked_at: Annotated[
+        Moment | None, About("When the TTE made the mark, if the device said so.")
+    ] = None
+    marked_by: UserId | None = None
+
+    untold = frozenset({"at", "user", "markedBy"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class PassengerBoarded(MarkEvent):
     """The passenger is aboard."""
 
+    assumed: Annotated[
+        bool, About("True if no TTE said so, and `boarding` is auto.", example=False)
+    ] = False
+
 
 @dataclass(frozen=True, kw_only=True)
-class PassengerAlighted(PersonEvent):
-    """The passenger has left the train."""
+class BoardedUndone(PersonEvent):
+    """The passenger was marked as boarded by mistake, and is due again."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class NoShow(PersonEvent):
+class PassengerAlighted(MarkEvent):
+    """The passenger has left the train: at the destination, or earlier for a reason."""
+
+    left: Annotated[
+        AlightReason | None, About("Why before the destination; null at the destination.")
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PassengerUnchecked(PersonEvent):
+    """The passenger's journey is over, and the passenger was never marked."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoShow(MarkEvent):
     """The passenger has not turned up."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class NoShowUndone(PersonEvent):
     """The passenger was marked NT, and is due again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BerthLost(PersonEvent):
+    """The passenger came after the berth was given away: first in turn for the next free one.
+
+    `coach` and `berth` are the berth that is lost.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -289,6 +328,7 @@ class Cause(StrEnum):
     ALIGHTED = "ALIGHTED"
     CANCELLED = "CANCELLED"
     UPGRADED = "UPGRADED"
+    BOARDING_CHANGED = "BOARDING_CHANGED"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -499,11 +539,14 @@ EVENTS: dict[str, type[Event]] = {
     "DELAY_UPDATE": DelayUpdate,
     "PLATFORM_CHANGE": PlatformChange,
     "PASSENGER_BOARDED": PassengerBoarded,
+    "BOARDED_UNDONE": BoardedUndone,
     "PASSENGER_ALIGHTED": PassengerAlighted,
+    "PASSENGER_UNCHECKED": PassengerUnchecked,
     "PASSENGER_CANCELLED": PassengerCancelled,
     "BOARDING_CHANGED": BoardingChanged,
     "NO_SHOW": NoShow,
     "NO_SHOW_UNDONE": NoShowUndone,
+    "BERTH_LOST": BerthLost,
     "BERTH_VACATED": BerthVacated,
     "UPGRADE_PENDING": UpgradePending,
     "UPGRADE_OFFER": UpgradeOffer,

@@ -15,10 +15,8 @@ from trainhub.domain.fields import DELAYS
 from trainhub.domain.marks import check_live, check_running, person_event, vacated
 from trainhub.domain.model import Boarding, PersonState, RunStatus
 from trainhub.domain.run_state import Passenger, RunState, Stop
-from trainhub.domain.schedule import local
+from trainhub.domain.schedule import CLOCK_SKEW, local
 
-# How far a station's clock may be ahead of the hub's: more is a mistake in the report.
-CLOCK_SKEW = timedelta(minutes=1)
 # Minutes of delay of a report without a time, which gets the hub's own. A train may be days late.
 # Beyond a year the hub's clock or the chart's date is wrong.
 MOST_MINUTES_BY_CLOCK = 366 * 24 * 60
@@ -99,7 +97,8 @@ def arrive(state: RunState, command: c.Arrive, now: datetime) -> Events:
         code = coming.station.code
         raise Conflict(f"the next station is {code}, not {stop.station.code}", next=code)
     at, delay = _arrived(state, stop, command, now)
-    leaving = _leaving(state, stop.index)
+    ending = _ending(state, stop.index)
+    leaving = [each for each in ending if each.state is PersonState.ABOARD]
     beyond = state.after(stop.index)
     events: Events = [
         e.StationArrival(
@@ -114,10 +113,17 @@ def arrive(state: RunState, command: c.Arrive, now: datetime) -> Events:
             alighted=len(leaving),
         )
     ]
-    events += (person_event(e.PassengerAlighted, now, each) for each in leaving)
+    events += (
+        person_event(
+            e.PassengerAlighted if each.state is PersonState.ABOARD else e.PassengerUnchecked,
+            now,
+            each,
+        )
+        for each in ending
+    )
     if beyond is None:
         return [*events, e.JourneyCompleted(at=now, station=station_ref(stop))]
-    for each in leaving:
+    for each in ending:
         events += vacated(state, each, stop.index, e.Cause.ALIGHTED, now)
     return events
 
@@ -152,7 +158,7 @@ def depart(state: RunState, command: c.Depart, now: datetime) -> Events:
     if state.chart.boarding is Boarding.AUTO:
         due = (state.passengers[person] for person in state.boarding_at.get(stop.index, ()))
         events += (
-            person_event(e.PassengerBoarded, now, each)
+            person_event(e.PassengerBoarded, now, each, assumed=True)
             for each in due
             if each.state is PersonState.DUE
         )
@@ -290,13 +296,13 @@ def _known(moment: datetime | None) -> datetime:
     return moment
 
 
-def _leaving(state: RunState, index: int) -> list[Passenger]:
-    """Return the passengers aboard whose journey ends here, or at a station skipped on the way."""
+def _ending(state: RunState, index: int) -> list[Passenger]:
+    """Return those aboard or due whose journey ends here, or at a station skipped on the way."""
     return [
         state.passengers[person]
         for at in range(state.current + 1, index + 1)
         for person in state.alighting_at.get(at, ())
-        if state.passengers[person].state is PersonState.ABOARD
+        if state.passengers[person].state in (PersonState.ABOARD, PersonState.DUE)
     ]
 
 

@@ -1,4 +1,4 @@
-"""The rules of one person's journey: O and NT, the undo, cancelling, another boarding station.
+"""The rules of one person's journey: O, NT, their undo, leaving early, another boarding station.
 
 Each public function with a command decides it: it returns the events, or raises a HubError.
 A second identical mark has no events.
@@ -6,42 +6,83 @@ A second identical mark has no events.
 
 from datetime import datetime, timedelta
 
-from trainhub.core.errors import Conflict
+from trainhub.core.errors import BadMessage, Conflict
 from trainhub.domain import commands as c
 from trainhub.domain import events as e
 from trainhub.domain.events import Events
 from trainhub.domain.model import BookingStatus, PersonState, RunStatus
 from trainhub.domain.run_state import Passenger, RunState
+from trainhub.domain.schedule import CLOCK_SKEW, local
 
-# How long a no-show can be undone.
-UNDO_WINDOW = timedelta(minutes=30)
 # How many stations the boarding station can move forward.
 BOARDING_STATIONS_ON = 3
+# How long after O a passenger can be marked NT without UNDO_BOARDED: the TTE corrects a slip.
+FRESH = timedelta(minutes=10)
 
 
 def board(state: RunState, command: c.MarkBoarded, now: datetime) -> Events:
+    """Take a passenger aboard, also after NT, after leaving early, and after the journey.
+
+    A passenger whose berth was given away travels without one, and is first in turn for the next.
+    """
     passenger = state.passenger(command.pnr, command.index)
-    if passenger.state is PersonState.ABOARD:
+    if passenger.state is PersonState.ABOARD and not passenger.assumed:
         return []
-    _check_markable(state, passenger)
+    over = _check_markable(state, passenger, command, now)
+    if passenger.state is PersonState.ALIGHTED and passenger.left is None:
+        return []  # aboard to the destination
     events: Events = []
-    if passenger.state is PersonState.NT:
-        events += _undo(state, passenger, now)
-    return [*events, person_event(e.PassengerBoarded, now, passenger)]
+    coach, berth = passenger.coach, passenger.berth
+    if passenger.state in (PersonState.NT, PersonState.ALIGHTED):
+        if _berth_is_free(state, passenger):
+            if passenger.state is PersonState.NT:
+                events.append(person_event(e.NoShowUndone, now, passenger))
+        else:
+            events.append(person_event(e.BerthLost, now, passenger))
+            coach = berth = None
+    marked_at = command.at and local(command.at, state.zone)
+    events.append(
+        person_event(
+            e.PassengerBoarded, now, passenger, coach=coach, berth=berth, marked_at=marked_at
+        )
+    )
+    if over:
+        events.append(person_event(e.PassengerAlighted, now, passenger, coach=coach, berth=berth))
+    return events
+
+
+def undo_boarded(state: RunState, command: c.UndoBoarded, now: datetime) -> Events:
+    passenger = state.passenger(command.pnr, command.index)
+    if passenger.state is PersonState.DUE:
+        return []
+    if passenger.state is not PersonState.ABOARD:
+        raise Conflict(f"the passenger is {passenger.state}, not ABOARD", state=passenger.state)
+    check_running(state)
+    return [person_event(e.BoardedUndone, now, passenger)]
 
 
 def no_show(state: RunState, command: c.MarkNoShow, now: datetime) -> Events:
+    """Mark a passenger as not turned up, and free the berth from here on.
+
+    O stands in the way, unless it was assumed at a departure or is a few minutes old.
+    """
     passenger = state.passenger(command.pnr, command.index)
     if passenger.state is PersonState.NT:
         return []
-    _check_markable(state, passenger)
+    over = _check_markable(state, passenger, command, now)
+    events: Events = []
     if passenger.state is PersonState.ABOARD:
-        raise Conflict("the passenger is aboard, and so cannot be NT", state=passenger.state)
-    start = max(state.boards(passenger), state.current)
-    return [
-        person_event(e.NoShow, now, passenger),
-        *vacated(state, passenger, start, e.Cause.NO_SHOW, now),
-    ]
+        if not passenger.assumed and not _is_fresh(passenger, now):
+            raise _marked_already(state, passenger, "UNDO_BOARDED comes first")
+        events.append(person_event(e.BoardedUndone, now, passenger))
+    elif passenger.state is PersonState.ALIGHTED and not passenger.assumed:
+        raise _marked_already(state, passenger, "the passenger travelled")
+    marked_at = command.at and local(command.at, state.zone)
+    events.append(person_event(e.NoShow, now, passenger, marked_at=marked_at))
+    if not over:
+        start = max(state.boards(passenger), state.current)
+        events += vacated(state, passenger, start, e.Cause.NO_SHOW, now)
+    return events
 
 
 def undo_no_show(state: RunState, command: c.UndoNoShow, now: datetime) -> Events:
@@ -50,21 +91,38 @@ def undo_no_show(state: RunState, command: c.UndoNoShow, now: datetime) -> Event
         return []
     if passenger.state is not PersonState.NT:
         raise Conflict(f"the passenger is {passenger.state}, not NT", state=passenger.state)
-    _check_markable(state, passenger)
-    return _undo(state, passenger, now)
-
-
-def _undo(state: RunState, passenger: Passenger, now: datetime) -> Events:
+    check_running(state)
+    _check_under_way(state, passenger)
+    minutes = state.chart.undo_minutes
     assert passenger.marked_nt_at is not None
-    if now - passenger.marked_nt_at > UNDO_WINDOW:
-        minutes = UNDO_WINDOW // timedelta(minutes=1)
-        raise Conflict(f"a no-show can be undone for {minutes} minutes only, which are over")
-    key = passenger.berth_key
-    if key is not None and not state.occupancy.has_room(
-        key, state.remaining(passenger), half=passenger.status is BookingStatus.RAC
-    ):
-        raise Conflict(f"berth {key} was given to another passenger", berth=key)
+    if minutes is not None and now - passenger.marked_nt_at > timedelta(minutes=minutes):
+        raise Conflict(
+            f"a no-show can be undone for {minutes} minutes only, which are over: MARK_BOARDED "
+            "takes a passenger aboard who came later"
+        )
+    if not _berth_is_free(state, passenger):
+        raise Conflict(
+            f"berth {passenger.berth_key} was given to another passenger: MARK_BOARDED takes this "
+            "one aboard without a berth",
+            berth=passenger.berth_key,
+        )
     return [person_event(e.NoShowUndone, now, passenger)]
+
+
+def alight(state: RunState, command: c.Alight, now: datetime) -> Events:
+    """Let a passenger leave the train before the destination. The berth is free from here on."""
+    passenger = state.passenger(command.pnr, command.index)
+    if passenger.state is PersonState.ALIGHTED:
+        return []
+    if passenger.state is not PersonState.ABOARD:
+        raise Conflict(f"the passenger is {passenger.state}, not ABOARD", state=passenger.state)
+    check_running(state)
+    _check_time(state, passenger, command.at, now)
+    marked_at = command.at and local(command.at, state.zone)
+    alighted = person_event(
+        e.PassengerAlighted, now, passenger, left=command.reason, marked_at=marked_at
+    )
+    return [alighted, *vacated(state, passenger, state.current, e.Cause.ALIGHTED, now)]
 
 
 def cancel(state: RunState, command: c.CancelJourney, now: datetime) -> Events:
@@ -81,7 +139,10 @@ def cancel(state: RunState, command: c.CancelJourney, now: datetime) -> Events:
 
 
 def change_boarding(state: RunState, command: c.ChangeBoarding, now: datetime) -> Events:
-    """Move the boarding station once, by up to three stations, to one before the destination."""
+    """Move the boarding station once, by up to three stations, to one before the destination.
+
+    The berth of a confirmed passenger is vacant up to there.
+    """
     passenger = state.passenger(command.pnr, command.index)
     stop = state.station(command.station_code)
     _check_due(state, passenger)
@@ -90,6 +151,8 @@ def change_boarding(state: RunState, command: c.ChangeBoarding, now: datetime) -
     if passenger.boarding_changed:
         raise Conflict("the boarding station was changed already: it can be changed once")
     before, end = state.boards(passenger), state.alights(passenger)
+    if before < state.current or (before == state.current and state.departed):
+        raise Conflict(f"the train has left {passenger.from_}: the boarding station stays")
     choice = [
         each.station.code
         for each in state.stops[before + 1 : min(before + BOARDING_STATIONS_ON + 1, end)]
@@ -101,11 +164,13 @@ def change_boarding(state: RunState, command: c.ChangeBoarding, now: datetime) -
             f"the passenger can board at {', '.join(choice) or 'no later station'}",
             stations=choice,
         )
-    return [
-        person_event(
-            e.BoardingChanged, now, passenger, from_=command.station_code, old_from=passenger.from_
-        )
-    ]
+    changed = person_event(
+        e.BoardingChanged, now, passenger, from_=command.station_code, old_from=passenger.from_
+    )
+    if passenger.status is BookingStatus.RAC:
+        return [changed]  # half a berth is for its other holder only
+    left = vacated(state, passenger, before, e.Cause.BOARDING_CHANGED, now, end=stop.index)
+    return [changed, *left]
 
 
 # --- helpers of the rules -----------------------------------------------------------------------
@@ -123,18 +188,83 @@ def check_live(state: RunState) -> None:
         raise Conflict(f"{state.run} is {state.status}", status=state.status)
 
 
-def _check_markable(state: RunState, passenger: Passenger) -> None:
-    """Raise Conflict unless the passenger can be marked: from boarding to the destination."""
-    check_running(state)
-    if passenger.state in (PersonState.ALIGHTED, PersonState.CANCELLED):
-        raise Conflict(f"the passenger is {passenger.state}", state=passenger.state)
+def _check_markable(
+    state: RunState, passenger: Passenger, command: c.MarkCommand, now: datetime
+) -> bool:
+    """Return whether the passenger's journey is over already, which a mark with a time may be.
+
+    Raises Conflict if the passenger cannot be marked, or if a newer mark says otherwise, and
+    BadMessage if the mark's time is in the future.
+    """
+    if passenger.state is PersonState.CANCELLED:
+        raise Conflict("the passenger is CANCELLED", state=passenger.state)
+    if state.status is not RunStatus.COMPLETED or command.at is None:
+        check_running(state)
     if state.boards(passenger) > state.current:
         raise Conflict(
             f"the passenger boards at {passenger.from_}, a later station",
             boardsAt=passenger.from_,
         )
+    over = state.alights(passenger) <= state.current
+    if over and command.at is None:
+        _check_under_way(state, passenger)
+    _check_time(state, passenger, command.at, now)
+    return over
+
+
+def _check_time(state: RunState, passenger: Passenger, at: datetime | None, now: datetime) -> None:
+    """Raise BadMessage or Conflict if a mark cannot have been made at that time."""
+    if at is None:
+        return
+    if at > now + CLOCK_SKEW:
+        raise BadMessage("at lies in the future: give the time when the mark was made")
+    came = state.stops[state.boards(passenger)].arrived
+    if came is not None and at < came - CLOCK_SKEW:
+        raise Conflict(
+            f"at is before the train came to {passenger.from_}: give {came.isoformat()} or later"
+        )
+    ended = state.stops[min(state.alights(passenger), state.current)].arrived
+    if state.alights(passenger) <= state.current and ended is not None and at > ended + CLOCK_SKEW:
+        raise Conflict(
+            f"at is after the journey ended at {passenger.booking.to}: give {ended.isoformat()} "
+            "or earlier"
+        )
+    if passenger.marked_at is not None and not passenger.assumed and at < passenger.marked_at:
+        raise _marked_already(state, passenger, "this mark is older")
+
+
+def _marked_already(state: RunState, passenger: Passenger, rest: str) -> Conflict:
+    """Return the error that another mark stands in the way: who made it, and when."""
+    by = "the hub" if passenger.marked_by is None else passenger.marked_by
+    at = None if passenger.marked_at is None else local(passenger.marked_at, state.zone)
+    when = "" if at is None else f" at {at:%H:%M}"
+    return Conflict(
+        f"{by} marked the passenger {passenger.state}{when}: {rest}",
+        state=passenger.state,
+        markedBy=passenger.marked_by,
+        markedAt=None if at is None else at.isoformat(),
+    )
+
+
+def _is_fresh(passenger: Passenger, now: datetime) -> bool:
+    return passenger.marked_at is not None and now - passenger.marked_at <= FRESH
+
+
+def _berth_is_free(state: RunState, passenger: Passenger) -> bool:
+    """Return whether a passenger who left a berth can have it again, to the destination."""
+    key = passenger.berth_key
+    return key is None or state.occupancy.has_room(
+        key, state.remaining(passenger), half=passenger.status is BookingStatus.RAC
+    )
+
+
+def _check_under_way(state: RunState, passenger: Passenger) -> None:
+    """Raise Conflict if the passenger's journey is over."""
     if state.alights(passenger) <= state.current:
-        raise Conflict(f"the passenger's journey ended at {passenger.booking.to}")
+        raise Conflict(
+            f"the passenger's journey ended at {passenger.booking.to}: a mark that was made before "
+            "needs its time, at"
+        )
 
 
 def _check_due(state: RunState, passenger: Passenger) -> None:
@@ -147,17 +277,22 @@ def _check_due(state: RunState, passenger: Passenger) -> None:
 
 
 def vacated(
-    state: RunState, passenger: Passenger, start: int, cause: e.Cause, now: datetime
+    state: RunState,
+    passenger: Passenger,
+    start: int,
+    cause: e.Cause,
+    now: datetime,
+    end: int | None = None,
 ) -> Events:
     """Return the vacancy of the berth that a person leaves at station `start`, if there is one.
 
-    A person who leaves early frees the berth up to the destination, and a person who alights frees
-    it up to the next holder.
+    A person who leaves early frees the berth up to `end`, by default the destination. A person who
+    alights frees it up to the next holder.
     """
     key = passenger.berth_key
     if key is None or passenger.coach is None or passenger.berth is None:
         return []
-    end = state.alights(passenger)
+    end = state.alights(passenger) if end is None else end
     if end <= start:
         end = len(state.stops) - 1
         others = state.occupancy.at(key, start)

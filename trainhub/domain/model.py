@@ -15,6 +15,7 @@ from trainhub.domain.fields import (
     MOST_STATIONS,
     MOST_TEXT_BYTES,
     OFFER_SECONDS,
+    UNDO_MINUTES,
     BerthNumber,
     ClassCode,
     ClockTime,
@@ -78,13 +79,24 @@ class BookingStatus(StrEnum):
 
 
 class PersonState(StrEnum):
-    """How far a person's journey is. NT means not turned up."""
+    """How far a person's journey is. NT means not turned up, UNCHECKED over without a mark."""
 
     DUE = "DUE"
     ABOARD = "ABOARD"
     NT = "NT"
     ALIGHTED = "ALIGHTED"
     CANCELLED = "CANCELLED"
+    UNCHECKED = "UNCHECKED"
+
+
+class AlightReason(StrEnum):
+    """Why a passenger left the train before the destination."""
+
+    EARLY = "EARLY"
+    MEDICAL = "MEDICAL"
+    DEATH = "DEATH"
+    REMOVED = "REMOVED"
+    OTHER = "OTHER"
 
 
 class Policy(StrEnum):
@@ -224,6 +236,14 @@ class Chart:
         int,
         About("How long an offer stays open.", least=OFFER_SECONDS[0], most=OFFER_SECONDS[-1]),
     ] = 300
+    undo_minutes: Annotated[
+        int | None,
+        About(
+            "How long a no-show can be undone; without it, as long as the berth is free.",
+            least=UNDO_MINUTES[0],
+            most=UNDO_MINUTES[-1],
+        ),
+    ] = None
     stations: Annotated[
         tuple[Station, ...],
         About("The stops, in running order.", least=2, most=MOST_STATIONS, example=_STATIONS),

@@ -147,8 +147,12 @@ def to_check(state: RunState, event: e.Event) -> Iterator[BerthKey]:
     """Yield the berths whose offers may have become outdated by an event."""
     if isinstance(event, e.StationArrival | e.JourneyCompleted | e.TrainCancelled):
         yield from state.open_by_berth
-    elif isinstance(event, e.NoShowUndone):
+    elif isinstance(event, e.NoShowUndone | e.PassengerBoarded):
         yield from filter(None, (state.passengers[event.person].berth_key,))
+    elif isinstance(event, e.BoardedUndone | e.PassengerAlighted):
+        held = state.open_by_person.get(event.person)
+        if held is not None:
+            yield held.key
 
 
 def outdated(state: RunState, keys: Iterable[BerthKey], now: datetime) -> Events:
@@ -188,10 +192,6 @@ class Due:
         """Take note of what an event has changed."""
         if isinstance(event, e.BerthVacated):
             self.berths[berth_key(event.coach, event.berth)] = None
-        elif isinstance(event, e.BoardingChanged):
-            key = state.passengers[event.person].berth_key
-            if key is not None:
-                self.berths[key] = None
         elif isinstance(event, e.StationArrival):
             # Vacancies from this station on begin here, and holds of other passengers end here.
             self.everywhere = True
@@ -272,7 +272,7 @@ def _unable(state: RunState, passenger: Passenger) -> str | None:
     if state.alights(passenger) <= state.current:
         return f"the journey ends at {passenger.booking.to}"
     least = state.chart.min_upgrade_km
-    if _km(state, passenger) < least:
+    if passenger.claim is None and _km(state, passenger) < least:
         return f"the journey is under {least} km"
     return None
 
@@ -294,7 +294,8 @@ def _room(state: RunState, passenger: Passenger, key: BerthKey) -> str | None:
 
 
 def _km(state: RunState, passenger: Passenger) -> int:
-    start = state.stops[state.boards(passenger)].station
+    """Return the length of the ticket's journey, from where it is valid."""
+    start = state.stops[state.by_station[passenger.booking.from_]].station
     end = state.stops[state.alights(passenger)].station
     return end.distance_km - start.distance_km
 

@@ -1,7 +1,7 @@
 """The captaincy report that a run's staff hand in, coach by coach, as JSON or CSV.
 
-It has the passengers who did not turn up, the vacant berths with their stations and causes, and
-the upgrades with their reasons.
+It has the passengers who did not turn up, who were never marked, and who left early. It has the
+vacant berths with their stations and causes, and the upgrades with their reasons.
 """
 
 import csv
@@ -17,17 +17,25 @@ from trainhub.domain.berths import segments, stretches
 from trainhub.domain.events import UpgradeConfirmed
 from trainhub.domain.model import Coach, PersonState, berth_key
 from trainhub.domain.run_state import Passenger, RunState
-from trainhub.domain.shapes import NoShowLine, Report, VacantLine
+from trainhub.domain.schedule import local
+from trainhub.domain.shapes import LeftLine, PersonLine, Report, VacantLine
 
 COLUMNS = ("coach", "kind", "berth", "from", "to", "pnr", "index", "name", "detail")
 
 
 def captaincy_report(state: RunState) -> Report:
-    """Return each coach's NT passengers, vacant berths, and upgrades with their reasons."""
-    no_shows: dict[str | None, list[NoShowLine]] = defaultdict(list)
+    """Return each coach's passengers with something to report, vacant berths, and upgrades."""
+    no_shows: dict[str | None, list[PersonLine]] = defaultdict(list)
+    unchecked: dict[str | None, list[PersonLine]] = defaultdict(list)
+    left: dict[str | None, list[LeftLine]] = defaultdict(list)
     for passenger in state.passengers.values():
         if passenger.state is PersonState.NT:
-            no_shows[passenger.coach].append(_no_show(passenger))
+            no_shows[passenger.coach].append(_person(state, passenger))
+        elif _is_unchecked(state, passenger):
+            unchecked[passenger.coach].append(_person(state, passenger))
+        elif passenger.left is not None:
+            line: LeftLine = {**_person(state, passenger), "left": passenger.left}
+            left[passenger.coach].append(line)
     upgrades = defaultdict(list)
     for upgrade in state.upgrades:
         upgrades[upgrade.coach].append(_upgrade(upgrade))
@@ -41,12 +49,16 @@ def captaincy_report(state: RunState) -> Report:
                 "coach": coach.code,
                 "class": coach.class_,
                 "noShows": no_shows[coach.code],
+                "unchecked": unchecked[coach.code],
+                "leftEarly": left[coach.code],
                 "vacant": list(_vacant(state, coach)),
                 "upgrades": upgrades[coach.code],
             }
             for coach in state.chart.coaches
         ],
         "notSeated": no_shows[None],
+        "uncheckedNotSeated": unchecked[None],
+        "leftNotSeated": left[None],
     }
 
 
@@ -73,7 +85,11 @@ def _rows(report: Report) -> Iterator[dict[str, Any]]:
     for coach in report["coaches"]:
         code = {"coach": coach["coach"]}
         for person in coach["noShows"]:
-            yield {**code, "kind": "NT", **person}
+            yield {**code, "kind": "NT", **person, "detail": person["markedAt"]}
+        for person in coach["unchecked"]:
+            yield {**code, "kind": "UNCHECKED", **person}
+        for person in coach["leftEarly"]:
+            yield {**code, "kind": "LEFT", **person, "detail": _left(person)}
         for vacant in coach["vacant"]:
             yield {**code, "kind": "VACANT", **vacant, "detail": vacant["cause"]}
         for upgrade in coach["upgrades"]:
@@ -87,10 +103,26 @@ def _rows(report: Report) -> Iterator[dict[str, Any]]:
             detail = f"from {came}; {passed} passed over; the berth was free by {upgrade['cause']}"
             yield {**code, "kind": "UPGRADE", **upgrade, "detail": detail}
     for person in report["notSeated"]:
-        yield {"coach": "", "kind": "NT", **person}
+        yield {"coach": "", "kind": "NT", **person, "detail": person["markedAt"]}
+    for person in report["uncheckedNotSeated"]:
+        yield {"coach": "", "kind": "UNCHECKED", **person}
+    for person in report["leftNotSeated"]:
+        yield {"coach": "", "kind": "LEFT", **person, "detail": _left(person)}
 
 
-def _no_show(passenger: Passenger) -> NoShowLine:
+def _left(person: LeftLine) -> str:
+    return f"{person['left']} {person['markedAt']}"
+
+
+def _is_unchecked(state: RunState, passenger: Passenger) -> bool:
+    """Return whether the train has left a passenger's station, and the passenger has no mark."""
+    boards = state.boards(passenger)
+    gone = boards < state.current or (boards == state.current and state.departed)
+    missed = passenger.state is PersonState.DUE and gone
+    return missed or passenger.state is PersonState.UNCHECKED
+
+
+def _person(state: RunState, passenger: Passenger) -> PersonLine:
     booking = passenger.booking
     return {
         "berth": passenger.berth,
@@ -99,6 +131,7 @@ def _no_show(passenger: Passenger) -> NoShowLine:
         "name": booking.name,
         "from": passenger.from_,
         "to": booking.to,
+        "markedAt": passenger.marked_at and dump(local(passenger.marked_at, state.zone)),
     }
 
 

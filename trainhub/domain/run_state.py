@@ -14,6 +14,7 @@ from trainhub.domain import events as e
 from trainhub.domain.berths import Occupancy, segments
 from trainhub.domain.errors import UnknownOffer, UnknownPassenger, UnknownStation
 from trainhub.domain.model import (
+    AlightReason,
     BerthKey,
     BerthType,
     Booking,
@@ -48,6 +49,10 @@ class Passenger:
     """A person as they are now. `booking` is the person as the chart has them.
 
     `upgraded_from` is the place on RAC or WL, like "RAC 4", of a person who was upgraded.
+    `marked_at` and `marked_by` are of the last mark that counts. `assumed` means that the person
+    counts as aboard because the train left. `left` is why the person left the train early.
+    `claim` is the seq at which the person came for a berth that was given away, until the person
+    has another one.
     """
 
     person: PersonKey
@@ -60,6 +65,11 @@ class Passenger:
     marked_nt_at: datetime | None = None
     boarding_changed: bool = False
     upgraded_from: str | None = None
+    marked_at: datetime | None = None
+    marked_by: str | None = None
+    assumed: bool = False
+    left: AlightReason | None = None
+    claim: int | None = None
 
     @classmethod
     def booked(cls, booking: Booking) -> "Passenger":
@@ -331,11 +341,39 @@ class RunState:
         stop = self.stops[event.station.index]
         stop.platform, stop.platform_confirmed = event.platform, event.confirmed
 
+    def _marked(self, event: e.MarkEvent, state: PersonState) -> Passenger:
+        passenger = self.passengers[event.person]
+        passenger.state = state
+        passenger.marked_at, passenger.marked_by = event.marked_at or event.at, event.marked_by
+        return passenger
+
+    def _unmarked(self, event: e.PersonEvent) -> Passenger:
+        passenger = self.passengers[event.person]
+        passenger.state = PersonState.DUE
+        passenger.marked_nt_at = passenger.marked_at = passenger.marked_by = None
+        passenger.assumed, passenger.left = False, None
+        return passenger
+
     def _boarded(self, event: e.PassengerBoarded) -> None:
-        self.passengers[event.person].state = PersonState.ABOARD
+        passenger = self._marked(event, PersonState.ABOARD)
+        passenger.assumed = event.assumed
+        if passenger.left is not None:
+            passenger.left = None
+            self._occupy_berth(passenger)
+
+    def _boarded_undone(self, event: e.BoardedUndone) -> None:
+        self._unmarked(event)
 
     def _alighted(self, event: e.PassengerAlighted) -> None:
-        self.passengers[event.person].state = PersonState.ALIGHTED
+        if event.left is None:
+            self.passengers[event.person].state = PersonState.ALIGHTED
+            return
+        passenger = self._marked(event, PersonState.ALIGHTED)
+        passenger.left = event.left
+        self._leave_berth(passenger, self.remaining(passenger))
+
+    def _unchecked(self, event: e.PassengerUnchecked) -> None:
+        self.passengers[event.person].state = PersonState.UNCHECKED
 
     def _person_cancelled(self, event: e.PassengerCancelled) -> None:
         passenger = self.passengers[event.person]
@@ -355,16 +393,29 @@ class RunState:
         self.boarding_at.setdefault(self.boards(passenger), {})[passenger.person] = None
 
     def _no_show(self, event: e.NoShow) -> None:
-        passenger = self.passengers[event.person]
-        passenger.state = PersonState.NT
+        passenger = self._marked(event, PersonState.NT)
         passenger.marked_nt_at = event.at
+        passenger.assumed = False
         self._leave_berth(passenger, self.remaining(passenger))
 
     def _no_show_undone(self, event: e.NoShowUndone) -> None:
-        passenger = self.passengers[event.person]
-        passenger.state = PersonState.DUE
-        passenger.marked_nt_at = None
-        self._occupy_berth(passenger)
+        self._occupy_berth(self._unmarked(event))
+
+    def _berth_lost(self, event: e.BerthLost) -> None:
+        passenger = self._unmarked(event)
+        passenger.coach = passenger.berth = None
+        self.claim_berth(passenger, self.seq + 1)
+
+    def claim_berth(self, passenger: Passenger, seq: int) -> None:
+        """Put a passenger who lost a berth into the turn, after earlier claims and before RAC.
+
+        Only `evolve` and a snapshot do so.
+        """
+        passenger.claim = seq
+        waiting = self.waiting.get(passenger.booking.class_, {})
+        first = {each: None for each in waiting if self.passengers[each].claim is not None}
+        first[passenger.person] = None
+        self.waiting[passenger.booking.class_] = first | waiting
 
     def _vacated(self, event: e.BerthVacated) -> None:
         key = berth_key(event.coach, event.berth)
@@ -412,8 +463,10 @@ class RunState:
             self._close(event.offer_id, OfferState.ACCEPTED, event)
         passenger = self.passengers[event.person]
         self._leave_berth(passenger, self.remaining(passenger))
-        number = "" if event.number is None else f" {event.number}"
-        passenger.upgraded_from = f"{event.status}{number}"
+        if event.status is not BookingStatus.CNF:
+            number = "" if event.number is None else f" {event.number}"
+            passenger.upgraded_from = f"{event.status}{number}"
+        passenger.claim = None
         passenger.status = BookingStatus.CNF
         passenger.coach, passenger.berth = event.coach, event.berth
         self._occupy_berth(passenger)
@@ -427,6 +480,8 @@ class RunState:
         for passenger in self.passengers.values():
             if passenger.marked_nt_at is not None:
                 passenger.marked_nt_at += by
+            if passenger.marked_at is not None:
+                passenger.marked_at += by
         if self.ended_at is not None:
             self.ended_at += by
 
@@ -480,11 +535,14 @@ _EVOLVE: dict[type[e.Event], Callable[[RunState, Any], None]] = {
     e.DelayUpdate: RunState._delayed,
     e.PlatformChange: RunState._platform,
     e.PassengerBoarded: RunState._boarded,
+    e.BoardedUndone: RunState._boarded_undone,
     e.PassengerAlighted: RunState._alighted,
+    e.PassengerUnchecked: RunState._unchecked,
     e.PassengerCancelled: RunState._person_cancelled,
     e.BoardingChanged: RunState._boarding_changed,
     e.NoShow: RunState._no_show,
     e.NoShowUndone: RunState._no_show_undone,
+    e.BerthLost: RunState._berth_lost,
     e.BerthVacated: RunState._vacated,
     e.UpgradePending: RunState._offered,
     e.UpgradeOffer: RunState._told_only,

@@ -7,6 +7,9 @@ from zoneinfo import ZoneInfo
 from trainhub.core.errors import BadMessage
 from trainhub.domain.model import Station
 
+# How far a reporting device's clock may be ahead of the hub's: more is a mistake in the report.
+CLOCK_SKEW = timedelta(minutes=1)
+
 DueTimes = tuple[datetime | None, datetime | None]
 
 

@@ -26,7 +26,14 @@ from trainhub.domain.fields import (
     TrainNo,
     Zone,
 )
-from trainhub.domain.model import BerthType, Booking, OfferState, PersonState, RunStatus
+from trainhub.domain.model import (
+    AlightReason,
+    BerthType,
+    Booking,
+    OfferState,
+    PersonState,
+    RunStatus,
+)
 
 Count = Annotated[int, About(least=0, example=3)]
 # In this form because `from` is a keyword of Python.
@@ -133,6 +140,13 @@ class Now(TypedDict):
         str | None,
         About("The place on RAC or WL of a passenger who was upgraded since.", example="RAC 4"),
     ]
+    markedAt: Annotated[Moment | None, About("When the person's last mark was made.")]
+    assumed: Annotated[
+        bool, About("True if the person counts as aboard since the train left.", example=False)
+    ]
+    left: Annotated[
+        AlightReason | None, About("Why the person left the train before the destination.")
+    ]
 
 
 class OpenOffer(TypedDict):
@@ -233,13 +247,20 @@ class BerthPlan(TypedDict):
     holders: list[BerthHolder]
 
 
-class NoShowLine(_Leg):
-    """A passenger who did not turn up."""
+class PersonLine(_Leg):
+    """A passenger in the report, and when the mark was made."""
 
     berth: BerthNumber | None
     pnr: Pnr
     index: PersonIndex
     name: PersonName
+    markedAt: Moment | None
+
+
+class LeftLine(PersonLine):
+    """A passenger who left the train before the destination, and why."""
+
+    left: AlightReason
 
 
 class VacantLine(_Leg):
@@ -260,7 +281,9 @@ class CoachReport(OfClass):
     """The captaincy report of one coach."""
 
     coach: CoachCode
-    noShows: list[NoShowLine]
+    noShows: list[PersonLine]
+    unchecked: Annotated[list[PersonLine], About("Passengers who were never marked.")]
+    leftEarly: list[LeftLine]
     vacant: list[VacantLine]
     upgrades: list[UpgradeLine]
 
@@ -274,5 +297,11 @@ class Report(TypedDict):
     status: RunStatus
     coaches: list[CoachReport]
     notSeated: Annotated[
-        list[NoShowLine], About("Passengers who did not turn up and had no berth.")
+        list[PersonLine], About("Passengers who did not turn up and had no berth.")
+    ]
+    uncheckedNotSeated: Annotated[
+        list[PersonLine], About("Passengers without a berth who were never marked.")
+    ]
+    leftNotSeated: Annotated[
+        list[LeftLine], About("Passengers without a berth who left before the destination.")
     ]

@@ -11,6 +11,7 @@ from datetime import datetime
 from trainhub.domain.berths import Hold
 from trainhub.domain.events import Cause, TrainRegistered, UpgradeConfirmed, UpgradePending
 from trainhub.domain.model import (
+    AlightReason,
     BerthKey,
     BookingStatus,
     OfferState,
@@ -50,6 +51,11 @@ class PassengerThen:
     marked_nt_at: datetime | None
     boarding_changed: bool
     upgraded_from: str | None
+    marked_at: datetime | None = None
+    marked_by: str | None = None
+    assumed: bool = False
+    left: AlightReason | None = None
+    claim: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,6 +193,8 @@ def _restore(state: TrainState, saved: RunSnapshot) -> None:
         stop.platform, stop.platform_confirmed = was.platform, was.platform_confirmed
     for each in saved.passengers:
         _restore_passenger(state, each)
+    for claim, person in sorted((e.claim, e.person) for e in saved.passengers if e.claim):
+        state.claim_berth(state.passengers[PersonKey(person)], claim)
     state.occupancy.restore(
         (
             BerthKey(each.berth),
@@ -231,6 +239,11 @@ def _passenger_then(passenger: Passenger) -> PassengerThen:
         marked_nt_at=passenger.marked_nt_at,
         boarding_changed=passenger.boarding_changed,
         upgraded_from=passenger.upgraded_from,
+        marked_at=passenger.marked_at,
+        marked_by=passenger.marked_by,
+        assumed=passenger.assumed,
+        left=passenger.left,
+        claim=passenger.claim,
     )
 
 
@@ -244,6 +257,8 @@ def _restore_passenger(state: TrainState, then: PassengerThen) -> None:
     passenger.coach, passenger.berth = then.coach, then.berth
     passenger.marked_nt_at = then.marked_nt_at
     passenger.upgraded_from = then.upgraded_from
+    passenger.marked_at, passenger.marked_by = then.marked_at, then.marked_by
+    passenger.assumed, passenger.left = then.assumed, then.left
 
 
 def _vacancy_then(vacancy: Vacancy) -> VacancyThen:

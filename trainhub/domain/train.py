@@ -30,15 +30,19 @@ class TrainState(RunState):
             raise TypeError("a run begins with RegisterTrain")
         return _DECIDE[type(command)](self, command, now)
 
-    def carry_out(self, command: c.Command, now: datetime, by: Role | None = None) -> list[e.Event]:
+    def carry_out(
+        self, command: c.Command, now: datetime, by: Role | None = None, user: str | None = None
+    ) -> list[e.Event]:
         """Decide a command, apply its events, and then the offers and upgrades that follow.
 
-        `by` is the caller's role, which an answer to an offer records.
+        `by` is the caller's role, which an answer to an offer records. A mark records `user`,
+        the caller.
         Returns all the events, in order. Raises a HubError before anything has changed.
         """
         first = journey.implied(self, command, local(now, self.zone)) if self.seq else None
-        before = [] if first is None else self.carry_out(first, now, by)
-        events = [_answered(event, by) for event in self.decide(command, now)]
+        before = [] if first is None else self.carry_out(first, now, by, user)
+        marker = user if isinstance(command, c.MarkCommand) else None
+        events = [_signed(event, by, marker) for event in self.decide(command, now)]
         now = local(now, self.zone) if self.seq else now
         done: list[e.Event] = []
         # Berths whose offers may be outdated, and changes that may bring a passenger a berth.
@@ -55,9 +59,11 @@ class TrainState(RunState):
         return before + done
 
 
-def _answered(event: e.Event, by: Role | None) -> e.Event:
+def _signed(event: e.Event, by: Role | None, marker: str | None) -> e.Event:
     if isinstance(event, e.UpgradeClosed | e.UpgradeConfirmed):
         return replace(event, answered_by=by)
+    if isinstance(event, e.MarkEvent) and marker is not None:
+        return replace(event, marked_by=marker)
     return event
 
 
@@ -80,7 +86,9 @@ _DECIDE: dict[type[c.Command], Callable[[RunState, Any, datetime], list[e.Event]
     c.SetPlatform: journey.set_platform,
     c.MarkBoarded: marks.board,
     c.MarkNoShow: marks.no_show,
+    c.UndoBoarded: marks.undo_boarded,
     c.UndoNoShow: marks.undo_no_show,
+    c.Alight: marks.alight,
     c.CancelJourney: marks.cancel,
     c.ChangeBoarding: marks.change_boarding,
     c.AcceptOffer: offers.accept,

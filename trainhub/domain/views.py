@@ -142,6 +142,9 @@ def person_view(passenger: Passenger) -> dict[str, Any]:
         "berth": passenger.berth,
         "from": passenger.from_,
         "upgradedFrom": passenger.upgraded_from,
+        "markedAt": dump(passenger.marked_at),
+        "assumed": passenger.assumed,
+        "left": dump(passenger.left),
     }
 
 

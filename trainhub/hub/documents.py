@@ -36,7 +36,7 @@ NOTIFICATIONS = "notifications"
 
 # The number of the documents' form. A change of the form gets the next number, and a migration in
 # adapters/schema.py: a database has years of documents in older forms.
-DOCUMENT_SCHEMA = 2
+DOCUMENT_SCHEMA = 3
 # The query for runs that have not ended.
 LIVE = {"status": {"$in": [RunStatus.SCHEDULED.value, RunStatus.RUNNING.value]}}
 # Collections whose documents never change.

@@ -116,7 +116,8 @@ class Executor:
         self._log.check_room()
         now = self._clock()
         first = state.seq + 1
-        events = state.carry_out(command, now, None if deed is None else Role(deed.role))
+        role, user = (None, None) if deed is None else (Role(deed.role), deed.user)
+        events = state.carry_out(command, now, role, user)
         self._runs.adopt(state)
         result = _result(command, state, events)
         if signed is None:
@@ -129,15 +130,7 @@ class Executor:
         self, batch: c.Batch, identity: Identity, key: str | None, address: str | None
     ) -> dict[str, Any]:
         """Carry out each mark as a command of its own, with its own key if the batch has one."""
-        commands = [
-            c.MARKS[mark.mark](
-                train_no=batch.train_no,
-                start_date=batch.start_date,
-                pnr=mark.pnr,
-                index=mark.index,
-            )
-            for mark in batch.marks
-        ]
+        commands = [_command_of(batch, mark) for mark in batch.marks]
         keys = (None if key is None else f"{key}#{index}" for index in range(len(commands)))
         answers: list[asyncio.Task[dict[str, Any]]] = []
         pairs = zip(commands, keys, strict=True)
@@ -218,6 +211,19 @@ def _owner(command: c.Command, state: TrainState) -> str | None:
         passenger = state.passengers.get(person_key(command.pnr, command.index))
         return None if passenger is None else passenger.booking.irctc_id
     return None
+
+
+def _command_of(batch: c.Batch, mark: c.Mark) -> c.Command:
+    """Return a mark of a batch as a command of its own."""
+    kind = c.MARKS[mark.mark]
+    when = {"at": mark.at} if issubclass(kind, c.MarkCommand) else {}
+    return kind(
+        train_no=batch.train_no,
+        start_date=batch.start_date,
+        pnr=mark.pnr,
+        index=mark.index,
+        **when,
+    )
 
 
 def _marked(mark: c.Mark, result: dict[str, Any] | BaseException) -> dict[str, Any]:

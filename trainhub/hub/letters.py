@@ -17,7 +17,6 @@ from trainhub.core.stream import Stream
 from trainhub.domain import events as e
 from trainhub.domain.bookings import email_of, stranded, travelling
 from trainhub.domain.commands import To
-from trainhub.domain.marks import UNDO_WINDOW
 from trainhub.domain.model import Level, OfferState, PersonKey, PersonState
 from trainhub.domain.train import TrainState
 from trainhub.hub.wording import Words, words_of
@@ -208,12 +207,15 @@ _Letter = tuple[Kind, Iterable[PersonKey], Callable[[Words], Fields], str]
 
 
 def _no_show(letters: Letters, state: TrainState, event: e.NoShow, seq: int) -> _Letter:
-    latest = (event.at + UNDO_WINDOW).replace(second=0)
+    minutes = state.chart.undo_minutes
+    latest = None if minutes is None else event.at + timedelta(minutes=minutes)
 
     def fields(words: Words) -> Fields:
         return {
             **_journey(words, event),
-            "until": words.moment(latest, state.zone),
+            "limit": ""
+            if latest is None
+            else words.part("limit", until=words.moment(latest.replace(second=0), state.zone)),
             "taken": "" if event.coach is None else words.part("taken"),
             "unless": "" if event.coach is None else words.part("unless"),
         }
