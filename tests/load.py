@@ -302,7 +302,8 @@ def logs_of(folder, database=None):
     """Return each run's log, seq → (type, data), from the journal, and from MongoDB if given."""
     logs = defaultdict(dict)
     with opened(folder) as journal:
-        for run, seq, kind, text in journal.execute("SELECT run, seq, type, event FROM records"):
+        rows = journal.execute("SELECT run, seq, type, event FROM records WHERE seq > 0")
+        for run, seq, kind, text in rows:
             logs[run][seq] = kind, json.loads(text)
     if database is not None:
         for event in database.events.find():

@@ -2,11 +2,28 @@
 
 import asyncio
 import ssl
+from collections import Counter
 from contextlib import asynccontextmanager
+from email import message_from_bytes
 
 from aiosmtpd.smtp import SMTP, AuthResult
 
 USER, PASSWORD = "hub@example.org", "a/b#c?d@e: 100%"
+
+
+class Mailbox:
+    """An SMTP server's handler that counts each address's e-mails by their Message-ID."""
+
+    def __init__(self):
+        self.ids = Counter()
+        self.addresses = set()
+
+    async def handle_DATA(self, server, session, envelope):  # noqa: N802
+        """Take the text."""
+        message = message_from_bytes(envelope.content)
+        self.ids[message["Message-ID"]] += 1
+        self.addresses.update(envelope.rcpt_tos)
+        return "250 2.0.0 queued"
 
 
 class MailServer:

@@ -2,10 +2,15 @@
 
 import pytest
 from built import build_of_fakes
-from callers import ADMIN
-from railway import register
+from callers import ADMIN, TTE, running
+from fakes import Ear, MemoryJournal, Postbox
+from railway import MORNING, RUN, TRAIN, register
 
 from trainhub.build import FLUSHED, NOTIFIED
+from trainhub.core.audience import Standing
+from trainhub.core.notifications import Outcome
+from trainhub.domain import commands as c
+from trainhub.domain.model import Role
 
 
 @pytest.fixture
@@ -37,3 +42,32 @@ async def test_the_followers_places_are_kept_and_bound_what_is_trimmed(built):
     await followers[NOTIFIED].finish()
     await built.hub.save_places()
     assert (followers[NOTIFIED].reader.saved, followers[FLUSHED].reader.saved) == (1, 0)
+
+
+@pytest.mark.gen_test
+async def test_what_became_of_a_letter_is_in_the_log_with_the_place_of_its_queue(io_loop):
+    """The commit has both, so no crash comes between them; the next hub goes on from there."""
+    journal, box = MemoryJournal(), Postbox()
+    built = build_of_fakes(journal=journal, sender=box)
+    built.follow()
+    mail = next(each for each in built.followers if each.name == NOTIFIED)
+    state = await running(built.hub)
+    await built.hub.execute(c.MarkNoShow(**TRAIN, pnr="4512345601", index=1), TTE)
+    commits = []
+    commit, journal.commit = journal.commit, lambda batch: (commits.append(batch), commit(batch))[1]
+    await mail.turn()
+    await mail.finish()
+    await built.hub.save_places()
+    (noting,) = [each for each in commits if each.records]
+    ((record,), places) = noting.records, {each.reader: each for each in noting.places}
+    assert not record.in_stream
+    (way,) = record.event.ways
+    assert (way.outcome, way.user) == (Outcome.SENT, "IR_1")
+    assert places[NOTIFIED].position == state.seq
+
+    again = build_of_fakes(journal=journal, sender=Postbox())
+    await again.hub.upkeep.load()
+    standing = Standing(Role.PASSENGER, "IR_1")
+    await again.hub.acknowledge(again.hub.state(RUN), way.event, standing, Ear())
+    (seen,) = again.hub.ledger.take_news(MORNING).ways
+    assert (seen.id, seen.sent_at, seen.seen_at) == (way.id, way.sent_at, MORNING)

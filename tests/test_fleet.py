@@ -93,7 +93,9 @@ def journal_of(folder):
     """Return each run's log from the disk: (seq, type, data)."""
     logs = defaultdict(list)
     with closing(sqlite3.connect(f"file:{folder}/journal.db?mode=ro", uri=True)) as journal:
-        rows = journal.execute("SELECT run, seq, type, event FROM records ORDER BY position")
+        rows = journal.execute(
+            "SELECT run, seq, type, event FROM records WHERE seq > 0 ORDER BY position"
+        )
         for run, seq, kind, text in rows:
             logs[run].append((seq, kind, json.loads(text)))
     return logs
@@ -152,7 +154,7 @@ async def settled(api):
     while True:
         report = await api.get("/api/monitor")
         buffer = report["writeBuffer"]
-        if report["journal"]["records"] == events and not buffer["depth"] + buffer["behind"]:
+        if report["journal"]["records"] >= events and not buffer["depth"] + buffer["behind"]:
             return
         assert time.monotonic() < deadline, buffer
         await asyncio.sleep(0.05)

@@ -127,7 +127,8 @@ class Watch:
         place = saved_place(self._folder)
         with opened(self._folder) as journal:
             rows = journal.execute(
-                "SELECT run, seq, type, event FROM records WHERE position > ? AND position <= ?",
+                "SELECT run, seq, type, event FROM records"
+                " WHERE seq > 0 AND position > ? AND position <= ?",
                 (self._place, place),
             )
             for run, seq, kind, text in rows:

@@ -134,6 +134,8 @@ def build(
     health.watch(hub.log.complaints, hub.subscriptions.complaints)
 
     def changed(record: Record) -> Iterable[Change]:
+        if not record.in_stream:
+            return (documents.told(way, record.position, hub.epoch) for way in record.event.ways)
         made_in = journal.lineage.epoch_at(record.position)
         return changes(hub.runs.present(record.stream), record, hub.epoch, made_in)
 
@@ -152,10 +154,16 @@ def build(
     letters.present = lambda run, user: hub.rooms.is_present(run, Standing(Role.PASSENGER, user))
     if contacts is not None:
         letters.preferences = contacts.preferences
-    plans = PlansOfRecords(lambda record: letters.plan(hub.state(record.stream), record))
+
+    def plan(record: Record) -> Plan:
+        return letters.plan(hub.state(record.stream), record) if record.in_stream else Plan()
+
+    plans = PlansOfRecords(plan)
 
     def told(what: Told) -> None:
-        buffer.add(documents.told(what, hub.epoch))
+        way = hub.ledger.tell(what)
+        if way is not None:
+            buffer.add(documents.told(way, what.notification.position, hub.epoch))
 
     saving = Soon(hub.save_places)
     queues = {
@@ -171,6 +179,7 @@ def build(
     }
 
     def acknowledged(run: Stream, seq: int, user: str) -> None:
+        hub.ledger.saw(run, seq, user, hub.now())
         for queue in queues.values():
             queue.settle(f"{run}/{seq}", user)
 

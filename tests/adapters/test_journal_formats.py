@@ -132,7 +132,7 @@ def test_format_1_comes_up_to_date_with_all_that_is_in_it(tmp_path):
         await journal.close()
 
     asyncio.run(read())
-    assert formats(path) == "4"
+    assert formats(path) == "5"
     assert check_journal(path, RAILWAY, resume).faults == []
 
 
@@ -167,7 +167,7 @@ def test_format_3_comes_up_to_date_with_all_that_is_in_it(tmp_path):
         await journal.close()
 
     asyncio.run(go_on())
-    assert formats(path) == "4"
+    assert formats(path) == "5"
     assert check_journal(path, RAILWAY, resume).faults == []
 
 
@@ -185,7 +185,7 @@ def test_a_crash_on_the_way_leaves_the_old_format(old, monkeypatch):
             asyncio.run(opened(path))
     assert formats(path) == "2"
     asyncio.run(opened(path))
-    assert formats(path) == "4"
+    assert formats(path) == "5"
 
 
 def test_a_damaged_record_is_not_brought_along(old):
@@ -202,5 +202,5 @@ def test_a_damaged_record_is_not_brought_along(old):
 def test_check_reads_no_older_format(old):
     """A check changes nothing, so it only reports an older format."""
     path, _ = old
-    assert check_journal(path, RAILWAY, resume).faults == ["it has format 2, this trainhub reads 4"]
+    assert check_journal(path, RAILWAY, resume).faults == ["it has format 2, this trainhub reads 5"]
     assert formats(path) == "2"

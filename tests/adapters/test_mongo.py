@@ -14,6 +14,7 @@ import bson
 import pytest
 from fakes import Letters
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorDatabase
+from notices import notice
 from poison import POISON
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure
@@ -26,12 +27,14 @@ from waiting import PATIENCE
 from trainhub.adapters import mongo, pace
 from trainhub.adapters.mongo import BadUri, MongoStore
 from trainhub.core.journal import Record
+from trainhub.core.ledger import Ledger
+from trainhub.core.notifications import Outcome, Told
 from trainhub.core.write_buffer import Change, Refused, StoreAway, WriteBuffer
 from trainhub.domain import commands as c
 from trainhub.domain.chart import read_chart
 from trainhub.domain.model import RunKey
 from trainhub.domain.train import TrainState, fold
-from trainhub.hub.documents import INDEXES, LASTING, LIVE, UNIQUE, changes
+from trainhub.hub.documents import INDEXES, LASTING, LIVE, NOTIFICATIONS, UNIQUE, changes, told
 from trainhub.hub.vocabulary import RAILWAY
 
 PASSWORD = "s3cret"
@@ -658,3 +661,24 @@ def test_the_driver_does_not_log_the_password(caplog, io_loop):
     caplog.set_level(logging.DEBUG)
     MongoStore(f"mongodb://hub:{PASSWORD}@127.0.0.1:{closed_port()}", "trainhub", INDEXES).close()
     assert PASSWORD not in caplog.text
+
+
+@pytest.mark.gen_test
+async def test_letters_are_found_by_run_and_by_person(store):
+    """A person's are those about the person, and those to the user that are about no one."""
+    ledger, letters = Ledger(), []
+    for name, about, user in (
+        ("mine", "4512345601/1", "IR_1"),
+        ("other", "4512345602/1", "IR_1"),
+        ("all", None, "IR_1"),
+        ("stranger", None, "IR_2"),
+    ):
+        one = notice(id=name, stream=RUN, user=user, about=about)
+        way = ledger.tell(Told(one, Outcome.QUEUED, 0, one.queued))
+        letters.append(told(way, 1, "e1").render())
+    await store.write(NOTIFICATIONS, letters)
+    found = await store.letters(RUN, "4512345601/1", "IR_1", 10)
+    assert {each["_id"] for each in found} == {"mine", "all"}
+    assert len(await store.letters(RUN, None, None, 10)) == 4
+    assert len(await store.letters(RUN, None, None, 3)) == 3
+    assert await store.letters("another", None, None, 10) == []

@@ -12,12 +12,16 @@ import threading
 from pathlib import Path
 
 import pytest
+from notices import notice
 from railway import MORNING, RUN, TRAIN, Driver
 from voyage import voyages
 
 from trainhub.adapters.journal_check import check_journal
 from trainhub.adapters.sqlite_journal import SqliteJournal
 from trainhub.core.journal import Commit, JournalFailed, ReaderPlace, Record, Retired, StoredAnswer
+from trainhub.core.ledger import Ledger, WaysNoted
+from trainhub.core.notifications import Outcome, Told
+from trainhub.core.stream import NO_STREAM
 from trainhub.domain import commands as c
 from trainhub.domain import events as e
 from trainhub.domain.model import Level, RunKey
@@ -234,6 +238,22 @@ async def test_a_snapshot_stands_for_what_was_trimmed(path):
         state.evolve(record.event)
     assert state.passengers == driver.state.passengers
     assert state.seq == driver.state.seq
+    await journal.close()
+
+
+@pytest.mark.gen_test
+async def test_the_ledger_is_trimmed_with_the_events(path):
+    """Its records are of no stream, so none of them stays as a run's first record does."""
+    _, days, _, snapshot = a_day()
+    noted = WaysNoted(MORNING, (Ledger().tell(Told(notice(), Outcome.QUEUED, 0, MORNING)),))
+    last = Record(len(days) + 1, NO_STREAM, 0, noted)
+    journal = await SqliteJournal.open(path, RAILWAY)
+    await journal.commit(Commit([*days, last], snapshots={RUN: snapshot}))
+    assert (await journal.unfolded(0, 100, 1))[-1] == last
+    assert check_journal(path, RAILWAY, resume).faults == []
+    await journal.trim(last.position)
+    assert await journal.read(0, 100) == days[:1]
+    assert check_journal(path, RAILWAY, resume).faults == []
     await journal.close()
 
 
@@ -489,11 +509,11 @@ async def test_a_format_of_a_newer_hub(path):
     """The message has both formats and the hub to use; that hub can open the file again."""
     journal = await SqliteJournal.open(path, RAILWAY)
     await journal.close()
-    change(path, "UPDATE meta SET value = '5' WHERE name = 'format'")
+    change(path, "UPDATE meta SET value = '6' WHERE name = 'format'")
     message = await refused(path)
-    assert "has format 5, this hub reads 4" in message
+    assert "has format 6, this hub reads 5" in message
     assert "use the version of trainhub that wrote it" in message
-    change(path, "UPDATE meta SET value = '4' WHERE name = 'format'")
+    change(path, "UPDATE meta SET value = '5' WHERE name = 'format'")
     journal = await SqliteJournal.open(path, RAILWAY)
     await journal.close()
 

@@ -3,12 +3,11 @@
 import os
 import random
 import time
-from collections import Counter
-from email import message_from_bytes
 
 import pytest
 from aiosmtpd.controller import Controller
 from load import asker
+from mail_servers import Mailbox
 from railway import chart, person
 from waiting import wait_for
 
@@ -17,21 +16,6 @@ CYCLES = int(os.environ.get("MAIL_KILLS", "5"))
 MARKS = 8
 
 pytestmark = [pytest.mark.slow, pytest.mark.sized]
-
-
-class Mailbox:
-    """An SMTP server's handler that counts each address's e-mails by their Message-ID."""
-
-    def __init__(self):
-        self.ids = Counter()
-        self.addresses = set()
-
-    async def handle_DATA(self, server, session, envelope):  # noqa: N802
-        """Take the text."""
-        message = message_from_bytes(envelope.content)
-        self.ids[message["Message-ID"]] += 1
-        self.addresses.update(envelope.rcpt_tos)
-        return "250 2.0.0 queued"
 
 
 def test_no_letter_is_lost_by_kill_9(start_hub, unused_port, mongodb_uri, database_name):

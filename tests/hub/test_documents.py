@@ -10,6 +10,7 @@ from voyage import to_its_cancelling, to_its_end
 
 from trainhub.core.codec import load
 from trainhub.core.journal import Deed, Record
+from trainhub.core.ledger import Ledger
 from trainhub.core.notifications import Channel, Notification, Outcome, Told
 from trainhub.domain import events as e
 from trainhub.domain.fields import MOST_PASSENGERS, MOST_TEXT_BYTES
@@ -160,8 +161,8 @@ def test_every_index_is_on_a_field_that_is_there():
     for record in (replace(each, deed=deed) for each in records(driver)):
         for (collection, _), document in rendered(driver, record).items():
             fields.setdefault(collection, set()).update(document)
-    notification = Notification("n1", 3, Channel.PUSH, "IR_1", "subject", "body")
-    change = told(Told(notification, Outcome.SENT, 1, 1_764_000_000.0), "e1")
+    one = Notification("n1", 3, Channel.PUSH, "IR_1", "subject", "body")
+    change = told(Ledger().tell(Told(one, Outcome.QUEUED, 0, one.queued)), 3, "e1")
     fields[change.collection] = set(change.render())
     assert set(INDEXES) == set(fields)
     for collection, indexes in INDEXES.items():

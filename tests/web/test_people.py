@@ -109,10 +109,10 @@ class Archive:
 
     away = False
 
-    async def letters(self, run, about, most):
+    async def letters(self, run, about, user, most):
         if self.away:
             raise StoreAway("away")
-        self.asked = run, about
+        self.asked = run, about, user
         return [
             {
                 "_id": "n1",
@@ -125,6 +125,9 @@ class Archive:
                 "attempts": 1,
                 "at": datetime(2026, 11, 23, 4, 0, tzinfo=UTC),
                 "detail": "",
+                "queuedAt": datetime(2026, 11, 23, 3, 59, tzinfo=UTC),
+                "sentAt": datetime(2026, 11, 23, 4, 0, tzinfo=UTC),
+                "seenAt": None,
             }
         ]
 
@@ -136,10 +139,12 @@ async def test_staff_read_what_became_of_letters(call, site):
     path = "/api/trains/12345/notifications"
     (letter,) = (await call("GET", path, who="TTE")).result
     assert (letter["kind"], letter["outcome"]) == ("NO_SHOW", "SENT")
-    assert letter["at"] == "2026-11-23T04:00:00.000+00:00"
-    assert archive.asked == ("12345/2026-11-23", None)
+    assert letter["at"] == letter["sentAt"] == "2026-11-23T04:00:00.000+00:00"
+    assert letter["queuedAt"] == "2026-11-23T03:59:00.000+00:00"
+    assert letter["seenAt"] is None
+    assert archive.asked == ("12345/2026-11-23", None, None)
     await call("GET", f"{path}?pnr=4512345601&index=1", who="TTE")
-    assert archive.asked == ("12345/2026-11-23", "4512345601/1")
+    assert archive.asked == ("12345/2026-11-23", "4512345601/1", "IR_1")
     assert (await call("GET", f"{path}?pnr=4512345601", who="TTE")).status == 400
     assert (await call("GET", f"{path}?pnr=4512345601&index=x", who="TTE")).status == 400
     for who, status in (("PASSENGER", 403), ("OTHER_TTE", 403), (None, 401)):

@@ -153,9 +153,11 @@ class _Check:
         count, behind, head = 0, 0, trimmed
         rows = self._db.execute(f"SELECT {RECORD} FROM records ORDER BY position")
         for record in self._read(self._record, rows):
-            count += 1
             behind += record.position > trimmed
             head = max(head, record.position)
+            if not record.in_stream:
+                continue
+            count += 1
             if record.stream not in retired:
                 self._fits(record, seqs.get(record.stream, 0), snapshots.get(record.stream))
             seqs[record.stream] = record.seq

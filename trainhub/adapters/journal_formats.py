@@ -94,8 +94,14 @@ def _to_4(db: sqlite3.Connection, _: Path) -> None:
     db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?, ?)", seal("meta", "format", "4"))
 
 
+def _to_5(db: sqlite3.Connection, _: Path) -> None:
+    """Change nothing: from this format on there are records of no stream."""
+    db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?, ?)", seal("meta", "format", "5"))
+
+
 _STEPS: dict[str, Callable[[sqlite3.Connection, Path], None]] = {
     "1": _to_2,
     "2": _to_3,
     "3": _to_4,
+    "4": _to_5,
 }

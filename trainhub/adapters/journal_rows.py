@@ -25,7 +25,7 @@ from trainhub.core.journal import (
 from trainhub.core.stream import Stream
 
 # The format of the tables.
-FORMAT = "4"
+FORMAT = "5"
 # The version of events and snapshots as JSON. Each record and snapshot has it.
 ROW_VERSION = 1
 

@@ -332,9 +332,14 @@ class MongoStore:
             logger.warning("the audit trail cannot be read: %s", _reason(error))
             raise StoreAway(_reason(error)) from error
 
-    async def letters(self, run: str, about: str | None, most: int) -> list[Document]:
+    async def letters(
+        self, run: str, about: str | None, user: str | None, most: int
+    ) -> list[Document]:
         """An audit.HubArchive. Raises StoreAway."""
-        query = {"run": {"$eq": run}, **({} if about is None else {"about": {"$eq": about}})}
+        query: dict[str, Any] = {"run": {"$eq": run}}
+        if about is not None:
+            to_all = {"about": {"$eq": None}, "user": {"$eq": user}}
+            query["$or"] = [{"about": {"$eq": about}}, to_all]
         try:
             with pymongo.timeout(ANSWER_SECONDS):
                 found = self._database["notifications"].find(query).sort("at", -1).limit(most)

@@ -292,7 +292,7 @@ class SqliteJournal:
         with self._transaction():
             self._db.execute(
                 "DELETE FROM records WHERE position > ? AND position <= ?"
-                " AND (seq > 1 OR run IN (SELECT run FROM retired))",
+                " AND (seq <> 1 OR run IN (SELECT run FROM retired))",
                 (self.trimmed, up_to),
             )
             self._put("meta", seal("meta", "trimmed", str(up_to)))

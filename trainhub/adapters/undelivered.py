@@ -22,7 +22,7 @@ logger = logging.getLogger("trainhub.undelivered")
 
 UNDELIVERED_FILE = "undelivered.jsonl"
 # Days after which dead letters are dropped, and the most of them: the oldest leave first.
-_MOMENTS = ("expires", "due")
+_MOMENTS = ("expires", "queued", "due")
 UNDELIVERED_DAYS = 30
 MOST_GIVEN_UP = 10_000
 # Lines that no longer count, from which on the file is written again.

@@ -60,8 +60,9 @@ class Deed:
 class Record:
     """An event in the log. `position` counts the records of all streams, `seq` those of its stream.
 
-    Both start at 1. The first record of a command has the command's deed; other records have none.
-    `event` is an audience.DomainEvent; only its domain knows its class.
+    Both start at 1. A record of the ledger is of no stream and has seq 0. The first record of a
+    command has the command's deed; other records have none. `event` is an audience.DomainEvent;
+    only its domain knows its class.
     """
 
     position: int
@@ -69,6 +70,11 @@ class Record:
     seq: int
     event: Any
     deed: Deed | None = None
+
+    @property
+    def in_stream(self) -> bool:
+        """False for a record of the ledger."""
+        return self.seq > 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from itertools import count, islice, takewhile
 from typing import Protocol
 
 from trainhub.core.journal import Record
-from trainhub.core.stream import Stream
+from trainhub.core.stream import NO_STREAM, Stream
 
 logger = logging.getLogger("trainhub.notifications")
 
@@ -64,7 +64,6 @@ LAST_NOTE_SECONDS = 0.5
 
 
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
-NO_STREAM = Stream("")
 NEVER = datetime(9999, 12, 31, tzinfo=UTC)
 
 
@@ -99,7 +98,8 @@ class Notification:
     `id` names it for good: the same record makes the same notifications. `to` is an e-mail address
     for EMAIL, and the user (irctcId) for PUSH. `about` is PNR/index of the person it is about.
     A newer one of the same `topic` and user replaces it. `link` is a page of the hub, "" for none.
-    It is not sent before `due`, and after `expires`, by the hub's clock, it is no longer true.
+    It was `queued` with its event. It is not sent before `due`, and after `expires`, by the hub's
+    clock, it is no longer true.
     """
 
     id: str
@@ -109,6 +109,7 @@ class Notification:
     subject: str
     body: str
     expires: datetime = NEVER
+    queued: datetime = LONG_AGO
     due: datetime = LONG_AGO
     stream: Stream = NO_STREAM
     seq: int = 0
@@ -134,18 +135,13 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A notification and what became of it so far. Times are seconds since 1970."""
+    """A notification and what became of it so far, by the hub's clock."""
 
     notification: Notification
     outcome: Outcome
     attempts: int
-    at: float
+    at: datetime
     detail: str = ""
-
-    @property
-    def final(self) -> bool:
-        """True if nothing more becomes of it."""
-        return self.outcome is not Outcome.QUEUED
 
 
 class TryLater(Exception):
@@ -382,7 +378,7 @@ class Notifications:
         self._done(opened)
 
     def _tell(self, opened: _Open, detail: str = "") -> None:
-        self._told(Told(opened.job, opened.outcome, opened.tries, time.time(), detail))
+        self._told(Told(opened.job, opened.outcome, opened.tries, self._now(), detail))
 
     def complaints(self) -> list[str]:
         """Return how many jobs were set aside, and how many were given up of late."""
@@ -446,7 +442,7 @@ class Notifications:
         """Try dead letters again that are still true. Returns how many. Raises OSError."""
         now = time.monotonic()
         again = [
-            _Open(each.job, now)
+            _Open(each.job, now, each.tries)
             for each in dead
             if each.given_up is not None
             and each.job.id not in self._aside

@@ -3,3 +3,4 @@
 from typing import NewType
 
 Stream = NewType("Stream", str)
+NO_STREAM = Stream("")

@@ -71,8 +71,13 @@ class HubArchive(EventArchive, Protocol):
         Raises StoreAway if the store does not answer.
         """
 
-    async def letters(self, run: str, about: str | None, most: int) -> list[Document]:
-        """Return a run's letters, of one person or of all, the newest first. Raises StoreAway."""
+    async def letters(
+        self, run: str, about: str | None, user: str | None, most: int
+    ) -> list[Document]:
+        """Return a run's letters, the newest first. Raises StoreAway.
+
+        With `about`, return those about that person, and those to `user` about no one person.
+        """
 
 
 class NoArchive:

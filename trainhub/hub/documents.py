@@ -18,7 +18,7 @@ from typing import Any
 
 from trainhub.core.codec import dump
 from trainhub.core.journal import Deed, Record
-from trainhub.core.notifications import Told
+from trainhub.core.ledger import Way
 from trainhub.core.write_buffer import Change, Document
 from trainhub.domain.events import TYPES
 from trainhub.domain.model import PersonKey, Role, RunKey, RunStatus
@@ -157,29 +157,30 @@ def _offer(state: TrainState, offer_id: str, epoch: str) -> Document:
     }
 
 
-def told(what: Told, epoch: str) -> Change:
-    """Return the ledger's entry of a notification: its outcome so far, without an address."""
-    return Change(NOTIFICATIONS, what.notification.id, partial(_told, what, epoch))
+def told(way: Way, position: int, epoch: str) -> Change:
+    """Return the ledger's entry of a notification, as of a position of the log."""
+    return Change(NOTIFICATIONS, way.id, partial(_told, way, position, epoch))
 
 
-def _told(what: Told, epoch: str) -> Document:
-    one = what.notification
+def _told(way: Way, position: int, epoch: str) -> Document:
     return {
-        "_id": one.id,
+        "_id": way.id,
         "epoch": epoch,
         "schema": DOCUMENT_SCHEMA,
-        # Of two states of one notification, the later one has more attempts, or is final.
-        "seq": one.position * 1_000 + min(what.attempts, 498) * 2 + what.final,
-        "run": one.stream,
-        "event": one.seq,
-        "kind": one.kind,
-        "channel": one.channel.value,
-        "user": one.user,
-        "about": one.about,
-        "outcome": what.outcome.value,
-        "attempts": what.attempts,
-        "at": datetime.fromtimestamp(what.at, UTC),
-        "detail": what.detail,
+        "seq": position,
+        "run": way.run,
+        "event": way.event,
+        "kind": way.kind,
+        "channel": way.channel.value,
+        "user": way.user,
+        "about": way.about,
+        "outcome": way.outcome.value,
+        "attempts": way.attempts,
+        "at": way.at,
+        "detail": way.detail,
+        "queuedAt": way.queued_at,
+        "sentAt": way.sent_at,
+        "seenAt": way.seen_at,
     }
 
 

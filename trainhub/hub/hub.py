@@ -10,7 +10,9 @@ from trainhub.core.audience import Standing
 from trainhub.core.errors import Unavailable
 from trainhub.core.history import History
 from trainhub.core.journal import Commit, Journal, Record
+from trainhub.core.ledger import Ledger
 from trainhub.core.log import LIMIT, Log, Reader
+from trainhub.core.stream import NO_STREAM
 from trainhub.domain.commands import Command
 from trainhub.domain.model import Role, RunKey
 from trainhub.domain.train import TrainState
@@ -63,6 +65,7 @@ class Hub:
         self.deliveries = Deliveries()
         self.audit = Audit(journal.epoch, archive)
         self.runs = Runs()
+        self.ledger = Ledger()
         history, answers = History(), Answers()
         self.executor = Executor(self.runs, self.log, answers, self.audit, self.deliveries, clock)
         self.upkeep = Upkeep(
@@ -71,6 +74,7 @@ class Hub:
             self.log,
             answers,
             history,
+            self.ledger,
             rooms,
             self.readers,
             clock,
@@ -159,8 +163,9 @@ class Hub:
 
     def _committed(self, records: list[Record], after: int) -> None:
         for record in records:
-            self.upkeep.add(record)
-            self._figures_due.add(record.stream)
+            if record.in_stream:
+                self.upkeep.add(record)
+                self._figures_due.add(record.stream)
         for reader in self.readers:
             reader.offer(records, after)
 
@@ -171,7 +176,14 @@ class Hub:
         await self.subscriptions.send_figures(list(present))
 
     async def save_places(self) -> None:
-        """Write each reader's position to the journal."""
+        """Write each reader's position to the journal, with the ledger's news.
+
+        A notification counts as done in the same commit that notes what became of it, or later.
+        """
+        while self.ledger:
+            noted = self.log.append(NO_STREAM, 0, [self.ledger.take_news(self.now())])
+            if self.ledger:
+                await noted  # much news does not make one long commit
         moved = [(r, place) for r in self.readers if (place := r.place()) is not None]
         if moved:
             await self.log.commit(Commit(places=[place for _, place in moved]))

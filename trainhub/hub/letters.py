@@ -150,6 +150,7 @@ class Letters:
                 subject=subject,
                 body=body,
                 expires=expires,
+                queued=event.at,
                 due=chosen.due(due, kind.urgency),
                 stream=record.stream,
                 seq=record.seq,

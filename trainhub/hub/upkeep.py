@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from trainhub.core.answers import KEPT_SECONDS, Answers
 from trainhub.core.history import History
 from trainhub.core.journal import Commit, Journal, JournalFailed, Record, Retired
+from trainhub.core.ledger import Ledger
 from trainhub.core.log import Log, Reader
 from trainhub.core.rooms import Rooms
 from trainhub.domain.events import Event, TrainRegistered
@@ -38,6 +39,7 @@ class Upkeep:
         log: Log,
         answers: Answers,
         history: History,
+        ledger: Ledger,
         rooms: Rooms,
         readers: Sequence[Reader],
         clock: Callable[[], datetime],
@@ -49,6 +51,7 @@ class Upkeep:
         self._log = log
         self._answers = answers
         self._history = history
+        self._ledger = ledger
         self._rooms = rooms
         self._readers = readers
         self._clock = clock
@@ -67,6 +70,9 @@ class Upkeep:
         self._runs.retired = await self._journal.retired()
         while records := await self._journal.unfolded(position, LOAD, RECORDS_KEPT):
             for record in records:
+                if not record.in_stream:
+                    self._ledger.recall(record.event)
+                    continue
                 # One at a time: a run's snapshot may be large.
                 snapshot = await self._journal.snapshot(record.stream) if record.seq == 1 else None
                 resumed += snapshot is not None

@@ -10,11 +10,12 @@ from trainhub.core.codec import dump, load
 from trainhub.core.contacts import Contacts, Device, Preferences
 from trainhub.core.errors import BadMessage, Unavailable
 from trainhub.core.notifications import Channel, Outcome
-from trainhub.core.write_buffer import StoreAway
+from trainhub.core.write_buffer import Document, StoreAway
 from trainhub.domain import normal
 from trainhub.domain.fields import TIME, Pnr, Seq, UserId
 from trainhub.domain.model import person_key
 from trainhub.hub.letters import KINDS
+from trainhub.hub.protocol import moment_text
 from trainhub.hub.wording import DEFAULT_LANGUAGE, LANGUAGES
 from trainhub.web.base import Api
 
@@ -98,6 +99,12 @@ class Letter(TypedDict):
     attempts: Annotated[int, About("How often it was tried.", least=0, example=1)]
     at: Annotated[datetime, About("When that was.", example="2026-11-27T10:04:31+00:00")]
     detail: Annotated[str, About("More of it, in words.", example="1 device")]
+    queuedAt: Annotated[datetime | None, About("When its event was. Null in old entries.")]
+    sentAt: Annotated[datetime | None, About("When a server took it. Null before that.")]
+    seenAt: Annotated[
+        datetime | None,
+        About("When a device of the user acknowledged the event. Null before that."),
+    ]
 
 
 class PushKeyHandler(Api):
@@ -175,13 +182,15 @@ class LettersHandler(Api):
         pnr, index = self.parameter("pnr"), self.parameter("index")
         if (pnr is None) != (index is None):
             raise BadMessage("pnr and index go together: give both, or neither")
-        about = None
+        about = user = None
         if pnr is not None and index is not None:
             if not index.isascii() or not index.isdecimal() or len(index) > 2:
                 raise BadMessage("index is a whole number from 1")
             about = person_key(str(normal.pnr(pnr)), int(index))
+            person = state.passengers.get(about)
+            user = None if person is None else person.booking.irctc_id
         try:
-            found = await self.hub.archive.letters(state.run, about, MOST_LETTERS)
+            found = await self.hub.archive.letters(state.run, about, user, MOST_LETTERS)
         except StoreAway:
             raise Unavailable(
                 "the letters are read from MongoDB, which does not answer now: try again later"
@@ -207,7 +216,7 @@ class RetryHandler(Api):
             raise Unavailable("the dead letters cannot be written: see the log") from None
 
 
-def _letter(document: dict[str, Any]) -> Letter:
+def _letter(document: Document) -> Letter:
     return {
         "event": document["event"],
         "kind": document["kind"],
@@ -216,9 +225,18 @@ def _letter(document: dict[str, Any]) -> Letter:
         "about": document["about"],
         "outcome": document["outcome"],
         "attempts": document["attempts"],
-        "at": document["at"].isoformat(timespec="milliseconds"),
+        "at": moment_text(document["at"]),
         "detail": document["detail"],
+        "queuedAt": _moment(document, "queuedAt"),
+        "sentAt": _moment(document, "sentAt"),
+        "seenAt": _moment(document, "seenAt"),
     }
+
+
+def _moment(document: Document, name: str) -> Any:
+    """Return a time in JSON; None if the entry has none. Old entries have no such field."""
+    found = document.get(name)
+    return None if found is None else moment_text(found)
 
 
 def _chosen(preferences: Preferences) -> Chosen:

@@ -1,0 +1,78 @@
+"""kill -9 while MongoDB is away: what became of each letter reaches it all the same."""
+
+import json
+import time
+from contextlib import ExitStack
+
+from aiosmtpd.controller import Controller
+from load import asker
+from mail_servers import Mailbox
+from railway import chart, person
+from waiting import wait_for
+from witness import connect
+
+PATH = "/api/trains/12345/notifications"
+PEOPLE = 3
+
+
+def letters(hub):
+    return {(each["user"], each["channel"]): each for each in asker(hub)(PATH)}
+
+
+def passenger_s_socket(hub, user, stack):
+    socket = stack.enter_context(connect(hub.url.replace("http", "ws") + "/ws"))
+    socket.send(json.dumps({"type": "IDENTIFY", "token": hub.token("PASSENGER", user, "12345")}))
+    socket.send(json.dumps({"type": "SUBSCRIBE_TRAIN", "trainNo": "12345"}))
+    heard(socket, "SUBSCRIBED")
+    return socket
+
+
+def heard(socket, kind):
+    while (message := json.loads(socket.recv(timeout=30)))["type"] != kind:
+        pass
+    return message
+
+
+def test_the_ledger_outlives_a_kill_while_mongodb_is_away(start_hub, start_mongod, unused_port):
+    """Sent letters stay sent although the mail server is away after the restart.
+
+    What a passenger's device had acknowledged before is still seen.
+    """
+    mongod, mailbox = start_mongod(), Mailbox()
+    server = Controller(mailbox, hostname="127.0.0.1", port=unused_port)
+    server.start()
+    options = (
+        *("--mongodb-uri", mongod.uri, "--escalate-mail-seconds", "0"),
+        *("--smtp-url", f"smtp://127.0.0.1:{unused_port}", "--mail-from", "hub@example.org"),
+    )
+    hub = start_hub(*options)
+    ask = asker(hub)
+    people = [person(who) for who in range(1, 1 + PEOPLE)]
+    ask("/api/trains", chart(*people))
+    ask("/api/trains/12345/start", {})
+    with ExitStack() as stack:
+        socket = passenger_s_socket(hub, "IR_1", stack)
+        mongod.freeze()
+        for each in people:
+            ask(f"/api/trains/12345/passengers/{each['pnr']}/1/no-show", {})
+        wait_for(lambda: len(mailbox.addresses) == PEOPLE)
+        event = heard(socket, "NO_SHOW")
+        socket.send(json.dumps({"type": "ACK", "trainNo": "12345", "seq": event["seq"]}))
+        time.sleep(1)  # so that the ledger is on disk; an ACK has no answer
+        hub.kill()
+    server.stop()
+    mongod.thaw()
+    hub = start_hub(*options)
+    mails = wait_for(
+        lambda: (
+            (found := letters(hub))
+            and all(found.get((f"IR_{who}", "EMAIL")) for who in range(1, 1 + PEOPLE))
+            and found
+        )
+    )
+    for who in range(1, 1 + PEOPLE):
+        mail = mails[f"IR_{who}", "EMAIL"]
+        assert (mail["outcome"], mail["attempts"]) == ("SENT", 1)
+        assert mail["queuedAt"] <= mail["sentAt"] == mail["at"]
+        assert (mail["seenAt"] is not None) == (who == 1)
+    assert mails["IR_1", "EMAIL"]["seenAt"] >= mails["IR_1", "EMAIL"]["sentAt"]
