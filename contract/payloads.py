@@ -1,12 +1,13 @@
 """The schemas of messages, events and answers, for AsyncAPI and OpenAPI."""
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from contract import catalog
 from contract.catalog import Happening, Order
 from contract.examples import example, example_of_fields
 from contract.notes import Field, fields_of, sentence
 from contract.schema import Schema, Schemas
+from trainhub.core.about import About
 from trainhub.domain import events as e
 from trainhub.domain.commands import MARKS
 from trainhub.domain.fields import Moment, Seq
@@ -22,7 +23,15 @@ from trainhub.hub.messages import (
 
 _ID = Field("id", MessageId, required=False)
 _KEY = Field("key", IdempotencyKey, required=False)
-_EVENT = [*fields_of(RunFields), Field("seq", Seq, True), Field("timestamp", Moment, True)]
+_ACK = Annotated[
+    Literal[True], About("There if a passenger's app is to acknowledge the event, by ACK.")
+]
+_EVENT = [
+    *fields_of(RunFields),
+    Field("seq", Seq, True),
+    Field("timestamp", Moment, True),
+    Field("ack", _ACK, required=False),
+]
 
 
 class Payloads(Schemas):

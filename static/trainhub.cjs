@@ -124,6 +124,7 @@ class Client {
   #login;
   #identifying = null; // the promise of `identify`, until it is settled
   #user = null;
+  #role = null;
   #who; // user, role and trains of the last connection
   #ready = false; // identified, so that commands may go
   #subscriptions = new Set();
@@ -182,6 +183,7 @@ class Client {
     const { own } = subscription;
     own.call = (handler, message) => this.#call(handler, message);
     own.caughtUp = () => this.#ready && this.#join(own);
+    own.handed = (message) => this.#handed(message);
     this.#subscriptions.add(own);
     if (this.#ready) this.#join(own);
     return subscription;
@@ -476,7 +478,7 @@ class Client {
   #enter({ user = null, role = null, trains = [] }) {
     const who = JSON.stringify([user, role, trains]);
     const changed = this.#who !== undefined && this.#who !== who;
-    [this.#ready, this.#user, this.#who] = [true, user, who];
+    [this.#ready, this.#user, this.#role, this.#who] = [true, user, role, who];
     this.#name(this.#login, user);
     this.#settle((each) => each.resolve({ user, role, trains }));
     for (const own of this.#subscriptions) {
@@ -584,17 +586,20 @@ class Client {
   }
 
   #pass(message) {
-    let fresh = false;
     for (const own of this.#subscriptions) {
       if (!own.joined || !isOf(own, message)) continue;
       if (own.isOlder(message)) { // this hub is behind the app
         own.leave();
         this.#joinLater(own);
       } else {
-        fresh = own.take(message) || fresh;
+        own.take(message);
       }
     }
-    if (fresh && message.type === 'UPGRADE_OFFER') this.#send({ type: 'ACK', ...runOf(message), seq: message.seq });
+  }
+
+  /** A handler has an event. The hub need not tell the passenger by push and e-mail then. */
+  #handed(message) {
+    if (message.ack && this.#role === 'PASSENGER') this.#send({ type: 'ACK', ...runOf(message), seq: message.seq });
   }
 
   // --- commands ---
@@ -692,29 +697,28 @@ class Following {
     return type === 'SNAPSHOT' && this.last !== undefined && epoch === this.last.epoch && seq < this.last.seq;
   }
 
-  /** Receives a message, and returns whether it is new. */
+  /** Receives a message, and drops it if it is not new. */
   take(message) {
     const { type, seq, epoch } = message;
     if (seq === undefined) { // figures: only the newest count
       this.#inbox = this.#inbox.filter((each) => each.message.type !== type);
       this.#put({ message });
-      return true;
+      return;
     }
     if (type === 'SNAPSHOT') {
       this.expects = false;
     } else if (this.expects) {
       if (this.#held.length >= MOST_UNREAD) throw new Error('events come, and not the SNAPSHOT before them');
       this.#held.push(message);
-      return false;
+      return;
     } else if (!(seq > this.last.seq)) {
-      return false;
+      return;
     }
     this.#behind ||= this.#inbox.length >= MOST_UNREAD; // messages that do not fit are asked for again when there is room
-    if (this.#behind) return false;
+    if (this.#behind) return;
     this.last = { epoch: type === 'SNAPSHOT' ? epoch : this.last.epoch, seq };
     this.#put({ message, place: this.last });
     for (const each of this.#held.splice(0)) this.take(each);
-    return true;
   }
 
   #put(item) {
@@ -727,7 +731,9 @@ class Following {
     while (!this.#busy && this.#inbox.length && !this.#ended) {
       const { message, place } = this.#inbox.shift();
       const accepted = () => { if (place && this.last) this.since = place; };
-      const waits = this.#handlersOf(message).map((each) => this.call(each, message)).filter(Boolean);
+      const handlers = this.#handlersOf(message).filter(Boolean);
+      const waits = handlers.map((each) => this.call(each, message)).filter(Boolean);
+      if (handlers.length) this.handed(message);
       if (waits.length) {
         this.#busy = true;
         Promise.all(waits).then(() => {

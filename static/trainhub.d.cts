@@ -11,7 +11,7 @@ export interface Subscribed extends Run, Since { recovered: boolean }
 
 export type EventType = keyof Told;
 /** An event of that type, such as `EventOf<'STATION_ARRIVAL'>`. */
-export interface EventOf<T extends EventType> extends Run { type: T; seq: number; timestamp: string; data: Told[T] }
+export interface EventOf<T extends EventType> extends Run { type: T; seq: number; timestamp: string; ack?: true; data: Told[T] }
 /** Any event: `type` says which, and so what its `data` has. */
 export type HubEvent = { [T in EventType]: EventOf<T> }[EventType];
 export type FigureMessage = BoardingUpdate | PresenceUpdate;

@@ -29,11 +29,12 @@ class FalseHub:
     and `closed` the times of connections.
     """
 
-    def __init__(self, *after, refused=(), later=0):
+    def __init__(self, *after, refused=(), later=0, role="TTE"):
         self.heard, self.opened, self.closed = [], [], []
         self._after = list(after)
         self._refused = refused
         self._later = later
+        self._role = role
         self._server = serve(self._serve, "127.0.0.1", 0, compression=None)
         self.url = f"ws://127.0.0.1:{self._server.socket.getsockname()[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever)
@@ -71,7 +72,9 @@ class FalseHub:
         if message["type"] == "IDENTIFY":
             if message["token"] in self._refused:
                 return [{"type": "ERROR", "code": "BAD_TOKEN", "message": "no", **head}]
-            return [{"type": "IDENTIFIED", "user": "T1", "role": "TTE", "trains": ["*"], **head}]
+            return [
+                {"type": "IDENTIFIED", "user": "T1", "role": self._role, "trains": ["*"], **head}
+            ]
         if message["type"] == "SUBSCRIBE_TRAIN":
             first = "since" not in message
             answer = {"type": "SUBSCRIBED", **RUN, "epoch": "e1", "seq": 0, "recovered": not first}

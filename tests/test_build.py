@@ -8,7 +8,7 @@ from railway import MORNING, RUN, TRAIN, register
 
 from trainhub.build import FLUSHED, NOTIFIED
 from trainhub.core.audience import Standing
-from trainhub.core.notifications import Outcome
+from trainhub.core.notifications import Channel, Outcome
 from trainhub.domain import commands as c
 from trainhub.domain.model import Role
 
@@ -71,3 +71,26 @@ async def test_what_became_of_a_letter_is_in_the_log_with_the_place_of_its_queue
     await again.hub.acknowledge(again.hub.state(RUN), way.event, standing, Ear())
     (seen,) = again.hub.ledger.take_news(MORNING).ways
     assert (seen.id, seen.sent_at, seen.seen_at) == (way.id, way.sent_at, MORNING)
+
+
+@pytest.mark.gen_test
+async def test_what_a_socket_has_acknowledged_needs_no_letter(io_loop):
+    """The letters of an event wait for a passenger's socket, and its ACK cancels them."""
+    box, ear, standing = Postbox(), Ear(), Standing(Role.PASSENGER, "IR_1")
+    built = build_of_fakes(sender=box)
+    built.follow()
+    hub, state = built.hub, await running(built.hub)
+    hub.rooms.join(RUN, ear, standing)
+    await hub.execute(c.MarkNoShow(**TRAIN, pnr="4512345601", index=1), TTE)
+    for each in built.queues.values():
+        await each.drain()
+    waiting = {channel: queue.depth for channel, queue in built.queues.items()}
+    assert (waiting, box.jobs) == (dict.fromkeys(Channel, 1), [])
+    (message,) = [each for write in ear.writes for each in write if each.get("ack")]
+    assert message["type"] == "NO_SHOW"
+    await hub.acknowledge(state, message["seq"], standing, ear)
+    assert not any(queue.depth for queue in built.queues.values())
+    ways = hub.ledger.take_news(MORNING).ways
+    assert {each.channel: (each.outcome, each.seen_at) for each in ways} == dict.fromkeys(
+        Channel, (Outcome.CANCELLED, MORNING)
+    )

@@ -295,18 +295,32 @@ async def test_goodbye_is_honoured():
 
 @pytest.mark.made_up
 @pytest.mark.gen_test
-async def test_older_seqs_are_dropped_and_offers_acknowledged():
-    """A seq that was seen is not told again, over a reconnect too; each offer has one ACK."""
+async def test_older_seqs_are_dropped():
+    """A seq that was seen is not told again, over a reconnect too."""
     first = (event(3), event(2), event(3), 1001)
-    second = (event(3), event(7, "UPGRADE_OFFER"), event(7, "UPGRADE_OFFER"), event(8))
+    second = (event(3), event(7), event(7), event(8))
     heard = []
     with FalseHub(first, second) as hub:
         async with connect(hub.url, backoff=QUICK) as client:
             client.subscribe("12345", on_event=heard.append)
             await until(lambda: [each["seq"] for each in heard] == [3, 7, 8])
-            await client.command("ANNOUNCE", **RUN, text="x")  # an ERROR for the ACK has no effect
     assert hub.said("SUBSCRIBE_TRAIN")[1]["since"] == {"epoch": "e1", "seq": 3}
-    assert hub.said("ACK") == [{"type": "ACK", **RUN, "seq": 7}]
+
+
+@pytest.mark.made_up
+@pytest.mark.parametrize("role", ["PASSENGER", "TTE"])
+@pytest.mark.gen_test
+async def test_a_passenger_s_app_acknowledges_what_asks_for_it(role):
+    """Once each, as soon as the app has it; an ERROR for it has no effect."""
+    told = (event(3), event(4, ack=True), event(4, ack=True), event(5, "UPGRADE_OFFER", ack=True))
+    heard = []
+    with FalseHub(told, role=role) as hub:
+        async with connect(hub.url, token="good", backoff=QUICK) as client:
+            client.subscribe("12345", on_event=heard.append)
+            await until(lambda: [each["seq"] for each in heard] == [3, 4, 5])
+            await client.command("ANNOUNCE", **RUN, text="x")
+    expected = [{"type": "ACK", **RUN, "seq": seq} for seq in (4, 5)]
+    assert hub.said("ACK") == (expected if role == "PASSENGER" else [])
 
 
 @pytest.mark.made_up

@@ -152,6 +152,7 @@ def build(
         )
     )
     letters.present = lambda run, user: hub.rooms.is_present(run, Standing(Role.PASSENGER, user))
+    hub.rooms.wants_ack = letters.are_due
     if contacts is not None:
         letters.preferences = contacts.preferences
 

@@ -445,6 +445,40 @@ def test_an_offer_s_letters_end_with_an_answer_or_an_acknowledgement():
             assert settled == []
 
 
+def delayed(minutes):
+    """Return a driver whose last event is a delay."""
+    driver = Driver(*PEOPLE)
+    driver.start()
+    driver.give(c.SetDelay(**TRAIN, delay_minutes=minutes))
+    return driver
+
+
+def test_an_event_wants_an_acknowledgement_if_it_may_lead_to_letters():
+    """No letter goes out about an event that a socket could not acknowledge."""
+    letters, wanted = Letters(), set()
+    for driver in (to_its_end(), delayed(5), delayed(20)):
+        for seq, event in enumerate(driver.events, start=1):
+            record = Record(seq, RUN, seq, event)
+            if letters.are_due(record):
+                wanted.add(type(event))
+            else:
+                assert not jobs(driver.state, record)
+        letters = Letters()
+    assert TOLD - {e.TrainCancelled} < wanted
+    assert e.TrainRegistered not in wanted
+
+
+@pytest.mark.parametrize(("minutes", "wanted"), [(5, False), (20, True)])
+def test_a_small_delay_and_small_talk_want_no_acknowledgement(minutes, wanted):
+    """Else each stop would bring an answer from each passenger."""
+    driver, letters = delayed(minutes), Letters()
+    driver.give(c.Announce(**TRAIN, text="Tea is served"))
+    news, talk = (Record(seq, RUN, seq, driver.events[seq]) for seq in (-2, -1))
+    assert isinstance(news.event, e.DelayUpdate)
+    assert letters.are_due(replace(news, seq=8)) is wanted
+    assert not letters.are_due(replace(talk, seq=9))
+
+
 # --- what happens to the train -----------------------------------------------------------------
 
 

@@ -388,17 +388,28 @@ def test_goodbye_is_honoured(client):
         assert hub.opened[1] - hub.closed[0] >= 0.69
 
 
-def test_older_seqs_are_dropped_and_offers_acknowledged(client):
-    """A seq that was seen is not told again, over a reconnect too; each offer has one ACK."""
+def test_older_seqs_are_dropped(client):
+    """A seq that was seen is not told again, over a reconnect too."""
     first = (event(3), event(2), event(3), 1001)
-    second = (event(3), event(7, "UPGRADE_OFFER"), event(7, "UPGRADE_OFFER"), event(8))
+    second = (event(3), event(7), event(7), event(8))
     with FalseHub(first, second) as hub:
         client.connect(hub.url)
         client.call("subscribe", train="12345")
         client.wait(lambda: [each["seq"] for each in client.events()] == [3, 7, 8])
-        client.command("ANNOUNCE", text="x")()  # an ERROR for the ACK has no effect
     assert hub.said("SUBSCRIBE_TRAIN")[1]["since"] == {"epoch": "e1", "seq": 3}
-    assert hub.said("ACK") == [{"type": "ACK", **RUN, "seq": 7}]
+
+
+@pytest.mark.parametrize("role", ["PASSENGER", "TTE"])
+def test_a_passenger_s_app_acknowledges_what_asks_for_it(client, role):
+    """Once each, as soon as the app has it; an ERROR for it has no effect."""
+    told = (event(3), event(4, ack=True), event(4, ack=True), event(5, "UPGRADE_OFFER", ack=True))
+    with FalseHub(told, role=role) as hub:
+        client.connect(hub.url, "good")
+        client.call("subscribe", train="12345")
+        client.wait(lambda: [each["seq"] for each in client.events()] == [3, 4, 5])
+        client.command("ANNOUNCE", text="x")()
+    expected = [{"type": "ACK", **RUN, "seq": seq} for seq in (4, 5)]
+    assert hub.said("ACK") == (expected if role == "PASSENGER" else [])
 
 
 def test_what_the_hub_would_take_later_is_asked_again_in_order(client):

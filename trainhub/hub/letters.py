@@ -99,6 +99,17 @@ class Letters:
         made = self._notifications(state, record, kind, people, fields, topic)
         return Plan(tuple(made), settled)
 
+    def are_due(self, record: Record) -> bool:
+        """True if an event may lead to letters, which an acknowledgement can cancel."""
+        event = record.event
+        if isinstance(event, e.Announcement):
+            return event.level is Level.EMERGENCY
+        if isinstance(event, e.DelayUpdate | e.StationArrival | e.StationDeparture):
+            return event.next is not None and self.reaches_step(
+                record.stream, record.seq, event.delay_minutes
+            )
+        return type(event) in _LETTERS
+
     def reaches_step(self, run: Stream, seq: int, minutes: int) -> bool:
         """True if the delay of event `seq` reaches a step that none before it has reached."""
         reached = sum(minutes >= self.escalation.delay_minutes * each for each in STEPS)

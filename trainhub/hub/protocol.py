@@ -92,7 +92,10 @@ class Ping:
 
 @dataclass(frozen=True, kw_only=True)
 class Ack:
-    """Say that the UPGRADE_OFFER numbered `seq` has arrived on this device. There is no answer."""
+    """Say that the event numbered `seq` has arrived on this device. There is no answer.
+
+    Passengers send it for an event with `ack`.
+    """
 
     train_no: TrainNo
     start_date: StartDate | None = None
@@ -157,13 +160,14 @@ def _with_offers_run(fields: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**fields, "trainNo": train_no, "startDate": start_date}
 
 
-def event_message(record: Record) -> dict[str, Any]:
-    """Return an event as its audience gets it."""
+def event_message(record: Record, *, ack: bool = False) -> dict[str, Any]:
+    """Return an event as its audience gets it; `ack` asks passengers to acknowledge it."""
     return {
         "type": TYPES[type(record.event)],
         **run_fields(record.stream),
         "seq": record.seq,
         "timestamp": moment_text(record.event.at),
+        **({"ack": True} if ack else {}),
         "data": record.event.told,
     }
 

@@ -192,7 +192,7 @@ class Session:
 
     async def _ack(self, message: Ack, answer: SendAnswer) -> None:
         if message.seq < 1:
-            raise BadMessage("seq is below 1: give the seq of the UPGRADE_OFFER that has arrived")
+            raise BadMessage("seq is below 1: give the seq of the event that has arrived")
         state = self._joined(message)
         await self._hub.acknowledge(
             state, message.seq, self.identity.standing(state.run), self._listener

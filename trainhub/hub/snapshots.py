@@ -9,7 +9,7 @@ from trainhub.core.wire import encode
 from trainhub.domain.model import STAFF, RunKey
 from trainhub.domain.train import TrainState
 from trainhub.domain.views import figures, private_view, public_view
-from trainhub.hub.protocol import event_message, figure_message, run_fields
+from trainhub.hub.protocol import figure_message, run_fields
 from trainhub.hub.train_rooms import TrainRooms
 
 BOARDING = "BOARDING_UPDATE"
@@ -46,7 +46,7 @@ class Snapshots:
         """Return the frame of an event that clients have missed."""
         frame = self._events.get((record.stream, record.seq))
         if frame is None:
-            frame = self._rooms.frame(event_message(record))
+            frame = self._rooms.frame(self._rooms.message(record))
             self._events[record.stream, record.seq] = frame
         return frame
 

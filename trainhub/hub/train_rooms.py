@@ -1,8 +1,11 @@
 """The rooms of the railway: each run's subscribers, and sending to all, to a user or to staff."""
 
 from collections import Counter
+from collections.abc import Callable
+from typing import Any
 
 from trainhub.core.audience import Standing
+from trainhub.core.journal import Record
 from trainhub.core.presence import Presence
 from trainhub.core.rooms import Delivery, Frame, Room, Rooms
 from trainhub.domain.model import STAFF, Role, RunKey
@@ -29,9 +32,15 @@ class TrainRooms(Rooms):
     def __init__(
         self, table: dict[RunKey, Room], frame: Frame, delivery: Delivery | None = None
     ) -> None:
+        # True for an event of which people are told elsewhere too, unless they acknowledge it.
+        self.wants_ack: Callable[[Record], bool] = lambda _: False
         super().__init__(
-            table, frame, event_message, Presence(socket_counts, {"ttes": Role.TTE}), delivery
+            table, frame, self.message, Presence(socket_counts, {"ttes": Role.TTE}), delivery
         )
+
+    def message(self, record: Record) -> dict[str, Any]:
+        """Return an event as its audience gets it."""
+        return event_message(record, ack=self.wants_ack(record))
 
     def broadcast_to_train(self, run: RunKey, frame: bytes) -> None:
         """Send to every socket in the run's room."""

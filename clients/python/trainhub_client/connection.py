@@ -526,14 +526,16 @@ class Client:
             self._send({"type": "UNSUBSCRIBE_TRAIN", **run})
 
     def _pass(self, message: Message) -> None:
-        news = False
         for each in [each for each in self._subscriptions if each.is_of(message)]:
             if each.is_older(message):  # this hub is behind the app
                 each.leave()
                 self._rejoin_later(each, {})
             else:
-                news = each.take(message) or news
-        if message["type"] == "UPGRADE_OFFER" and news:
+                each.take(message)
+
+    def handed(self, message: Message) -> None:
+        """Acknowledge an event that the app has: its passenger needs no push and no e-mail then."""
+        if message.get("ack") and self._who is not None and self._who[1] == "PASSENGER":
             self._send({"type": "ACK", **_run_of(message), "seq": message["seq"]})
 
     # --- commands ---------------------------------------------------------------------------

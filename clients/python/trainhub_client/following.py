@@ -22,6 +22,9 @@ class Follower(Protocol):
     def catch_up(self, subscription: "Subscription") -> None:
         """Ask for the messages after the subscription's place."""
 
+    def handed(self, message: Message) -> None:
+        """Note that the app has a message."""
+
 
 class Subscription:
     """A followed train. Iteration gives its events, and its SNAPSHOTs.
@@ -83,6 +86,7 @@ class Subscription:
                 if isinstance(item, HubError):
                     raise item
                 message, self.since = item
+                self._client.handed(message)
                 yield message
             if self._ended:
                 return
@@ -143,15 +147,15 @@ class Subscription:
             and message["seq"] < last["seq"]
         )
 
-    def take(self, message: Message) -> bool:
-        """Receive a message, and return whether it is new."""
+    def take(self, message: Message) -> None:
+        """Receive a message, and drop it if it is not new."""
         seq = message.get("seq")
         if seq is None:  # figures: only the newest count
             self.figures = message
             others = (each for each in self._inbox if each[1]["type"] != message["type"])
             self._inbox = deque(others)
             self._put(self._on_figures, message, None)
-            return True
+            return
         snapshot = message["type"] == "SNAPSHOT"
         if snapshot:
             self.expects = False
@@ -159,13 +163,13 @@ class Subscription:
             if len(self._held) >= MOST_UNREAD:
                 raise ValueError("events come, and not the SNAPSHOT before them")
             self._held.append(message)
-            return False
+            return
         elif self.last is None or seq <= self.last["seq"]:
-            return False
+            return
         # Messages that do not fit are asked for again when there is room.
         self._behind = self._behind or max(len(self._unread), len(self._inbox)) >= MOST_UNREAD
         if self._behind:
-            return False
+            return
         epoch = message["epoch"] if snapshot or self.last is None else self.last["epoch"]
         self.last = {"epoch": epoch, "seq": seq}
         told = self._on_snapshot if snapshot else self._on_event
@@ -177,7 +181,6 @@ class Subscription:
         held, self._held = self._held, []
         for each in held:
             self.take(each)
-        return True
 
     def _put(self, told: Told | None, message: Message, place: Message | None) -> None:
         self._inbox.append((told, message, place))
@@ -188,6 +191,8 @@ class Subscription:
         while self._inbox and not self._busy and not self._ended:
             told, message, place = self._inbox.popleft()
             waits = call(told, message)
+            if told is not None:
+                self._client.handed(message)
             if waits is None:
                 self._accept(place)
             else:
