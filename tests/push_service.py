@@ -39,8 +39,10 @@ class PushService:
         self.claims = []
         # By subscription: a status, headers of the answer.
         self.answers = {}
+        # Once cleared, answers wait; `holds` are the subscriptions, None for all.
         self.hold = asyncio.Event()
         self.hold.set()
+        self.holds = None
         self.at_once = self.most_at_once = 0
 
     @property
@@ -84,7 +86,8 @@ class _Push(RequestHandler):
         service.at_once += 1
         service.most_at_once = max(service.most_at_once, service.at_once)
         try:
-            await service.hold.wait()
+            if service.holds is None or name in service.holds:
+                await service.hold.wait()
         finally:
             service.at_once -= 1
         status, headers = service.answers.get(name, (None, {}))

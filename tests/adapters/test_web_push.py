@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from notices import NOW, push
 from push_service import Subscription, push_service
+from waiting import until
 
 from trainhub.access.vapid import public_text
 from trainhub.adapters import web_push as web_push_module
@@ -117,6 +118,54 @@ def test_a_subscription_that_ended_is_removed_alone(pair, status):
         contacts.kept["IR_1"] = [old]
         with pytest.raises(Undeliverable, match="ended its subscription"):
             await web_push.send(push())
+        await web_push.close()
+
+    run(pair, story)
+
+
+@pytest.mark.parametrize(("status", "seconds"), [(500, 0), (429, 120)])
+def test_a_device_that_failed_is_tried_again_alone(pair, status, seconds):
+    """The other device has the push already, and gets no second one."""
+
+    async def story(service, sender):
+        phone, tablet = service.subscribe("phone"), service.subscribe("tablet")
+        contacts = Contacts(phone, tablet)
+        service.answers["phone"] = status, {"Retry-After": "120"}
+        web_push = sender(contacts)
+        for _ in range(2):
+            with pytest.raises(TryLater, match=f"answered {status}") as caught:
+                await web_push.send(push())
+            assert caught.value.reached == "1 of 2 devices"
+            assert caught.value.seconds == seconds
+        del service.answers["phone"]
+        assert await web_push.send(push()) == "2 devices"
+        assert [name for name, _ in service.messages] == ["tablet", "phone"]
+        service.answers["phone"] = status, {}
+        with pytest.raises(TryLater):
+            await web_push.send(push(id="another"))
+        contacts.kept["IR_1"] = [tablet]
+        assert await web_push.send(push(id="another")) == "1 device"
+        assert [name for name, _ in service.messages] == ["tablet", "phone", "tablet"]
+        await web_push.close()
+
+    run(pair, story)
+
+
+def test_a_device_that_hangs_holds_up_no_other(pair):
+    """The time for the whole push ends, and the device that has it gets no second one."""
+
+    async def story(service, sender):
+        quick, slow = service.subscribe("quick"), service.subscribe("slow")
+        service.holds = {"slow"}
+        service.hold.clear()
+        web_push = sender(Contacts(quick, slow))
+        sending = asyncio.create_task(web_push.send(push()))
+        await until(lambda: service.messages)
+        sending.cancel()
+        await asyncio.wait([sending])
+        service.hold.set()
+        assert await web_push.send(push()) == "2 devices"
+        assert [name for name, _ in service.messages].count("quick") == 1
         await web_push.close()
 
     run(pair, story)

@@ -29,6 +29,7 @@ from trainhub.core.notifications import (
     Channel,
     Notification,
     Notifications,
+    Outcome,
     Plan,
     TryLater,
     Undeliverable,
@@ -46,10 +47,8 @@ def records(first, last):
     return [Record(position, RUN, position, event) for position in range(first, last + 1)]
 
 
-def job(position, channel=Channel.EMAIL, **more):
-    return Notification(
-        f"j{position}", position, channel, "a@example.org", "subject", "body", **more
-    )
+def job(position, channel=Channel.EMAIL, to="a@example.org", **more):
+    return Notification(f"j{position}", position, channel, to, "subject", "body", **more)
 
 
 def one_each(record):
@@ -692,7 +691,7 @@ def planned(*plans):
 @pytest.mark.gen_test
 async def test_nothing_is_sent_before_it_is_due(clock):
     """An escalation waits for its time, and the others do not wait for it."""
-    queue, sender, _ = planned(Plan([due(1, 30)]), Plan([due(2, 5), due(3, 0)]))
+    queue, sender, _ = planned(Plan([due(1, 30, "a")]), Plan([due(2, 5, "b"), due(3, 0, "c")]))
     await pass_time(queue, clock, 1)
     assert [each.id for each in sender.jobs] == ["j3"]
     await pass_time(queue, clock, 5)
@@ -706,7 +705,9 @@ async def test_an_answer_cancels_what_is_not_sent_yet(clock):
     """Of its topic and user: another user's and another topic's are sent."""
     other = due(4, 5, topic="offer-2")
     queue, sender, told = planned(
-        Plan([due(1, 5), due(2, 30)]), Plan([other]), Plan(settled=[("offer-1", "IR_1")])
+        Plan([due(1, 5), due(2, 30, to="b@example.org")]),
+        Plan([other]),
+        Plan(settled=[("offer-1", "IR_1")]),
     )
     assert (queue.depth, queue.cancelled) == (1, 2)
     await pass_time(queue, clock, 60)
@@ -716,6 +717,72 @@ async def test_an_answer_cancels_what_is_not_sent_yet(clock):
         *(("j1", "QUEUED"), ("j2", "QUEUED"), ("j4", "QUEUED")),
         *(("j1", "CANCELLED"), ("j2", "CANCELLED"), ("j4", "SENT")),
     ]
+
+
+@pytest.mark.gen_test
+async def test_a_newer_one_of_the_topic_replaces_what_is_not_sent_yet(clock):
+    """At the same address: an agent's other addresses and other topics are told as before."""
+    queue, sender, told = planned(
+        Plan([due(1, 30, "delay"), due(2, 30, "delay", to="b@example.org"), due(3, 30, "stop")]),
+        Plan([due(4, 30, "delay")]),
+        Plan([due(5, 30, ""), due(6, 30, "")]),
+    )
+    await pass_time(queue, clock, 60)
+    assert [each.id for each in sender.jobs] == ["j2", "j3", "j4", "j5", "j6"]
+    (gone,) = [each for each in told if each.outcome is Outcome.CANCELLED]
+    assert (gone.notification.id, gone.detail) == ("j1", "a newer one takes its place")
+
+
+class Partly(Postbox):
+    """Reaches one of two devices until it is `whole`."""
+
+    whole = False
+
+    async def send(self, notification):
+        await super().send(notification)
+        if not self.whole:
+            raise TryLater("no answer", 0.0, "1 of 2 devices")
+        return "2 devices"
+
+
+@pytest.mark.parametrize("end", ["whole", "expired", "settled"])
+@pytest.mark.gen_test
+async def test_what_some_devices_have_is_sent_and_the_others_are_tried_again(clock, end):
+    """It counts once, and is no dead letter when the others never get it."""
+    sender, told, began = Partly(), [], clock.now
+    expires = MORNING + timedelta(seconds=60)
+    queue = Notifications(
+        sender,
+        lambda record: Plan([due(1, 0, expires=expires)]),
+        KeptJobs(),
+        lambda: MORNING + timedelta(seconds=clock.now - began),
+        told=told.append,
+    )
+    queue.accept(records(1, 1))
+    await pass_time(queue, clock, 5)
+    assert (told[-1].outcome, told[-1].detail) == (Outcome.SENT, "1 of 2 devices")
+    assert (queue.sent, queue.depth) == (0, 1)
+    assert len(sender.jobs) > 1
+    sender.whole = end == "whole"
+    if end == "settled":
+        queue.settle("offer-1", "IR_1")
+    await pass_time(queue, clock, 120)
+    assert (told[-1].outcome, told[-1].detail) == (
+        Outcome.SENT,
+        "2 devices" if end == "whole" else "1 of 2 devices",
+    )
+    assert {each.outcome for each in told} == {Outcome.QUEUED, Outcome.SENT}
+    assert (queue.sent, queue.failed, queue.depth, queue.set_aside) == (1, 0, 0, 0)
+
+
+@pytest.mark.gen_test
+async def test_what_has_expired_before_it_is_read_is_told(clock):
+    """The ledger says so: an earlier process may have noted that it was queued."""
+    queue, sender, told = planned(Plan([due(1, 0, expires=MORNING)]))
+    await pass_time(queue, clock, 1)
+    assert not sender.jobs
+    assert [each.outcome for each in told] == [Outcome.EXPIRED]
+    assert (queue.expired, queue.depth) == (1, 0)
 
 
 @pytest.mark.gen_test

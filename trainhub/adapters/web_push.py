@@ -31,7 +31,8 @@ logger = logging.getLogger("trainhub.web_push")
 AT_ONCE = 20
 REQUESTS_A_HOST = 20
 REQUESTS = 100
-TIMEOUT_SECONDS = 10.0
+# Less than the time of a whole notification: the devices that answer count then.
+TIMEOUT_SECONDS = 8.0
 # Bytes of an encrypted message that every push service takes (RFC 8030, 7.2), and what the
 # encryption adds: header 86, tag 16, delimiter 1.
 MESSAGE_BYTES = 4096
@@ -50,6 +51,8 @@ HEADER_SECONDS = 12 * 3600
 HEADER_REST_SECONDS = 3600
 # Origins whose header is kept.
 MOST_HEADERS = 1_000
+# Notifications that are tried again. Older ones go to all devices of the person again.
+MOST_PARTLY = 10_000
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
@@ -153,30 +156,46 @@ class WebPush:
             lambda: asyncio.Semaphore(REQUESTS_A_HOST)
         )
         self._encrypting = asyncio.Lock()
+        # Notification → the endpoints that have it, while other devices are tried again.
+        self._reached: dict[str, set[str]] = {}
 
     async def send(self, notification: Notification) -> str:
         """Return how many devices have it.
 
         Raises Undeliverable if no device ever will, TryLater if a push service asks for
-        a later try, and PushFailed if none could be reached.
+        a later try or only some devices have it, and PushFailed if none could be reached.
         """
         devices = self._devices.devices(notification.to)
         if not devices:
             raise Undeliverable("the person has no device for pushes")
-        content = payload(notification)
-        outcomes = await asyncio.gather(
-            *(self._send_to(notification, content, each) for each in devices),
-            return_exceptions=True,
-        )
-        told = outcomes.count(None)
-        if told:
-            of = f" of {len(devices)}" if told < len(devices) else ""
-            return f"{told}{of} device{'' if len(devices) == 1 else 's'}"
-        waits = [each for each in outcomes if isinstance(each, TryLater)]
-        if waits:
-            raise max(waits, key=lambda each: each.seconds)
-        others = [each for each in outcomes if not isinstance(each, Undeliverable)]
-        raise next(each for each in (*others, *outcomes) if each is not None)
+        content, reached = payload(notification), self._reached_of(notification.id)
+
+        async def send_to(device: Device) -> None:
+            await self._send_to(notification, content, device)
+            reached.add(device.endpoint)  # at once: another device may hang until the time is over
+
+        left = [each for each in devices if each.endpoint not in reached]
+        outcomes = await asyncio.gather(*map(send_to, left), return_exceptions=True)
+        failed = [each for each in outcomes if each is not None]
+        later = [each for each in failed if not isinstance(each, Undeliverable)]
+        waits = [each for each in later if isinstance(each, TryLater)]
+        longest = max(waits, key=lambda each: each.seconds, default=None)
+        if not later:
+            self._reached.pop(notification.id, None)
+        if not reached:
+            raise longest or (later or failed)[0]
+        of = f" of {len(devices)}" if len(reached) < len(devices) else ""
+        detail = f"{len(reached)}{of} device{'' if len(devices) == 1 else 's'}"
+        if later:
+            raise TryLater(str(later[0]), longest.seconds if longest else 0.0, detail)
+        return detail
+
+    def _reached_of(self, name: str) -> set[str]:
+        """Return the endpoints that have a notification: it is sent to the others only."""
+        reached = self._reached.setdefault(name, set())
+        if len(self._reached) > MOST_PARTLY:
+            del self._reached[next(iter(self._reached))]
+        return reached
 
     async def close(self) -> None:
         """Close the client. Requests that are under way fail."""

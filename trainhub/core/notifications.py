@@ -63,6 +63,7 @@ EXPIRE_SECONDS = 1.0
 LAST_NOTE_SECONDS = 0.5
 
 
+TOO_LATE = "it expired before it could be sent"
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 NEVER = datetime(9999, 12, 31, tzinfo=UTC)
 
@@ -145,11 +146,16 @@ class Told:
 
 
 class TryLater(Exception):
-    """The other side asks for another try, no sooner than in `seconds`."""
+    """The other side asks for another try, no sooner than in `seconds`.
 
-    def __init__(self, reason: str, seconds: float) -> None:
+    `reached` says which devices have the notification already: "1 of 2 devices". Then the others
+    are tried again, and the notification counts as sent when no try is left.
+    """
+
+    def __init__(self, reason: str, seconds: float, reached: str = "") -> None:
         super().__init__(reason)
         self.seconds = seconds
+        self.reached = reached
 
 
 class Undeliverable(Exception):
@@ -205,6 +211,8 @@ class _Open:
     outcome: Outcome = Outcome.QUEUED
     in_hand: bool = False
     cancelled: bool = False
+    # Which devices have it while others are tried again.
+    partly: str = ""
 
     def undelivered(self, now: float) -> Undelivered:
         """Return it with wall times, as it is kept."""
@@ -339,16 +347,23 @@ class Notifications:
         for record in records:
             plan = self._plan(record)
             for topic in plan.settled:
-                for opened in tuple(self._of_topic.get(topic, {}).values()):
-                    self._cancel(opened)
+                self.settle(*topic)
             for job in plan.notifications:
+                self._replace(job)
                 if job.id in self._done_before:
                     self._done_before.discard(job.id)
                     self.ahead[job.id] = job.position
-                elif self._now() >= job.expires:
-                    self.expired += 1  # a record of the past, read again or late
+                elif self._now() >= job.expires:  # a record of the past, read again or late
+                    self.expired += 1
+                    self._tell(_Open(job, now, outcome=Outcome.EXPIRED), TOO_LATE)
                 else:
                     self._admit(_Open(job, now), now)
+
+    def _replace(self, job: Notification) -> None:
+        """Do not send what is still open of the same topic and address: it is out of date."""
+        for opened in tuple(self._of_topic.get((job.topic, job.user), {}).values()):
+            if job.topic and opened.job.to == job.to and opened.job.position < job.position:
+                self._cancel(opened, "a newer one takes its place")
 
     def _admit(self, opened: _Open, now: float) -> None:
         job = opened.job
@@ -367,14 +382,17 @@ class Notifications:
         for opened in tuple(self._of_topic.get((topic, user), {}).values()):
             self._cancel(opened)
 
-    def _cancel(self, opened: _Open) -> None:
+    def _cancel(self, opened: _Open, detail: str = "") -> None:
         """Let go of what is not sent yet. What a sender has in hand is not tried again."""
         opened.cancelled = True
         if opened.outcome is not Outcome.QUEUED or opened.in_hand:
             return
+        if opened.partly:
+            self._have_sent(opened, opened.partly)
+            return
         opened.outcome = Outcome.CANCELLED
         self.cancelled += 1
-        self._tell(opened)
+        self._tell(opened, detail)
         self._done(opened)
 
     def _tell(self, opened: _Open, detail: str = "") -> None:
@@ -417,7 +435,7 @@ class Notifications:
         for each in (*self._open.values(), *self._aside.values()):
             if clock >= each.job.expires and each.outcome is Outcome.QUEUED and not each.in_hand:
                 self.expired += 1
-                self._give_up(each, "it expired before it could be sent", Outcome.EXPIRED)
+                self._give_up(each, TOO_LATE, Outcome.EXPIRED)
 
     def _relieve(self) -> None:
         """Make room when nothing more can be set aside: the journal is not held for ever.
@@ -429,7 +447,7 @@ class Notifications:
         now = self._now()
         waiting = [each for each in self._open.values() if not each.in_hand]
         leaving = [each for each in waiting if now >= each.job.expires]
-        outcome, reason = Outcome.EXPIRED, "it expired before it could be sent"
+        outcome, reason = Outcome.EXPIRED, TOO_LATE
         if not leaving:
             leaving = waiting[-NOTED_AT_ONCE:]
             outcome, reason = Outcome.REFUSED, "the queue was full"
@@ -524,7 +542,7 @@ class Notifications:
         job = opened.job
         if self._now() >= job.expires:
             self.expired += 1
-            self._give_up(opened, "it expired before it could be sent", Outcome.EXPIRED)
+            self._give_up(opened, TOO_LATE, Outcome.EXPIRED)
         elif opened.tries and time.monotonic() - opened.since >= LIFETIME_SECONDS:
             self._give_up(opened, f"it could not be sent for so long: {opened.reason}")
         else:
@@ -535,17 +553,23 @@ class Notifications:
             except Undeliverable as error:
                 self._give_up(opened, str(error))
             except TryLater as error:
+                if error.reached != opened.partly:
+                    opened.partly = error.reached
+                    self._is_up()
                 self._try_again(opened, error, error.seconds)
             except Exception as error:
                 self._try_again(opened, error)
             else:
-                self.sent += 1
-                self._sent_at.append(time.monotonic())
-                opened.outcome = Outcome.SENT
-                self._tell(opened, detail or "")
-                self._done(opened)
-                self._on_sent()
+                self._have_sent(opened, detail or "")
                 self._is_up()
+
+    def _have_sent(self, opened: _Open, detail: str) -> None:
+        self.sent += 1
+        self._sent_at.append(time.monotonic())
+        opened.outcome = Outcome.SENT
+        self._tell(opened, detail)
+        self._done(opened)
+        self._on_sent()
 
     def _is_up(self) -> None:
         self._failed.clear()
@@ -564,7 +588,10 @@ class Notifications:
         own = type(error).__module__.startswith("trainhub.")
         self.last_error = str(error)[:200] if own else type(error).__name__
         self.retried += 1
-        self._tell(opened, self.last_error)
+        if opened.partly:
+            self._told(Told(opened.job, Outcome.SENT, opened.tries, self._now(), opened.partly))
+        else:
+            self._tell(opened, self.last_error)
         now = time.monotonic()
         wait = _spread((now - opened.since) * WAIT_SHARE, LAST_WAIT_SECONDS)
         due = now + max(wait, min(least, LONGEST_WAIT_SECONDS))
@@ -581,6 +608,9 @@ class Notifications:
             logger.warning("notifications are not sent, %d wait: %s", waiting, opened.reason)
 
     def _give_up(self, opened: _Open, reason: str, outcome: Outcome = Outcome.FAILED) -> None:
+        if opened.partly:
+            self._have_sent(opened, opened.partly)
+            return
         opened.reason, opened.given_up = reason, time.monotonic()
         opened.outcome = outcome
         self.last_error = reason
