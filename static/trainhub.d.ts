@@ -399,6 +399,8 @@ export interface Commands {
       minUpgradeKm?: number;
       /** How long an offer stays open. */
       offerSeconds?: number;
+      /** Whether passengers from 60, women from 45, and passengers with a `need` get a lower berth before others that fit. */
+      lowerFirst?: boolean;
       /** How long a no-show can be undone; without it, as long as the berth is free. */
       undoMinutes?: number | null;
       /** The stops, in running order. */
@@ -814,6 +816,7 @@ export interface GivenBooking {
   berth?: BerthNumber | null;
   age?: number | null;
   gender?: string | null;
+  need?: Need | null;
   phone?: string | null;
   /** An e-mail address. */
   email?: string | null;
@@ -821,6 +824,9 @@ export interface GivenBooking {
 
 /** 10 to 12 digits. */
 export type GivenPnr = string | number;
+
+/** Why a passenger needs a lower berth, whatever their age. */
+export type Need = 'PREGNANT' | 'DISABLED';
 
 /** CSV with a header, a line for each passenger. */
 export type Csv = string;
@@ -1087,6 +1093,7 @@ export interface Person {
   berth: BerthNumber | null;
   age: number | null;
   gender: string | null;
+  need: Need | null;
   phone: string | null;
   /** An e-mail address. */
   email: string | null;

@@ -93,6 +93,23 @@ AUTO = [
      "8 CNF 8; 3 CNF 3; 11 RAC1 7", "nt 8 3; board 11", "11=S1-3"),
     ("of two lower berths the one with the smaller number is taken",
      "9 CNF 9; 4 CNF 4; 11 RAC1 7", "nt 9 4; board 11", "11=S1-4"),
+    ("a lower berth comes first for a passenger of 60, though another is a tighter fit",
+     "1 CNF 1; 3 CNF 3 AAA-DDD; 4 CNF 3 DDD-EEE; 11 RAC1 7 AAA-DDD age=60", "nt 1 3; board 11",
+     "11=S1-1"),
+    ("and for a woman of 45",
+     "1 CNF 1; 3 CNF 3 AAA-DDD; 4 CNF 3 DDD-EEE; 11 RAC1 7 AAA-DDD age=45 gender=F",
+     "nt 1 3; board 11", "11=S1-1"),
+    ("and for a passenger who is pregnant or disabled",
+     "1 CNF 1; 3 CNF 3 AAA-DDD; 4 CNF 3 DDD-EEE; 11 RAC1 7 AAA-DDD need=DISABLED",
+     "nt 1 3; board 11", "11=S1-1"),
+    ("but not for a man of 59",
+     "1 CNF 1; 3 CNF 3 AAA-DDD; 4 CNF 3 DDD-EEE; 11 RAC1 7 AAA-DDD age=59 gender=M",
+     "nt 1 3; board 11", "11=S1-3"),
+    ("and not if the chart says so",
+     "1 CNF 1; 3 CNF 3 AAA-DDD; 4 CNF 3 DDD-EEE; 11 RAC1 7 AAA-DDD age=71; any berth",
+     "nt 1 3; board 11", "11=S1-3"),
+    ("a lower berth does not come before a better number",
+     "1 CNF 1; 11 RAC1 7; 12 RAC2 7 age=80", "board 11 12; nt 1", "11=S1-1 12=S1-7"),
     # Side lowers
     ("a side lower whose only remaining holder is the candidate is vacant for them",
      "11 RAC1 7; 12 RAC2 7", "board 12; nt 11", "12=S1-7"),
@@ -113,6 +130,8 @@ AUTO = [
     ("who comes after the berth was given away is first in turn for the next",
      "1 CNF 1; 2 CNF 2; 11 RAC1 7; 12 RAC2 7", "board 11 12; nt 1; board 1; nt 2",
      "11=S1-1 12=S1-7 1=S1-2"),
+    ("who lost a berth gets a side berth last, for these are for RAC",
+     "1 CNF 1; 2 CNF 2; 11 RAC1 7", "board 11; nt 1 2; board 1", "11=S1-1 1=S1-2"),
     ("late claimants are served in the order in which they came",
      "1 CNF 1; 2 CNF 2; 3 CNF 3; 11 RAC1 7; 12 RAC2 7; 20 WL1",
      "board 11 12 20; nt 1 2; board 2 1; nt 3", "11=S1-1 12=S1-7 20=S1-2 2=S1-3"),
@@ -205,7 +224,11 @@ APPROVAL = [
 
 def traveller(text):
     """A person of the chart from "9 RAC9 7 AAA-EEE"."""
-    who, status, *rest = text.split()
+    words = text.split()
+    more = dict(word.split("=") for word in words if "=" in word)
+    who, status, *rest = (word for word in words if "=" not in word)
+    if "age" in more:
+        more["age"] = int(more["age"])
     place = rest.pop(0) if rest and re.fullmatch(r"-|(B1-)?[0-9]+", rest[0]) else "-"
     start, _, end = (rest[0] if rest else "AAA-EEE").partition("-")
     kind, number = re.fullmatch(r"(CNF|RAC|WL)(\d*)", status).groups()
@@ -220,7 +243,7 @@ def traveller(text):
         number=int(number) if number else None,
         coach=coach,
         berth=berth and int(berth),
-        **{"class": "3A" if coach == "B1" else "SL"},
+        **{"class": "3A" if coach == "B1" else "SL", **more},
     )
 
 
@@ -233,6 +256,8 @@ class Story:
         for text in (part.strip() for part in people.split(";")):
             if text.startswith("least "):
                 fields["minUpgradeKm"] = int(text.split()[1])
+            elif text == "any berth":
+                fields["lowerFirst"] = False
             elif text == "auto":
                 fields["boarding"] = "auto"
             else:

@@ -52,8 +52,8 @@ async def _number_documents(database: Any) -> None:
 
 
 async def _add_marks(database: Any) -> None:
-    """Migrate from 2 to 3: each passenger gets the fields of marks."""
-    marks = {"markedAt": None, "assumed": False, "left": None}
+    """Migrate from 2 to 3: each passenger gets the fields of marks, and `need`."""
+    marks = {"markedAt": None, "assumed": False, "left": None, "need": None}
     for name in _NAMES:
         fields = marks if name == "passengers" else {}
         await _update(database[name], {"schema": 2}, {**fields, "schema": 3})

@@ -124,6 +124,13 @@ class Boarding(StrEnum):
     VERIFY = "verify"
 
 
+class Need(StrEnum):
+    """Why a passenger needs a lower berth, whatever their age."""
+
+    PREGNANT = "PREGNANT"
+    DISABLED = "DISABLED"
+
+
 class BerthType(StrEnum):
     """The kind of a berth."""
 
@@ -204,6 +211,7 @@ class Booking:
     berth: BerthNumber | None = None
     age: int | None = None
     gender: str | None = None
+    need: Need | None = None
     phone: str | None = None
     email: Annotated[str | None, About("An e-mail address.", normal=normal.text)] = None
 
@@ -236,6 +244,13 @@ class Chart:
         int,
         About("How long an offer stays open.", least=OFFER_SECONDS[0], most=OFFER_SECONDS[-1]),
     ] = 300
+    lower_first: Annotated[
+        bool,
+        About(
+            "Whether passengers from 60, women from 45, and passengers with a `need` get a lower "
+            "berth before others that fit."
+        ),
+    ] = True
     undo_minutes: Annotated[
         int | None,
         About(

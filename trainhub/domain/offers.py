@@ -10,6 +10,7 @@ from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from functools import partial
+from itertools import islice
 
 from trainhub.core.codec import read_date
 from trainhub.core.errors import BadMessage, Conflict
@@ -20,6 +21,7 @@ from trainhub.domain.events import Events
 from trainhub.domain.marks import person_event, vacated
 from trainhub.domain.model import (
     BerthKey,
+    BerthType,
     Booking,
     OfferState,
     PersonKey,
@@ -249,13 +251,31 @@ def match(state: RunState, due: Due, now: datetime) -> Events:
 
 
 def _best(state: RunState, passenger: Passenger, openings: list[Opening]) -> Opening | None:
-    """Return the first opening that fits: free to the destination, and not offered before."""
+    """Return the best opening that fits: free to the destination, and not offered before."""
     person = passenger.person
-    for index in range(bisect_left(openings, (state.alights(passenger),)), len(openings)):
-        opening = openings[index]
-        if opening.holder in (None, person) and person not in opening.vacancy.passed:
-            return opening
-    return None
+    ahead = islice(openings, bisect_left(openings, (state.alights(passenger),)), None)
+    fits = (
+        opening
+        for opening in ahead
+        if opening.holder in (None, person) and person not in opening.vacancy.passed
+    )
+    if state.prefers_lower(passenger):
+        return min(fits, key=_lower_first, default=None)
+    if passenger.claim is not None:
+        return min(fits, key=_side_last, default=None)
+    return next(fits, None)
+
+
+def _lower_first(opening: Opening) -> tuple[int, int, int]:
+    """Sort lower berths first, then side lowers."""
+    low = {BerthType.LOWER: 0, BerthType.SIDE_LOWER: 1}
+    return low.get(opening.type, 2), opening.until, opening.liked
+
+
+def _side_last(opening: Opening) -> tuple[bool, int, int]:
+    """Sort side berths last: they are for RAC, and the passenger had paid for a whole berth."""
+    is_side = opening.type in (BerthType.SIDE_LOWER, BerthType.SIDE_UPPER)
+    return is_side, opening.until, opening.liked
 
 
 def candidates(state: RunState, class_: str) -> list[Passenger]:

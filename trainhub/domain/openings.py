@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from trainhub.domain.events import Cause
-from trainhub.domain.model import BerthKey, PersonKey
+from trainhub.domain.model import BerthKey, BerthType, PersonKey
 
 
 @dataclass(slots=True)
@@ -44,6 +44,7 @@ class Opening(NamedTuple):
     berth: int
     holder: PersonKey | None
     vacancy: Vacancy
+    type: BerthType
 
 
 class Openings:

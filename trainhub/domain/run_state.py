@@ -33,6 +33,10 @@ from trainhub.domain.model import (
 from trainhub.domain.openings import Opening, Openings, Vacancy
 from trainhub.domain.schedule import due_times
 
+# The ages from which a lower berth comes first (Railway Minister, Lok Sabha, 19-3-2025).
+SENIOR = 60
+SENIOR_WOMAN = 45
+_FEMALE = ("F", "FEMALE", "W", "WOMAN")
 # The order in which passengers prefer berths that are free equally far.
 _LIKED = {
     BerthType.LOWER: 0,
@@ -229,6 +233,13 @@ class RunState:
         minutes = max(self.delay_minutes, 0)
         return stop.scheduled_departure and stop.scheduled_departure + timedelta(minutes=minutes)
 
+    def prefers_lower(self, passenger: Passenger) -> bool:
+        """Return whether a lower berth is best for a passenger, as the chart says."""
+        booking, age = passenger.booking, passenger.booking.age or 0
+        is_woman = (booking.gender or "").strip().upper() in _FEMALE
+        older = age >= SENIOR or (is_woman and age >= SENIOR_WOMAN)
+        return self.chart.lower_first and (older or booking.need is not None)
+
     def boards(self, passenger: Passenger) -> int:
         return self.by_station[passenger.from_]
 
@@ -266,8 +277,8 @@ class RunState:
         held = self.occupancy.at(key, self.current)
         holder = held[0] if held else None
         until = self.occupancy.free_until(key, self.current, len(self.stops) - 1, but=holder)
-        liked = _LIKED[self.occupancy.types[key]]
-        return Opening(until, liked, vacancy.coach, vacancy.berth, holder, vacancy)
+        kind = self.occupancy.types[key]
+        return Opening(until, _LIKED[kind], vacancy.coach, vacancy.berth, holder, vacancy, kind)
 
     def openings(self, class_: str) -> list[Opening]:
         """Return the berths of a class that can be offered now, sorted. Do not change the list."""
