@@ -1,6 +1,7 @@
 /**
  * The monitor page. It asks the hub for its figures each second. When a run's row is opened, it
- * follows the run's public events over a WebSocket. This file has the wording of figures,
+ * follows the run's events over a WebSocket: the public ones, or with a token of staff all of them.
+ * The token comes by the address's fragment, #token=…&run=…, and leaves the address at once. This file has the wording of figures,
  * monitor.html the structure, monitor.css the looks. Text enters the page by textContent only.
  */
 
@@ -21,6 +22,11 @@ const EVENT = {
   TRAIN_CANCELLED: 'Train cancelled', STATION_ARRIVAL: 'Arrived at', STATION_DEPARTURE: 'Left',
   STATION_SKIPPED: 'Not stopping at', DELAY_UPDATE: 'Delay changed', PLATFORM_CHANGE: 'Platform changed',
   ANNOUNCEMENT: 'Announcement',
+  // For staff only.
+  PASSENGER_BOARDED: 'Aboard', PASSENGER_ALIGHTED: 'Alighted', PASSENGER_CANCELLED: 'Journey cancelled',
+  BOARDING_CHANGED: 'Boards elsewhere', NO_SHOW: 'Not turned up', NO_SHOW_UNDONE: 'Turned up after all',
+  BERTH_VACATED: 'Berth vacant', UPGRADE_PENDING: 'Berth offered', UPGRADE_DELIVERED: 'Offer delivered',
+  UPGRADE_CONFIRMED: 'Upgraded', UPGRADE_CLOSED: 'Offer closed',
 };
 
 // --- the page's places ---
@@ -46,6 +52,18 @@ function write(root, texts) {
 function fill(bar, value, most) {
   const max = most || 1; // a <progress> refuses 0
   if (bar.value !== value || bar.max !== max) Object.assign(bar, { max, value });
+}
+
+// --- the token ---
+
+const given = new URLSearchParams(location.hash.slice(1));
+const token = given.get('token') ?? sessionStorage.getItem('trainhub.staff');
+
+function keepToken() {
+  if (!token) return;
+  sessionStorage.setItem('trainhub.staff', token);
+  put(ui.eventsTitle, 'Events');
+  if (given.has('token')) history.replaceState(null, '', location.pathname + location.search);
 }
 
 // --- figures in words ---
@@ -128,6 +146,8 @@ function show(answer) {
   if (hub && hub.version !== answer.version) return location.reload();
   [hub, trouble, answered] = [answer, null, performance.now()];
   for (const part of [showHead, showTiles, showTrains, showDetails]) part();
+  if (given.has('run')) pick(given.get('run'));
+  given.delete('run');
 }
 
 function showLink() {
@@ -316,7 +336,7 @@ class Follower {
     // `since` is a little way back, so that the list does not begin empty.
     const since = { epoch: hub.epoch, seq: Math.max(0, seq - LOOK_BACK) };
     Object.assign(this, { run, epoch: hub.epoch });
-    this.client = connect('ws', { onState: (state) => state in FOLLOWING && put(ui.follow, FOLLOWING[state]) });
+    this.client = connect('ws', { ...(token && { token }), onState: (state) => state in FOLLOWING && put(ui.follow, FOLLOWING[state]) });
     this.client.subscribe({ trainNo, startDate, since }, {
       event: (event) => event.type in EVENT && listEvent(event),
       subscribed: (answer) => this.subscribed(answer),
@@ -348,7 +368,8 @@ function eventLine({ type, timestamp, data = {} }) {
   const line = copy('event');
   const place = places(line);
   const at = data.actual ?? (timestamp && inHubZone(timestamp));
-  const extra = join(data.platform && `platform ${data.platform}`, data.text);
+  const berth = data.coach && `${data.coach}-${data.berth}`;
+  const extra = join(data.name, berth, data.outcome, data.platform && `platform ${data.platform}`, data.text);
   write(place, { time: at ? clock(at) : '', what: EVENT[type] ?? type, station: name(data.station), extra });
   putDelay(place.delay, data.delayMinutes);
   return line;
@@ -417,6 +438,7 @@ document.addEventListener('visibilitychange', () => document.hidden || poll());
 wide.addEventListener('change', () => { if (ui.details.open) { ui.details.close(); openDetails(); } });
 
 put(ui.origin, location.origin);
+keepToken();
 recall();
 choose();
 poll();

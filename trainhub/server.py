@@ -36,6 +36,7 @@ from trainhub.core.rooms import OneByOne
 from trainhub.core.stores import Stores
 from trainhub.core.write_buffer import StoreAway, TooNew
 from trainhub.demo import demo
+from trainhub.demo.browser import open_pages
 from trainhub.demo.timetable import TimetableError
 from trainhub.domain.model import Role
 from trainhub.hub.charts import load_charts
@@ -295,16 +296,22 @@ class Server:
         stack.callback(self._watch.stop)
         self._say_where_it_listens()
         if show is not None:
-            url = f"ws://{settings.address}:{self.port}/ws"
-            show.start_listeners(partial(listen, url), tokens)
-            print(show.invitation(tokens), flush=True)
+            sockets = f"ws://{settings.address}:{self.port}/ws"
+            show.start_listeners(partial(listen, sockets), tokens)
+            links = show.links(self._url, tokens)
+            print(show.invitation(links), flush=True)
+            # A browser's command line is seen by others: it gets no token of staff.
+            open_pages(list(links.values())[:2])
 
     def _say_where_it_listens(self) -> None:
         if not self._said:
             self._said = True
-            scheme = "http" if self._certificate is None else "https"
-            where = f"{scheme}://{self._settings.address}:{self.port}"
-            print(f"trainhub listening on {where}", flush=True)
+            print(f"trainhub listening on {self._url}", flush=True)
+
+    @property
+    def _url(self) -> str:
+        scheme = "http" if self._certificate is None else "https"
+        return f"{scheme}://{self._settings.address}:{self.port}"
 
     async def _store(self, stack: AsyncExitStack, folder: Path) -> MongoStore:
         uri = self._settings.mongodb_uri

@@ -392,19 +392,6 @@ def send(http_server, http_port):
     return exchange
 
 
-@pytest.fixture
-def page(browser):
-    """A page; `page.complaints` has the console's errors and uncaught exceptions."""
-    context = browser.new_context()
-    page = context.new_page()
-    page.set_default_timeout(20_000)
-    page.complaints = []
-    page.on("console", lambda said: said.type == "error" and page.complaints.append(said.text))
-    page.on("pageerror", lambda error: page.complaints.append(str(error)))
-    yield page
-    context.close()
-
-
 @pytest.fixture(autouse=True)
 def no_faults_logged(caplog):
     """Check that no test leaves an error in the log: a client's acts are no fault of the hub."""

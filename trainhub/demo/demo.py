@@ -18,10 +18,22 @@ from zoneinfo import ZoneInfo
 
 from trainhub.access.identity import ALL_TRAINS, Identity, Tokens
 from trainhub.core.errors import Conflict, Unavailable
+from trainhub.demo.guest import (
+    FIRST_OFFER_SECONDS,
+    PAUSE_SECONDS,
+    add_guest,
+    guest_of,
+    is_for_guest,
+    is_guest,
+    is_latecomer,
+    next_late,
+    next_latecomer,
+)
 from trainhub.demo.timetable import DEMO_TIMETABLE, make_chart, read_timetable
 from trainhub.domain import commands as c
 from trainhub.domain.errors import OfferClosed
 from trainhub.domain.model import PersonState, Role, RunStatus, run_key
+from trainhub.domain.run_state import Passenger
 from trainhub.domain.schedule import since_midnight
 from trainhub.domain.train import TrainState
 from trainhub.hub.hub import Hub
@@ -67,21 +79,34 @@ class Demo:
     """The trains of a timetable. A task for each looks at its run and does the next step."""
 
     def __init__(
-        self, hub: Hub, clock: DemoClock, operator: Identity, timetable: Path | None, seed: int
+        self,
+        hub: Hub,
+        clock: DemoClock,
+        operator: Identity,
+        timetable: Path | None,
+        seed: int,
+        pauses: tuple[float, float] = (FIRST_OFFER_SECONDS, PAUSE_SECONDS),
     ) -> None:
-        """`clock` is the hub's own. Raises TimetableError if the timetable cannot be used."""
+        """`clock` is the hub's own. Raises TimetableError if the timetable cannot be used.
+
+        `pauses` are the seconds before the guest's first offer, and before each other one.
+        """
         self._hub = hub
         self._clock = clock
         self._operator = operator
         self._trains = read_timetable(timetable or DEMO_TIMETABLE)
         self._people = max(5, min(PEOPLE, PEOPLE_IN_ALL // max(len(self._trains), 1)))
         self._seed = seed
+        self._pauses = pauses
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Register a run of each train, then start the trains' tasks."""
         runs = [(train, await self._register(train, self._day(train))) for train in self._trains]
         self._tasks += [asyncio.create_task(self._go_on(train, state)) for train, state in runs]
+        if runs:
+            train_no = self._shown().chart.train_no
+            self._tasks.append(asyncio.create_task(self._offer_to_guest(train_no)))
 
     async def stop(self) -> None:
         for task in self._tasks:
@@ -90,25 +115,62 @@ class Demo:
             # A socket's closing may wait for the other side; the hub does not.
             await asyncio.wait(self._tasks, timeout=STOP_SECONDS)
 
-    def invitation(self, tokens: Tokens) -> str:
-        """Return tokens for one passenger, one TTE and one admin, as text to print."""
-        now = self._clock()
-        # A train whose departure time has passed, if there is one.
-        state = min(
-            self._hub.runs.all(), key=lambda each: (each.stops[0].scheduled_departure or now) > now
-        )
-        passenger = next(iter(state.passengers.values())).booking
-        train_no = state.chart.train_no
-        those = {
-            f"passenger {passenger.irctc_id} on {state.run}, PNR {passenger.pnr}": tokens.issue(
-                passenger.irctc_id, Role.PASSENGER, [train_no]
-            ),
-            f"TTE of {train_no}": tokens.issue("T1", Role.TTE, [train_no]),
-            "admin": tokens.issue("control", Role.ADMIN, [ALL_TRAINS]),
+    def links(self, url: str, tokens: Tokens) -> dict[str, str]:
+        """Return the pages to open, by the person who opens each. `url` is the hub's."""
+        state = self._shown()
+        chart, guest = state.chart, guest_of(state)
+        passenger = guest or next(iter(state.passengers.values()))
+        where = f"{chart.train_no} {chart.train_name}"
+
+        def token(user: str, role: Role, trains: str) -> str:
+            return f"#token={tokens.issue(user, role, [trains])}"
+
+        as_passenger = token(passenger.booking.irctc_id, Role.PASSENGER, chart.train_no)
+        as_tte = token("T1", Role.TTE, chart.train_no)
+        return {
+            "control room": f"{url}/",
+            f"passenger on RAC on {where}": f"{url}/passenger.html{as_passenger}",
+            f"TTE of {where}": f"{url}/{as_tte}&run={state.run}",
+            "control room with an ADMIN token": f"{url}/{token('control', Role.ADMIN, ALL_TRAINS)}",
         }
-        lines = [f"{len(self._trains)} trains run; tokens for 12 hours:"]
-        lines += [f"\n{who}\n  {token}" for who, token in those.items()]
+
+    def invitation(self, links: Mapping[str, str]) -> str:
+        """Return the links as text to print."""
+        lines = [
+            f"{len(self._trains)} trains run, {self._clock.speed:g} times as fast as life.",
+            "Open these pages; their tokens last 12 hours.",
+            "The passenger gets an offer within a minute, which waits for your answer.",
+            *(f"\n{who}\n  {link}" for who, link in links.items()),
+        ]
         return "\n".join(lines)
+
+    # --- the guest --------------------------------------------------------------------------
+
+    def _shown(self) -> TrainState:
+        """Return the run whose guest can get offers for the longest time."""
+        now = self._clock()
+
+        def rank(state: TrainState) -> tuple[bool, bool, float]:
+            starts, ends = state.stops[0].scheduled_departure, state.stops[-1].scheduled_arrival
+            assert starts is not None
+            assert ends is not None
+            under_way = state.status is not RunStatus.COMPLETED and starts <= now < ends
+            seconds = (ends - now if under_way else now - starts).total_seconds()
+            return under_way and next_late(state) is not None, under_way, seconds
+
+        return max(self._hub.runs.all(), key=rank)
+
+    async def _offer_to_guest(self, train_no: str) -> None:
+        """Give the guest of a train one offer after another, until the guest has a berth."""
+        first, later = self._pauses
+        await asyncio.sleep(first)
+        while True:
+            for state in list(self._hub.runs.all()):
+                latecomer = next_latecomer(state) if state.chart.train_no == train_no else None
+                if latecomer is not None:
+                    with suppress(Conflict, Unavailable):  # another caller drives the train too
+                        await self._mark_absent(state, latecomer)
+            await asyncio.sleep(later)
 
     # --- the trains -------------------------------------------------------------------------
 
@@ -126,6 +188,7 @@ class Demo:
         run = run_key(train["trainNo"], day)
         if all(state.run != run for state in self._hub.runs.all()):
             chart = make_chart(train, day, seed=self._seed, passengers=self._people)
+            add_guest(chart, self._clock.speed)
             await self._hub.execute(read_command(c.RegisterTrain, chart), self._operator)
         return self._hub.state(run)
 
@@ -191,16 +254,27 @@ class Demo:
         due = [
             passenger.booking
             for passenger in state.passengers.values()
-            if passenger.booking.from_ == code and passenger.state is PersonState.DUE
+            if passenger.booking.from_ == code
+            and passenger.state is PersonState.DUE
+            and not is_latecomer(passenger)
         ]
         for booking in due:
-            absent = chance.random() < NO_SHOW_SHARE
+            absent = chance.random() < NO_SHOW_SHARE and not is_guest(booking)
             mark = c.MarkNoShow if absent else c.MarkBoarded
             await self._do(mark, state, pnr=booking.pnr, index=booking.index)
+        if state.current == len(state.stops) - 2:  # no latecomer can board later
+            while (latecomer := next_late(state)) is not None:
+                await self._mark_absent(state, latecomer)
+
+    async def _mark_absent(self, state: TrainState, passenger: Passenger) -> None:
+        booking = passenger.booking
+        await self._do(c.MarkNoShow, state, pnr=booking.pnr, index=booking.index)
 
     async def _answer(self, state: TrainState, chance: Random) -> None:
         """Answer the open offers: most are accepted, some are denied, some get no answer."""
         for offer in list(state.open_by_berth.values()):
+            if is_for_guest(offer):
+                continue
             answer = chance.choices((c.AcceptOffer, c.DenyOffer, None), (6, 2, 2))[0]
             if answer is not None:
                 with suppress(OfferClosed):  # the offer may have expired meanwhile

@@ -203,7 +203,7 @@ def make_chart(
     # Random hashes a str itself, so the chart is the same in every process.
     rng = Random(f"{train['trainNo']}/{start_date.isoformat()}/{seed}")
     stations = [_station(station, rng) for station in train["stations"]]
-    ids = _ids(train["trainNo"], start_date)
+    ids = ticket_ids(train["trainNo"], start_date)
     bookings = _book(rng, [station["code"] for station in stations], ids, passengers)
     coaches = [coach for travel in _CLASSES for coach in _seat(rng, travel, bookings)]
     return {
@@ -235,12 +235,15 @@ _PNR_SHIFT = 3_141_592_653
 _USER_FACTOR = 3_819_660_113
 
 
-def _ids(train_no: str, start_date: date) -> Iterator[tuple[str, str]]:
-    """Yield a PNR and an irctcId for each group. Logs have the irctcId, which hides the PNR."""
+def ticket_ids(train_no: str, start_date: date, serial: int = 0) -> Iterator[tuple[str, str]]:
+    """Yield a PNR and an irctcId for each group from the ticket `serial` on.
+
+    The irctcId does not show the PNR.
+    """
     number = int(train_no) if train_no.isdecimal() else zlib.crc32(train_no.encode())
     period, day = divmod(start_date.toordinal(), _PNR_DAYS)
     first = (number * _PNR_DAYS + day) * _PNR_SERIALS + period * _PNR_SHIFT
-    for ticket in count(first):
+    for ticket in count(first + serial):
         pnr = 1_000_000_000 + ticket * _PNR_FACTOR % _PNR_COUNT
         yield str(pnr), f"IR_{ticket * _USER_FACTOR % _PNR_COUNT:09x}"
 
