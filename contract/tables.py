@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from contract import catalog
 from contract.notes import Field, fields_of, sentence
 from trainhub import settings
+from trainhub.domain.berths import TYPES
 from trainhub.domain.model import Role
 from trainhub.hub.messages import CODES, MESSAGES
 from trainhub.hub.permissions import MAY, Relation
@@ -130,6 +131,18 @@ def options() -> str:
     return table(("option", "default", "meaning"), rows)
 
 
+def coach_types() -> str:
+    """Return the table of real coaches: their berths by type and class."""
+    return table(
+        ("type", "class", "berths"),
+        (
+            (name, class_, "as given" if coach.berths is None else str(coach.berths))
+            for name, classes in TYPES.items()
+            for class_, coach in classes.items()
+        ),
+    )
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "messages": messages,
     "answers": answers,
@@ -137,6 +150,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "events": events,
     "permissions": permissions,
     "reading": reading,
+    "coach types": coach_types,
     "errors": errors,
     "close codes": close_codes,
     "options": options,

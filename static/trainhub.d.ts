@@ -698,7 +698,7 @@ export type PersonName = string;
 /** A coach, by its code. */
 export type CoachCode = string;
 
-/** A berth of the coach, from 1. */
+/** A berth of the coach, by its number. */
 export type BerthNumber = number;
 
 /** Where it begins: a station, by its code. */
@@ -757,7 +757,7 @@ export type OfferId = string;
 export type UserId = string;
 
 /** The kind of a berth. */
-export type BerthType = 'LOWER' | 'SIDE_LOWER' | 'MIDDLE' | 'UPPER' | 'SIDE_UPPER' | 'SEAT';
+export type BerthType = 'LOWER' | 'SIDE_LOWER' | 'MIDDLE' | 'UPPER' | 'SIDE_MIDDLE' | 'SIDE_UPPER' | 'SEAT';
 
 /** How urgent an announcement is. */
 export type Level = 'INFO' | 'WARNING' | 'EMERGENCY';
@@ -785,14 +785,16 @@ export interface GivenStation {
   platform?: Platform | null;
 }
 
-/** A coach as a chart may give it: `type` may stand in place of `berths`. */
+/** A coach as a chart may give it: `type` or `numbers` may stand in place of `berths`. */
 export interface GivenCoach {
   class: ClassCode;
   code: CoachCode;
   berths?: Berths;
-  /** The make, which tells the number of berths. */
-  type?: 'ICF' | 'LHB';
+  /** The type of the coach, which tells its berths. */
+  type?: 'ICF' | 'LHB' | 'GARIB_RATH' | 'HALF' | 'RIC' | 'SEATS';
   layout?: GivenLayout | null;
+  numbers?: BerthNumbers | null;
+  rac?: RacBerths | null;
 }
 
 /** The number of berths. */
@@ -800,6 +802,12 @@ export type Berths = number;
 
 /** Each berth's type, where the class's own layout is not meant. */
 export type GivenLayout = BerthType[];
+
+/** The numbers of the berths, where these are not 1 to `berths`. */
+export type BerthNumbers = BerthNumber[];
+
+/** Berths that two on RAC may share, where these are not the side lowers. */
+export type RacBerths = BerthNumber[];
 
 /** A passenger of the chart, as booked. A chart's passenger with a fault is left out. */
 export interface GivenBooking {

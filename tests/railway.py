@@ -8,6 +8,7 @@ from trainhub.domain import commands as c
 from trainhub.domain import events as e
 from trainhub.domain.chart import read_chart
 from trainhub.domain.fields import (
+    MOST_BERTH_NUMBER,
     MOST_BERTHS,
     MOST_COACHES,
     MOST_PASSENGERS,
@@ -94,9 +95,10 @@ def largest_chart(more: int = 0) -> dict[str, Any]:
         | {"name": "न" * 1_000, "distanceKm": 2**53 - 1, "platform": "न" * 1_000}
         for code in codes
     ]
+    numbers = list(range(MOST_BERTH_NUMBER - MOST_BERTHS + 1, MOST_BERTH_NUMBER + 1))
     coaches = [
         {"code": f"C{place}", "class": "SL", "berths": MOST_BERTHS}
-        | {"layout": ["SIDE_LOWER"] * MOST_BERTHS}
+        | {"layout": ["SIDE_LOWER"] * MOST_BERTHS, "numbers": numbers, "rac": numbers}
         for place in range(MOST_COACHES)
     ]
     numbers = {"number": 2**53 - 1, "age": 2**53 - 1, "coach": None, "berth": None}

@@ -5,7 +5,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from trainhub.core.errors import BadMessage
-from trainhub.domain.berths import BERTHS, Occupancy, layout, segments
+from trainhub.domain.berths import TYPES, Occupancy, berth_keys, is_upgrade, layout, segments
 from trainhub.domain.model import BerthKey, BerthType, Coach, PersonKey
 
 S1 = Coach(code="S1", class_="SL", berths=72)
@@ -20,6 +20,8 @@ BY_EIGHT = {
     "SIDE_UPPER": (8,),
 }
 BY_SIX = {"LOWER": (1, 3), "UPPER": (2, 4), "SIDE_LOWER": (5,), "SIDE_UPPER": (6,)}
+BY_TWO = {"LOWER": (1,), "UPPER": (2,)}
+SEATS = {"SEAT": (1,)}
 
 
 @pytest.mark.parametrize(
@@ -31,11 +33,23 @@ BY_SIX = {"LOWER": (1, 3), "UPPER": (2, 4), "SIDE_LOWER": (5,), "SIDE_UPPER": (6
         ("SL", "LHB", 80, BY_EIGHT),
         ("3A", "LHB", 72, BY_EIGHT),
         ("2A", "LHB", 52, BY_SIX),
+        ("3E", "LHB", 83, BY_EIGHT),
+        ("1A", "ICF", 18, BY_TWO),
+        ("1A", "LHB", 24, BY_TWO),
+        ("FC", "ICF", 26, BY_TWO),
+        ("1A", "HALF", 10, BY_TWO),
+        ("2A", "HALF", 20, BY_SIX),
+        ("CC", "ICF", 73, SEATS),
+        ("CC", "LHB", 78, SEATS),
+        ("EC", "ICF", 46, SEATS),
+        ("EC", "LHB", 56, SEATS),
+        ("EA", "LHB", 56, SEATS),
+        ("2S", "ICF", 108, SEATS),
     ],
 )
 def test_layouts_are_those_of_the_rules(class_, kind, berths, bay):
     """Berths repeat by 8 in SL and 3A, by 6 in 2A. ICF has 72, 64 and 46, LHB 80, 72 and 52."""
-    assert BERTHS[class_, kind] == berths
+    assert TYPES[kind][class_] == (berths, None, None)
     types = layout(Coach(code="X1", class_=class_, berths=berths))
     assert len(types) == berths
     size = sum(len(numbers) for numbers in bay.values())
@@ -43,9 +57,44 @@ def test_layouts_are_those_of_the_rules(class_, kind, berths, bay):
         assert (number - 1) % size + 1 in bay[found]
 
 
-def test_a_class_that_is_not_in_the_table_has_seats():
-    """A coach of a class without a layout, like a chair car, has only seats."""
-    assert layout(Coach(code="C1", class_="CC", berths=3)) == (BerthType.SEAT,) * 3
+@pytest.mark.parametrize("class_", ["CC", "Sleeper"])
+def test_a_class_without_berths_to_lie_on_has_seats(class_):
+    """A chair car has seats, and so has an unknown class in a chart of an older journal."""
+    assert layout(Coach(code="C1", class_=class_, berths=3)) == (BerthType.SEAT,) * 3
+
+
+def test_a_class_belongs_to_a_berth():
+    """The berths of a composite coach have the class of their part."""
+    first = Coach(code="HA1", class_="1A", berths=2)
+    second = Coach(code="HA1", class_="2A", berths=2, numbers=(3, 6))
+    occupancy = Occupancy((first, second))
+    assert occupancy.classes == {"HA1-1": "1A", "HA1-2": "1A", "HA1-3": "2A", "HA1-6": "2A"}
+    assert list(berth_keys(second)) == ["HA1-3", "HA1-6"]
+
+
+def test_a_coach_may_name_the_berths_that_two_on_rac_share():
+    """`rac` replaces the side lowers, which two on RAC share otherwise."""
+    side = Coach(code="A1", class_="2A", berths=12)
+    assert Occupancy((side,)).shared == {"A1-5", "A1-11"}
+    own = Coach(code="A1", class_="2A", berths=12, rac=(1, 5))
+    assert Occupancy((own,)).shared == {"A1-1", "A1-5"}
+
+
+@pytest.mark.parametrize(
+    ("booked", "given", "upgraded"),
+    [
+        ("SL", "3A", True),
+        ("3A", "1A", True),
+        ("CC", "EC", True),
+        ("3A", "SL", False),
+        ("SL", "SL", False),
+        ("SL", "EC", False),
+        ("SL", "Couchette", False),
+    ],
+)
+def test_a_ticket_is_upgraded_into_a_higher_class(booked, given, upgraded):
+    """Classes with berths have an order, and so have classes with seats."""
+    assert is_upgrade(booked, given) is upgraded
 
 
 def test_a_chart_may_name_its_own_layout():
@@ -116,7 +165,7 @@ def test_one_who_goes_leaves_the_others():
 
 @pytest.mark.parametrize("berth", ["S1-1", "S1-2", "S1-3", "S1-8"])
 def test_only_a_side_lower_is_shared(berth):
-    """RAC passengers share side lowers only."""
+    """RAC passengers share side lowers only, if the chart names no other berths."""
     assert not Occupancy((S1,)).has_room(BerthKey(berth), segments(0, 1), half=True)
 
 

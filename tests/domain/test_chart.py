@@ -20,6 +20,7 @@ from trainhub.domain.commands import RegisterTrain, Rejected
 from trainhub.domain.fields import MOST_PASSENGERS
 from trainhub.domain.model import Boarding, Policy
 from trainhub.domain.train import TrainState
+from trainhub.domain.views import figures
 
 TRAINS = [*read_timetable(DEMO_TIMETABLE), *made_up_trains(300)]
 OFTEN = settings(
@@ -84,7 +85,10 @@ FAULTS = {
     "RAC, no coach": ({**rac(9, 3), "coach": None}, "coach and berth go together"),
     "WL, a coach": (no_berth(9, coach="S1"), "coach and berth go together"),
     "WL, a berth": (no_berth(9, coach="S1", berth=9), "on the waiting list has no berth"),
-    "another class": (person(9, **{"class": "3A"}), "S1 is of class SL"),
+    "another class": (person(9, **{"class": "3A"}), "berth S1-9 is of class SL: give that class"),
+    "RAC 0": (rac(9, 0), "number is the place on RAC or WL, from 1"),
+    "RAC -3": (rac(9, -3), "number is the place on RAC or WL, from 1"),
+    "WL 0": (no_berth(9, number=0), "number is the place on RAC or WL, from 1"),
     "RAC on a lower": ({**rac(9, 3), "berth": 9}, "S1-9 is not a side lower: RAC passengers"),
     "no object": ("4512345609", "a passenger is an object with pnr, index"),
     "null": (None, "a passenger is an object with pnr, index"),
@@ -421,9 +425,46 @@ TRAIN_FAULTS = {
     "coach with a dash": ({"coaches": coaches({"code": "S-1"})}, "a coach's code is 1 to 6"),
     "coach code long": ({"coaches": coaches({"code": "S123456"})}, "a coach's code is 1 to 6"),
     "coach twice": ({"coaches": coaches({}, {})}, "coach S1 is there twice"),
+    "part twice": (
+        {"coaches": coaches({"numbers": [1], "berths": 1}, {"numbers": [2], "berths": 1})},
+        "coach S1 is there twice: give each coach its own code, or each part",
+    ),
+    "number twice": (
+        {"coaches": coaches({"numbers": [5, 5], "berths": 2})},
+        "coach S1 has berth 5 twice: number each berth once",
+    ),
+    "number in both parts": (
+        {"coaches": coaches({"berths": 8}, {"class": "2A", "berths": 1, "numbers": [8]})},
+        "coach S1 has berth 8 twice",
+    ),
+    "numbers short": (
+        {"coaches": coaches({"numbers": [11, 12]})},
+        "coach S1 has 72 berths and 2 numbers",
+    ),
+    "number 0": (
+        {"coaches": coaches({"numbers": [0], "berths": 1})},
+        "a berth's number is 1 to 999",
+    ),
+    "number 1000": (
+        {"coaches": coaches({"numbers": [1000], "berths": 1})},
+        "a berth's number is 1 to 999",
+    ),
+    "rac none": ({"coaches": coaches({"rac": [73]})}, "rac names berth 73, which is not there"),
+    "class unknown": (
+        {"coaches": coaches({"class": "Couchette"})},
+        "class Couchette has no layout here: give each berth's type in layout, a type like SEATS, "
+        "or a class of 1A, 2A, 3A, 3E, SL, FC, CC, EC, EA, 2S, GEN",
+    ),
+    "class without a type": (
+        {"coaches": [{"code": "E1", "class": "3E", "type": "ICF"}]},
+        "coach E1: a coach ICF of class 3E is unknown: give berths, or a class of 1A, 2A, 3A, SL",
+    ),
     "no berths": ({"coaches": coaches({"berths": 0})}, "coach S1 has 1 to 150 berths"),
     "151 berths": ({"coaches": coaches({"berths": 151})}, "coach S1 has 1 to 150 berths"),
-    "odd type": ({"coaches": [{"code": "S1", "class": "SL", "type": "TGV"}]}, "berths is missing"),
+    "odd type": (
+        {"coaches": [{"code": "S1", "class": "SL", "type": "TGV"}]},
+        "type TGV is unknown; expected one of ICF, LHB, GARIB_RATH, HALF, RIC, SEATS",
+    ),
     "layout short": ({"coaches": coaches({"layout": ["LOWER"]})}, "72 berths and a layout of 1"),
     "layout odd": ({"coaches": coaches({"berths": 1, "layout": ["BED"]})}, "'BED' is not a valid"),
     "coach no object": ({"coaches": ["S1"]}, r"coaches\[0\] is an object"),
@@ -484,6 +525,112 @@ def test_a_coach_may_name_its_type(kind, berths):
     assert checked.coaches[0].berths == berths
     checked, *_ = read_chart(chart(coaches=[{**coach, "berths": 40}]))
     assert checked.coaches[0].berths == 40
+
+
+def loaded(*coaches, people=()):
+    """The run of a chart that loads with all its passengers, and the chart."""
+    data = {**chart(coaches=list(coaches)), "passengers": list(people)}
+    checked, rejected, _ = read_chart(data)
+    assert rejected == ()
+    return registered(data), checked
+
+
+def test_a_composite_coach_has_a_class_for_each_part():
+    """HA1 is 1A and 2A: its second part is numbered on, and people of both classes load."""
+    first = {"code": "HA1", "class": "1A", "type": "HALF"}
+    second = {"code": "HA1", "class": "2A", "type": "HALF"}
+    people = (
+        person(1, coach="HA1", berth=10, **{"class": "1A"}),
+        person(2, coach="HA1", berth=11, **{"class": "2A"}),
+        rac(10, 1) | {"coach": "HA1", "berth": 15, "class": "2A"},
+    )
+    run, checked = loaded(first, second, people=people)
+    assert [coach.berths for coach in checked.coaches] == [10, 20]
+    assert checked.coaches[1].numbers == tuple(range(11, 31))
+    assert run.occupancy.types["HA1-11"] == "LOWER"
+    (fault,) = read_chart(
+        {**chart(coaches=[first, second]), "passengers": [person(3, coach="HA1", berth=3)]}
+    )[1]
+    assert fault.reason == "berth HA1-3 is of class 1A: give that class"
+
+
+def test_a_coach_has_the_numbers_that_it_has():
+    """A European sleeper has berths 11 to 16, 21 to 26 and so on up to 106: sixty of them."""
+    run, checked = loaded({"code": "261", "class": "WL", "type": "RIC"})
+    (coach,) = checked.coaches
+    assert coach.berths == len(run.occupancy.types) == 60
+    assert coach.numbers[:7] == (11, 12, 13, 14, 15, 16, 21)
+    assert coach.numbers[-1] == 106
+    assert [run.occupancy.types[f"261-{n}"] for n in (21, 22, 23)] == ["LOWER", "MIDDLE", "UPPER"]
+    (fault,) = read_chart(
+        {
+            **chart(coaches=[{"code": "261", "class": "WL", "type": "RIC"}]),
+            "passengers": [person(1, coach="261", berth=17, **{"class": "WL"})],
+        }
+    )[1]
+    assert fault.reason == "there is no coach 261 with a berth 17"
+    _, checked = loaded({"code": "S1", "class": "SL", "numbers": [11, 12, 21]})
+    assert checked.coaches[0].berths == 3
+
+
+def test_a_garib_rath_coach_has_side_middles():
+    """Berths of a Garib Rath repeat by nine, with a side middle; so may a chart's own layout."""
+    run, checked = loaded({"code": "G1", "class": "3A", "type": "GARIB_RATH"})
+    assert checked.coaches[0].berths == 78
+    assert [run.occupancy.types[f"G1-{n}"] for n in (7, 8, 9, 16)] == [
+        "SIDE_LOWER",
+        "SIDE_MIDDLE",
+        "SIDE_UPPER",
+        "SIDE_LOWER",
+    ]
+    bay = ["LOWER", "MIDDLE", "UPPER"] * 2 + ["SIDE_LOWER", "SIDE_MIDDLE", "SIDE_UPPER"]
+    loaded({"code": "G1", "class": "3A", "berths": 9, "layout": bay})
+
+
+def test_a_composition_loads_as_it_runs():
+    """Unreserved and service coaches have no berths, and a code may come again."""
+    rake = [("EOG", "EOG", 0), ("GS", "GEN", 90), ("GS", "GEN", 90), ("PC", "PC", 0)]
+    run, checked = loaded(
+        *({"code": code, "class": class_, "berths": berths} for code, class_, berths in rake),
+        {"code": "SLR", "class": "SLR"},
+        {"code": "S1", "class": "SL", "type": "ICF"},
+        people=[person(1)],
+    )
+    assert [coach.berths for coach in checked.coaches] == [0, 0, 0, 0, 0, 72]
+    assert {key.partition("-")[0] for key in run.occupancy.types} == {"S1"}
+    figures_of = figures(run)
+    assert [row["coach"] for row in figures_of["coaches"]] == ["S1"]
+    assert [row["class"] for row in figures_of["classes"]] == ["SL"]
+
+
+def test_a_chart_names_the_berths_that_two_on_rac_share():
+    """Two on RAC share a berth in a cabin if the coach names it in `rac`."""
+    pair = [rac(who, who) | {"coach": "A1", "berth": 1, "class": "2A"} for who in (1, 2)]
+    coach = {"code": "A1", "class": "2A", "berths": 46}
+    _, rejected, _ = read_chart(chart(*pair, coaches=[coach]))
+    assert [fault.reason.partition(":")[0] for fault in rejected] == [
+        "berth A1-1 is not a side lower"
+    ] * 2
+    run, _ = loaded({**coach, "rac": [1]}, people=pair)
+    assert len(run.occupancy.at("A1-1", 0)) == 2
+
+
+def test_seats_of_an_unknown_class_are_named():
+    """A class that the railway's tables do not have loads with a layout or as SEATS."""
+    run, _ = loaded({"code": "11", "class": "Coach", "type": "SEATS", "berths": 62})
+    assert set(run.occupancy.types.values()) == {"SEAT"}
+    run, _ = loaded({"code": "12", "class": "Roomette", "berths": 2, "layout": ["LOWER", "UPPER"]})
+    assert list(run.occupancy.types.values()) == ["LOWER", "UPPER"]
+
+
+def test_a_place_on_rac_that_comes_twice_is_a_warning():
+    """Numbers run per quota, so two with one number load, with one warning for the number."""
+    people = [rac(who, 1) | {"berth": 7 + 8 * (who // 3)} for who in range(1, 5)]
+    checked, rejected, warnings = read_chart(chart(*people))
+    assert (len(checked.passengers), rejected) == (4, ())
+    assert [(each.line, each.reason) for each in warnings] == [
+        (2, "RAC 1 of the class is there before: check the number")
+    ]
 
 
 # --- times -------------------------------------------------------------------------------------

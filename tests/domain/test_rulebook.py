@@ -11,7 +11,7 @@ A line reads: the rule; the people; what is done; what they have afterwards.
              "9?S1-1"             S1-1 is held for person 9, by an offer
              "CONFLICT"           the last step is refused with that code, and changes nothing
 
-The train has five stations AAA to EEE, 100 km apart, coaches S1 (SL) and B1 (3A).
+The train has five stations AAA to EEE, 100 km apart, and the coaches of COACHES.
 """
 
 import re
@@ -26,6 +26,16 @@ from trainhub.domain import commands as c
 from trainhub.domain.model import AlightReason, OfferState
 
 LONG = "20 WL1 AAA-EEE"
+# H1 is composite: 1A up to berth 2, and 2A. G1 has a side middle; in R1 two on RAC share berth 1.
+COACHES = [
+    {"code": "S1", "class": "SL", "berths": 72},
+    {"code": "B1", "class": "3A", "berths": 64},
+    {"code": "H1", "class": "1A", "berths": 2},
+    {"code": "H1", "class": "2A", "berths": 6},
+    {"code": "G1", "class": "3A", "berths": 9, "type": "GARIB_RATH"},
+    {"code": "R1", "class": "2A", "berths": 6, "rac": [1]},
+]
+CLASSES = {"S1": "SL", "B1": "3A", "G1": "3A", "R1": "2A"}
 
 # fmt: off
 AUTO = [
@@ -62,6 +72,10 @@ AUTO = [
      "5 CNF B1-5; 11 RAC1 7", "board 11; nt 5", ""),
     ("a berth of the same class in another coach fits",
      "5 CNF B1-5; 11 RAC1 B1-7", "board 11; nt 5", "11=B1-5"),
+    ("the class is that of the berth, so 1A of a composite coach does not fit 2A",
+     "5 CNF H1-1; 11 RAC1 H1-7", "board 11; nt 5", ""),
+    ("2A of a composite coach fits 2A",
+     "5 CNF H1-3; 11 RAC1 H1-7", "board 11; nt 5", "11=H1-3"),
     ("a berth that is taken before the destination does not fit",
      "1 CNF 1 AAA-CCC; 2 CNF 1 CCC-EEE; 11 RAC1 7; 12 RAC2 7", "board 11 12; nt 1", ""),
     ("a berth that is free to just the destination fits",
@@ -91,6 +105,10 @@ AUTO = [
      "3 CNF 3; 2 CNF 2; 11 RAC1 7", "nt 3 2; board 11", "11=S1-2"),
     ("upper is liked better than side upper",
      "8 CNF 8; 3 CNF 3; 11 RAC1 7", "nt 8 3; board 11", "11=S1-3"),
+    ("upper is liked better than side middle",
+     "8 CNF G1-8; 3 CNF G1-3; 11 RAC1 G1-7", "nt 8 3; board 11", "11=G1-3"),
+    ("side upper is liked better than side middle",
+     "8 CNF G1-8; 9 CNF G1-9; 11 RAC1 G1-7", "nt 8 9; board 11", "11=G1-9"),
     ("of two lower berths the one with the smaller number is taken",
      "9 CNF 9; 4 CNF 4; 11 RAC1 7", "nt 9 4; board 11", "11=S1-4"),
     ("a lower berth comes first for a passenger of 60, though another is a tighter fit",
@@ -113,6 +131,8 @@ AUTO = [
     # Side lowers
     ("a side lower whose only remaining holder is the candidate is vacant for them",
      "11 RAC1 7; 12 RAC2 7", "board 12; nt 11", "12=S1-7"),
+    ("two on RAC share a berth that the chart names, and who stays has it whole",
+     "11 RAC1 R1-1; 12 RAC2 R1-1", "board 12; nt 11", "12=R1-1"),
     ("half a side lower is vacant for its holder only",
      "11 RAC1 7; 12 RAC2 7; 13 RAC3 15; 14 RAC4 15", "board 13 14; nt 11", ""),
     ("a side lower that both have left is vacant for every candidate",
@@ -229,7 +249,7 @@ def traveller(text):
     who, status, *rest = (word for word in words if "=" not in word)
     if "age" in more:
         more["age"] = int(more["age"])
-    place = rest.pop(0) if rest and re.fullmatch(r"-|(B1-)?[0-9]+", rest[0]) else "-"
+    place = rest.pop(0) if rest and re.fullmatch(r"-|([A-Z]1-)?[0-9]+", rest[0]) else "-"
     start, _, end = (rest[0] if rest else "AAA-EEE").partition("-")
     kind, number = re.fullmatch(r"(CNF|RAC|WL)(\d*)", status).groups()
     coach, berth = (None, None) if place == "-" else ("S1", place)
@@ -243,7 +263,7 @@ def traveller(text):
         number=int(number) if number else None,
         coach=coach,
         berth=berth and int(berth),
-        **{"class": "3A" if coach == "B1" else "SL", **more},
+        **{"class": CLASSES.get(coach or "S1") or ("1A" if int(berth) < 3 else "2A"), **more},
     )
 
 
@@ -262,10 +282,7 @@ class Story:
                 fields["boarding"] = "auto"
             else:
                 travellers.append(traveller(text))
-        coaches = [("S1", "SL", 72), ("B1", "3A", 64)]
-        fields["coaches"] = [
-            {"code": code, "class": kind, "berths": count} for code, kind, count in coaches
-        ]
+        fields["coaches"] = COACHES
         self.run = Driver(*travellers, **fields)
         self.run.go_to("AAA")
         self.last_offer = {}

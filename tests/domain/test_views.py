@@ -6,6 +6,7 @@ from railway import Driver, chart, person, rac, station
 from trainhub.domain import commands as c
 from trainhub.domain.errors import UnknownCoach, UnknownPassenger
 from trainhub.domain.model import Role
+from trainhub.domain.report import captaincy_report
 from trainhub.domain.views import (
     berth_plan,
     figures,
@@ -263,7 +264,7 @@ def test_a_coach_is_read_berth_by_berth():
     """A coach's plan has each berth with its holders and their stations."""
     run = Driver(person(1, "AAA", "BBB"), person(3, "BBB", berth=1), rac(10, 1), rac(11, 2))
     plan = {
-        row["berth"]: row["holders"] for row in berth_plan(run.state, run.state.chart.coaches[0])
+        row["berth"]: row["holders"] for row in berth_plan(run.state, run.state.chart.coaches[:1])
     }
     assert [(h["name"], h["from"], h["to"], h["half"]) for h in plan[1]] == [
         *(("Person 1", "AAA", "BBB", False), ("Person 3", "BBB", "EEE", False))
@@ -314,6 +315,46 @@ def test_staff_see_all_and_passengers_their_own(role, user, seen):
 def test_a_coach_is_found_by_its_code():
     """The error for an unknown coach names the train's coaches."""
     state = Driver().state
-    assert find_coach(state, "S1").code == "S1"
+    assert [coach.code for coach in find_coach(state, "S1")] == ["S1"]
     with pytest.raises(UnknownCoach, match="expected one of S1"):
         find_coach(state, "S99")
+
+
+def test_a_composite_coach_is_shown_by_its_parts():
+    """Figures, vacancies, the plan and the report have the class of each berth."""
+    parts = [
+        {"code": "HA1", "class": "1A", "berths": 2},
+        {"code": "HA1", "class": "2A", "berths": 3, "numbers": [11, 12, 21]},
+        {"code": "GS", "class": "GEN"},
+    ]
+    people = [
+        person(1, coach="HA1", berth=1, **{"class": "1A"}),
+        person(2, coach="HA1", berth=12, **{"class": "2A"}),
+    ]
+    run = Driver(*people, coaches=parts)
+    run.start()
+    run.no_show(2)
+    shown = figures(run.state)
+    assert [(row["coach"], row["booked"], row["vacant"]) for row in shown["coaches"]] == [
+        ("HA1", 2, 4)
+    ]
+    assert [(row["class"], row["booked"], row["vacant"]) for row in shown["classes"]] == [
+        ("1A", 1, 1),
+        ("2A", 1, 3),
+    ]
+    free = [(row["berth"], row["class"]) for row in vacancies_view(run.state)]
+    assert free == [(2, "1A"), (11, "2A"), (12, "2A"), (21, "2A")]
+    plan = berth_plan(run.state, find_coach(run.state, "HA1"))
+    assert [(row["berth"], row["class"], len(row["holders"])) for row in plan] == [
+        (1, "1A", 1),
+        (2, "1A", 0),
+        (11, "2A", 0),
+        (12, "2A", 0),
+        (21, "2A", 0),
+    ]
+    coaches = captaincy_report(run.state)["coaches"]
+    assert [(row["coach"], row["class"], len(row["noShows"])) for row in coaches] == [
+        ("HA1", "1A", 0),
+        ("HA1", "2A", 1),
+    ]
+    assert [row["berth"] for row in coaches[1]["vacant"]] == [11, 12, 21]

@@ -217,7 +217,8 @@ def test_the_run_s_document():
     assert (run["policy"], run["boarding"]) == ("OFFER", "verify")
     assert (run["status"], run["endedAt"]) == ("RUNNING", None)
     assert (run["index"], run["departed"]) == (2, True)
-    assert run["coaches"] == [{"code": "S1", "class": "SL", "berths": 72, "layout": None}]
+    coach = {"code": "S1", "class": "SL", "berths": 72}
+    assert run["coaches"] == [{**coach, "layout": None, "numbers": None, "rac": None}]
     assert [stop["code"] for stop in run["stations"]] == ["AAA", "BBB", "CCC", "DDD", "EEE"]
     first, *_, third, fourth, last = run["stations"]
     assert first["scheduledArrival"] is None

@@ -313,6 +313,7 @@ async def test_the_queue_and_the_vacancies(call, offered):
         "coach": "S1",
         "berth": 1,
         "berthType": "LOWER",
+        "class": "SL",
         "half": False,
         "from": "AAA",
         "to": "EEE",

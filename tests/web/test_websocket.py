@@ -247,7 +247,7 @@ async def test_a_client_comes_back_without_a_gap(connect, site, running):
 @pytest.mark.gen_test
 async def test_a_run_that_was_registered_can_be_shown(connect, site):
     """The snapshot of the largest chart reaches a TTE who reads it."""
-    await site.register(*(person(who, berth=None, coach=None, status="WL", number=who,
+    await site.register(*(person(who, berth=None, coach=None, status="WL", number=who + 1,
                                  pnr=f"{4_000_000_000 + who}", phone="+919876543210",
                                  name="राजेश कुमार शर्मा") for who in range(5_000)))  # fmt: skip
     client = await connect("TTE", max_message_size=1 << 30)

@@ -4,8 +4,9 @@ Segment i is the leg from station i to station i+1. A journey [from, to) is a bi
 bits from..to-1 set, so one AND tells whether a berth is free for a journey.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from trainhub.core.errors import BadMessage
 from trainhub.domain.model import BerthKey, BerthType, Coach, PersonKey, berth_key
@@ -14,30 +15,85 @@ _L = BerthType.LOWER
 _M = BerthType.MIDDLE
 _U = BerthType.UPPER
 _SL = BerthType.SIDE_LOWER
+_SM = BerthType.SIDE_MIDDLE
 _SU = BerthType.SIDE_UPPER
+_SEATS = (BerthType.SEAT,)
+_BY_EIGHT = (_L, _M, _U, _L, _M, _U, _SL, _SU)
+_BY_NINE = (_L, _M, _U, _L, _M, _U, _SL, _SM, _SU)
 
-# One bay of berths by class. The bay repeats through the coach. Any other class has seats.
+# One bay of each class. The bay repeats through the coach.
 BAYS: dict[str, tuple[BerthType, ...]] = {
-    "SL": (_L, _M, _U, _L, _M, _U, _SL, _SU),
-    "3A": (_L, _M, _U, _L, _M, _U, _SL, _SU),
-    "3E": (_L, _M, _U, _L, _M, _U, _SL, _SU),
-    "2A": (_L, _U, _L, _U, _SL, _SU),
     "1A": (_L, _U),
+    "2A": (_L, _U, _L, _U, _SL, _SU),
+    "3A": _BY_EIGHT,
+    "3E": _BY_EIGHT,
+    "SL": _BY_EIGHT,
+    "FC": (_L, _U),
+    "CC": _SEATS,
+    "EC": _SEATS,
+    "EA": _SEATS,
+    "2S": _SEATS,
+}
+# Classes from the lowest to the highest. A ticket may be upgraded into a higher one.
+RANKS = (("SL", "3E", "3A", "2A", "1A"), ("2S", "CC", "EC", "EA"))
+# Unreserved and service coaches by their class: they have no berths that a chart could give away.
+WITHOUT_BERTHS = ("GEN", "GS", "UR", "SLR", "LSLRD", "EOG", "PC", "VP", "RMS", "L")
+ANY_CLASS = "any"
+
+
+class CoachType(NamedTuple):
+    """A real coach: its number of berths, its bay if not the class's own, and its numbers."""
+
+    berths: int | None
+    bay: tuple[BerthType, ...] | None = None
+    numbers: tuple[int, ...] | None = None
+
+
+# The coaches by type and class. docs/reference/charts.md has the sources.
+TYPES: dict[str, dict[str, CoachType]] = {
+    "ICF": {
+        "1A": CoachType(18),
+        "2A": CoachType(46),
+        "3A": CoachType(64),
+        "SL": CoachType(72),
+        "FC": CoachType(26),
+        "CC": CoachType(73),
+        "EC": CoachType(46),
+        "2S": CoachType(108),
+    },
+    "LHB": {
+        "1A": CoachType(24),
+        "2A": CoachType(52),
+        "3A": CoachType(72),
+        "3E": CoachType(83),
+        "SL": CoachType(80),
+        "CC": CoachType(78),
+        "EC": CoachType(56),
+        "EA": CoachType(56),
+    },
+    "GARIB_RATH": {"3A": CoachType(78, _BY_NINE)},
+    "HALF": {"1A": CoachType(10), "2A": CoachType(20)},
+    "RIC": {
+        ANY_CLASS: CoachType(
+            60,
+            (_L, _M, _U, _L, _M, _U),
+            tuple(10 * cabin + place for cabin in range(1, 11) for place in range(1, 7)),
+        )
+    },
+    "SEATS": {ANY_CLASS: CoachType(None, _SEATS)},
 }
 
-# The number of berths by class and type, for a chart that names only the coach's type.
-BERTHS: dict[tuple[str, str], int] = {
-    ("SL", "ICF"): 72,
-    ("3A", "ICF"): 64,
-    ("2A", "ICF"): 46,
-    ("SL", "LHB"): 80,
-    ("3A", "LHB"): 72,
-    ("2A", "LHB"): 52,
-}
+
+def is_upgrade(booked: str, given: str) -> bool:
+    """Return whether a berth of class `given` is an upgrade of a ticket of class `booked`."""
+    return any(
+        booked in ranks and given in ranks and ranks.index(booked) < ranks.index(given)
+        for ranks in RANKS
+    )
 
 
 def layout(coach: Coach) -> tuple[BerthType, ...]:
-    """Return the type of each berth of a coach, berth 1 first.
+    """Return the type of each berth of a coach, in the order of their numbers.
 
     Raises BadMessage if the chart's layout has another length, or a type that does not exist.
     """
@@ -51,8 +107,19 @@ def layout(coach: Coach) -> tuple[BerthType, ...]:
         except ValueError as error:
             known = ", ".join(BerthType)
             raise BadMessage(f"coach {coach.code}: {error}: use {known}") from None
-    bay = BAYS.get(coach.class_, (BerthType.SEAT,))
+    # A chart needs a layout for any other class. Older charts have seats in it.
+    bay = BAYS.get(coach.class_, _SEATS)
     return tuple(bay[index % len(bay)] for index in range(coach.berths))
+
+
+def numbers(coach: Coach) -> Sequence[int]:
+    """Return the numbers of the coach's berths."""
+    return range(1, coach.berths + 1) if coach.numbers is None else coach.numbers
+
+
+def berth_keys(coach: Coach) -> Iterator[BerthKey]:
+    """Yield the keys of the coach's berths, in the order of their numbers."""
+    return (berth_key(coach.code, number) for number in numbers(coach))
 
 
 def segments(start: int, end: int) -> int:
@@ -84,16 +151,25 @@ class Hold:
 class Occupancy:
     """The holders of each berth of one run, segment by segment.
 
-    On a segment, a berth has one holder. A side lower may have two on RAC instead.
+    On a segment, a berth has one holder. A berth of `shared` may have two on RAC instead.
     """
 
     def __init__(self, coaches: tuple[Coach, ...]) -> None:
-        self.types: dict[BerthKey, BerthType] = {
-            berth_key(coach.code, number): kind
-            for coach in coaches
-            for number, kind in enumerate(layout(coach), start=1)
-        }
+        self.types: dict[BerthKey, BerthType] = {}
+        self.classes: dict[BerthKey, str] = {}
+        self.shared: set[BerthKey] = set()
+        for coach in coaches:
+            self._attach(coach)
         self._holds: dict[BerthKey, dict[PersonKey, Hold]] = {}
+
+    def _attach(self, coach: Coach) -> None:
+        kinds = dict(zip(berth_keys(coach), layout(coach), strict=True))
+        self.types |= kinds
+        self.classes |= dict.fromkeys(kinds, coach.class_)
+        if coach.rac is None:
+            self.shared |= {key for key, kind in kinds.items() if kind is BerthType.SIDE_LOWER}
+        else:
+            self.shared |= {berth_key(coach.code, number) for number in coach.rac}
 
     def holders(self, berth: BerthKey) -> Mapping[PersonKey, Hold]:
         return self._holds.get(berth, {})
@@ -123,8 +199,8 @@ class Occupancy:
                 yield berth
 
     def has_room(self, berth: BerthKey, mask: int, *, half: bool) -> bool:
-        """Return whether one more person fits on all of `mask`. `half` means half a side lower."""
-        if half and self.types[berth] is not BerthType.SIDE_LOWER:
+        """Return whether one more person fits on all of `mask`. `half` means half a berth (RAC)."""
+        if half and berth not in self.shared:
             return False
         full = once = 0
         for hold in self.holders(berth).values():

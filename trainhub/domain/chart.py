@@ -13,9 +13,20 @@ from zoneinfo import ZoneInfo
 from trainhub.core.codec import load
 from trainhub.core.errors import BadMessage
 from trainhub.domain import fields, normal
-from trainhub.domain.berths import BERTHS, Occupancy, layout, segments
+from trainhub.domain.berths import (
+    ANY_CLASS,
+    BAYS,
+    TYPES,
+    WITHOUT_BERTHS,
+    CoachType,
+    Occupancy,
+    layout,
+    numbers,
+    segments,
+)
 from trainhub.domain.commands import Rejected, Warned
 from trainhub.domain.fields import (
+    MOST_BERTH_NUMBER,
     MOST_BERTHS,
     MOST_COACHES,
     MOST_DAYS,
@@ -26,7 +37,7 @@ from trainhub.domain.fields import (
     OFFER_SECONDS,
     UNDO_MINUTES,
 )
-from trainhub.domain.model import Booking, BookingStatus, Chart, berth_key
+from trainhub.domain.model import BerthKey, Booking, BookingStatus, Chart, Coach, berth_key
 from trainhub.domain.schedule import due_times
 from trainhub.domain.table import BadRow, Table, read_table
 
@@ -56,9 +67,9 @@ def read_chart(data: Any) -> tuple[Chart, tuple[Rejected, ...], tuple[Warned, ..
     rows, unused = _table(passengers)
     if len(rows) > MOST_PASSENGERS:
         raise BadMessage(f"a chart has at most {MOST_PASSENGERS} passengers, not {len(rows)}")
-    coaches = [_with_berths(coach) for coach in _list(data, "coaches")]
-    head = {**data, "coaches": coaches, "passengers": []}
-    chart = load(Chart, head)
+    coaches = [_with_type(coach) for coach in _list(data, "coaches")]
+    chart = load(Chart, {**data, "coaches": coaches, "passengers": []})
+    chart = dataclasses.replace(chart, coaches=_numbered(chart.coaches))
     _check_train(chart)
     passengers, rejected, warned = _check_passengers(chart, rows)
     chart = dataclasses.replace(chart, passengers=tuple(passengers))
@@ -94,16 +105,54 @@ def _list(data: Mapping[str, Any], name: str) -> list[Any]:
     return value
 
 
-def _with_berths(coach: Any) -> Any:
-    """Add the number of berths to a coach that names its type (ICF, LHB) instead."""
-    if not isinstance(coach, Mapping) or "type" not in coach:
+def _with_type(coach: Any) -> Any:
+    """Add what a coach's type tells, its numbers if they follow others, and its count of berths."""
+    if not isinstance(coach, Mapping):
         return coach
     rest = {name: value for name, value in coach.items() if name != "type"}
     class_ = normal.travel_class(coach.get("class"))
-    known = BERTHS.get((str(class_), str(coach["type"])))
-    if "berths" not in rest and known is not None:
-        rest["berths"] = known
+    if class_ in WITHOUT_BERTHS:
+        return {**rest, "berths": 0, "layout": None, "numbers": None, "rac": None}
+    if "type" in coach:
+        rest = _of_type(_type(coach, class_), rest)
+    elif rest.get("layout") is None and isinstance(class_, str) and class_ not in BAYS:
+        raise BadMessage(
+            f"class {class_[:20]} has no layout here: give each berth's type in layout, a type "
+            f"like SEATS, or a class of {', '.join((*BAYS, *WITHOUT_BERTHS))}"
+        )
+    if isinstance(rest.get("numbers"), list):
+        rest.setdefault("berths", len(rest["numbers"]))
     return rest
+
+
+def _type(coach: Mapping[str, Any], class_: Any) -> CoachType:
+    """Return what is known of the coach's type. Raises BadMessage if nothing is."""
+    name, code = str(coach["type"])[:20], str(coach.get("code"))[:6]
+    known = TYPES.get(name)
+    if known is None:
+        raise BadMessage(
+            f"coach {code}: type {name} is unknown; expected one of {', '.join(TYPES)}"
+        )
+    found = known.get(ANY_CLASS) or known.get(str(class_))
+    if found is None and "berths" not in coach:
+        raise BadMessage(
+            f"coach {code}: a coach {name} of class {str(class_)[:20]} is unknown: give berths, "
+            f"or a class of {', '.join(known)}"
+        )
+    return found or CoachType(None)
+
+
+def _of_type(type_: CoachType, coach: dict[str, Any]) -> dict[str, Any]:
+    """Fill in the fields that the type tells and the chart does not."""
+    if type_.numbers is not None and "berths" not in coach:
+        coach.setdefault("numbers", list(type_.numbers))
+    elif type_.berths is not None and "numbers" not in coach:
+        coach.setdefault("berths", type_.berths)
+    count = coach.get("berths", len(coach.get("numbers") or ()))
+    if type_.bay is not None and isinstance(count, int) and 0 < count <= MOST_BERTHS:
+        bay = type_.bay
+        coach.setdefault("layout", [bay[place % len(bay)] for place in range(count)])
+    return coach
 
 
 def _table(passengers: Any) -> Table:
@@ -130,15 +179,54 @@ def _check_train(chart: Chart) -> None:
         raise BadMessage(f"offerSeconds is from 1 to {OFFER_SECONDS[-1]}")
     if len(chart.coaches) > MOST_COACHES:
         raise BadMessage(f"a train has at most {MOST_COACHES} coaches")
-    codes = [coach.code for coach in chart.coaches]
-    for coach in chart.coaches:
-        if not _COACH.fullmatch(coach.code):
+    _check_coaches(chart.coaches)
+
+
+def _numbered(coaches: tuple[Coach, ...]) -> tuple[Coach, ...]:
+    """Number the second part of a composite coach on from the first, unless it has numbers."""
+    last: dict[str, int] = {}
+    numbered = []
+    for coach in coaches:
+        after = last.get(coach.code, 0)
+        if after and coach.numbers is None and 0 < coach.berths <= MOST_BERTHS:
+            own = tuple(range(after + 1, after + coach.berths + 1))
+            coach = dataclasses.replace(coach, numbers=own)
+        last[coach.code] = max((after, *numbers(coach)[-1:]))
+        numbered.append(coach)
+    return tuple(numbered)
+
+
+def _check_coaches(coaches: tuple[Coach, ...]) -> None:
+    classes: set[tuple[str, str]] = set()
+    berths: set[BerthKey] = set()
+    for coach in coaches:
+        code = coach.code
+        if not _COACH.fullmatch(code):
             raise BadMessage("a coach's code is 1 to 6 letters and digits, like S1")
-        if codes.count(coach.code) > 1:
-            raise BadMessage(f"coach {coach.code} is there twice: give each coach its own code")
+        if coach.class_ in WITHOUT_BERTHS:
+            continue
+        if (code, coach.class_) in classes:
+            raise BadMessage(
+                f"coach {code} is there twice: give each coach its own code, or each part of a "
+                "composite coach its own class"
+            )
+        classes.add((code, coach.class_))
         if not 1 <= coach.berths <= MOST_BERTHS:
-            raise BadMessage(f"coach {coach.code} has 1 to {MOST_BERTHS} berths")
+            raise BadMessage(f"coach {code} has 1 to {MOST_BERTHS} berths")
         layout(coach)
+        if len(numbers(coach)) != coach.berths:
+            raise BadMessage(
+                f"coach {code} has {coach.berths} berths and {len(numbers(coach))} numbers"
+            )
+        for number in numbers(coach):
+            if not 1 <= number <= MOST_BERTH_NUMBER:
+                raise BadMessage(f"coach {code}: a berth's number is 1 to {MOST_BERTH_NUMBER}")
+            if berth_key(code, number) in berths:
+                raise BadMessage(f"coach {code} has berth {number} twice: number each berth once")
+            berths.add(berth_key(code, number))
+        for number in coach.rac or ():
+            if number not in numbers(coach):
+                raise BadMessage(f"coach {code}: rac names berth {number}, which is not there")
 
 
 def _check_stations(chart: Chart) -> None:
@@ -175,23 +263,29 @@ def _check_passengers(
     chart: Chart, rows: Iterable[tuple[int, Any]]
 ) -> tuple[list[Booking], list[Rejected], list[Warned]]:
     indexes = {station.code: index for index, station in enumerate(chart.stations)}
-    classes = {coach.code: coach.class_ for coach in chart.coaches}
     occupancy = Occupancy(chart.coaches)
     persons: set[str] = set()
     sound: list[Booking] = []
     rejected: list[Rejected] = []
     warned: list[Warned] = []
+    places: dict[tuple[str, str, int], int] = {}  # how many have one place on RAC or WL
     for line, row in rows:
         try:
             booking = _booking(row)
             if booking.person in persons:
                 raise BadMessage(f"person {booking.index} of the PNR is there twice: keep one")
-            _seat(booking, indexes, classes, occupancy)
+            _seat(booking, indexes, occupancy)
         except BadMessage as error:
             rejected.append(Rejected(line=line, pnr=_pnr(row), reason=error.message))
         else:
             persons.add(booking.person)
             sound.append(booking)
+            if booking.number is not None and booking.status is not BookingStatus.CNF:
+                place = booking.class_, booking.status.value, booking.number
+                places[place] = places.get(place, 0) + 1
+                if places[place] == 2:
+                    reason = f"{place[1]} {place[2]} of the class is there before: check the number"
+                    warned.append(_warned(line, booking.pnr, reason))
             if booking.email is not None and not _EMAIL.fullmatch(booking.email):
                 reason = "no e-mail can go to the address: give one like asha@example.org"
                 warned.append(_warned(line, booking.pnr, reason))
@@ -216,14 +310,15 @@ def _booking(row: Any) -> Booking:
     booking = load(Booking, row)
     if not _PNR.fullmatch(booking.pnr):
         raise BadMessage("pnr is 10 to 12 digits")
+    waits = booking.status is not BookingStatus.CNF
+    if waits and booking.number is not None and booking.number < 1:
+        raise BadMessage("number is the place on RAC or WL, from 1")
     if not 1 <= booking.index <= MOST_ON_A_PNR:
         raise BadMessage(f"index counts the people on a PNR, from 1 to {MOST_ON_A_PNR}")
     return booking
 
 
-def _seat(
-    booking: Booking, indexes: Mapping[str, int], classes: Mapping[str, str], occupancy: Occupancy
-) -> None:
+def _seat(booking: Booking, indexes: Mapping[str, int], occupancy: Occupancy) -> None:
     """Check the journey and the berth, and occupy the berth."""
     for name, code in (("from", booking.from_), ("to", booking.to)):
         if code not in indexes:
@@ -244,13 +339,15 @@ def _seat(
         raise BadMessage(
             f"there is no {_code('coach', booking.coach)} with a berth {booking.berth}"
         )
-    if classes[booking.coach] != booking.class_:
-        raise BadMessage(
-            f"coach {booking.coach} is of class {classes[booking.coach]}: give that class"
-        )
+    class_ = occupancy.classes[berth]
+    if class_ != booking.class_:
+        raise BadMessage(f"berth {berth} is of class {class_}: give that class")
     half, mask = booking.status is BookingStatus.RAC, segments(start, end)
-    if half and occupancy.types[berth] != "SIDE_LOWER":
-        raise BadMessage(f"berth {berth} is not a side lower: RAC passengers share a side lower")
+    if half and berth not in occupancy.shared:
+        raise BadMessage(
+            f"berth {berth} is not a side lower: RAC passengers share a side lower, or a berth "
+            "that the coach names in rac"
+        )
     if not occupancy.has_room(berth, mask, half=half):
         raise BadMessage(f"berth {berth} is taken on that part of the way: give another berth")
     occupancy.occupy(berth, booking.person, mask, half=half)

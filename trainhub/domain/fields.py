@@ -11,6 +11,7 @@ MOST_ON_A_PNR = 6  # people
 MOST_STATIONS = 200  # stops of a run; a journey's bit mask has a bit for each leg
 MOST_DAYS = 10  # days from the start of a run to its end
 MOST_BERTHS = 150  # berths or seats of a coach
+MOST_BERTH_NUMBER = 999
 MOST_COACHES = 40  # coaches of a train; a long one has 24
 # A chart is one event, and so one document of MongoDB, which may have 16 MB. In it, 10,000
 # passengers have up to 400 bytes each without their texts, and all texts up to 8 MB: 12 MB in all.
@@ -90,7 +91,7 @@ UserId = Annotated[
 CoachCode = Annotated[
     str, About("A coach, by its code.", pattern=COACH, example="S1", normal=normal.code)
 ]
-BerthNumber = Annotated[int, About("A berth of the coach, from 1.", least=1, example=7)]
+BerthNumber = Annotated[int, About("A berth of the coach, by its number.", least=1, example=7)]
 ClassCode = Annotated[str, About("A class of travel.", example="SL", normal=normal.travel_class)]
 # In this form because `class` is a keyword of Python.
 OfClass = TypedDict("OfClass", {"class": ClassCode})

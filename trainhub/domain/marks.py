@@ -305,7 +305,7 @@ def vacated(
             at=now,
             coach=passenger.coach,
             berth=passenger.berth,
-            class_=passenger.booking.class_,
+            class_=state.occupancy.classes[key],
             from_=state.stops[start].station.code,
             to=state.stops[end].station.code,
             cause=cause,

@@ -138,6 +138,7 @@ class BerthType(StrEnum):
     SIDE_LOWER = "SIDE_LOWER"
     MIDDLE = "MIDDLE"
     UPPER = "UPPER"
+    SIDE_MIDDLE = "SIDE_MIDDLE"
     SIDE_UPPER = "SIDE_UPPER"
     SEAT = "SEAT"
 
@@ -163,7 +164,7 @@ class Station:
     platform: Platform | None = None
 
 
-Berths = Annotated[int, About("The number of berths.", least=1, most=MOST_BERTHS, example=72)]
+Berths = Annotated[int, About("The number of berths.", least=0, most=MOST_BERTHS, example=72)]
 Layout = Annotated[
     tuple[str, ...],
     About(
@@ -171,27 +172,44 @@ Layout = Annotated[
         given=tuple[BerthType, ...],
     ),
 ]
+BerthNumbers = Annotated[
+    tuple[BerthNumber, ...],
+    About("The numbers of the berths, where these are not 1 to `berths`.", most=MOST_BERTHS),
+]
+RacBerths = Annotated[
+    tuple[BerthNumber, ...],
+    About(
+        "Berths that two on RAC may share, where these are not the side lowers.", most=MOST_BERTHS
+    ),
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coach:
-    """A coach of the chart."""
+    """A coach of the chart. A composite coach stands there once for each of its classes."""
 
     code: CoachCode
     class_: ClassCode
     berths: Berths
     layout: Layout | None = None
+    numbers: BerthNumbers | None = None
+    rac: RacBerths | None = None
 
 
 class GivenCoach(OfClass):
-    """A coach as a chart may give it: `type` may stand in place of `berths`."""
+    """A coach as a chart may give it: `type` or `numbers` may stand in place of `berths`."""
 
     code: CoachCode
     berths: NotRequired[Berths]
     type: NotRequired[
-        Annotated[Literal["ICF", "LHB"], About("The make, which tells the number of berths.")]
+        Annotated[
+            Literal["ICF", "LHB", "GARIB_RATH", "HALF", "RIC", "SEATS"],
+            About("The type of the coach, which tells its berths."),
+        ]
     ]
     layout: NotRequired[Layout | None]
+    numbers: NotRequired[BerthNumbers | None]
+    rac: NotRequired[RacBerths | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

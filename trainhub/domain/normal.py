@@ -56,6 +56,7 @@ _CLASSES = {
     **dict.fromkeys(("sl", "sleeper", "sleeperclass"), "SL"),
     **dict.fromkeys(("cc", "acchaircar", "chaircar"), "CC"),
     **dict.fromkeys(("ec", "executivechaircar", "acexecutivechaircar"), "EC"),
+    **dict.fromkeys(("ea", "anubhuti", "anubhuticlass"), "EA"),
     **dict.fromkeys(("2s", "secondsitting", "secondseating"), "2S"),
     **dict.fromkeys(("fc", "firstclass"), "FC"),
 }

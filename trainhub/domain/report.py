@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import Any
 
 from trainhub.core.codec import dump
-from trainhub.domain.berths import segments, stretches
+from trainhub.domain.berths import berth_keys, numbers, segments, stretches
 from trainhub.domain.events import UpgradeConfirmed
 from trainhub.domain.model import Coach, PersonState, berth_key
 from trainhub.domain.run_state import Passenger, RunState
@@ -25,20 +25,21 @@ COLUMNS = ("coach", "kind", "berth", "from", "to", "pnr", "index", "name", "deta
 
 def captaincy_report(state: RunState) -> Report:
     """Return each coach's passengers with something to report, vacant berths, and upgrades."""
-    no_shows: dict[str | None, list[PersonLine]] = defaultdict(list)
-    unchecked: dict[str | None, list[PersonLine]] = defaultdict(list)
-    left: dict[str | None, list[LeftLine]] = defaultdict(list)
+    no_shows: dict[tuple[str, str] | None, list[PersonLine]] = defaultdict(list)
+    unchecked: dict[tuple[str, str] | None, list[PersonLine]] = defaultdict(list)
+    left: dict[tuple[str, str] | None, list[LeftLine]] = defaultdict(list)
     for passenger in state.passengers.values():
         if passenger.state is PersonState.NT:
-            no_shows[passenger.coach].append(_person(state, passenger))
+            no_shows[_part(state, passenger)].append(_person(state, passenger))
         elif _is_unchecked(state, passenger):
-            unchecked[passenger.coach].append(_person(state, passenger))
+            unchecked[_part(state, passenger)].append(_person(state, passenger))
         elif passenger.left is not None:
             line: LeftLine = {**_person(state, passenger), "left": passenger.left}
-            left[passenger.coach].append(line)
+            left[_part(state, passenger)].append(line)
     upgrades = defaultdict(list)
     for upgrade in state.upgrades:
-        upgrades[upgrade.coach].append(_upgrade(upgrade))
+        class_ = state.occupancy.classes[berth_key(upgrade.coach, upgrade.berth)]
+        upgrades[upgrade.coach, class_].append(_upgrade(upgrade))
     return {
         "trainNo": state.chart.train_no,
         "trainName": state.chart.train_name,
@@ -48,13 +49,14 @@ def captaincy_report(state: RunState) -> Report:
             {
                 "coach": coach.code,
                 "class": coach.class_,
-                "noShows": no_shows[coach.code],
-                "unchecked": unchecked[coach.code],
-                "leftEarly": left[coach.code],
+                "noShows": no_shows[coach.code, coach.class_],
+                "unchecked": unchecked[coach.code, coach.class_],
+                "leftEarly": left[coach.code, coach.class_],
                 "vacant": list(_vacant(state, coach)),
-                "upgrades": upgrades[coach.code],
+                "upgrades": upgrades[coach.code, coach.class_],
             }
             for coach in state.chart.coaches
+            if coach.berths
         ],
         "notSeated": no_shows[None],
         "uncheckedNotSeated": unchecked[None],
@@ -135,6 +137,14 @@ def _person(state: RunState, passenger: Passenger) -> PersonLine:
     }
 
 
+def _part(state: RunState, passenger: Passenger) -> tuple[str, str] | None:
+    """Return the coach and the class of a passenger's berth. None without a berth."""
+    key = passenger.berth_key
+    if key is None or passenger.coach is None:
+        return None
+    return passenger.coach, state.occupancy.classes[key]
+
+
 def _upgrade(event: UpgradeConfirmed) -> dict[str, Any]:
     view = dump(event)
     return {name: value for name, value in view.items() if name != "user"}
@@ -143,8 +153,7 @@ def _upgrade(event: UpgradeConfirmed) -> dict[str, Any]:
 def _vacant(state: RunState, coach: Coach) -> Iterator[VacantLine]:
     """Yield each stretch on which no person held a berth, with the cause."""
     whole = segments(0, len(state.stops) - 1)
-    for number in range(1, coach.berths + 1):
-        key = berth_key(coach.code, number)
+    for number, key in zip(numbers(coach), berth_keys(coach), strict=True):
         held = 0
         for hold in state.occupancy.holders(key).values():
             held |= hold.mask

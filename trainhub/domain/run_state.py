@@ -44,7 +44,8 @@ _LIKED = {
     BerthType.MIDDLE: 2,
     BerthType.UPPER: 3,
     BerthType.SIDE_UPPER: 4,
-    BerthType.SEAT: 5,
+    BerthType.SIDE_MIDDLE: 5,
+    BerthType.SEAT: 6,
 }
 
 

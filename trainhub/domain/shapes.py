@@ -218,13 +218,13 @@ class RunView(PublicView, People):
     """
 
 
-class VacancyView(_Leg):
+class VacancyView(OfClass, _Leg):
     """A berth that is free on the coming leg."""
 
     coach: CoachCode
     berth: BerthNumber
     berthType: BerthType
-    half: Annotated[bool, About("True for half of a side lower.")]
+    half: Annotated[bool, About("True for half of a berth that two on RAC share.")]
     cause: FreeCause
     offerId: Annotated[OfferId | None, About("The offer that holds the berth.")]
 
@@ -236,10 +236,10 @@ class BerthHolder(_Leg):
     index: PersonIndex
     name: PersonName
     state: PersonState
-    half: Annotated[bool, About("True for half of a side lower.")]
+    half: Annotated[bool, About("True for half of a berth that two on RAC share.")]
 
 
-class BerthPlan(TypedDict):
+class BerthPlan(OfClass):
     """A berth and its holders."""
 
     berth: BerthNumber

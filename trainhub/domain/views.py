@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from trainhub.core.codec import dump
-from trainhub.domain.berths import stretches
+from trainhub.domain.berths import berth_keys, numbers, stretches
 from trainhub.domain.errors import UnknownCoach, UnknownPassenger
 from trainhub.domain.model import (
     STAFF,
@@ -15,7 +15,6 @@ from trainhub.domain.model import (
     PersonKey,
     PersonState,
     Role,
-    berth_key,
 )
 from trainhub.domain.offers import candidates
 from trainhub.domain.run_state import Offer, Passenger, RunState, Stop
@@ -123,13 +122,16 @@ def visible_on_pnr(
     return people
 
 
-def find_coach(state: RunState, code: str) -> Coach:
-    """Return the coach of that code. Raises UnknownCoach if the train does not have it."""
-    for coach in state.chart.coaches:
-        if coach.code == code:
-            return coach
-    known = ", ".join(each.code for each in state.chart.coaches)
-    raise UnknownCoach(f"{state.run} does not have the coach; expected one of {known}")
+def find_coach(state: RunState, code: str) -> list[Coach]:
+    """Return the coach of that code: one, or one for each class of a composite coach.
+
+    Raises UnknownCoach if the train does not have it.
+    """
+    found = [coach for coach in state.chart.coaches if coach.code == code]
+    if not found:
+        known = ", ".join(dict.fromkeys(each.code for each in state.chart.coaches))
+        raise UnknownCoach(f"{state.run} does not have the coach; expected one of {known}")
+    return found
 
 
 def person_view(passenger: Passenger) -> dict[str, Any]:
@@ -213,7 +215,7 @@ def vacancies_view(state: RunState) -> list[VacancyView]:
     return [
         _vacancy(state, key, state.current, last)
         for coach in state.chart.coaches
-        for key in _berths(coach)
+        for key in berth_keys(coach)
         if state.is_vacant(key, state.current)
     ]
 
@@ -226,6 +228,7 @@ def _vacancy(state: RunState, key: BerthKey, start: int, last: int) -> VacancyVi
     return {
         "coach": coach,
         "berth": int(berth),
+        "class": state.occupancy.classes[key],
         "berthType": dump(state.occupancy.types[key]),
         "half": half,
         "from": state.stops[start].station.code,
@@ -235,11 +238,12 @@ def _vacancy(state: RunState, key: BerthKey, start: int, last: int) -> VacancyVi
     }
 
 
-def berth_plan(state: RunState, coach: Coach) -> list[BerthPlan]:
+def berth_plan(state: RunState, coach: Iterable[Coach]) -> list[BerthPlan]:
     """Return a coach's berths, each with its holders and their stations."""
     return [
         {
             "berth": number,
+            "class": part.class_,
             "berthType": dump(state.occupancy.types[key]),
             "holders": [
                 _holder(state, person, mask, half)
@@ -248,7 +252,8 @@ def berth_plan(state: RunState, coach: Coach) -> list[BerthPlan]:
                 for mask in stretches(whole)
             ],
         }
-        for number, key in enumerate(_berths(coach), start=1)
+        for part in coach
+        for number, key in zip(numbers(part), berth_keys(part), strict=True)
     ]
 
 
@@ -264,10 +269,6 @@ def _holder(state: RunState, person: PersonKey, mask: int, half: bool) -> BerthH
         "from": state.stops[start].station.code,
         "to": state.stops[end].station.code,
     }
-
-
-def _berths(coach: Coach) -> Iterable[BerthKey]:
-    return (berth_key(coach.code, number) for number in range(1, coach.berths + 1))
 
 
 def _stop(state: RunState, stop: Stop) -> StopView:
@@ -297,15 +298,19 @@ def figures(state: RunState) -> Figures:
     """
     classes: dict[str, Counts] = {}
     coaches: dict[str, Counts] = {}
-    held = Counter(berth.rpartition("-")[0] for berth in state.occupancy.held_at(state.current))
-    for coach in state.chart.coaches:
-        vacant = coach.berths - held[coach.code]
-        coaches[coach.code] = _row(vacant)
+    occupancy = state.occupancy
+    held = Counter(
+        (berth.rpartition("-")[0], occupancy.classes[berth])
+        for berth in occupancy.held_at(state.current)
+    )
+    for coach in filter(lambda coach: coach.berths, state.chart.coaches):
+        vacant = coach.berths - held[coach.code, coach.class_]
+        coaches.setdefault(coach.code, _row())["vacant"] += vacant
         classes.setdefault(coach.class_, _row())["vacant"] += vacant
     for passenger in state.passengers.values():
         rows = [classes.setdefault(passenger.booking.class_, _row())]
         if passenger.coach is not None:
-            rows.append(coaches[passenger.coach])
+            rows.append(coaches.setdefault(passenger.coach, _row()))
         for row in rows:
             row["booked"] += 1
             row["aboard"] += passenger.state is PersonState.ABOARD
@@ -322,7 +327,7 @@ def figures(state: RunState) -> Figures:
 _WAITING = (PersonState.DUE, PersonState.ABOARD)
 
 
-def _row(vacant: int = 0) -> Counts:
+def _row() -> Counts:
     return {
-        "booked": 0, "aboard": 0, "due": 0, "nt": 0, "rac": 0, "upgraded": 0, "vacant": vacant,
+        "booked": 0, "aboard": 0, "due": 0, "nt": 0, "rac": 0, "upgraded": 0, "vacant": 0,
     }  # fmt: skip
