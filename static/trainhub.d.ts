@@ -291,6 +291,11 @@ export interface Told {
     from: Origin;
     to: Destination;
   };
+  /** A TTE has checked everyone in a coach who was to board up to this station. Told to the staff. */
+  COACH_CHECKED: {
+    station: StationRef;
+    coach: CoachCode;
+  };
   /** A berth, or half of a side lower, is free from one station to another. Told to the staff. */
   BERTH_VACATED: {
     coach: CoachCode;
@@ -401,6 +406,8 @@ export interface Commands {
       offerSeconds?: number;
       /** Whether passengers from 60, women from 45, and passengers with a `need` get a lower berth before others that fit. */
       lowerFirst?: boolean;
+      /** How long after a departure a berth waits for a passenger with a better number who is due and not checked; null for not at all. */
+      checkMinutes?: number | null;
       /** How long a no-show can be undone; without it, as long as the berth is free. */
       undoMinutes?: number | null;
       /** The stops, in running order. */
@@ -535,6 +542,16 @@ export interface Commands {
       reason: AlightReason;
     };
     result: Result & Told['PASSENGER_ALIGHTED'] | Unchanged;
+  };
+  /** Say that a coach is checked: those still due there do not hold up the turn any more. By: TTE, ADMIN. */
+  CHECK_COACH: {
+    fields: {
+      trainNo: GivenTrainNo;
+      startDate?: StartDate | null;
+      /** The coach. */
+      coach: string;
+    };
+    result: Result & Told['COACH_CHECKED'] | Unchanged;
   };
   /** Cancel the journey of a passenger who has not boarded. By: that passenger, TTE, ADMIN. */
   CANCEL_JOURNEY: {

@@ -83,6 +83,7 @@ JOURNEY = (
     _mark("UNDO_BOARDED", 2),
     _mark("MARK_BOARDED", 20),
     Step("BATCH", {"marks": _BOARDED}, STAFF),
+    Step("CHECK_COACH", {"coach": "S1"}, STAFF),
     _mark("MARK_NO_SHOW", 1),  # whose berth is offered to RAC 1, and then to RAC 2
     Step("DENY_OFFER", {"offerId": OPEN}, OWNER),
     Step("ACCEPT_OFFER", {"offerId": OPEN}, OWNER),
@@ -156,6 +157,7 @@ HEARD = {
     "UPGRADE_CLOSED": "both",
     "UPGRADE_OFFER": "user",
     "CO_PASSENGER_CHANGED": "user",
+    "COACH_CHECKED": "staff",
     "BERTH_VACATED": "staff",
     "UPGRADE_PENDING": "staff",
     "UPGRADE_DELIVERED": "staff",

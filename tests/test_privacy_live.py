@@ -204,6 +204,10 @@ def everything_happens(site):
         phone.catch_up().close()
         site.order(f"/api/offers/{offer}/{answer}", who=(Role.PASSENGER, user, "*"))
     withdraw_all()
+    mark(4, "board")  # whose berth is another's by now
+    mark(2, "undo-board")
+    mark(2, "board")
+    withdraw_all()
     mark(1, "no-show")
     withdraw_all()
     mark(6, "boarding-station", {"stationCode": "BBB"}, as_user=True)

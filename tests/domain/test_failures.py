@@ -166,6 +166,8 @@ FAILURES = [
      "CONFLICT"),
     (scheduled, on(1, c.Alight, reason=EARLY), "CONFLICT"),
     (after(standing, on(1, c.MarkNoShow)), on(1, c.Alight, reason=EARLY), "CONFLICT"),
+    (standing, an(c.CheckCoach, coach="S9"), "UNKNOWN_COACH"),
+    (scheduled, an(c.CheckCoach, coach="S1"), "CONFLICT"),
     (standing, on(1, c.MarkBoarded, at=MORNING + timedelta(days=1)), "BAD_MESSAGE"),
     (at("CCC"), on(3, c.MarkBoarded, at=MORNING), "CONFLICT"),
     (at("CCC"), on(2, c.MarkBoarded, at=MORNING + timedelta(hours=2.8)), "CONFLICT"),

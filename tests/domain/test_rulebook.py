@@ -52,8 +52,25 @@ AUTO = [
     ("a better number who does not fit is passed over",
      "1 CNF 1 AAA-DDD; 2 CNF 1 DDD-EEE; 11 RAC1 7; 12 RAC2 15 AAA-DDD", "board 11 12; nt 1",
      "11=S1-15 12=S1-1"),
-    ("candidates are aboard: who is only due is passed over",
-     "1 CNF 1; 11 RAC1 7; 12 RAC2 15", "board 12; nt 1", "12=S1-1"),
+    ("candidates are aboard: who is only due is passed over, if the chart lets no one wait",
+     "1 CNF 1; 11 RAC1 7; 12 RAC2 15; no wait", "board 12; nt 1", "12=S1-1"),
+    ("no one is served before a better number who is due and not yet checked",
+     "1 CNF 1; 11 RAC1 7; 12 RAC2 15", "board 12; nt 1", ""),
+    ("who is checked and did not turn up holds up no one",
+     "1 CNF 1; 11 RAC1 7; 12 RAC2 15", "board 12; nt 1; nt 11", "12=S1-1"),
+    ("who is checked and aboard is served",
+     "1 CNF 1; 11 RAC1 7; 12 RAC2 7", "board 12; nt 1; board 11", "11=S1-1 12=S1-7"),
+    ("the turn goes on when the coach is checked",
+     "1 CNF 1; 11 RAC1 7; 12 RAC2 15", "board 12; nt 1; checked S1", "12=S1-1"),
+    ("the turn goes on 30 minutes after the departure",
+     "1 CNF 1; 11 RAC1 7; 12 RAC2 15", "board 12; nt 1; leave; wait 1800; expire", "12=S1-1"),
+    ("and not before",
+     "1 CNF 1; 11 RAC1 7; 12 RAC2 15", "board 12; nt 1; leave; wait 1799; expire", ""),
+    ("the turn does not wait for who boards further on",
+     "1 CNF 1; 11 RAC1 7 BBB-EEE; 12 RAC2 15", "board 12; nt 1", "12=S1-1"),
+    ("nor for who does not fit the berth",
+     "1 CNF 1 AAA-DDD; 2 CNF 1 DDD-EEE; 11 RAC1 7; 12 RAC2 15 AAA-DDD", "board 12; nt 1",
+     "12=S1-1"),
     ("a passenger on RAC who did not turn up is no candidate",
      "1 CNF 1; 11 RAC1 7", "nt 11; nt 1", ""),
     ("a confirmed passenger is no candidate",
@@ -66,7 +83,7 @@ AUTO = [
     ("WL 2 is served before WL 10",
      "1 CNF 1; 20 WL10; 21 WL2", "board 20 21; nt 1", "21=S1-1"),
     ("a passenger on WL must be aboard too",
-     "1 CNF 1; 20 WL1; 21 WL2", "board 21; nt 1", "21=S1-1"),
+     "1 CNF 1; 20 WL1; 21 WL2; no wait", "board 21; nt 1", "21=S1-1"),
     # What fits
     ("a berth of another class does not fit",
      "5 CNF B1-5; 11 RAC1 7", "board 11; nt 5", ""),
@@ -199,6 +216,14 @@ OFFER = [
      "1 CNF 1; 11 RAC1 7; 12 RAC2 15", "board 11 12; nt 1; wait 299; expire", "11?S1-1"),
     ("a passenger who denied a vacancy is not offered it again",
      "1 CNF 1; 11 RAC1 7", "board 11; nt 1; deny 11", ""),
+    ("an offer that ran out is made again at the next station",
+     "1 CNF 1; 11 RAC1 7", "board 11; nt 1; wait 300; expire; to BBB", "11?S1-1"),
+    ("and not before",
+     "1 CNF 1; 11 RAC1 7", "board 11; nt 1; wait 300; expire; leave", ""),
+    ("an offer that was withdrawn too",
+     "1 CNF 1; 11 RAC1 7", "board 11; nt 1; withdraw 11; to BBB", "11?S1-1"),
+    ("an offer that was denied is not",
+     "1 CNF 1; 11 RAC1 7", "board 11; nt 1; deny 11; to BBB", ""),
     ("a passenger who denied one vacancy is offered another",
      "1 CNF 1; 2 CNF 2; 11 RAC1 7", "board 11; nt 1; deny 11; nt 2", "11?S1-2"),
     ("a berth that falls vacant again is a new vacancy",
@@ -276,6 +301,8 @@ class Story:
         for text in (part.strip() for part in people.split(";")):
             if text.startswith("least "):
                 fields["minUpgradeKm"] = int(text.split()[1])
+            elif text == "no wait":
+                fields["checkMinutes"] = None
             elif text == "any berth":
                 fields["lowerFirst"] = False
             elif text == "auto":
@@ -298,6 +325,8 @@ class Story:
             run.now += timedelta(seconds=int(words[0]))
         elif verb == "expire":
             run.give(c.ExpireOffers(**TRAIN))
+        elif verb == "checked":
+            run.give(c.CheckCoach(**TRAIN, coach=words[0]))
         elif verb == "end":
             run.give(c.CancelTrain(**TRAIN))
         elif verb in ANSWERS:

@@ -73,8 +73,8 @@ def picture(value):
         names = [field.name for field in dataclasses.fields(value)]
         return [(name, picture(getattr(value, name))) for name in names]
     assert type(value) in (TrainState, Occupancy), f"what is {value!r} doing in a state?"
-    derived = "_openings"  # an index over the rest
-    return [(name, picture(inner)) for name, inner in vars(value).items() if name != derived]
+    derived = ("_openings", "held")  # an index over the rest, and what a matching left over
+    return [(name, picture(inner)) for name, inner in vars(value).items() if name not in derived]
 
 
 class Notebook:
@@ -93,6 +93,7 @@ class Notebook:
         self.ended = set()  # (person, berth) of every offer that ended without an upgrade
         self.open = {}  # offer id → UPGRADE_PENDING
         self.seq, self.late = 0, False
+        self.check, self.checked, self.left_at = data["checkMinutes"], {}, {}
         for row in data["passengers"]:
             key = row["coach"] and f"{row['coach']}-{row['berth']}"
             person = SimpleNamespace(
@@ -131,8 +132,8 @@ class Notebook:
         if berth is None or (station == self.at and self.is_full(berth)):
             return
         if not self.is_vacant(berth):
-            self.refused[berth] = set()
-        self.asked[berth] = set()
+            self.refused[berth] = {}
+        self.asked[berth] = {}
         self.vacant.setdefault(berth, set()).add(station)
 
     def is_vacant(self, berth):
@@ -155,6 +156,36 @@ class Notebook:
                 *(p.claim is None, p.claim or 0, p.status == "WL"),
                 *(p.number is None, p.number or 0, p.key),
             ),
+        )
+
+    def declined(self, table, berth):
+        """The people who are not asked for the berth: for good, or until the next arrival."""
+        return {p for p, at in table.get(berth, {}).items() if at in (-1, self.at)}
+
+    def awaited(self, person, now):
+        """Whether a person may still turn out to be aboard."""
+        if self.check is None or person.state != "DUE" or person.start > self.at:
+            return False
+        coach = person.berth and person.berth.partition("-")[0]
+        coaches = [
+            c for c in COACHES if c == coach or (not coach and COACHES[c][0] == person.class_)
+        ]
+        if all(self.checked.get(each, -1) >= person.start for each in coaches):
+            return False
+        left = self.left_at.get(person.start)
+        if left is None:
+            return person.start == self.at
+        return now < left + timedelta(minutes=self.check)
+
+    def holds_up(self, person, berth, now):
+        """Whether a berth waits for a person."""
+        return (
+            self.awaited(person, now)
+            and person.end > self.at
+            and self.ticket_km(person) >= self.least
+            and self.fits(person, berth)
+            and not set(self.legs.get((berth, self.at), ()))
+            and person.key not in self.declined(self.refused, berth)
         )
 
     def waits(self, person):
@@ -213,6 +244,9 @@ class Notebook:
             self.forget_full()
         elif name == "STATION_DEPARTURE":
             self.departed = True
+            self.left_at[self.at] = event.actual
+        elif name == "COACH_CHECKED":
+            self.checked[event.coach] = event.station.index
         elif name == "STATION_SKIPPED":
             self.skipped.add(event.station.index)
         elif name == "UPGRADE_PENDING":
@@ -224,8 +258,9 @@ class Notebook:
         elif name == "UPGRADE_CLOSED":
             made = self.open.pop(event.offer_id)
             berth, person = f"{made.coach}-{made.berth}", f"{made.pnr}/{made.index}"
-            self.refused.setdefault(berth, set()).add(person)
-            self.asked.setdefault(berth, set()).add(person)
+            gone = {"DENIED": -1}.get(event.outcome, self.at)  # the station until which, if any
+            self.refused.setdefault(berth, {})[person] = gone
+            self.asked.setdefault(berth, {})[person] = gone
             self.ended.add((person, berth))
 
     def write_person(self, name, event, person):
@@ -350,6 +385,7 @@ def charts(draw):
         "boarding": draw(st.sampled_from(["verify", "auto"])),
         "policy": draw(st.sampled_from(["OFFER", "AUTO", "APPROVAL"])),
         "minUpgradeKm": draw(st.sampled_from([70, 50, 100, 0])),
+        "checkMinutes": draw(st.sampled_from([None, 30, 0, 5])),
         "offerSeconds": draw(st.sampled_from([300, 60])),
         "stations": line,
         "coaches": [
@@ -427,7 +463,7 @@ class Journeys(RuleBasedStateMachine):
         chart, rejected, _ = read_chart(data)
         assert rejected == ()
         self.chart = data
-        self.now = START
+        self.now = self.looked = START
         self.state = TrainState(chart.run)
         self.log = []  # the events as they are read from the journal
         self.again = TrainState(chart.run)  # the state after these events
@@ -523,11 +559,13 @@ class Journeys(RuleBasedStateMachine):
         assert notes.is_able(chosen)
         assert notes.fits(chosen, berth)
         assert berth not in notes.held()
-        assert chosen.key not in notes.asked.get(berth, ()), "asked again for what they refused"
+        asked = notes.declined(notes.asked, berth)
+        assert chosen.key not in asked, "asked again for what they refused"
         order = notes.order(chosen.class_)
         better = order[: order.index(chosen)]
-        refused = notes.refused.get(berth, ())
+        refused = notes.declined(notes.refused, berth)
         for other in better:
+            assert not notes.holds_up(other, berth, self.now), f"{other.key} is not checked yet"
             just = not (notes.is_able(other) and notes.fits(other, berth)) or other.key in refused
             assert just, f"{chosen.key} was served before {other.key}"
         told = [f"{each.pnr}/{each.index}" for each in event.reason]
@@ -546,7 +584,9 @@ class Journeys(RuleBasedStateMachine):
             )
         for each in notes.vacant:
             free = notes.is_vacant(each) and each not in notes.held()
-            if free and notes.fits(chosen, each) and chosen.key not in notes.refused[each]:
+            idle = chosen.key not in notes.declined(notes.refused, each)
+            held_up = any(notes.holds_up(other, each, self.now) for other in better)
+            if free and notes.fits(chosen, each) and idle and not held_up:
                 assert notes.rank(chosen, berth) <= notes.rank(chosen, each)
 
     def is_true(self, person, berth, outcome):
@@ -650,6 +690,12 @@ class Journeys(RuleBasedStateMachine):
         self.now += timedelta(minutes=minutes)
         self.ask(second, **self.who(number))
 
+    @rule(coach=st.sampled_from(["S1", "S1", "S2", "A1", "S9"]))
+    def check_a_coach(self, coach):
+        error = self.ask(c.CheckCoach, coach=coach)
+        known = coach in COACHES and self.notes.status == "RUNNING"
+        assert (error is None) is known
+
     @rule(number=NUMBERS)
     def undo_a_boarding(self, number):
         """O and its undo leave the person as before."""
@@ -716,6 +762,7 @@ class Journeys(RuleBasedStateMachine):
         self.now += timedelta(seconds=seconds)
         if expire:
             assert self.ask(c.ExpireOffers) is None
+            self.looked = self.now
             assert all(made.expires_at > self.now for made in self.notes.open.values())
 
     @rule(seconds=st.sampled_from([-86_400, -3600, -90, 90, 3600, 86_400]))
@@ -723,6 +770,7 @@ class Journeys(RuleBasedStateMachine):
         """Set the hub's clock: no offer ends early, and none is open for longer."""
         left = {key: made.expires_at - self.now for key, made in self.notes.open.items()}
         self.now += timedelta(seconds=seconds)
+        self.looked = min(self.looked, self.now)
         assert self.ask(c.CorrectClock, by_seconds=seconds) is None
         assert {
             o.id: o.made.expires_at - self.now for o in self.state.open_by_berth.values()
@@ -934,7 +982,13 @@ class Journeys(RuleBasedStateMachine):
         able = [p for p in notes.people.values() if notes.waits(p) and notes.is_able(p)]
         for key in free:
             for person in able:
-                idle = notes.fits(person, key) and person.key not in notes.refused[key]
+                refused = notes.declined(notes.refused, key)
+                idle = notes.fits(person, key) and person.key not in refused
+                order = notes.order(person.class_)
+                # Time alone lets the turn go on with the hub's next look only.
+                first = min(self.looked, self.now)
+                before = order[: order.index(person)]
+                idle = idle and not any(notes.holds_up(each, key, first) for each in before)
                 assert not idle, f"{key} is vacant and fits {person.key}"
 
     def the_indexes_agree_with_a_scan(self):

@@ -210,7 +210,7 @@ def test_figures_of_an_upgrade():
 
 def test_an_offer_names_others_to_the_staff_only():
     """Passengers read their own offers without the reason."""
-    run = Driver(person(1), rac(10, 1), rac(11, 2))
+    run = Driver(person(1), rac(10, 1), rac(11, 2), checkMinutes=None)
     run.start()
     run.board(11)
     run.no_show(1)

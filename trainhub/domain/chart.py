@@ -26,6 +26,7 @@ from trainhub.domain.berths import (
 )
 from trainhub.domain.commands import Rejected, Warned
 from trainhub.domain.fields import (
+    CHECK_MINUTES,
     MOST_BERTH_NUMBER,
     MOST_BERTHS,
     MOST_COACHES,
@@ -173,6 +174,8 @@ def _check_train(chart: Chart) -> None:
     except (KeyError, ValueError, OSError):
         raise BadMessage("timezone is a name like Asia/Kolkata") from None
     _check_stations(chart)
+    if chart.check_minutes is not None and chart.check_minutes not in CHECK_MINUTES:
+        raise BadMessage(f"checkMinutes is from {CHECK_MINUTES[0]} to {CHECK_MINUTES[-1]}, or null")
     if chart.undo_minutes is not None and chart.undo_minutes not in UNDO_MINUTES:
         raise BadMessage(f"undoMinutes is from {UNDO_MINUTES[0]} to {UNDO_MINUTES[-1]}")
     if chart.offer_seconds not in OFFER_SECONDS:

@@ -220,6 +220,16 @@ class Alight(MarkCommand):
 
 
 @dataclass(frozen=True, kw_only=True)
+class CheckCoach(Command):
+    """Say that a coach is checked: those still due there do not hold up the turn any more."""
+
+    coach: Annotated[str, About("The coach.", example="S1")]
+
+    answer = "COACH_CHECKED"
+    idempotent = True
+
+
+@dataclass(frozen=True, kw_only=True)
 class CancelJourney(PersonCommand):
     """Cancel the journey of a passenger who has not boarded."""
 
@@ -345,6 +355,7 @@ COMMANDS: dict[str, type[Command]] = {
     "UNDO_BOARDED": UndoBoarded,
     "UNDO_NO_SHOW": UndoNoShow,
     "ALIGHT": Alight,
+    "CHECK_COACH": CheckCoach,
     "CANCEL_JOURNEY": CancelJourney,
     "CHANGE_BOARDING": ChangeBoarding,
     "ACCEPT_OFFER": AcceptOffer,

@@ -310,6 +310,18 @@ class BerthLost(PersonEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
+class CoachChecked(Event):
+    """A TTE has checked everyone in a coach who was to board up to this station."""
+
+    station: StationRef
+    coach: CoachCode
+
+    @property
+    def audience(self) -> Audience:
+        return TO_STAFF
+
+
+@dataclass(frozen=True, kw_only=True)
 class PassengerCancelled(PersonEvent):
     """The passenger has cancelled the journey before boarding."""
 
@@ -547,6 +559,7 @@ EVENTS: dict[str, type[Event]] = {
     "NO_SHOW": NoShow,
     "NO_SHOW_UNDONE": NoShowUndone,
     "BERTH_LOST": BerthLost,
+    "COACH_CHECKED": CoachChecked,
     "BERTH_VACATED": BerthVacated,
     "UPGRADE_PENDING": UpgradePending,
     "UPGRADE_OFFER": UpgradeOffer,

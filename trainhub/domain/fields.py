@@ -19,6 +19,8 @@ MOST_PASSENGERS = 10_000
 MOST_TEXT_BYTES = 8 * 1024 * 1024
 # Seconds that an offer may stay open: up to a day.
 OFFER_SECONDS = range(1, 86_401)
+# Minutes after a departure in which the TTEs check who has boarded.
+CHECK_MINUTES = range(1_441)
 # Minutes in which a no-show can be undone, if a chart limits them: up to a day.
 UNDO_MINUTES = range(1, 1_441)
 # Minutes of delay: from two hours early to two days late.

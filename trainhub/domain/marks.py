@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from trainhub.core.errors import BadMessage, Conflict
 from trainhub.domain import commands as c
 from trainhub.domain import events as e
+from trainhub.domain.errors import UnknownCoach
 from trainhub.domain.events import Events
 from trainhub.domain.model import BookingStatus, PersonState, RunStatus
 from trainhub.domain.run_state import Passenger, RunState
@@ -123,6 +124,19 @@ def alight(state: RunState, command: c.Alight, now: datetime) -> Events:
         e.PassengerAlighted, now, passenger, left=command.reason, marked_at=marked_at
     )
     return [alighted, *vacated(state, passenger, state.current, e.Cause.ALIGHTED, now)]
+
+
+def check_coach(state: RunState, command: c.CheckCoach, now: datetime) -> Events:
+    """End a coach's round at this station: the turn does not wait for those still due."""
+    check_running(state)
+    if command.coach not in {coach.code for coach in state.chart.coaches}:
+        known = ", ".join(coach.code for coach in state.chart.coaches)
+        raise UnknownCoach(f"{state.run} does not have the coach; expected one of {known}")
+    if state.checked.get(command.coach) == state.current:
+        return []
+    stop = state.here
+    station = e.StationRef(code=stop.station.code, name=stop.station.name, index=stop.index)
+    return [e.CoachChecked(at=now, station=station, coach=command.coach)]
 
 
 def cancel(state: RunState, command: c.CancelJourney, now: datetime) -> Events:

@@ -9,6 +9,7 @@ from trainhub.core.about import About
 from trainhub.core.stream import Stream
 from trainhub.domain import normal
 from trainhub.domain.fields import (
+    CHECK_MINUTES,
     MOST_BERTHS,
     MOST_COACHES,
     MOST_PASSENGERS,
@@ -269,6 +270,15 @@ class Chart:
             "berth before others that fit."
         ),
     ] = True
+    check_minutes: Annotated[
+        int | None,
+        About(
+            "How long after a departure a berth waits for a passenger with a better number who is "
+            "due and not checked; null for not at all.",
+            least=CHECK_MINUTES[0],
+            most=CHECK_MINUTES[-1],
+        ),
+    ] = 30
     undo_minutes: Annotated[
         int | None,
         About(

@@ -188,6 +188,7 @@ class Due:
     def clear(self) -> None:
         self.berths: dict[BerthKey, None] = {}
         self.persons: dict[PersonKey, None] = {}
+        self.classes: dict[str, None] = {}
         self.everywhere = False
 
     def add(self, state: RunState, event: e.Event) -> None:
@@ -197,11 +198,40 @@ class Due:
         elif isinstance(event, e.StationArrival):
             # Vacancies from this station on begin here, and holds of other passengers end here.
             self.everywhere = True
+        elif isinstance(event, e.CoachChecked):
+            self.classes |= dict.fromkeys(state.held)
+        elif isinstance(event, e.NoShow | e.PassengerCancelled | e.BerthLost | e.BoardingChanged):
+            self._release(state, event.person)
         elif isinstance(event, e.PassengerBoarded | e.UpgradeClosed):
+            self._release(state, event.person)
             if event.person in state.waiting.get(state.passengers[event.person].booking.class_, ()):
                 self.persons[event.person] = None
             if isinstance(event, e.UpgradeClosed):
                 self.berths[state.offers[event.offer_id].key] = None
+
+    def _release(self, state: RunState, person: PersonKey) -> None:
+        """Take note that a person may not hold up the turn in a class any more."""
+        class_ = state.passengers[person].booking.class_
+        if class_ in state.held and person in state.waiting.get(class_, ()):
+            self.classes[class_] = None
+
+
+def turn_goes_on(state: RunState, now: datetime) -> bool:
+    """Return whether the time to check passengers who hold up the turn is over somewhere."""
+    minutes = state.chart.check_minutes
+    if minutes is None:
+        return False
+    left = (state.stops[at].departed for stops in state.held.values() for at in stops)
+    return any(each is not None and each + timedelta(minutes=minutes) <= now for each in left)
+
+
+def recall_turn(state: RunState) -> None:
+    """Let the turn be examined again in a run that was read from the journal.
+
+    The journal does not say which passengers held it up.
+    """
+    if state.running:
+        state.held = {class_: set(range(state.current + 1)) for class_ in state.waiting}
 
 
 def match(state: RunState, due: Due, now: datetime) -> Events:
@@ -213,19 +243,29 @@ def match(state: RunState, due: Due, now: datetime) -> Events:
     fresh: dict[str, list[Opening]] = {}
     for opening in filter(None, map(state.opening, due.berths)):
         insort(fresh.setdefault(opening.vacancy.class_, []), opening)
-    for person in due.persons:
-        fresh.setdefault(state.passengers[person].booking.class_, [])
+    for class_ in (*(state.passengers[each].booking.class_ for each in due.persons), *due.classes):
+        fresh.setdefault(class_, [])
     events: Events = []
     for class_ in state.waiting if due.everywhere else fresh:
-        everywhere, left = due.everywhere, len(due.persons)
+        everywhere, left = due.everywhere or class_ in due.classes, len(due.persons)
+        if everywhere:
+            state.held.pop(class_, None)
         new = fresh.get(class_, [])
         whole = list(state.openings(class_)) if everywhere or left else []
         waiting = candidates(state, class_) if new or whole else []
         queue, told, asked = Queue(), 0, set[PersonKey]()
+        shortest = len(state.stops)
         for turn, passenger in enumerate(waiting):
             # Candidates that are not new can only fit a new vacancy.
             if not new and not (whole and (everywhere or left)):
                 break
+            if _is_awaited(state, passenger, now):
+                end = state.alights(passenger)
+                if end < shortest and _may_wait(state, passenger):
+                    shortest = end  # what fits a longer journey is held back from now on
+                    if _hold_back(state, passenger.person, end, new, whole):
+                        state.held.setdefault(class_, set()).add(state.boards(passenger))
+                continue
             pool = new
             if everywhere or (left and passenger.person in due.persons):
                 pool, left = whole, left - 1
@@ -250,15 +290,57 @@ def match(state: RunState, due: Due, now: datetime) -> Events:
     return events
 
 
+def _is_awaited(state: RunState, passenger: Passenger, now: datetime) -> bool:
+    """Return whether a passenger may still turn out to be aboard, as the TTEs check the train."""
+    minutes, boards = state.chart.check_minutes, state.boards(passenger)
+    if minutes is None or passenger.state is not PersonState.DUE or boards > state.current:
+        return False
+    coaches = (
+        [each.code for each in state.chart.coaches if each.class_ == passenger.booking.class_]
+        if passenger.coach is None
+        else [passenger.coach]
+    )
+    if all(state.checked.get(code, -1) >= boards for code in coaches):
+        return False
+    departed = state.stops[boards].departed
+    if departed is None:
+        return boards == state.current
+    return now < departed + timedelta(minutes=minutes)
+
+
+def _may_wait(state: RunState, passenger: Passenger) -> bool:
+    """Return whether a passenger would be a candidate if aboard."""
+    ahead = state.alights(passenger) > state.current
+    return ahead and _km(state, passenger) >= state.chart.min_upgrade_km
+
+
+def _hold_back(state: RunState, person: PersonKey, end: int, *pools: list[Opening]) -> bool:
+    """Remove the openings that fit a journey to `end` from the pools. Return if there were any."""
+    found = False
+    for pool in pools:
+        first = bisect_left(pool, (end,))
+        rest = [
+            each
+            for each in pool[first:]
+            if each.holder
+            or person in each.vacancy.passed
+            or (each.vacancy.lapsed and each.vacancy.barred(person, state.current))
+        ]
+        found = found or len(rest) < len(pool) - first
+        pool[first:] = rest
+    return found
+
+
+def _suits(state: RunState, opening: Opening, person: PersonKey) -> bool:
+    ours = opening.holder in (None, person)
+    return ours and not opening.vacancy.barred(person, state.current)
+
+
 def _best(state: RunState, passenger: Passenger, openings: list[Opening]) -> Opening | None:
     """Return the best opening that fits: free to the destination, and not offered before."""
     person = passenger.person
     ahead = islice(openings, bisect_left(openings, (state.alights(passenger),)), None)
-    fits = (
-        opening
-        for opening in ahead
-        if opening.holder in (None, person) and person not in opening.vacancy.passed
-    )
+    fits = (opening for opening in ahead if _suits(state, opening, person))
     if state.prefers_lower(passenger):
         return min(fits, key=_lower_first, default=None)
     if passenger.claim is not None:
@@ -299,7 +381,7 @@ def _unable(state: RunState, passenger: Passenger) -> str | None:
 
 def _misfit(state: RunState, vacancy: Vacancy, booking: Booking) -> str:
     """Return why a vacancy does not suit a passenger."""
-    if booking.person in vacancy.passed:
+    if vacancy.barred(booking.person, state.current):
         return "had an offer of this berth before"
     return _room(state, state.passengers[booking.person], vacancy.key) or ""
 

@@ -17,8 +17,8 @@ from trainhub.domain.model import BerthKey, BerthType, PersonKey
 class Vacancy:
     """A berth, or half a side lower, that became free from a station on; `id` is new each time.
 
-    `start` is that station's index, which may be ahead. `passed` are the people whose offer of
-    this vacancy ended without an upgrade.
+    `start` is that station's index, which may be ahead. `passed` are the people who denied this
+    vacancy. `lapsed` has those whose offer of it ended otherwise, with the station reached then.
     """
 
     id: int
@@ -29,6 +29,11 @@ class Vacancy:
     start: int
     cause: Cause
     passed: set[PersonKey] = field(default_factory=set)
+    lapsed: dict[PersonKey, int] = field(default_factory=dict)
+
+    def barred(self, person: PersonKey, current: int) -> bool:
+        """Return whether the person is not asked for this vacancy before the next arrival."""
+        return person in self.passed or self.lapsed.get(person) == current
 
 
 class Opening(NamedTuple):

@@ -161,6 +161,10 @@ class RunState:
         self.alighting_at: dict[int, dict[PersonKey, None]] = {}
         # The candidates for an upgrade: passengers on RAC or WL, by class and in their turn.
         self.waiting: dict[str, dict[PersonKey, None]] = {}
+        # Coach → the index of the station up to which the TTEs have checked it.
+        self.checked: dict[str, int] = {}
+        # Class → the stations whose passengers, due and unchecked, held up the turn. Derived.
+        self.held: dict[str, set[int]] = {}
         # Vacancies, by berth and by the index of the station where each begins.
         self.freed: dict[BerthKey, dict[int, Vacancy]] = {}
         self._openings = Openings()
@@ -453,11 +457,13 @@ class RunState:
 
     def _closed(self, event: e.UpgradeClosed) -> None:
         offer = self._close(event.offer_id, event.outcome, event)
-        offer.vacancy.passed.add(offer.person)
         # The berth may have a newer vacancy, from a later station that the train has reached.
-        for start, vacancy in self.freed[offer.key].items():
-            if offer.vacancy.start <= start <= self.current:
+        newer = (v for start, v in self.freed[offer.key].items() if start <= self.current)
+        for vacancy in (offer.vacancy, *(v for v in newer if v.start >= offer.vacancy.start)):
+            if event.outcome is OfferState.DENIED:
                 vacancy.passed.add(offer.person)
+            else:
+                vacancy.lapsed[offer.person] = self.current
 
     def _close(
         self, offer_id: str, outcome: OfferState, event: e.UpgradeClosed | e.UpgradeConfirmed
@@ -496,6 +502,9 @@ class RunState:
                 passenger.marked_at += by
         if self.ended_at is not None:
             self.ended_at += by
+
+    def _coach_checked(self, event: e.CoachChecked) -> None:
+        self.checked[event.coach] = event.station.index
 
     def _told_only(self, event: e.Event) -> None:
         """Change nothing: the event only informs its audience."""
@@ -550,6 +559,7 @@ _EVOLVE: dict[type[e.Event], Callable[[RunState, Any], None]] = {
     e.BoardedUndone: RunState._boarded_undone,
     e.PassengerAlighted: RunState._alighted,
     e.PassengerUnchecked: RunState._unchecked,
+    e.CoachChecked: RunState._coach_checked,
     e.PassengerCancelled: RunState._person_cancelled,
     e.BoardingChanged: RunState._boarding_changed,
     e.NoShow: RunState._no_show,

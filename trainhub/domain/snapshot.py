@@ -69,6 +69,14 @@ class HoldThen:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LapsedThen:
+    """A person whose offer of a vacancy ended, and the station that the train had reached then."""
+
+    person: str
+    at: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class VacancyThen:
     """A vacancy; its berth is `coach` and `berth`."""
 
@@ -79,6 +87,15 @@ class VacancyThen:
     start: int
     cause: Cause
     passed: tuple[str, ...]
+    lapsed: tuple[LapsedThen, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckedThen:
+    """A coach, and the station up to which it was checked."""
+
+    coach: str
+    index: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +132,7 @@ class RunSnapshot:
     replaced: tuple[VacancyThen, ...]
     offers: tuple[OfferThen, ...]
     upgrades: tuple[UpgradeConfirmed, ...]
+    checked: tuple[CheckedThen, ...] = ()
 
 
 def snapshot_of(state: RunState) -> RunSnapshot:
@@ -163,6 +181,7 @@ def snapshot_of(state: RunState) -> RunSnapshot:
             for offer in state.offers.values()
         ),
         upgrades=tuple(state.upgrades),
+        checked=tuple(CheckedThen(coach=c, index=i) for c, i in state.checked.items()),
     )
 
 
@@ -217,6 +236,7 @@ def _restore(state: TrainState, saved: RunSnapshot) -> None:
             state.open_by_berth[offer.key] = offer
             state.open_by_person[offer.person] = offer
     state.upgrades = list(saved.upgrades)
+    state.checked = {each.coach: each.index for each in saved.checked}
 
 
 def _changed(state: RunState) -> Iterator[Passenger]:
@@ -270,12 +290,14 @@ def _vacancy_then(vacancy: Vacancy) -> VacancyThen:
         start=vacancy.start,
         cause=vacancy.cause,
         passed=tuple(sorted(vacancy.passed)),
+        lapsed=tuple(LapsedThen(person=p, at=at) for p, at in vacancy.lapsed.items()),
     )
 
 
 def _vacancy(then: VacancyThen) -> Vacancy:
     key = berth_key(then.coach, then.berth)
     passed = {PersonKey(person) for person in then.passed}
+    lapsed = {PersonKey(each.person): each.at for each in then.lapsed}
     return Vacancy(
-        then.id, key, then.coach, then.berth, then.class_, then.start, then.cause, passed
+        then.id, key, then.coach, then.berth, then.class_, then.start, then.cause, passed, lapsed
     )

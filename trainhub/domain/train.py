@@ -48,7 +48,9 @@ class TrainState(RunState):
         # Berths whose offers may be outdated, and changes that may bring a passenger a berth.
         check: dict[BerthKey, None] = {}
         due = offers.Due()
-        while events:
+        if isinstance(command, c.ExpireOffers) and offers.turn_goes_on(self, now):
+            due.everywhere = True
+        while events or due.everywhere:
             for event in events:
                 self.evolve(event)
                 check |= dict.fromkeys(offers.to_check(self, event))
@@ -89,6 +91,7 @@ _DECIDE: dict[type[c.Command], Callable[[RunState, Any, datetime], list[e.Event]
     c.UndoBoarded: marks.undo_boarded,
     c.UndoNoShow: marks.undo_no_show,
     c.Alight: marks.alight,
+    c.CheckCoach: marks.check_coach,
     c.CancelJourney: marks.cancel,
     c.ChangeBoarding: marks.change_boarding,
     c.AcceptOffer: offers.accept,

@@ -51,6 +51,8 @@ def _about(command: c.Command) -> str | None:
         return command.offer_id
     if isinstance(command, c.StationCommand):
         return command.station_code
+    if isinstance(command, c.CheckCoach):
+        return command.coach
     return command.user if isinstance(command, c.Announce) else None
 
 

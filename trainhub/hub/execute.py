@@ -6,7 +6,7 @@ client gets the answer when the events are on disk, so a crash undoes nothing th
 
 import asyncio
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
@@ -23,6 +23,7 @@ from trainhub.domain import commands as c
 from trainhub.domain.errors import UnknownOffer, UnknownTrain
 from trainhub.domain.events import TYPES, Event
 from trainhub.domain.model import Role, RunKey, person_key
+from trainhub.domain.offers import turn_goes_on
 from trainhub.domain.train import TrainState
 from trainhub.hub.audit import Audit, deed_of
 from trainhub.hub.deliveries import Deliveries
@@ -33,6 +34,7 @@ from trainhub.hub.runs import Runs
 # Marks of a batch that are decided in one turn of the event loop. A no-show on a full train takes
 # about a millisecond.
 MARKS_AT_ONCE = 16
+NEVER = timedelta(days=1)
 
 
 class Executor:
@@ -160,12 +162,16 @@ class Executor:
             await durable
 
     async def expire_offers(self) -> None:
-        """Close the offers whose time is over, on every run. Does nothing while the log is full."""
+        """Close the offers whose time is over, on every run, and let the turn go on.
+
+        Does nothing while the log is full.
+        """
         if self._log.full:
             return
         now = self._clock()
-        for state in [s for s in self._runs.all() if s.open_by_berth]:
-            if min(o.made.expires_at for o in state.open_by_berth.values()) <= now:
+        for state in [s for s in self._runs.all() if s.open_by_berth or s.held]:
+            ends = (offer.made.expires_at for offer in state.open_by_berth.values())
+            if min(ends, default=now + NEVER) <= now or turn_goes_on(state, now):
                 self._carry_out(state, c.ExpireOffers(train_no=state.chart.train_no))
         await self._log.append()
 

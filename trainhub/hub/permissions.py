@@ -38,6 +38,7 @@ MAY: dict[type[c.Command], dict[Role, Relation]] = {
     c.UndoBoarded: _STAFF,
     c.UndoNoShow: _STAFF,
     c.Alight: _STAFF,
+    c.CheckCoach: _STAFF,
     c.CancelJourney: _STAFF_AND_PASSENGER,
     c.ChangeBoarding: _STAFF_AND_PASSENGER,
     c.AcceptOffer: _STAFF_AND_PASSENGER,

@@ -187,6 +187,7 @@ ROUTES: tuple[Route, ...] = (
     _order("PUT", _TRAIN + "/platform", c.SetPlatform),
     _order("POST", _TRAIN + "/announcements", c.Announce),
     _order("POST", _TRAIN + "/marks", c.Batch),
+    _order("POST", _TRAIN + "/coaches/{coach}/check", c.CheckCoach),
     _order("POST", _PERSON_PATH + "/board", c.MarkBoarded),
     _order("POST", _PERSON_PATH + "/no-show", c.MarkNoShow),
     _order("POST", _PERSON_PATH + "/undo-board", c.UndoBoarded),
