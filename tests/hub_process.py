@@ -63,7 +63,7 @@ class HubProcess:
 
     def wait_until_listening(self) -> "HubProcess":
         assert self.listens(), f"the hub did not start: {self.logged[-5:]}"
-        found = [re.search(r"listening on (https?://\S+)", line) for line in self.said]
+        found = [re.search(r"listening on (https?://[^\s'\"]+)", line) for line in self.said]
         self.url = next(match[1] for match in found if match)
         self.port = int(self.url.rsplit(":", 1)[1])
         return self

@@ -9,7 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainhub import __version__
-from trainhub.settings import BadSettings, Settings, check_paths, read_settings
+from trainhub.settings import (
+    BadSettings,
+    Settings,
+    check_paths,
+    read_settings,
+    without_password,
+)
 
 # Every setting except --demo: three valid texts, and the value that the last of them is read as.
 TEXTS = {
@@ -46,6 +52,7 @@ TEXTS = {
     "journal_limit": ("1", "2", "300", 300),
     "io_uring": ("on", "on", "off", False),
     "log_format": ("text", "text", "json", "json"),
+    "log_level": ("info", "info", "debug", "debug"),
     "smtp_url": (
         *("smtp://a", "smtps://b:1", "smtp://u:p%2F%23@[::1]:25"),
         "smtp://u:p%2F%23@[::1]:25",
@@ -90,7 +97,7 @@ def variable(name):
 
 def test_every_setting_is_in_the_tests():
     """A new option needs a line in TEXTS."""
-    names = {field.name for field in dataclasses.fields(Settings)} - {"unused"}
+    names = {field.name for field in dataclasses.fields(Settings)} - {"unused", "sources"}
     assert TEXTS.keys() | {"demo", "new"} == names
 
 
@@ -331,3 +338,21 @@ def test_bad_texts_of_the_channels(read, name, text):
     """Each is refused by name."""
     with pytest.raises(BadSettings, match=flag(name)):
         read(flag(name), text)
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("mongodb://user:secret@a:27017,b/?tls=true", "mongodb://a:27017,b"),
+        ("mongodb+srv://user:secret@db.example/", "mongodb+srv://db.example"),
+        ("mongodb://%2Ftmp%2Fm.sock/hub", "mongodb://%2Ftmp%2Fm.sock"),
+        ("smtp://u:p%2F%23@[::1]:25", "smtp://[::1]:25"),
+        ("mongodb://user:secret", "(not shown)"),
+        ("mongodb://user:27017/secret@db", "(not shown)"),
+        ("mongodb://user:x@secret@db", "(not shown)"),
+        ("user:secret@db", "(not shown)"),
+    ],
+)
+def test_a_uri_is_shown_without_its_password(uri, shown):
+    """The log has the hosts, and nothing of a URI that could be read in two ways."""
+    assert without_password(uri) == shown

@@ -34,6 +34,7 @@ from trainhub.hub.documents import changes
 from trainhub.hub.hub import Clock, Hub, OnTaken, ignore
 from trainhub.hub.letters import Escalation, Letters
 from trainhub.hub.train_rooms import TrainRooms
+from trainhub.process.activity import Act, Activity
 from trainhub.process.health import Health, Lately
 from trainhub.settings import Settings
 
@@ -112,6 +113,7 @@ def build(
     archive: HubArchive | None = None,
     health: Health | None = None,
     on_taken: OnTaken = ignore,
+    activity: Activity | None = None,
 ) -> Built:
     """Build a hub. The hub is not loaded yet, and its followers do not read yet.
 
@@ -129,6 +131,7 @@ def build(
         archive,
         store.holds_all,
         on_taken,
+        activity,
     )
     health = health or Health()
     health.watch(hub.log.complaints, hub.subscriptions.complaints)
@@ -162,6 +165,11 @@ def build(
     plans = PlansOfRecords(plan)
 
     def told(what: Told) -> None:
+        job = what.notification
+        kind = f"{what.outcome} by {job.channel}"
+        detail = "%s of event %d of %s: %s, tries %d"
+        ids = job.kind, job.seq, job.stream, kind, what.attempts
+        hub.activity.note(Act.NOTIFICATIONS, kind, detail, *ids)
         way = hub.ledger.tell(what)
         if way is not None:
             buffer.add(documents.told(way, what.notification.position, hub.epoch))

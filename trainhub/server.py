@@ -5,6 +5,7 @@ import gc
 import logging
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import fields
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from tornado.netutil import bind_sockets
 
-from trainhub import admin
+from trainhub import __version__, admin
 from trainhub.access.identity import ALL_TRAINS, Identity, Tokens, TrustFiles
 from trainhub.access.keys import BadKeys
 from trainhub.adapters.contacts_file import ContactsFile
@@ -44,12 +45,20 @@ from trainhub.hub.documents import INDEXES, LASTING, LIVE, UNIQUE
 from trainhub.hub.hub import Clock, Hub
 from trainhub.hub.vocabulary import RAILWAY
 from trainhub.process.clock import WallClock
-from trainhub.process.diagnostics import Diagnostics
+from trainhub.process.diagnostics import Diagnostics, complain
 from trainhub.process.health import Health
 from trainhub.process.loop_watch import LoopWatch
 from trainhub.process.signals import Ending, end_at_signals
 from trainhub.process.timers import Call, Timers
-from trainhub.settings import BadSettings, Settings, check_paths, read_settings
+from trainhub.settings import (
+    BadSettings,
+    Settings,
+    check_paths,
+    in_force,
+    log_format_of,
+    read_settings,
+    without_password,
+)
 from trainhub.web.app import make_app, make_server
 from trainhub.web.base import Web
 from trainhub.web.close_codes import GOING_AWAY, JOURNAL_FAILED
@@ -117,6 +126,7 @@ BAD_STARTS = (
 
 def main(arguments: list[str]) -> int:
     """Run what the command line asks for, and return the exit code."""
+    form = log_format_of(arguments)
     try:
         order = admin.ORDERS.get(arguments[0]) if arguments else None
         if order is not None:
@@ -127,14 +137,16 @@ def main(arguments: list[str]) -> int:
         os.umask(0o077)  # only the hub's owner can read its files
         watch = LoopWatch()
         with asyncio.Runner(loop_factory=watch.make_loop) as runner:
-            return runner.run(Server(asked, watch, Diagnostics(asked.log_format)).run())
+            form = asked.log_format
+            diagnostics = Diagnostics(form, asked.log_level)
+            return runner.run(Server(asked, watch, diagnostics).run())
     except SystemExit as asked_for:  # --help, --version
         return OK if asked_for.code is None else int(asked_for.code)
     except JournalFailed as error:
-        print(f"trainhub: {error}", file=sys.stderr)
+        complain(str(error), form)
         return JOURNAL_LOST
     except BAD_STARTS as error:
-        print(f"trainhub: {error}", file=sys.stderr)
+        complain(str(error), form)
         return BAD_START
 
 
@@ -193,10 +205,32 @@ class Server:
 
     # --- starting: each part pushes what stops it, and is stopped in the reverse order --------
 
+    def _introduce(self) -> None:
+        """Log what starts here, and with which settings."""
+        python = ".".join(map(str, sys.version_info[:3]))
+        logger.info("trainhub %s, process %d, Python %s", __version__, os.getpid(), python)
+        given: list[str] = []
+        default: list[str] = []
+        for flag, value, source in in_force(self._settings):
+            if source == "default":
+                default.append(f"{flag} {value}".rstrip())
+            else:
+                given.append(f"{flag} {value} ({source})")
+        logger.info("settings: %s", ", ".join([*given, f"the other {len(default)} by default"]))
+        logger.debug("settings by default: %s", ", ".join(default))
+        for sentence in self._settings.unused:
+            logger.warning("%s", sentence)
+
+    def _describe_parts(self, journal: SqliteJournal) -> None:
+        """Log which data this hub uses."""
+        folder, uri = self._folder.resolve(), self._settings.mongodb_uri
+        logger.info("data folder %s: %d records, epoch %s", folder, journal.head, journal.epoch)
+        server = "embedded" if uri is None else without_password(uri)
+        logger.info("MongoDB: %s, database %s", server, self._settings.database)
+
     async def _start(self, stack: AsyncExitStack) -> None:
         settings = self._settings
-        for sentence in settings.unused:
-            logger.warning("%s", sentence)
+        self._introduce()
         if settings.tls_cert is not None and settings.tls_key is not None:
             self._certificate = Certificate(settings.tls_cert, settings.tls_key)
         folder = DataFolder(settings.data_dir)
@@ -225,6 +259,7 @@ class Server:
         self._undelivered = undelivered = UndeliveredFile(folder.path)
         self._contacts = contacts = ContactsFile(folder.path)
         self._folder = folder.path
+        self._describe_parts(journal)
         stack.callback(contacts.close)
         built = build(
             settings,
@@ -258,6 +293,7 @@ class Server:
             settings.demo,
             self._watch,
         )
+        stack.callback(self._summarize)
         stack.push_async_callback(self._finish, built)
         self._listen(stack, tokens, Monitor(parts))
         stack.callback(self._timers.stop)
@@ -299,14 +335,19 @@ class Server:
             sockets = f"ws://{settings.address}:{self.port}/ws"
             show.start_listeners(partial(listen, sockets), tokens)
             links = show.links(self._url, tokens)
-            print(show.invitation(links), flush=True)
+            self._diagnostics.say(show.invitation(links))
             # A browser's command line is seen by others: it gets no token of staff.
             open_pages(list(links.values())[:2])
 
     def _say_where_it_listens(self) -> None:
         if not self._said:
             self._said = True
-            print(f"trainhub listening on {self._url}", flush=True)
+            self._diagnostics.say(f"trainhub listening on {self._url}")
+            states = Counter(state.status.value for state in self.hub.runs.all())
+            runs = ", ".join(f"{count} {status}" for status, count in states.items())
+            logger.info(
+                "listening on %s with %d runs: %s", self._url, states.total(), runs or "none"
+            )
 
     @property
     def _url(self) -> str:
@@ -436,12 +477,16 @@ class Server:
             ("idlers", IDLERS_SECONDS, TrainSocket.dismiss_idlers),
             ("trust", TRUST_SECONDS, renew_trust),
             ("refused tokens", TRUST_SECONDS, TrainSocket.dismiss_refused),
-            ("log summary", SUMMARY_SECONDS, self._diagnostics.summarize),
+            ("log summary", SUMMARY_SECONDS, self._summarize),
             ("heartbeat", self._settings.heartbeat_seconds, TrainSocket.beat_all),
         )
         turns = ((each.timer, each.period, each.turn) for each in built.followers)
         for name, seconds, call in (*turns, *timers):
             self._timers.every(seconds, name, partial(self._on_timer, call))
+
+    def _summarize(self) -> None:
+        self.hub.activity.summarize(len(TrainSocket.sockets))
+        self._diagnostics.summarize()
 
     async def _on_timer(self, call: Call) -> None:
         try:

@@ -52,6 +52,7 @@ class Settings:
     journal_limit: int = 4096
     io_uring: bool = True
     log_format: str = "text"
+    log_level: str = "info"
     smtp_url: str | None = field(default=None, repr=False)  # it may hold a password
     mail_from: str | None = None
     escalate_push_seconds: float = 5.0
@@ -67,6 +68,8 @@ class Settings:
     demo_seed: int = 1
     # A sentence on each given setting that has no effect.
     unused: tuple[str, ...] = ()
+    # Where each setting is from that is not the default: "option", "environment" or ".env".
+    sources: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
 def _whole(least: int, most: int) -> Any:
@@ -286,7 +289,11 @@ _OPTIONS: dict[str, tuple[Any, str]] = {
         "on or off: send to a room in one system call, where Linux can "
         "(io_uring, kernel 5.17 or newer)",
     ),
-    "log_format": (one_of("text", "json"), "text or json, to stderr"),
+    "log_format": (one_of("text", "json"), "text or json, of the log on stderr and of stdout"),
+    "log_level": (
+        one_of("info", "debug"),
+        "info, or debug: a line for each command, offer, refusal, connection and notification",
+    ),
     "smtp_url": (
         _smtp_url,
         "mail server: smtp(s)://user:password@host:port, smtp with STARTTLS (587), smtps with TLS "
@@ -369,25 +376,58 @@ def read_settings(
     variables = outside(environment, env_file)
     given = vars(_hub_parser().parse_args(arguments))
     values = {name: value for name, value in given.items() if value is not None}
+    sources = dict.fromkeys(values, "option")
     for name, (read, _) in _OPTIONS.items():
         text = variables.get(f"TRAINHUB_{name.upper()}")
         if name not in values and text:
             values[name] = _read(read, text, f"TRAINHUB_{name.upper()}")
+            sources[name] = _source(name, environment)
     for name in _FLAGS:
         text = variables.get(f"TRAINHUB_{name.upper()}")
         if name not in values and text:
             values[name] = _read(_switch, text, f"TRAINHUB_{name.upper()}")
+            sources[name] = _source(name, environment)
     if "database" not in values and "mongodb_uri" in values:
         named = database_of(values["mongodb_uri"])
         if named is not None:
             values["database"] = named
+            sources["database"] = sources["mongodb_uri"]
     unknown = [
         f"{name} is not a setting and has no effect: see {command_name()} --help"
         for name in sorted(variables)
         if name.startswith("TRAINHUB_") and name.removeprefix("TRAINHUB_").lower() not in _KNOWN
     ]
     settings = _consistent(Settings(**values))
-    return replace(settings, unused=(*unknown, *_without_effect(settings, values)))
+    unused = (*unknown, *_without_effect(settings, values))
+    return replace(settings, unused=unused, sources=sources)
+
+
+def _source(name: str, environment: Mapping[str, str]) -> str:
+    return "environment" if f"TRAINHUB_{name.upper()}" in environment else ".env"
+
+
+def in_force(settings: Settings) -> Iterator[tuple[str, str, str]]:
+    """Yield each option's flag, value and source, as far as the value is not a secret."""
+    for option in options():
+        value = getattr(settings, option.name)
+        shown = _shown(value)
+        if option.name in ("mongodb_uri", "smtp_url"):
+            shown = "" if value is None else without_password(value)
+        elif option.name == "database" and settings.mongodb_uri is not None:
+            # It may be a part of the URI.
+            shown = UNSURE if without_password(settings.mongodb_uri) == UNSURE else shown
+        yield option.flag, shown, settings.sources.get(option.name, "default")
+
+
+UNSURE = "(not shown)"
+_HOST = r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._%-]+)(?::[0-9]+)?"
+_URI = re.compile(rf"(\w+(?:\+srv)?)://(?:[^@/?#]*@)?({_HOST}(?:,{_HOST})*)(?:[/?][^@]*)?")
+
+
+def without_password(uri: str) -> str:
+    """Return the scheme and the hosts of a URI. Nothing of a URI where these are not certain."""
+    found = _URI.fullmatch(uri)
+    return UNSURE if found is None else f"{found[1]}://{found[2]}"
 
 
 def _without_effect(settings: Settings, given: Mapping[str, Any]) -> Iterator[str]:
@@ -487,13 +527,23 @@ def options() -> Iterator[Option]:
         yield Option(name, text, _shown(defaults[name]) if name in _OPTIONS else "")
 
 
-def _shown(default: object) -> str:
-    """Return a default as a user would give it."""
-    if default is None or default == ():
+def _shown(value: object) -> str:
+    """Return a value as a user would give it."""
+    if value is None or value == ():
         return ""
-    if isinstance(default, bool):
-        return "on" if default else "off"
-    return f"{default:g}" if isinstance(default, float) else str(default)
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, tuple):
+        return ",".join(value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def log_format_of(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) -> str:
+    """Return the form of log lines that was asked for, even if another setting is wrong."""
+    asked = " ".join(arguments).replace("=", " ")
+    in_options = re.search(r"--log-format (\S+)", asked)
+    found = in_options[1] if in_options else environment.get("TRAINHUB_LOG_FORMAT")
+    return "json" if found == "json" else "text"
 
 
 def _flag(name: str) -> str:

@@ -21,7 +21,7 @@ from trainhub.core.log import Log
 from trainhub.core.wire import error_fields
 from trainhub.domain import commands as c
 from trainhub.domain.errors import UnknownOffer, UnknownTrain
-from trainhub.domain.events import TYPES, Event
+from trainhub.domain.events import TYPES, Event, UpgradeClosed, UpgradeConfirmed, UpgradePending
 from trainhub.domain.model import Role, RunKey, person_key
 from trainhub.domain.offers import turn_goes_on
 from trainhub.domain.train import TrainState
@@ -30,6 +30,7 @@ from trainhub.hub.deliveries import Deliveries
 from trainhub.hub.permissions import MAY, require_relation, require_role
 from trainhub.hub.protocol import run_fields
 from trainhub.hub.runs import Runs
+from trainhub.process.activity import Act, Activity
 
 # Marks of a batch that are decided in one turn of the event loop. A no-show on a full train takes
 # about a millisecond.
@@ -48,6 +49,7 @@ class Executor:
         audit: Audit,
         deliveries: Deliveries,
         clock: Callable[[], datetime],
+        activity: Activity,
     ) -> None:
         self._runs = runs
         self._log = log
@@ -55,6 +57,7 @@ class Executor:
         self._audit = audit
         self._deliveries = deliveries
         self._clock = clock
+        self._activity = activity
 
     async def execute(
         self,
@@ -121,12 +124,34 @@ class Executor:
         role, user = (None, None) if deed is None else (Role(deed.role), deed.user)
         events = state.carry_out(command, now, role, user)
         self._runs.adopt(state)
+        self._note(state, events, deed)
         result = _result(command, state, events)
         if signed is None:
             return result, self._log.append(state.run, first, events, deed=deed)
         most = MOST_OF_PASSENGER if deed and deed.role == Role.PASSENGER else MOST
         answer, gone = self._answers.store(*signed, command, result, now.timestamp(), most)
         return result, self._log.append(state.run, first, events, answer, gone=gone, deed=deed)
+
+    def _note(self, state: TrainState, events: list[Event], deed: Deed | None) -> None:
+        """Count a command and the offers that it made or closed, for the operator's log."""
+        note, run, seq = self._activity.note, state.run, state.seq
+        if deed is not None:
+            note(
+                Act.COMMANDS,
+                deed.command,
+                "%s on %s by %s: seq %d",
+                deed.command,
+                run,
+                deed.role,
+                seq,
+            )
+        for event in events:
+            if isinstance(event, UpgradePending):
+                note(Act.OFFERS, "made", "offer %s made", event.offer_id)
+            elif isinstance(event, UpgradeConfirmed):
+                note(Act.OFFERS, "upgraded", "%s: an upgrade by offer %s", run, event.offer_id)
+            elif isinstance(event, UpgradeClosed):
+                note(Act.OFFERS, event.outcome, "offer %s %s", event.offer_id, event.outcome)
 
     async def _batch(
         self, batch: c.Batch, identity: Identity, key: str | None, address: str | None

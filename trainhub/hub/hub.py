@@ -23,6 +23,7 @@ from trainhub.hub.runs import Runs
 from trainhub.hub.subscriptions import Subscriptions
 from trainhub.hub.train_rooms import TrainRooms
 from trainhub.hub.upkeep import Upkeep
+from trainhub.process.activity import Activity
 
 T = TypeVar("T")
 Clock = Callable[[], datetime]
@@ -50,11 +51,13 @@ class Hub:
         archive: HubArchive | None = None,
         may_trim: Callable[[], Awaitable[bool]] | None = None,
         on_taken: OnTaken = ignore,
+        activity: Activity | None = None,
     ) -> None:
         self._journal = journal
         self._clock = clock
         self.rooms = rooms
         self.on_taken = on_taken
+        self.activity = activity = activity or Activity()
         self.archive = archive = archive or NoArchive()
         self.log = Log(journal, self._committed, on_failure, journal_limit)
         delivered = Reader(DELIVERED, journal, rooms, catches_up=False)
@@ -67,7 +70,9 @@ class Hub:
         self.runs = Runs()
         self.ledger = Ledger()
         history, answers = History(), Answers()
-        self.executor = Executor(self.runs, self.log, answers, self.audit, self.deliveries, clock)
+        self.executor = Executor(
+            self.runs, self.log, answers, self.audit, self.deliveries, clock, activity
+        )
         self.upkeep = Upkeep(
             self.runs,
             journal,

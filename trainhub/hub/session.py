@@ -96,6 +96,7 @@ class Session:
             self._hub.on_taken(data, message)
         except HubError as error:
             self.bad += isinstance(error, BadMessage)
+            self._hub.activity.refused(error.code, "socket", self.identity.role)
             answer({"type": "ERROR", **error_fields(error)})
         except Exception:
             logger.exception("a message could not be answered")

@@ -12,8 +12,10 @@ import time
 from collections import Counter
 from contextlib import suppress
 from datetime import UTC, datetime
+from types import TracebackType
 from typing import NoReturn
 
+from trainhub.process.activity import WHOLE
 from trainhub.process.lines import Lines
 
 logger = logging.getLogger("trainhub.diagnostics")
@@ -22,8 +24,8 @@ logger = logging.getLogger("trainhub.diagnostics")
 BURST = 50
 # Seconds between two lines of one logging call after the burst.
 PACE_SECONDS = 6.0
-# Clients cannot cause the lines of these loggers, so they are not sampled.
-UNSAMPLED = frozenset({"trainhub.charts", logger.name})
+# Clients cannot cause the lines of these loggers, or an operator has asked for each of them.
+UNSAMPLED = WHOLE | {"trainhub.charts", logger.name}
 # Seconds that `leave` waits for the lines that are still queued.
 LAST_LINES_SECONDS = 1.0
 # The exit code if stdout could not be written and nothing else was wrong.
@@ -78,10 +80,14 @@ class Sampler(logging.Filter):
 class Diagnostics:
     """The process's stdout, stderr and log."""
 
-    def __init__(self, form: str) -> None:
-        """Replace stdout and stderr, and log from now on as "text" or "json"."""
+    def __init__(self, form: str, level: str = "info") -> None:
+        """Replace stdout and stderr, and log from now on as "text" or "json".
+
+        `level` is "info", or "debug" for the hub's own details too.
+        """
         text = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
         formatter = JsonLines() if form == "json" else text
+        self._json = formatter if form == "json" else None
 
         def note(count: int) -> str:
             words = "%d lines were dropped here, as stderr was not read"
@@ -98,11 +104,22 @@ class Diagnostics:
         handler.setFormatter(formatter)
         handler.addFilter(self._sampler)
         logging.basicConfig(level=logging.INFO, handlers=[handler])
+        logging.getLogger("trainhub").setLevel(level.upper())
+        if self._json is not None:
+            logging.captureWarnings(True)
+            sys.excepthook = _log_failure
         # The driver logs each attempt; the hub's own line once a minute is enough.
         logging.getLogger("pymongo").setLevel(logging.CRITICAL)
         logging.getLogger("tornado.access").setLevel(logging.ERROR)
         # Tornado logs a line for each mistake of a client, which could fill the disk.
         logging.getLogger("tornado.general").setLevel(logging.ERROR)
+
+    def say(self, text: str) -> None:
+        """Write to stdout what a person or a program waits for. With "json" it is one object."""
+        if self._json is not None:
+            said = logger.makeRecord("trainhub", logging.INFO, "", 0, text, (), None)
+            text = self._json.format(said)
+        print(text, flush=True)
 
     def summarize(self) -> None:
         """Log what the sampler left out; called by a timer."""
@@ -111,6 +128,22 @@ class Diagnostics:
     def complaints(self) -> list[str]:
         """Return a sentence for each stream that is not read."""
         return [sentence for stream in self._streams for sentence in stream.complaints()]
+
+
+def complain(text: str, form: str) -> None:
+    """Write why the hub does not start, or has ended, to stderr."""
+    text = f"trainhub: {text}"
+    if form == "json":
+        text = JsonLines().format(
+            logger.makeRecord("trainhub", logging.ERROR, "", 0, text, (), None)
+        )
+    print(text, file=sys.stderr)
+
+
+def _log_failure(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    logger.critical("the hub has failed", exc_info=(kind, error, trace))
 
 
 def fill_standard_files() -> None:

@@ -253,6 +253,7 @@ class Edge(tornado.web.RequestHandler):
             status_code = status_of(error)
             self.set_status(status_code)
             fields = error_fields(error)
+            self.web.hub.activity.refused(error.code, self.request.method)
             if isinstance(error, TooOften):
                 self.web.askers.refused += 1
                 fields["retryAfterMs"] = math.ceil(error.seconds * 1000)

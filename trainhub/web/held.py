@@ -90,7 +90,7 @@ class HeldBytes:
         longest = next(iter(connections))
         self._count(network, -connections.pop(longest))
         self.cut_off += 1
-        logger.info("%d connections were too far behind together and were cut off", self.cut_off)
+        logger.debug("%d connections were too far behind together and were cut off", self.cut_off)
         longest.cut_off()
 
 

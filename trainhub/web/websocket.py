@@ -2,7 +2,6 @@
 
 import asyncio
 import errno
-import logging
 import secrets
 import socket
 import time
@@ -23,6 +22,7 @@ from trainhub.core.wire import encode, error_fields
 from trainhub.domain.model import RunKey
 from trainhub.hub.protocol import goodbye, welcome
 from trainhub.hub.session import Session
+from trainhub.process.activity import Act
 from trainhub.web.backlog import Backlog
 from trainhub.web.base import Edge, Web
 from trainhub.web.close_codes import (
@@ -46,8 +46,6 @@ from trainhub.web.limits import (
 )
 from trainhub.web.liveness import Liveness, sent
 from trainhub.web.rfc6455 import Rfc6455
-
-logger = logging.getLogger("trainhub.websocket")
 
 SUBPROTOCOL = "trainhub.v1"
 BEARER = "bearer."
@@ -148,7 +146,9 @@ class TrainSocket(Edge, WebSocketHandler):
         self.sockets.add(self)
         self.addresses.enter(self._address)
         self.newcomers[self] = time.monotonic() + self._limits.identify_seconds
-        self._answer(welcome(secrets.token_hex(8), self.web.hub.now(), beat))
+        self._id = secrets.token_hex(8)
+        self.web.hub.activity.note(Act.CONNECTIONS, "opened", "connection %s opened", self._id)
+        self._answer(welcome(self._id, self.web.hub.now(), beat))
         if self._token is not None:
             self._identify(self._token)
 
@@ -187,6 +187,9 @@ class TrainSocket(Edge, WebSocketHandler):
         if self in self.sockets:
             self.sockets.discard(self)
             self.addresses.leave(self._address)
+            self.web.hub.activity.note(
+                Act.CONNECTIONS, "closed", "connection %s closed: %s", self._id, self.close_code
+            )
         self.newcomers.pop(self, None)
         self._backlog = None
         self.hold(0)
@@ -197,7 +200,7 @@ class TrainSocket(Edge, WebSocketHandler):
         self._meter.frame(size, whole)
         self.bill.spend(SECONDS_A_FRAME)
         if self._meter.is_spent and self._may_write():
-            logger.info("a client kept sending above its rate and was closed")
+            self._note_cut_off("kept sending above its rate")
             self._close(TOO_MANY, "too many messages, frames or bytes: keep to retryAfterMs")
 
     # --- what goes out ------------------------------------------------------------------------
@@ -347,9 +350,13 @@ class TrainSocket(Edge, WebSocketHandler):
     def cut_off(self) -> None:
         if self._backlog is None or not self._may_write():
             return  # it is being closed
-        logger.info("a client was %d bytes behind and was cut off", self._backlog.unsent)
+        self._note_cut_off("too slow")
         self._backlog.clear()
         self._close(TOO_SLOW, "too slow: connect again, with since")
+
+    def _note_cut_off(self, reason: str) -> None:
+        detail = "connection %s cut off: %s, %d bytes behind"
+        self.web.hub.activity.note(Act.CUT_OFF, reason, detail, self._id, reason, self.unsent)
 
     def _close(self, code: int, reason: str) -> None:
         """Close for a fault. The client gets no more frames, and a reset if it stays."""
