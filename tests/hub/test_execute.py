@@ -232,12 +232,40 @@ async def test_a_batch_is_told_in_the_order_of_its_marks(make_hub):
         "PASSENGER_BOARDED",
         "NO_SHOW",
         "BERTH_VACATED",
-        "UPGRADE_PENDING",
         "NO_SHOW_UNDONE",
-        "UPGRADE_CLOSED",
         "PASSENGER_BOARDED",
     ]
-    assert ear.seqs == [3, 4, 5, 6, 8, 9, 10]  # 7 is the UPGRADE_OFFER, for the passenger alone
+    assert ear.seqs == [3, 4, 5, 6, 7]
+
+
+@pytest.mark.gen_test
+async def test_a_batch_matches_once_after_its_last_mark(make_hub):
+    """The better number gets the berth, although its mark comes later in the batch."""
+    hub = make_hub()
+    await hub.execute(register(checkMinutes=None), ADMIN)
+    await hub.execute(c.StartJourney(**TRAIN), ADMIN)
+    kinds = (c.MarkKind.NO_SHOW, 1), (c.MarkKind.BOARDED, 11), (c.MarkKind.BOARDED, 10)
+    marks = tuple(mark(kind, who) for kind, who in kinds)
+    await hub.execute(c.Batch(**TRAIN, marks=marks), TTE)
+    (offer,) = hub.state(RUN).offers.values()
+    assert offer.made.user == "IR_10"
+
+
+@pytest.mark.gen_test
+async def test_a_batch_that_a_crash_cut_short_is_matched_at_the_start(make_hub):
+    """Marks without the matching that follows them are on disk: the next hub matches."""
+    journal = MemoryJournal()
+    hub = make_hub(journal)
+    await hub.execute(register(), ADMIN)
+    await hub.execute(c.StartJourney(**TRAIN), ADMIN)
+    await hub.execute(c.MarkBoarded(**TRAIN, pnr="4512345610", index=1), TTE)
+    no_show = c.MarkNoShow(**TRAIN, pnr="4512345601", index=1)
+    await hub.executor.execute(no_show, TTE, match=False)
+    assert not hub.state(RUN).offers
+    again = make_hub(journal)
+    await again.upkeep.load()
+    await again.executor.expire_offers()
+    assert [offer.made.user for offer in again.state(RUN).offers.values()] == ["IR_10"]
 
 
 @pytest.mark.gen_test

@@ -185,6 +185,9 @@ class Due:
     def __init__(self) -> None:
         self.clear()
 
+    def __bool__(self) -> bool:
+        return bool(self.everywhere or self.berths or self.persons or self.classes)
+
     def clear(self) -> None:
         self.berths: dict[BerthKey, None] = {}
         self.persons: dict[PersonKey, None] = {}
@@ -223,15 +226,6 @@ def turn_goes_on(state: RunState, now: datetime) -> bool:
         return False
     left = (state.stops[at].departed for stops in state.held.values() for at in stops)
     return any(each is not None and each + timedelta(minutes=minutes) <= now for each in left)
-
-
-def recall_turn(state: RunState) -> None:
-    """Let the turn be examined again in a run that was read from the journal.
-
-    The journal does not say which passengers held it up.
-    """
-    if state.running:
-        state.held = {class_: set(range(state.current + 1)) for class_ in state.waiting}
 
 
 def match(state: RunState, due: Due, now: datetime) -> Events:

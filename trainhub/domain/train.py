@@ -19,6 +19,11 @@ from trainhub.domain.schedule import local
 class TrainState(RunState):
     """One run's state, and the rules by which it may change."""
 
+    def __init__(self, run: RunKey) -> None:
+        super().__init__(run)
+        # Changes that may bring a passenger a berth, since the last match. Derived.
+        self.due = offers.Due()
+
     def decide(self, command: c.Command, now: datetime) -> list[e.Event]:
         """Return the events of the command; an empty list if the run is so already.
 
@@ -31,12 +36,18 @@ class TrainState(RunState):
         return _DECIDE[type(command)](self, command, now)
 
     def carry_out(
-        self, command: c.Command, now: datetime, by: Role | None = None, user: str | None = None
+        self,
+        command: c.Command,
+        now: datetime,
+        by: Role | None = None,
+        user: str | None = None,
+        *,
+        match: bool = True,
     ) -> list[e.Event]:
         """Decide a command, apply its events, and then the offers and upgrades that follow.
 
         `by` is the caller's role, which an answer to an offer records. A mark records `user`,
-        the caller.
+        the caller. Without `match`, the berths that become free wait for the next call.
         Returns all the events, in order. Raises a HubError before anything has changed.
         """
         first = journey.implied(self, command, local(now, self.zone)) if self.seq else None
@@ -44,21 +55,29 @@ class TrainState(RunState):
         marker = user if isinstance(command, c.MarkCommand) else None
         events = [_signed(event, by, marker) for event in self.decide(command, now)]
         now = local(now, self.zone) if self.seq else now
-        done: list[e.Event] = []
-        # Berths whose offers may be outdated, and changes that may bring a passenger a berth.
-        check: dict[BerthKey, None] = {}
-        due = offers.Due()
         if isinstance(command, c.ExpireOffers) and offers.turn_goes_on(self, now):
-            due.everywhere = True
-        while events or due.everywhere:
+            self.due.everywhere = True
+        return before + self._apply(events, now, match=match)
+
+    def match_berths(self, now: datetime) -> list[e.Event]:
+        """Give the berths that are free to those who wait; return the events."""
+        return self._apply([], local(now, self.zone), match=True)
+
+    def _apply(self, events: list[e.Event], now: datetime, *, match: bool) -> list[e.Event]:
+        """Apply events, and those that follow from them. Return them all."""
+        done: list[e.Event] = []
+        check: dict[BerthKey, None] = {}  # berths whose offers may be outdated
+        while events or (match and self.due):
             for event in events:
                 self.evolve(event)
                 check |= dict.fromkeys(offers.to_check(self, event))
-                due.add(self, event)
+                self.due.add(self, event)
             done += events
-            events = offers.outdated(self, check, now) or offers.match(self, due, now)
+            events = offers.outdated(self, check, now)
             check.clear()
-        return before + done
+            if match and not events:
+                events = offers.match(self, self.due, now)
+        return done
 
 
 def _signed(event: e.Event, by: Role | None, marker: str | None) -> e.Event:

@@ -65,8 +65,12 @@ class Executor:
         identity: Identity,
         key: str | None = None,
         address: str | None = None,
+        *,
+        match: bool = True,
     ) -> dict[str, Any]:
         """Carry out a command. Returns its result once its events are durable and delivered.
+
+        Without `match`, the caller matches the berths that become free.
 
         `address` is the client's, for the audit trail. If the user has given a command under the
         same `key` before, the command is not carried out again and gets the first result.
@@ -77,8 +81,8 @@ class Executor:
         deed = deed_of(command, identity, address)
         try:
             if isinstance(command, c.Batch):
-                self._run_of(command, identity)
-                return await self._batch(command, identity, key, address)
+                state = self._run_of(command, identity)
+                return await self._batch(state, command, identity, key, address)
             signed = None if key is None or identity.user is None else (identity.user, key)
             kept = signed and self._answers.find(*signed, command)
             if kept:
@@ -86,7 +90,7 @@ class Executor:
                 result, durable = kept, self._log.append()
             else:
                 state = self._run_of(command, identity)
-                result, durable = self._carry_out(state, command, signed, deed)
+                result, durable = self._carry_out(state, command, signed, deed, match=match)
         except HubError as error:
             self._audit.refused(deed, self._named(command, identity), error, self._clock())
             await self._log.append()
@@ -112,6 +116,8 @@ class Executor:
         command: c.Command,
         signed: tuple[str, str] | None = None,
         deed: Deed | None = None,
+        *,
+        match: bool = True,
     ) -> "tuple[dict[str, Any], asyncio.Future[None]]":
         """Decide a command, apply its events and append them to the log.
 
@@ -122,7 +128,7 @@ class Executor:
         now = self._clock()
         first = state.seq + 1
         role, user = (None, None) if deed is None else (Role(deed.role), deed.user)
-        events = state.carry_out(command, now, role, user)
+        events = state.carry_out(command, now, role, user, match=match)
         self._runs.adopt(state)
         self._note(state, events, deed)
         result = _result(command, state, events)
@@ -154,19 +160,30 @@ class Executor:
                 note(Act.OFFERS, event.outcome, "offer %s %s", event.offer_id, event.outcome)
 
     async def _batch(
-        self, batch: c.Batch, identity: Identity, key: str | None, address: str | None
+        self,
+        state: TrainState,
+        batch: c.Batch,
+        identity: Identity,
+        key: str | None,
+        address: str | None,
     ) -> dict[str, Any]:
-        """Carry out each mark as a command of its own, with its own key if the batch has one."""
+        """Carry out each mark as a command of its own, with its own key if the batch has one.
+
+        The berths that become free are matched once, after the last mark.
+        """
         commands = [_command_of(batch, mark) for mark in batch.marks]
         keys = (None if key is None else f"{key}#{index}" for index in range(len(commands)))
         answers: list[asyncio.Task[dict[str, Any]]] = []
         pairs = zip(commands, keys, strict=True)
         async for some in cost.in_slices(iter(lambda: [*islice(pairs, MARKS_AT_ONCE)], [])):
             for command, own in some:
-                work = cost.paid(self.execute(command, identity, own, address))
+                work = cost.paid(self.execute(command, identity, own, address, match=False))
                 answers.append(asyncio.create_task(work))
             await asyncio.sleep(0)  # the tasks decide their commands within this slice
+        first, events = state.seq + 1, state.match_berths(self._clock())
+        matched = self._log.append(state.run, first, events)
         results = await asyncio.gather(*answers, return_exceptions=True)
+        await matched
         return {"marks": [_marked(*pair) for pair in zip(batch.marks, results, strict=True)]}
 
     async def acknowledge(
@@ -194,9 +211,9 @@ class Executor:
         if self._log.full:
             return
         now = self._clock()
-        for state in [s for s in self._runs.all() if s.open_by_berth or s.held]:
+        for state in [s for s in self._runs.all() if s.open_by_berth or s.held or s.due]:
             ends = (offer.made.expires_at for offer in state.open_by_berth.values())
-            if min(ends, default=now + NEVER) <= now or turn_goes_on(state, now):
+            if min(ends, default=now + NEVER) <= now or turn_goes_on(state, now) or state.due:
                 self._carry_out(state, c.ExpireOffers(train_no=state.chart.train_no))
         await self._log.append()
 

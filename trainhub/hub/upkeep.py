@@ -14,7 +14,6 @@ from trainhub.core.log import Log, Reader
 from trainhub.core.rooms import Rooms
 from trainhub.domain.events import Event, TrainRegistered
 from trainhub.domain.model import RunKey
-from trainhub.domain.offers import recall_turn
 from trainhub.domain.snapshot import RunSnapshot, resume, snapshot_of
 from trainhub.domain.train import TrainState, fold
 from trainhub.hub.retention import RECORDS_KEPT, Retention
@@ -81,7 +80,7 @@ class Upkeep:
             position = records[-1].position
             count += len(records)
         for state in self._runs.all():
-            recall_turn(state)
+            state.due.everywhere = state.running  # a batch may have been cut short
         self._answers.load(await self._journal.answers())
         took = time.monotonic() - start
         logger.info(
