@@ -305,6 +305,7 @@ def read_everything(visitor, anonymous):
         *("/readyz", "/healthz", "/version", "/", "/passenger.html", "/sw.js", "/api/push/key"),
         *("/api/me/preferences", "/api/me/devices", f"{train}/notifications"),
         *(train, f"{train}/passengers?q=person", f"{train}/passengers/4512345601"),
+        f"{train}/passengers/4512345610/1/history",
         *(f"{train}/events?after=3", f"{train}/offers", f"{train}/rac", f"{train}/vacancies"),
         *(f"{train}/coaches/S1", f"{train}/report", f"{train}/report?format=csv"),
         "/static/monitor.js",

@@ -28,6 +28,7 @@ from trainhub.domain import events as e
 from trainhub.domain import journey
 from trainhub.domain.berths import Occupancy
 from trainhub.domain.chart import read_chart
+from trainhub.domain.decisions import CHOSEN, Decisions
 from trainhub.domain.model import AlightReason
 from trainhub.domain.reasons import GROUPS, NAMED
 from trainhub.domain.schedule import local
@@ -36,6 +37,8 @@ from trainhub.domain.train import TrainState, fold
 from trainhub.domain.views import figures
 
 EXAMPLES, STEPS_EACH = int(os.environ.get("JOURNEYS", "150")), 50
+# People whose decisions are read at the end of each journey.
+MOST_ASKED = 6
 START = datetime(2026, 11, 23, 2, 30, tzinfo=UTC)
 # Coach → class, berths, and what each berth of a bay is (railway rules, Berths).
 BAYS = {"SL": "LMULMUab", "2A": "LULUab"}
@@ -1019,6 +1022,25 @@ class Journeys(RuleBasedStateMachine):
         """Check the whole log once more at the end."""
         if hasattr(self, "log"):
             assert picture(fold(self.state.run, self.log)) == picture(self.state)
+            self.the_decisions_say_what_the_reasons_say()
+
+    def the_decisions_say_what_the_reasons_say(self):
+        """A person's decisions have the reason that each offer names for that person."""
+        named = {}
+        for seq, event in enumerate(self.log, start=1):
+            if isinstance(event, e.UpgradePending) or getattr(event, "offer_id", 0) is None:
+                for each in event.reason:
+                    named.setdefault((each.pnr, each.index), {})[seq] = each.outcome
+        for (pnr, index), outcomes in list(named.items())[:MOST_ASKED]:
+            decisions = Decisions(self.state.run, pnr, index)
+            for seq, event in enumerate(self.log, start=1):
+                decisions.add(seq, event)
+            assert decisions.complete
+            assert decisions.standing()
+            found = {each["seq"]: each["reason"] for each in decisions.found}
+            for seq, outcome in outcomes.items():
+                words = CHOSEN if outcome == "chosen" else f": {outcome}"
+                assert found[seq].endswith(words), (seq, pnr, index)
 
 
 @pytest.mark.sized

@@ -87,6 +87,17 @@ async def test_all_of_a_run_is_read_in_pages(make_hub, monkeypatch):
 
 
 @pytest.mark.gen_test
+@pytest.mark.parametrize("has", [0, 5, 10**9])
+async def test_what_is_kept_of_a_run(make_hub, has):
+    """All of it, or what memory has if the archive has a gap."""
+    hub, books = await long_run(make_hub)
+    books.has, last = has, hub.state(RUN).seq
+    kept = await hub.subscriptions.kept(hub.state(RUN))
+    first = 1 if has > last else last - EVENTS_KEPT + 1
+    assert [record.seq for record in kept] == list(range(first, last + 1))
+
+
+@pytest.mark.gen_test
 async def test_what_memory_holds_is_not_looked_up(make_hub):
     """Events in memory cause no look-up in the archive."""
     hub, books = await long_run(make_hub)

@@ -13,6 +13,7 @@ from samples import STEPS
 from waiting import until
 
 from trainhub.access.identity import Identity
+from trainhub.core.history import EVENTS_KEPT
 from trainhub.domain import commands as c
 from trainhub.domain.model import Role
 from trainhub.hub.permissions import MAY
@@ -553,3 +554,68 @@ async def test_a_refusal_tells_a_passenger_nothing(call, site, offered, kind):
         bodies.add(answer.body)
     assert len(bodies) == 1
     assert state(site).seq == before
+
+
+# --- why ----------------------------------------------------------------------------------------
+
+HISTORY = TRAIN + "/passengers/4512345611/1/history"
+
+
+@pytest.mark.gen_test
+async def test_why_a_passenger_was_not_asked(call, offered):
+    """The staff and the passenger read the same: which berth went to another one, and why."""
+    for who in ("TTE", "ADMIN", "OTHER_PASSENGER"):
+        answer = await call("GET", HISTORY, who=who)
+        body = json.loads(answer.body)
+        assert body["complete"] is True
+        assert body["standing"] == "no berth of the class is free"
+        assert [each["reason"] for each in answer.result] == [
+            "is aboard",
+            "the berth is for RAC 1: RAC 1 is before RAC 2",
+        ]
+        assert answer.result[-1] | {"at": 0, "seq": 0} == {
+            "at": 0,
+            "seq": 0,
+            "event": "UPGRADE_PENDING",
+            "coach": "S1",
+            "berth": 1,
+            "reason": "the berth is for RAC 1: RAC 1 is before RAC 2",
+        }
+
+
+@pytest.mark.gen_test
+async def test_another_s_history_is_not_read(call, offered):
+    """A passenger gets the same error for another user's person and for an unknown one."""
+    unknown = HISTORY.replace("4512345611", "4512345699")
+    for path in (HISTORY, unknown):
+        answer = await call("GET", path, who="PASSENGER")
+        assert (answer.status, json.loads(answer.body)["error"]["code"]) == (
+            404,
+            "UNKNOWN_PASSENGER",
+        )
+    for who, status in (
+        ("OTHER_TTE", 404),
+        ("PASSENGER_ELSEWHERE", 404),
+        ("SERVICE", 403),
+        (None, 401),
+    ):
+        assert (await call("GET", HISTORY, who=who)).status == status
+    for index in ("2", "0", "99"):
+        path = TRAIN + f"/passengers/4512345611/{index}/history"
+        assert (await call("GET", path, who="TTE")).status == 404
+
+
+@pytest.mark.gen_test
+async def test_a_history_whose_oldest_events_were_trimmed(call, site, offered):
+    """The answer says so, and has what is left."""
+    for number in range(EVENTS_KEPT - 3):
+        await give(site, c.Announce, text=f"number {number}")
+    answer = await call("GET", HISTORY, who="TTE")
+    body = json.loads(answer.body)
+    assert (body["complete"], body["standing"]) == (False, None)
+    assert answer.result == []
+    own = await call("GET", HISTORY.replace("11/1", "10/1"), who="TTE")
+    assert [each["reason"] for each in own.result] == [
+        "the berth is for this passenger",
+        "is asked",
+    ]

@@ -263,13 +263,13 @@ def match(state: RunState, due: Due, now: datetime) -> Events:
             pool = new
             if everywhere or (left and passenger.person in due.persons):
                 pool, left = whole, left - 1
-            if not pool or _unable(state, passenger) is not None:
+            if not pool or unable(state, passenger) is not None:
                 continue
             best = _best(state, passenger, pool)
             if best is None:
                 continue
             for each in waiting[told:turn]:
-                why = HAS_OFFER if each.person in asked else _unable(state, each)
+                why = HAS_OFFER if each.person in asked else unable(state, each)
                 queue.add(each.booking, why)
             told, vacancy = turn, best.vacancy
             reason = queue.reason(passenger.booking, partial(_misfit, state, vacancy))
@@ -359,7 +359,7 @@ def candidates(state: RunState, class_: str) -> list[Passenger]:
     return [state.passengers[person] for person in state.waiting.get(class_, ())]
 
 
-def _unable(state: RunState, passenger: Passenger) -> str | None:
+def unable(state: RunState, passenger: Passenger) -> str | None:
     """Return why a passenger cannot get any berth now. None means that the passenger can."""
     if passenger.state is not PersonState.ABOARD:
         return _NOT_ABOARD[passenger.state]
@@ -371,6 +371,11 @@ def _unable(state: RunState, passenger: Passenger) -> str | None:
     if passenger.claim is None and _km(state, passenger) < least:
         return f"the journey is under {least} km"
     return None
+
+
+def obstacle(state: RunState, passenger: Passenger, vacancy: Vacancy) -> str | None:
+    """Return why a passenger cannot get a vacancy now. None means that the passenger can."""
+    return unable(state, passenger) or _misfit(state, vacancy, passenger.booking) or None
 
 
 def _misfit(state: RunState, vacancy: Vacancy, booking: Booking) -> str:

@@ -18,6 +18,7 @@ from trainhub.domain.fields import (
     PersonName,
     Platform,
     Pnr,
+    Seq,
     StartDate,
     StationCode,
     StationIndex,
@@ -193,6 +194,23 @@ class OfferView(_Leg):
     ]
     deliveredAt: NotRequired[
         Annotated[Moment | None, About("When it arrived on the first device; null if on none.")]
+    ]
+
+
+class Decision(TypedDict):
+    """An event that decided something about a person, and why."""
+
+    seq: Seq
+    at: Moment
+    event: Annotated[str, About("The type of the event.", example="UPGRADE_PENDING")]
+    coach: CoachCode | None
+    berth: BerthNumber | None
+    reason: Annotated[
+        str,
+        About(
+            "What it means for this person. Others are named by their number only.",
+            example="the berth is for RAC 4: is DUE, not aboard",
+        ),
     ]
 
 

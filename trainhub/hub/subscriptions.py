@@ -201,6 +201,25 @@ class Subscriptions:
                 ) from None
         return None if held is None else held[:PAGE]
 
+    async def kept(self, state: TrainState) -> list[Record]:
+        """Return the run's records without a gap, as far back as memory or the archive go.
+
+        Raises Unavailable if the archive is needed and does not answer.
+        """
+        records: list[Record] = []
+        after, last = 0, state.seq
+        while after < last:
+            page = await self.page(state, after)
+            if page:
+                records += page
+                after = page[-1].seq
+                continue
+            first = self._history.first(state.run)
+            if first is None or first - 1 <= after:
+                break
+            records, after = [], first - 1
+        return records
+
     async def _older_by(
         self, deadline: float, state: TrainState, seq: int
     ) -> Sequence[Record] | None:

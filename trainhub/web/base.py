@@ -421,7 +421,7 @@ class Api(Edge):
         self.send_json({"result": result})
 
     async def answer_list(
-        self, items: Sequence[T], view: Callable[[T], Mapping[str, Any] | None], **more: int
+        self, items: Sequence[T], view: Callable[[T], Mapping[str, Any] | None], **more: object
     ) -> None:
         """Answer with the items' views, when all that they show is durable.
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection
 from dataclasses import astuple, dataclass
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypedDict
 
 import tornado.web
 
@@ -11,11 +11,13 @@ from trainhub.core.about import About
 from trainhub.core.answers import check_key
 from trainhub.core.audience import Standing
 from trainhub.core.codec import clean_text, read_date, read_moment
-from trainhub.core.cost import aside
+from trainhub.core.cost import LONG_WORK, aside, in_slices
 from trainhub.core.errors import BadMessage, HubError
 from trainhub.core.journal import Record
 from trainhub.domain import commands as c
 from trainhub.domain import normal
+from trainhub.domain.decisions import Decisions
+from trainhub.domain.errors import UnknownPassenger
 from trainhub.domain.model import (
     BookingStatus,
     OfferState,
@@ -171,6 +173,47 @@ class PnrHandler(Api):
             return [person_view(each) for each in visible_on_pnr(state, pnr, role, user)]
 
         self.answer(await self.hub.read(view))
+
+
+class Completeness(TypedDict):
+    """How much of the history there is."""
+
+    complete: Annotated[
+        bool,
+        About(
+            "False if the run's oldest events were trimmed, and MongoDB lacks them. Then berths "
+            "that were not for this person are missing where no reason names them."
+        ),
+    ]
+    standing: Annotated[
+        str | None,
+        About(
+            "Why the person has no offer now, or their berth; null if the history is not complete.",
+            example="no berth of the class is free",
+        ),
+    ]
+
+
+class HistoryHandler(Api):
+    """Each decision about a person, and why: for the run's staff, and for the person's user."""
+
+    async def get(self, trainNo: str, pnr: str, index: str) -> None:  # noqa: N803
+        state = self.find(trainNo)
+        role, user = astuple(self.identity.standing(state.run))
+        number = _number(index)
+        people = visible_on_pnr(state, str(normal.pnr(pnr)), role, user)
+        if number not in (each.booking.index for each in people):
+            raise UnknownPassenger(f"{state.run} has no such person")
+        await self.hub.read(lambda: None)
+        records = await self.hub.subscriptions.kept(state)
+        decisions = Decisions(state.run, str(normal.pnr(pnr)), number)
+        async with LONG_WORK.turn():
+            self.bill.check()
+            async for record in in_slices(records):
+                decisions.add(record.seq, record.event)
+        standing = decisions.standing() if decisions.complete else None
+        more = {"complete": decisions.complete, "standing": standing}
+        await self.answer_list(decisions.found, lambda line: line, **more)
 
 
 class StaffHandler(Api):

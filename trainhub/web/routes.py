@@ -10,6 +10,7 @@ from trainhub.domain import commands as c
 from trainhub.domain.model import STAFF, Role
 from trainhub.domain.shapes import (
     BerthPlan,
+    Decision,
     OfferView,
     Person,
     Report,
@@ -222,6 +223,15 @@ ROUTES: tuple[Route, ...] = (
         "List the passengers on a PNR.",
         list[Person],
         READERS,
+    ),
+    _read(
+        _PERSON_PATH + "/history",
+        "readHistory",
+        rest.HistoryHandler,
+        "Read every decision about a person, and why; also why the person was not asked.",
+        list[Decision],
+        READERS,
+        extra=rest.Completeness,
     ),
     _read(
         _TRAIN + "/events",

@@ -1,0 +1,198 @@
+"""Every decision about one person, with its reason: what the events of the run say of it.
+
+The events are applied again, one by one. Before each berth that is given, the rules of offers.py
+say why it was or was not for this person. Of events without those before them, only what they say
+themselves is known.
+"""
+
+from trainhub.core.codec import dump
+from trainhub.domain import events as e
+from trainhub.domain.errors import UnknownPassenger
+from trainhub.domain.model import BookingStatus, PersonKey, RunKey, berth_key, person_key
+from trainhub.domain.offers import candidates, obstacle, unable
+from trainhub.domain.openings import Vacancy
+from trainhub.domain.run_state import Passenger
+from trainhub.domain.shapes import Decision
+from trainhub.domain.train import TrainState
+
+NO_BERTH = "no berth of the class is free"
+NO_ROOM = "no free berth of the class suits: each is taken before the destination, or was offered"
+CHOSEN = "the berth is for this passenger"
+
+_WHAT: dict[type[e.Event], str] = {
+    e.PassengerBoarded: "is aboard",
+    e.BoardedUndone: "was marked as aboard by mistake, and is due again",
+    e.PassengerAlighted: "has left the train",
+    e.PassengerUnchecked: "the journey is over without a mark",
+    e.PassengerCancelled: "has cancelled the journey",
+    e.BoardingChanged: "boards at another station",
+    e.NoShow: "has not turned up",
+    e.NoShowUndone: "is due again",
+    e.BerthLost: "came after the berth was given away, and is first in turn for the next",
+    e.UpgradeOffer: "is asked",
+    e.UpgradeDelivered: "the offer has arrived on a device",
+    e.CoPassengerChanged: "has the side lower alone",
+}
+
+
+class Decisions:
+    """The decisions about a person, made of the run's events, which `add` takes in order.
+
+    `found` are the decisions. `complete` is False if the run's first events are missing.
+    """
+
+    def __init__(self, run: RunKey, pnr: str, index: int) -> None:
+        self.found: list[Decision] = []
+        self.complete = False
+        self._person: PersonKey = person_key(pnr, index)
+        self._state = TrainState(run)
+        # Vacancy → why it was not for the person when it was last looked at.
+        self._noted: dict[int, str] = {}
+
+    def add(self, seq: int, event: e.Event) -> None:
+        """Apply the run's next event."""
+        self.complete = self.complete or seq == 1
+        if isinstance(event, e.UpgradePending) or _is_upgrade_at_once(event):
+            self._given(seq, event)
+        elif getattr(event, "person", None) == self._person or self._is_delivered(event):
+            self._note(seq, event, _words(event), *_berth(event))
+        if not self.complete:
+            return
+        self._state.evolve(event)
+        if self._waits() is None:
+            return
+        if isinstance(event, e.BerthVacated):
+            opening = self._state.opening(berth_key(event.coach, event.berth))
+            self._look_at(seq, event, [] if opening is None else [opening.vacancy])
+        elif isinstance(event, e.StationArrival) or self._has_boarded(event):
+            openings = self._state.openings(self._passenger.booking.class_)
+            self._look_at(seq, event, [each.vacancy for each in openings])
+
+    def standing(self) -> str:
+        """Return why the person has no offer after the last event, or which berth they have."""
+        passenger = self._passenger
+        if self._waits() is None:
+            berth = passenger.berth_key
+            return f"is {passenger.status}" + ("" if berth is None else f" with berth {berth}")
+        if not self._state.running:
+            return f"the run is {self._state.status}"
+        why = unable(self._state, passenger)
+        if why is not None:
+            return why
+        return NO_ROOM if self._state.openings(passenger.booking.class_) else NO_BERTH
+
+    # --- one event ----------------------------------------------------------------------------
+
+    @property
+    def _passenger(self) -> Passenger:
+        found = self._state.passengers.get(self._person)
+        if found is None:
+            raise UnknownPassenger(f"{self._state.run} has no such person")
+        return found
+
+    def _waits(self) -> Passenger | None:
+        """Return the person, if they wait for a berth."""
+        waiting = self._state.waiting.get(self._passenger.booking.class_, {})
+        return self._passenger if self._person in waiting else None
+
+    def _is_delivered(self, event: e.Event) -> bool:
+        return isinstance(event, e.UpgradeDelivered) and self._person == person_key(
+            event.pnr, event.index
+        )
+
+    def _has_boarded(self, event: e.Event) -> bool:
+        return isinstance(event, e.PassengerBoarded) and event.person == self._person
+
+    def _given(self, seq: int, event: e.Event) -> None:
+        """Note which passenger gets a berth, and why not this one."""
+        assert isinstance(event, e.UpgradePending | e.UpgradeConfirmed)
+        if person_key(event.pnr, event.index) == self._person:
+            self._note(seq, event, CHOSEN, event.coach, event.berth)
+        elif not self.complete:
+            why = _recorded(event, self._person)
+            if why is not None:
+                self._note(seq, event, _elsewhere(event, why), event.coach, event.berth)
+        elif (passenger := self._waits()) is not None:
+            key = berth_key(event.coach, event.berth)
+            if self._state.occupancy.classes[key] == passenger.booking.class_:
+                why = self._why_not(passenger, event)
+                self._note(seq, event, _elsewhere(event, why), event.coach, event.berth)
+
+    def _why_not(self, passenger: Passenger, event: e.UpgradePending | e.UpgradeConfirmed) -> str:
+        turn = [each.person for each in candidates(self._state, passenger.booking.class_)]
+        chosen = person_key(event.pnr, event.index)
+        vacancy = self._state.vacancy(berth_key(event.coach, event.berth))
+        if turn.index(chosen) > turn.index(self._person) and vacancy is not None:
+            return obstacle(self._state, passenger, vacancy) or "another reason"
+        return f"{_place(event)} is before {_number(passenger)}"
+
+    def _look_at(self, seq: int, event: e.Event, vacancies: list[Vacancy]) -> None:
+        """Note why free berths are not for the person. A berth that suits is given after this."""
+        passenger = self._passenger
+        for vacancy in vacancies:
+            why = obstacle(self._state, passenger, vacancy)
+            if why is not None and self._noted.get(vacancy.id) != why:
+                self._noted[vacancy.id] = why
+                self._note(seq, event, f"not asked: {why}", vacancy.coach, vacancy.berth)
+
+    def _note(
+        self, seq: int, event: e.Event, reason: str, coach: str | None, berth: int | None
+    ) -> None:
+        self.found.append(
+            {
+                "seq": seq,
+                "at": dump(event.at),
+                "event": e.TYPES[type(event)],
+                "coach": coach,
+                "berth": berth,
+                "reason": reason,
+            }
+        )
+
+
+def _is_upgrade_at_once(event: e.Event) -> bool:
+    """Return whether a passenger gets a berth without an offer, as under policy AUTO."""
+    return isinstance(event, e.UpgradeConfirmed) and event.offer_id is None
+
+
+def _words(event: e.Event) -> str:
+    """Return what an event about the person says."""
+    if isinstance(event, e.UpgradeClosed):
+        by = "" if event.answered_by is None else f" by {event.answered_by}"
+        return f"the offer is {event.outcome}{by}"
+    if isinstance(event, e.UpgradeConfirmed):
+        by = "" if event.answered_by is None else f", accepted by {event.answered_by}"
+        return f"has the berth{by}"
+    words = _WHAT[type(event)]
+    if isinstance(event, e.PassengerBoarded) and event.assumed:
+        return f"{words}, which was assumed when the train left"
+    if isinstance(event, e.PassengerAlighted) and event.left is not None:
+        return f"{words} early: {event.left}"
+    return words
+
+
+def _berth(event: e.Event) -> tuple[str | None, int | None]:
+    return getattr(event, "coach", None), getattr(event, "berth", None)
+
+
+def _place(event: e.UpgradePending | e.UpgradeConfirmed) -> str:
+    return _numbered(event.status, event.number)
+
+
+def _number(passenger: Passenger) -> str:
+    return _numbered(passenger.status, passenger.booking.number)
+
+
+def _numbered(status: BookingStatus, number: int | None) -> str:
+    """Return a place in the turn, as in "RAC 4". CNF is a passenger whose berth was given away."""
+    return str(status) if number is None else f"{status} {number}"
+
+
+def _elsewhere(event: e.UpgradePending | e.UpgradeConfirmed, why: str) -> str:
+    return f"the berth is for {_place(event)}: {why}"
+
+
+def _recorded(event: e.UpgradePending | e.UpgradeConfirmed, person: PersonKey) -> str | None:
+    """Return why a berth was not for a person, as far as the event names them."""
+    named = (each for each in event.reason if person_key(each.pnr, each.index) == person)
+    return next((each.outcome for each in named), None)
