@@ -129,7 +129,7 @@ export function connect(url: string, options?: Options): Client;
 // generated: types
 /** The data of each event. */
 export interface Told {
-  /** The run was loaded from its chart. Told to everyone. */
+  /** The run was loaded from its chart, in place of an earlier one if there was one. Told to everyone. */
   TRAIN_REGISTERED: {
     trainName: TrainName;
     timezone: Zone;
@@ -310,7 +310,7 @@ export interface Told {
     reason: Reasons;
     passedOver: Others;
     offerId: OfferId;
-    user: UserId;
+    user: UserId | null;
     pnr: Pnr;
     index: PersonIndex;
     name: PersonName;
@@ -745,8 +745,8 @@ export interface Considered {
   outcome: Outcome;
 }
 
-/** Confirmed, on RAC, or on the waiting list. */
-export type BookingStatus = 'CNF' | 'RAC' | 'WL';
+/** Confirmed, on RAC, on the waiting list, or a child without a berth (NOSB). */
+export type BookingStatus = 'CNF' | 'RAC' | 'WL' | 'NOSB';
 
 /** The number on RAC or WL. */
 export type Number = number;
@@ -830,7 +830,7 @@ export type RacBerths = BerthNumber[];
 export interface GivenBooking {
   pnr: GivenPnr;
   index: PersonIndex;
-  irctcId: UserId;
+  irctcId?: UserId | null;
   name: PersonName;
   from: Origin;
   to: Destination;
@@ -1107,7 +1107,7 @@ export interface CoachCounts {
 export interface Person {
   pnr: Pnr;
   index: PersonIndex;
-  irctcId: UserId;
+  irctcId: UserId | null;
   name: PersonName;
   from: Origin;
   to: Destination;

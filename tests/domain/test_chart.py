@@ -85,7 +85,12 @@ FAULTS = {
     "RAC, no coach": ({**rac(9, 3), "coach": None}, "coach and berth go together"),
     "WL, a coach": (no_berth(9, coach="S1"), "coach and berth go together"),
     "WL, a berth": (no_berth(9, coach="S1", berth=9), "on the waiting list has no berth"),
-    "another class": (person(9, **{"class": "3A"}), "berth S1-9 is of class SL: give that class"),
+    "another class": (
+        person(9, **{"class": "3A"}),
+        "berth S1-9 is of class SL: give that class, or",
+    ),
+    "NOSB, a berth": (person(9, status="NOSB"), "a child without a berth (NOSB) has none"),
+    "RAC in another class": ({**rac(9, 3), "class": "2S"}, "S1-7 is of class SL: give that"),
     "RAC 0": (rac(9, 0), "number is the place on RAC or WL, from 1"),
     "RAC -3": (rac(9, -3), "number is the place on RAC or WL, from 1"),
     "WL 0": (no_berth(9, number=0), "number is the place on RAC or WL, from 1"),
@@ -347,7 +352,7 @@ def test_digits_stay_text_where_the_chart_has_text():
     [
         (table(header=HEADER[1:]), "the CSV header lacks pnr"),
         (table(header=without(person(1), "to", "from")), "the CSV header lacks from, to"),
-        ("\n", "the CSV header lacks pnr, index, irctcId, name, from, to, class, status: its"),
+        ("\n", "the CSV header lacks pnr, index, name, from, to, class, status: its"),
         ("4512345678", "the CSV header lacks"),
         (table(person(1)) + '"45"123', "the CSV cannot be read at line 3"),
         (table(person(1)) + '"4512345678', "the CSV cannot be read at line 3"),
@@ -549,9 +554,12 @@ def test_a_composite_coach_has_a_class_for_each_part():
     assert checked.coaches[1].numbers == tuple(range(11, 31))
     assert run.occupancy.types["HA1-11"] == "LOWER"
     (fault,) = read_chart(
-        {**chart(coaches=[first, second]), "passengers": [person(3, coach="HA1", berth=3)]}
+        {
+            **chart(coaches=[first, second]),
+            "passengers": [person(3, coach="HA1", berth=3, **{"class": "CC"})],
+        }
     )[1]
-    assert fault.reason == "berth HA1-3 is of class 1A: give that class"
+    assert fault.reason == "berth HA1-3 is of class 1A: give that class, or one below it"
 
 
 def test_a_coach_has_the_numbers_that_it_has():
@@ -621,6 +629,29 @@ def test_seats_of_an_unknown_class_are_named():
     assert set(run.occupancy.types.values()) == {"SEAT"}
     run, _ = loaded({"code": "12", "class": "Roomette", "berths": 2, "layout": ["LOWER", "UPPER"]})
     assert list(run.occupancy.types.values()) == ["LOWER", "UPPER"]
+
+
+def test_children_counter_tickets_and_upgraded_tickets_load():
+    """NOSB has no berth, a counter ticket no user, and an upgraded ticket a higher class."""
+    child = no_berth(2, status="NOSB", number=None, pnr="4512345601", index=2, age=7)
+    counter = without(person(3), "irctcId")
+    upgraded = person(4, coach="B1")
+    state = registered(chart(
+        person(1), child, counter, upgraded,
+        coaches=[
+            {"code": "S1", "class": "SL", "berths": 72},
+            {"code": "B1", "class": "3A", "berths": 64},
+        ],
+    ))  # fmt: skip
+    assert state.waiting == {}
+    assert [(each.status, each.coach) for each in state.on_pnr("4512345601")] == [
+        ("CNF", "S1"),
+        ("NOSB", None),
+    ]
+    assert state.passengers["4512345603/1"].booking.irctc_id is None
+    assert None not in state.by_user
+    moved = state.passengers["4512345604/1"]
+    assert (moved.booking.class_, state.occupancy.classes[moved.berth_key]) == ("SL", "3A")
 
 
 def test_a_place_on_rac_that_comes_twice_is_a_warning():

@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from railway import MORNING, TRAIN, Driver, person, rac, register
+from railway import MORNING, TRAIN, Driver, chart, person, rac, register, register_chart
 
 from trainhub.core.errors import HubError
 from trainhub.domain import commands as c
@@ -132,6 +132,7 @@ FAILURES = [
     (standing, an(c.Announce, text="x", to=c.To.USER, user="IR_99"), "UNKNOWN_PASSENGER"),
     # the run
     (standing, register(), "CONFLICT"),
+    (scheduled, register_chart(chart(person(1, end="ZZZ"))), "BAD_MESSAGE"),
     (standing, an(c.StartJourney), "CONFLICT"),
     (at("EEE"), an(c.CancelTrain), "CONFLICT"),
     (scheduled, an(c.Arrive, station_code="BBB"), "CONFLICT"),

@@ -4,13 +4,26 @@ from datetime import datetime, timedelta
 
 import pytest
 from day import MINUTE, SECOND, at, departed, london, pnr, recovered, state_of, types, utc
-from railway import PEOPLE, STATIONS, TRAIN, Driver, person, rac, register
+from railway import (
+    MORNING,
+    PEOPLE,
+    RUN,
+    STATIONS,
+    TRAIN,
+    Driver,
+    chart,
+    person,
+    rac,
+    register,
+    register_chart,
+)
 
 from trainhub.core.errors import BadMessage, Conflict, HubError
 from trainhub.domain import commands as c
 from trainhub.domain import events as e
 from trainhub.domain.errors import UnknownPassenger, UnknownStation
 from trainhub.domain.journey import CLOCK_SKEW
+from trainhub.domain.train import TrainState
 
 # --- a run begins ----------------------------------------------------------------------------
 
@@ -24,10 +37,48 @@ def test_a_run_begins_with_its_chart():
     assert len(run.state.passengers) == len(PEOPLE)
 
 
-def test_a_run_is_registered_once():
-    """A second chart of a run is a conflict."""
-    with pytest.raises(Conflict, match="registered already"):
-        Driver().give(register())
+def test_a_chart_replaces_one_with_which_nothing_has_happened():
+    """The corrected chart counts, nothing of the first is left, and its seq goes on."""
+    run = Driver(person(1), person(2), policy="AUTO")
+    run.give(c.Announce(**TRAIN, text="The train starts from platform 9."))
+    with pytest.raises(Conflict, match="registered already: with this same chart"):
+        run.give(register_chart(chart(person(1), person(2), policy="AUTO")))
+    (event,) = run.give(register_chart(chart(person(2), rac(3, 1), startDate="2026-11-23")))
+    assert event.gone == ("4512345601/1",)
+    assert set(event.persons) == {f"451234560{who}/1" for who in (1, 2, 3)}
+    assert (run.state.seq, run.state.chart.policy) == (3, "OFFER")
+    assert list(run.state.passengers) == ["4512345602/1", "4512345603/1"]
+    assert list(run.state.waiting) == ["SL"]
+    assert "IR_1" not in run.state.by_user
+    assert not run.state.occupancy.holders("S1-1")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        c.StartJourney(**TRAIN),
+        c.SetDelay(**TRAIN, delay_minutes=5),
+        c.CancelJourney(**TRAIN, pnr="4512345601", index=1),
+    ],
+    ids=lambda command: type(command).__name__,
+)
+def test_a_chart_does_not_replace_one_with_which_something_has_happened(command):
+    """After any other command the run keeps its chart, and AMEND_CHART corrects it."""
+    run = Driver()
+    run.give(command)
+    with pytest.raises(Conflict, match="registered already: AMEND_CHART corrects its chart"):
+        run.give(register(policy="AUTO"))
+
+
+def test_a_chart_of_which_no_line_loads_is_an_error():
+    """The error has the first fault in words, and the first twenty in its details."""
+    broken = [person(who, end="ZZZ") for who in range(1, 31)]
+    with pytest.raises(BadMessage, match="no passenger loads; line 1: to: the train") as raised:
+        TrainState(RUN).carry_out(register_chart(chart(*broken)), MORNING)
+    assert len(raised.value.details["rejected"]) == 20
+    run = TrainState(RUN)
+    run.carry_out(register_chart(chart(*broken, person(1))), MORNING)
+    assert list(run.passengers) == ["4512345601/1"]
 
 
 def test_a_journey_starts_once():

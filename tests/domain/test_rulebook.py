@@ -19,7 +19,7 @@ from datetime import timedelta
 
 import pytest
 from day import pnr
-from railway import TRAIN, Driver, person
+from railway import TRAIN, Driver, person, register
 
 from trainhub.core.errors import HubError
 from trainhub.domain import commands as c
@@ -145,6 +145,15 @@ AUTO = [
      "nt 1 3; board 11", "11=S1-3"),
     ("a lower berth does not come before a better number",
      "1 CNF 1; 11 RAC1 7; 12 RAC2 7 age=80", "board 11 12; nt 1", "11=S1-1 12=S1-7"),
+    # Tickets
+    ("a child without a berth (NOSB) travels, and waits for none",
+     "1 CNF 1; 30 NOSB; 11 RAC1 7", "board 30 11; nt 1", "11=S1-1"),
+    ("a ticket upgraded into another class leaves a berth of that class",
+     "5 CNF B1-5 class=SL; 11 RAC1 7; 13 RAC3 B1-7", "board 11 13; nt 5", "13=B1-5"),
+    ("a passenger without a user is served in turn like others",
+     "1 CNF 1; 11 RAC1 7 irctcId=-; 12 RAC2 15", "board 11 12; nt 1", "11=S1-1 12=S1-7"),
+    ("a chart does not replace one with which the journey has begun",
+     "1 CNF 1", "register", "CONFLICT"),
     # Side lowers
     ("a side lower whose only remaining holder is the candidate is vacant for them",
      "11 RAC1 7; 12 RAC2 7", "board 12; nt 11", "12=S1-7"),
@@ -272,11 +281,13 @@ def traveller(text):
     words = text.split()
     more = dict(word.split("=") for word in words if "=" in word)
     who, status, *rest = (word for word in words if "=" not in word)
+    if more.get("irctcId") == "-":
+        more["irctcId"] = None
     if "age" in more:
         more["age"] = int(more["age"])
     place = rest.pop(0) if rest and re.fullmatch(r"-|([A-Z]1-)?[0-9]+", rest[0]) else "-"
     start, _, end = (rest[0] if rest else "AAA-EEE").partition("-")
-    kind, number = re.fullmatch(r"(CNF|RAC|WL)(\d*)", status).groups()
+    kind, number = re.fullmatch(r"(CNF|RAC|WL|NOSB)(\d*)", status).groups()
     coach, berth = (None, None) if place == "-" else ("S1", place)
     if "-" in place[1:]:
         coach, berth = place.split("-")
@@ -319,6 +330,8 @@ class Story:
         run = self.run
         if verb == "to":
             run.go_to(words[0])
+        elif verb == "register":
+            run.give(register())
         elif verb == "leave":
             run.depart(run.state.here.station.code)
         elif verb == "wait":

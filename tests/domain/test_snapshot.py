@@ -7,7 +7,7 @@ import copy
 import json
 
 import pytest
-from railway import RUN, Driver, person
+from railway import RUN, Driver, chart, person, register_chart
 from voyage import to_its_end, voyages
 
 from trainhub.core.codec import dump, load, reload
@@ -45,6 +45,20 @@ def test_a_snapshot_stays_as_it_was_taken():
     driver.no_show(1)
     driver.go_to("EEE")
     assert snapshot == before
+
+
+def test_a_run_with_a_replaced_chart_can_be_gone_on_from():
+    """The snapshot has the chart that counts, and an older snapshot keeps what it knew."""
+    driver = Driver(person(1))
+    driver.give(register_chart(chart(person(2), person(3))))
+    saved = written(snapshot_of(driver.state))
+    again = resume(RUN, driver.events[0], saved)
+    assert list(again.passengers) == list(driver.state.passengers)
+    assert (again.amended, again.touched) == (True, False)
+    assert snapshot_of(again) == saved
+    older = dump(snapshot_of(Driver().state))
+    del older["touched"], older["chart"]
+    assert resume(RUN, Driver().events[0], reload(RunSnapshot, older)).touched
 
 
 def test_a_snapshot_has_only_changed_passengers():

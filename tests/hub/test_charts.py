@@ -133,7 +133,7 @@ async def test_a_file_that_cannot_be_read_is_left_out(hub, folder, logged):
     """A table that cannot be read costs its chart. A line that is not UTF-8 costs only itself."""
     path = folder(
         b_json=chart(trainNo="222"),
-        b_csv=HEADER.encode() + b"\n" + row(1, name="Jos\xe9").encode("latin-1"),
+        b_csv=csv_of(row(2)).encode() + b"\n" + row(1, name="Jos\xe9").encode("latin-1"),
         c_json=chart(trainNo="333"),
         c_csv="pnr,name\n1,2\n",
         d_json=chart(trainNo="444"),

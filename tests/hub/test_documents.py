@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 import bson
 import pytest
-from railway import MORNING, RUN, Driver, largest_chart, person, register_chart
+from railway import MORNING, RUN, Driver, chart, largest_chart, person, register_chart
 from voyage import to_its_cancelling, to_its_end
 
 from trainhub.core.codec import load
@@ -58,6 +58,19 @@ def test_a_record_changes_its_event_its_run_its_people_and_its_offers(driver):
         offers = driver.state.offers if record.seq == 1 else record.event.offers
         expected |= {(OFFERS, offer) for offer in offers}
         assert set(rendered(driver, record)) == expected
+
+
+def test_people_of_a_replaced_chart_are_gone():
+    """A person who is only on the first chart keeps a document without personal data."""
+    driver = Driver(person(1))
+    driver.give(register_chart(chart(person(2))))
+    first, second = records(driver)
+    assert (PASSENGERS, SLEEPER) not in rendered(driver, first)
+    found = rendered(driver, second)
+    assert found[PASSENGERS, f"{RUN}/4512345602/1"]["state"] == "DUE"
+    gone = found[PASSENGERS, SLEEPER]
+    assert gone["state"] == "GONE"
+    assert set(gone) == {"_id", "epoch", "schema", "seq", "run", "state"}
 
 
 def test_a_record_with_a_deed_has_its_entry_in_the_audit(driver):

@@ -125,7 +125,7 @@ class Demo:
         def token(user: str, role: Role, trains: str) -> str:
             return f"#token={tokens.issue(user, role, [trains])}"
 
-        as_passenger = token(passenger.booking.irctc_id, Role.PASSENGER, chart.train_no)
+        as_passenger = token(passenger.booking.irctc_id or "", Role.PASSENGER, chart.train_no)
         as_tte = token("T1", Role.TTE, chart.train_no)
         return {
             "control room": f"{url}/",

@@ -20,6 +20,7 @@ from trainhub.domain.berths import (
     WITHOUT_BERTHS,
     CoachType,
     Occupancy,
+    is_upgrade,
     layout,
     numbers,
     segments,
@@ -283,7 +284,7 @@ def _check_passengers(
         else:
             persons.add(booking.person)
             sound.append(booking)
-            if booking.number is not None and booking.status is not BookingStatus.CNF:
+            if booking.number is not None and booking.waits:
                 place = booking.class_, booking.status.value, booking.number
                 places[place] = places.get(place, 0) + 1
                 if places[place] == 2:
@@ -309,12 +310,11 @@ def _booking(row: Any) -> Booking:
     if isinstance(row, BadRow):
         raise BadMessage(row.reason)
     if not isinstance(row, Mapping):
-        raise BadMessage("a passenger is an object with pnr, index, irctcId, name, from, to, …")
+        raise BadMessage("a passenger is an object with pnr, index, name, from, to, …")
     booking = load(Booking, row)
     if not _PNR.fullmatch(booking.pnr):
         raise BadMessage("pnr is 10 to 12 digits")
-    waits = booking.status is not BookingStatus.CNF
-    if waits and booking.number is not None and booking.number < 1:
+    if booking.waits and booking.number is not None and booking.number < 1:
         raise BadMessage("number is the place on RAC or WL, from 1")
     if not 1 <= booking.index <= MOST_ON_A_PNR:
         raise BadMessage(f"index counts the people on a PNR, from 1 to {MOST_ON_A_PNR}")
@@ -337,14 +337,17 @@ def _seat(booking: Booking, indexes: Mapping[str, int], occupancy: Occupancy) ->
         return
     if booking.status is BookingStatus.WL:
         raise BadMessage("a passenger on the waiting list has no berth: leave out coach and berth")
+    if booking.status is BookingStatus.NOSB:
+        raise BadMessage("a child without a berth (NOSB) has none: leave out coach and berth")
     berth = berth_key(booking.coach, booking.berth)
     if berth not in occupancy.types:
         raise BadMessage(
             f"there is no {_code('coach', booking.coach)} with a berth {booking.berth}"
         )
     class_ = occupancy.classes[berth]
-    if class_ != booking.class_:
-        raise BadMessage(f"berth {berth} is of class {class_}: give that class")
+    upgraded = booking.status is BookingStatus.CNF and is_upgrade(booking.class_, class_)
+    if class_ != booking.class_ and not upgraded:
+        raise BadMessage(f"berth {berth} is of class {class_}: give that class, or one below it")
     half, mask = booking.status is BookingStatus.RAC, segments(start, end)
     if half and berth not in occupancy.shared:
         raise BadMessage(

@@ -55,11 +55,12 @@ from trainhub.domain.reasons import NAMED, Considered, PassedOver, shorten
 TO_STAFF: Audience = (Roles(STAFF),)
 
 
-def to_passenger(user: str) -> Audience:
-    return (User(user, Role.PASSENGER),)
+def to_passenger(user: str | None) -> Audience:
+    """Return the person's user; empty for a ticket without a user, bought at a counter."""
+    return () if user is None else (User(user, Role.PASSENGER),)
 
 
-def user_and_staff(user: str) -> Audience:
+def user_and_staff(user: str | None) -> Audience:
     return (*to_passenger(user), *TO_STAFF)
 
 
@@ -118,13 +119,18 @@ class TrainTold(TypedDict):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainRegistered(Event):
-    """The run was loaded from its chart."""
+    """The run was loaded from its chart, in place of an earlier one if there was one.
+
+    `gone` are the people of the earlier chart who are not on this one.
+    """
 
     chart: Chart
+    gone: tuple[str, ...] = ()
 
     @property
     def persons(self) -> Iterable[PersonKey]:
-        return (booking.person for booking in self.chart.passengers)
+        yield from (booking.person for booking in self.chart.passengers)
+        yield from map(PersonKey, self.gone)
 
     @property
     def told(self) -> TrainTold:
@@ -215,9 +221,9 @@ class PlatformChange(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class UserEvent(Event):
-    """An event that concerns one person and is told to that person's user."""
+    """An event that concerns one person and is told to that person's user, if there is one."""
 
-    user: UserId
+    user: UserId | None
     pnr: Pnr
     index: PersonIndex
 
@@ -389,7 +395,7 @@ class UpgradePending(Justified, Event):
     """A berth is held for a passenger: the staff's side of an offer, with the reason."""
 
     offer_id: OfferId
-    user: UserId
+    user: UserId | None
     pnr: Pnr
     index: PersonIndex
     name: PersonName
@@ -534,7 +540,7 @@ class Announcement(Event):
     @property
     def audience(self) -> Audience:
         if self.audience_ is To.USER:
-            return to_passenger(self.user or "")
+            return to_passenger(self.user)
         return TO_STAFF if self.audience_ is To.STAFF else EVERYONE
 
 

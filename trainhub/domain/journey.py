@@ -3,9 +3,11 @@
 Each public function with a command decides it: it returns the events, or raises a HubError.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from trainhub.core.codec import dump
 from trainhub.core.errors import BadMessage, Conflict
 from trainhub.domain import commands as c
 from trainhub.domain import events as e
@@ -20,13 +22,31 @@ from trainhub.domain.schedule import CLOCK_SKEW, local
 # Minutes of delay of a report without a time, which gets the hub's own. A train may be days late.
 # Beyond a year the hub's clock or the chart's date is wrong.
 MOST_MINUTES_BY_CLOCK = 366 * 24 * 60
+# Faults that the error names, if no line of a chart loads.
+MOST_FAULTS = 20
 
 
 def register(state: RunState, command: c.RegisterTrain, now: datetime) -> Events:
-    if state.seq:
-        raise Conflict(f"{state.run} is registered already: a run has one chart", seq=state.seq)
-    now = local(now, ZoneInfo(command.chart.timezone))
-    return [e.TrainRegistered(at=now, chart=command.chart)]
+    """Load a run from its chart, also in place of a chart with which nothing has happened yet."""
+    chart = command.chart
+    if state.seq and (state.touched or chart == state.chart):
+        rest = "AMEND_CHART corrects its chart" if state.touched else "with this same chart"
+        raise Conflict(f"{state.run} is registered already: {rest}", seq=state.seq)
+    if command.rejected and not chart.passengers:
+        raise nothing_loads(command.rejected)
+    now = local(now, ZoneInfo(chart.timezone))
+    kept = {booking.person for booking in chart.passengers}
+    gone = tuple(person for person in state.passengers if person not in kept)
+    return [e.TrainRegistered(at=now, chart=chart, gone=gone)]
+
+
+def nothing_loads(rejected: Sequence[c.Rejected]) -> BadMessage:
+    """Return the error of lines of which none loads, with the first faults."""
+    first = rejected[0]
+    return BadMessage(
+        f"no passenger loads; line {first.line}: {first.reason}",
+        rejected=[dump(each) for each in rejected[:MOST_FAULTS]],
+    )
 
 
 def start(state: RunState, command: c.StartJourney, now: datetime) -> Events:

@@ -72,11 +72,12 @@ class RunStatus(StrEnum):
 
 
 class BookingStatus(StrEnum):
-    """Confirmed, on RAC, or on the waiting list."""
+    """Confirmed, on RAC, on the waiting list, or a child without a berth (NOSB)."""
 
     CNF = "CNF"
     RAC = "RAC"
     WL = "WL"
+    NOSB = "NOSB"
 
 
 class PersonState(StrEnum):
@@ -219,7 +220,7 @@ class Booking:
 
     pnr: Pnr
     index: PersonIndex
-    irctc_id: UserId
+    irctc_id: UserId | None = None
     name: PersonName
     from_: Origin
     to: Destination
@@ -237,6 +238,11 @@ class Booking:
     @property
     def person(self) -> PersonKey:
         return person_key(self.pnr, self.index)
+
+    @property
+    def waits(self) -> bool:
+        """Whether the passenger is on RAC or WL."""
+        return self.status in (BookingStatus.RAC, BookingStatus.WL)
 
 
 _STATIONS = [

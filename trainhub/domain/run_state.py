@@ -146,6 +146,10 @@ class RunState:
     def __init__(self, run: RunKey) -> None:
         self.run = run
         self.seq = 0
+        # Whether more has happened than the registration, and whether the chart has changed since
+        # the run's first event.
+        self.touched = False
+        self.amended = False
         self.status = RunStatus.SCHEDULED
         # The last station reached, and whether the train has left it.
         self.current = 0
@@ -295,8 +299,12 @@ class RunState:
         """Apply the run's next event. No other code changes a run."""
         _EVOLVE[type(event)](self, event)
         self.seq += 1
+        self.touched = self.touched or type(event) not in _HARMLESS
 
     def _registered(self, event: e.TrainRegistered) -> None:
+        seq = self.seq
+        RunState.__init__(self, self.run)  # nothing of an earlier chart is left
+        self.seq, self.amended = seq, seq > 0
         chart = event.chart
         self.chart = chart
         self.zone = ZoneInfo(chart.timezone)
@@ -306,14 +314,15 @@ class RunState:
         for booking in chart.passengers:
             self._add(booking)
         for booking in sorted(chart.passengers, key=_turn):
-            if booking.status is not BookingStatus.CNF:
+            if booking.waits:
                 self.waiting.setdefault(booking.class_, {})[booking.person] = None
 
     def _add(self, booking: Booking) -> None:
         person, passenger = booking.person, Passenger.booked(booking)
         self.passengers[person] = passenger
         self.by_pnr.setdefault(booking.pnr, []).append(person)
-        self.by_user.setdefault(booking.irctc_id, []).append(person)
+        if booking.irctc_id is not None:
+            self.by_user.setdefault(booking.irctc_id, []).append(person)
         self.boarding_at.setdefault(self.boards(passenger), {})[person] = None
         self.alighting_at.setdefault(self.alights(passenger), {})[person] = None
         self._occupy_berth(passenger)
@@ -545,6 +554,8 @@ def _stops(chart: Chart, zone: ZoneInfo) -> list[Stop]:
     return stops
 
 
+# Events after which a chart can still be replaced by another.
+_HARMLESS = (e.TrainRegistered, e.Announcement, e.ClockCorrected)
 _EVOLVE: dict[type[e.Event], Callable[[RunState, Any], None]] = {
     e.TrainRegistered: RunState._registered,
     e.JourneyStarted: RunState._started,

@@ -5,7 +5,7 @@ which has the chart. The result equals the state after a replay of all events.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from trainhub.domain.berths import Hold
@@ -14,6 +14,7 @@ from trainhub.domain.model import (
     AlightReason,
     BerthKey,
     BookingStatus,
+    Chart,
     OfferState,
     PersonKey,
     PersonState,
@@ -116,7 +117,8 @@ class RunSnapshot:
     """The changes to a run since its chart, up to `seq`.
 
     `passengers` are those who differ from the chart. `replaced` are vacancies that offers refer to
-    and that a newer vacancy of the berth has replaced.
+    and that a newer vacancy of the berth has replaced. `chart` is the chart if it has changed since
+    the first event.
     """
 
     seq: int
@@ -133,6 +135,8 @@ class RunSnapshot:
     offers: tuple[OfferThen, ...]
     upgrades: tuple[UpgradeConfirmed, ...]
     checked: tuple[CheckedThen, ...] = ()
+    touched: bool = True
+    chart: Chart | None = None
 
 
 def snapshot_of(state: RunState) -> RunSnapshot:
@@ -182,6 +186,8 @@ def snapshot_of(state: RunState) -> RunSnapshot:
         ),
         upgrades=tuple(state.upgrades),
         checked=tuple(CheckedThen(coach=c, index=i) for c, i in state.checked.items()),
+        touched=state.touched,
+        chart=state.chart if state.amended else None,
     )
 
 
@@ -193,7 +199,8 @@ def resume(run: RunKey, registered: TrainRegistered, saved: RunSnapshot) -> Trai
     if not isinstance(registered, TrainRegistered):
         raise ValueError(f"the first event of {run} is not its registration")
     state = TrainState(run)
-    state.evolve(registered)
+    state.evolve(registered if saved.chart is None else replace(registered, chart=saved.chart))
+    state.amended = saved.chart is not None
     try:
         _restore(state, saved)
     except (KeyError, ValueError) as error:
@@ -203,6 +210,7 @@ def resume(run: RunKey, registered: TrainRegistered, saved: RunSnapshot) -> Trai
 
 def _restore(state: TrainState, saved: RunSnapshot) -> None:
     state.seq = saved.seq
+    state.touched = saved.touched
     state.status = saved.status
     state.current, state.departed = saved.current, saved.departed
     state.delay_minutes = saved.delay_minutes

@@ -114,6 +114,9 @@ async def _load(hub: Hub, identity: Identity, files: _Files) -> bool:
     name = files.chart.name
     try:
         command = _read(files)
+        if hub.runs.present(command.chart.run) is not None:
+            logger.info("%s: %s is registered already", name, command.chart.run)
+            return False
         await hub.execute(command, identity)
     except Conflict as error:
         logger.info("%s: %s", name, error.message)

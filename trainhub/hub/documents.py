@@ -73,9 +73,10 @@ def changes(
     if state is None:
         return
     yield Change(RUNS, run, partial(_run, state, epoch))
-    for person in record.event.persons:
+    first = record.seq == 1
+    for person in state.passengers if first else record.event.persons:
         yield Change(PASSENGERS, f"{run}/{person}", partial(_passenger, state, person, epoch))
-    for offer in state.offers if record.seq == 1 else record.event.offers:
+    for offer in state.offers if first else record.event.offers:
         yield Change(OFFERS, offer, partial(_offer, state, offer, epoch))
 
 
@@ -131,13 +132,15 @@ def _stop(stop: Stop) -> dict[str, Any]:
 
 
 def _passenger(state: TrainState, person: PersonKey, epoch: str) -> Document:
+    passenger = state.passengers.get(person)
     return {
         "_id": f"{state.run}/{person}",
         "epoch": epoch,
         "schema": DOCUMENT_SCHEMA,
         "seq": state.seq,
         "run": state.run,
-        **person_view(state.passengers[person]),
+        # A chart that was replaced had a person who is not on the new one.
+        **({"state": "GONE"} if passenger is None else person_view(passenger)),
     }
 
 

@@ -138,7 +138,8 @@ class Letters:
         common = {"train_no": state.chart.train_no}
         texts: dict[str, tuple[str, str]] = {}  # by language: they are the same for all people
         for channel, to, person in _recipients(state, people, kind.channels):
-            user = state.passengers[person].booking.irctc_id
+            # A ticket from a counter has no user, and so no preferences and no devices.
+            user = state.passengers[person].booking.irctc_id or ""
             chosen = self.preferences(user)
             if not chosen.wants(kind.name, channel):
                 continue
@@ -185,11 +186,11 @@ def _settled(state: TrainState, event: e.Event) -> Iterator[tuple[str, str]]:
     if isinstance(event, e.UpgradeDelivered):
         offer = state.offers.get(event.offer_id)
         if offer is not None:
-            yield event.offer_id, offer.made.user
+            yield event.offer_id, offer.made.user or ""
     elif isinstance(event, e.UpgradeConfirmed | e.UpgradeClosed) and event.offer_id is not None:
-        yield event.offer_id, event.user
+        yield event.offer_id, event.user or ""
     elif isinstance(event, e.NoShowUndone):
-        yield f"{state.run}/mark-{event.person}", event.user
+        yield f"{state.run}/mark-{event.person}", event.user or ""
 
 
 def _recipients(
@@ -203,7 +204,7 @@ def _recipients(
         if email is not None and Channel.EMAIL in wanted:
             found.setdefault((Channel.EMAIL, email.casefold()), (email, person))
         user = state.passengers[person].booking.irctc_id
-        if Channel.PUSH in wanted:
+        if user is not None and Channel.PUSH in wanted:
             found.setdefault((Channel.PUSH, user), (user, person))
     return ((channel, to, person) for (channel, _), (to, person) in found.items())
 
