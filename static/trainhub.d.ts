@@ -981,6 +981,12 @@ export interface ErrorDetails {
   /** CONFLICT: the berth that was given to another passenger. */
   berth?: string;
   boardsAt?: StationCode;
+  /** CONFLICT: who made the mark that stands. */
+  markedBy?: UserId | null;
+  /** CONFLICT: when that mark was made. */
+  markedAt?: Moment | null;
+  /** BAD_MESSAGE: the lines of a chart that do not load, and why. */
+  rejected?: Rejected[];
   outcome?: OfferState;
   /** The stations that would do. */
   stations?: StationCode[];

@@ -29,7 +29,7 @@ def answer(run, kind):
 
 
 def begin(*people, **fields):
-    run = Driver(*people, policy="OFFER", **fields)
+    run = Driver(*people, policy="OFFER", **{"checkMinutes": None, **fields})
     run.start()
     return run
 
@@ -109,7 +109,7 @@ def test_a_passenger_with_a_berth_has_their_own_events_only():
 @pytest.mark.parametrize("policy", ["AUTO", "APPROVAL"])
 def test_the_other_policies(policy):
     """An upgrade at once, or a berth that waits for the staff, is a decision too."""
-    run = Driver(person(1), rac(10, 1), rac(11, 2), policy=policy)
+    run = Driver(person(1), rac(10, 1), rac(11, 2), policy=policy, checkMinutes=None)
     run.start()
     run.board(11)
     run.no_show(1)

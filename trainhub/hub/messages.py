@@ -90,6 +90,11 @@ class ErrorDetails(TypedDict, total=False):
         str, About("CONFLICT: the berth that was given to another passenger.", example="S1-15")
     ]
     boardsAt: StationCode
+    markedBy: Annotated[UserId | None, About("CONFLICT: who made the mark that stands.")]
+    markedAt: Annotated[Moment | None, About("CONFLICT: when that mark was made.")]
+    rejected: Annotated[
+        list[Rejected], About("BAD_MESSAGE: the lines of a chart that do not load, and why.")
+    ]
     outcome: OfferState
     stations: Annotated[list[StationCode], About("The stations that would do.")]
     startDates: Annotated[list[StartDate], About("AMBIGUOUS_RUN: the dates to choose from.")]
