@@ -1,7 +1,6 @@
 """The wiring of a hub: server, tests and benchmarks build hubs here, each with its own parts."""
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -45,8 +44,6 @@ FLUSHED = "flushed"
 DRAIN_SECONDS = 0.2
 # Seconds between two turns of the write buffer.
 FLUSH_SECONDS = 0.1
-# Plans that are kept: the channels read a record in the same turn, or much later.
-PLANS_REMEMBERED = 100
 # Seconds from a send until its place is saved. After a crash between both it is sent again.
 SOON_SECONDS = 0.01
 
@@ -159,10 +156,10 @@ def build(
     if contacts is not None:
         letters.preferences = contacts.preferences
 
-    def plan(record: Record) -> Plan:
-        return letters.plan(hub.state(record.stream), record) if record.in_stream else Plan()
-
-    plans = PlansOfRecords(plan)
+    def plan(channel: Channel, record: Record) -> Plan:
+        if not record.in_stream:
+            return Plan()
+        return letters.plan(hub.state(record.stream), record, [channel])
 
     def told(what: Told) -> None:
         job = what.notification
@@ -178,7 +175,7 @@ def build(
     queues = {
         channel: Notifications(
             sender,
-            partial(plans.of, channel),
+            partial(plan, channel),
             undelivered,
             hub.now,
             told=told,
@@ -273,21 +270,3 @@ class Soon:
         self._task = None  # later requests need another call
         with suppress(Unavailable):  # the journal has failed, and the hub stops
             await self._call()
-
-
-class PlansOfRecords:
-    """The plans of the newest records, made once for all channels."""
-
-    def __init__(self, plan: Callable[[Record], Plan]) -> None:
-        self._plan = plan
-        self._made: OrderedDict[int, Plan] = OrderedDict()
-
-    def of(self, channel: Channel, record: Record) -> Plan:
-        """Return the part of a record's plan for one channel."""
-        whole = self._made.get(record.position)
-        if whole is None:
-            whole = self._made[record.position] = self._plan(record)
-            if len(self._made) > PLANS_REMEMBERED:
-                self._made.popitem(last=False)
-        own = [each for each in whole.notifications if each.channel is channel]
-        return Plan(own, whole.settled)

@@ -11,7 +11,7 @@ import logging
 import random
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -44,6 +44,12 @@ LIFETIME_SECONDS = 24 * 3600.0
 # A job that is open for longer, in seconds, is set aside in a file: the journal need not keep it.
 ASIDE_SECONDS = 30.0
 MOST_ASIDE = 10_000
+# Notifications that are made in one turn of the loop, and seconds until the next turn. A full train
+# has thousands.
+MADE_AT_ONCE = 25
+MADE_AGAIN_SECONDS = 0.001
+# Records whose notifications are still to be made.
+MOST_PLANS = 1_000
 # Jobs that go into the file in one write.
 NOTED_AT_ONCE = 500
 # Seconds until the next write after a failed write.
@@ -128,9 +134,10 @@ class Plan:
     """What a record asks of the queue.
 
     `settled` are topics with their users: what of them is not sent yet need not be sent any more.
+    Each notification is made when it is taken from `notifications`.
     """
 
-    notifications: Sequence[Notification] = ()
+    notifications: Iterable[Notification] = ()
     settled: Sequence[tuple[str, str]] = ()
 
 
@@ -250,6 +257,12 @@ class Notifications:
         self._kept = kept
         self._now = now
         self.capacity = capacity
+        # Positions of records whose notifications are not all made, in order, with the rest.
+        self._plans: deque[tuple[int, Iterator[Notification]]] = deque()
+        self._making: asyncio.TimerHandle | None = None
+        # Topics and users that were settled meanwhile, each with the newest record it concerns.
+        self._settled: dict[tuple[str, str], int] = {}
+        self.not_made = 0
         # Jobs not yet done with by their ids, in the order of the log, and those set aside.
         self._open: OrderedDict[str, _Open] = OrderedDict()
         self._aside: OrderedDict[str, _Open] = OrderedDict()
@@ -318,12 +331,14 @@ class Notifications:
 
     @property
     def full(self) -> bool:
-        return self.depth >= self.capacity
+        return self.depth >= self.capacity or len(self._plans) >= MOST_PLANS
 
     @property
     def oldest(self) -> int | None:
         first = next(iter(self._open.values()), None)
-        return None if first is None else first.job.position
+        if first is not None:
+            return first.job.position
+        return self._plans[0][0] if self._plans else None
 
     def resume(self, ahead: Mapping[str, int], kept: Iterable[Undelivered] = ()) -> None:
         """Know again, before any record is taken, what was done and what could not be sent."""
@@ -343,21 +358,57 @@ class Notifications:
             self._done_before.add(each.job.id)
 
     def accept(self, records: Sequence[Record]) -> None:
-        now = time.monotonic()
         for record in records:
             plan = self._plan(record)
-            for topic in plan.settled:
-                self.settle(*topic)
-            for job in plan.notifications:
-                self._replace(job)
-                if job.id in self._done_before:
-                    self._done_before.discard(job.id)
-                    self.ahead[job.id] = job.position
-                elif self._now() >= job.expires:  # a record of the past, read again or late
-                    self.expired += 1
-                    self._tell(_Open(job, now, outcome=Outcome.EXPIRED), TOO_LATE)
-                else:
-                    self._admit(_Open(job, now), now)
+            if plan.settled or plan.notifications:
+                self._plans.append((record.position, self._carry_out(plan)))
+        if self._making is None:
+            self._make()
+
+    def _carry_out(self, plan: Plan) -> Iterator[Notification]:
+        for topic in plan.settled:
+            self._settle(*topic)
+        yield from plan.notifications
+
+    def _make(self) -> None:
+        """Make the next notifications. A later turn of the loop goes on if there are more."""
+        if self._making is not None:
+            self._making.cancel()
+            self._making = None
+        made = 0
+        while self._plans and self.depth < self.capacity and made < MADE_AT_ONCE:
+            made += self._make_one(*self._plans[0])
+        if made == MADE_AT_ONCE:
+            loop = asyncio.get_running_loop()
+            self._making = loop.call_later(MADE_AGAIN_SECONDS, self._make)
+        if not self._plans:
+            self._settled.clear()
+
+    def _make_one(self, position: int, rest: Iterator[Notification]) -> bool:
+        """Make the next notification of a record. If there is none, leave the record."""
+        try:
+            job = next(rest, None)
+        except Exception:
+            logger.exception("the notifications of record %d cannot be made", position)
+            self.not_made += 1
+            job = None
+        if job is None:
+            self._plans.popleft()
+            return False
+        self._replace(job)
+        now = time.monotonic()
+        if job.id in self._done_before:
+            self._done_before.discard(job.id)
+            self.ahead[job.id] = job.position
+        elif self._now() >= job.expires:  # a record of the past, read again or late
+            self.expired += 1
+            self._tell(_Open(job, now, outcome=Outcome.EXPIRED), TOO_LATE)
+        else:
+            opened = _Open(job, now)
+            self._admit(opened)
+            if any(self._settled.get(topic, -1) >= position for topic in _topics(job)):
+                self._cancel(opened)
+        return True
 
     def _replace(self, job: Notification) -> None:
         """Do not send what is still open of the same topic and address: it is out of date."""
@@ -365,7 +416,7 @@ class Notifications:
             if job.topic and opened.job.to == job.to and opened.job.position < job.position:
                 self._cancel(opened, "a newer one takes its place")
 
-    def _admit(self, opened: _Open, now: float) -> None:
+    def _admit(self, opened: _Open) -> None:
         job = opened.job
         self._open[job.id] = opened
         for topic in _topics(job):
@@ -374,11 +425,16 @@ class Notifications:
         if wait <= 0:
             self._queue.append(opened)
         else:
-            heapq.heappush(self._first, (now + wait, next(self._numbers), opened))
+            heapq.heappush(self._first, (opened.since + wait, next(self._numbers), opened))
         self._tell(opened)
 
     def settle(self, topic: str, user: str) -> None:
         """Do not send what is still open of a topic: the user knows it."""
+        if self._plans:
+            self._settled[topic, user] = self._plans[-1][0]
+        self._settle(topic, user)
+
+    def _settle(self, topic: str, user: str) -> None:
         for opened in tuple(self._of_topic.get((topic, user), {}).values()):
             self._cancel(opened)
 
@@ -409,6 +465,11 @@ class Notifications:
             found.append(f"{number} notifications cannot be sent, the oldest for {age:.0f} s")
         while self._given_up_at and now - self._given_up_at[0] > NEWS_SECONDS:
             self._given_up_at.popleft()
+        if self.not_made:
+            found.append(
+                f"the notifications of {self.not_made} events could not be made: the hub's log "
+                "says why"
+            )
         if self._given_up_at:
             number = len(self._given_up_at)
             found.append(f"{number} notifications of the last 24 hours were given up")
@@ -420,6 +481,8 @@ class Notifications:
         """Give the sender the jobs that are due, and wait for none; called by a timer."""
         self._relieve()
         self._expire()
+        if self._making is None:
+            self._make()
         self._send_due()
         if self._noting is None and time.monotonic() >= self._note_at and self._has_news():
             self._noting = asyncio.create_task(self._note())
@@ -430,12 +493,17 @@ class Notifications:
         now = time.monotonic()
         if self._down_since is None or now < self._expire_at:
             return
-        self._expire_at = now + EXPIRE_SECONDS
         clock = self._now()
-        for each in (*self._open.values(), *self._aside.values()):
-            if clock >= each.job.expires and each.outcome is Outcome.QUEUED and not each.in_hand:
-                self.expired += 1
-                self._give_up(each, TOO_LATE, Outcome.EXPIRED)
+        over = [
+            each
+            for each in (*self._open.values(), *self._aside.values())
+            if clock >= each.job.expires and each.outcome is Outcome.QUEUED and not each.in_hand
+        ]
+        for each in over[:NOTED_AT_ONCE]:
+            self.expired += 1
+            self._give_up(each, TOO_LATE, Outcome.EXPIRED)
+        if len(over) <= NOTED_AT_ONCE:
+            self._expire_at = now + EXPIRE_SECONDS
 
     def _relieve(self) -> None:
         """Make room when nothing more can be set aside: the journal is not held for ever.
@@ -446,7 +514,7 @@ class Notifications:
             return
         now = self._now()
         waiting = [each for each in self._open.values() if not each.in_hand]
-        leaving = [each for each in waiting if now >= each.job.expires]
+        leaving = [each for each in waiting if now >= each.job.expires][:NOTED_AT_ONCE]
         outcome, reason = Outcome.EXPIRED, TOO_LATE
         if not leaving:
             leaving = waiting[-NOTED_AT_ONCE:]
@@ -477,15 +545,21 @@ class Notifications:
 
     async def drain(self) -> None:
         """Give the sender the jobs that are due, and wait until each was sent or has failed."""
-        self._send_due()
-        while self._in_hand:
-            await asyncio.wait(self._in_hand)
+        while True:
+            self._make()
+            self._send_due()
+            while self._in_hand:
+                await asyncio.wait(self._in_hand)
+            if not self._plans or self.depth >= self.capacity:
+                break
         with suppress(OSError):  # the journal keeps it then
             while self._has_news():
                 await self._note()
 
     async def close(self) -> None:
         """Break off what the sender has in hand, and keep what was sent and given up."""
+        if self._making is not None:
+            self._making.cancel()
         for task in self._in_hand:
             task.cancel()
         with suppress(TimeoutError, OSError):

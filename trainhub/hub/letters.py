@@ -5,7 +5,7 @@ the rules (docs/reference/rules.md) give. The words are those of wording.py.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -22,6 +22,8 @@ from trainhub.domain.train import TrainState
 from trainhub.hub.wording import Words, words_of
 
 Fields = Mapping[str, object]
+# A channel, the address or user on it, and the person it is about.
+Recipient = tuple[Channel, str, PersonKey]
 PASSENGER_PAGE = "passenger.html"
 # Steps of a delay, in thresholds: each is told once.
 STEPS = (1, 2, 4, 8, 16, 32)
@@ -84,8 +86,10 @@ class Letters:
     # durable: after a restart the next delay may be told again.
     _steps: dict[Stream, dict[int, int]] = field(default_factory=dict)
 
-    def plan(self, state: TrainState, record: Record) -> Plan:
-        """Return what a record asks of the queues.
+    def plan(
+        self, state: TrainState, record: Record, channels: Collection[Channel] = tuple(Channel)
+    ) -> Plan:
+        """Return what a record asks of the queues of these channels.
 
         The same record gives the same notifications, with the same ids, whenever it is read again.
         """
@@ -96,8 +100,9 @@ class Letters:
         if found is None:
             return Plan(settled=settled)
         kind, people, fields, topic = found
-        made = self._notifications(state, record, kind, people, fields, topic)
-        return Plan(tuple(made), settled)
+        wanted = [channel for channel in kind.channels if channel in channels]
+        told = _recipients(state, list(people), wanted)
+        return Plan(self._notifications(state, record, kind, told, fields, topic), settled)
 
     def are_due(self, record: Record) -> bool:
         """True if an event may lead to letters, which an acknowledgement can cancel."""
@@ -126,7 +131,7 @@ class Letters:
         state: TrainState,
         record: Record,
         kind: Kind,
-        people: Iterable[PersonKey],
+        told: Iterable[Recipient],
         fields: Callable[[Words], Fields],
         topic: str,
     ) -> Iterator[Notification]:
@@ -137,7 +142,7 @@ class Letters:
             link += f"#offer={event.offer_id}"
         common = {"train_no": state.chart.train_no}
         texts: dict[str, tuple[str, str]] = {}  # by language: they are the same for all people
-        for channel, to, person in _recipients(state, people, kind.channels):
+        for channel, to, person in told:
             # A ticket from a counter has no user, and so no preferences and no devices.
             user = state.passengers[person].booking.irctc_id or ""
             chosen = self.preferences(user)
@@ -194,19 +199,19 @@ def _settled(state: TrainState, event: e.Event) -> Iterator[tuple[str, str]]:
 
 
 def _recipients(
-    state: TrainState, people: Iterable[PersonKey], channels: Iterable[Channel]
-) -> Iterable[tuple[Channel, str, PersonKey]]:
-    """Return where the people are told: each address and each user once, for the first of them."""
-    found: dict[tuple[Channel, str], tuple[str, PersonKey]] = {}
-    wanted = frozenset(channels)
+    state: TrainState, people: Iterable[PersonKey], channels: Collection[Channel]
+) -> Iterator[Recipient]:
+    """Yield where the people are told: each address and each user once, for the first of them."""
+    found: set[tuple[Channel, str]] = set()
     for person in people:
-        email = email_of(state, person)
-        if email is not None and Channel.EMAIL in wanted:
-            found.setdefault((Channel.EMAIL, email.casefold()), (email, person))
+        email = email_of(state, person) if Channel.EMAIL in channels else None
+        if email is not None and (Channel.EMAIL, email.casefold()) not in found:
+            found.add((Channel.EMAIL, email.casefold()))
+            yield Channel.EMAIL, email, person
         user = state.passengers[person].booking.irctc_id
-        if user is not None and Channel.PUSH in wanted:
-            found.setdefault((Channel.PUSH, user), (user, person))
-    return ((channel, to, person) for (channel, _), (to, person) in found.items())
+        if user is not None and Channel.PUSH in channels and (Channel.PUSH, user) not in found:
+            found.add((Channel.PUSH, user))
+            yield Channel.PUSH, user, person
 
 
 def _id(channel: Channel, recipient: str) -> str:
