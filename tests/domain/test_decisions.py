@@ -29,7 +29,8 @@ def answer(run, kind):
 
 
 def begin(*people, **fields):
-    run = Driver(*people, policy="OFFER", **{"checkMinutes": None, **fields})
+    """Start a run whose turn waits for no passenger who is due, unless `checkMinutes` is given."""
+    run = Driver(*people, **{"policy": "OFFER", "checkMinutes": None, **fields})
     run.start()
     return run
 
@@ -43,7 +44,7 @@ def test_a_passenger_who_is_not_aboard_is_not_asked():
         ("BERTH_VACATED", "not asked: is DUE, not aboard"),
         ("UPGRADE_PENDING", "the berth is for RAC 2: is DUE, not aboard"),
     ]
-    assert decided(run, 10).standing() == "is DUE, not aboard"
+    assert decided(run, 10).standing(run.now) == "is DUE, not aboard"
 
 
 def test_a_better_number_comes_first():
@@ -67,7 +68,7 @@ def test_a_better_number_comes_first():
         ("UPGRADE_OFFER", "is asked"),
         ("UPGRADE_CONFIRMED", "has the berth"),
     ]
-    assert decided(run, 11).standing() == "is CNF with berth S1-1"
+    assert decided(run, 11).standing(run.now) == "is CNF with berth S1-1"
 
 
 def test_a_short_journey_and_a_berth_that_is_taken():
@@ -81,7 +82,7 @@ def test_a_short_journey_and_a_berth_that_is_taken():
     run.board(20)
     run.no_show(1)
     assert reasons(run, 20)[-1] == ("BERTH_VACATED", "not asked: the berth is taken from CCC")
-    assert "no free berth of the class suits" in decided(run, 20).standing()
+    assert "no free berth of the class suits" in decided(run, 20).standing(run.now)
 
 
 def test_boarding_looks_at_the_berths_that_are_free():
@@ -96,6 +97,18 @@ def test_boarding_looks_at_the_berths_that_are_free():
     ]
 
 
+def test_the_turn_waits_for_a_better_number():
+    """A passenger before her is due and may be aboard, so the berth waits too."""
+    run = begin(person(1), rac(10, 1), rac(11, 2), checkMinutes=30)
+    run.board(11)
+    run.no_show(1)
+    waits = "the turn waits for RAC 1, who is due and not checked"
+    assert reasons(run, 11)[-1] == ("BERTH_VACATED", f"not asked: {waits}")
+    assert decided(run, 11).standing(run.now) == waits
+    run.no_show(10)
+    assert reasons(run, 11)[-1] == ("UPGRADE_OFFER", "is asked")
+
+
 def test_a_passenger_with_a_berth_has_their_own_events_only():
     """Who does not wait is in no turn."""
     run = begin(person(1), person(2), rac(10, 1))
@@ -103,14 +116,13 @@ def test_a_passenger_with_a_berth_has_their_own_events_only():
     run.no_show(1)
     assert reasons(run, 2) == [("PASSENGER_BOARDED", "is aboard")]
     assert reasons(run, 1) == [("NO_SHOW", "has not turned up")]
-    assert decided(run, 2).standing() == "is CNF with berth S1-2"
+    assert decided(run, 2).standing(run.now) == "is CNF with berth S1-2"
 
 
 @pytest.mark.parametrize("policy", ["AUTO", "APPROVAL"])
 def test_the_other_policies(policy):
     """An upgrade at once, or a berth that waits for the staff, is a decision too."""
-    run = Driver(person(1), rac(10, 1), rac(11, 2), policy=policy, checkMinutes=None)
-    run.start()
+    run = begin(person(1), rac(10, 1), rac(11, 2), policy=policy)
     run.board(11)
     run.no_show(1)
     assert "the berth is for RAC 2: is DUE, not aboard" in dict(reasons(run, 10)).values()

@@ -1036,7 +1036,7 @@ class Journeys(RuleBasedStateMachine):
             for seq, event in enumerate(self.log, start=1):
                 decisions.add(seq, event)
             assert decisions.complete
-            assert decisions.standing()
+            assert decisions.standing(self.log[-1].at)
             found = {each["seq"]: each["reason"] for each in decisions.found}
             for seq, outcome in outcomes.items():
                 words = CHOSEN if outcome == "chosen" else f": {outcome}"

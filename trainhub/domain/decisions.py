@@ -5,18 +5,22 @@ say why it was or was not for this person. Of events without those before them, 
 themselves is known.
 """
 
+from datetime import datetime
+
 from trainhub.core.codec import dump
 from trainhub.domain import events as e
 from trainhub.domain.errors import UnknownPassenger
 from trainhub.domain.model import BookingStatus, PersonKey, RunKey, berth_key, person_key
-from trainhub.domain.offers import candidates, obstacle, unable
+from trainhub.domain.offers import awaited, candidates, obstacle, unable
 from trainhub.domain.openings import Vacancy
+from trainhub.domain.reasons import OTHER
 from trainhub.domain.run_state import Passenger
 from trainhub.domain.shapes import Decision
 from trainhub.domain.train import TrainState
 
 NO_BERTH = "no berth of the class is free"
 NO_ROOM = "no free berth of the class suits: each is taken before the destination, or was offered"
+WAITS = "the turn waits for"
 CHOSEN = "the berth is for this passenger"
 
 _WHAT: dict[type[e.Event], str] = {
@@ -68,7 +72,7 @@ class Decisions:
             openings = self._state.openings(self._passenger.booking.class_)
             self._look_at(seq, event, [each.vacancy for each in openings])
 
-    def standing(self) -> str:
+    def standing(self, now: datetime) -> str:
         """Return why the person has no offer after the last event, or which berth they have."""
         passenger = self._passenger
         if self._waits() is None:
@@ -79,7 +83,10 @@ class Decisions:
         why = unable(self._state, passenger)
         if why is not None:
             return why
-        return NO_ROOM if self._state.openings(passenger.booking.class_) else NO_BERTH
+        openings = self._state.openings(passenger.booking.class_)
+        reasons = (self._obstacle(passenger, each.vacancy, now) for each in openings)
+        waits = (each for each in reasons if each is not None and each.startswith(WAITS))
+        return next(waits, NO_ROOM if openings else NO_BERTH)
 
     # --- one event ----------------------------------------------------------------------------
 
@@ -123,14 +130,21 @@ class Decisions:
         chosen = person_key(event.pnr, event.index)
         vacancy = self._state.vacancy(berth_key(event.coach, event.berth))
         if turn.index(chosen) > turn.index(self._person) and vacancy is not None:
-            return obstacle(self._state, passenger, vacancy) or "another reason"
+            return self._obstacle(passenger, vacancy, event.at) or OTHER
         return f"{_place(event)} is before {_number(passenger)}"
+
+    def _obstacle(self, passenger: Passenger, vacancy: Vacancy, now: datetime) -> str | None:
+        """Return why a vacancy is not for the person at a time. None means that it suits."""
+        why = obstacle(self._state, passenger, vacancy)
+        if why is None and (better := awaited(self._state, passenger, vacancy, now)) is not None:
+            return f"{WAITS} {_number(better)}, who is due and not checked"
+        return why
 
     def _look_at(self, seq: int, event: e.Event, vacancies: list[Vacancy]) -> None:
         """Note why free berths are not for the person. A berth that suits is given after this."""
         passenger = self._passenger
         for vacancy in vacancies:
-            why = obstacle(self._state, passenger, vacancy)
+            why = self._obstacle(passenger, vacancy, event.at)
             if why is not None and self._noted.get(vacancy.id) != why:
                 self._noted[vacancy.id] = why
                 self._note(seq, event, f"not asked: {why}", vacancy.coach, vacancy.berth)

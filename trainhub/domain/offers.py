@@ -284,6 +284,19 @@ def match(state: RunState, due: Due, now: datetime) -> Events:
     return events
 
 
+def awaited(
+    state: RunState, passenger: Passenger, vacancy: Vacancy, now: datetime
+) -> Passenger | None:
+    """Return the better candidate who may still turn out to be aboard and get a vacancy."""
+    for better in candidates(state, passenger.booking.class_):
+        if better is passenger:
+            return None
+        waits = _is_awaited(state, better, now) and _may_wait(state, better)
+        if waits and not _misfit(state, vacancy, better.booking):
+            return better
+    return None
+
+
 def _is_awaited(state: RunState, passenger: Passenger, now: datetime) -> bool:
     """Return whether a passenger may still turn out to be aboard, as the TTEs check the train."""
     minutes, boards = state.chart.check_minutes, state.boards(passenger)

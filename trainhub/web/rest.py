@@ -211,7 +211,7 @@ class HistoryHandler(Api):
             self.bill.check()
             async for record in in_slices(records):
                 decisions.add(record.seq, record.event)
-        standing = decisions.standing() if decisions.complete else None
+        standing = decisions.standing(self.hub.now()) if decisions.complete else None
         more = {"complete": decisions.complete, "standing": standing}
         await self.answer_list(decisions.found, lambda line: line, **more)
 
