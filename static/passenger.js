@@ -10,7 +10,6 @@ const given = new URLSearchParams(location.hash.slice(1));
 const runs = new Map(); // run → the newest view of it
 let token = given.get('token') ?? localStorage.getItem('trainhub.token');
 let hub = null;
-let ahead = 0; // milliseconds by which the hub's clock is ahead of this one
 let asked = given.get('answer') && { offerId: given.get('offer'), answer: given.get('answer') };
 
 if (given.has('token')) {
@@ -31,7 +30,6 @@ async function ask(method, path, body) {
   });
   const answer = await response.json();
   if (!response.ok) throw new Error(answer.error.message);
-  if (response.headers.has('Date')) ahead = Date.parse(response.headers.get('Date')) - Date.now();
   return answer.result;
 }
 
@@ -83,7 +81,7 @@ function offerCard({ offerId, coach, berth, berthType, to, expiresAt }) {
 
 function count() {
   for (const each of document.querySelectorAll('[data-until]')) {
-    const seconds = Math.max(0, Math.round((Date.parse(each.dataset.until) - Date.now() - ahead) / 1000));
+    const seconds = Math.max(0, Math.round((Date.parse(each.dataset.until) - (hub.now() ?? Date.now())) / 1000));
     each.textContent = seconds ? `Answer within ${Math.floor(seconds / 60)} min ${seconds % 60} s` : 'The time is over';
   }
 }

@@ -6,7 +6,7 @@ export type State = 'connecting' | 'live' | 'waiting' | 'refused' | 'closed';
 export type Token = string | (() => string | null | Promise<string | null>);
 export interface Run { trainNo: string; startDate: string }
 export interface Since { epoch: string; seq: number }
-export interface Identified { user: string | null; role: Role | null; trains: string[] }
+export interface Identified { user: string | null; role: Role | null; trains: string[]; expiresAt?: string }
 export interface Subscribed extends Run, Since { recovered: boolean }
 
 export type EventType = keyof Told;
@@ -109,6 +109,10 @@ export interface Subscription {
 export interface Client {
   readonly state: State;
   readonly waiting: Waiting[];
+  /** The identity that the hub has accepted, with `expiresAt`; null without a token. */
+  readonly identity: Identified | null;
+  /** The hub's time in ms since 1970, for countdowns. Null before the first connection. */
+  now(): number | null;
   /** Without a token: log out. */
   identify(token?: Token, options?: { user?: string }): Promise<Identified>;
   subscribe(train: string | { trainNo: string; startDate?: string; since?: Since }, handlers?: Handlers): Subscription;

@@ -29,6 +29,7 @@ const TIMING = {
   answerMs: 15_000, // of silence after a PING after which the link is dead
   slowMs: 90_000, // the same, while a SNAPSHOT or a large message is on its way
 };
+const FAIR_MS = 1000; // between two times of the hub that show how fast its clock is
 const TOKEN_REFUSED = 4403; // the hub's close code
 // Error codes after which the client sends a command again.
 const LATER = new Set(['UNAVAILABLE', 'RATE_LIMITED']);
@@ -106,6 +107,24 @@ class LinkLife {
   }
 }
 
+/**
+ * The hub's clock, as its messages tell it, from the readings of a clock that is never set.
+ * A demo's clock runs faster than life, which two messages show.
+ */
+class HubClock {
+  #hub = NaN; #read = 0;
+  #speed = 1;
+
+  set(hub, read) {
+    if (Number.isNaN(hub)) return;
+    const [passed, here] = [hub - this.#hub, read - this.#read];
+    if (here >= FAIR_MS) this.#speed = passed > 2 * here ? passed / here : 1;
+    [this.#hub, this.#read] = [hub, read];
+  }
+
+  at(read) { return this.#hub + (read - this.#read) * this.#speed; }
+}
+
 class Client {
   #url; #options; #timing;
   #socket = null;
@@ -115,7 +134,7 @@ class Client {
   #attempt = 0; // results of an older attempt are void
   #tries = 0;
   #openedAt = null;
-  #hubAhead = NaN; // ms that the hub's clock is ahead of `now`
+  #clock = new HubClock();
   #notBefore = -Infinity; // by the hub's retryAfterMs
   #timers = {};
   #ids = 0;
@@ -124,6 +143,7 @@ class Client {
   #identifying = null; // the promise of `identify`, until it is settled
   #user = null;
   #role = null;
+  #identity = null;
   #who; // user, role and trains of the last connection
   #ready = false; // identified, so that commands may go
   #subscriptions = new Set();
@@ -152,6 +172,15 @@ class Client {
 
   /** The unanswered commands in order; with a storage also those from before a reload. */
   get waiting() { return this.#queue.list(); }
+
+  /** The user, role, trains and `expiresAt` of the token that the hub has accepted; null without one. */
+  get identity() { return this.#identity; }
+
+  /** The hub's time in ms since 1970, for countdowns: this machine's clock may be wrong. Null before the first connection. */
+  now() {
+    const at = this.#clock.at(now());
+    return Number.isNaN(at) ? null : at;
+  }
 
   /** Becomes another user, or no user without a token. Users see different things, so each subscription gets a new snapshot. */
   async identify(token, { user } = {}) {
@@ -452,7 +481,8 @@ class Client {
     }
   }
 
-  #pong({ id }) {
+  #pong({ id, serverTime }) {
+    this.#clock.set(Date.parse(serverTime), now());
     if (id === this.#life.pong) this.#life.answered();
     // The hub answers in order, so after a later PONG this answer will not come.
     if (now() - this.#askedAt > this.#timing.slowMs) this.#lost('the hub did not answer a message');
@@ -460,7 +490,7 @@ class Client {
 
   #welcome({ heartbeatSeconds, serverTime }) {
     this.#openedAt = now();
-    this.#hubAhead = Date.parse(serverTime) - now();
+    this.#clock.set(Date.parse(serverTime), now());
     const quietMs = heartbeatSeconds > 0 ? heartbeatSeconds * 1000 : this.#timing.quietMs;
     this.#life.answered({ ...this.#timing, quietMs });
     const { token } = this.#login;
@@ -474,12 +504,13 @@ class Client {
     else this.#lost(answer.message);
   }
 
-  #enter({ user = null, role = null, trains = [] }) {
+  #enter({ user = null, role = null, trains = [], expiresAt }) {
     const who = JSON.stringify([user, role, trains]);
     const changed = this.#who !== undefined && this.#who !== who;
     [this.#ready, this.#user, this.#role, this.#who] = [true, user, role, who];
+    this.#identity = user === null ? null : { user, role, trains, expiresAt };
     this.#name(this.#login, user);
-    this.#settle((each) => each.resolve({ user, role, trains }));
+    this.#settle((each) => each.resolve({ user, role, trains, expiresAt }));
     for (const own of this.#subscriptions) {
       if (changed) own.restart(); // another user saw other events, so its place means nothing here
       this.#join(own);
@@ -605,7 +636,7 @@ class Client {
 
   #pump() {
     if (!this.#ready || this.#asked) return;
-    const entry = this.#asked = this.#queue.next(this.#user, this.#login, now() + this.#hubAhead);
+    const entry = this.#asked = this.#queue.next(this.#user, this.#login, this.#clock.at(now()));
     if (!entry) return;
     this.#ask(entry.message, (answer) => {
       if (answer.type === 'ERROR' && LATER.has(answer.code)) {

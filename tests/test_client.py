@@ -240,12 +240,18 @@ async def test_tokens(start_again):
         assert states[-1] == "refused"
         assert not asked.done()
         assert (await client.identify(good))["user"] == "T1"
+        assert client.identity is not None
+        assert client.identity.keys() == {"user", "role", "trains", "expiresAt"}
+        now = client.now()
+        assert now is not None
+        assert now < datetime.fromisoformat(client.identity["expiresAt"])
         assert (await asked)["unchanged"] is True
         assert (await anext(aiter(train)))["type"] == "SNAPSHOT"
         with pytest.raises(HubError, match="BAD_TOKEN"):
             await client.identify(stale)
         assert (await client.command("MARK_BOARDED", **RUN, **MARK))["unchanged"] is True
         assert (await client.identify(None))["type"] == "LOGGED_OUT"
+        assert client.identity is None
         while (message := await anext(aiter(train)))["type"] != "SNAPSHOT":
             pass
         assert "passengers" not in message["run"]

@@ -56,6 +56,7 @@ const CALLS = {
   discard: ({ key }) => client.discard(key),
   identify: ({ n, token }) => settle(n, client.identify(token)),
   command: ({ n, type, fields, options }) => settle(n, client.command(type, fields, options)),
+  now: () => tell('now', { now: client.now(), identity: client.identity }),
   check: () => client.check(),
   close: () => client.close(),
 };

@@ -8,8 +8,10 @@ import subprocess
 import threading
 import time
 from contextlib import ExitStack
+from datetime import datetime
 from pathlib import Path
 from random import Random
+from urllib.request import urlopen
 
 import pytest
 from false_hub import RUN, FalseHub, event, goodbye
@@ -484,6 +486,30 @@ PLAIN_BROWSER = """
   };
 })
 """  # noqa: E501
+
+
+def test_the_hub_s_time_and_the_identity(client, start_hub):
+    """Both are the hub's: its time, also of a demo's fast clock, and the end of the token."""
+    hub = start_hub("--demo", "--demo-speed", "600")
+    client.connect(f"{hub.url}/ws", admin_token(hub))
+    client.wait(lambda: "live" in client.states())
+    time.sleep(1.5)  # two times of the hub show its speed
+    client.call("check")
+    with urlopen(f"{hub.url}/api/monitor", timeout=60) as answer:
+        before = datetime.fromisoformat(json.load(answer)["hubTime"]).timestamp()
+
+    def follows():
+        client.call("now")
+        wait_for(lambda: client.of("now"))
+        return client.of("now")[-1]["now"] / 1000 > before + 1200  # two real seconds
+
+    wait_for(follows)
+    identity = client.of("now")[-1]["identity"]
+    assert (identity["user"], identity["role"], identity["trains"]) == ("control", "ADMIN", ["*"])
+    assert datetime.fromisoformat(identity["expiresAt"]).tzinfo is not None
+    with urlopen(f"{hub.url}/api/monitor", timeout=60) as answer:
+        after = datetime.fromisoformat(json.load(answer)["hubTime"]).timestamp()
+    assert client.of("now")[-1]["now"] / 1000 < after + 1200
 
 
 def test_chromiums_own_socket_speaks_to_it(page, start_again):

@@ -7,7 +7,7 @@ import logging
 import math
 import secrets
 from collections.abc import Callable, MutableMapping
-from datetime import datetime
+from datetime import UTC, datetime
 from random import uniform
 from typing import Any, Self
 
@@ -25,6 +25,7 @@ from trainhub_client.callbacks import (
     start,
 )
 from trainhub_client.following import Subscription
+from trainhub_client.hub_clock import HubClock
 from trainhub_client.link import Link
 from trainhub_client.link_life import SLOW_SECONDS
 from trainhub_client.waiting import KEPT_SECONDS, CommandQueue, Login, Waiting, subject_of
@@ -84,8 +85,9 @@ class Client:
         self._attempt: asyncio.Timeout | None = None
         self._link: Link | None = None
         self._opened: float | None = None
-        self._hub_ahead = math.nan  # seconds that the hub's clock is ahead of the loop's clock
+        self._clock = HubClock()
         self._user: str | None = None
+        self._identity: Message | None = None
         self._who: tuple[Any, ...] | None = None  # user, role and trains of the last connection
         self._ready = False
         self._subscriptions: list[Subscription] = []
@@ -109,6 +111,19 @@ class Client:
     def waiting(self) -> list[Waiting]:
         """Return the unanswered commands in order, including those of an earlier program."""
         return list(self._queue.entries)
+
+    @property
+    def identity(self) -> Message | None:
+        """Return the user, role, trains and expiresAt that the hub has accepted; None without."""
+        return self._identity
+
+    def now(self) -> datetime | None:
+        """Return the hub's time, for countdowns: this machine's clock may be wrong.
+
+        None means that there was no connection yet.
+        """
+        seconds = self._clock.at(self._now())
+        return None if math.isnan(seconds) else datetime.fromtimestamp(seconds, UTC)
 
     async def identify(self, token: Token | None, *, user: str | None = None) -> Message:
         """Become another user, and return IDENTIFIED. Raises HubError if the hub refuses.
@@ -369,6 +384,8 @@ class Client:
         self._wait_as_told(message)
         if message["type"] == "WELCOME":
             self._welcome(message)
+        elif message["type"] == "PONG":
+            self._clock.set(_seconds_of(message.get("serverTime")), self._now())
         elif "trainNo" in message and "startDate" in message:
             self._pass(message)
 
@@ -380,7 +397,7 @@ class Client:
     def _welcome(self, message: Message) -> None:
         assert self._link is not None
         self._opened = self._now()
-        self._hub_ahead = _seconds_of(message.get("serverTime")) - self._opened
+        self._clock.set(_seconds_of(message.get("serverTime")), self._opened)
         self._link.welcomed(message["heartbeatSeconds"])
         login = self._login
 
@@ -409,6 +426,9 @@ class Client:
         who = user, identified.get("role"), identified.get("trains")
         changed = self._who is not None and self._who != who
         self._ready, self._user, self._who = True, user, who
+        fields = ("user", "role", "trains", "expiresAt")
+        known = {name: identified[name] for name in fields if name in identified}
+        self._identity = None if user is None else known
         self._name(self._login, user)
         self._settle(lambda waiter: waiter.set_result(identified))
         for each in self._subscriptions:
@@ -543,9 +563,7 @@ class Client:
     def _pump(self) -> None:
         if not self._ready or self._asked is not None:
             return
-        entry = self._asked = self._queue.next(
-            self._user, self._login, self._now() + self._hub_ahead
-        )
+        entry = self._asked = self._queue.next(self._user, self._login, self._clock.at(self._now()))
         if entry is None:
             return
 

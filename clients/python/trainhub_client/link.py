@@ -86,6 +86,7 @@ class Link:
                     answered(message)
                 elif message["type"] == "PONG":
                     self._pong(message)
+                    hear(message)
                 else:
                     hear(message)
                 self._watch()
