@@ -154,10 +154,11 @@ def test_figures_count_people_and_berths_by_class_and_coach():
     ]
     people = [
         *(person(1), person(2, "AAA", "CCC"), person(3, "BBB"), rac(10, 1), rac(11, 2)),
-        person(4, coach="S2"),
-        person(5, coach="A1", **{"class": "2A"}),
+        *(person(4, coach="S2"), person(6, coach="S2")),
+        *(person(who, coach="A1", **{"class": "2A"}) for who in (5, 7)),
         person(20, status="WL", number=1, coach=None, berth=None),
         person(21, status="WL", number=1, coach=None, berth=None, **{"class": "1A"}),
+        person(22, status="WL", number=2, coach=None, berth=None, **{"class": "1A"}),
     ]
     run = Driver(*people, coaches=coaches)
     run.start()
@@ -166,14 +167,14 @@ def test_figures_count_people_and_berths_by_class_and_coach():
     run.no_show(4)
     assert figures(run.state) == {
         "classes": [
-            {"class": "SL", **row(7, 4, 2, 1, 2, 77)},
-            {"class": "2A", **row(1, 0, 1, 0, 0, 45)},
-            {"class": "1A", **row(1, 0, 1, 0, 0, 0)},
+            {"class": "SL", **row(8, 4, 3, 1, 2, 76)},
+            {"class": "2A", **row(2, 0, 2, 0, 0, 44)},
+            {"class": "1A", **row(2, 0, 2, 0, 0, 0)},
         ],
         "coaches": [
             {"coach": "S1", **row(5, 3, 2, 0, 2, 69)},
-            {"coach": "S2", **row(1, 0, 0, 1, 0, 8)},
-            {"coach": "A1", **row(1, 0, 1, 0, 0, 45)},
+            {"coach": "S2", **row(2, 0, 1, 1, 0, 7)},
+            {"coach": "A1", **row(2, 0, 2, 0, 0, 44)},
         ],
     }
     run.go_to("BBB")  # berth 3 is held from this station
@@ -186,6 +187,29 @@ def test_figures_count_people_and_berths_by_class_and_coach():
     assert [row["vacant"] for row in figures(run.state)["coaches"]] == [72, 8, 46]
 
 
+@pytest.mark.parametrize(
+    ("booked", "shown"),
+    [
+        ({"S1": 1}, []),
+        ({"S1": 2, "S2": 1}, []),  # the class is public: what is left of it would be S2
+        ({"S1": 3, "S2": 1, "S3": 2}, ["S1"]),
+        ({"S1": 3, "S2": 1, "S3": 1}, ["S1"]),
+        ({"S1": 2, "S2": 2}, ["S1", "S2"]),
+    ],
+)
+def test_no_figure_is_about_one_passenger(booked, shown):
+    """Neither a coach's row, nor the difference of a class and the rows that are left."""
+    people = [
+        person(10 * place + berth, coach=coach, berth=berth)
+        for place, (coach, count) in enumerate(booked.items())
+        for berth in range(1, count + 1)
+    ]
+    coaches = [{"code": coach, "class": "SL", "berths": 8} for coach in booked]
+    found = figures(Driver(*people, coaches=coaches).state)
+    assert [each["coach"] for each in found["coaches"]] == shown
+    assert [each["booked"] for each in found["classes"] if each["booked"] == 1] == []
+
+
 def test_figures_are_computed_at_each_call():
     """Figures are computed at each call, so a caller may change them."""
     run = Driver()
@@ -196,14 +220,15 @@ def test_figures_are_computed_at_each_call():
 def test_figures_of_an_upgrade():
     """An upgraded passenger no longer counts on RAC, and counts in the new coach."""
     coaches = [{"code": code, "class": "SL", "berths": 8} for code in ("S1", "S2")]
-    run = Driver(person(1, coach="S2"), rac(10, 1), coaches=coaches, policy="AUTO")
+    more = person(2), person(3), person(4, coach="S2")
+    run = Driver(person(1, coach="S2"), rac(10, 1), *more, coaches=coaches, policy="AUTO")
     run.start()
     run.board(10)
-    assert figures(run.state)["coaches"][0] == {"coach": "S1", **row(1, 1, 0, 0, 1, 7)}
+    assert figures(run.state)["coaches"][0] == {"coach": "S1", **row(3, 1, 2, 0, 1, 5)}
     run.no_show(1)
     first, second = figures(run.state)["coaches"]
-    assert first == {"coach": "S1", **row(0, 0, 0, 0, 0, 8)}
-    assert second == {"coach": "S2", **row(2, 1, 0, 1, 0, 7, upgraded=1)}
+    assert first == {"coach": "S1", **row(2, 0, 2, 0, 0, 6)}
+    assert second == {"coach": "S2", **row(3, 1, 1, 1, 0, 6, upgraded=1)}
     assert person_view(run.state.passenger("4512345610", 1))["upgradedFrom"] == "RAC 1"
     assert person_view(run.state.passenger("4512345610", 1))["status"] == "CNF"
 
@@ -338,10 +363,7 @@ def test_a_composite_coach_is_shown_by_its_parts():
     assert [(row["coach"], row["booked"], row["vacant"]) for row in shown["coaches"]] == [
         ("HA1", 2, 4)
     ]
-    assert [(row["class"], row["booked"], row["vacant"]) for row in shown["classes"]] == [
-        ("1A", 1, 1),
-        ("2A", 1, 3),
-    ]
+    assert shown["classes"] == []  # each class has one passenger
     free = [(row["berth"], row["class"]) for row in vacancies_view(run.state)]
     assert free == [(2, "1A"), (11, "2A"), (12, "2A"), (21, "2A")]
     plan = berth_plan(run.state, find_coach(run.state, "HA1"))

@@ -332,7 +332,8 @@ def test_a_no_show_s_letter_says_what_can_still_be_done():
     assert marked_nt.subject == "Train 12345: you are marked as not turned up"
     assert marked_nt.body == (
         "The ticket examiner of TEST EXP of 23 November 2026 did not find Person 1 (berth S1-1), "
-        "AAA to EEE. The berth may be given to another passenger at any time from now on. "
+        "STATION AAA to STATION EEE. "
+        "The berth may be given to another passenger at any time from now on. "
         "If Person 1 is on the train, speak to the examiner at once. The examiner can take the "
         "mark back no later than 08:30 on 23 November 2026 (UTC+05:30), unless the berth has been "
         "given to another passenger before."
@@ -342,7 +343,8 @@ def test_a_no_show_s_letter_says_what_can_still_be_done():
     without.no_show(1)
     assert "can take the mark back, unless the berth" in sent(without)[0].body
     assert taken_back.body == (
-        "The mark 'not turned up' for Person 1 (berth S1-1), AAA to EEE on TEST EXP of "
+        "The mark 'not turned up' for Person 1 (berth S1-1), STATION AAA to STATION EEE "
+        "on TEST EXP of "
         "23 November 2026 was taken back."
     )
 
@@ -388,7 +390,7 @@ def test_a_passenger_without_a_berth_is_told_of_none():
     driver.no_show(20)
     bodies = [each.body for each in sent(driver)]
     assert len(bodies) == 2
-    assert all("find Person 20, AAA to EEE. If" in body for body in bodies)
+    assert all("find Person 20, STATION AAA to STATION EEE. If" in body for body in bodies)
     assert not any("berth" in body for body in bodies)
 
 
@@ -600,14 +602,15 @@ def test_an_offer_and_an_upgrade_name_the_person_and_the_berth():
     )
     assert offer.subject == "Train 12345: a berth of your own is free"
     assert offer.body == (
-        "Berth S1-1 (lower) of TEST EXP of 23 November 2026 is held for Person 11, to EEE. Answer "
+        "Berth S1-1 (lower) of TEST EXP of 23 November 2026 is held for Person 11, "
+        "to STATION EEE. Answer "
         "in the app, or tell the ticket examiner, before 08:05 on 23 November 2026 (UTC+05:30): "
         "then the offer ends. It may be withdrawn earlier."
     )
     assert upgrade.subject == "Train 12345: you have berth S1-1"
     assert upgrade.body == (
         "Person 11 now travels confirmed in berth S1-1 of TEST EXP of 23 November 2026, "
-        "from AAA to EEE."
+        "from STATION AAA to STATION EEE."
     )
 
 

@@ -1,7 +1,7 @@
 """What may be read of a run: a summary, the run as a role may see it, its figures and lists."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from trainhub.core.codec import dump
@@ -294,7 +294,8 @@ def _stop(state: RunState, stop: Stop) -> StopView:
 def figures(state: RunState) -> Figures:
     """Count passengers by state, and the berths vacant on this leg, by class and by coach.
 
-    `rac` counts the passengers who still wait on RAC. No person is named.
+    `rac` counts the passengers who still wait on RAC. No person is named, and everyone reads this:
+    rows are left out so that none, and no difference of rows, is about one passenger.
     """
     classes: dict[str, Counts] = {}
     coaches: dict[str, Counts] = {}
@@ -318,10 +319,29 @@ def figures(state: RunState) -> Figures:
             row["nt"] += passenger.state is PersonState.NT
             row["rac"] += passenger.status is BookingStatus.RAC and passenger.state in _WAITING
             row["upgraded"] += passenger.upgraded_from is not None
+    by_class: dict[str, dict[str, Counts]] = {}
+    for coach in state.chart.coaches:
+        if coach.code in coaches:
+            by_class.setdefault(coach.class_, {})[coach.code] = coaches[coach.code]
+    hidden = {code for rows in by_class.values() for code in _hidden(rows)}
+    small = _hidden(classes)
     return {
-        "classes": [{"class": name, **row} for name, row in classes.items()],
-        "coaches": [{"coach": code, **row} for code, row in coaches.items()],
+        "classes": [{"class": each, **row} for each, row in classes.items() if each not in small],
+        "coaches": [{"coach": code, **row} for code, row in coaches.items() if code not in hidden],
     }
+
+
+def _hidden(rows: Mapping[str, Counts]) -> list[str]:
+    """Return the rows of one passenger, which the public does not read.
+
+    The sum of all rows is public too. So a row that would be alone in being left out takes the
+    smallest other row with it.
+    """
+    lone = [name for name, row in rows.items() if row["booked"] == 1]
+    if len(lone) == 1:
+        others = [name for name, row in rows.items() if row["booked"] > 1]
+        lone += sorted(others, key=lambda name: rows[name]["booked"])[:1]
+    return lone
 
 
 _WAITING = (PersonState.DUE, PersonState.ABOARD)

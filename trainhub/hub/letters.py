@@ -230,7 +230,7 @@ def _no_show(letters: Letters, state: TrainState, event: e.NoShow, seq: int) -> 
 
     def fields(words: Words) -> Fields:
         return {
-            **_journey(words, event),
+            **_journey(state, words, event),
             "limit": ""
             if latest is None
             else words.part("limit", until=words.moment(latest.replace(second=0), state.zone)),
@@ -245,7 +245,7 @@ def _no_show_undone(
     letters: Letters, state: TrainState, event: e.NoShowUndone, seq: int
 ) -> _Letter:
     def fields(words: Words) -> Fields:
-        return _journey(words, event)
+        return _journey(state, words, event)
 
     return NO_SHOW_UNDONE, (event.person,), fields, f"{state.run}/mark-{event.person}"
 
@@ -268,7 +268,7 @@ def _offer(letters: Letters, state: TrainState, event: e.UpgradeOffer, seq: int)
             "berth": event.berth,
             "berth_type": words.berth(event.berth_type),
             "name": state.passengers[event.person].booking.name,
-            "to": event.to,
+            "to": state.station(event.to).station.name,
             "until": words.moment(event.expires_at, state.zone),
         }
 
@@ -281,8 +281,8 @@ def _upgraded(letters: Letters, state: TrainState, event: e.UpgradeConfirmed, se
             "name": event.name,
             "coach": event.coach,
             "berth": event.berth,
-            "from": event.from_,
-            "to": event.to,
+            "from": state.station(event.from_).station.name,
+            "to": state.station(event.to).station.name,
         }
 
     topic = event.offer_id or f"{state.run}/berth-{event.person}"
@@ -365,9 +365,10 @@ def _train(state: TrainState, words: Words) -> str:
     return words.part("train", name=state.chart.train_name, day=day)
 
 
-def _journey(words: Words, event: e.PersonEvent) -> dict[str, object]:
+def _journey(state: TrainState, words: Words, event: e.PersonEvent) -> dict[str, object]:
     seat = words.part("berth", coach=event.coach, berth=event.berth) if event.coach else ""
-    return {"name": event.name, "seat": seat, "from": event.from_, "to": event.to}
+    start, end = (state.station(code).station.name for code in (event.from_, event.to))
+    return {"name": event.name, "seat": seat, "from": start, "to": end}
 
 
 _LETTERS: dict[type[e.Event], Callable[[Letters, TrainState, Any, int], _Letter | None]] = {
