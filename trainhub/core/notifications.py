@@ -385,7 +385,7 @@ class Notifications:
             self._settled.clear()
 
     def _make_one(self, position: int, rest: Iterator[Notification]) -> bool:
-        """Make the next notification of a record. If there is none, leave the record."""
+        """Make the next notification of a record. Leave the record after its last one."""
         try:
             job = next(rest, None)
         except Exception:
