@@ -602,7 +602,7 @@ def test_a_composition_loads_as_it_runs():
         *({"code": code, "class": class_, "berths": berths} for code, class_, berths in rake),
         {"code": "SLR", "class": "SLR"},
         {"code": "S1", "class": "SL", "type": "ICF"},
-        people=[person(1)],
+        people=[person(1), person(2)],
     )
     assert [coach.berths for coach in checked.coaches] == [0, 0, 0, 0, 0, 72]
     assert {key.partition("-")[0] for key in run.occupancy.types} == {"S1"}
