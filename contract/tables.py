@@ -1,19 +1,24 @@
 """The tables in the pages of docs/, by the names in their marks."""
 
 from collections.abc import Callable, Iterable
+from datetime import timedelta
 
 from contract import catalog
 from contract.notes import Field, fields_of, sentence
 from trainhub import settings
+from trainhub.core.notifications import Channel, Urgency
 from trainhub.domain.berths import TYPES
 from trainhub.domain.model import Role
+from trainhub.hub.letters import EVENTS_OF, KINDS, OFFER, Kind
 from trainhub.hub.messages import CODES, MESSAGES
 from trainhub.hub.permissions import MAY, Relation
 from trainhub.hub.protocol import TALK
+from trainhub.hub.wording import DEFAULT_LANGUAGE, words_of
 from trainhub.web.base import Api
 from trainhub.web.close_codes import CLOSE_CODES
 from trainhub.web.routes import ROUTES
 
+_CHANNELS = {Channel.PUSH: "push", Channel.EMAIL: "e-mail"}
 _RELATIONS = {Relation.OWN_RUN: "run", Relation.OWN_PERSON: "person", None: ""}
 
 
@@ -143,6 +148,40 @@ def coach_types() -> str:
     )
 
 
+def letters() -> str:
+    """Return the table of the kinds of letters."""
+    names = {event.cls: event.kind for event in catalog.happenings()}
+    return table(
+        ("kind", "events", "told when", "to", "channels", "urgent", "true until"),
+        (
+            (
+                kind.name,
+                ", ".join(names[event] for event in EVENTS_OF[kind.name]),
+                kind.when,
+                kind.to,
+                ", ".join(_CHANNELS[channel] for channel in kind.channels),
+                "yes" if kind.urgency is Urgency.HIGH else "no",
+                _end(kind),
+            )
+            for kind in KINDS
+        ),
+    )
+
+
+def _end(kind: Kind) -> str:
+    hours = kind.lasts // timedelta(hours=1)
+    return "the offer expires" if kind is OFFER else f"{hours} hour{'s' * (hours > 1)} later"
+
+
+def words() -> str:
+    """Return the table of the letters' words in the default language."""
+    texts = words_of(DEFAULT_LANGUAGE)
+    return table(
+        ("kind", "subject", "text"),
+        ((kind.name, *texts.templates(kind.name)) for kind in KINDS),
+    )
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "messages": messages,
     "answers": answers,
@@ -154,4 +193,6 @@ TABLES: dict[str, Callable[[], str]] = {
     "errors": errors,
     "close codes": close_codes,
     "options": options,
+    "letters": letters,
+    "words of letters": words,
 }

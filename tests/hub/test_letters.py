@@ -29,7 +29,7 @@ from trainhub.hub.letters import KINDS, Escalation, Letters
 AGENT = "AGENT_zq"
 TOLD = {e.NoShow, e.NoShowUndone, e.TrainCancelled, e.UpgradeOffer, e.UpgradeConfirmed}
 OFTEN_TOLD = {e.UpgradeClosed, e.StationSkipped, e.DelayUpdate, e.StationArrival}
-OFTEN_TOLD |= {e.StationDeparture, e.PlatformChange, e.Announcement}
+OFTEN_TOLD |= {e.StationDeparture, e.PlatformChange, e.Announcement, e.BerthLost}
 
 
 def jobs(state, record, **options):
@@ -194,6 +194,22 @@ def test_a_train_cancelled_before_its_start_is_told_to_all_who_are_due():
         ("PUSH", "IR_1"),
         ("PUSH", "IR_4"),
     ]
+
+
+def test_a_passenger_who_lost_a_berth_is_told_which_and_what_comes_next():
+    """The letter takes the place of the no-show's letter."""
+    driver = Driver(person(1), rac(10, 1), rac(11, 2), policy="AUTO")
+    driver.start()
+    driver.board(10)
+    driver.board(11)
+    unseen = driver.no_show(1)[0]
+    lost, _ = driver.board(1)
+    first, second = jobs(driver.state, Record(9, RUN, 9, lost))
+    assert to_whom([first, second]) == [("EMAIL", "person1@example.org"), ("PUSH", "IR_1")]
+    assert first.subject == "Train 12345: your berth was given to another passenger"
+    assert first.body.startswith("Person 1 (berth S1-1) came aboard")
+    assert "Person 1 is first in turn for the next free berth, AAA to EEE." in first.body
+    assert first.topic == jobs(driver.state, Record(1, RUN, 1, unseen))[0].topic
 
 
 # --- nothing of one booking at another's address --------------------------------------------
@@ -435,13 +451,14 @@ def test_an_offer_s_letters_end_with_an_answer_or_an_acknowledgement():
     """What is not sent by then is cancelled, and a mark that is taken back cancels its letter."""
     driver = to_its_end()
     letters = Letters()
-    kinds = {e.UpgradeDelivered, e.UpgradeConfirmed, e.UpgradeClosed, e.NoShowUndone}
+    of_mark = (e.NoShowUndone, e.BerthLost)
+    kinds = {e.UpgradeDelivered, e.UpgradeConfirmed, e.UpgradeClosed, *of_mark}
     for seq, event in enumerate(driver.events, start=1):
         settled = letters.plan(driver.state, Record(seq, RUN, seq, event)).settled
         if type(event) in kinds and getattr(event, "offer_id", "") is not None:
             ((topic, user),) = settled
             assert user.startswith("IR_")
-            if not isinstance(event, e.NoShowUndone):
+            if not isinstance(event, of_mark):
                 assert topic == event.offer_id
         else:
             assert settled == []

@@ -385,7 +385,7 @@ class Notifications:
             self._settled.clear()
 
     def _make_one(self, position: int, rest: Iterator[Notification]) -> bool:
-        """Make the next notification of a record. Leave the record after its last one."""
+        """Make the next notification of a record. After the last one, leave the record."""
         try:
             job = next(rest, None)
         except Exception:

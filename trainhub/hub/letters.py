@@ -45,9 +45,14 @@ class Escalation:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of letter: over which channels, how urgent, and for how long it is true."""
+    """A kind of letter: over which channels, how urgent, and for how long it is true.
+
+    `when` and `to` say in words when it is told and to which people.
+    """
 
     name: str
+    when: str
+    to: str = "that passenger"
     channels: tuple[Channel, ...] = (Channel.PUSH, Channel.EMAIL)
     urgency: Urgency = Urgency.NORMAL
     lasts: timedelta = timedelta(hours=24)
@@ -56,19 +61,57 @@ class Kind:
 
 
 PUSH_ONLY = (Channel.PUSH,)
-OFFER = Kind("OFFER", urgency=Urgency.HIGH, escalates=True)
-CONFIRMED = Kind("CONFIRMED")
-CLOSED = Kind("CLOSED", PUSH_ONLY, Urgency.LOW, timedelta(hours=2))
-NO_SHOW = Kind("NO_SHOW", urgency=Urgency.HIGH)
-NO_SHOW_UNDONE = Kind("NO_SHOW_UNDONE")
-TRAIN_CANCELLED = Kind("TRAIN_CANCELLED", urgency=Urgency.HIGH)
-SKIPPED = Kind("SKIPPED", urgency=Urgency.HIGH)
-DELAY = Kind("DELAY", lasts=timedelta(hours=2))
-PLATFORM = Kind("PLATFORM", PUSH_ONLY, Urgency.HIGH, timedelta(hours=1))
-EMERGENCY = Kind("EMERGENCY", urgency=Urgency.HIGH, lasts=timedelta(hours=6))
+OFFER = Kind("OFFER", "a berth is offered to a passenger", urgency=Urgency.HIGH, escalates=True)
+CONFIRMED = Kind("CONFIRMED", "a passenger has a berth of their own")
+CLOSED = Kind(
+    "CLOSED",
+    "an offer has expired or was withdrawn",
+    channels=PUSH_ONLY,
+    urgency=Urgency.LOW,
+    lasts=timedelta(hours=2),
+)
+NO_SHOW = Kind(
+    "NO_SHOW",
+    "a TTE has marked a passenger as not turned up; the letter says how to object",
+    urgency=Urgency.HIGH,
+)
+NO_SHOW_UNDONE = Kind("NO_SHOW_UNDONE", "the mark was taken back")
+BERTH_LOST = Kind(
+    "BERTH_LOST", "a passenger came aboard after the berth was given away", urgency=Urgency.HIGH
+)
+TRAIN_CANCELLED = Kind(
+    "TRAIN_CANCELLED", "the run is cancelled", "all who lose a journey", urgency=Urgency.HIGH
+)
+SKIPPED = Kind(
+    "SKIPPED",
+    "a station will not be served",
+    "all who were to board or alight there",
+    urgency=Urgency.HIGH,
+)
+DELAY = Kind(
+    "DELAY",
+    "a delay reaches 1, 2, 4, 8, 16 or 32 times `--delay-threshold-minutes`",
+    "all who travel",
+    lasts=timedelta(hours=2),
+)
+PLATFORM = Kind(
+    "PLATFORM",
+    "the platform is set where the train is, or at the next station",
+    "all who board there",
+    PUSH_ONLY,
+    Urgency.HIGH,
+    timedelta(hours=1),
+)
+EMERGENCY = Kind(
+    "EMERGENCY",
+    "an announcement has level EMERGENCY",
+    "all who travel, or the user it is for",
+    urgency=Urgency.HIGH,
+    lasts=timedelta(hours=6),
+)
 KINDS = (
-    *(OFFER, CONFIRMED, CLOSED, NO_SHOW, NO_SHOW_UNDONE, TRAIN_CANCELLED, SKIPPED, DELAY),
-    *(PLATFORM, EMERGENCY),
+    *(OFFER, CONFIRMED, CLOSED, NO_SHOW, NO_SHOW_UNDONE, BERTH_LOST, TRAIN_CANCELLED, SKIPPED),
+    *(DELAY, PLATFORM, EMERGENCY),
 )
 
 
@@ -94,12 +137,14 @@ class Letters:
         The same record gives the same notifications, with the same ids, whenever it is read again.
         """
         event = record.event
-        letter = _LETTERS.get(type(event))
-        found = None if letter is None else letter(self, state, event, record.seq)
         settled = list(_settled(state, event))
+        if type(event) not in _LETTERS:
+            return Plan(settled=settled)
+        kind, letter = _LETTERS[type(event)]
+        found = letter(self, state, event, record.seq)
         if found is None:
             return Plan(settled=settled)
-        kind, people, fields, topic = found
+        people, fields, topic = found
         wanted = [channel for channel in kind.channels if channel in channels]
         told = _recipients(state, list(people), wanted)
         return Plan(self._notifications(state, record, kind, told, fields, topic), settled)
@@ -194,7 +239,7 @@ def _settled(state: TrainState, event: e.Event) -> Iterator[tuple[str, str]]:
             yield event.offer_id, offer.made.user or ""
     elif isinstance(event, e.UpgradeConfirmed | e.UpgradeClosed) and event.offer_id is not None:
         yield event.offer_id, event.user or ""
-    elif isinstance(event, e.NoShowUndone):
+    elif isinstance(event, e.NoShowUndone | e.BerthLost):
         yield f"{state.run}/mark-{event.person}", event.user or ""
 
 
@@ -219,9 +264,9 @@ def _id(channel: Channel, recipient: str) -> str:
     return f"{hashlib.sha256(recipient.encode()).hexdigest()[:16]}-{channel.lower()}"
 
 
-# --- what each event tells: kind, people, words and topic ----------------------------------------
+# --- what each event tells: people, words and topic ----------------------------------------------
 
-_Letter = tuple[Kind, Iterable[PersonKey], Callable[[Words], Fields], str]
+_Letter = tuple[Iterable[PersonKey], Callable[[Words], Fields], str]
 
 
 def _no_show(letters: Letters, state: TrainState, event: e.NoShow, seq: int) -> _Letter:
@@ -238,16 +283,16 @@ def _no_show(letters: Letters, state: TrainState, event: e.NoShow, seq: int) -> 
             "unless": "" if event.coach is None else words.part("unless"),
         }
 
-    return NO_SHOW, (event.person,), fields, f"{state.run}/mark-{event.person}"
+    return (event.person,), fields, f"{state.run}/mark-{event.person}"
 
 
-def _no_show_undone(
-    letters: Letters, state: TrainState, event: e.NoShowUndone, seq: int
-) -> _Letter:
+def _about_mark(letters: Letters, state: TrainState, event: e.PersonEvent, seq: int) -> _Letter:
+    """The mark was taken back, or the passenger came after all: it takes the no-show's place."""
+
     def fields(words: Words) -> Fields:
         return _journey(state, words, event)
 
-    return NO_SHOW_UNDONE, (event.person,), fields, f"{state.run}/mark-{event.person}"
+    return (event.person,), fields, f"{state.run}/mark-{event.person}"
 
 
 def _train_cancelled(
@@ -258,7 +303,7 @@ def _train_cancelled(
         return {"reason": words.part("reason", reason=why) if why else ""}
 
     people = [passenger.person for passenger in stranded(state)]
-    return TRAIN_CANCELLED, people, fields, f"{state.run}/cancelled"
+    return people, fields, f"{state.run}/cancelled"
 
 
 def _offer(letters: Letters, state: TrainState, event: e.UpgradeOffer, seq: int) -> _Letter:
@@ -272,7 +317,7 @@ def _offer(letters: Letters, state: TrainState, event: e.UpgradeOffer, seq: int)
             "until": words.moment(event.expires_at, state.zone),
         }
 
-    return OFFER, (event.person,), fields, event.offer_id
+    return (event.person,), fields, event.offer_id
 
 
 def _upgraded(letters: Letters, state: TrainState, event: e.UpgradeConfirmed, seq: int) -> _Letter:
@@ -286,7 +331,7 @@ def _upgraded(letters: Letters, state: TrainState, event: e.UpgradeConfirmed, se
         }
 
     topic = event.offer_id or f"{state.run}/berth-{event.person}"
-    return CONFIRMED, (event.person,), fields, topic
+    return (event.person,), fields, topic
 
 
 def _closed(
@@ -296,7 +341,7 @@ def _closed(
     if event.outcome not in (OfferState.EXPIRED, OfferState.WITHDRAWN):
         return None
     name = state.passengers[event.person].booking.name
-    return CLOSED, (event.person,), lambda _: {"name": name}, event.offer_id
+    return (event.person,), lambda _: {"name": name}, event.offer_id
 
 
 def _skipped(letters: Letters, state: TrainState, event: e.StationSkipped, seq: int) -> _Letter:
@@ -307,7 +352,7 @@ def _skipped(letters: Letters, state: TrainState, event: e.StationSkipped, seq: 
         if state.alights(passenger) == index
         or (passenger.state is PersonState.DUE and state.boards(passenger) == index)
     ]
-    return SKIPPED, people, lambda _: {"station": event.station.name}, f"{state.run}/stop-{index}"
+    return people, lambda _: {"station": event.station.name}, f"{state.run}/stop-{index}"
 
 
 def _delayed(letters: Letters, state: TrainState, event: Any, seq: int) -> _Letter | None:
@@ -322,7 +367,7 @@ def _delayed(letters: Letters, state: TrainState, event: Any, seq: int) -> _Lett
         }
 
     people = [passenger.person for passenger in travelling(state)]
-    return DELAY, people, fields, f"{state.run}/delay"
+    return people, fields, f"{state.run}/delay"
 
 
 def _platform(
@@ -342,7 +387,7 @@ def _platform(
     def fields(words: Words) -> Fields:
         return {"platform": event.platform, "station": event.station.name}
 
-    return PLATFORM, people, fields, f"{state.run}/platform-{event.station.index}"
+    return people, fields, f"{state.run}/platform-{event.station.index}"
 
 
 def _announced(
@@ -357,7 +402,7 @@ def _announced(
     ]
     if event.user is None and event.audience_ is not To.EVERYONE:
         people = []  # for the staff alone
-    return EMERGENCY, people, lambda _: {"text": event.text}, f"{state.run}/announcement-{seq}"
+    return people, lambda _: {"text": event.text}, f"{state.run}/announcement-{seq}"
 
 
 def _train(state: TrainState, words: Words) -> str:
@@ -371,17 +416,25 @@ def _journey(state: TrainState, words: Words, event: e.PersonEvent) -> dict[str,
     return {"name": event.name, "seat": seat, "from": start, "to": end}
 
 
-_LETTERS: dict[type[e.Event], Callable[[Letters, TrainState, Any, int], _Letter | None]] = {
-    e.NoShow: _no_show,
-    e.NoShowUndone: _no_show_undone,
-    e.TrainCancelled: _train_cancelled,
-    e.UpgradeOffer: _offer,
-    e.UpgradeConfirmed: _upgraded,
-    e.UpgradeClosed: _closed,
-    e.StationSkipped: _skipped,
-    e.DelayUpdate: _delayed,
-    e.StationArrival: _delayed,
-    e.StationDeparture: _delayed,
-    e.PlatformChange: _platform,
-    e.Announcement: _announced,
+_LETTERS: dict[
+    type[e.Event], tuple[Kind, Callable[[Letters, TrainState, Any, int], _Letter | None]]
+] = {
+    e.UpgradeOffer: (OFFER, _offer),
+    e.UpgradeConfirmed: (CONFIRMED, _upgraded),
+    e.UpgradeClosed: (CLOSED, _closed),
+    e.NoShow: (NO_SHOW, _no_show),
+    e.NoShowUndone: (NO_SHOW_UNDONE, _about_mark),
+    e.BerthLost: (BERTH_LOST, _about_mark),
+    e.TrainCancelled: (TRAIN_CANCELLED, _train_cancelled),
+    e.StationSkipped: (SKIPPED, _skipped),
+    e.DelayUpdate: (DELAY, _delayed),
+    e.StationArrival: (DELAY, _delayed),
+    e.StationDeparture: (DELAY, _delayed),
+    e.PlatformChange: (PLATFORM, _platform),
+    e.Announcement: (EMERGENCY, _announced),
+}
+# The events that each kind of letter tells.
+EVENTS_OF = {
+    kind.name: tuple(event for event, (told, _) in _LETTERS.items() if told is kind)
+    for kind in KINDS
 }

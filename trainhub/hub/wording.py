@@ -24,6 +24,11 @@ class Words:
         self.language = language
         self._data = data
 
+    def templates(self, kind: str) -> tuple[str, str]:
+        """Return the subject and the text of a kind, not filled in. With two forms: the plural."""
+        texts = self._data[kind]
+        return texts["subject"], texts.get("body", texts.get("body_other")).strip("\n")
+
     def subject(self, kind: str, fields: Mapping[str, object]) -> str:
         """Return the subject of a kind of notification."""
         return self._filled(self._data[kind]["subject"], fields)
