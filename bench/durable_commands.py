@@ -188,17 +188,17 @@ def _pnr(who: int) -> str:
 class Bench:
     """A hub, its mongod and the load process, all in a temporary folder."""
 
-    def __init__(self, stack: ExitStack, keys: bool, folder: str | None) -> None:
+    def __init__(self, stack: ExitStack, keys: bool, folder: str | None, *options: str) -> None:
         mongod = Mongod()
         stack.callback(mongod.remove)
         mongod.start()
         place = stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-", dir=folder))
-        self._hub = HubProcess(Path(place) / "data", "--mongodb-uri", mongod.uri)
+        self._hub = HubProcess(Path(place) / "data", "--mongodb-uri", mongod.uri, *options)
         stack.callback(self._hub.stop)
         self._hub.wait_until_listening()
         self._trains = 10_000
         self._ready = 0
-        self._ask = asker(self._hub)
+        self.ask = asker(self._hub)
         command = [sys.executable, __file__, "--load", str(self._hub.port), "--keys"]
         self._load = subprocess.Popen(
             [*command, "on" if keys else "off"],
@@ -258,8 +258,8 @@ class Bench:
                 )
                 for who in _people()
             ]
-            self._ask("/api/trains", chart(*people, trainNo=train, startDate=DAY, coaches=coaches))
-            self._ask(f"/api/trains/{train}/start?date={DAY}", {})
+            self.ask("/api/trains", chart(*people, trainNo=train, startDate=DAY, coaches=coaches))
+            self.ask(f"/api/trains/{train}/start?date={DAY}", {})
             self._ready += len(people)
             trains.append(train)
         wait_for(lambda: not behind(self._hub.folder), 300)
