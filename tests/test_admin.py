@@ -1,19 +1,26 @@
 """trainhub/admin.py: the operator's commands, which work while the hub runs."""
 
 import asyncio
+import os
 import time
 from dataclasses import replace
 
 import jwt
 import pytest
+from certificates import write_pair
+from hub_process import RUN
 from mail_servers import mail_server
+from push_service import push_service
 
 from trainhub import admin
 from trainhub.access.identity import Identity, Tokens
 from trainhub.access.keys import BadKeys, load_keys
 from trainhub.access.revocations import read_revocations
+from trainhub.access.vapid import VAPID_FILE, load_vapid_key
+from trainhub.adapters.contacts_file import ContactsFile
 from trainhub.adapters.data_folder import DataFolder
 from trainhub.adapters.undelivered import UndeliveredFile
+from trainhub.core.contacts import Device
 from trainhub.core.errors import BadToken
 from trainhub.core.journal import JournalFailed
 from trainhub.core.notifications import Channel, Notification, Undelivered
@@ -219,6 +226,42 @@ def test_a_test_e_mail_without_a_server(capsys, tmp_path, monkeypatch):
     said = capsys.readouterr().out
     assert "NOT SENT: localhost cannot be reached: Connection refused" in said
     assert "sesame" not in said
+
+
+def test_a_test_push(tmp_path, monkeypatch, capsys):
+    """The user's devices have it; a user without one and a folder without a key are said."""
+    pair, folder = write_pair(tmp_path), tmp_path / "data"
+    folder.mkdir(0o700)
+    subject = ("--push-subject", "mailto:ops@example.org", "--data-dir", str(folder))
+    monkeypatch.chdir(tmp_path)
+
+    async def run(service, user):
+        hosts = ("--push-hosts", f"localhost:{service.port}")
+        process = await asyncio.create_subprocess_exec(
+            *(*RUN, "notify-test", "--user", user, *subject, *hosts),
+            env={**os.environ, "SSL_CERT_FILE": str(pair[0])},
+            stdout=asyncio.subprocess.PIPE,
+        )
+        said, _ = await process.communicate()
+        return said.decode().splitlines()[-1], process.returncode
+
+    async def story():
+        async with push_service(pair) as service, asyncio.timeout(60):
+            load_vapid_key(folder / VAPID_FILE)
+            contacts = ContactsFile(folder)
+            await contacts.add_device(Device("IR_1", **vars(service.subscribe("phone"))))
+            contacts.close()
+            assert await run(service, "IR_1") == ("sent to 1 device: look at them", 0)
+            assert [name for name, _ in service.messages] == ["phone"]
+            line, code = await run(service, "IR_2")
+            assert "NOT SENT: the person has no device" in line
+            assert code == 3
+
+    with pytest.raises(BadSettings, match="there is no vapid"):
+        admin.notify_test(["--user", "IR_1", *subject])
+    asyncio.run(story())
+    assert not admin.notify_test(["--user", "IR_1"])
+    assert "--push-subject is not set" in capsys.readouterr().out
 
 
 def with_mail_server(story):

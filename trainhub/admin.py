@@ -1,4 +1,4 @@
-"""An operator's commands: tokens, keys, revocations, a check, a refill, a test e-mail.
+"""An operator's commands: tokens, keys, revocations, a check, a refill, a test e-mail or push.
 
 Each is run as `trainhub NAME`, and returns whether all is well. It raises the errors of a start
 (server.BAD_STARTS). A running hub reads changed keys and revocations within a second.
@@ -15,16 +15,27 @@ from secrets import token_hex
 from trainhub.access.identity import Tokens, id_and_end
 from trainhub.access.keys import add_key, drop_key, has_keys, load_keys
 from trainhub.access.revocations import read_revocations, revoke_token, revoke_user
+from trainhub.access.vapid import VAPID_FILE, load_vapid_key
+from trainhub.adapters.contacts_file import ContactsFile
 from trainhub.adapters.data_folder import DataFolder
 from trainhub.adapters.embedded_mongod import EmbeddedMongod
 from trainhub.adapters.journal_check import Finding, check_journal
 from trainhub.adapters.mail import MailFailed, SmtpMail
 from trainhub.adapters.mongo_lease import look
 from trainhub.adapters.undelivered import read_undelivered
+from trainhub.adapters.web_push import PushFailed, WebPush
 from trainhub.core.errors import BadToken
 from trainhub.core.lease import Held
 from trainhub.core.lineage import Verdict, compare
-from trainhub.core.notifications import Channel, Notification, TryLater, Undeliverable, Urgency
+from trainhub.core.notifications import (
+    Channel,
+    Notification,
+    Sender,
+    TryLater,
+    Undeliverable,
+    Urgency,
+)
+from trainhub.core.push_hosts import PushHosts
 from trainhub.core.stores import REFILL_FILE
 from trainhub.core.stream import Stream
 from trainhub.core.write_buffer import StoreAway
@@ -214,45 +225,76 @@ def refill(arguments: Sequence[str]) -> bool:
 
 
 def notify_test(arguments: Sequence[str]) -> bool:
-    """Send one e-mail and say what happens at each step."""
+    """Send one e-mail, or one push to a user's devices, and say what happens."""
     parser = Parser(
         "notify-test",
-        description="Send one e-mail as the hub would, and say what happens at each step. "
+        description="Send one e-mail or push as the hub would, and say what happens. "
         "Also accepts --smtp-url and the hub's other options, here or in the environment.",
     )
-    parser.add_argument("--to", required=True, metavar="ADDRESS", help="where the e-mail goes")
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--to", metavar="ADDRESS", help="where the e-mail goes")
+    where.add_argument("--user", metavar="IRCTC_ID", help="to whose devices the push goes")
     given, rest = parser.parse_known_args(arguments)
     settings = read_settings(rest)
+    sender: Sender | None
+    if given.user is None:
+        sender, notification = _mail(settings), _test_notification(Channel.EMAIL, given.to)
+    else:
+        sender, notification = _web_push(settings), _test_notification(Channel.PUSH, given.user)
+    return sender is not None and asyncio.run(_send_once(sender, notification))
+
+
+def _mail(settings: Settings) -> SmtpMail | None:
     if settings.smtp_url is None or settings.mail_from is None:
         print("--smtp-url is not set: the hub writes e-mails into its outbox folder; nothing sent")
-        return False
-    mail = SmtpMail(
+        return None
+    return SmtpMail(
         settings.smtp_url,
         settings.mail_from,
         settings.public_url or "",
         say=lambda step: print(step, flush=True),
     )
-    reason = asyncio.run(_send_once(mail, _test_notification(given.to)))
-    print(f"NOT SENT: {reason}" if reason else "sent: look into the mailbox, and its spam folder")
-    return not reason
 
 
-async def _send_once(mail: SmtpMail, notification: Notification) -> str:
-    """Send, and return why that failed; "" means that it was sent."""
+def _web_push(settings: Settings) -> WebPush | None:
+    if settings.push_subject is None:
+        print("--push-subject is not set: the hub writes pushes into its outbox; nothing sent")
+        return None
+    folder = settings.data_dir
+    if not (folder / VAPID_FILE).is_file():
+        raise BadSettings(f"there is no {VAPID_FILE} in {folder}: name a hub's folder, --data-dir")
+    return WebPush(
+        load_vapid_key(folder / VAPID_FILE),
+        ContactsFile(folder),
+        settings.push_subject,
+        PushHosts(settings.push_hosts),
+        lambda: datetime.now(UTC),
+    )
+
+
+async def _send_once(sender: Sender, notification: Notification) -> bool:
+    """Send, and say why that failed or what to look at."""
     try:
-        await mail.send(notification)
+        detail = await sender.send(notification)
     except Undeliverable as error:
-        return f"{error}; no later try can help"
+        print(f"NOT SENT: {error}; no later try can help")
     except TryLater as error:
-        return f"{error}; the hub would try again in {error.seconds:g} s"
-    except MailFailed as error:
-        return f"{error}; the hub would try again"
+        reached = f"sent to {error.reached}; the others: " if error.reached else "NOT SENT: "
+        print(f"{reached}{error}; the hub would try again in {error.seconds:g} s")
+    except (MailFailed, PushFailed) as error:
+        print(f"NOT SENT: {error}; the hub would try again")
+    else:
+        if notification.channel is Channel.PUSH:
+            print(f"sent to {detail}: look at them")
+        else:
+            print("sent: look into the mailbox, and its spam folder")
+        return True
     finally:
-        await mail.close()
-    return ""
+        await sender.close()
+    return False
 
 
-def _test_notification(to: str) -> Notification:
+def _test_notification(channel: Channel, to: str) -> Notification:
     now = datetime.now(UTC)
     return Notification(
         id=f"notify-test-{token_hex(8)}",
@@ -262,12 +304,12 @@ def _test_notification(to: str) -> Notification:
         kind="TEST",
         user="",
         about=None,
-        channel=Channel.EMAIL,
+        channel=channel,
         to=to,
         topic="",
         language="en",
         subject="trainhub: a test",
-        body="This is a test of the hub's e-mails. If you can read it, they arrive.",
+        body="This is a test of the hub's notifications. If you can read it, they arrive.",
         link="",
         urgency=Urgency.NORMAL,
         due=now,

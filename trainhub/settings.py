@@ -493,7 +493,7 @@ def _hub_parser() -> argparse.ArgumentParser:
         f"`{command_name()} token` prints a token, `keys` changes the keys that sign tokens, "
         "`revoke` revokes tokens, `check` verifies a data folder and compares it with MongoDB, "
         "`refill` writes MongoDB again from it, `undelivered` lists notifications that could not "
-        "be sent, `notify-test` sends a test e-mail. Each has its own --help.",
+        "be sent, `notify-test` sends a test e-mail or push. Each has its own --help.",
         epilog="Each option is also a variable TRAINHUB_…, in the environment or in .env.",
     )
     parser.add_argument("--version", action="version", version=f"trainhub {__version__}")
