@@ -143,7 +143,7 @@ async def pushes(folder: Path) -> None:
     print(f"(c) {PUSHES / took:,.0f} pushes a second; the loop's lag p99 {late:.1f} ms")
 
 
-# The letters of so many announcements to so many people fill the queue.
+# Each announcement is a letter to each of these people. Together they fill the queue.
 PEOPLE, ANNOUNCEMENTS = 2_500, 4
 WAITING = PEOPLE * ANNOUNCEMENTS
 LAG_SECONDS = 5.0
@@ -189,7 +189,7 @@ async def lag_of_letters(rounds: int) -> None:
             async def work() -> None:
                 end = time.monotonic() + LAG_SECONDS
                 queue.accept(records)
-                while time.monotonic() < end:
+                while time.monotonic() < end or queue.depth < len(records) * PEOPLE:
                     queue.begin_drain()
                     await asyncio.sleep(0.2)
 
