@@ -12,7 +12,7 @@ from trainhub.core.codec import load
 from trainhub.core.errors import HubError
 from trainhub.domain import commands as c
 from trainhub.domain import events as e
-from trainhub.domain.model import Chart, Role
+from trainhub.domain.model import Amendment, Chart, Role
 from trainhub.hub.messages import (
     BatchDone,
     Registered,
@@ -74,6 +74,8 @@ def orders() -> list[Order]:
 
 
 def _given(cls: type[c.Command]) -> list[Field]:
+    if cls is c.AmendChart:
+        return [*fields_of(c.Command, given=True), *fields_of(Amendment, given=True)]
     return fields_of(Chart if cls is c.RegisterTrain else cls, given=True)
 
 

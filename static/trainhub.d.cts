@@ -139,6 +139,32 @@ export interface Told {
     timezone: Zone;
     stations: Station[];
   };
+  /** The chart has got bookings or coaches, or they were corrected or removed. Told to the staff. */
+  CHART_AMENDED: {
+    source: ChartSource;
+    /** How many passengers are new. */
+    added: number;
+    /** How many passengers were corrected. */
+    corrected: number;
+    /** How many passengers were taken off. */
+    removed: number;
+    /** The lines that were left out. */
+    rejected: Rejected[];
+    /** What was not used of the lines that load. */
+    warnings: Warned[];
+  };
+  /** The chart was amended: the passenger is new there, or has another journey or berth. Told to that passenger and the staff. */
+  BOOKING_CHANGED: {
+    pnr: Pnr;
+    index: PersonIndex;
+    name: PersonName;
+    coach: CoachCode | null;
+    berth: BerthNumber | null;
+    from: Origin;
+    to: Destination;
+    status: BookingStatus;
+    number: Number | null;
+  };
   /** The train stands at its first station, and boarding begins. Told to everyone. */
   JOURNEY_STARTED: {
     station: StationRef;
@@ -422,6 +448,23 @@ export interface Commands {
     };
     result: Registered;
   };
+  /** Add, correct and remove bookings and coaches of a run that has not ended. By: TTE, ADMIN, SERVICE. */
+  AMEND_CHART: {
+    fields: {
+      trainNo: GivenTrainNo;
+      startDate?: StartDate | null;
+      source: ChartSource;
+      /** Coaches to add, or to correct if the train has the code and class. */
+      coaches?: GivenCoach[] | null;
+      /** People to add, or to correct if the chart has the PNR and index: a list, or CSV. */
+      passengers?: GivenBooking[] | Csv | null;
+      /** Coaches to remove, without passengers. */
+      removeCoaches?: CoachCode[];
+      /** People to take off: those who are DUE. */
+      removePassengers?: GivenPersonRef[];
+    };
+    result: Result & Told['CHART_AMENDED'] | Unchanged;
+  };
   /** Start the journey: the train stands at its first station, and boarding begins. By: TTE, ADMIN, SERVICE. */
   START_JOURNEY: {
     fields: {
@@ -677,6 +720,56 @@ export type DistanceKm = number;
 /** The platform. */
 export type Platform = string;
 
+/** Where an amendment comes from: a later chart, booking on the way, a TTE, or a correction. */
+export type ChartSource = 'SECOND' | 'REMOTE' | 'CURRENT' | 'EFT' | 'CORRECTION';
+
+/** A passenger who was left out of the run, and why. */
+export interface Rejected {
+  /** The entry from 1, or the line of the CSV. */
+  line: number;
+  /** The PNR; empty if the line has none. */
+  pnr: string;
+  /** What is wrong with the line. */
+  reason: string;
+}
+
+/** A line that loads, and what of it cannot be used. */
+export interface Warned {
+  /** The entry from 1, or the line of the CSV. */
+  line: number;
+  /** The PNR; empty if the warning is about a column. */
+  pnr: string;
+  /** What cannot be used. */
+  reason: string;
+}
+
+/** 10 to 12 digits. */
+export type Pnr = string;
+
+/** The person's number on the PNR, from 1. */
+export type PersonIndex = number;
+
+/** The person's name. */
+export type PersonName = string;
+
+/** A coach, by its code. */
+export type CoachCode = string;
+
+/** A berth of the coach, by its number. */
+export type BerthNumber = number;
+
+/** Where it begins: a station, by its code. */
+export type Origin = string;
+
+/** Where it ends: a station, by its code. */
+export type Destination = string;
+
+/** Confirmed, on RAC, on the waiting list, or a child without a berth (NOSB). */
+export type BookingStatus = 'CNF' | 'RAC' | 'WL' | 'NOSB';
+
+/** The number on RAC or WL. */
+export type Number = number;
+
 /** A station of the run. */
 export interface StationRef {
   code: StationCode;
@@ -707,27 +800,6 @@ export type DelayMinutes = number;
 /** From two hours early to two days late. */
 export type SetMinutes = number;
 
-/** 10 to 12 digits. */
-export type Pnr = string;
-
-/** The person's number on the PNR, from 1. */
-export type PersonIndex = number;
-
-/** The person's name. */
-export type PersonName = string;
-
-/** A coach, by its code. */
-export type CoachCode = string;
-
-/** A berth of the coach, by its number. */
-export type BerthNumber = number;
-
-/** Where it begins: a station, by its code. */
-export type Origin = string;
-
-/** Where it ends: a station, by its code. */
-export type Destination = string;
-
 /** Why a passenger left the train before the destination. */
 export type AlightReason = 'EARLY' | 'MEDICAL' | 'DEATH' | 'REMOVED' | 'OTHER';
 
@@ -735,7 +807,7 @@ export type AlightReason = 'EARLY' | 'MEDICAL' | 'DEATH' | 'REMOVED' | 'OTHER';
 export type ClassCode = string;
 
 /** Why a berth is free. */
-export type Cause = 'NO_SHOW' | 'ALIGHTED' | 'CANCELLED' | 'UPGRADED' | 'BOARDING_CHANGED';
+export type Cause = 'NO_SHOW' | 'ALIGHTED' | 'CANCELLED' | 'UPGRADED' | 'BOARDING_CHANGED' | 'AMENDED';
 
 /** The first passengers who were considered, in order, and the chosen one last. */
 export type Reasons = Considered[];
@@ -748,12 +820,6 @@ export interface Considered {
   number: Number | null;
   outcome: Outcome;
 }
-
-/** Confirmed, on RAC, on the waiting list, or a child without a berth (NOSB). */
-export type BookingStatus = 'CNF' | 'RAC' | 'WL' | 'NOSB';
-
-/** The number on RAC or WL. */
-export type Number = number;
 
 /** Why the berth was not for them; "chosen" for the chosen one. */
 export type Outcome = string;
@@ -879,24 +945,10 @@ export interface Registered {
 /** The train: 1 to 10 letters and digits. */
 export type TrainNo = string;
 
-/** A passenger who was left out of the run, and why. */
-export interface Rejected {
-  /** The entry from 1, or the line of the CSV. */
-  line: number;
-  /** The PNR; empty if the line has none. */
-  pnr: string;
-  /** What is wrong with the line. */
-  reason: string;
-}
-
-/** A line that loads, and what of it cannot be used. */
-export interface Warned {
-  /** The entry from 1, or the line of the CSV. */
-  line: number;
-  /** The PNR; empty if the warning is about a column. */
-  pnr: string;
-  /** What cannot be used. */
-  reason: string;
+/** A person of the chart. */
+export interface GivenPersonRef {
+  pnr: GivenPnr;
+  index: PersonIndex;
 }
 
 /** What a command has brought about. */

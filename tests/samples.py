@@ -7,10 +7,11 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
-from railway import chart
+from railway import chart, person
 
 from trainhub.core.codec import camel
 from trainhub.domain import commands as c
+from trainhub.domain.model import Amendment
 from trainhub.domain.train import TrainState
 
 HERE = {"trainNo": "12345", "startDate": "2026-11-23"}
@@ -73,10 +74,16 @@ def _call(kind: str, code: str) -> Step:
 
 _TO_ONE = {"to": "USER", "user": "IR_1"}
 _BOARDED = [{"mark": "BOARDED", **_person(who)} for who in (10, 11)]
+_MORE = {
+    "coaches": [{"code": "S9", "class": "SL", "berths": 8}],
+    "removeCoaches": [],
+    "removePassengers": [],
+}
 # On a run of railway.PEOPLE under policy OFFER, from its chart to its end.
 JOURNEY = (
     Step("REGISTER_TRAIN", chart(), OPERATORS),
     Step("START_JOURNEY", {}, FEEDS),
+    Step("AMEND_CHART", {"source": "SECOND", "passengers": [person(4)]}, FEEDS, _MORE),
     _mark("MARK_NO_SHOW", 1),
     _mark("UNDO_NO_SHOW", 1),
     _mark("MARK_BOARDED", 2),
@@ -135,6 +142,8 @@ MESSAGES: dict[str, dict[str, Any]] = {
 # Who hears each event: all in the room, the staff, the person's user, or both of these.
 HEARD = {
     "TRAIN_REGISTERED": "all",
+    "CHART_AMENDED": "staff",
+    "BOOKING_CHANGED": "both",
     "JOURNEY_STARTED": "all",
     "JOURNEY_COMPLETED": "all",
     "TRAIN_CANCELLED": "all",
@@ -167,6 +176,8 @@ HEARD = {
 
 def shortest(kind: str) -> dict[str, Any]:
     """The message of a command with only the fields that it needs."""
-    fields = dataclasses.fields(c.COMMANDS[kind])
+    cls = c.COMMANDS[kind]
+    both = (c.Command, Amendment) if cls is c.AmendChart else (cls,)
+    fields = [each for part in both for each in dataclasses.fields(part)]
     needed = {camel(each.name) for each in fields if each.default is dataclasses.MISSING}
     return {name: value for name, value in MESSAGES[kind].items() if name in needed}

@@ -13,8 +13,8 @@ from trainhub.core.errors import BadMessage
 from trainhub.domain import commands as c
 from trainhub.domain.model import Level
 
-# REGISTER_TRAIN is read by chart.py.
-KINDS = [kind for kind in c.COMMANDS if kind != "REGISTER_TRAIN"]
+# These are read by chart.py.
+KINDS = [kind for kind in c.COMMANDS if kind not in ("REGISTER_TRAIN", "AMEND_CHART")]
 
 
 def concrete(cls):

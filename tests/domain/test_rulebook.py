@@ -24,6 +24,7 @@ from railway import TRAIN, Driver, person, register
 from trainhub.core.errors import HubError
 from trainhub.domain import commands as c
 from trainhub.domain.model import AlightReason, OfferState
+from trainhub.hub.protocol import read_command
 
 LONG = "20 WL1 AAA-EEE"
 # H1 is composite: 1A up to berth 2, and 2A. G1 has a side middle; in R1 two on RAC share berth 1.
@@ -152,6 +153,14 @@ AUTO = [
      "5 CNF B1-5 class=SL; 11 RAC1 7; 13 RAC3 B1-7", "board 11 13; nt 5", "13=B1-5"),
     ("a passenger without a user is served in turn like others",
      "1 CNF 1; 11 RAC1 7 irctcId=-; 12 RAC2 15", "board 11 12; nt 1", "11=S1-1 12=S1-7"),
+    ("an amendment moves a passenger, and the berth that is left goes on",
+     "1 CNF 1; 11 RAC1 7", "board 11; amend 1 CNF 9", "11=S1-1"),
+    ("a passenger taken off by an amendment leaves a vacancy",
+     "1 CNF 1; 11 RAC1 7", "board 11; drop 1", "11=S1-1"),
+    ("an amendment gives no berth that is another's",
+     "1 CNF 1; 11 RAC1 7", "amend 2 CNF 1", "BAD_MESSAGE"),
+    ("who is added on RAC comes in turn by the number",
+     "1 CNF 1; 11 RAC5 7", "board 11; amend 12 RAC1 15; board 12; nt 1", "11=S1-15 12=S1-1"),
     ("a chart does not replace one with which the journey has begun",
      "1 CNF 1", "register", "CONFLICT"),
     # Side lowers
@@ -276,6 +285,12 @@ APPROVAL = [
 # fmt: on
 
 
+def amendment(*people, **fields):
+    """An amendment of a second chart with these people."""
+    data = {"trainNo": "12345", "source": "SECOND", "passengers": list(people), **fields}
+    return read_command(c.AmendChart, data)
+
+
 def traveller(text):
     """A person of the chart from "9 RAC9 7 AAA-EEE"."""
     words = text.split()
@@ -330,6 +345,10 @@ class Story:
         run = self.run
         if verb == "to":
             run.go_to(words[0])
+        elif verb == "amend":
+            run.give(amendment(traveller(" ".join(words))))
+        elif verb == "drop":
+            run.give(amendment(removePassengers=[{"pnr": pnr(int(words[0])), "index": 1}]))
         elif verb == "register":
             run.give(register())
         elif verb == "leave":

@@ -87,7 +87,10 @@ def test_an_offer_and_its_vacancy_are_one_thing_again():
 
 def test_a_snapshot_of_another_chart_is_refused():
     """A snapshot with people or stops that the chart lacks is refused."""
-    snapshot = snapshot_of(to_its_end().state)
+    driver = Driver()
+    driver.start()
+    driver.board(1)
+    snapshot = snapshot_of(driver.state)
     with pytest.raises(ValueError, match="does not fit the chart"):
         resume(RUN, Driver(person(30)).events[0], snapshot)
 

@@ -27,7 +27,7 @@ from trainhub.domain import commands as c
 from trainhub.domain import events as e
 from trainhub.domain import journey
 from trainhub.domain.berths import Occupancy
-from trainhub.domain.chart import read_chart
+from trainhub.domain.chart import read_amendment, read_chart
 from trainhub.domain.decisions import CHOSEN, Decisions
 from trainhub.domain.model import AlightReason
 from trainhub.domain.reasons import GROUPS, NAMED
@@ -98,24 +98,31 @@ class Notebook:
         self.seq, self.late = 0, False
         self.check, self.checked, self.left_at = data["checkMinutes"], {}, {}
         for row in data["passengers"]:
-            key = row["coach"] and f"{row['coach']}-{row['berth']}"
-            person = SimpleNamespace(
-                key=f"{row['pnr']}/{row['index']}",
-                user=row["irctcId"],
-                class_=row["class"],
-                status=row["status"],
-                number=row["number"],
-                start=self.place[row["from"]],
-                end=self.place[row["to"]],
-                ticket=self.place[row["from"]],
-                berth=key,
-                state="DUE",
-                moved=False,
-                left=False,
-                claim=None,
-            )
-            self.people[person.key] = person
-            self.take(person, person.start)
+            self.book(row)
+
+    def book(self, row):
+        """Note a person of the chart, or of an amendment, who may be known already."""
+        key = row["coach"] and f"{row['coach']}-{row['berth']}"
+        name = f"{row['pnr']}/{row['index']}"
+        old = self.people.get(name)
+        state = "DUE" if old is None or old.state == "CANCELLED" else old.state
+        person = SimpleNamespace(
+            key=name,
+            user=row["irctcId"],
+            class_=row["class"],
+            status=row["status"],
+            number=row["number"],
+            start=self.place[row["from"]],
+            end=self.place[row["to"]],
+            ticket=self.place[row["from"]],
+            berth=key,
+            state=state,
+            moved=False,
+            left=False,
+            claim=None,
+        )
+        self.people[person.key] = person
+        self.take(person, max(person.start, self.at))
 
     def take(self, person, start):
         share = 1 if person.status == "RAC" else 2
@@ -250,6 +257,15 @@ class Notebook:
             self.left_at[self.at] = event.actual
         elif name == "COACH_CHECKED":
             self.checked[event.coach] = event.station.index
+        elif name == "CHART_AMENDED":
+            seated = [each for each in event.passengers if each.person in event.seated]
+            for each in filter(None, (self.people.get(each.person) for each in seated)):
+                self.leave(each, max(each.start, self.at), each.end)
+            for each in seated:
+                self.book(dump(each))
+            self.forget_full()
+        elif name == "BERTH_VACATED" and event.cause == "AMENDED":
+            self.fell_vacant(f"{event.coach}-{event.berth}", self.place[event.from_])
         elif name == "STATION_SKIPPED":
             self.skipped.add(event.station.index)
         elif name == "UPGRADE_PENDING":
@@ -420,6 +436,25 @@ ANSWERS = {
 }
 YES = {"OFFER": "ACCEPTED", "APPROVAL": "APPROVED"}
 WAITS = st.sampled_from([0, 1, 60, 299, 300, 301, 1799, 1801, -60, 7200])
+
+
+# A line of an amendment: the row that it is made of, and what is different.
+AMENDED = st.tuples(
+    NUMBERS,
+    st.one_of(
+        st.fixed_dictionaries({"coach": st.sampled_from(["S1", "S1", "S2", "A1"])}).flatmap(
+            lambda coach: st.integers(1, COACHES[coach["coach"]][1]).map(
+                lambda berth: {**coach, "berth": berth, "status": "CNF", "number": None}
+            )
+        ),
+        st.fixed_dictionaries({"to": CODES}),
+        st.just({"name": "Corrected"}),
+        st.fixed_dictionaries({"pnr": PNRS, "index": st.integers(1, 4)}),
+        st.fixed_dictionaries({"pnr": PNRS, "index": st.integers(1, 4)}).map(
+            lambda who: {**who, "status": "WL", "number": 3, "coach": None, "berth": None}
+        ),
+    ),
+)
 
 
 NONSENSE = st.one_of(
@@ -692,6 +727,25 @@ class Journeys(RuleBasedStateMachine):
         self.ask(c.MarkNoShow, **self.who(number))
         self.now += timedelta(minutes=minutes)
         self.ask(second, **self.who(number))
+
+    @rule(
+        changes=st.lists(AMENDED, min_size=1, max_size=4),
+        gone=st.none() | NUMBERS,
+        source=st.sampled_from(["SECOND", "CORRECTION"]),
+    )
+    def amend_the_chart(self, changes, gone, source):
+        """Add, move and remove people. Each line counts by itself, or is rejected."""
+        rows = []
+        for number, fields in changes:
+            row = dict(self.chart["passengers"][number % len(self.chart["passengers"])])
+            coach = COACHES.get(fields.get("coach"))
+            rows.append(row | fields | ({"class": coach[0]} if coach else {}))
+        data = {"source": source, "passengers": rows}
+        data["removePassengers"] = [] if gone is None else [self.who(gone)]
+        found, lines, rejected, _ = read_amendment(data)
+        error = self.ask(c.AmendChart, amendment=found, lines=lines, rejected=rejected, warnings=())
+        assert error is None or error.code in ("BAD_MESSAGE", "CONFLICT")
+        self.chart["passengers"] = [dump(each) for each in self.state.chart.passengers]
 
     @rule(coach=st.sampled_from(["S1", "S1", "S2", "A1", "S9"]))
     def check_a_coach(self, coach):

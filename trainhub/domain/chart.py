@@ -6,7 +6,7 @@ out that passenger, with the line and the reason. The other passengers load.
 
 import dataclasses
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -39,7 +39,15 @@ from trainhub.domain.fields import (
     OFFER_SECONDS,
     UNDO_MINUTES,
 )
-from trainhub.domain.model import BerthKey, Booking, BookingStatus, Chart, Coach, berth_key
+from trainhub.domain.model import (
+    Amendment,
+    BerthKey,
+    Booking,
+    BookingStatus,
+    Chart,
+    Coach,
+    berth_key,
+)
 from trainhub.domain.schedule import due_times
 from trainhub.domain.table import BadRow, Table, read_table
 
@@ -75,16 +83,64 @@ def read_chart(data: Any) -> tuple[Chart, tuple[Rejected, ...], tuple[Warned, ..
     _check_train(chart)
     passengers, rejected, warned = _check_passengers(chart, rows)
     chart = dataclasses.replace(chart, passengers=tuple(passengers))
-    if _text_bytes(chart) > MOST_TEXT_BYTES:
-        raise BadMessage(
-            f"the chart's texts have over {MOST_TEXT_BYTES} bytes in total: shorten them"
-        )
+    _check_text(chart)
     warned[:0] = [_warned(1, "", f"the column {name} is not used") for name in unused]
     given = data.get("trainNo")
     if type(given) is int and 0 <= given < 10_000:
         reason = f"trainNo {given} is a number: if it lost zeros, send it as a text like 00851"
         warned.insert(0, _warned(1, "", reason))
     return chart, tuple(rejected), tuple(warned)
+
+
+def read_amendment(
+    data: Mapping[str, Any],
+) -> tuple[Amendment, tuple[int, ...], tuple[Rejected, ...], tuple[Warned, ...]]:
+    """Check the form of an amendment, whose `passengers` and `coaches` are as in a chart.
+
+    Returns it with its sound passengers, the line of each, the rejected lines, and warnings. What
+    the run allows is checked by amend.py. Raises BadMessage if more than a line is at fault.
+    """
+    rows, unused = _table(data.get("passengers"))
+    if len(rows) > MOST_PASSENGERS:
+        raise BadMessage(f"a chart has at most {MOST_PASSENGERS} passengers, not {len(rows)}")
+    coaches = [_with_type(coach) for coach in _list(data, "coaches")]
+    amendment = load(Amendment, {**data, "coaches": coaches, "passengers": []})
+    sound: dict[str, tuple[int, Booking]] = {}
+    rejected: list[Rejected] = []
+    warned = [_warned(1, "", f"the column {name} is not used") for name in unused]
+    for line, row in rows:
+        try:
+            booking = _booking(row)
+            if booking.person in sound:
+                raise BadMessage(f"person {booking.index} of the PNR is there twice: keep one")
+        except BadMessage as error:
+            rejected.append(Rejected(line=line, pnr=_pnr(row), reason=error.message))
+        else:
+            sound[booking.person] = line, booking
+            warned += _warnings(line, booking)
+    amendment = dataclasses.replace(
+        amendment,
+        coaches=_numbered(amendment.coaches),
+        passengers=tuple(booking for _, booking in sound.values()),
+    )
+    return amendment, tuple(line for line, _ in sound.values()), tuple(rejected), tuple(warned)
+
+
+def check_chart(chart: Chart) -> None:
+    """Raise BadMessage if an amended chart would have more than a chart may have."""
+    if len(chart.coaches) > MOST_COACHES:
+        raise BadMessage(f"a train has at most {MOST_COACHES} coaches")
+    if len(chart.passengers) > MOST_PASSENGERS:
+        raise BadMessage(f"a chart has at most {MOST_PASSENGERS} passengers: load fewer")
+    _check_coaches(chart.coaches)
+    _check_text(chart)
+
+
+def _check_text(chart: Chart) -> None:
+    if _text_bytes(chart) > MOST_TEXT_BYTES:
+        raise BadMessage(
+            f"the chart's texts have over {MOST_TEXT_BYTES} bytes in total: shorten them"
+        )
 
 
 def _text_bytes(value: Any) -> int:
@@ -290,10 +346,15 @@ def _check_passengers(
                 if places[place] == 2:
                     reason = f"{place[1]} {place[2]} of the class is there before: check the number"
                     warned.append(_warned(line, booking.pnr, reason))
-            if booking.email is not None and not _EMAIL.fullmatch(booking.email):
-                reason = "no e-mail can go to the address: give one like asha@example.org"
-                warned.append(_warned(line, booking.pnr, reason))
+            warned += _warnings(line, booking)
     return sound, rejected, warned
+
+
+def _warnings(line: int, booking: Booking) -> Iterator[Warned]:
+    """Yield what of a sound line cannot be used."""
+    if booking.email is not None and not _EMAIL.fullmatch(booking.email):
+        reason = "no e-mail can go to the address: give one like asha@example.org"
+        yield _warned(line, booking.pnr, reason)
 
 
 def _warned(line: int, pnr: str, reason: str) -> Warned:
@@ -323,11 +384,22 @@ def _booking(row: Any) -> Booking:
 
 def _seat(booking: Booking, indexes: Mapping[str, int], occupancy: Occupancy) -> None:
     """Check the journey and the berth, and occupy the berth."""
+    check_journey(booking, indexes, occupancy)
+    if booking.coach is None or booking.berth is None:
+        return
+    berth, half = berth_key(booking.coach, booking.berth), booking.status is BookingStatus.RAC
+    mask = segments(indexes[booking.from_], indexes[booking.to])
+    if not occupancy.has_room(berth, mask, half=half):
+        raise BadMessage(f"berth {berth} is taken on that part of the way: give another berth")
+    occupancy.occupy(berth, booking.person, mask, half=half)
+
+
+def check_journey(booking: Booking, indexes: Mapping[str, int], occupancy: Occupancy) -> None:
+    """Raise BadMessage unless the train has the journey and the berth, taken or not."""
     for name, code in (("from", booking.from_), ("to", booking.to)):
         if code not in indexes:
             raise BadMessage(f"{name}: the train has no {_code('station', code)}")
-    start, end = indexes[booking.from_], indexes[booking.to]
-    if end <= start:
+    if indexes[booking.to] <= indexes[booking.from_]:
         raise BadMessage("to does not come after from: give stations in running order")
     if booking.coach is None or booking.berth is None:
         if booking.status is BookingStatus.CNF:
@@ -348,15 +420,11 @@ def _seat(booking: Booking, indexes: Mapping[str, int], occupancy: Occupancy) ->
     upgraded = booking.status is BookingStatus.CNF and is_upgrade(booking.class_, class_)
     if class_ != booking.class_ and not upgraded:
         raise BadMessage(f"berth {berth} is of class {class_}: give that class, or one below it")
-    half, mask = booking.status is BookingStatus.RAC, segments(start, end)
-    if half and berth not in occupancy.shared:
+    if booking.status is BookingStatus.RAC and berth not in occupancy.shared:
         raise BadMessage(
             f"berth {berth} is not a side lower: RAC passengers share a side lower, or a berth "
             "that the coach names in rac"
         )
-    if not occupancy.has_room(berth, mask, half=half):
-        raise BadMessage(f"berth {berth} is taken on that part of the way: give another berth")
-    occupancy.occupy(berth, booking.person, mask, half=half)
 
 
 def _code(kind: str, text: str) -> str:

@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar
 
 from trainhub.core.about import About
 from trainhub.domain.fields import Note, Platform, SetMinutes, StartDate, StationCode, TrainNo
-from trainhub.domain.model import AlightReason, Chart, Level
+from trainhub.domain.model import AlightReason, Amendment, Chart, Level
 
 PersonPnr = Annotated[str, About("The PNR of the person.", example="4512345602")]
 PersonPlace = Annotated[int, About("The person's number on the PNR, from 1.", example=1)]
@@ -86,6 +86,22 @@ class RegisterTrain(Command):
     chart: Chart
     rejected: tuple[Rejected, ...] = ()
     warnings: tuple[Warned, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class AmendChart(Command):
+    """Add, correct and remove bookings and coaches of a run that has not ended.
+
+    `lines` has the line of each passenger of the amendment.
+    """
+
+    amendment: Amendment
+    lines: tuple[int, ...] = ()
+    rejected: tuple[Rejected, ...] = ()
+    warnings: tuple[Warned, ...] = ()
+
+    answer = "CHART_AMENDED"
+    idempotent = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -343,6 +359,7 @@ class CorrectClock(Command):
 
 COMMANDS: dict[str, type[Command]] = {
     "REGISTER_TRAIN": RegisterTrain,
+    "AMEND_CHART": AmendChart,
     "START_JOURNEY": StartJourney,
     "CANCEL_TRAIN": CancelTrain,
     "ARRIVE": Arrive,

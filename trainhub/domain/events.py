@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, TypedDict
 from trainhub.core.about import About
 from trainhub.core.audience import EVERYONE, Audience, Roles, User
 from trainhub.core.codec import dump
-from trainhub.domain.commands import To
+from trainhub.domain.commands import Rejected, To, Warned
 from trainhub.domain.fields import (
     BerthNumber,
     ClassCode,
@@ -41,8 +41,11 @@ from trainhub.domain.model import (
     STAFF,
     AlightReason,
     BerthType,
+    Booking,
     BookingStatus,
     Chart,
+    ChartSource,
+    Coach,
     Level,
     OfferState,
     PersonKey,
@@ -139,6 +142,37 @@ class TrainRegistered(Event):
             "timezone": self.chart.timezone,
             "stations": dump(self.chart.stations),
         }
+
+
+Lines = Annotated[int, About(least=0, example=2)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChartAmended(Event):
+    """The chart has got bookings or coaches, or they were corrected or removed.
+
+    `seated` are those of `passengers` whose journey or berth is new, and `coaches` all coaches.
+    """
+
+    source: ChartSource
+    passengers: tuple[Booking, ...]
+    seated: tuple[str, ...]
+    coaches: tuple[Coach, ...]
+    added: Annotated[Lines, About("How many passengers are new.")]
+    corrected: Annotated[Lines, About("How many passengers were corrected.")]
+    removed: Annotated[Lines, About("How many passengers were taken off.")]
+    rejected: Annotated[tuple[Rejected, ...], About("The lines that were left out.")] = ()
+    warnings: Annotated[tuple[Warned, ...], About("What was not used of the lines that load.")] = ()
+
+    untold = frozenset({"at", "passengers", "seated", "coaches"})
+
+    @property
+    def audience(self) -> Audience:
+        return TO_STAFF
+
+    @property
+    def persons(self) -> Iterable[PersonKey]:
+        return (booking.person for booking in self.passengers)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -339,6 +373,14 @@ class BoardingChanged(PersonEvent):
     old_from: Annotated[StationCode, About("Where the passenger was to board before.")]
 
 
+@dataclass(frozen=True, kw_only=True)
+class BookingChanged(PersonEvent):
+    """The chart was amended: the passenger is new there, or has another journey or berth."""
+
+    status: BookingStatus
+    number: Number | None
+
+
 class Cause(StrEnum):
     """Why a berth is free."""
 
@@ -347,6 +389,7 @@ class Cause(StrEnum):
     CANCELLED = "CANCELLED"
     UPGRADED = "UPGRADED"
     BOARDING_CHANGED = "BOARDING_CHANGED"
+    AMENDED = "AMENDED"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -548,6 +591,8 @@ Events = list[Event]
 
 EVENTS: dict[str, type[Event]] = {
     "TRAIN_REGISTERED": TrainRegistered,
+    "CHART_AMENDED": ChartAmended,
+    "BOOKING_CHANGED": BookingChanged,
     "JOURNEY_STARTED": JourneyStarted,
     "JOURNEY_COMPLETED": JourneyCompleted,
     "TRAIN_CANCELLED": TrainCancelled,

@@ -1,6 +1,7 @@
 """The nouns of the railway, as values without rules: runs, stations, coaches, bookings, roles."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import date
 from enum import StrEnum
 from typing import Annotated, Literal, NewType, NotRequired
@@ -312,6 +313,60 @@ class Chart:
     @property
     def run(self) -> RunKey:
         return run_key(self.train_no, self.start_date)
+
+    def amended(self, coaches: tuple[Coach, ...], bookings: Iterable[Booking]) -> "Chart":
+        """Return the chart with these coaches and bookings: corrected in place, or at the end."""
+        new = {booking.person: booking for booking in bookings}
+        passengers = [new.pop(each.person, each) for each in self.passengers]
+        return replace(self, coaches=coaches, passengers=(*passengers, *new.values()))
+
+
+class ChartSource(StrEnum):
+    """Where an amendment comes from: a later chart, booking on the way, a TTE, or a correction."""
+
+    SECOND = "SECOND"
+    REMOTE = "REMOTE"
+    CURRENT = "CURRENT"
+    EFT = "EFT"
+    CORRECTION = "CORRECTION"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PersonRef:
+    """A person of the chart."""
+
+    pnr: Pnr
+    index: PersonIndex
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Amendment:
+    """What a chart gets in addition, corrected or removed while its run is on."""
+
+    source: ChartSource
+    coaches: Annotated[
+        tuple[Coach, ...],
+        About(
+            "Coaches to add, or to correct if the train has the code and class.",
+            most=MOST_COACHES,
+            given=tuple[GivenCoach, ...] | None,
+        ),
+    ] = ()
+    passengers: Annotated[
+        tuple[Booking, ...],
+        About(
+            "People to add, or to correct if the chart has the PNR and index: a list, or CSV.",
+            most=MOST_PASSENGERS,
+            given=tuple[Booking, ...] | Csv | None,
+        ),
+    ] = ()
+    remove_coaches: Annotated[
+        tuple[CoachCode, ...], About("Coaches to remove, without passengers.", most=MOST_COACHES)
+    ] = ()
+    remove_passengers: Annotated[
+        tuple[PersonRef, ...],
+        About("People to take off: those who are DUE.", most=MOST_PASSENGERS),
+    ] = ()
 
 
 def run_key(train_no: str, start_date: date) -> RunKey:

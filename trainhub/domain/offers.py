@@ -198,7 +198,7 @@ class Due:
         """Take note of what an event has changed."""
         if isinstance(event, e.BerthVacated):
             self.berths[berth_key(event.coach, event.berth)] = None
-        elif isinstance(event, e.StationArrival):
+        elif isinstance(event, e.StationArrival | e.ChartAmended):
             # Vacancies from this station on begin here, and holds of other passengers end here.
             self.everywhere = True
         elif isinstance(event, e.CoachChecked):

@@ -142,7 +142,8 @@ def _part(state: RunState, passenger: Passenger) -> tuple[str, str] | None:
     key = passenger.berth_key
     if key is None or passenger.coach is None:
         return None
-    return passenger.coach, state.occupancy.classes[key]
+    class_ = state.occupancy.classes.get(key)  # None: the coach was taken off since
+    return None if class_ is None else (passenger.coach, class_)
 
 
 def _upgrade(event: UpgradeConfirmed) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from trainhub.domain import events as e
-from trainhub.domain.berths import Occupancy, segments
+from trainhub.domain.berths import Hold, Occupancy, segments
 from trainhub.domain.errors import UnknownOffer, UnknownPassenger, UnknownStation
 from trainhub.domain.model import (
     AlightReason,
@@ -188,8 +188,11 @@ class RunState:
             )
         return self.stops[index]
 
+    def on_person(self, pnr: str, index: int) -> Passenger | None:
+        return self.passengers.get(person_key(pnr, index))
+
     def passenger(self, pnr: str, index: int) -> Passenger:
-        found = self.passengers.get(person_key(pnr, index))
+        found = self.on_person(pnr, index)
         if found is None:
             raise UnknownPassenger(f"{self.run} has no person {index} on that PNR")
         return found
@@ -306,11 +309,19 @@ class RunState:
         RunState.__init__(self, self.run)  # nothing of an earlier chart is left
         self.seq, self.amended = seq, seq > 0
         chart = event.chart
-        self.chart = chart
         self.zone = ZoneInfo(chart.timezone)
         self.stops = _stops(chart, self.zone)
         self.by_station = {stop.station.code: stop.index for stop in self.stops}
+        self._index(chart)
+        for passenger in self.passengers.values():
+            self._occupy_berth(passenger)
+
+    def _index(self, chart: Chart) -> None:
+        """Set the chart, its empty berths, and the look-ups of its people as they are booked."""
+        self.chart = chart
         self.occupancy = Occupancy(chart.coaches)
+        self.passengers, self.by_pnr, self.by_user, self.waiting = {}, {}, {}, {}
+        self.boarding_at, self.alighting_at = {}, {}
         for booking in chart.passengers:
             self._add(booking)
         for booking in sorted(chart.passengers, key=_turn):
@@ -325,7 +336,51 @@ class RunState:
             self.by_user.setdefault(booking.irctc_id, []).append(person)
         self.boarding_at.setdefault(self.boards(passenger), {})[person] = None
         self.alighting_at.setdefault(self.alights(passenger), {})[person] = None
-        self._occupy_berth(passenger)
+
+    def recall(self, then: Any) -> None:
+        """Restore a person who is booked, from an earlier Passenger or from a snapshot.
+
+        Claims are restored afterwards, in their order. Only `evolve` and a snapshot do so.
+        """
+        passenger = self.passengers[then.person]
+        if then.boarding_changed:
+            self.board_at(passenger, then.from_)
+        if then.status is not passenger.status:
+            del self.waiting[passenger.booking.class_][passenger.person]
+        passenger.status, passenger.coach, passenger.berth = then.status, then.coach, then.berth
+        passenger.upgraded_from = then.upgraded_from
+        self._recall_marks(passenger, then)
+
+    def _recall_marks(self, passenger: Passenger, then: Any) -> None:
+        passenger.state, passenger.marked_nt_at = then.state, then.marked_nt_at
+        passenger.marked_at, passenger.marked_by = then.marked_at, then.marked_by
+        passenger.assumed, passenger.left = then.assumed, then.left
+
+    def _chart_amended(self, event: e.ChartAmended) -> None:
+        """Read the chart as it is now, and keep what has happened to its people and berths."""
+        was, seated, past = self.passengers, set(event.seated), segments(0, self.current)
+        order = [person for persons in self.boarding_at.values() for person in persons]
+        holds = list(self.occupancy.all())
+        self._index(self.chart.amended(event.coaches, event.passengers))
+        for person in order:
+            if person not in seated:
+                self.recall(was[person])
+            elif was[person].state is not PersonState.CANCELLED:
+                self._recall_marks(self.passengers[person], was[person])
+        claims = ((each.claim, each.person) for each in was.values() if each.claim is not None)
+        for claim, person in sorted(claims):
+            self.claim_berth(self.passengers[person], claim)
+        for berth, person, hold in holds:
+            if person in seated:
+                hold = Hold(hold.whole & past, hold.half & past)
+            if hold.mask and berth in self.occupancy.types:
+                self.occupancy.occupy(berth, person, hold.whole, half=False)
+                self.occupancy.occupy(berth, person, hold.half, half=True)
+        for each in event.seated:
+            self._occupy_berth(self.passengers[PersonKey(each)])
+        self.freed = {key: each for key, each in self.freed.items() if key in self.occupancy.types}
+        self.amended = True
+        self._openings.mark_all()
 
     def _started(self, event: e.JourneyStarted) -> None:
         self.status = RunStatus.RUNNING
@@ -558,6 +613,8 @@ def _stops(chart: Chart, zone: ZoneInfo) -> list[Stop]:
 _HARMLESS = (e.TrainRegistered, e.Announcement, e.ClockCorrected)
 _EVOLVE: dict[type[e.Event], Callable[[RunState, Any], None]] = {
     e.TrainRegistered: RunState._registered,
+    e.ChartAmended: RunState._chart_amended,
+    e.BookingChanged: RunState._told_only,
     e.JourneyStarted: RunState._started,
     e.JourneyCompleted: RunState._completed,
     e.TrainCancelled: RunState._cancelled,

@@ -219,7 +219,7 @@ def _restore(state: TrainState, saved: RunSnapshot) -> None:
         stop.arrived, stop.departed, stop.skipped = was.arrived, was.departed, was.skipped
         stop.platform, stop.platform_confirmed = was.platform, was.platform_confirmed
     for each in saved.passengers:
-        _restore_passenger(state, each)
+        state.recall(each)
     for claim, person in sorted((e.claim, e.person) for e in saved.passengers if e.claim):
         state.claim_berth(state.passengers[PersonKey(person)], claim)
     state.occupancy.restore(
@@ -273,20 +273,6 @@ def _passenger_then(passenger: Passenger) -> PassengerThen:
         left=passenger.left,
         claim=passenger.claim,
     )
-
-
-def _restore_passenger(state: TrainState, then: PassengerThen) -> None:
-    passenger = state.passengers[PersonKey(then.person)]
-    if then.boarding_changed:
-        state.board_at(passenger, then.from_)
-    if then.status is not passenger.status:
-        del state.waiting[passenger.booking.class_][passenger.person]
-    passenger.status, passenger.state = then.status, then.state
-    passenger.coach, passenger.berth = then.coach, then.berth
-    passenger.marked_nt_at = then.marked_nt_at
-    passenger.upgraded_from = then.upgraded_from
-    passenger.marked_at, passenger.marked_by = then.marked_at, then.marked_by
-    passenger.assumed, passenger.left = then.assumed, then.left
 
 
 def _vacancy_then(vacancy: Vacancy) -> VacancyThen:

@@ -1,6 +1,6 @@
 """One run: commands in, events out. `decide` checks the rules; `carry_out` applies the events too.
 
-The table of commands is here. The rules are in journey.py, marks.py and offers.py.
+The table of commands is here. The rules are in journey.py, amend.py, marks.py and offers.py.
 """
 
 from collections.abc import Callable, Iterable
@@ -8,9 +8,9 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from trainhub.domain import amend, journey, marks, offers
 from trainhub.domain import commands as c
 from trainhub.domain import events as e
-from trainhub.domain import journey, marks, offers
 from trainhub.domain.model import BerthKey, Role, RunKey
 from trainhub.domain.run_state import RunState
 from trainhub.domain.schedule import local
@@ -98,6 +98,7 @@ def fold(run: RunKey, events: Iterable[e.Event]) -> TrainState:
 
 _DECIDE: dict[type[c.Command], Callable[[RunState, Any, datetime], list[e.Event]]] = {
     c.RegisterTrain: journey.register,
+    c.AmendChart: amend.amend,
     c.StartJourney: journey.start,
     c.CancelTrain: journey.cancel,
     c.Arrive: journey.arrive,

@@ -26,6 +26,7 @@ _STAFF_AND_PASSENGER = {**_STAFF, Role.PASSENGER: _PERSON}
 # A role that is missing may not. Commands that only the hub gives, like ExpireOffers, are missing.
 MAY: dict[type[c.Command], dict[Role, Relation]] = {
     c.RegisterTrain: _OPERATORS,
+    c.AmendChart: _STAFF_AND_FEEDS,
     c.StartJourney: _STAFF_AND_FEEDS,
     c.CancelTrain: _STAFF,
     c.Arrive: _STAFF_AND_FEEDS,

@@ -1,7 +1,7 @@
 """The JSON messages of protocol version 1, both ways."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -10,8 +10,8 @@ from trainhub.core.about import About
 from trainhub.core.codec import dump, load
 from trainhub.core.errors import BadMessage, UnknownType
 from trainhub.core.journal import Record
-from trainhub.domain.chart import read_chart
-from trainhub.domain.commands import COMMANDS, Command, OfferCommand, RegisterTrain
+from trainhub.domain.chart import read_amendment, read_chart
+from trainhub.domain.commands import COMMANDS, AmendChart, Command, OfferCommand, RegisterTrain
 from trainhub.domain.events import TYPES
 from trainhub.domain.fields import Seq, StartDate, TrainNo
 from trainhub.domain.model import RunKey
@@ -143,6 +143,17 @@ def read_command(cls: type[Command], fields: Mapping[str, Any]) -> Command:
             train_no=chart.train_no,
             start_date=chart.start_date,
             chart=chart,
+            rejected=rejected,
+            warnings=warnings,
+        )
+    if cls is AmendChart:
+        named = {name: fields[name] for name in ("trainNo", "startDate") if name in fields}
+        rest = {name: value for name, value in fields.items() if name not in named}
+        amendment, lines, rejected, warnings = read_amendment(rest)
+        return replace(
+            load(AmendChart, {**named, "amendment": {"source": amendment.source}}),
+            amendment=amendment,
+            lines=lines,
             rejected=rejected,
             warnings=warnings,
         )

@@ -179,6 +179,7 @@ _PERSON_PATH = _TRAIN + "/passengers/{pnr}/{index}"
 _OFFER = "/api/offers/{offerId}"
 ROUTES: tuple[Route, ...] = (
     _order("POST", "/api/trains", c.RegisterTrain),
+    _order("POST", _TRAIN + "/chart", c.AmendChart),
     _order("POST", _TRAIN + "/start", c.StartJourney),
     _order("POST", _TRAIN + "/cancel", c.CancelTrain),
     _order("POST", _TRAIN + "/arrivals", c.Arrive),
