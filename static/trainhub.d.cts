@@ -1034,7 +1034,7 @@ export interface ErrorDetails {
   status?: RunStatus;
   state?: PersonState;
   seq?: Seq;
-  /** CONFLICT: the berth that was given to another passenger. */
+  /** CONFLICT: the berth that another passenger has. */
   berth?: string;
   boardsAt?: StationCode;
   /** CONFLICT: who made the mark that stands. */

@@ -6,6 +6,7 @@ from railway import RUN, TRAIN, Driver, person, rac
 from trainhub.core.errors import BadMessage, Conflict
 from trainhub.domain import commands as c
 from trainhub.domain import events as e
+from trainhub.domain.decisions import Decisions
 from trainhub.domain.errors import UnknownCoach
 from trainhub.domain.snapshot import resume, snapshot_of
 from trainhub.domain.train import fold
@@ -198,13 +199,30 @@ def test_a_coach_is_removed_once_it_is_empty():
     run = Driver(person(1), person(2, coach="S2"), coaches=[OTHER, {**OTHER, "code": "S1"}])
     with pytest.raises(Conflict, match="berth S2-2 is in use") as raised:
         run.give(amendment(removeCoaches=["S2"]))
-    assert raised.value.details == {"berths": ["S2-2"]}
+    assert raised.value.details == {"berth": "S2-2"}
     with pytest.raises(UnknownCoach):
         run.give(amendment(removeCoaches=["S7"]))
     amend(run, person(2), removeCoaches=["S2"])
     assert [coach.code for coach in run.state.chart.coaches] == ["S1"]
     with pytest.raises(BadMessage, match="1 to 150 berths"):
         run.give(amendment(coaches=[{**OTHER, "berths": 0}]))
+
+
+def test_a_passenger_who_was_added_has_a_history():
+    """Before the amendment there is nothing to say; then it is said as of any passenger."""
+    run = standing(person(1), rac(10, 1), policy="AUTO", checkMinutes=None)
+    run.no_show(1)
+    amend(run, rac(11, 2))
+    run.board(11)
+    told = Decisions(RUN, "4512345611", 1)
+    for seq, event in enumerate(run.events, start=1):
+        told.add(seq, event)
+    assert [each["event"] for each in told.found] == [
+        "BOOKING_CHANGED",
+        "PASSENGER_BOARDED",
+        "UPGRADE_CONFIRMED",
+    ]
+    assert told.standing(run.now) == "is CNF with berth S1-1"
 
 
 def test_a_run_that_has_ended_keeps_its_chart():

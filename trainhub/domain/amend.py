@@ -317,7 +317,7 @@ def _check_used(
     if lost:
         raise Conflict(
             f"berth {lost[0]} is in use and would be gone: give its passengers other berths first",
-            berths=lost[:20],
+            berth=lost[0],
         )
 
 

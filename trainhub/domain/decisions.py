@@ -35,6 +35,7 @@ _WHAT: dict[type[e.Event], str] = {
     e.BerthLost: "came after the berth was given away, and is first in turn for the next",
     e.UpgradeOffer: "is asked",
     e.UpgradeDelivered: "the offer has arrived on a device",
+    e.BookingChanged: "is new on the chart, or has another journey or berth there",
     e.CoPassengerChanged: "has the side lower alone",
 }
 
@@ -98,7 +99,9 @@ class Decisions:
         return found
 
     def _waits(self) -> Passenger | None:
-        """Return the person, if they wait for a berth."""
+        """Return the person, if they wait for a berth; None also before a chart has them."""
+        if self._person not in self._state.passengers:
+            return None
         waiting = self._state.waiting.get(self._passenger.booking.class_, {})
         return self._passenger if self._person in waiting else None
 

@@ -86,9 +86,7 @@ class ErrorDetails(TypedDict, total=False):
     status: RunStatus
     state: PersonState
     seq: Seq
-    berth: Annotated[
-        str, About("CONFLICT: the berth that was given to another passenger.", example="S1-15")
-    ]
+    berth: Annotated[str, About("CONFLICT: the berth that another passenger has.", example="S1-15")]
     boardsAt: StationCode
     markedBy: Annotated[UserId | None, About("CONFLICT: who made the mark that stands.")]
     markedAt: Annotated[Moment | None, About("CONFLICT: when that mark was made.")]
