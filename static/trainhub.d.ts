@@ -540,7 +540,7 @@ export interface Commands {
     fields: {
       trainNo: GivenTrainNo;
       startDate?: StartDate | null;
-      pnr: PersonPnr;
+      pnr: GivenPersonPnr;
       index: PersonPlace;
       at?: MarkedAt | null;
     };
@@ -551,7 +551,7 @@ export interface Commands {
     fields: {
       trainNo: GivenTrainNo;
       startDate?: StartDate | null;
-      pnr: PersonPnr;
+      pnr: GivenPersonPnr;
       index: PersonPlace;
       at?: MarkedAt | null;
     };
@@ -562,7 +562,7 @@ export interface Commands {
     fields: {
       trainNo: GivenTrainNo;
       startDate?: StartDate | null;
-      pnr: PersonPnr;
+      pnr: GivenPersonPnr;
       index: PersonPlace;
     };
     result: Result & Told['BOARDED_UNDONE'] | Unchanged;
@@ -572,7 +572,7 @@ export interface Commands {
     fields: {
       trainNo: GivenTrainNo;
       startDate?: StartDate | null;
-      pnr: PersonPnr;
+      pnr: GivenPersonPnr;
       index: PersonPlace;
     };
     result: Result & Told['NO_SHOW_UNDONE'] | Unchanged;
@@ -582,7 +582,7 @@ export interface Commands {
     fields: {
       trainNo: GivenTrainNo;
       startDate?: StartDate | null;
-      pnr: PersonPnr;
+      pnr: GivenPersonPnr;
       index: PersonPlace;
       at?: MarkedAt | null;
       /** Why. */
@@ -605,7 +605,7 @@ export interface Commands {
     fields: {
       trainNo: GivenTrainNo;
       startDate?: StartDate | null;
-      pnr: PersonPnr;
+      pnr: GivenPersonPnr;
       index: PersonPlace;
     };
     result: Result & Told['PASSENGER_CANCELLED'] | Unchanged;
@@ -615,7 +615,7 @@ export interface Commands {
     fields: {
       trainNo: GivenTrainNo;
       startDate?: StartDate | null;
-      pnr: PersonPnr;
+      pnr: GivenPersonPnr;
       index: PersonPlace;
       stationCode: StationCode;
     };
@@ -700,6 +700,7 @@ export interface Station {
   day: Day;
   distanceKm: DistanceKm;
   platform: Platform | null;
+  timezone: StationZone | null;
 }
 
 /** A station of the train, by its code. */
@@ -719,6 +720,9 @@ export type DistanceKm = number;
 
 /** The platform. */
 export type Platform = string;
+
+/** The time zone of the station, where it is not that of the run. */
+export type StationZone = string;
 
 /** Where an amendment comes from: a later chart, booking on the way, a TTE, or a correction. */
 export type ChartSource = 'SECOND' | 'REMOTE' | 'CURRENT' | 'EFT' | 'CORRECTION';
@@ -743,7 +747,7 @@ export interface Warned {
   reason: string;
 }
 
-/** 10 to 12 digits. */
+/** 5 to 16 letters and digits. */
 export type Pnr = string;
 
 /** The person's number on the PNR, from 1. */
@@ -870,6 +874,7 @@ export interface GivenStation {
   day?: Day;
   distanceKm?: DistanceKm;
   platform?: Platform | null;
+  timezone?: StationZone | null;
 }
 
 /** A coach as a chart may give it: `type` or `numbers` may stand in place of `berths`. */
@@ -917,7 +922,7 @@ export interface GivenBooking {
   email?: string | null;
 }
 
-/** 10 to 12 digits. */
+/** 5 to 16 letters and digits. */
 export type GivenPnr = string | number;
 
 /** Why a passenger needs a lower berth, whatever their age. */
@@ -972,7 +977,7 @@ export interface Unchanged {
 export type ReportedAt = string;
 
 /** The PNR of the person. */
-export type PersonPnr = string;
+export type GivenPersonPnr = string | number;
 
 /** The person's number on the PNR, from 1. */
 export type PersonPlace = number;
@@ -986,7 +991,7 @@ export type To = 'EVERYONE' | 'STAFF' | 'USER';
 /** A mark of a batch. */
 export interface GivenMark {
   mark: MarkKind;
-  pnr: PersonPnr;
+  pnr: GivenPersonPnr;
   index: PersonPlace;
   at?: MarkedAt | null;
 }
@@ -1014,6 +1019,9 @@ export interface MarkRefused {
   index: PersonPlace;
   error: ErrorFields;
 }
+
+/** The PNR of the person. */
+export type PersonPnr = string;
 
 /** What was wrong. A command that failed has changed nothing. */
 export interface ErrorFields {

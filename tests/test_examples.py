@@ -4,10 +4,15 @@ import json
 import signal
 import subprocess
 import sys
+from datetime import UTC, datetime, time
 from pathlib import Path
 
 import pytest
 from witness import connect
+
+from trainhub.domain import commands as c
+from trainhub.domain.chart import read_chart
+from trainhub.domain.train import TrainState
 
 ROOT = Path(__file__).parents[1]
 CHATROOM = ROOT / "examples" / "chatroom.py"
@@ -64,3 +69,33 @@ def test_the_examples_are_short():
     """Each example fits on two screens."""
     code = [line for line in CHATROOM.read_text().splitlines() if line.strip()]
     assert len(code) < 100
+
+
+@pytest.mark.parametrize("name", ["12345", "NJ40401", "3"])
+def test_an_example_chart_loads_and_runs_to_its_end(name):
+    """A chart of docs/examples loads without a warning, and its times rise along the line."""
+    path = ROOT / "docs" / "examples" / f"{name}.json"
+    checked, rejected, warnings = read_chart(json.loads(path.read_text()))
+    assert (rejected, warnings) == ((), ())
+    state = TrainState(checked.run)
+    train = {"train_no": checked.train_no}
+    now = datetime.combine(checked.start_date, time(), UTC)
+    state.carry_out(c.RegisterTrain(**train, chart=checked), now)
+    state.carry_out(c.StartJourney(**train), now)
+    moments = []
+    for stop in state.stops:
+        code = stop.station.code
+        if stop.scheduled_arrival is not None:
+            moments.append(stop.scheduled_arrival)
+            state.carry_out(c.Arrive(**train, station_code=code), moments[-1])
+            assert stop.arrived.isoformat() == moments[-1].isoformat()
+        for booking in checked.passengers:
+            if booking.from_ == code:
+                who = {"pnr": booking.pnr, "index": booking.index}
+                state.carry_out(c.MarkBoarded(**train, **who), moments[-1] if moments else now)
+        if stop.scheduled_departure is not None:
+            moments.append(stop.scheduled_departure)
+            state.carry_out(c.Depart(**train, station_code=code), moments[-1])
+    assert moments == sorted(moments)
+    assert state.status == "COMPLETED"
+    assert {each.state for each in state.passengers.values()} == {"ALIGHTED"}

@@ -163,7 +163,7 @@ async def test_a_broken_line_is_logged_with_its_file_and_number(hub, folder, log
     assert list(lines) == ["a.csv line 3", "a.csv line 5", "b.json line 2"]
     to, pnr, twice = lines.values()
     assert to.startswith("to: the train has no")
-    assert pnr == "pnr is 10 to 12 digits"
+    assert pnr == "pnr is 5 to 16 letters and digits, with a digit among them"
     assert twice == "person 1 of the PNR is there twice: keep one"
     assert len(hub.state("111/2026-11-23").passengers) == 2
 

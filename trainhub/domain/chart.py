@@ -85,6 +85,7 @@ def read_chart(data: Any) -> tuple[Chart, tuple[Rejected, ...], tuple[Warned, ..
     chart = dataclasses.replace(chart, passengers=tuple(passengers))
     _check_text(chart)
     warned[:0] = [_warned(1, "", f"the column {name} is not used") for name in unused]
+    warned[:0] = [_warned(1, "", reason) for reason in _shifted(chart)]
     given = data.get("trainNo")
     if type(given) is int and 0 <= given < 10_000:
         reason = f"trainNo {given} is a number: if it lost zeros, send it as a text like 00851"
@@ -226,10 +227,7 @@ def _table(passengers: Any) -> Table:
 def _check_train(chart: Chart) -> None:
     if not _TRAIN_NO.fullmatch(chart.train_no):
         raise BadMessage("trainNo is 1 to 10 letters and digits, like 12345")
-    try:
-        ZoneInfo(chart.timezone)
-    except (KeyError, ValueError, OSError):
-        raise BadMessage("timezone is a name like Asia/Kolkata") from None
+    _check_zone("timezone", chart.timezone)
     _check_stations(chart)
     if chart.check_minutes is not None and chart.check_minutes not in CHECK_MINUTES:
         raise BadMessage(f"checkMinutes is from {CHECK_MINUTES[0]} to {CHECK_MINUTES[-1]}, or null")
@@ -289,6 +287,13 @@ def _check_coaches(coaches: tuple[Coach, ...]) -> None:
                 raise BadMessage(f"coach {code}: rac names berth {number}, which is not there")
 
 
+def _check_zone(path: str, name: str) -> None:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise BadMessage(f"{path} is a name like Asia/Kolkata") from None
+
+
 def _check_stations(chart: Chart) -> None:
     stations = chart.stations
     if not 2 <= len(stations) <= MOST_STATIONS:
@@ -307,6 +312,8 @@ def _check_stations(chart: Chart) -> None:
                 continue
             if not _TIME.fullmatch(time):
                 raise BadMessage(f"{path}.{name} is a time like 15:50")
+        if station.timezone is not None:
+            _check_zone(f"{path}.timezone", station.timezone)
         if not 1 <= station.day <= MOST_DAYS:
             raise BadMessage(f"{path}.day is from 1, the day of the start, to {MOST_DAYS}")
         if station.distance_km < distance:
@@ -316,7 +323,21 @@ def _check_stations(chart: Chart) -> None:
             )
         distance = station.distance_km
     for _ in due_times(chart.start_date, stations, ZoneInfo(chart.timezone), strict=True):
-        pass  # raises BadMessage if times run backwards or a time does not exist
+        pass  # raises BadMessage if times run backwards
+
+
+def _shifted(chart: Chart) -> Iterator[str]:
+    """Yield a warning for each time that is read as another, because clocks are set forward."""
+    zone = ZoneInfo(chart.timezone)
+    for index, moments in enumerate(due_times(chart.start_date, chart.stations, zone)):
+        station = chart.stations[index]
+        printed = ("arrival", station.arrival), ("departure", station.departure)
+        for (name, text), moment in zip(printed, moments, strict=True):
+            if moment is not None and f"{moment:%H:%M}" != text:
+                yield (
+                    f"stations[{index}].{name} {text} is read as {moment:%H:%M}, since clocks are "
+                    "set forward"
+                )
 
 
 def _check_passengers(
@@ -362,9 +383,14 @@ def _warned(line: int, pnr: str, reason: str) -> Warned:
 
 
 def _pnr(row: Any) -> str:
-    """Return the line's PNR, at most 20 digits of it; an empty text if it has other characters."""
-    found = str(row.get("pnr", ""))[:20] if isinstance(row, Mapping) else ""
-    return found if found.isdecimal() and found.isascii() else ""
+    """Return the line's PNR, or at most 20 digits; an empty text if it has other characters."""
+    found = str(normal.pnr(row.get("pnr", "")))[:20] if isinstance(row, Mapping) else ""
+    return found if _is_pnr(found) or (found.isdecimal() and found.isascii()) else ""
+
+
+def _is_pnr(text: str) -> bool:
+    """Return whether a text may be a PNR. Without a digit it may be a person's name."""
+    return _PNR.fullmatch(text) is not None and not text.isalpha()
 
 
 def _booking(row: Any) -> Booking:
@@ -373,8 +399,8 @@ def _booking(row: Any) -> Booking:
     if not isinstance(row, Mapping):
         raise BadMessage("a passenger is an object with pnr, index, name, from, to, …")
     booking = load(Booking, row)
-    if not _PNR.fullmatch(booking.pnr):
-        raise BadMessage("pnr is 10 to 12 digits")
+    if not _is_pnr(booking.pnr):
+        raise BadMessage("pnr is 5 to 16 letters and digits, with a digit among them")
     if booking.waits and booking.number is not None and booking.number < 1:
         raise BadMessage("number is the place on RAC or WL, from 1")
     if not 1 <= booking.index <= MOST_ON_A_PNR:

@@ -9,10 +9,13 @@ from enum import StrEnum
 from typing import Annotated, ClassVar
 
 from trainhub.core.about import About
+from trainhub.domain import normal
 from trainhub.domain.fields import Note, Platform, SetMinutes, StartDate, StationCode, TrainNo
 from trainhub.domain.model import AlightReason, Amendment, Chart, Level
 
-PersonPnr = Annotated[str, About("The PNR of the person.", example="4512345602")]
+PersonPnr = Annotated[
+    str, About("The PNR of the person.", example="4512345602", given=str | int, normal=normal.pnr)
+]
 PersonPlace = Annotated[int, About("The person's number on the PNR, from 1.", example=1)]
 
 
@@ -63,7 +66,9 @@ class Rejected:
     line: Annotated[int, About("The entry from 1, or the line of the CSV.", least=1, example=2)]
     pnr: Annotated[
         str,
-        About("The PNR; empty if the line has none.", pattern="[0-9]{0,20}", example="4512345602"),
+        About(
+            "The PNR; empty if the line has none.", pattern="[0-9A-Z]{0,20}", example="4512345602"
+        ),
     ]
     reason: Annotated[str, About("What is wrong with the line.", example="to is missing")]
 

@@ -27,7 +27,7 @@ UNDO_MINUTES = range(1, 1_441)
 DELAYS = range(-120, 2 * 24 * 60 + 1)
 
 TRAIN_NO = "[0-9A-Z]{1,10}"
-PNR = "[0-9]{10,12}"
+PNR = "[0-9A-Z]{5,16}"
 COACH = "[0-9A-Z]{1,6}"
 TIME = "([01][0-9]|2[0-3]):[0-5][0-9]"
 
@@ -48,6 +48,13 @@ Moment = Annotated[
     About("A time with its offset, as in ISO 8601.", example="2026-11-23T17:05:12+05:30"),
 ]
 Zone = Annotated[str, About("The time zone of the run.", example="Asia/Kolkata")]
+StationZone = Annotated[
+    str,
+    About(
+        "The time zone of the station, where it is not that of the run.",
+        example="America/Los_Angeles",
+    ),
+]
 Seq = Annotated[int, About("The event's number within its run, from 1.", least=1, example=17)]
 StationCode = Annotated[
     str, About("A station of the train, by its code.", example="BWN", normal=normal.code)
@@ -80,7 +87,11 @@ Note = Annotated[str, About("The reason, in words.", example="fog")]
 Pnr = Annotated[
     str,
     About(
-        "10 to 12 digits.", pattern=PNR, example="4512345602", given=str | int, normal=normal.pnr
+        "5 to 16 letters and digits.",
+        pattern=PNR,
+        example="4512345602",
+        given=str | int,
+        normal=normal.pnr,
     ),
 ]
 PersonIndex = Annotated[

@@ -101,7 +101,7 @@ def implied(state: RunState, command: c.Command, now: datetime) -> c.Depart | No
 
 def _arrived(state: RunState, stop: Stop, command: c.Arrive, now: datetime) -> tuple[datetime, int]:
     """Return when the train arrived, and its delay. Raises a HubError if that is impossible."""
-    at = _moment(state, command.at, now)
+    at = _moment(state, stop, command.at, now)
     return at, _delay(at, stop.scheduled_arrival, reported=command.at is not None)
 
 
@@ -161,7 +161,7 @@ def depart(state: RunState, command: c.Depart, now: datetime) -> Events:
     if stop is not here:
         code = here.station.code
         raise Conflict(f"the train stands at {code}, not {stop.station.code}", next=code)
-    at = _moment(state, command.at, now)
+    at = _moment(state, stop, command.at, now)
     delay = _delay(at, stop.scheduled_departure, reported=command.at is not None)
     events: Events = [
         e.StationDeparture(
@@ -271,8 +271,8 @@ def announce(state: RunState, command: c.Announce, now: datetime) -> Events:
 # --- helpers of the rules -----------------------------------------------------------------------
 
 
-def _moment(state: RunState, at: datetime | None, now: datetime) -> datetime:
-    """Return the time that a station reports, or now if it reports none.
+def _moment(state: RunState, stop: Stop, at: datetime | None, now: datetime) -> datetime:
+    """Return the time that a station reports, by its own clock, or now if it reports none.
 
     Raises BadMessage if the time is in the future, and Conflict if it is before the last report.
     """
@@ -281,12 +281,12 @@ def _moment(state: RunState, at: datetime | None, now: datetime) -> datetime:
         last = None  # no bound: the clock was ahead at that report, and has been set back since
     if at is None:
         now = now.replace(microsecond=0)
-        return now if last is None else max(now, last)
+        return local(now if last is None else max(now, last), state.zone_of(stop))
     if at > now + CLOCK_SKEW:
         raise BadMessage("at lies in the future: give the time when the train came or went")
     if last is not None and at < last:
         raise Conflict(f"at is before the train's last report: give {last.isoformat()} or later")
-    return local(at, state.zone).replace(microsecond=0)
+    return local(at, state.zone_of(stop)).replace(microsecond=0)
 
 
 def _delay(actual: datetime, scheduled: datetime | None, *, reported: bool) -> int:

@@ -35,6 +35,7 @@ from trainhub.domain.fields import (
     StartDate,
     StationCode,
     StationName,
+    StationZone,
     TrainName,
     TrainNo,
     UserId,
@@ -165,6 +166,7 @@ class Station:
     day: Day = 1
     distance_km: DistanceKm = 0
     platform: Platform | None = None
+    timezone: StationZone | None = None
 
 
 Berths = Annotated[int, About("The number of berths.", least=0, most=MOST_BERTHS, example=72)]

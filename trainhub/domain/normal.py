@@ -34,8 +34,8 @@ def text(given: Any) -> Any:
 
 
 def pnr(given: Any) -> Any:
-    """Return the PNR as a text; JSON may have it as a number."""
-    return str(given) if type(given) is int else text(given)
+    """Return the PNR in capitals without blanks around it; JSON may have it as a number."""
+    return str(given) if type(given) is int else code(given)
 
 
 def travel_class(given: Any) -> Any:

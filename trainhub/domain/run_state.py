@@ -245,6 +245,11 @@ class RunState:
         minutes = max(self.delay_minutes, 0)
         return stop.scheduled_departure and stop.scheduled_departure + timedelta(minutes=minutes)
 
+    def zone_of(self, stop: Stop) -> ZoneInfo:
+        """Return the time zone of a stop."""
+        own = stop.station.timezone
+        return self.zone if own is None else ZoneInfo(own)
+
     def prefers_lower(self, passenger: Passenger) -> bool:
         """Return whether a lower berth is best for a passenger, as the chart says."""
         booking, age = passenger.booking, passenger.booking.age or 0

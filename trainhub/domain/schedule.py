@@ -32,51 +32,65 @@ def since_midnight(text: str, day: int) -> timedelta:
 def due_times(
     start: date, stations: Iterable[Station], zone: ZoneInfo, *, strict: bool = False
 ) -> Iterator[DueTimes]:
-    """Yield arrival and departure of each stop.
+    """Yield arrival and departure of each stop, by the clock of its own time zone or of `zone`.
 
     `day` is the day of the arrival; a halt over midnight departs on the next one. When clocks are
     set back, a time occurs twice: the second one counts if the first is before the previous stop.
-    With `strict`, raises BadMessage if times run backwards, or if a time does not exist because
-    clocks are set forward.
+    When clocks are set forward over a time, the train comes later by as much: at 03:30 for 02:30.
+    So do the times after it, until the printed one is in order again.
+    With `strict`, raises BadMessage if times run backwards.
     """
-    last: datetime | None = None
+    reader = _Reader(start)
     for index, station in enumerate(stations):
+        own = zone if station.timezone is None else ZoneInfo(station.timezone)
         came = goes = None
         if station.arrival is not None:
-            came = _Time(start, station.arrival, station.day, zone, last)
-            last = came.checked(f"stations[{index}]", "arrival", last) if strict else came.moment
+            came = reader.read(station.arrival, station.day, own)
+            if strict:
+                reader.check(f"stations[{index}].arrival", came)
+            reader.last = came
         if station.departure is not None:
-            goes = _Time(start, station.departure, station.day, zone, last)
-            if came is not None and goes.moment < came.moment:
-                goes = _Time(start, station.departure, station.day + 1, zone, last)
-            last = goes.checked(f"stations[{index}]", "departure", last) if strict else goes.moment
-        yield came.moment if came else None, goes.moment if goes else None
+            goes = reader.read(station.departure, station.day, own)
+            if came is not None and goes < came:
+                goes = reader.read(station.departure, station.day + 1, own)
+            if strict:
+                reader.check(f"stations[{index}].departure", goes)
+            reader.last = goes
+        yield came, goes
 
 
-class _Time:
-    """A printed time, and its moment, given that the previous time was at `last`."""
+class _Reader:
+    """Reads printed times in running order. `last` is the moment of the previous one.
 
-    def __init__(
-        self, start: date, text: str, day: int, zone: ZoneInfo, last: datetime | None
-    ) -> None:
-        self._text, self._zone = text, zone
-        self._naive = datetime.combine(start, time()) + since_midnight(text, day)
+    `late` is by how much the train is late, because clocks were set forward.
+    """
+
+    def __init__(self, start: date) -> None:
+        self._midnight = datetime.combine(start, time())
+        self.last: datetime | None = None
+        self.late = timedelta()
+
+    def read(self, text: str, day: int, zone: ZoneInfo) -> datetime:
+        """Return the moment of a printed time."""
+        printed = self._midnight + since_midnight(text, day)
         # By way of UTC, because Python does not change a time that does not exist.
         first, second = (
-            local(self._naive.replace(tzinfo=zone, fold=fold).astimezone(UTC), zone)
-            for fold in (0, 1)
+            local(printed.replace(tzinfo=zone, fold=fold).astimezone(UTC), zone) for fold in (0, 1)
         )
-        self.moment = second if last is not None and first < last <= second else first
+        missing = first.replace(tzinfo=None) - printed
+        if missing:
+            self.late = missing
+            return first
+        last = self.last
+        if last is not None and first < last:
+            if last <= second:
+                return second
+            later = local((first + self.late).astimezone(UTC), zone)
+            return later if last <= later else first
+        self.late = timedelta()
+        return first
 
-    def checked(self, path: str, name: str, last: datetime | None) -> datetime:
-        """Return the moment. Raises BadMessage if it does not exist or lies before `last`."""
-        shown = self.moment.replace(tzinfo=None)
-        if shown != self._naive:
-            raise BadMessage(
-                f"{path}.{name}: the clocks of {self._zone.key} are set forward over {self._text} "
-                f"on {self._naive:%Y-%m-%d}: give the time that they show instead, "
-                f"{shown:%H:%M} on {shown:%Y-%m-%d}"
-            )
-        if last is not None and self.moment < last:
-            raise BadMessage(f"{path}.{name} is before the previous time of the chart: check day")
-        return self.moment
+    def check(self, path: str, moment: datetime) -> None:
+        """Raise BadMessage if the moment lies before the previous one."""
+        if self.last is not None and moment < self.last:
+            raise BadMessage(f"{path} is before the previous time of the chart: check day")

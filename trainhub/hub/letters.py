@@ -363,7 +363,7 @@ def _delayed(letters: Letters, state: TrainState, event: Any, seq: int) -> _Lett
         return {
             "count": event.delay_minutes,
             "station": event.next.name,
-            "expected": words.clock(event.next.expected, state.zone),
+            "expected": words.clock(event.next.expected),
         }
 
     people = [passenger.person for passenger in travelling(state)]

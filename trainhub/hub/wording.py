@@ -62,9 +62,9 @@ class Words:
         fields = {"clock": clock, "day": self.day(local), "offset": offset}
         return self._filled(self._data["dates"]["moment"], fields)
 
-    def clock(self, moment: datetime, zone: ZoneInfo) -> str:
-        """Return the hour and minute in the train's zone."""
-        return f"{moment.astimezone(zone):%H:%M}"
+    def clock(self, moment: datetime) -> str:
+        """Return the hour and minute, as the moment's offset has them."""
+        return f"{moment:%H:%M}"
 
     def _form(self, count: object) -> str:
         one = (0, 1) if self.language in _ONE_INCLUDES_ZERO else (1,)

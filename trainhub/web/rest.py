@@ -156,7 +156,7 @@ class PassengersHandler(Api):
         def wanted_view(person: Passenger) -> dict[str, Any] | None:
             view = person_view(person)
             matches = all(view[name] == value for name, value in wanted.items()) and (
-                text in view["name"].casefold() or text in view["pnr"]
+                text in view["name"].casefold() or text in view["pnr"].casefold()
             )
             return view if matches else None
 
@@ -170,7 +170,9 @@ class PnrHandler(Api):
         role, user = astuple(self.identity.standing(state.run))
 
         def view() -> list[dict[str, Any]]:
-            return [person_view(each) for each in visible_on_pnr(state, pnr, role, user)]
+            return [
+                person_view(each) for each in visible_on_pnr(state, normal.pnr(pnr), role, user)
+            ]
 
         self.answer(await self.hub.read(view))
 
