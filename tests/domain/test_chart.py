@@ -103,7 +103,6 @@ FAULTS = {
     "null PNR": (person(9, pnr=None), "pnr is a text that is not empty, not null"),
     "half a surrogate": (person(9, pnr="\ud800"), "pnr holds half of a surrogate pair"),
     "blank name": (person(9, name=" "), "name is a text that is not empty"),
-    "a field too many": (person(9, seat=4), "seat; expected one of"),
     "no such status": (person(9, status="CONFIRMED"), "status is one of CNF, RAC, WL"),
     "true for one": (person(9, index=True), "index is a whole number, not true or false"),
     "a float": (person(9, age=34.0), "age is a whole number, not a fraction"),
@@ -676,6 +675,26 @@ def test_a_place_on_rac_that_comes_twice_is_a_warning():
     assert (len(checked.passengers), rejected) == (4, ())
     assert [(each.line, each.reason) for each in warnings] == [
         (2, "RAC 1 of the class is there before: check the number")
+    ]
+
+
+def test_an_upgraded_ticket_is_a_warning():
+    """A berth of a higher class than the ticket's may be a slip, so a warning names it."""
+    both = [*coaches({}), {"code": "B1", "class": "3A", "berths": 64}]
+    _, rejected, warnings = read_chart(chart(person(5, coach="B1"), coaches=both))
+    assert rejected == ()
+    assert [each.reason for each in warnings] == ["the ticket of class SL is upgraded to 3A"]
+
+
+def test_fields_without_a_meaning_are_named_once():
+    """A field that a passenger does not have is left out, and is named once for all lines."""
+    people = [person(1, remarks="VIP"), person(2, remarks="", wing="LD"), person(3, **{"A B": 1})]
+    checked, rejected, warnings = read_chart(chart(*people))
+    assert (len(checked.passengers), rejected) == (3, ())
+    assert [each.reason for each in warnings] == [
+        "the column remarks is not used",
+        "the column wing is not used",
+        "the column a field without a plain name is not used",
     ]
 
 

@@ -188,7 +188,7 @@ def shifted(by):
         person(1, **SECRET, berth=SECRET["name"]),
         person(1, **SECRET, status=SECRET["name"]),
         person(1, **SECRET, coach=SECRET["name"]),
-        {**person(1, **SECRET), SECRET["name"]: 1},
+        {**person(1, **SECRET, to="ZZZ"), SECRET["name"]: 1},
         {**person(1, **SECRET), "from": SECRET["name"]},
         [SECRET["name"], SECRET["pnr"]],
         SECRET["name"],

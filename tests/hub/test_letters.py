@@ -180,6 +180,18 @@ def test_a_cancelled_train_is_told_to_those_it_concerns():
     assert len({each.id for each in made}) == 4
 
 
+def test_counter_tickets_do_not_replace_each_other_s_letters():
+    """Passengers without a user have letters of their own topics, and no push."""
+    driver = Driver(person(1, irctcId=None), person(2, irctcId=None))
+    driver.give(c.CancelTrain(**TRAIN))
+    made = sent(driver, e.TrainCancelled)
+    assert to_whom(made) == [
+        ("EMAIL", "person1@example.org"),
+        ("EMAIL", "person2@example.org"),
+    ]
+    assert len({(each.topic, each.user) for each in made}) == 2
+
+
 def test_a_train_cancelled_before_its_start_is_told_to_all_who_are_due():
     """Each party's address once: three on one PNR are one mail."""
     driver = Driver(

@@ -225,7 +225,7 @@ def test_a_refusal_is_short():
 
 
 @pytest.mark.parametrize(
-    "odd", [{"pnr": "\ud800"}, {"pnr": ["\ud800"]}, {"\ud800": 1}, {"coach": "\ud800"}]
+    "odd", [{"pnr": "\ud800"}, {"pnr": ["\ud800"]}, {"\ud800": 1, "to": "ZZZ"}, {"coach": "\ud800"}]
 )
 def test_any_rejected_line_can_be_told(odd):
     """The answer to a chart with a strange line is valid Unicode."""

@@ -49,7 +49,7 @@ from trainhub.domain.model import (
     berth_key,
 )
 from trainhub.domain.schedule import due_times
-from trainhub.domain.table import BadRow, Table, read_table
+from trainhub.domain.table import BadRow, Table, read_rows, read_table
 
 _TRAIN_NO = re.compile(fields.TRAIN_NO)
 _PNR = re.compile(fields.PNR)
@@ -218,7 +218,7 @@ def _table(passengers: Any) -> Table:
     if passengers is None:
         return Table((), ())
     if isinstance(passengers, list):
-        return Table(list(enumerate(passengers, start=1)), ())
+        return read_rows(passengers)
     if isinstance(passengers, str):
         return read_table(passengers)
     raise BadMessage("passengers is a list of objects, or one text in CSV with a header")
@@ -361,6 +361,11 @@ def _check_passengers(
         else:
             persons.add(booking.person)
             sound.append(booking)
+            if booking.coach is not None and booking.berth is not None:
+                class_ = occupancy.classes[berth_key(booking.coach, booking.berth)]
+                if class_ != booking.class_:
+                    reason = f"the ticket of class {booking.class_} is upgraded to {class_}"
+                    warned.append(_warned(line, booking.pnr, reason))
             if booking.number is not None and booking.waits:
                 place = booking.class_, booking.status.value, booking.number
                 places[place] = places.get(place, 0) + 1

@@ -21,6 +21,9 @@ _NUMBERS = ("index", "number", "berth", "age")
 _WHOLE = re.compile(r"([0-9]+)(?:\.0{1,6})?")
 # Excel writes a line like "sep=;" before the header.
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[ \t]*\r?\n', re.IGNORECASE)
+_FIELD_NAME = re.compile(r"[a-z][A-Za-z0-9_]{0,39}")
+# Columns without a meaning that an answer names.
+MOST_UNUSED = 50
 _COLUMN_NAME = re.compile(r"[\w .()/-]{1,40}")
 
 _COLUMNS = {
@@ -51,6 +54,20 @@ class Table(NamedTuple):
 
     rows: Sequence[tuple[int, Any]]
     unused: Sequence[str]
+
+
+def read_rows(rows: Sequence[Any]) -> Table:
+    """Read a list of objects, from 1. Their fields without a meaning are left out, as columns."""
+    known = set(_COLUMNS.values())
+    unused: dict[str, None] = {}
+    kept: list[tuple[int, Any]] = []
+    for line, row in enumerate(rows, start=1):
+        others = [name for name in row if name not in known] if isinstance(row, Mapping) else []
+        if others:
+            unused |= dict.fromkeys(map(_shown_field, others[:MOST_UNUSED]))
+            row = {name: value for name, value in row.items() if name in known}
+        kept.append((line, row))
+    return Table(kept, list(unused)[:MOST_UNUSED])
 
 
 def read_table(text: str) -> Table:
@@ -126,6 +143,12 @@ def _row(columns: Sequence[str], cells: Sequence[str]) -> Mapping[str, Any] | Ba
         if whole is not None:
             row[name] = int(whole[1][:18])  # enough digits to exceed every bound of a field
     return row
+
+
+def _shown_field(name: Any) -> str:
+    """Return the name of an object's field if it is a plain one. Others may be a person's data."""
+    plain = isinstance(name, str) and _FIELD_NAME.fullmatch(name)
+    return str(name) if plain else "a field without a plain name"
 
 
 def _shown(name: str) -> str:

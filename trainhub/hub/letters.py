@@ -204,6 +204,9 @@ class Letters:
             due = event.at.astimezone(state.zone)
             if kind.escalates or self.present(record.stream, user):
                 due += self._grace(channel)
+            about = person if isinstance(event, e.UserEvent) else None
+            # Of people without a user, none replaces another's letter.
+            own = f"/{_id(channel, to)}" if not user and about is None else ""
             yield Notification(
                 id=f"{record.stream}_{record.seq}".replace("/", "_") + f"-{_id(channel, to)}",
                 position=record.position,
@@ -218,8 +221,8 @@ class Letters:
                 seq=record.seq,
                 kind=kind.name,
                 user=user,
-                about=person if isinstance(event, e.UserEvent) else None,
-                topic=topic,
+                about=about,
+                topic=topic + own,
                 language=words.language,
                 link=link,
                 urgency=kind.urgency,
