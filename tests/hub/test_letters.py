@@ -220,7 +220,7 @@ def test_a_passenger_who_lost_a_berth_is_told_which_and_what_comes_next():
     assert to_whom([first, second]) == [("EMAIL", "person1@example.org"), ("PUSH", "IR_1")]
     assert first.subject == "Train 12345: your berth was given to another passenger"
     assert first.body.startswith("Person 1 (berth S1-1) came aboard")
-    assert "Person 1 is first in turn for the next free berth, AAA to EEE." in first.body
+    assert "first in turn for the next free berth, STATION AAA to STATION EEE." in first.body
     assert first.topic == jobs(driver.state, Record(1, RUN, 1, unseen))[0].topic
 
 
