@@ -251,15 +251,15 @@ def listen(site):
 
 
 def addresses():
-    """Return each address for reads, with each PNR if it names a PNR."""
+    """Return each address for reads, with each person if it names a person or a PNR."""
     found = []
     for (method, path), _ in operations().items():
         if method != "GET" or path == "/ws":
             continue
         for train_no, people in PEOPLE.items():
-            for pnr in {each["pnr"] for each in people} if "{pnr}" in path else {""}:
-                fields = {"trainNo": train_no, "pnr": pnr, "coach": "S1", "file": "monitor.js"}
-                found.append(path.format(**fields))
+            fields = {"trainNo": train_no, "coach": "S1", "file": "monitor.js"}
+            for each in people if "{pnr}" in path else people[:1]:
+                found.append(path.format(**fields, pnr=each["pnr"], index=each["index"]))
     return [*dict.fromkeys(found), *(f"/api/trains/{t}/events?after=0" for t in PEOPLE)]
 
 
