@@ -12,6 +12,7 @@ from trainhub.adapters.outbox import Outbox
 from trainhub.adapters.web_push import Devices, WebPush
 from trainhub.core.notifications import Channel, Sender
 from trainhub.core.push_hosts import PushHosts
+from trainhub.process.health import Complaints
 from trainhub.settings import Settings
 
 logger = logging.getLogger("trainhub.channels")
@@ -25,16 +26,22 @@ def push_key(settings: Settings, folder: Path) -> str | None:
 
 
 def senders(
-    settings: Settings, contacts: Devices, folder: Path, now: Callable[[], datetime]
+    settings: Settings,
+    contacts: Devices,
+    folder: Path,
+    now: Callable[[], datetime],
+    watch: Callable[[Complaints], None] = lambda _: None,
 ) -> dict[Channel, Sender]:
     """Return the sender of each channel; SMS would be one more line.
 
     A channel without settings has the outbox in the data folder. `now` is the hub's clock.
+    `watch` gets what says that the outbox loses notifications.
     Raises BadKeys if the VAPID key cannot be used.
     """
     outbox = Outbox(
         folder / "outbox", settings.mail_from or DEFAULT_FROM, settings.public_url or ""
     )
+    watch(outbox.complaints)
     made: dict[Channel, Sender] = {Channel.EMAIL: outbox, Channel.PUSH: outbox}
     if settings.smtp_url is not None and settings.mail_from is not None:
         made[Channel.EMAIL] = SmtpMail(

@@ -265,7 +265,7 @@ class Server:
             settings,
             journal=journal,
             store=stores,
-            senders=senders(settings, contacts, folder.path, self._clock),
+            senders=senders(settings, contacts, folder.path, self._clock, self._health.watch),
             contacts=contacts,
             undelivered=undelivered,
             set_aside=undelivered.jobs,

@@ -12,6 +12,7 @@ from email.policy import default
 
 import pytest
 from notices import notice
+from waiting import wait_for
 
 from trainhub.adapters import outbox as outbox_module
 from trainhub.adapters.email_message import DEFAULT_FROM
@@ -340,6 +341,19 @@ def test_old_files_leave(folder, caplog):
     age(folder / "notes.txt", 100)
     assert swept(folder, caplog, 3) == {"young.json", "new.json", "notes.txt"}
     assert "removed 1 files" in caplog.text
+
+
+def test_removed_files_are_said_for_a_day(folder):
+    """An operator sees on the page that notifications are lost, and what to do."""
+    send(folder, mail("old"))
+    age(folder / "old.eml", 8)
+    outbox = Outbox(folder)
+    assert outbox.complaints() == []
+    asyncio.run(outbox.send(push("new")))
+    wait_for(outbox.complaints)
+    (sentence,) = outbox.complaints()
+    assert sentence.startswith("the outbox removed 1 files")
+    assert "--smtp-url" in sentence
 
 
 @pytest.mark.parametrize("bound", ["MOST_BYTES", "MOST_FILES"])

@@ -28,6 +28,8 @@ MOST_BYTES = 256 << 20
 MOST_FILES = 100_000
 # Seconds from one look at that to the next.
 SWEEP_SECONDS = 60.0
+# Seconds for which removed files are a complaint.
+COMPLAIN_SECONDS = 24 * 3600.0
 # Seconds for which the start waits for the folder.
 FOLDER_SECONDS = 2.0
 
@@ -49,6 +51,8 @@ class Outbox:
         self._writes: dict[str, Future[None]] = {}
         self._swept = float("-inf")
         self._sweep: Future[None] | None = None
+        self._removed = 0
+        self._removed_at = float("-inf")
         try:
             self._threads.submit(self._make_folder).result(FOLDER_SECONDS)
         except (OSError, TimeoutError) as error:
@@ -56,6 +60,15 @@ class Outbox:
 
     def _make_folder(self) -> None:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def complaints(self) -> list[str]:
+        """Return a sentence if files were removed within a day that no program has taken away."""
+        if time.monotonic() - self._removed_at > COMPLAIN_SECONDS:
+            return []
+        return [
+            f"the outbox removed {self._removed} files that no program took away: "
+            "set --smtp-url and --push-subject"
+        ]
 
     async def send(self, notification: Notification) -> str:
         """Write the file. If an earlier try for it still hangs, wait for that one."""
@@ -119,6 +132,8 @@ class Outbox:
                 removed += 1
             size, left = size - bytes_of_it, left - 1
         if removed:
+            self._removed += removed
+            self._removed_at = time.monotonic()
             logger.warning(
                 "the outbox removed %d files: it keeps %g days, %d MB and %d files; "
                 "let a program send them, or set --smtp-url and --push-subject",
