@@ -233,7 +233,9 @@ class Notebook:
         until = self.taken_from(person, berth, self.last)
         coach, _, place = berth.partition("-")
         beyond = (self.last if until is None else until) - person.end
-        return beyond, LIKED.index(KIND[berth]), coach, int(place)
+        # Side berths are for RAC: a passenger who lost a berth gets one last.
+        last_choice = person.claim is not None and KIND[berth] in "ab"
+        return last_choice, beyond, LIKED.index(KIND[berth]), coach, int(place)
 
     def write(self, event):
         """Note an event, by its type and its data."""
