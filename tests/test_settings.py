@@ -23,8 +23,9 @@ TEXTS = {
     "port": ("0", "65535", "9000", 9000),
     "allowed_hosts": ("a", "*", "a.example, B.example.", ("a.example", "b.example")),
     "trusted_origins": (
-        *("http://a", "https://b", "https://App.example:443/,http://[::1]:81"),
-        ("https://app.example", "http://[::1]:81"),
+        *("http://a", "capacitor://localhost"),
+        "https://App.example:443/,http://[::1]:81,ionic://localhost,capacitor://localhost/",
+        ("https://app.example", "http://[::1]:81", "ionic://localhost", "capacitor://localhost"),
     ),
     "trusted_proxies": (
         *("127.0.0.1", "::1", "10.0.0.5,10.1.0.0/16"),
@@ -221,6 +222,8 @@ def test_a_missing_env_file_is_no_error(tmp_path):
         (["--trusted-origins", "https://a@app.example"], "origins like"),
         (["--trusted-origins", "https://app.example:x"], "origins like"),
         (["--trusted-origins", "ws://app.example"], "origins like"),
+        (["--trusted-origins", "file://x"], "origins like"),
+        (["--trusted-origins", "capacitor:localhost"], "origins like"),
         (["--trusted-proxies", "proxy.example"], "networks like 10.0.0.5,10.1.0.0/16"),
         (["--trusted-proxies", "10.0.0.5/16"], "not '10.0.0.5/16'"),
         (["--tls-cert", "a"], "--tls-cert and --tls-key go together"),

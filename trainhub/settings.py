@@ -126,6 +126,10 @@ def _host(text: str) -> str:
     raise argparse.ArgumentTypeError(f"names like hub.example, without a port, or *, not {text!r}")
 
 
+# Schemes of addresses that are no page's origin. Apps have schemes of their own: capacitor, ionic.
+_NO_ORIGINS = frozenset({"", "ws", "wss", "file", "data", "blob", "about", "javascript", "mailto"})
+
+
 def _origin(text: str) -> str:
     """Return an origin as browsers write it, without the scheme's own port."""
     wrong = argparse.ArgumentTypeError(f"origins like https://app.example, not {text!r}")
@@ -136,12 +140,12 @@ def _origin(text: str) -> str:
         raise wrong from None
     usual = {"https": 443, "http": 80}
     bare = f"{parts.scheme}://{parts.netloc}"
-    if parts.scheme not in usual or not parts.hostname or text.removesuffix("/") != bare:
+    if parts.scheme in _NO_ORIGINS or not parts.hostname or text.removesuffix("/") != bare:
         raise wrong
     if "@" in parts.netloc or "*" in parts.netloc or not text.isascii():
         raise wrong
     name = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    shown = "" if port in (None, usual[parts.scheme]) else f":{port}"
+    shown = "" if port in (None, usual.get(parts.scheme)) else f":{port}"
     return f"{parts.scheme}://{name}{shown}"
 
 
@@ -230,7 +234,7 @@ _OPTIONS: dict[str, tuple[Any, str]] = {
     ),
     "trusted_origins": (
         _list_of(_origin),
-        "sites whose pages may use the hub: https://app.example[,...]",
+        "sites and apps whose pages may use the hub: https://app.example[,capacitor://localhost,...]",
     ),
     "trusted_proxies": (
         _list_of(_network),

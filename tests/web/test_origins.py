@@ -8,6 +8,8 @@ from witness import connect as connect_socket
 from trainhub.web.websocket import TrainSocket
 
 APP, OTHER = "https://app.example", "https://elsewhere.example"
+# Where the web view of a phone's app runs: Capacitor on iOS and Android, and Ionic.
+IN_APPS = ("capacitor://localhost", "http://localhost", "https://localhost", "ionic://localhost")
 CORS = "Access-Control-Allow-Origin"
 START = "/api/trains/12345/start"
 PREFLIGHT = {"Access-Control-Request-Method": "POST"}
@@ -16,7 +18,7 @@ PREFLIGHT = {"Access-Control-Request-Method": "POST"}
 @pytest.fixture
 def origins():
     """Return the trusted origins; a test may override them."""
-    return frozenset({APP})
+    return frozenset({APP, *IN_APPS})
 
 
 @pytest.fixture
@@ -39,6 +41,9 @@ def running(io_loop, site):
         ([f"Origin: {APP}"], 101),
         ([f"Origin: {APP}", "Sec-Fetch-Site: cross-site"], 101),
         ([f"Origin: {APP}", "Sec-Fetch-Site: same-site"], 101),
+        *(([f"Origin: {each}"], 101) for each in IN_APPS),
+        (["Origin: capacitor://elsewhere"], 403),
+        (["Origin: ionic://localhost:8100"], 403),
         ([f"Origin: {OTHER}"], 403),
         ([f"Origin: {OTHER}", "Sec-Fetch-Site: cross-site"], 403),
         ([f"Origin: {OTHER}", "Sec-Fetch-Site: same-site"], 403),
@@ -87,6 +92,17 @@ async def test_a_command_of_another_site_s_page(call, site, running, headers, st
     """It is refused with any token, and changes nothing."""
     assert (await call("POST", START, b"", "TTE", headers=headers)).status == status
     assert (site.hub.state("12345/2026-11-23").status == "SCHEDULED") == (status == 403)
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("path", ["/", "/api/trains", "/api/me", "/nowhere", "/static/monitor.js"])
+async def test_an_app_s_page_may_read_and_command(call, running, path):
+    """Its origin comes back as the app sent it, also before a command."""
+    for app in IN_APPS:
+        assert (await call("GET", path, headers={"Origin": app})).headers[CORS] == app
+        answer = await call("OPTIONS", START, headers={"Origin": app, **PREFLIGHT})
+        assert (answer.status, answer.headers[CORS]) == (204, app)
+    assert (await call("POST", START, b"", "TTE", headers={"Origin": IN_APPS[0]})).status == 200
 
 
 @pytest.mark.gen_test
