@@ -210,6 +210,9 @@ def everything_happens(site):
     withdraw_all()
     mark(1, "no-show")
     withdraw_all()
+    sixth = next(each for each in EVERYBODY if each["pnr"].endswith("06"))
+    amendment = {"source": "CORRECTION", "passengers": [{**sixth, "berth": 66}]}
+    site.order(f"{first}/chart", amendment)
     mark(6, "boarding-station", {"stationCode": "BBB"}, as_user=True)
     mark(5, "cancel", as_user=True)
     withdraw_all()
