@@ -165,11 +165,11 @@ def _check_movable(
         raise BadMessage(f"berth {key} is on offer: withdraw the offer first")
     if old is None:
         return
-    if old.state is _CANCELLED:
-        if source is not ChartSource.CORRECTION:
-            raise BadMessage("the passenger is CANCELLED: a CORRECTION brings them back")
+    if old.state is _CANCELLED and source is not ChartSource.CORRECTION:
+        raise BadMessage("the passenger is CANCELLED: a CORRECTION brings them back")
+    if old.state is _CANCELLED and old.upgraded_from is None and old.claim is None:
         return
-    if old.state not in _TRAVELLING:
+    if old.state is not _CANCELLED and old.state not in _TRAVELLING:
         raise BadMessage(f"the passenger is {old.state}: only name and contact can be corrected")
     if old.person in state.open_by_person:
         raise BadMessage("the passenger has an open offer: withdraw it first")

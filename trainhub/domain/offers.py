@@ -203,6 +203,9 @@ class Due:
             self.everywhere = True
         elif isinstance(event, e.CoachChecked):
             self.classes |= dict.fromkeys(state.held)
+        elif isinstance(event, e.StationDeparture):
+            if turn_goes_on(state, event.at):  # it was reported late, or there is no waiting
+                self.classes |= dict.fromkeys(state.held)
         elif isinstance(event, e.NoShow | e.PassengerCancelled | e.BerthLost | e.BoardingChanged):
             self._release(state, event.person)
         elif isinstance(event, e.PassengerBoarded | e.UpgradeClosed):
