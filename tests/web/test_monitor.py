@@ -182,6 +182,7 @@ async def test_queues_and_journal(call, site, running):
     assert report["journal"]["lastCommitMillis"] >= 0
     for queue in site.parts.queues.values():
         await queue.drain()
+    await site.hub.save_places()  # with what became of the letters, which is due soon
     await site.parts.write_buffer.flush()
     report = (await call("GET", "/api/monitor")).json
     assert (report["notifications"]["depth"], report["notifications"]["sent"]) == (0, 2)
