@@ -10,7 +10,6 @@ from trainhub.domain.report import captaincy_report
 from trainhub.domain.views import (
     berth_plan,
     figures,
-    find_coach,
     offer_view,
     person_view,
     rac_view,
@@ -340,9 +339,9 @@ def test_staff_see_all_and_passengers_their_own(role, user, seen):
 def test_a_coach_is_found_by_its_code():
     """The error for an unknown coach names the train's coaches."""
     state = Driver().state
-    assert [coach.code for coach in find_coach(state, "S1")] == ["S1"]
+    assert [coach.code for coach in state.coach("S1")] == ["S1"]
     with pytest.raises(UnknownCoach, match="expected one of S1"):
-        find_coach(state, "S99")
+        state.coach("S99")
 
 
 def test_a_composite_coach_is_shown_by_its_parts():
@@ -366,7 +365,7 @@ def test_a_composite_coach_is_shown_by_its_parts():
     assert shown["classes"] == []  # each class has one passenger
     free = [(row["berth"], row["class"]) for row in vacancies_view(run.state)]
     assert free == [(2, "1A"), (11, "2A"), (12, "2A"), (21, "2A")]
-    plan = berth_plan(run.state, find_coach(run.state, "HA1"))
+    plan = berth_plan(run.state, run.state.coach("HA1"))
     assert [(row["berth"], row["class"], len(row["holders"])) for row in plan] == [
         (1, "1A", 1),
         (2, "1A", 0),

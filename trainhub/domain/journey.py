@@ -14,7 +14,7 @@ from trainhub.domain import events as e
 from trainhub.domain.errors import UnknownPassenger
 from trainhub.domain.events import Events
 from trainhub.domain.fields import DELAYS
-from trainhub.domain.marks import check_live, check_running, person_event, vacated
+from trainhub.domain.marks import check_live, check_running, person_event, station_ref, vacated
 from trainhub.domain.model import Boarding, PersonState, RunStatus
 from trainhub.domain.run_state import Passenger, RunState, Stop
 from trainhub.domain.schedule import CLOCK_SKEW, local
@@ -324,10 +324,6 @@ def _ending(state: RunState, index: int) -> list[Passenger]:
         for person in state.alighting_at.get(at, ())
         if state.passengers[person].state in (PersonState.ABOARD, PersonState.DUE)
     ]
-
-
-def station_ref(stop: Stop) -> e.StationRef:
-    return e.StationRef(code=stop.station.code, name=stop.station.name, index=stop.index)
 
 
 def ahead(state: RunState, stop: Stop, delay: int | None = None) -> e.Ahead:

@@ -9,10 +9,9 @@ from datetime import datetime, timedelta
 from trainhub.core.errors import BadMessage, Conflict
 from trainhub.domain import commands as c
 from trainhub.domain import events as e
-from trainhub.domain.errors import UnknownCoach
 from trainhub.domain.events import Events
 from trainhub.domain.model import BookingStatus, PersonState, RunStatus
-from trainhub.domain.run_state import Passenger, RunState
+from trainhub.domain.run_state import Passenger, RunState, Stop
 from trainhub.domain.schedule import CLOCK_SKEW, local
 
 # How many stations the boarding station can move forward.
@@ -41,11 +40,9 @@ def board(state: RunState, command: c.MarkBoarded, now: datetime) -> Events:
         else:
             events.append(person_event(e.BerthLost, now, passenger))
             coach = berth = None
-    marked_at = command.at and local(command.at, state.zone)
+    mark = _marked(state, command)
     events.append(
-        person_event(
-            e.PassengerBoarded, now, passenger, coach=coach, berth=berth, marked_at=marked_at
-        )
+        person_event(e.PassengerBoarded, now, passenger, coach=coach, berth=berth, **mark)
     )
     if over:
         events.append(person_event(e.PassengerAlighted, now, passenger, coach=coach, berth=berth))
@@ -78,8 +75,7 @@ def no_show(state: RunState, command: c.MarkNoShow, now: datetime) -> Events:
         events.append(person_event(e.BoardedUndone, now, passenger))
     elif passenger.state is PersonState.ALIGHTED and not passenger.assumed:
         raise _marked_already(state, passenger, "the passenger travelled")
-    marked_at = command.at and local(command.at, state.zone)
-    events.append(person_event(e.NoShow, now, passenger, marked_at=marked_at))
+    events.append(person_event(e.NoShow, now, passenger, **_marked(state, command)))
     if not over:
         start = max(state.boards(passenger), state.current)
         events += vacated(state, passenger, start, e.Cause.NO_SHOW, now)
@@ -119,24 +115,18 @@ def alight(state: RunState, command: c.Alight, now: datetime) -> Events:
         raise Conflict(f"the passenger is {passenger.state}, not ABOARD", state=passenger.state)
     check_running(state)
     _check_time(state, passenger, command.at, now)
-    marked_at = command.at and local(command.at, state.zone)
-    alighted = person_event(
-        e.PassengerAlighted, now, passenger, left=command.reason, marked_at=marked_at
-    )
+    mark = _marked(state, command)
+    alighted = person_event(e.PassengerAlighted, now, passenger, left=command.reason, **mark)
     return [alighted, *vacated(state, passenger, state.current, e.Cause.ALIGHTED, now)]
 
 
 def check_coach(state: RunState, command: c.CheckCoach, now: datetime) -> Events:
     """End a coach's round at this station: the turn does not wait for those still due."""
     check_running(state)
-    if command.coach not in {coach.code for coach in state.chart.coaches}:
-        known = ", ".join(coach.code for coach in state.chart.coaches)
-        raise UnknownCoach(f"{state.run} does not have the coach; expected one of {known}")
+    state.coach(command.coach)
     if state.checked.get(command.coach) == state.current:
         return []
-    stop = state.here
-    station = e.StationRef(code=stop.station.code, name=stop.station.name, index=stop.index)
-    return [e.CoachChecked(at=now, station=station, coach=command.coach)]
+    return [e.CoachChecked(at=now, station=station_ref(state.here), coach=command.coach)]
 
 
 def cancel(state: RunState, command: c.CancelJourney, now: datetime) -> Events:
@@ -219,11 +209,10 @@ def _check_markable(
             f"the passenger boards at {passenger.from_}, a later station",
             boardsAt=passenger.from_,
         )
-    over = state.alights(passenger) <= state.current
-    if over and command.at is None:
+    if command.at is None:
         _check_under_way(state, passenger)
     _check_time(state, passenger, command.at, now)
-    return over
+    return state.alights(passenger) <= state.current
 
 
 def _check_time(state: RunState, passenger: Passenger, at: datetime | None, now: datetime) -> None:
@@ -237,8 +226,9 @@ def _check_time(state: RunState, passenger: Passenger, at: datetime | None, now:
         raise Conflict(
             f"at is before the train came to {passenger.from_}: give {came.isoformat()} or later"
         )
-    ended = state.stops[min(state.alights(passenger), state.current)].arrived
-    if state.alights(passenger) <= state.current and ended is not None and at > ended + CLOCK_SKEW:
+    end = state.alights(passenger)
+    ended = state.stops[end].arrived if end <= state.current else None
+    if ended is not None and at > ended + CLOCK_SKEW:
         raise Conflict(
             f"at is after the journey ended at {passenger.booking.to}: give {ended.isoformat()} "
             "or earlier"
@@ -258,6 +248,11 @@ def _marked_already(state: RunState, passenger: Passenger, rest: str) -> Conflic
         markedBy=passenger.marked_by,
         markedAt=None if at is None else at.isoformat(),
     )
+
+
+def _marked(state: RunState, command: c.MarkCommand) -> dict[str, datetime | None]:
+    """Return the field of a mark's event that has the time of the device."""
+    return {"marked_at": command.at and local(command.at, state.zone)}
 
 
 def _is_fresh(passenger: Passenger, now: datetime) -> bool:
@@ -325,6 +320,10 @@ def vacated(
             cause=cause,
         )
     ]
+
+
+def station_ref(stop: Stop) -> e.StationRef:
+    return e.StationRef(code=stop.station.code, name=stop.station.name, index=stop.index)
 
 
 def person_event(

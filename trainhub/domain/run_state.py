@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from trainhub.domain import events as e
 from trainhub.domain.berths import Hold, Occupancy, segments
-from trainhub.domain.errors import UnknownOffer, UnknownPassenger, UnknownStation
+from trainhub.domain.errors import UnknownCoach, UnknownOffer, UnknownPassenger, UnknownStation
 from trainhub.domain.model import (
     AlightReason,
     BerthKey,
@@ -20,6 +20,7 @@ from trainhub.domain.model import (
     Booking,
     BookingStatus,
     Chart,
+    Coach,
     OfferState,
     PersonKey,
     PersonState,
@@ -190,6 +191,14 @@ class RunState:
 
     def on_person(self, pnr: str, index: int) -> Passenger | None:
         return self.passengers.get(person_key(pnr, index))
+
+    def coach(self, code: str) -> list[Coach]:
+        """Return the coach of that code: one, or one for each class of a composite coach."""
+        found = [coach for coach in self.chart.coaches if coach.code == code]
+        if not found:
+            known = ", ".join(dict.fromkeys(each.code for each in self.chart.coaches))
+            raise UnknownCoach(f"{self.run} does not have the coach; expected one of {known}")
+        return found
 
     def passenger(self, pnr: str, index: int) -> Passenger:
         found = self.on_person(pnr, index)

@@ -6,7 +6,7 @@ from typing import Any
 
 from trainhub.core.codec import dump
 from trainhub.domain.berths import berth_keys, numbers, stretches
-from trainhub.domain.errors import UnknownCoach, UnknownPassenger
+from trainhub.domain.errors import UnknownPassenger
 from trainhub.domain.model import (
     STAFF,
     BerthKey,
@@ -120,18 +120,6 @@ def visible_on_pnr(
     if not people:
         raise UnknownPassenger(f"{state.run} has no passenger on that PNR")
     return people
-
-
-def find_coach(state: RunState, code: str) -> list[Coach]:
-    """Return the coach of that code: one, or one for each class of a composite coach.
-
-    Raises UnknownCoach if the train does not have it.
-    """
-    found = [coach for coach in state.chart.coaches if coach.code == code]
-    if not found:
-        known = ", ".join(dict.fromkeys(each.code for each in state.chart.coaches))
-        raise UnknownCoach(f"{state.run} does not have the coach; expected one of {known}")
-    return found
 
 
 def person_view(passenger: Passenger) -> dict[str, Any]:

@@ -6,7 +6,7 @@ client gets the answer when the events are on disk, so a crash undoes nothing th
 
 import asyncio
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import islice
 from typing import Any
 
@@ -35,7 +35,6 @@ from trainhub.process.activity import Act, Activity
 # Marks of a batch that are decided in one turn of the event loop. A no-show on a full train takes
 # about a millisecond.
 MARKS_AT_ONCE = 16
-NEVER = timedelta(days=1)
 
 
 class Executor:
@@ -212,8 +211,8 @@ class Executor:
             return
         now = self._clock()
         for state in [s for s in self._runs.all() if s.open_by_berth or s.held or s.due]:
-            ends = (offer.made.expires_at for offer in state.open_by_berth.values())
-            if min(ends, default=now + NEVER) <= now or turn_goes_on(state, now) or state.due:
+            ended = any(each.made.expires_at <= now for each in state.open_by_berth.values())
+            if ended or turn_goes_on(state, now) or state.due:
                 self._carry_out(state, c.ExpireOffers(train_no=state.chart.train_no))
         await self._log.append()
 

@@ -31,7 +31,6 @@ from trainhub.domain.report import captaincy_report, report_csv
 from trainhub.domain.run_state import Passenger, RunState
 from trainhub.domain.views import (
     berth_plan,
-    find_coach,
     offer_view,
     person_view,
     run_view,
@@ -277,7 +276,7 @@ class CoachHandler(Api):
 
     async def get(self, trainNo: str, coach: str) -> None:  # noqa: N803 (named by the path)
         state = self.staffs_run(trainNo)
-        found = find_coach(state, coach)
+        found = state.coach(coach)
         self.answer(await self.hub.read(lambda: berth_plan(state, found)))
 
 

@@ -203,7 +203,7 @@ class Client:
         return await asyncio.shield(entry.answer)
 
     def claim(self, key: str) -> None:
-        """Send a waiting command, whose `user` is None, as the current user."""
+        """Send a waiting command that has no user as the current user."""
         if not self._ready or self._user is None:
             identify_first = "a command is claimed as the current user: identify first"
             raise HubError("NOT_IDENTIFIED", identify_first)

@@ -89,7 +89,7 @@ class CommandQueue:
         return entry
 
     def next(self, user: str | None, login: Login, at: float) -> Waiting | None:
-        """Return the next command of a user, or of a login if `user` is None.
+        """Return the next command of a user. Without a user, return the next one of a login.
 
         `at` is the hub's time.
         """
