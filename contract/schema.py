@@ -1,6 +1,7 @@
 """JSON Schema of the types, within the part that draft 7 and 2020-12 share.
 
-Every object is closed: the hub neither sends nor accepts a field that is not in its schema.
+Every object is closed: the hub neither sends nor accepts a field that is not in its schema. Only a
+chart's passenger may have more, which the hub leaves out with a warning.
 """
 
 from collections.abc import Callable, Iterable
@@ -23,6 +24,7 @@ from contract.notes import (
 )
 from trainhub.core.about import About
 from trainhub.core.codec import LONGEST_TEXT
+from trainhub.domain.model import Booking
 
 Schema = dict[str, Any]
 REF = "#/components/schemas/"
@@ -106,7 +108,8 @@ class Schemas:
         if is_object(core) or joined(core):
             if note is not NO_NOTES and is_object(core):
                 return self.of(core, given)
-            return self.object(fields_of(core, given), given)
+            schema = self.object(fields_of(core, given), given)
+            return {**schema, "additionalProperties": True} if given and core is Booking else schema
         if is_enum(core) and not note.choices:
             return self.of(core) if note.text else {"type": "string", "enum": [*map(str, core)]}
         if origin is Literal:
