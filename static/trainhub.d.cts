@@ -334,6 +334,8 @@ export interface Told {
     from: Origin;
     to: Destination;
     cause: Cause;
+    /** True for a berth of the ladies' quota. */
+    ladies: boolean;
   };
   /** A berth is held for a passenger: the staff's side of an offer, with the reason. Told to the staff. */
   UPGRADE_PENDING: {
@@ -917,6 +919,8 @@ export interface GivenBooking {
   age?: number | null;
   gender?: string | null;
   need?: Need | null;
+  /** The ticket's quota; LD is the ladies'. */
+  quota?: string | null;
   phone?: string | null;
   /** An e-mail address. */
   email?: string | null;
@@ -1189,6 +1193,8 @@ export interface Person {
   age: number | null;
   gender: string | null;
   need: Need | null;
+  /** The ticket's quota; LD is the ladies'. */
+  quota: string | null;
   phone: string | null;
   /** An e-mail address. */
   email: string | null;

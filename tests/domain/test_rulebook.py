@@ -163,6 +163,19 @@ AUTO = [
      "1 CNF 1; 11 RAC5 7", "board 11; amend 12 RAC1 15; board 12; nt 1", "11=S1-15 12=S1-1"),
     ("a chart does not replace one with which the journey has begun",
      "1 CNF 1", "register", "CONFLICT"),
+    # The ladies' quota
+    ("an unused berth of the ladies' quota goes to a woman, whatever the number",
+     "1 CNF 1 quota=LD; 11 RAC1 7 gender=M; 12 RAC2 7 gender=F", "board 11 12; nt 1",
+     "11=S1-7 12=S1-1"),
+    ("a woman on WL comes before a man on RAC for a berth of the ladies' quota",
+     "1 CNF 1 quota=LD; 11 RAC1 7 gender=M; 20 WL1 gender=F", "board 11 20; nt 1", "20=S1-1"),
+    ("without a woman a berth of the ladies' quota goes to a senior",
+     "1 CNF 1 quota=LD; 11 RAC1 7; 12 RAC2 15 age=67", "board 11 12; nt 1", "11=S1-15 12=S1-1"),
+    ("without women and seniors a berth of the ladies' quota goes in turn",
+     "1 CNF 1 quota=LD; 11 RAC1 7; 12 RAC2 15", "board 11 12; nt 1", "11=S1-1 12=S1-7"),
+    ("a man gets another berth before one of the ladies' quota",
+     "1 CNF 1 quota=LD; 2 CNF 2; 11 RAC1 7 gender=M; 12 RAC2 15 gender=F",
+     "nt 1 2; board 11 12", "11=S1-2 12=S1-1"),
     # Side lowers
     ("a side lower whose only remaining holder is the candidate is vacant for them",
      "11 RAC1 7; 12 RAC2 7", "board 12; nt 11", "12=S1-7"),
@@ -270,6 +283,16 @@ OFFER = [
      "1 CNF 1; 11 RAC1 7; 12 RAC2 7", "board 11 12; nt 1; accept 11", "11=S1-1 12?S1-7"),
     ("on a run that offers nothing is approved",
      "1 CNF 1; 11 RAC1 7", "board 11; nt 1; approve 11", "CONFLICT"),
+]
+
+LADIES = [
+    ("a berth of the ladies' quota is offered to a woman first",
+     "1 CNF 1 quota=LD; 11 RAC1 7; 12 RAC2 15 gender=F", "board 11 12; nt 1", "12?S1-1"),
+    ("a berth of the ladies' quota that women deny is offered in turn",
+     "1 CNF 1 quota=LD; 11 RAC1 7; 12 RAC2 15 gender=F", "board 11 12; nt 1; deny 12", "11?S1-1"),
+    ("a passenger is asked once, for a berth of the ladies' quota or for another",
+     "1 CNF 1 quota=LD; 2 CNF 2; 11 RAC1 7 gender=F; 12 RAC2 15", "nt 1 2; board 11 12",
+     "11?S1-1 12?S1-2"),
 ]
 
 APPROVAL = [
@@ -402,7 +425,12 @@ ANSWERS = {
 }
 LINES = [
     pytest.param(policy, *line[1:], id=f"{policy}: {line[0]}")
-    for policy, lines in (("AUTO", AUTO), ("OFFER", OFFER), ("APPROVAL", APPROVAL))
+    for policy, lines in (
+        ("AUTO", AUTO),
+        ("OFFER", OFFER),
+        ("OFFER", LADIES),
+        ("APPROVAL", APPROVAL),
+    )
     for line in lines
 ]
 

@@ -95,6 +95,7 @@ class Notebook:
         self.vacant, self.refused, self.asked = {}, {}, {}
         self.ended = set()  # (person, berth) of every offer that ended without an upgrade
         self.open = {}  # offer id → UPGRADE_PENDING
+        self.ladies = {}  # (berth, station): whether the vacancy is of the ladies' quota
         self.seq, self.late = 0, False
         self.check, self.checked, self.left_at = data["checkMinutes"], {}, {}
         for row in data["passengers"]:
@@ -111,7 +112,9 @@ class Notebook:
             user=row["irctcId"],
             class_=row["class"],
             status=row["status"],
+            booked=row["status"],
             number=row["number"],
+            woman=row.get("gender") == "F",
             start=self.place[row["from"]],
             end=self.place[row["to"]],
             ticket=self.place[row["from"]],
@@ -154,16 +157,23 @@ class Notebook:
             if self.is_full(berth):
                 self.vacant[berth] = {station for station in since if station > self.at}
 
-    def order(self, class_):
+    def is_ladies(self, berth):
+        """Whether the berth's vacancy is of the ladies' quota."""
+        since = [at for key, at in self.ladies if key == berth and at <= self.at]
+        return bool(since) and self.ladies[berth, max(since)]
+
+    def order(self, class_, berth=None):
         """The order of candidates: those who lost a berth, then RAC by number, then WL likewise.
 
-        A missing number comes last.
+        A missing number comes last. For a berth of the ladies' quota women come first.
         """
+        ladies = berth is not None and self.is_ladies(berth)
         waiting = [p for p in self.people.values() if p.class_ == class_ and self.waits(p)]
         return sorted(
             waiting,
             key=lambda p: (
-                *(p.claim is None, p.claim or 0, p.status == "WL"),
+                *(p.claim is None, p.claim or 0),
+                *(ladies and not p.woman and p.claim is None, p.status == "WL"),
                 *(p.number is None, p.number or 0, p.key),
             ),
         )
@@ -241,6 +251,10 @@ class Notebook:
         """Note an event, by its type and its data."""
         name = e.TYPES[type(event)]
         self.seq += 1
+        if name == "BERTH_VACATED":
+            place = f"{event.coach}-{event.berth}", self.place[event.from_]
+            self.ladies[place] = event.ladies
+            SEEN["berths of the ladies' quota"] += event.ladies
         if name in ("PASSENGER_BOARDED", "STATION_ARRIVAL"):
             # A late mark of a journey that is over, and not an arrival.
             self.late = name == "PASSENGER_BOARDED"
@@ -396,6 +410,8 @@ def charts(draw):
                 "number": draw(RANKS) if status != "CNF" else None,
                 "coach": coach,
                 "berth": berth and int(berth),
+                "gender": draw(st.sampled_from(["F", "M"])),
+                "quota": "LD" if status == "CNF" and draw(st.booleans()) else None,
             }
         )
     return {
@@ -601,7 +617,7 @@ class Journeys(RuleBasedStateMachine):
         assert berth not in notes.held()
         asked = notes.declined(notes.asked, berth)
         assert chosen.key not in asked, "asked again for what they refused"
-        order = notes.order(chosen.class_)
+        order = notes.order(chosen.class_, berth)
         better = order[: order.index(chosen)]
         refused = notes.declined(notes.refused, berth)
         for other in better:
@@ -611,7 +627,7 @@ class Journeys(RuleBasedStateMachine):
         told = [f"{each.pnr}/{each.index}" for each in event.reason]
         assert told == [each.key for each in (*better[:NAMED], chosen)]
         for other, each in zip(better, event.reason[:-1], strict=False):
-            assert (each.status, each.number) == (other.status, other.number)
+            assert (each.status, each.number) == (other.booked, other.number)
             assert self.is_true(other, berth, each.outcome), each.outcome
         assert event.reason[-1].outcome == "chosen"
         others, groups = better[NAMED:], event.passed_over
@@ -619,14 +635,15 @@ class Journeys(RuleBasedStateMachine):
         assert sum(each.count for each in groups) == len(others)
         for other in others:
             assert any(
-                each.status == other.status and self.is_true(other, berth, each.outcome)
+                each.status == other.booked and self.is_true(other, berth, each.outcome)
                 for each in groups
             )
         for each in notes.vacant:
             free = notes.is_vacant(each) and each not in notes.held()
             idle = chosen.key not in notes.declined(notes.refused, each)
             held_up = any(notes.holds_up(other, each, self.now) for other in better)
-            if free and notes.fits(chosen, each) and idle and not held_up:
+            alike = notes.is_ladies(each) is notes.is_ladies(berth)
+            if free and notes.fits(chosen, each) and idle and not held_up and alike:
                 assert notes.rank(chosen, berth) <= notes.rank(chosen, each)
 
     def is_true(self, person, berth, outcome):
@@ -1047,7 +1064,7 @@ class Journeys(RuleBasedStateMachine):
             for person in able:
                 refused = notes.declined(notes.refused, key)
                 idle = notes.fits(person, key) and person.key not in refused
-                order = notes.order(person.class_)
+                order = notes.order(person.class_, key)
                 # Time alone lets the turn go on with the hub's next look only.
                 first = min(self.looked, self.now)
                 before = order[: order.index(person)]
@@ -1115,6 +1132,7 @@ class TestJourneys(Journeys.TestCase):
         assert SEEN["steps"] >= EXAMPLES * STEPS_EACH
         assert SEEN["restarts"] >= EXAMPLES
         assert SEEN["restarts after a denial"]
+        assert SEEN["berths of the ladies' quota"]
         # Nearly every command and event must occur. Chance may miss a few.
         commands = {*c.COMMANDS.values(), c.ExpireOffers, c.CorrectClock} - {c.Batch}
         names = [*(f"{command.__name__}: done" for command in commands), *e.EVENTS]

@@ -136,7 +136,9 @@ def test_a_person_is_the_chart_s_fields_and_how_things_stand():
     known = {name: value for name, value in view.items() if value is not None}
     marked = {"state": "ABOARD", "markedAt": "2026-11-23T08:00:00+05:30", "assumed": False}
     assert known == {**rac(10, 4), **marked}
-    assert set(view) - set(known) == {"age", "gender", "phone", "upgradedFrom", "left", "need"}
+    assert set(view) - set(known) == {"age", "gender", "phone", "upgradedFrom", "left", "need"} | {
+        "quota"
+    }
 
 
 def row(booked, aboard, due, nt, rac, vacant, upgraded=0):

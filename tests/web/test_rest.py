@@ -471,7 +471,8 @@ async def test_a_person_is_shown_as_they_are_now(call, running):
     """The answer has the chart's fields, with the present status, state, coach and berth."""
     await call("POST", FIRST + "/no-show", b"", "TTE")
     (found,) = (await call("GET", TRAIN + "/passengers/4512345601", who="TTE")).result
-    unknown = dict.fromkeys(("number", "age", "gender", "phone", "upgradedFrom", "left", "need"))
+    names = ("number", "age", "gender", "phone", "upgradedFrom", "left", "need", "quota")
+    unknown = dict.fromkeys(names)
     assert datetime.fromisoformat(found.pop("markedAt"))
     assert found == {**person(1), **unknown, "state": "NT", "assumed": False}
 

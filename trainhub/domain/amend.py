@@ -26,7 +26,7 @@ from trainhub.domain.model import (
     PersonState,
     berth_key,
 )
-from trainhub.domain.run_state import Passenger, RunState
+from trainhub.domain.run_state import LADIES, Passenger, RunState
 
 # The fields of a booking that can only be corrected as long as the person has a journey ahead.
 _JOURNEY = ("from_", "to", "class_", "status", "number", "coach", "berth")
@@ -196,6 +196,7 @@ class _Trial:
         )
         # The berths that people left, with the station from which each left it.
         self._left: dict[tuple[BerthKey, int], e.Cause] = {}
+        self._ladies: set[BerthKey] = set()
         for passenger in removed.values():
             self._leave(passenger, e.Cause.CANCELLED)
 
@@ -254,6 +255,7 @@ class _Trial:
                     from_=state.stops[start].station.code,
                     to=state.stops[end].station.code,
                     cause=cause,
+                    ladies=key in self._ladies,
                 )
             )
         return events
@@ -270,6 +272,8 @@ class _Trial:
         key = passenger.berth_key
         if key is not None and passenger.person in self.occupancy.holders(key):
             self._left[key, self._start(passenger)] = cause
+            if passenger.booking.quota == LADIES:
+                self._ladies.add(key)
             self._release(key, passenger.person)
 
     def _start(self, passenger: Passenger) -> int:

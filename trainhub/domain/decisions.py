@@ -11,7 +11,7 @@ from trainhub.core.codec import dump
 from trainhub.domain import events as e
 from trainhub.domain.errors import UnknownPassenger
 from trainhub.domain.model import BookingStatus, PersonKey, RunKey, berth_key, person_key
-from trainhub.domain.offers import awaited, candidates, obstacle, unable
+from trainhub.domain.offers import awaited, candidates, in_turn, obstacle, unable
 from trainhub.domain.openings import Vacancy
 from trainhub.domain.reasons import OTHER
 from trainhub.domain.run_state import Passenger
@@ -21,6 +21,7 @@ from trainhub.domain.train import TrainState
 NO_BERTH = "no berth of the class is free"
 NO_ROOM = "no free berth of the class suits: each is taken before the destination, or was offered"
 WAITS = "the turn waits for"
+LADIES_FIRST = "the berth is of the ladies' quota, for which women and seniors come first"
 CHOSEN = "the berth is for this passenger"
 
 _WHAT: dict[type[e.Event], str] = {
@@ -129,10 +130,16 @@ class Decisions:
                 self._note(seq, event, _elsewhere(event, why), event.coach, event.berth)
 
     def _why_not(self, passenger: Passenger, event: e.UpgradePending | e.UpgradeConfirmed) -> str:
-        turn = [each.person for each in candidates(self._state, passenger.booking.class_)]
+        plain = [each.person for each in candidates(self._state, passenger.booking.class_)]
         chosen = person_key(event.pnr, event.index)
         vacancy = self._state.vacancy(berth_key(event.coach, event.berth))
-        if turn.index(chosen) > turn.index(self._person) and vacancy is not None:
+        turn = plain
+        if vacancy is not None:
+            turn = [each.person for each in in_turn(self._state, vacancy)]
+        own = self._person
+        if turn.index(chosen) < turn.index(own) and plain.index(own) < plain.index(chosen):
+            return LADIES_FIRST
+        if turn.index(chosen) > turn.index(own) and vacancy is not None:
             return self._obstacle(passenger, vacancy, event.at) or OTHER
         return f"{_place(event)} is before {_number(passenger)}"
 

@@ -402,6 +402,7 @@ class BerthVacated(Event):
     from_: Origin
     to: Destination
     cause: Cause
+    ladies: Annotated[bool, About("True for a berth of the ladies' quota.")] = False
 
     @property
     def audience(self) -> Audience:

@@ -11,7 +11,7 @@ from trainhub.domain import commands as c
 from trainhub.domain import events as e
 from trainhub.domain.events import Events
 from trainhub.domain.model import BookingStatus, PersonState, RunStatus
-from trainhub.domain.run_state import Passenger, RunState, Stop
+from trainhub.domain.run_state import LADIES, Passenger, RunState, Stop
 from trainhub.domain.schedule import CLOCK_SKEW, local
 
 # How many stations the boarding station can move forward.
@@ -318,6 +318,7 @@ def vacated(
             from_=state.stops[start].station.code,
             to=state.stops[end].station.code,
             cause=cause,
+            ladies=passenger.booking.quota == LADIES,
         )
     ]
 

@@ -235,6 +235,10 @@ class Booking:
     age: int | None = None
     gender: str | None = None
     need: Need | None = None
+    quota: Annotated[
+        str | None,
+        About("The ticket's quota; LD is the ladies'.", example="LD", normal=normal.code),
+    ] = None
     phone: str | None = None
     email: Annotated[str | None, About("An e-mail address.", normal=normal.text)] = None
 

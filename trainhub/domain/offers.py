@@ -32,7 +32,7 @@ from trainhub.domain.model import (
 )
 from trainhub.domain.openings import Opening, Vacancy, drop
 from trainhub.domain.reasons import Queue, Reason
-from trainhub.domain.run_state import Offer, Passenger, RunState
+from trainhub.domain.run_state import SENIOR, Offer, Passenger, RunState, is_woman
 
 HAS_OFFER = "has an open offer"
 # Why a passenger in one of these states cannot get a berth.
@@ -244,46 +244,113 @@ def match(state: RunState, due: Due, now: datetime) -> Events:
         fresh.setdefault(class_, [])
     events: Events = []
     for class_ in state.waiting if due.everywhere else fresh:
-        everywhere, left = due.everywhere or class_ in due.classes, len(due.persons)
+        everywhere = due.everywhere or class_ in due.classes
         if everywhere:
             state.held.pop(class_, None)
         new = fresh.get(class_, [])
-        whole = list(state.openings(class_)) if everywhere or left else []
+        whole = list(state.openings(class_)) if everywhere or due.persons else []
         waiting = candidates(state, class_) if new or whole else []
-        queue, told, asked = Queue(), 0, set[PersonKey]()
-        shortest = len(state.stops)
-        for turn, passenger in enumerate(waiting):
-            # Candidates that are not new can only fit a new vacancy.
-            if not new and not (whole and (everywhere or left)):
-                break
-            if _is_awaited(state, passenger, now):
-                end = state.alights(passenger)
-                if end < shortest and _may_wait(state, passenger):
-                    shortest = end  # what fits a longer journey is held back from now on
-                    if _hold_back(state, passenger.person, end, new, whole):
-                        state.held.setdefault(class_, set()).add(state.boards(passenger))
-                continue
-            pool = new
-            if everywhere or (left and passenger.person in due.persons):
-                pool, left = whole, left - 1
-            if not pool or unable(state, passenger) is not None:
-                continue
-            best = _best(state, passenger, pool)
-            if best is None:
-                continue
-            for each in waiting[told:turn]:
-                why = HAS_OFFER if each.person in asked else unable(state, each)
-                queue.add(each.booking, why)
-            told, vacancy = turn, best.vacancy
-            reason = queue.reason(passenger.booking, partial(_misfit, state, vacancy))
-            if state.chart.policy is Policy.AUTO:
-                return _confirm(state, passenger, vacancy, None, reason, now)
-            seq = state.seq + len(events) + 1
-            events += _offer(state, passenger, vacancy, reason, seq, now)
-            asked.add(passenger.person)
-            drop(new, best)
-            drop(whole, best)
+        asked: set[PersonKey] = set()
+        for order, some_new, some in _rounds(state, waiting, new, whole):
+            events += _serve(state, due, everywhere, order, some_new, some, asked, events, now)
+            if events and state.chart.policy is Policy.AUTO:
+                return events
     due.clear()
+    return events
+
+
+def _rounds(
+    state: RunState, waiting: list[Passenger], new: list[Opening], whole: list[Opening]
+) -> Iterator[tuple[list[Passenger], list[Opening], list[Opening]]]:
+    """Yield who is served in turn, with the new openings and all openings that are for them.
+
+    Those who lost a berth come first. For the berths of the ladies' quota, women and then seniors
+    come next, and others last.
+    """
+    if not state.has_ladies_quota:
+        yield waiting, new, whole
+        return
+    yield [each for each in waiting if each.claim is not None], new, whole
+    ladies, others = (
+        [[each for each in pool if each.vacancy.ladies is wanted] for pool in (new, whole)]
+        for wanted in (True, False)
+    )
+    order = sorted(waiting, key=_ladies_turn)
+    yield [each for each in order if _ladies_turn(each) < _OTHERS], ladies[0], ladies[1]
+    yield waiting, others[0], others[1]
+    yield order, ladies[0], ladies[1]
+
+
+_OTHERS = 2
+
+
+def _ladies_turn(passenger: Passenger) -> int:
+    """Return the place in the turn for a berth of the ladies' quota: women, seniors, others.
+
+    Those who lost a berth come first in any turn, and stay before the women.
+    """
+    if passenger.claim is not None or is_woman(passenger.booking):
+        return 0
+    return 1 if (passenger.booking.age or 0) >= SENIOR else _OTHERS
+
+
+def in_turn(state: RunState, vacancy: Vacancy) -> list[Passenger]:
+    """Return the passengers who wait for a berth of a vacancy's class, in the turn for it."""
+    waiting = candidates(state, vacancy.class_)
+    return sorted(waiting, key=_ladies_turn) if vacancy.ladies else waiting
+
+
+def _serve(
+    state: RunState,
+    due: Due,
+    everywhere: bool,
+    waiting: list[Passenger],
+    new: list[Opening],
+    whole: list[Opening],
+    asked: set[PersonKey],
+    before: Events,
+    now: datetime,
+) -> Events:
+    """Return the offers of one class to those who wait, or the first upgrade.
+
+    `new` are the new openings and `whole` all of them. `asked` have an offer already, by an event
+    of `before`.
+    """
+    events: Events = []
+    queue, told, left = Queue(), 0, len(due.persons)
+    shortest = len(state.stops)
+    for turn, passenger in enumerate(waiting):
+        # Candidates that are not new can only fit a new vacancy.
+        if not new and not (whole and (everywhere or left)):
+            break
+        if _is_awaited(state, passenger, now):
+            end = state.alights(passenger)
+            if end < shortest and _may_wait(state, passenger):
+                shortest = end  # what fits a longer journey is held back from now on
+                if _hold_back(state, passenger.person, end, new, whole):
+                    class_ = passenger.booking.class_
+                    state.held.setdefault(class_, set()).add(state.boards(passenger))
+            continue
+        pool = new
+        if everywhere or (left and passenger.person in due.persons):
+            pool, left = whole, left - 1
+        if not pool or passenger.person in asked or unable(state, passenger) is not None:
+            continue
+        best = _best(state, passenger, pool)
+        if best is None:
+            continue
+        for each in waiting[told:turn]:
+            why = HAS_OFFER if each.person in asked else unable(state, each)
+            queue.add(each.booking, why)
+        told, vacancy = turn, best.vacancy
+        reason = queue.reason(passenger.booking, partial(_misfit, state, vacancy))
+        if state.chart.policy is Policy.AUTO:
+            return _confirm(state, passenger, vacancy, None, reason, now)
+        seq = state.seq + len(before) + len(events) + 1
+        events += _offer(state, passenger, vacancy, reason, seq, now)
+        asked.add(passenger.person)
+        drop(new, best)
+        drop(whole, best)
     return events
 
 
@@ -291,7 +358,7 @@ def awaited(
     state: RunState, passenger: Passenger, vacancy: Vacancy, now: datetime
 ) -> Passenger | None:
     """Return the better candidate who may still turn out to be aboard and get a vacancy."""
-    for better in candidates(state, passenger.booking.class_):
+    for better in in_turn(state, vacancy):
         if better is passenger:
             return None
         waits = _is_awaited(state, better, now) and _may_wait(state, better)

@@ -19,6 +19,7 @@ class Vacancy:
 
     `start` is that station's index, which may be ahead. `passed` are the people who denied this
     vacancy. `lapsed` has those whose offer of it ended otherwise, with the station reached then.
+    `ladies` means that the berth is of the ladies' quota.
     """
 
     id: int
@@ -30,6 +31,7 @@ class Vacancy:
     cause: Cause
     passed: set[PersonKey] = field(default_factory=set)
     lapsed: dict[PersonKey, int] = field(default_factory=dict)
+    ladies: bool = False
 
     def barred(self, person: PersonKey, current: int) -> bool:
         """Return whether the person is not asked for this vacancy before the next arrival."""

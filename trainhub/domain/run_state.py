@@ -38,6 +38,8 @@ from trainhub.domain.schedule import due_times
 SENIOR = 60
 SENIOR_WOMAN = 45
 _FEMALE = ("F", "FEMALE", "W", "WOMAN")
+# The code of the ladies' quota.
+LADIES = "LD"
 # The order in which passengers prefer berths that are free equally far.
 _LIKED = {
     BerthType.LOWER: 0,
@@ -160,6 +162,7 @@ class RunState:
         self.stops: list[Stop] = []
         self.passengers: dict[PersonKey, Passenger] = {}
         self.by_pnr: dict[str, list[PersonKey]] = {}
+        self.has_ladies_quota = False
         self.by_user: dict[str, list[PersonKey]] = {}
         self.by_station: dict[str, int] = {}
         self.boarding_at: dict[int, dict[PersonKey, None]] = {}
@@ -262,8 +265,7 @@ class RunState:
     def prefers_lower(self, passenger: Passenger) -> bool:
         """Return whether a lower berth is best for a passenger, as the chart says."""
         booking, age = passenger.booking, passenger.booking.age or 0
-        is_woman = (booking.gender or "").strip().upper() in _FEMALE
-        older = age >= SENIOR or (is_woman and age >= SENIOR_WOMAN)
+        older = age >= SENIOR or (is_woman(booking) and age >= SENIOR_WOMAN)
         return self.chart.lower_first and (older or booking.need is not None)
 
     def boards(self, passenger: Passenger) -> int:
@@ -336,6 +338,7 @@ class RunState:
         self.occupancy = Occupancy(chart.coaches)
         self.passengers, self.by_pnr, self.by_user, self.waiting = {}, {}, {}, {}
         self.boarding_at, self.alighting_at = {}, {}
+        self.has_ladies_quota = False
         for booking in chart.passengers:
             self._add(booking)
         for booking in sorted(chart.passengers, key=_turn):
@@ -346,6 +349,7 @@ class RunState:
         person, passenger = booking.person, Passenger.booked(booking)
         self.passengers[person] = passenger
         self.by_pnr.setdefault(booking.pnr, []).append(person)
+        self.has_ladies_quota = self.has_ladies_quota or booking.quota == LADIES
         if booking.irctc_id is not None:
             self.by_user.setdefault(booking.irctc_id, []).append(person)
         self.boarding_at.setdefault(self.boards(passenger), {})[person] = None
@@ -516,7 +520,14 @@ class RunState:
         self._openings.mark(key)
         start = self.by_station[event.from_]
         self.freed.setdefault(key, {})[start] = Vacancy(
-            self.seq + 1, key, event.coach, event.berth, event.class_, start, event.cause
+            self.seq + 1,
+            key,
+            event.coach,
+            event.berth,
+            event.class_,
+            start,
+            event.cause,
+            ladies=event.ladies,
         )
 
     def _offered(self, event: e.UpgradePending) -> None:
@@ -598,6 +609,10 @@ class RunState:
         if passenger.berth_key is not None and mask:
             self.occupancy.release(passenger.berth_key, passenger.person, mask)
             self._openings.mark(passenger.berth_key)
+
+
+def is_woman(booking: Booking) -> bool:
+    return (booking.gender or "").strip().upper() in _FEMALE
 
 
 def _turn(booking: Booking) -> tuple[bool, bool, int, PersonKey]:

@@ -89,6 +89,7 @@ class VacancyThen:
     cause: Cause
     passed: tuple[str, ...]
     lapsed: tuple[LapsedThen, ...] = ()
+    ladies: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -285,6 +286,7 @@ def _vacancy_then(vacancy: Vacancy) -> VacancyThen:
         cause=vacancy.cause,
         passed=tuple(sorted(vacancy.passed)),
         lapsed=tuple(LapsedThen(person=p, at=at) for p, at in vacancy.lapsed.items()),
+        ladies=vacancy.ladies,
     )
 
 
@@ -293,5 +295,14 @@ def _vacancy(then: VacancyThen) -> Vacancy:
     passed = {PersonKey(person) for person in then.passed}
     lapsed = {PersonKey(each.person): each.at for each in then.lapsed}
     return Vacancy(
-        then.id, key, then.coach, then.berth, then.class_, then.start, then.cause, passed, lapsed
+        then.id,
+        key,
+        then.coach,
+        then.berth,
+        then.class_,
+        then.start,
+        then.cause,
+        passed,
+        lapsed,
+        then.ladies,
     )
