@@ -162,6 +162,16 @@ def test_a_berth_that_is_left_goes_to_the_next_in_turn():
     assert (upgrade.coach, upgrade.berth, upgrade.cause) == ("S1", 1, "CANCELLED")
 
 
+def test_a_removed_passenger_leaves_a_berth_of_the_ladies_quota():
+    """The berth of a removed ladies' ticket goes to a woman before a man."""
+    people = (person(1, quota="LD"), rac(10, 1), rac(11, 2) | {"gender": "F"})
+    run = standing(*people, policy="AUTO")
+    run.board(10)
+    run.board(11)
+    amend(run, removePassengers=[ref(1)])
+    assert berths(run)[11] == "S1-1"
+
+
 def test_a_removed_passenger_comes_back_by_a_correction_only():
     """A second chart does not bring back who has cancelled."""
     run = Driver(person(1), person(2))

@@ -678,6 +678,13 @@ def test_a_place_on_rac_that_comes_twice_is_a_warning():
     ]
 
 
+@pytest.mark.parametrize("given", ["-", "--", " - ", ".", None])
+def test_a_dash_is_no_user(given):
+    """A table says none by a dash. The counter tickets of a train are no common user's."""
+    run = registered(chart(person(1, irctcId=given), person(2, irctcId=given), person(3)))
+    assert run.by_user == {"IR_3": ["4512345603/1"]}
+
+
 def test_an_upgraded_ticket_is_a_warning():
     """A berth of a higher class than the ticket's may be a slip, so a warning names it."""
     both = [*coaches({}), {"code": "B1", "class": "3A", "berths": 64}]

@@ -404,6 +404,8 @@ def _booking(row: Any) -> Booking:
     if not isinstance(row, Mapping):
         raise BadMessage("a passenger is an object with pnr, index, name, from, to, …")
     booking = load(Booking, row)
+    if not any(map(str.isalnum, booking.irctc_id or "")):  # "-" is how tables say none
+        booking = dataclasses.replace(booking, irctc_id=None)
     if not _is_pnr(booking.pnr):
         raise BadMessage("pnr is 5 to 16 letters and digits, with a digit among them")
     if booking.waits and booking.number is not None and booking.number < 1:
@@ -434,7 +436,9 @@ def check_journey(booking: Booking, indexes: Mapping[str, int], occupancy: Occup
         raise BadMessage("to does not come after from: give stations in running order")
     if booking.coach is None or booking.berth is None:
         if booking.status is BookingStatus.CNF:
-            raise BadMessage("a confirmed passenger needs a coach and a berth")
+            raise BadMessage(
+                "a confirmed passenger needs a coach and a berth; a child without one is NOSB"
+            )
         if booking.coach is not None or booking.berth is not None:
             raise BadMessage("coach and berth go together: give both or neither")
         return

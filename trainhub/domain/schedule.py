@@ -93,4 +93,6 @@ class _Reader:
     def check(self, path: str, moment: datetime) -> None:
         """Raise BadMessage if the moment lies before the previous one."""
         if self.last is not None and moment < self.last:
-            raise BadMessage(f"{path} is before the previous time of the chart: check day")
+            raise BadMessage(
+                f"{path} is before the previous time of the chart: check day and timezone"
+            )
