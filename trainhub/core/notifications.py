@@ -288,6 +288,7 @@ class Notifications:
         # Jobs done with though an older one is not: id → position. And those that were so before
         # the hub was last stopped, until their records have come by again.
         self.ahead: dict[str, int] = {}
+        self._ahead_by_position: list[tuple[int, str]] = []  # a heap
         self._done_before: set[str] = set()
         self._given_up_at: deque[float] = deque(maxlen=MOST_ASIDE)
         self._silent_until = 0.0
@@ -342,7 +343,8 @@ class Notifications:
 
     def resume(self, ahead: Mapping[str, int], kept: Iterable[Undelivered] = ()) -> None:
         """Know again, before any record is taken, what was done and what could not be sent."""
-        self.ahead |= ahead
+        for name, position in ahead.items():
+            self._go_ahead(name, position)
         self._done_before |= ahead.keys()
         now, wall = time.monotonic(), time.time()
         for each in kept:
@@ -399,7 +401,7 @@ class Notifications:
         now = time.monotonic()
         if job.id in self._done_before:
             self._done_before.discard(job.id)
-            self.ahead[job.id] = job.position
+            self._go_ahead(job.id, job.position)
         elif self._now() >= job.expires:  # a record of the past, read again or late
             self.expired += 1
             self._tell(_Open(job, now, outcome=Outcome.EXPIRED), TOO_LATE)
@@ -707,14 +709,16 @@ class Notifications:
             if opened.given_up is None:
                 self._sent_late.append(name)
             return
-        first = self.oldest
         del self._open[name]
-        self.ahead[name] = opened.job.position
-        oldest = self.oldest
-        if oldest != first:
-            self.ahead = {
-                name: at for name, at in self.ahead.items() if oldest is not None and at >= oldest
-            }
+        self._go_ahead(name, opened.job.position)
+        oldest, done = self.oldest, self._ahead_by_position
+        while done and (oldest is None or done[0][0] < oldest):
+            self.ahead.pop(heapq.heappop(done)[1], None)
+
+    def _go_ahead(self, name: str, position: int) -> None:
+        """Remember that a job is done, for as long as an older one is not."""
+        self.ahead[name] = position
+        heapq.heappush(self._ahead_by_position, (position, name))
 
     # --- keeping what was not sent ----------------------------------------------------------
 
