@@ -149,10 +149,11 @@ function start() {
 
 async function choose() {
   try {
-    const { language, channels, quietFrom, quietTo } = await ask('GET', 'api/me/preferences');
+    const { language, channels, muted, quietFrom, quietTo } = await ask('GET', 'api/me/preferences');
     const { elements } = at('chosen');
     elements.language.value = language;
     for (const name of ['EMAIL', 'PUSH']) elements[name].checked = channels.includes(name);
+    for (const box of elements.kind) box.checked = !muted.includes(box.value);
     [elements.quietFrom.value, elements.quietTo.value] = [quietFrom ?? '', quietTo ?? ''];
     const { key } = await ask('GET', 'api/push/key');
     at('push').hidden = !key || !('PushManager' in window);
@@ -188,6 +189,7 @@ at('chosen').onsubmit = async (event) => {
     await ask('PUT', 'api/me/preferences', {
       language: elements.language.value,
       channels: ['EMAIL', 'PUSH'].filter((name) => elements[name].checked),
+      muted: [...elements.kind].filter((box) => !box.checked).map((box) => box.value),
       quietFrom: elements.quietFrom.value || null,
       quietTo: elements.quietTo.value || null,
     });

@@ -10,6 +10,7 @@ from waiting import PATIENCE, wait_for
 from trainhub.access.identity import Tokens
 from trainhub.access.keys import load_keys
 from trainhub.domain.model import Role
+from trainhub.hub.letters import KINDS
 
 HOSTILE = '<img src=x onerror="document.title=1">'
 WIDTHS = (360, 1280)
@@ -67,16 +68,21 @@ def test_a_link_from_a_push_answers_the_offer(hub, ask, page):
 
 
 def test_preferences_are_kept(hub, ask, page):
-    """Language and channels come back after a reload."""
+    """Language, channels and kinds come back after a reload; each kind of letter has its box."""
     page.goto(url(hub))
     text_of(page, "article h2")
     page.get_by_label("Language").select_option("hi")
     page.get_by_label("By e-mail").uncheck()
+    boxes = page.locator("[name=kind]")
+    assert {box.get_attribute("value") for box in boxes.all()} == {kind.name for kind in KINDS}
+    page.get_by_label("the train is late").uncheck()
     page.get_by_role("button", name="Save").click()
     wait_for(lambda: "Saved" in text_of(page, "[data-is=news]"))
     page.reload()
     wait_for(lambda: page.get_by_label("Language").input_value() == "hi")
     assert not page.get_by_label("By e-mail").is_checked()
+    off = [box.get_attribute("value") for box in boxes.all() if not box.is_checked()]
+    assert off == ["DELAY"]
 
 
 def test_without_a_token_the_page_asks_for_one(hub, page):
