@@ -73,7 +73,9 @@ def no_show(state: RunState, command: c.MarkNoShow, now: datetime) -> Events:
         if not passenger.assumed and not _is_fresh(passenger, now):
             raise _marked_already(state, passenger, "UNDO_BOARDED comes first")
         events.append(person_event(e.BoardedUndone, now, passenger))
-    elif passenger.state is PersonState.ALIGHTED and not passenger.assumed:
+    elif passenger.state is PersonState.ALIGHTED and (
+        not passenger.assumed or passenger.left is not None
+    ):
         raise _marked_already(state, passenger, "the passenger travelled")
     events.append(person_event(e.NoShow, now, passenger, **_marked(state, command)))
     if not over:
