@@ -47,7 +47,7 @@ format: .venv/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Does anybody know a hole in a locked package? pip-audit lives apart: nothing else needs its thirty.
+# Asks whether a vulnerability is known in a locked package. pip-audit and its thirty packages live apart.
 AUDIT := pip-audit==2.10.1
 audit:
 	@$(PYTHON) -m venv build/audit
