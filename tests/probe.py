@@ -41,7 +41,7 @@ class Probe:
 
 
 def main(port):
-    connection = HTTPConnection("127.0.0.1", port, timeout=30)
+    connection = HTTPConnection("127.0.0.1", port, timeout=120)
     while not select([sys.stdin], [], [], PAUSE)[0]:
         start = time.perf_counter()
         connection.request("GET", "/healthz")

@@ -233,7 +233,7 @@ class Visitor:
         message = {"type": kind, "id": self._number, **fields}
         self.socket.send(json.dumps(message))
         while True:
-            answer = json.loads(self.socket.recv(timeout=20))
+            answer = json.loads(self.socket.recv(timeout=120))
             self.heard.append(answer)
             if answer.get("id") == self._number:
                 break
@@ -251,7 +251,7 @@ class Visitor:
     def listen_on(self):
         """Read until the hub closes."""
         while True:
-            self.socket.recv(timeout=20)
+            self.socket.recv(timeout=120)
 
     def ask(self, method, path, body=None, **headers):
         """Send a request; return its status and JSON, or None if the body is not JSON."""
@@ -262,7 +262,7 @@ class Visitor:
         data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
         request = urllib.request.Request(self.hub.url + path, data, headers, method=method)
         try:
-            answer = urllib.request.urlopen(request, timeout=20)
+            answer = urllib.request.urlopen(request, timeout=120)
         except urllib.error.HTTPError as error:
             answer = error
         with answer:

@@ -101,7 +101,7 @@ class Site:
         if body is not None and not isinstance(body, bytes):
             body = json.dumps(body).encode()
             sent.setdefault("Content-Type", "application/json")
-        connection = http.client.HTTPConnection("127.0.0.1", self.hub.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.hub.port, timeout=120)
         connection.request(method, path, body, sent)
         answer = connection.getresponse()
         found = str(answer.getheaders()).encode() + answer.read()

@@ -43,7 +43,7 @@ class Control:
         )
         if key is not None:
             request.add_header("Idempotency-Key", key)
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=120) as answer:
             content = json.load(answer)
         WITNESS.answered(request.get_method(), path.partition("?")[0], answer.status, content)
         return content.get("result", content)
@@ -104,7 +104,7 @@ def test_it_is_ready_when_its_charts_are_loaded(start_hub, tmp_path, unused_port
 
     def status(path):
         try:
-            with urllib.request.urlopen(f"http://{base}{path}", timeout=30) as answer:
+            with urllib.request.urlopen(f"http://{base}{path}", timeout=120) as answer:
                 return answer.status
         except urllib.error.HTTPError as error:
             return error.code
@@ -114,7 +114,7 @@ def test_it_is_ready_when_its_charts_are_loaded(start_hub, tmp_path, unused_port
     def subscribe():
         with connect(f"ws://{base}/ws") as client:
             client.send(json.dumps({"type": "SUBSCRIBE_TRAIN", "trainNo": last}))
-            while (heard := json.loads(client.recv(timeout=30)))["type"] == "WELCOME":
+            while (heard := json.loads(client.recv(timeout=120)))["type"] == "WELCOME":
                 pass
             return heard["type"]
 

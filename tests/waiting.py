@@ -4,7 +4,7 @@ import asyncio
 import time
 
 # Seconds after which what a test waits for counts as never coming.
-PATIENCE = 60
+PATIENCE = 180
 
 
 def wait_for(condition, seconds=PATIENCE):

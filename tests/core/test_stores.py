@@ -100,7 +100,7 @@ def agree(ask, database):
 
 
 def degraded(hub):
-    with urlopen(f"{hub.url}/readyz", timeout=30) as answer:
+    with urlopen(f"{hub.url}/readyz", timeout=120) as answer:
         return json.load(answer)["degraded"]
 
 

@@ -80,7 +80,7 @@ def status(hub, token):
     """Return the status of the hub's answer to a caller with that token."""
     head = {"Authorization": f"Bearer {token}"}
     try:
-        with urlopen(Request(hub.url + "/api/me", headers=head), timeout=30) as answer:
+        with urlopen(Request(hub.url + "/api/me", headers=head), timeout=120) as answer:
             return answer.status
     except HTTPError as error:
         error.close()

@@ -11,6 +11,7 @@ import pytest
 from hub_process import strace
 from load import Fleet, asker, logs_of, seeded
 from railway import register
+from waiting import PATIENCE
 
 from trainhub.access.identity import Identity
 from trainhub.adapters.sqlite_journal import SqliteJournal
@@ -22,8 +23,6 @@ from trainhub.hub.vocabulary import RAILWAY
 CREWS = 8
 # Seconds after the failure in which answers of the previous commit may still come.
 LAST_ANSWER_SECONDS = 1.0
-# Seconds for a failure to come, and for the hub to stop over it.
-PATIENCE = 30
 CONNECTION_LOST = ("ConnectionRefusedError", "ConnectionResetError", "RemoteDisconnected")
 # The disk may fail while a reader saves its place: then the test tries again.
 MOST_ROUNDS = 3

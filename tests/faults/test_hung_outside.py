@@ -80,7 +80,7 @@ class SilentHub:
             return self.get("/readyz")["ready"]
 
     def get(self, path):
-        with urlopen(self.url + path, timeout=20) as answer:
+        with urlopen(self.url + path, timeout=120) as answer:
             return json.load(answer)
 
     def stop(self):

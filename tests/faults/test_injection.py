@@ -50,7 +50,7 @@ FIELDS = {
     },
     "passengers": FILED | {
         "run", "pnr", "index", "irctcId", "name", "age", "gender", "from", "to", "class", "number",
-        "phone", "email", "status", "state", "coach", "berth", "upgradedFrom", "need",
+        "phone", "email", "status", "state", "coach", "berth", "upgradedFrom", "need", "quota",
         "markedAt", "assumed", "left",
     },
     "offers": FILED | {
@@ -80,7 +80,7 @@ class Client:
 
     def http(self, method, path, body=None, **head):
         head = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json", **head}
-        connection = HTTPConnection("127.0.0.1", self.hub.port, timeout=30)
+        connection = HTTPConnection("127.0.0.1", self.hub.port, timeout=120)
         try:
             connection.request(method, path, None if body is None else json.dumps(body), head)
             answer = connection.getresponse()

@@ -44,7 +44,7 @@ def is_complete(found):
 
 
 def heard(socket, kind):
-    while (message := json.loads(socket.recv(timeout=30)))["type"] != kind:
+    while (message := json.loads(socket.recv(timeout=120)))["type"] != kind:
         pass
     return message
 

@@ -34,7 +34,7 @@ def everything_answered(hub, *paths, **head):
     """The bytes of each answer, its head too."""
     answers = []
     for path in ("/", "/api/monitor", "/readyz", "/healthz", "/version", "/api/trains", *paths):
-        connection = HTTPConnection("127.0.0.1", hub.port, timeout=30)
+        connection = HTTPConnection("127.0.0.1", hub.port, timeout=120)
         connection.request("GET", path, headers=head)
         answer = connection.getresponse()
         answers.append(f"{answer.getheaders()} {answer.read().decode()}")

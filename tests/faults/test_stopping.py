@@ -13,12 +13,10 @@ import pytest
 from load import Fleet, more_answers, seeded, settled
 from mongods import embedded, embedded_uri
 from pymongo import MongoClient
+from waiting import PATIENCE
 
 STOPS = int(os.environ.get("STOPS", "4"))
 CREWS, CROWD = 8, 1_000
-# Seconds that a hub has in a test. A hub that hangs ends itself earlier, with another exit code.
-# On a quiet machine a stop takes under 5 s. A busy one is slower, so the figures are only printed.
-PATIENCE = 60
 
 
 @pytest.fixture

@@ -240,7 +240,7 @@ def http(hub, method, path, token=None, body=None):
     head = {"Content-Type": "application/json"}
     if token is not None:
         head["Authorization"] = f"Bearer {token}"
-    connection = HTTPConnection("127.0.0.1", hub.port, timeout=30)
+    connection = HTTPConnection("127.0.0.1", hub.port, timeout=120)
     try:
         data = None if body is None else json.dumps(body)
         connection.request(method, path, data, head)

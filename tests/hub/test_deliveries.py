@@ -178,7 +178,7 @@ def device_of(hub, token, stack):
 
 
 def heard_of(socket, kind):
-    while (message := json.loads(socket.recv(timeout=30)))["type"] != kind:
+    while (message := json.loads(socket.recv(timeout=120)))["type"] != kind:
         pass
     return message
 

@@ -30,7 +30,7 @@ def until_stuck(lines):
         time.sleep(0.01)
 
 
-def read_lines(end, count, seconds=30):
+def read_lines(end, count, seconds=PATIENCE):
     """Read until a number of lines came."""
     found, deadline = b"", time.monotonic() + seconds
     while found.count(b"\n") < count:

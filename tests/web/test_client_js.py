@@ -466,7 +466,7 @@ def test_plain_ws_speaks_to_it(node, start_again):
     """A plain WebSocket library can identify, subscribe, and hear an event."""
     hub = start_again()
     command = (node, "--input-type=module", "-e", PLAIN_WS, address(hub), admin_token(hub))
-    done = subprocess.run(command, cwd=JS, capture_output=True, text=True, timeout=20)
+    done = subprocess.run(command, cwd=JS, capture_output=True, text=True, timeout=120)
     assert done.stdout.startswith("WELCOME IDENTIFIED SUBSCRIBED SNAPSHOT"), done.stderr
 
 
