@@ -9,7 +9,15 @@ from contract.examples import example_of_fields
 from contract.notes import Field, fields_of
 from contract.payloads import Payloads
 from contract.schema import TOKEN, Schema
-from trainhub.domain.fields import CoachCode, OfferId, PersonIndex, Pnr, StartDate, TrainNo
+from trainhub.domain.fields import (
+    CoachCode,
+    OfferId,
+    PersonIndex,
+    Pnr,
+    StartDate,
+    StationCode,
+    TrainNo,
+)
 from trainhub.hub.messages import CODES, ErrorFields, IdempotencyKey
 from trainhub.hub.protocol import MOST_BODY_BYTES, MOST_SOCKET_BYTES
 from trainhub.web.base import Api
@@ -22,6 +30,7 @@ _IN_PATH: dict[str, Any] = {
     "index": PersonIndex,
     "offerId": OfferId,
     "coach": CoachCode,
+    "code": StationCode,
     "file": str,
 }
 _DATE = "The run's start date. Without it the hub takes the run that is meant (protocol.md)."

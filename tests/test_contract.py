@@ -330,7 +330,7 @@ def read_everything(visitor, anonymous):
         f"{train}/passengers/4512345610/1/history",
         *(f"{train}/events?after=3", f"{train}/offers", f"{train}/rac", f"{train}/vacancies"),
         *(f"{train}/coaches/S1", f"{train}/report", f"{train}/report?format=csv"),
-        "/static/monitor.js",
+        *("/api/stations/AAA?hours=24", "/static/monitor.js"),
     ):
         assert visitor.ask("GET", path)[0] == 200, path
     assert anonymous.ask("HEAD", "/")[0] == 200

@@ -260,7 +260,7 @@ def addresses():
         if method != "GET" or path == "/ws":
             continue
         for train_no, people in PEOPLE.items():
-            fields = {"trainNo": train_no, "coach": "S1", "file": "monitor.js"}
+            fields = {"trainNo": train_no, "coach": "S1", "code": "AAA", "file": "monitor.js"}
             for each in people if "{pnr}" in path else people[:1]:
                 found.append(path.format(**fields, pnr=each["pnr"], index=each["index"]))
     return [*dict.fromkeys(found), *(f"/api/trains/{t}/events?after=0" for t in PEOPLE)]

@@ -652,3 +652,35 @@ async def test_a_command_s_address_is_on_record(call, site, scheduled):
     await call("POST", TRAIN + "/start", b"", "TTE")
     deed = site.journal.records[-1].deed
     assert (deed.user, deed.address, deed.command) == ("T1", "127.0.0.1", "START_JOURNEY")
+
+
+# --- the board of a station ----------------------------------------------------------------------
+
+
+@pytest.mark.gen_test
+async def test_the_board_of_a_station(call, site, running):
+    """Everyone reads the trains in the order in which they are due, and no person."""
+    await site.register(trainNo="54321", trainName="LATER EXP")
+    await call("PUT", TRAIN + "/delay", {"delayMinutes": 20}, "ADMIN")
+    answer = await call("GET", "/api/stations/bbb?hours=3")
+    assert [line["trainNo"] for line in answer.result] == ["54321", "12345"]
+    assert answer.json["station"] == {"code": "BBB", "name": "STATION BBB"}
+    assert answer.json["at"] == "2026-11-23T02:30:00+00:00"
+    for each in PEOPLE:
+        for field in ("pnr", "name", "irctcId"):
+            assert each[field].encode() not in answer.body
+    assert (await call("GET", "/api/stations/EEE?hours=2")).result == []
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("code", ["ZZZ", "%3Cb%3E", "S1%2F2", "x" * 500])
+async def test_the_board_of_an_unknown_station(call, running, code):
+    """A code that no run has is an error, so that a misspelt one is noticed."""
+    answer = await call("GET", f"/api/stations/{code}")
+    assert (answer.status, answer.code) == (404, "UNKNOWN_STATION")
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("query", ["hours=0", "hours=25", "hours=x", "hour=3", "date=2026-11-23"])
+async def test_the_board_s_hours_are_checked(call, running, query):
+    assert (await call("GET", f"/api/stations/BBB?{query}")).status == 400

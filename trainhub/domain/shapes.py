@@ -97,6 +97,23 @@ class StopView(TypedDict):
     actualDeparture: Moment | None
 
 
+class BoardLine(TypedDict):
+    """A train on the board of a station."""
+
+    trainNo: TrainNo
+    trainName: TrainName
+    startDate: StartDate
+    status: RunStatus
+    origin: Annotated[StationNamed, About("Where the run begins.")]
+    terminus: Annotated[StationNamed, About("Where the run ends.")]
+    station: Annotated[StationNamed, About("The last station that the train has reached.")]
+    departed: Annotated[bool, About("True if the train has left that station.")]
+    delayMinutes: Annotated[
+        int, About("Minutes behind the timetable that are expected here.", example=2)
+    ]
+    stop: StopView
+
+
 class Counts(TypedDict):
     """How many passengers and berths."""
 

@@ -28,6 +28,7 @@ from trainhub.domain.shapes import (
     Progress,
     PublicView,
     RunView,
+    StationNamed,
     StopView,
     Summary,
     VacancyView,
@@ -49,16 +50,16 @@ def _progress(state: RunState) -> Progress:
         "seq": state.seq,
         "index": state.current,
         "departed": state.departed,
-        "station": {"code": here.station.code, "name": here.station.name},
+        "station": station_named(here),
         "next": None
         if coming is None
-        else {
-            "code": coming.station.code,
-            "name": coming.station.name,
-            "expected": dump(state.expected_arrival(coming)),
-        },
+        else {**station_named(coming), "expected": dump(state.expected_arrival(coming))},
         "delayMinutes": state.delay_minutes,
     }
+
+
+def station_named(stop: Stop) -> StationNamed:
+    return {"code": stop.station.code, "name": stop.station.name}
 
 
 def run_view(state: RunState, role: str | None, user: str | None) -> RunView:
@@ -71,7 +72,7 @@ def public_view(state: RunState) -> PublicView:
     return {
         **_progress(state),
         "timezone": state.chart.timezone,
-        "stations": [_stop(state, stop) for stop in state.stops],
+        "stations": [stop_view(state, stop) for stop in state.stops],
         "figures": figures(state),
     }
 
@@ -259,7 +260,8 @@ def _holder(state: RunState, person: PersonKey, mask: int, half: bool) -> BerthH
     }
 
 
-def _stop(state: RunState, stop: Stop) -> StopView:
+def stop_view(state: RunState, stop: Stop) -> StopView:
+    """Return a stop of the run, with its scheduled, expected and actual times."""
     came = stop.index <= state.current and stop.arrived is not None
     gone = stop.departed is not None
     return {

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Collection
 from dataclasses import astuple, dataclass
+from datetime import timedelta
 from functools import partial
+from operator import itemgetter
 from typing import Annotated, Any, Literal, TypedDict
 
 import tornado.web
@@ -10,14 +12,16 @@ import tornado.web
 from trainhub.core.about import About
 from trainhub.core.answers import check_key
 from trainhub.core.audience import Standing
-from trainhub.core.codec import clean_text, read_date, read_moment
+from trainhub.core.codec import clean_text, dump, read_date, read_moment
 from trainhub.core.cost import LONG_WORK, aside, in_slices
 from trainhub.core.errors import BadMessage, HubError
 from trainhub.core.journal import Record
 from trainhub.domain import commands as c
 from trainhub.domain import normal
+from trainhub.domain.board import board_line
 from trainhub.domain.decisions import Decisions
-from trainhub.domain.errors import UnknownPassenger
+from trainhub.domain.errors import UnknownPassenger, UnknownStation
+from trainhub.domain.fields import Moment
 from trainhub.domain.model import (
     BookingStatus,
     OfferState,
@@ -29,11 +33,13 @@ from trainhub.domain.model import (
 from trainhub.domain.offers import offer_seq
 from trainhub.domain.report import captaincy_report, report_csv
 from trainhub.domain.run_state import Passenger, RunState
+from trainhub.domain.shapes import StationNamed
 from trainhub.domain.views import (
     berth_plan,
     offer_view,
     person_view,
     run_view,
+    station_named,
     visible_offers,
     visible_on_pnr,
     visible_people,
@@ -49,6 +55,9 @@ from trainhub.web.base import Api, Large, Web
 MOST_ENTRIES = 1_000
 # The most offers in one answer: each has a reason to be worded, and the loop waits meanwhile.
 MOST_OFFERS = 500
+# How far the board of a station looks ahead, and the most trains on it.
+MOST_BOARD_HOURS = 24
+MOST_BOARD_LINES = 200
 
 View = Callable[[RunState], list[dict[str, Any]]]
 
@@ -259,7 +268,7 @@ class OffersHandler(Api):
         role, user = astuple(self.identity.standing(state.run))
         wanted, before = self.parameter("state"), self.parameter("before")
         last = None if before is None else offer_seq(before)
-        limit = _limit(self, OffersQuery.limit, MOST_OFFERS)
+        limit = _limit(self, "limit", OffersQuery.limit, MOST_OFFERS)
         offers = [
             each
             for each in visible_offers(state, role, user)
@@ -343,6 +352,47 @@ def _event(standing: Standing, record: Record) -> dict[str, Any] | None:
     return next(iter(told((record,), standing)), None)
 
 
+@dataclass(frozen=True, kw_only=True)
+class BoardQuery:
+    """How far the board of a station looks ahead."""
+
+    hours: Annotated[
+        int, About("Trains that are due within these hours.", least=1, most=MOST_BOARD_HOURS)
+    ] = 4
+
+
+class BoardOf(TypedDict):
+    """The station of a board, and its time."""
+
+    station: StationNamed
+    at: Annotated[Moment, About("The hub's time.")]
+
+
+class BoardHandler(Api):
+    """The trains that are due at a station, the next one first."""
+
+    query = BoardQuery
+
+    async def get(self, code: str) -> None:
+        self.check_anonymous()
+        hours = _limit(self, "hours", BoardQuery.hours, MOST_BOARD_HOURS)
+        code = str(normal.code(code))
+        station = self._named(code)
+        now, within = self.hub.now(), timedelta(hours=hours)
+        runs = list(self.hub.runs.all())
+        lines = in_slices(board_line(state, code, now, within) for state in runs)
+        due = sorted([line async for line in lines if line is not None], key=itemgetter(0))
+        more = {"station": station, "at": dump(now.replace(microsecond=0))}
+        await self.answer_list(due[:MOST_BOARD_LINES], itemgetter(1), **more)
+
+    def _named(self, code: str) -> StationNamed:
+        """Return the station of a code. Raises UnknownStation if no run has it."""
+        for state in self.hub.runs.all():
+            if code in state.by_station:
+                return station_named(state.station(code))
+        raise UnknownStation("no run here has that station: check its code")
+
+
 class MeHandler(Api):
     def get(self) -> None:
         trains = sorted(self.identity.trains)
@@ -372,7 +422,7 @@ class AuditHandler(Api):
 
     async def get(self) -> None:
         run, user, before = map(self.parameter, ("run", "user", "before"))
-        limit = _limit(self, AuditQuery.limit, MOST_ENTRIES)
+        limit = _limit(self, "limit", AuditQuery.limit, MOST_ENTRIES)
         entries = await self.hub.audit.read(
             self.identity,
             None if run is None else self._covered(run),
@@ -401,11 +451,11 @@ def _before(text: str) -> str:
     return f"{stamp(read_moment(time, 'before'))}{slash}{rest}"
 
 
-def _limit(handler: Api, usual: int, most: int) -> int:
-    """Return `?limit=`, from 1 to `most`; `usual` if it is missing."""
-    limit = _number(handler.parameter("limit", usual))
+def _limit(handler: Api, name: str, usual: int, most: int) -> int:
+    """Return the parameter, from 1 to `most`; `usual` if it is missing."""
+    limit = _number(handler.parameter(name, usual))
     if not 1 <= limit <= most:
-        raise BadMessage(f"limit is a whole number from 1 to {most}")
+        raise BadMessage(f"{name} is a whole number from 1 to {most}")
     return limit
 
 

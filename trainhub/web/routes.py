@@ -10,6 +10,7 @@ from trainhub.domain import commands as c
 from trainhub.domain.model import STAFF, Role
 from trainhub.domain.shapes import (
     BerthPlan,
+    BoardLine,
     Decision,
     OfferView,
     Person,
@@ -285,6 +286,15 @@ ROUTES: tuple[Route, ...] = (
         Report,
         STAFF,
         kinds=("application/json", "text/csv"),
+    ),
+    _read(
+        "/api/stations/{code}",
+        "readStation",
+        rest.BoardHandler,
+        "List the trains that are due at a station in the next hours, the next one first.",
+        list[BoardLine],
+        more=[404],
+        extra=rest.BoardOf,
     ),
     _read(
         "/api/me",

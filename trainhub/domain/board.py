@@ -1,0 +1,55 @@
+"""The board of a station: the trains that are due there. No person is in it."""
+
+from datetime import datetime, timedelta
+
+from trainhub.core.codec import dump
+from trainhub.domain.model import RunStatus
+from trainhub.domain.run_state import RunState, Stop
+from trainhub.domain.shapes import BoardLine
+from trainhub.domain.views import station_named, stop_view
+
+
+def board_line(
+    state: RunState, code: str, now: datetime, within: timedelta
+) -> tuple[datetime, BoardLine] | None:
+    """Return when the run is due at a station, and its line; None if it is not on the board.
+
+    A running train is on the board until it has left the station, however late it is. A train that
+    has not started, or is cancelled, is on it only around its time.
+    """
+    index = state.by_station.get(code)
+    if index is None:
+        return None
+    stop = state.stops[index]
+    due = _due(state, stop)
+    if _is_past(state, stop) or due is None or due > now + within:
+        return None
+    if not state.running and due < now - within:
+        return None
+    delay = due - (stop.scheduled_departure or stop.scheduled_arrival or due)
+    return due, {
+        "trainNo": state.chart.train_no,
+        "trainName": state.chart.train_name,
+        "startDate": dump(state.chart.start_date),
+        "status": state.status,
+        "origin": station_named(state.stops[0]),
+        "terminus": station_named(state.stops[-1]),
+        "station": station_named(state.here),
+        "departed": state.departed,
+        "delayMinutes": delay // timedelta(minutes=1),
+        "stop": stop_view(state, stop),
+    }
+
+
+def _due(state: RunState, stop: Stop) -> datetime | None:
+    """Return when the train is to leave the stop; at its terminus, when it is to come."""
+    return state.expected_departure(stop) or state.expected_arrival(stop)
+
+
+def _is_past(state: RunState, stop: Stop) -> bool:
+    """Return whether the train has left the stop, or has ended its run there."""
+    return (
+        state.status is RunStatus.COMPLETED
+        or stop.index < state.current
+        or (stop.index == state.current and state.departed)
+    )
