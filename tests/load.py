@@ -321,12 +321,12 @@ def asker(hub):
     """Return a function that asks the hub over HTTP as the control room and returns the result."""
     token = admin_token(hub)
 
-    def ask(path, body=None):
+    def ask(path, body=None, method=None):
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         data = None if body is None else json.dumps(body).encode()
-        with urlopen(Request(hub.url + path, data, headers), timeout=60) as answer:
+        method = method or ("GET" if data is None else "POST")
+        with urlopen(Request(hub.url + path, data, headers, method=method), timeout=60) as answer:
             content = json.load(answer)
-        method = "GET" if data is None else "POST"
         WITNESS.answered(method, path.partition("?")[0], answer.status, content)
         return content.get("result", content)
 

@@ -665,7 +665,7 @@ async def test_the_board_of_a_station(call, site, running):
     answer = await call("GET", "/api/stations/bbb?hours=3")
     assert [line["trainNo"] for line in answer.result] == ["54321", "12345"]
     assert answer.json["station"] == {"code": "BBB", "name": "STATION BBB"}
-    assert answer.json["at"] == "2026-11-23T02:30:00+00:00"
+    assert answer.json["at"] == "2026-11-23T08:00:00+05:30"
     for each in PEOPLE:
         for field in ("pnr", "name", "irctcId"):
             assert each[field].encode() not in answer.body

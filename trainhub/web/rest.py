@@ -6,6 +6,7 @@ from datetime import timedelta
 from functools import partial
 from operator import itemgetter
 from typing import Annotated, Any, Literal, TypedDict
+from zoneinfo import ZoneInfo
 
 import tornado.web
 
@@ -32,7 +33,8 @@ from trainhub.domain.model import (
 )
 from trainhub.domain.offers import offer_seq
 from trainhub.domain.report import captaincy_report, report_csv
-from trainhub.domain.run_state import Passenger, RunState
+from trainhub.domain.run_state import Passenger, RunState, Stop
+from trainhub.domain.schedule import local
 from trainhub.domain.shapes import StationNamed
 from trainhub.domain.views import (
     berth_plan,
@@ -365,7 +367,7 @@ class BoardOf(TypedDict):
     """The station of a board, and its time."""
 
     station: StationNamed
-    at: Annotated[Moment, About("The hub's time.")]
+    at: Annotated[Moment, About("The hub's time, in the station's zone.")]
 
 
 class BoardHandler(Api):
@@ -377,19 +379,21 @@ class BoardHandler(Api):
         self.check_anonymous()
         hours = _limit(self, "hours", BoardQuery.hours, MOST_BOARD_HOURS)
         code = str(normal.code(code))
-        station = self._named(code)
+        stop, zone = self._first(code)
         now, within = self.hub.now(), timedelta(hours=hours)
         runs = list(self.hub.runs.all())
         lines = in_slices(board_line(state, code, now, within) for state in runs)
         due = sorted([line async for line in lines if line is not None], key=itemgetter(0))
-        more = {"station": station, "at": dump(now.replace(microsecond=0))}
+        at = dump(local(now.replace(microsecond=0), zone))
+        more = {"station": station_named(stop), "at": at}
         await self.answer_list(due[:MOST_BOARD_LINES], itemgetter(1), **more)
 
-    def _named(self, code: str) -> StationNamed:
-        """Return the station of a code. Raises UnknownStation if no run has it."""
+    def _first(self, code: str) -> tuple[Stop, ZoneInfo]:
+        """Return the first run's stop at a station, and its zone. Raises UnknownStation."""
         for state in self.hub.runs.all():
             if code in state.by_station:
-                return station_named(state.station(code))
+                stop = state.station(code)
+                return stop, state.zone_of(stop)
         raise UnknownStation("no run here has that station: check its code")
 
 

@@ -1,0 +1,108 @@
+/*
+ * The board of a station: the trains that are due there. `#station=NDLS` opens it, and `&screen=big`
+ * makes it fill a screen in the hall, with no more on it than passengers need.
+ */
+
+import { adjust, goTo, linkTo, shows, token } from './address.js';
+import { make, mark, put, showAll, ui } from './elements.js';
+import { clock, day, delayWords, name } from './wording.js';
+
+const ASK_MS = 10_000;
+const TIMEOUT_MS = 5000;
+const MINUTE_MS = 60_000;
+
+let code = null; // of the station shown
+let timer = 0;
+let attempt = 0; // an answer to an older question is void
+
+async function ask() {
+  const mine = ++attempt;
+  clearTimeout(timer);
+  const path = `api/stations/${encodeURIComponent(code)}?hours=${ui.boardForm.elements.hours.value}`;
+  const headers = token ? { Authorization: `Bearer ${token}` } : {};
+  let answer;
+  try {
+    answer = await (await fetch(path, { cache: 'no-store', headers, signal: AbortSignal.timeout(TIMEOUT_MS) })).json();
+  } catch {
+    answer = { error: { message: 'The hub does not answer: these are the last times that it told.' } };
+  }
+  if (mine !== attempt || !code) return;
+  timer = setTimeout(ask, ASK_MS);
+  show(answer);
+}
+
+function show({ result, station, at, error }) {
+  ui.board.dataset.state = error ? 'old' : 'live';
+  put(ui.boardNews, error ? error.message : result.length ? '' : 'No train is due in these hours.');
+  if (error) return;
+  put(ui.boardTitle, name(station));
+  put(ui.boardTime, at.slice(11, 16));
+  showAll(ui.boardRows, 'due', result, (place, line, row) => showLine(place, line, row, at));
+}
+
+function showLine(place, line, row, at) {
+  const { stop, origin, terminus } = line;
+  const run = `${line.trainNo}/${line.startDate}`;
+  const link = make('a', `${line.trainNo} ${line.trainName}`, { href: linkTo({ run }) });
+  place.train.append(link, ' ', make('small', day(line.startDate)));
+  put(place.from, stop.index ? name(origin) : 'starts here');
+  put(place.to, stop.scheduledDeparture ? name(terminus) : 'ends here');
+  mark(row, 'end', !stop.index ? 'from' : stop.scheduledDeparture ? 'no' : 'to');
+  showTimes(place.comes, stop.scheduledArrival, stop.expectedArrival, at);
+  showTimes(place.goes, stop.scheduledDeparture, stop.expectedDeparture, at);
+  put(place.platform, stop.platform ?? '–');
+  if (stop.platform && !stop.platformConfirmed) place.platform.append(' ', make('small', 'not confirmed'));
+  const [what, words] = stateOf(line, at);
+  put(place.state, words);
+  mark(row, 'what', what);
+}
+
+/** Shows when the train is expected, and the booked time where that is another. */
+function showTimes(cell, booked, expected, at) {
+  if (!booked) return;
+  const [first, second] = [clock(booked, at), clock(expected, at)];
+  if (first !== second) cell.append(make('s', first), ' ');
+  cell.append(make('b', second));
+}
+
+function stateOf({ status, stop, delayMinutes }, at) {
+  if (status === 'CANCELLED') return ['gone', 'cancelled'];
+  if (stop.skipped) return ['gone', 'does not stop'];
+  const delay = delayWords(delayMinutes);
+  const next = stop.actualArrival ? stop.expectedDeparture : stop.expectedArrival ?? stop.expectedDeparture;
+  if (Date.parse(at) - Date.parse(next) >= MINUTE_MS) return ['late', `not reported yet, due ${clock(next, at)}`];
+  if (stop.actualArrival) return ['here', `at the platform, ${delay}`];
+  return [delayMinutes > 0 ? 'late' : 'good', delay];
+}
+
+/** Shows the board of the station that the address names, or hides it. */
+export function showBoard() {
+  const asked = shows('station');
+  document.body.dataset.view = asked === null ? 'trains' : 'board';
+  const big = asked !== null && shows('screen') === 'big';
+  document.body.dataset.screen = big ? 'big' : 'normal';
+  put(ui.bigScreen, big ? 'Leave the big screen' : 'Big screen');
+  ui.board.hidden = asked === null;
+  if (asked === code) return;
+  code = asked;
+  clearTimeout(timer);
+  attempt += 1;
+  ui.boardRows.replaceChildren();
+  put(ui.boardTitle, code || 'Station board');
+  put(ui.boardTime, '');
+  put(ui.boardNews, code ? '' : 'Enter the code of a station.');
+  ui.boardForm.elements.code.value = code ?? '';
+  if (code) ask();
+}
+
+export function startBoard() {
+  const { elements } = ui.boardForm;
+  ui.boardForm.addEventListener('submit', (event) => {
+    event.preventDefault();
+    goTo({ station: elements.code.value.trim().toUpperCase() });
+  });
+  elements.hours.addEventListener('change', () => code && ask());
+  ui.bigScreen.addEventListener('click', () => adjust({ screen: shows('screen') === 'big' ? null : 'big' }));
+  document.addEventListener('keydown', ({ key }) => key === 'Escape' && shows('screen') && adjust({ screen: null }));
+  document.addEventListener('visibilitychange', () => !document.hidden && code && ask());
+}

@@ -1,0 +1,144 @@
+/*
+ * The list of trains: found, filtered, sorted, and walked by keyboard. Only a page of rows is drawn,
+ * and a second later only what has changed in them.
+ */
+
+import { goTo, setQuery, shows } from './address.js';
+import { copy, fill, mark, places, put, ui, write } from './elements.js';
+import { STATUS, amount, count, day, hub, join, name, number, putDelay, whereWords } from './wording.js';
+
+const PAGE = 100; // rows drawn at a time, so that a phone scrolls smoothly
+const SETTLE_MS = 5000; // the order stays for this long, so that no row moves away under a pointer
+
+const field = ui.tools.elements;
+const rows = new Map(); // run → its row and the row's places, for the rows drawn
+let matching = []; // runs, in order
+let limit = PAGE;
+let settled = -Infinity;
+
+const rank = Object.keys(STATUS);
+const SORT = {
+  number: (a, b) => (a.run < b.run ? -1 : 1),
+  status: (a, b) => rank.indexOf(a.status) - rank.indexOf(b.status),
+  delay: (a, b) => (a.delayMinutes ?? 0) - (b.delayMinutes ?? 0),
+  sockets: (a, b) => a.sockets.total - b.sockets.total,
+};
+
+function sorting() {
+  const falling = field.sort.value.startsWith('-');
+  return { key: field.sort.value.replace('-', ''), falling, sign: falling ? -1 : 1 };
+}
+
+function arrange() {
+  const { key, sign } = sorting();
+  const sought = field.q.value.trim().toLowerCase();
+  const text = ({ trainNo, trainName, station, next }) =>
+    [trainNo, trainName, station?.code, name(station), next?.code, name(next)].join('\n').toLowerCase();
+  matching = hub.trains
+    .filter((train) => (!field.status.value || train.status === field.status.value) && text(train).includes(sought))
+    .sort((a, b) => sign * SORT[key](a, b) || SORT.number(a, b))
+    .map((train) => train.run);
+  settled = performance.now();
+}
+
+export function showTrains() {
+  const trains = new Map(hub.trains.map((train) => [train.run, train]));
+  if (performance.now() - settled > SETTLE_MS || matching.some((run) => !trains.has(run))) arrange();
+  const drawn = new Set(matching.slice(0, limit));
+  for (const [run, row] of rows) if (!drawn.has(run)) { row.el.remove(); rows.delete(run); }
+  const focused = document.activeElement;
+  let here = ui.rows.firstElementChild;
+  for (const run of drawn) {
+    const el = showRow(trains.get(run));
+    if (el === here) here = here.nextElementSibling;
+    else ui.rows.insertBefore(el, here);
+  }
+  if (ui.rows.contains(focused)) focused.focus({ preventScroll: true }); // lost where its row was moved
+  showAmounts();
+}
+
+function showAmounts() {
+  const [all, found] = [hub.trains.length, matching.length];
+  put(ui.count, found === all ? number(all) : `${number(found)} of ${number(all)}`);
+  put(ui.more, `Show ${number(Math.min(PAGE, found - limit))} more of ${number(found)}`);
+  ui.more.hidden = found <= limit;
+  ui.table.hidden = !found;
+  ui.noMatch.hidden = !all || found > 0;
+  ui.tools.hidden = !all;
+  ui.empty.hidden = all > 0;
+}
+
+function newRow(run) {
+  const el = copy('train');
+  const row = { el, ...places(el) };
+  rows.set(run, row);
+  el.dataset.run = run;
+  return row;
+}
+
+function showRow(train) {
+  const row = rows.get(train.run) ?? newRow(train.run);
+  showTrain(row, train);
+  mark(row.el, 'status', train.status);
+  mark(row.el, 'picked', String(train.run === shows('run')));
+  return row.el;
+}
+
+/** Shows a train's figures, in its row or in the details, as far as these have a place for them. */
+export function showTrain(place, train) {
+  const { status, stations, index, departed, next, booked, aboard, noShow, sockets } = train;
+  const { total, passengers, ttes, admins, others } = sockets;
+  write(place, {
+    number: train.trainNo, name: train.trainName, date: day(train.startDate), status: STATUS[status] ?? status,
+    ...whereWords(train), along: `${index + 1} of ${stations}`,
+    aboard: `${number(aboard)} of ${number(booked)}`, nt: amount(noShow, 'NT'),
+    sockets: number(total), socketWord: total === 1 ? 'socket' : 'sockets',
+    roleFigures: total ? `${passengers} / ${ttes} / ${admins}` : '',
+    roles: join(passengers && count(passengers, 'passenger'), ttes && count(ttes, 'TTE'),
+      admins && amount(admins, 'control'), others && count(others, 'other')),
+  });
+  fill(place.bar, index + (departed && next ? 0.5 : 0), stations - 1);
+  putDelay(place.delay, status === 'CANCELLED' ? null : train.delayMinutes);
+}
+
+function choose() {
+  const { key, falling } = sorting();
+  for (const { dataset, parentElement: head } of ui.head.querySelectorAll('[data-sort]')) {
+    head.ariaSort = dataset.sort !== key ? null : falling ? 'descending' : 'ascending';
+  }
+  limit = PAGE;
+  settled = -Infinity;
+  if (hub) showTrains();
+  // The address keeps it, for a reload of the page and for a wall screen's bookmark.
+  const chosen = [...new FormData(ui.tools)].filter(([, value]) => value);
+  setQuery(new URLSearchParams(chosen));
+}
+
+function sortBy(key) {
+  const first = key === 'delay' || key === 'sockets' ? `-${key}` : key; // people look for the largest
+  const second = first === key ? `-${key}` : key;
+  field.sort.value = field.sort.value === first ? second : first;
+  choose();
+}
+
+function recall() {
+  const asked = new URLSearchParams(location.search);
+  for (const key of ['q', 'status', 'sort']) if (asked.has(key)) field[key].value = asked.get(key);
+  for (const select of [field.status, field.sort]) if (select.selectedIndex < 0) select.selectedIndex = 0;
+}
+
+const open = (target) => {
+  const run = target.closest('tr')?.dataset.run;
+  if (run) goTo({ run });
+};
+
+export function startFleet() {
+  ui.tools.addEventListener('input', choose);
+  ui.tools.addEventListener('submit', (event) => event.preventDefault());
+  ui.clear.addEventListener('click', () => { field.q.value = field.status.value = ''; choose(); });
+  ui.more.addEventListener('click', () => { limit += PAGE; showTrains(); });
+  ui.head.addEventListener('click', ({ target }) => target.dataset.sort && sortBy(target.dataset.sort));
+  ui.rows.addEventListener('click', ({ target }) => open(target));
+  recall();
+  choose();
+}
