@@ -65,7 +65,7 @@ def test_the_board_looks_ahead_for_some_hours_only():
 
 
 def test_a_running_train_stays_on_the_board_however_late():
-    """A train without a report stays; one that never started, or is cancelled, is dropped."""
+    """A train without a report stays; a train that never started, or is cancelled, is dropped."""
     late, idle, cancelled = Driver(), Driver(), Driver()
     late.start()
     cancelled.give(c.CancelTrain(train_no="12345"))
