@@ -9,6 +9,7 @@ from tornado.web import Application
 
 from trainhub.core.deflate import Part, deflate
 from trainhub.web.frames import BINARY, TEXT, message_frames
+from trainhub.web.handshake import Handshake
 from trainhub.web.limits import Limits
 from trainhub.web.websocket import TrainSocket
 
@@ -20,6 +21,8 @@ SAMPLE = [f"{group}.{case}" for group in GROUPS for case in (1, 4, 7)] + ["12.1.
 
 class Echo(TrainSocket):
     """The hub's socket with an echo in place of the protocol."""
+
+    most_message_bytes = 1 << 25
 
     def _answer(self, message):
         pass
@@ -42,8 +45,7 @@ def settings_of_web():
 
 @pytest.fixture
 def app(site):
-    routes = [(r"/", Echo, {"web": site.web})]
-    return Application(routes, websocket_max_message_size=1 << 25)
+    return Application([(r"/", Handshake, {"web": site.web, "kind": Echo})])
 
 
 @pytest.fixture

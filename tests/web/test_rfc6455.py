@@ -4,11 +4,12 @@ import json
 import struct
 
 import pytest
+from load import seeded
 from waiting import until
 from websockets.frames import Opcode
 
 from trainhub.core.deflate import Part, deflate
-from trainhub.web.rfc6455 import fault_of_close
+from trainhub.web.rfc6455 import Fault, FrameReader, fault_of_close
 from trainhub.web.websocket import TrainSocket
 
 
@@ -56,21 +57,83 @@ async def test_a_part_of_a_message_is_masked_too(raw):
     assert await socket.close_code() == 1002
 
 
-@pytest.mark.gen_test
-async def test_every_frame_is_counted(raw):
-    """A frame counts by its bytes with the head, and by whether it completed a message."""
-    socket, _ = await raw()
-    (handler,) = TrainSocket.sockets
-    counted = []
-    handler.ws_connection._on_frame = lambda size, whole: counted.append((size, whole))
-    socket.send(Opcode.PING, b"12345")
-    socket.writer.write(bytes((0x01, 0x80)) + bytes(4))  # an empty part, and another, and the rest
-    socket.writer.write(bytes((0x00, 0x80)) + bytes(4))
-    socket.send(Opcode.CONT, b'{"type": "PING"}')
-    socket.send(Opcode.PONG, b"")
-    socket.send(Opcode.TEXT, b"x" * 200)
-    await until(lambda: len(counted) == 6)
-    assert counted == [(11, False), (6, False), (6, False), (22, True), (6, False), (208, True)]
+def read_all(reader):
+    """Return all frames that have come whole."""
+    return list(iter(reader.next, None))
+
+
+def masked(first, payload, mask=b"\1\2\3\4"):
+    """Return a client's frame with this first byte."""
+    size = len(payload)
+    if size < 126:
+        head = bytes((first, 0x80 | size))
+    elif size < 1 << 16:
+        head = struct.pack("!BBH", first, 0x80 | 126, size)
+    else:
+        head = struct.pack("!BBQ", first, 0x80 | 127, size)
+    return head + mask + bytes(each ^ mask[n % 4] for n, each in enumerate(payload))
+
+
+def test_every_frame_is_counted():
+    """A frame counts by its bytes with the head, and says whether it completed a message."""
+    reader = FrameReader(1_000)
+    reader.feed(masked(0x89, b"12345"))
+    reader.feed(masked(0x01, b"") + masked(0x00, b"ab"))  # parts, then the rest
+    reader.feed(masked(0x80, b"cd") + masked(0x8A, b"") + masked(0x81, b"x" * 200))
+    assert read_all(reader) == [
+        (Opcode.PING, b"12345", 11),
+        (Opcode.CONT, b"", 6),
+        (Opcode.CONT, b"", 8),
+        (Opcode.TEXT, b"abcd", 8),
+        (Opcode.PONG, b"", 6),
+        (Opcode.TEXT, b"x" * 200, 208),
+    ]
+    assert reader.waiting == 0
+
+
+def test_frames_may_come_in_any_pieces():
+    """However the bytes are cut, the frames are the same, and what is not whole waits."""
+    seed, chance = seeded()
+    print(f"seed {seed}")
+    for _ in range(200):
+        payloads = [chance.randbytes(chance.choice((0, 1, 125, 126, 300, 70_000)))
+                    for _ in range(chance.randrange(1, 6))]  # fmt: skip
+        sent = b"".join(masked(0x82, each, chance.randbytes(4)) for each in payloads)
+        reader, found = FrameReader(100_000), []
+        while sent:
+            cut = chance.choice((1, 2, 7, 1_000, 65_536))
+            reader.feed(sent[:cut])
+            sent = sent[cut:]
+            if chance.random() < 0.8:
+                found += read_all(reader)
+        found += read_all(reader)
+        assert [frame.data for frame in found] == payloads
+        assert reader.waiting == 0
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"),
+    [
+        (bytes((0x81, 0x02)) + b"{}", 1002),  # not masked
+        (masked(0x83, b""), 1002),  # there is no such opcode
+        (masked(0x8B, b""), 1002),
+        (masked(0xC1, b""), 1002),  # a reserved bit without an extension
+        (masked(0x09, b""), 1002),  # a ping in parts
+        (masked(0x89, b"x" * 126), 1002),  # a long ping
+        (masked(0x80, b""), 1002),  # the end of no message
+        (masked(0x01, b"") + masked(0x81, b""), 1002),  # a message within another
+        (masked(0x81, b"x" * 1_001), 1009),
+        (masked(0x01, b"x" * 600) + masked(0x00, b"x" * 401), 1009),
+        (struct.pack("!BBQ", 0x81, 0xFF, 1 << 62) + bytes(4), 1009),
+    ],
+)
+def test_what_the_rfc_forbids_is_a_fault(sent, code):
+    """The fault is found as soon as the frame's head has come."""
+    reader = FrameReader(1_000)
+    reader.feed(sent)
+    with pytest.raises(Fault) as raised:
+        read_all(reader)
+    assert raised.value.code == code
 
 
 # --- compressed messages --------------------------------------------------------------------------
@@ -133,16 +196,11 @@ async def test_a_malformed_compressed_message_closes(raw, offers, first, payload
     await until(lambda: not TrainSocket.sockets)
 
 
-@pytest.mark.gen_test
-async def test_a_message_counts_by_what_it_was_inflated_to(raw):
+def test_a_message_counts_by_what_it_was_inflated_to():
     """A few compressed bytes may inflate to 64 KB, and count as that."""
-    socket, _ = await raw(OFFER)
-    (handler,) = TrainSocket.sockets
-    counted = []
-    handler.ws_connection._on_frame = lambda size, whole: counted.append((size, whole))
     text = PING + b" " * 60_000
     payload = deflated(text)
     assert len(payload) < 500
-    socket.writer.write(frame(0xC1, payload))
-    await until(lambda: counted)
-    assert counted == [(len(text), True)]
+    reader = FrameReader(1 << 16, inflates=True)
+    reader.feed(masked(0xC1, payload))
+    assert read_all(reader) == [(Opcode.TEXT, text, len(text))]

@@ -19,8 +19,9 @@ from waiting import PATIENCE, until
 from trainhub.core.audience import Standing
 from trainhub.core.rooms import OneByOne
 from trainhub.web.frames import text_frame
+from trainhub.web.rfc6455 import PING, control_frame
 from trainhub.web.ring import NoRing, Ring, RingDelivery, Sends, best_delivery
-from trainhub.web.websocket import PING, TrainSocket
+from trainhub.web.websocket import PING_FRAME, TrainSocket
 
 FRAMES = text_frame(b'{"seq":1}')
 
@@ -240,9 +241,9 @@ async def test_what_tornado_still_has_to_send_goes_first(site, http_server, http
     made = await crowd_of(4, site, http_port, small=True)
     tell(site, 1)
     for _, handler in made:
-        while not handler._stream.writing():
-            handler.ws_connection.write_ping(b"x" * 125)
-        assert handler._stream.writing()
+        while not handler._stream.writing:
+            handler._control(control_frame(PING, b"x" * 125))
+        assert handler._stream.writing
     # The kernel has room again, and tornado has had no turn to use it.
     for reader, _ in made:
         for _ in range(1_000):
@@ -290,7 +291,7 @@ async def test_bytes_of_a_socket_never_interleave(site, http_server, http_port, 
         elif kind < 0.75:
             for handler in tuple(joined.values()):
                 if handler in TrainSocket.sockets:
-                    handler.send(PING)
+                    handler.send(PING_FRAME)
         elif kind < 0.85 and readers:
             chance.choice(readers).send(9)  # a ping, which tornado answers
         elif kind < 0.9 and readers:

@@ -645,7 +645,7 @@ async def test_frames_come_after_what_the_stream_still_holds(http_port, no_trace
             heard += await loop.sock_recv(client, 65_536)
         heard = heard.partition(b"\r\n\r\n")[2]
         (handler,) = TrainSocket.sockets
-        while not handler._stream.writing():
+        while not handler._stream.writing:
             handler._stream.write(
                 text_frame(b"x" * 60_000)
             )  # pongs and closes are written this way
@@ -653,7 +653,7 @@ async def test_frames_come_after_what_the_stream_still_holds(http_port, no_trace
         with contextlib.suppress(BlockingIOError):
             while True:  # without a turn of the loop, so that the stream cannot go on
                 heard += client.recv(1 << 20)
-        assert handler._stream.writing()
+        assert handler._stream.writing
         handler.send(text_frame(b"LAST"))
         while not heard.endswith(b"LAST"):
             heard += await loop.sock_recv(client, 65_536)

@@ -7,7 +7,6 @@ from typing import Any
 import tornado.web
 from tornado.routing import Rule
 
-from trainhub.hub.protocol import MOST_SOCKET_BYTES
 from trainhub.web.base import MOST_READ_BYTES, Misdirected, NoSuchPage, Web
 from trainhub.web.door import BODY_SECONDS, HEAD_SECONDS, Door
 from trainhub.web.limits import Askers
@@ -43,7 +42,6 @@ def make_app(web: Web, monitor: Monitor) -> tornado.web.Application:
         default_handler_args={"web": web},
         cross_origin_protection=True,
         trusted_origins=web.origins,
-        websocket_max_message_size=MOST_SOCKET_BYTES,
         log_function=lambda handler: None,
     )
 

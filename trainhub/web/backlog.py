@@ -1,12 +1,10 @@
 """The bounded backlog of a client that reads too slowly. Of each figure only the newest waits."""
 
-import asyncio
 from collections import deque
 from collections.abc import Callable
 
-from tornado.iostream import IOStream
-
 from trainhub.web.frames import frames_end
+from trainhub.web.streams import Stream
 
 # Bytes that are given to the stream at once, and cannot be dropped after that. A TLS record has no
 # more.
@@ -24,7 +22,7 @@ class Backlog:
 
     def __init__(
         self,
-        stream: IOStream,
+        stream: Stream,
         frames: bytes,
         taken: int,
         most: int,
@@ -81,12 +79,9 @@ class Backlog:
 
     def _write(self, frames: bytes | memoryview) -> None:
         self._underway = len(frames)
-        self._stream.write(frames).add_done_callback(self._written)
+        self._stream.write(frames, self._written)
 
-    def _written(self, future: "asyncio.Future[None]") -> None:
-        if future.cancelled() or future.exception() is not None or self._stream.closed():
-            self.clear()  # the client has gone
-            return
+    def _written(self) -> None:
         self.unsent -= self._underway
         self._underway = 0
         if pieces := self._pop(PIECE):

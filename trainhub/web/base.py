@@ -4,7 +4,7 @@ import logging
 import math
 import time
 from asyncio import Future
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from http.client import responses
@@ -27,11 +27,12 @@ from trainhub.hub.hub import Hub
 from trainhub.hub.permissions import require_role, require_run
 from trainhub.hub.protocol import MOST_BODY_BYTES, MOST_SOCKET_BYTES
 from trainhub.web.drain import Drain
-from trainhub.web.held import HeldBytes, reset
+from trainhub.web.held import HeldBytes, reset_at_close
 from trainhub.web.hosts import AllowedHosts
 from trainhub.web.limits import SECONDS_A_BYTE, Askers, InDebt, Limits, SecondsClock, TooOften
 from trainhub.web.origins import cors_headers, preflight_headers
 from trainhub.web.shared import Body, SharedBody, takes_gzip
+from trainhub.web.tornado_insides import WholeRequest
 from trainhub.web.trains import list_of_trains
 
 logger = logging.getLogger("trainhub.web")
@@ -108,23 +109,20 @@ class Web:
         return HeldBytes(self.limits.max_held_bytes)
 
 
-class Edge(tornado.web.RequestHandler):
+class Edge(WholeRequest):
     """Safe headers on every answer, and every error as the protocol's JSON."""
 
     web: Web
 
-    async def _execute(self, *args: Any, **kwargs: Any) -> None:
-        """Let the caller pay for all work of this request.
-
-        The name is private to tornado: its public hooks do not cover all of a handler's work.
-        """
+    async def carry_out(self, work: Coroutine[Any, Any, None]) -> None:
+        """Let the caller pay for all work of this request."""
         self.bill = cost.Bill()
         cost.open_bill(self.bill)
-        await cost.paid(super()._execute(*args, **kwargs))
+        await cost.paid(work)
 
     def flush(self, include_footers: bool = False) -> "Future[None]":
         """Write what is ready. The caller pays for the bytes, which count as held until read."""
-        size = sum(map(len, self._write_buffer))
+        size = self.unflushed()
         written = super().flush(include_footers)
         self.bill.spend(size * SECONDS_A_BYTE)
         stream = cast(HTTP1Connection, self.request.connection).stream
@@ -140,7 +138,10 @@ class Edge(tornado.web.RequestHandler):
 
     def cut_off(self) -> None:
         """Close the connection at once: too many bytes wait for clients."""
-        reset(cast(HTTP1Connection, self.request.connection).stream)
+        stream = cast(HTTP1Connection, self.request.connection).stream
+        if not stream.closed():
+            reset_at_close(stream.socket)
+            stream.close()
 
     def set_default_headers(self) -> None:
         for name, value in HEADERS.items():

@@ -9,8 +9,6 @@ import struct
 from contextlib import suppress
 from typing import Protocol
 
-from tornado.iostream import IOStream
-
 from trainhub.web.limits import is_own, network_of
 
 logger = logging.getLogger("trainhub.held")
@@ -94,9 +92,7 @@ class HeldBytes:
         longest.cut_off()
 
 
-def reset(stream: IOStream) -> None:
-    """Close with a reset: after a plain close the kernel keeps unsent bytes for minutes."""
-    if not stream.closed():
-        with suppress(OSError):
-            stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        stream.close()
+def reset_at_close(connected: socket.socket) -> None:
+    """Let the close be a reset: after a plain close the kernel keeps unsent bytes for minutes."""
+    with suppress(OSError):
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)

@@ -25,6 +25,7 @@ from trainhub.hub.messages import AuditEntry, Me
 from trainhub.web import people, rest
 from trainhub.web.base import Api, Edge, Web
 from trainhub.web.figures import Alive, MonitorFigures, Ready, Version
+from trainhub.web.handshake import Handshake
 from trainhub.web.monitor import (
     HealthHandler,
     MonitorHandler,
@@ -33,7 +34,6 @@ from trainhub.web.monitor import (
     VersionHandler,
 )
 from trainhub.web.static_files import StaticFiles
-from trainhub.web.websocket import TrainSocket
 
 READERS = frozenset({Role.TTE, Role.ADMIN, Role.PASSENGER})
 AUDITORS = frozenset({Role.ADMIN})
@@ -446,7 +446,7 @@ ROUTES: tuple[Route, ...] = (
     _open(
         "/ws",
         "openSocket",
-        TrainSocket,
+        Handshake,
         "Open a WebSocket; asyncapi.yaml has its messages.",
         (101, 400, 401, 403, 426, 429, 503),
         open=False,

@@ -2,29 +2,29 @@
 
 import asyncio
 import errno
+import logging
 import secrets
 import socket
 import time
+from asyncio import Task
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
-from tornado.iostream import IOStream, SSLIOStream, StreamClosedError
-from tornado.websocket import WebSocketHandler, WebSocketProtocol
+from tornado.iostream import IOStream
 
 from trainhub.access.identity import Identity
 from trainhub.core.cost import Bill, open_bill, paid
-from trainhub.core.deflate import agree
-from trainhub.core.errors import HubError, Unavailable
+from trainhub.core.errors import HubError
 from trainhub.core.rooms import Room
 from trainhub.core.wire import encode, error_fields
 from trainhub.domain.model import RunKey
-from trainhub.hub.protocol import goodbye, welcome
+from trainhub.hub.protocol import MOST_SOCKET_BYTES, goodbye, welcome
 from trainhub.hub.session import Session
 from trainhub.process.activity import Act
 from trainhub.web.backlog import Backlog
-from trainhub.web.base import Edge, Web
+from trainhub.web.base import Web
 from trainhub.web.close_codes import (
     BAD_MESSAGES,
     GOING_AWAY,
@@ -33,126 +33,219 @@ from trainhub.web.close_codes import (
     TOO_MANY,
     TOO_SLOW,
 )
-from trainhub.web.frames import text_frame
-from trainhub.web.held import reset
+from trainhub.web.frames import CONTINUATION, TEXT, text_frame
+from trainhub.web.held import reset_at_close
 from trainhub.web.limits import (
     SECONDS_A_BYTE,
     SECONDS_A_FRAME,
     Account,
     Addresses,
+    Limits,
     Meter,
     is_public,
     rate_of,
 )
 from trainhub.web.liveness import Liveness, sent
-from trainhub.web.rfc6455 import Rfc6455
+from trainhub.web.rfc6455 import (
+    CLOSE,
+    PING,
+    PONG,
+    Fault,
+    FrameReader,
+    Received,
+    close_frame,
+    control_frame,
+    text_of,
+)
+from trainhub.web.streams import READ_BYTES, Stream, take_over
 
-SUBPROTOCOL = "trainhub.v1"
-BEARER = "bearer."
+logger = logging.getLogger("trainhub.socket")
 
 # Seconds that a client which is closed may take to read the frames before the close.
 SOCKET_CLOSE_SECONDS = 3
-PING = b"\x89\x00"
+# Seconds that a client may take to answer a close.
+CLOSE_ANSWER_SECONDS = 5
+PING_FRAME = control_frame(PING)
 # Bytes that the kernel may hold unsent for a client: a ping or a close waits for no more.
 UNSENT_IN_KERNEL = 16 * 1024
 # Sockets that are pinged in one turn of the loop: ten thousand at once would delay all clients.
 PING_BATCH = 500
 # Tokens that are checked in one turn of the loop: each takes a microsecond.
 CHECK_BATCH = 2_000
+# Frames of one client that are read in one turn of the loop.
+FRAMES_A_TURN = 50
 
 
-class TrainSocket(Edge, WebSocketHandler):
-    """A client's socket. It registers into `rooms`, the table run → room of handlers."""
+class TrainSocket:
+    """A client's socket. It registers into `rooms`, the table run → room of sockets.
+
+    It is all that is left of a connection after the handshake: it has no HTTP request, no task and
+    no coroutine. A task runs while a message is answered.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_address",
+        "_backlog",
+        "_closing",
+        "_id",
+        "_is_new",
+        "_liveness",
+        "_meter",
+        "_payer",
+        "_paying",
+        "_pong",
+        "_reader",
+        "_session",
+        "_stream",
+        "_working",
+        "bill",
+        "close_code",
+        "web",
+        "window",
+    )
 
     rooms: ClassVar[dict[RunKey, Room]] = {}
     sockets: ClassVar[set["TrainSocket"]] = set()
     addresses: ClassVar[Addresses] = Addresses()
     # New sockets, each with the time until which it has to identify or to subscribe.
     newcomers: ClassVar[dict["TrainSocket", float]] = {}
-    # The window, in bits, for messages compressed for the client; 0 if it takes no compressed ones.
-    window = 0
+    most_message_bytes = MOST_SOCKET_BYTES
+    _stream: Stream
 
-    def initialize(self, web: Web) -> None:
+    def __init__(self, web: Web, address: str, window: int) -> None:
+        """`window` is that of messages compressed for the client; 0 if it takes no such ones."""
         self.web = web
-        self._limits = web.limits
+        self.window = window
+        self.close_code: int | None = None
+        self._address = address
         self._session = Session(
-            web.hub,
-            web.tokens,
-            self,
-            self._answer,
-            anonymous=web.anonymous,
-            address=self.request.remote_ip,
+            web.hub, web.tokens, self, self._answer, anonymous=web.anonymous, address=address
         )
+        self._reader = FrameReader(self.most_message_bytes, inflates=bool(window))
         self._meter = Meter(web.limits.message_rate, web.clock)
         self._backlog: Backlog | None = None
         self._liveness = Liveness(web.limits.heartbeat_seconds)
+        self._id = secrets.token_hex(8)
+        # The account of the latest identity pays, and `bill` names it while a message is answered.
         self._payer: Identity | None = None
-        self._token: str | None = None
+        self._paying: Account
+        self.bill = Bill()
         self._is_new = True  # the first message identifies, so it is accepted also in debt
+        self._working = False  # frames wait: a message is answered, or many came at once
+        self._closing = False  # the hub has sent a close
+        self._pong: bytes | None = None  # what the pong is to say that waits to be written
 
     @property
-    def allowed(self) -> list[str]:
-        return ["GET", "OPTIONS"]  # a socket has no body that HEAD could leave out
+    def _limits(self) -> Limits:
+        return self.web.limits
 
-    async def _execute(self, *args: Any, **kwargs: Any) -> None:
-        # This call lasts as long as the socket, so each frame and each message pays for itself.
-        self.bill = Bill()
-        open_bill(self.bill)
-        await WebSocketHandler._execute(self, *args, **kwargs)
+    async def open(self, stream: IOStream, answer: bytes, token: str | None) -> None:
+        """Go on with the connection of a request. `answer` accepts the handshake.
 
-    def prepare(self) -> None:
-        # `count` and not `ask`: the address may be in debt while the user of this socket is not.
-        self._account().count()
-        self.check_query(())
-        self._token = self.bearer()
-        if self._token is not None:
-            self.web.tokens.identify(self._token)  # a bad token is an error
-        self.web.hub.check()
-        if self.web.drain.begun:
-            raise Unavailable("the hub is stopping: try again in a moment")
-        if len(self.sockets) >= self.web.max_connections:
-            raise Unavailable("the hub has as many sockets as it may: try again later")
-        if self.addresses.count(self._address) >= self._limits.max_connections_per_address:
-            raise Unavailable("your address has as many sockets as it may: close one first")
-
-    def get_websocket_protocol(self) -> WebSocketProtocol | None:
-        plain = super().get_websocket_protocol()
-        if plain is None:
-            return None
-        answer, self.window = agree(self.request.headers.get("Sec-WebSocket-Extensions", ""))
-        if answer:
-            self.set_header("Sec-WebSocket-Extensions", answer)
-        params = cast(Any, plain).params
-        return Rfc6455(self, params, self._on_frame, self._changed, compressed=bool(answer))
-
-    def select_subprotocol(self, subprotocols: list[str]) -> str | None:
-        self._token = next(
-            (each.removeprefix(BEARER) for each in subprotocols if each.startswith(BEARER)),
-            self._token,
-        )
-        return SUBPROTOCOL if SUBPROTOCOL in subprotocols else None
-
-    def open(self, *args: str, **kwargs: str) -> None:
-        assert self.ws_connection is not None
-        self.set_nodelay(True)
-        self._stream = cast(IOStream, self.ws_connection.stream)
-        # A closed descriptor may become the next client's: no delivery may write to it any more.
-        cast(Any, self._stream).close_fd = self._close_descriptor
+        Raises StreamClosedError if the client has gone.
+        """
+        self._stream, early = await take_over(stream, self)
         beat = self._limits.heartbeat_seconds
-        with suppress(AttributeError):  # only Linux has both; max_unsent_bytes holds everywhere
+        with suppress(OSError, AttributeError):  # only Linux has the last two
             tune = partial(self._stream.socket.setsockopt, socket.IPPROTO_TCP)
+            tune(socket.TCP_NODELAY, 1)
             tune(socket.TCP_USER_TIMEOUT, 2 * beat * 1000)
             tune(socket.TCP_NOTSENT_LOWAT, UNSENT_IN_KERNEL)
         self.sockets.add(self)
         self.addresses.enter(self._address)
         self.newcomers[self] = time.monotonic() + self._limits.identify_seconds
-        self._id = secrets.token_hex(8)
         self.web.hub.activity.note(Act.CONNECTIONS, "opened", "connection %s opened", self._id)
+        self._stream.write(answer)
         self._answer(welcome(self._id, self.web.hub.now(), beat))
-        if self._token is not None:
-            self._identify(self._token)
+        if token is not None:
+            self._identify(token)
+        if early:
+            self.received(early)
+        self._stream.resume()
 
     # --- what comes in ------------------------------------------------------------------------
+
+    def received(self, data: bytes) -> None:
+        self._reader.feed(data)
+        if not self._working:
+            self._read_on()
+        elif self._reader.waiting > READ_BYTES:
+            self._stream.pause()
+
+    def _read_on(self) -> None:
+        """Handle the frames that have come, up to a message: its answer comes first."""
+        self._working = False
+        try:
+            for _ in range(FRAMES_A_TURN):
+                frame = None if self._stream.closed else self._reader.next()
+                if frame is None:
+                    self._stream.resume()
+                    return
+                if frame.opcode == TEXT:
+                    self._begin(frame, text_of(frame.data))
+                    return
+                if not self._handle(frame):
+                    return
+        except Fault as fault:
+            self._refuse(fault)
+            return
+        self._working = True
+        asyncio.get_running_loop().call_soon(self._read_on)
+
+    def _handle(self, frame: Received) -> bool:
+        """Handle any frame but a text. Return False if no more is read for now."""
+        if frame.opcode == PING:
+            self._answer_ping(frame.data)
+        elif frame.opcode == CLOSE:
+            if frame.data:
+                self.close_code = int.from_bytes(frame.data[:2], "big")
+            self.close(self.close_code)
+            self._stream.close()
+            return False
+        elif frame.opcode not in (CONTINUATION, PONG):
+            self._begin(frame, frame.data)
+            return False
+        self._on_frame(frame.size, False)
+        return True
+
+    def _begin(self, frame: Received, message: str | bytes) -> None:
+        self._working = True
+        task = asyncio.get_running_loop().create_task(self._work(message))
+        task.add_done_callback(partial(self._worked, frame.size))
+
+    async def _work(self, message: str | bytes) -> None:
+        open_bill(self.bill)
+        await self.on_message(message)
+
+    def _worked(self, size: int, task: "Task[None]") -> None:
+        if task.cancelled():
+            return
+        if (error := task.exception()) is not None:
+            logger.error("a message could not be handled", exc_info=error)
+            self._stream.close()
+        self._on_frame(size, True)
+        self._read_on()
+
+    def _refuse(self, fault: Fault) -> None:
+        """Close at once: what follows cannot be read."""
+        self.close(fault.code, fault.reason)
+        self._stream.close()
+
+    def _answer_ping(self, data: bytes) -> None:
+        if self._pong is None and self._may_write():
+            if self._stream.writing:
+                self._stream.write(b"", self._answer_last_ping)
+                self._pong = data
+            else:
+                self._control(control_frame(PONG, data))
+        elif self._pong is not None:
+            self._pong = data  # RFC 6455, 5.5.3: the last ping is the one to answer
+
+    def _answer_last_ping(self) -> None:
+        data, self._pong = self._pong, None
+        if data is not None and self._may_write():
+            self._control(control_frame(PONG, data))
 
     async def on_message(self, message: str | bytes) -> None:
         if not self._may_write():
@@ -160,7 +253,7 @@ class TrainSocket(Edge, WebSocketHandler):
         account = self._account()
         first, self._is_new = self._is_new, False
         if not first and account.debt():
-            await account.pay_off()  # tornado reads no more of the client meanwhile
+            await account.pay_off()  # the hub reads no more of the client meanwhile
             if not self._may_write():
                 return
         seconds = max(self._meter.message(), 0 if first else account.debt())
@@ -183,13 +276,17 @@ class TrainSocket(Edge, WebSocketHandler):
         self._paying.used_at = self.web.clock()
         return self._paying
 
-    def on_close(self) -> None:
-        if self in self.sockets:
-            self.sockets.discard(self)
-            self.addresses.leave(self._address)
-            self.web.hub.activity.note(
-                Act.CONNECTIONS, "closed", "connection %s closed: %s", self._id, self.close_code
-            )
+    def lost(self) -> None:
+        """Take the socket out of every delivery: its descriptor may become the next client's."""
+        self._changed()
+        asyncio.get_running_loop().call_soon(self._leave)
+
+    def _leave(self) -> None:
+        self.sockets.discard(self)
+        self.addresses.leave(self._address)
+        self.web.hub.activity.note(
+            Act.CONNECTIONS, "closed", "connection %s closed: %s", self._id, self.close_code
+        )
         self.newcomers.pop(self, None)
         self._backlog = None
         self.hold(0)
@@ -235,30 +332,21 @@ class TrainSocket(Edge, WebSocketHandler):
     @property
     def descriptor(self) -> int:
         """Return the socket's descriptor if frames may be written straight to it, else -1."""
-        stream = self._stream
-        if self._backlog is not None or not self._may_write() or stream.writing():
-            return -1
-        return -1 if isinstance(stream, SSLIOStream) else stream.socket.fileno()
+        return -1 if self._backlog is not None or self._closing else self._stream.descriptor
 
     def _changed(self) -> None:
         self.web.hub.rooms.changed(self)
 
-    def _close_descriptor(self) -> None:
-        self._changed()
-        type(self._stream).close_fd(self._stream)
-
     def _may_write(self) -> bool:
-        return self.ws_connection is not None and not self.ws_connection.is_closing()
+        return not self._closing and not self._stream.closed
 
     def _write(self, frames: bytes) -> None:
-        # If nothing waits, the frames bypass IOStream.write, which makes a future and uses a
-        # buffer: a quarter to a half more CPU (bench/fanout.py).
         if not self._may_write():
             return
         taken = 0
-        if not self._stream.writing():
+        if not self._stream.writing:
             try:
-                taken = self._stream.write_to_fd(cast(memoryview, frames))
+                taken = self._stream.send(frames)
             except BlockingIOError:
                 pass
             except OSError as error:
@@ -266,16 +354,20 @@ class TrainSocket(Edge, WebSocketHandler):
         if taken != len(frames):
             self.sent(frames, taken)
 
+    def _control(self, frame: bytes) -> None:
+        """Write a control frame. It goes before what waits in the backlog."""
+        self._stream.write(frame)
+        if self._stream.writing:
+            self._changed()
+
     def sent(self, frames: bytes, taken: int) -> None:
         """Queue what the socket did not take. `taken` is in bytes, or a negative errno."""
         if taken < 0 and taken != -errno.EAGAIN:
-            self._stream.close()  # tornado then calls on_close, which leaves the rooms
+            self._stream.close()
             return
-        with suppress(StreamClosedError):
-            most = self._limits.max_unsent_bytes
-            done = self._caught_up
-            self._backlog = Backlog(self._stream, frames, max(taken, 0), most, done)
-            self.hold(self.unsent)
+        most = self._limits.max_unsent_bytes
+        self._backlog = Backlog(self._stream, frames, max(taken, 0), most, self._caught_up)
+        self.hold(self.unsent)
         self._changed()
 
     def _caught_up(self) -> None:
@@ -304,9 +396,9 @@ class TrainSocket(Edge, WebSocketHandler):
         if not self._liveness.beat(sent(self._stream.socket), self._backlog is not None):
             self._reset()
         elif self._backlog is None:
-            self._write(PING)
+            self._write(PING_FRAME)
         elif self._may_write():
-            self._stream.write(PING)
+            self._control(PING_FRAME)
 
     @classmethod
     def dismiss_idlers(cls) -> None:
@@ -347,6 +439,10 @@ class TrainSocket(Edge, WebSocketHandler):
         if self._may_write():
             self._close(GOING_AWAY, "an event was not delivered: connect again, with since")
 
+    def hold(self, size: int) -> None:
+        """Set how many bytes wait in memory for this client."""
+        self.web.held.hold(self, self._address, size)
+
     def cut_off(self) -> None:
         if self._backlog is None or not self._may_write():
             return  # it is being closed
@@ -364,12 +460,19 @@ class TrainSocket(Edge, WebSocketHandler):
         self.close(code, reason)
         asyncio.get_running_loop().call_later(SOCKET_CLOSE_SECONDS, self._reset)
 
-    def _reset(self) -> None:
-        reset(self._stream)
+    def close(self, code: int | None = None, reason: str = "") -> None:
+        """Send a close, and wait some seconds for the client's."""
+        if self._closing or self._stream.closed:
+            return
+        self._closing = True
+        self._changed()
+        self._stream.write(close_frame(code, reason))
+        asyncio.get_running_loop().call_later(CLOSE_ANSWER_SECONDS, self._stream.close)
 
-    @property
-    def _address(self) -> str:
-        return self.request.remote_ip or ""
+    def _reset(self) -> None:
+        if not self._stream.closed:
+            reset_at_close(self._stream.socket)
+            self._stream.close()
 
     def _identify(self, token: str) -> None:
         try:
