@@ -97,7 +97,17 @@ def test_a_halt_over_the_change_departs_an_hour_back():
         (
             *("Asia/Kolkata", AUTUMN),
             [(None, "10:00", 1), ("09:00", None, 1)],
-            r"stations\[1\].arrival is before the previous time of the chart: check day",
+            r"stations\[1\].arrival is before the previous time of .* timezone$",
+        ),
+        (
+            *("Asia/Kolkata", AUTUMN),  # with the day of the departure, as timetables print it
+            [(None, "22:00", 1), ("23:58", "00:03", 2), ("01:00", None, 2)],
+            r"stations\[2\].arrival .*; stations\[1\] is read as leaving at 00:03 on day 3",
+        ),
+        (
+            *("Asia/Kolkata", AUTUMN),  # the halt over midnight is right
+            [(None, "22:00", 1), ("23:58", "00:03", 1), ("01:00", "01:05", 2), ("00:30", None, 2)],
+            r"stations\[3\].arrival is before the previous time of .* timezone$",
         ),
     ],
 )

@@ -51,10 +51,16 @@ def due_times(
             reader.last = came
         if station.departure is not None:
             goes = reader.read(station.departure, station.day, own)
-            if came is not None and goes < came:
+            over_midnight = came is not None and goes < came
+            if over_midnight:
                 goes = reader.read(station.departure, station.day + 1, own)
             if strict:
                 reader.check(f"stations[{index}].departure", goes)
+            if over_midnight:
+                reader.reading = (
+                    f"; stations[{index}] is read as leaving at {station.departure} on day "
+                    f"{station.day + 1}, since day is that of the arrival"
+                )
             reader.last = goes
         yield came, goes
 
@@ -62,13 +68,15 @@ def due_times(
 class _Reader:
     """Reads printed times in running order. `last` is the moment of the previous one.
 
-    `late` is by how much the train is late, because clocks were set forward.
+    `late` is by how much the train is late, because clocks were set forward. `reading` says how a
+    halt over midnight was read, which may be what is wrong with the next time.
     """
 
     def __init__(self, start: date) -> None:
         self._midnight = datetime.combine(start, time())
         self.last: datetime | None = None
         self.late = timedelta()
+        self.reading = ""
 
     def read(self, text: str, day: int, zone: ZoneInfo) -> datetime:
         """Return the moment of a printed time."""
@@ -95,4 +103,6 @@ class _Reader:
         if self.last is not None and moment < self.last:
             raise BadMessage(
                 f"{path} is before the previous time of the chart: check day and timezone"
+                f"{self.reading}"
             )
+        self.reading = ""
