@@ -19,6 +19,7 @@ from trainhub.hub.messages import (
     Error,
     Goodbye,
     Identified,
+    NextRun,
     PresenceUpdate,
     Snapshot,
     Welcome,
@@ -36,6 +37,7 @@ _UNASKED: dict[str, tuple[str, tuple[Any, ...]]] = {
     ),
     "tellState": ("The run as a whole.", (Snapshot,)),
     "tellFigures": ("Figures, which have no seq.", (BoardingUpdate, PresenceUpdate)),
+    "tellNextRun": ("Told when another run of the train takes over.", (NextRun,)),
 }
 
 

@@ -21,7 +21,14 @@ from contract.notes import (
 from contract.schema import name_as
 from trainhub.domain.commands import COMMANDS, MARKS
 from trainhub.domain.events import TYPES
-from trainhub.hub.messages import BoardingUpdate, MarkDone, PresenceUpdate, Result, Snapshot
+from trainhub.hub.messages import (
+    BoardingUpdate,
+    MarkDone,
+    NextRun,
+    PresenceUpdate,
+    Result,
+    Snapshot,
+)
 
 _PLAIN: dict[Any, str] = {
     str: "string",
@@ -109,7 +116,7 @@ def declarations() -> str:
     types = Types()
     told = [_event(types, each) for each in catalog.happenings()]
     orders = [_order(types, each) for each in catalog.orders()]
-    for each in (Snapshot, BoardingUpdate, PresenceUpdate):
+    for each in (Snapshot, BoardingUpdate, PresenceUpdate, NextRun):
         types.of(each)
     parts = [
         _interface("Told", "The data of each event.", told),

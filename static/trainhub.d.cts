@@ -68,6 +68,8 @@ export type Handlers = { [T in EventType]?: (event: EventOf<T>) => unknown } & {
   snapshot?(snapshot: Snapshot): unknown;
   /** The newest figures. */
   figures?(figures: FigureMessage): unknown;
+  /** Another run took over from this one, which was subscribed to without a date. */
+  nextRun?(next: NextRun): unknown;
   /** On each connection; what follows if `recovered` is false is a snapshot. */
   subscribed?(answer: Subscribed): unknown;
   /** The hub refuses this subscription. It has ended if `error.final`; else the client asks again. */
@@ -1272,5 +1274,19 @@ export interface SocketCounts {
   ttes: number;
   admins: number;
   others: number;
+}
+
+/** The train number means another, later run by now: `data`. */
+export interface NextRun {
+  trainNo: TrainNo;
+  startDate: StartDate;
+  type: 'NEXT_RUN';
+  data: RunFields;
+}
+
+/** The run that a message is about. */
+export interface RunFields {
+  trainNo: TrainNo;
+  startDate: StartDate;
 }
 // end

@@ -574,8 +574,9 @@ class Client {
 
   #join(own) {
     const { trainNo, startDate, last } = own;
+    const nextRun = (own.undated && startDate !== undefined) || undefined;
     own.expects = true;
-    this.#ask({ type: 'SUBSCRIBE_TRAIN', trainNo, startDate, since: last }, (answer) => {
+    this.#ask({ type: 'SUBSCRIBE_TRAIN', trainNo, startDate, since: last, nextRun }, (answer) => {
       if (!this.#subscriptions.has(own)) {
         if (answer.type !== 'ERROR') this.#send({ ...runOf(answer), type: 'UNSUBSCRIBE_TRAIN' });
       } else if (answer.type === 'ERROR') {
@@ -695,6 +696,7 @@ class Following {
 
   constructor({ trainNo, startDate, since }, handlers) {
     Object.assign(this, { trainNo: String(trainNo), startDate, since, last: since, handlers });
+    this.undated = startDate == null; // the app named no date, so the hub tells when the next run takes over
     this.ready = new Promise((succeed, fail) => Object.assign(this, { succeed, fail }));
     this.ready.catch(() => {}); // handlers.error gets the error too
   }
@@ -784,6 +786,7 @@ class Following {
   #handlersOf({ type, seq }) {
     const { handlers } = this;
     if (type === 'SNAPSHOT') return [handlers.snapshot];
+    if (type === 'NEXT_RUN') return [handlers.nextRun];
     return seq === undefined ? [handlers.figures] : [handlers.event, handlers[type]];
   }
 }

@@ -17,6 +17,10 @@ def event(seq, kind="ANNOUNCEMENT", **fields):
     return {**head, "data": {}, **fields}
 
 
+def next_run(day):
+    return {"type": "NEXT_RUN", **RUN, "data": {**RUN, "startDate": day}}
+
+
 def goodbye(millis):
     return {"type": "GOODBYE", "reason": "it stops", "retryAfterMs": millis}
 

@@ -129,7 +129,7 @@ for _journey in (JOURNEY, APPROVAL):
 MESSAGES: dict[str, dict[str, Any]] = {
     "IDENTIFY": {"token": "a.b.c"},
     "LOGOUT": {},
-    "SUBSCRIBE_TRAIN": {**HERE, "since": {"epoch": "e1", "seq": 1}},
+    "SUBSCRIBE_TRAIN": {**HERE, "since": {"epoch": "e1", "seq": 1}, "nextRun": True},
     "UNSUBSCRIBE_TRAIN": HERE,
     "PING": {},
     "ACK": {**HERE, "seq": 1},

@@ -3,12 +3,12 @@
 import asyncio
 import contextlib
 import json
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from random import Random
 
 import jwt
 import pytest
-from false_hub import RUN, FalseHub, event, goodbye
+from false_hub import RUN, FalseHub, event, goodbye, next_run
 from faulty_link import FaultyLink
 from load import admin_token
 from railway import chart
@@ -132,6 +132,24 @@ async def test_a_train_that_is_registered_later(start_again):
         await asyncio.to_thread(hub.ask, "/api/trains", chart(trainNo="54321"))
         assert (await anext(aiter(train)))["trainNo"] == "54321"
     assert [(each.code, each.final) for each in told] == [("UNKNOWN_TRAIN", False)]
+
+
+@pytest.mark.gen_test
+async def test_the_next_run_takes_over(start_again):
+    """A client that named no date is told of the next run; a client with a date is not."""
+    hub = await asyncio.to_thread(start_again)
+    first, second = (str(date.today() + timedelta(days=days)) for days in (1, 2))
+    await asyncio.to_thread(hub.ask, "/api/trains", chart(trainNo="54321", startDate=first))
+    told, other = [], []
+    async with connect(address(hub), backoff=QUICK) as client:
+        train = client.subscribe("54321", on_next_run=told.append)
+        client.subscribe("54321", first, on_next_run=other.append)
+        await until(lambda: train.figures)
+        await asyncio.to_thread(hub.ask, "/api/trains", chart(trainNo="54321", startDate=second))
+        await asyncio.to_thread(hub.ask, f"/api/trains/54321/cancel?date={first}", {})
+        await until(lambda: told)
+    assert [each["startDate"] for each in told] == [first]
+    assert [each["data"] for each in told] == [{"trainNo": "54321", "startDate": second}]
 
 
 @pytest.mark.gen_test
@@ -311,6 +329,22 @@ async def test_older_seqs_are_dropped():
             client.subscribe("12345", on_event=heard.append)
             await until(lambda: [each["seq"] for each in heard] == [3, 7, 8])
     assert hub.said("SUBSCRIBE_TRAIN")[1]["since"] == {"epoch": "e1", "seq": 3}
+
+
+@pytest.mark.made_up
+@pytest.mark.parametrize("day", [None, RUN["startDate"]])
+@pytest.mark.gen_test
+async def test_the_next_run_is_told(day):
+    """NEXT_RUN has its own handler. A reconnect asks for it, unless the app named the date."""
+    told, figures = [], []
+    with FalseHub((next_run("2026-11-24"), 1001)) as hub:
+        async with connect(hub.url, backoff=QUICK) as client:
+            client.subscribe("12345", day, on_next_run=told.append, on_figures=figures.append)
+            await until(lambda: len(hub.said("SUBSCRIBE_TRAIN")) == 2)
+    assert [each["data"]["startDate"] for each in told] == ["2026-11-24"]
+    assert figures == []
+    asked = [each.get("nextRun") for each in hub.said("SUBSCRIBE_TRAIN")]
+    assert asked == [None, None if day else True]
 
 
 @pytest.mark.made_up

@@ -7,6 +7,7 @@ import time
 import urllib.error
 import urllib.request
 from contextlib import ExitStack
+from datetime import date, timedelta
 from itertools import chain
 from pathlib import Path
 
@@ -126,7 +127,7 @@ def test_every_message_is_there():
     assert recorder.sent_by("receive") == _MESSAGES.keys()
     answers = {
         *("WELCOME", "GOODBYE", "IDENTIFIED", "LOGGED_OUT", "SUBSCRIBED", "UNSUBSCRIBED"),
-        *("PONG", "DONE", "ERROR", "SNAPSHOT", "BOARDING_UPDATE", "PRESENCE"),
+        *("PONG", "DONE", "ERROR", "SNAPSHOT", "BOARDING_UPDATE", "PRESENCE", "NEXT_RUN"),
     }
     assert recorder.sent_by("send") == EVENTS.keys() | answers
 
@@ -346,6 +347,15 @@ def read_everything(visitor, anonymous):
         assert visitor.ask(method, path, given)[0] == 200, path
 
 
+def subscribe_to_a_run_that_is_over(visitor):
+    """Get NEXT_RUN: the next day's run has taken over."""
+    first, second = (str(date.today() + timedelta(days=days)) for days in (1, 2))
+    for day in (first, second):
+        visitor.order("REGISTER_TRAIN", **chart(trainNo="8", startDate=day))
+    visitor.order("CANCEL_TRAIN", trainNo="8", startDate=first)
+    visitor.say("SUBSCRIBE_TRAIN", trainNo="8", startDate=first, nextRun=True)
+
+
 def do_it_wrong(visitor, passenger, anonymous):
     """Cause each error code and status that a client can cause."""
     train = "/api/trains/1"
@@ -400,7 +410,6 @@ def test_one_of_everything(start_hub, tmp_path):
     with ExitStack() as stack:
         visitor = Visitor(hub, tokens.issue("control", Role.ADMIN, ["*"]), stack)
         passenger = Visitor(hub, tokens.issue("IR_10", Role.PASSENGER, ["*"]), stack)
-        anonymous = Visitor(hub, None, stack)
         listeners = [visitor, passenger]
         play(visitor, listeners, visitor.order, JOURNEY, "1")
         play(visitor, listeners, visitor.order, APPROVAL, "2")
@@ -414,8 +423,10 @@ def test_one_of_everything(start_hub, tmp_path):
         visitor.say("PING")
         offer = next(each for each in passenger.heard if each["type"] == "UPGRADE_OFFER")
         passenger.acknowledge(trainNo=offer["trainNo"], startDate=DAY, seq=offer["seq"])
+        anonymous = Visitor(hub, None, stack)  # only now: it has 10 seconds to identify
         read_everything(visitor, anonymous)
         do_it_wrong(visitor, passenger, anonymous)
+        subscribe_to_a_run_that_is_over(visitor)
         with open_socket(hub), pytest.raises(InvalidStatus) as refused, open_socket(hub):
             pass
         answer = refused.value.response

@@ -98,6 +98,7 @@ DISK_SECONDS = 30.0
 # Seconds that the start waits for the first measure of the disk.
 FIRST_LOOK_SECONDS = 2.0
 SUMMARY_SECONDS = 60.0
+NEXT_RUN_SECONDS = 5.0
 JOURNAL_FILE_SECONDS = 1.0
 # Seconds after which the lease's timer counts as overdue: one call may refill many runs.
 LEASE_PATIENCE = 30.0
@@ -477,6 +478,7 @@ class Server:
             ("idlers", IDLERS_SECONDS, TrainSocket.dismiss_idlers),
             ("trust", TRUST_SECONDS, renew_trust),
             ("refused tokens", TRUST_SECONDS, TrainSocket.dismiss_refused),
+            ("next runs", NEXT_RUN_SECONDS, partial(TrainSocket.tell_next_runs, self.hub)),
             ("log summary", SUMMARY_SECONDS, self._summarize),
             ("heartbeat", self._settings.heartbeat_seconds, TrainSocket.beat_all),
         )

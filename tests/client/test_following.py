@@ -38,7 +38,7 @@ def event(seq):
 
 def follow(client=None, since=None, event=None, snapshot=None, figures=None):
     client = client or Client()
-    return Subscription(client, "12345", None, since, event, snapshot, figures, None)
+    return Subscription(client, "12345", None, since, event, snapshot, figures, None, None)
 
 
 @pytest.mark.gen_test

@@ -1,11 +1,12 @@
 """trainhub/hub/runs.py: the look-up of runs by key and by train number."""
 
-from datetime import date
+from datetime import date, timedelta
 
 import pytest
 from callers import TTE
-from railway import MORNING, RUN
+from railway import MORNING, RUN, chart, person, register_chart
 
+from trainhub.domain import commands as c
 from trainhub.domain.errors import UnknownTrain
 from trainhub.domain.model import RunKey
 from trainhub.domain.train import TrainState
@@ -48,6 +49,23 @@ def test_a_retired_run_is_in_no_index(runs):
     assert runs.retired == {RUN: 7.0, OTHER_DAY: 8.0}
     with pytest.raises(UnknownTrain, match="no train 12345"):
         runs.find("12345", None, TTE, MORNING)
+
+
+def test_a_train_has_moved_if_another_run_may_be_meant():
+    """The first call has every train; later ones those with a change, by a report or the clock."""
+    runs = Runs()
+    for day in ("2026-11-23", "2026-11-24"):
+        whole = register_chart(chart(person(1), startDate=day))
+        runs.adopt(state := TrainState(whole.chart.run))
+        state.carry_out(whole, MORNING)
+    assert [runs.moved(MORNING), runs.moved(MORNING)] == [{"12345"}, set()]
+    state.carry_out(c.Announce(train_no="12345", text="x"), MORNING)
+    assert runs.moved(MORNING) == set()
+    runs.state(RUN).carry_out(c.CancelTrain(train_no="12345"), MORNING)
+    assert [runs.moved(MORNING), runs.moved(MORNING)] == [{"12345"}, set()]
+    assert runs.moved(MORNING + timedelta(hours=20)) == {"12345"}  # tomorrow's is due
+    runs.retire(RUN, 7.0)
+    assert runs.moved(MORNING + timedelta(hours=20)) == {"12345"}
 
 
 def test_a_run_is_adopted_once(runs):

@@ -426,6 +426,59 @@ async def test_a_passenger_comes_to_the_run_they_are_booked_on(make_hub):
 
 
 @pytest.mark.gen_test
+async def test_a_client_without_a_date_is_told_of_the_next_run(make_hub):
+    """NEXT_RUN comes once, when another run of the train is meant, and not to a dated client."""
+    hub = await running(make_hub(), "2026-11-23", "2026-11-24")
+    clients = undated, dated, left, back = [Talk(hub) for _ in range(4)]
+    for client in (undated, left):
+        assert (await client.say("SUBSCRIBE_TRAIN", trainNo="12345"))[0]["type"] == "SUBSCRIBED"
+    for client in (dated, back):
+        await client.say("SUBSCRIBE_TRAIN", **HERE)
+    await left.say("UNSUBSCRIBE_TRAIN", trainNo="12345")
+
+    def told(client):
+        client.session.tell_next_runs({"12345"})
+        client.session.tell_next_runs({"54321"})
+        return [each for each in client.ear.heard if each["type"] == "NEXT_RUN"]
+
+    assert [told(client) for client in clients] == [[], [], [], []]
+    await hub.execute(c.CancelTrain(train_no="12345", start_date=date(2026, 11, 23)), OPERATOR)
+    expected = {"type": "NEXT_RUN", **HERE, "data": {**HERE, "startDate": "2026-11-24"}}
+    assert [told(client) for client in clients] == [[expected], [], [], []]
+    assert told(undated) == [expected]  # once
+    *_, last = await back.say("SUBSCRIBE_TRAIN", **HERE, nextRun=True)
+    assert last == expected  # as it took over while the client was away
+
+
+@pytest.mark.gen_test
+async def test_a_client_may_become_a_user_of_the_next_run(make_hub):
+    """After IDENTIFY the run that this user means counts, and a booked passenger stays."""
+    hub = await running(make_hub(), "2026-11-23")
+    await hub.execute(register_chart(chart(person(5), startDate="2026-11-24")), OPERATOR)
+    client, booked = Talk(hub), Talk(hub)
+    await booked.say("IDENTIFY", token=TOKENS.issue("IR_1", Role.PASSENGER, ["12345"]))
+    for each in (client, booked):
+        await each.say("SUBSCRIBE_TRAIN", trainNo="12345")
+    *_, last = await client.say("IDENTIFY", token=TOKENS.issue("IR_5", Role.PASSENGER, ["12345"]))
+    assert (last["type"], last["data"]) == ("NEXT_RUN", {**HERE, "startDate": "2026-11-24"})
+    await hub.execute(c.CancelTrain(train_no="12345", start_date=date(2026, 11, 23)), OPERATOR)
+    booked.session.tell_next_runs({"12345"})
+    assert "NEXT_RUN" not in types(booked.ear.heard)
+
+
+@pytest.mark.gen_test
+async def test_an_undated_client_remembers_no_more_runs_than_it_has_rooms(make_hub):
+    """Runs whose rooms were closed do not pile up in a session."""
+    hub = make_hub()
+    days = [f"2026-11-{day}" for day in range(23, 23 + PASSENGER_ROOMS + 1)]
+    client = Talk(await running(hub, *days))
+    for day in days:
+        await client.say("SUBSCRIBE_TRAIN", trainNo="12345", startDate=day, nextRun=True)
+        hub.rooms.close(f"12345/{day}")
+    assert len(client.session._undated) == PASSENGER_ROOMS
+
+
+@pytest.mark.gen_test
 async def test_a_passenger_has_four_rooms(make_hub, talk):
     """The fifth room is TOO_MANY_ROOMS, until the client leaves one."""
     days = [f"2026-11-{day}" for day in range(23, 23 + PASSENGER_ROOMS + 1)]

@@ -47,6 +47,7 @@ const CALLS = {
       event: handler('event'),
       snapshot: handler('snapshot'),
       figures: handler('figures'),
+      nextRun: handler('nextRun'),
       subscribed: handler('subscribed'),
       error: ({ code, final }) => tell('error', { code, final }),
     });

@@ -14,7 +14,7 @@ from random import Random
 from urllib.request import urlopen
 
 import pytest
-from false_hub import RUN, FalseHub, event, goodbye
+from false_hub import RUN, FalseHub, event, goodbye, next_run
 from faulty_link import FaultyLink
 from load import admin_token
 from railway import chart
@@ -399,6 +399,20 @@ def test_older_seqs_are_dropped(client):
         client.call("subscribe", train="12345")
         client.wait(lambda: [each["seq"] for each in client.events()] == [3, 7, 8])
     assert hub.said("SUBSCRIBE_TRAIN")[1]["since"] == {"epoch": "e1", "seq": 3}
+
+
+@pytest.mark.parametrize("train", ["12345", RUN])
+def test_the_next_run_is_told(client, train):
+    """NEXT_RUN has its own handler. A reconnect asks for it, unless the app named the date."""
+    with FalseHub((next_run("2026-11-24"), 1001)) as hub:
+        client.connect(hub.url)
+        client.call("subscribe", train=train)
+        client.wait(lambda: len(hub.said("SUBSCRIBE_TRAIN")) == 2)
+    told = [each["message"]["data"]["startDate"] for each in client.of("nextRun")]
+    assert told == ["2026-11-24"]
+    assert client.of("figures") == []
+    asked = [each.get("nextRun") for each in hub.said("SUBSCRIBE_TRAIN")]
+    assert asked == [None, True if train == "12345" else None]
 
 
 @pytest.mark.parametrize("role", ["PASSENGER", "TTE"])

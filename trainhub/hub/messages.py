@@ -228,9 +228,20 @@ class PresenceUpdate(RunFields):
     data: PresenceFigure
 
 
+class NextRun(RunFields):
+    """The train number means another, later run by now: `data`.
+
+    It comes once for each later run, to clients that subscribed without a date. You stay in the
+    room that you are in.
+    """
+
+    type: Literal["NEXT_RUN"]
+    data: RunFields
+
+
 MESSAGES = (
     *(Welcome, Goodbye, Identified, LoggedOut, Subscribed, Unsubscribed, Pong, Done, Error),
-    *(Snapshot, BoardingUpdate, PresenceUpdate),
+    *(Snapshot, BoardingUpdate, PresenceUpdate, NextRun),
 )
 
 

@@ -22,6 +22,7 @@ from trainhub.hub.messages import (
     Goodbye,
     Identified,
     LoggedOut,
+    NextRun,
     Pong,
     RunFields,
     Subscribed,
@@ -69,12 +70,17 @@ class Since:
 class SubscribeTrain:
     """Join a run's room.
 
-    The events that you missed follow, or a SNAPSHOT, and then BOARDING_UPDATE.
+    The events that you missed follow, or a SNAPSHOT, and then BOARDING_UPDATE. A client that
+    subscribes without a date gets NEXT_RUN when another run of the train takes over.
     """
 
     train_no: TrainNo
     start_date: StartDate | None = None
     since: Since | None = None
+    next_run: Annotated[
+        bool,
+        About("Whether NEXT_RUN comes for a run with a date too, as on a reconnect.", example=True),
+    ] = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,6 +196,11 @@ def figure_message(kind: str, run: RunKey, data: Mapping[str, Any]) -> dict[str,
 def run_fields(run: RunKey) -> RunFields:
     train_no, start_date = run.split("/")
     return {"trainNo": train_no, "startDate": dump(start_date)}
+
+
+def next_run(known: RunKey, taken_over: RunKey) -> NextRun:
+    """Return the message to a client in the room of `known`."""
+    return {"type": "NEXT_RUN", **run_fields(known), "data": run_fields(taken_over)}
 
 
 def welcome(client: str, now: datetime, heartbeat_seconds: int) -> Welcome:

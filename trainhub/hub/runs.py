@@ -8,6 +8,7 @@ from trainhub.access.identity import Identity
 from trainhub.core.errors import HubError
 from trainhub.domain.errors import UnknownTrain
 from trainhub.domain.model import RunKey, run_key
+from trainhub.domain.service import Service, service
 from trainhub.domain.train import TrainState
 from trainhub.hub.protocol import run_fields
 from trainhub.hub.which_run import run_meant
@@ -21,6 +22,8 @@ class Runs:
         self._by_train: dict[str, dict[RunKey, TrainState]] = {}
         # Retired run → when it was retired, in seconds since 1970.
         self.retired: dict[RunKey, float] = {}
+        # Train number → its runs, and where each is in time, at the last call of `moved`.
+        self._services: dict[str, list[tuple[RunKey, Service]]] = {}
 
     def all(self) -> Iterable[TrainState]:
         """Return the present runs."""
@@ -70,6 +73,13 @@ class Runs:
         with suppress(HubError):
             return self.find(train_no, start_date, identity, now).run
         return None
+
+    def moved(self, now: datetime) -> set[str]:
+        """Return the trains of which another run may be meant than at the last call."""
+        before, self._services = self._services, {}
+        for train_no, runs in self._by_train.items():
+            self._services[train_no] = [(state.run, service(state, now)) for state in runs.values()]
+        return {each for each, found in self._services.items() if found != before.get(each)}
 
     def adopt(self, state: TrainState) -> None:
         """Add a run, if it is not present already."""

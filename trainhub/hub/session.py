@@ -6,7 +6,7 @@ conversation goes on.
 
 import logging
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -24,6 +24,7 @@ from trainhub.core.rooms import Listener
 from trainhub.core.wire import error_fields, parse, read_id
 from trainhub.domain.commands import Command
 from trainhub.domain.errors import UnknownTrain
+from trainhub.domain.model import RunKey
 from trainhub.domain.train import TrainState
 from trainhub.hub.hub import Hub
 from trainhub.hub.protocol import (
@@ -35,6 +36,7 @@ from trainhub.hub.protocol import (
     UnsubscribeTrain,
     identified,
     moment_text,
+    next_run,
     read_message,
     run_fields,
 )
@@ -68,6 +70,8 @@ class Session:
         self.bad = 0  # how many messages were not well formed
         self.is_busy = False  # True while a message is being answered
         self._closed = False
+        # The runs that the client subscribed to without a date → the run that it was told last.
+        self._undated: dict[RunKey, RunKey] = {}
 
     @property
     def is_idle(self) -> bool:
@@ -133,6 +137,25 @@ class Session:
         self._closed = True
         self._hub.rooms.leave_all(self._listener, lost=True)
 
+    def tell_next_runs(self, trains: Collection[str]) -> None:
+        """Tell a client that subscribed without a date which run of a train took over."""
+        for run in [run for run in self._undated if run_fields(run)["trainNo"] in trains]:
+            self._tell_next_run(run)
+
+    def _expect_next_run(self, run: RunKey) -> None:
+        self._undated[run] = run
+        if len(self._undated) > most_rooms(self.identity):  # a room may have closed meanwhile
+            del self._undated[next(iter(self._undated))]
+        self._tell_next_run(run)
+
+    def _tell_next_run(self, run: RunKey) -> None:
+        with suppress(HubError):  # no run is meant, or one of several
+            found = self._hub.find(run_fields(run)["trainNo"], None, self.identity).run
+            if found > self._undated[run]:  # by the date
+                self._undated[run] = found
+                told = next_run(run, found)
+                self._hub.log.append(then=lambda: self._send(told))  # what it says is durable then
+
     async def _command(self, command: Command, key: str | None, answer: SendAnswer) -> None:
         result = await self._hub.execute(command, self.identity, key, self._address)
         answer({"type": "DONE", "result": result})
@@ -164,6 +187,8 @@ class Session:
                 await self._hub.subscriptions.join(
                     self._listener, self.identity, state, None, lambda _: None
                 )
+        for run in list(self._undated):
+            self._tell_next_run(run)
 
     @property
     def _may_subscribe(self) -> bool:
@@ -180,10 +205,13 @@ class Session:
             message.since,
             lambda fields: answer({"type": "SUBSCRIBED", **fields}),
         )
+        if message.start_date is None or message.next_run:
+            self._expect_next_run(state.run)
 
     async def _unsubscribe(self, message: UnsubscribeTrain, answer: SendAnswer) -> None:
         state = self._joined(message)
         self._hub.rooms.leave(state.run, self._listener)
+        self._undated.pop(state.run, None)
         answer({"type": "UNSUBSCRIBED", **run_fields(state.run)})
 
     def _joined(self, message: UnsubscribeTrain | Ack) -> TrainState:

@@ -20,6 +20,7 @@ from trainhub.core.errors import HubError
 from trainhub.core.rooms import Room
 from trainhub.core.wire import encode, error_fields
 from trainhub.domain.model import RunKey
+from trainhub.hub.hub import Hub
 from trainhub.hub.protocol import MOST_SOCKET_BYTES, goodbye, welcome
 from trainhub.hub.session import Session
 from trainhub.process.activity import Act
@@ -423,6 +424,16 @@ class TrainSocket:
                 objection = each._session.objection()
                 if objection is not None and each._may_write():
                     each._close(TOKEN_REFUSED, objection)
+            await asyncio.sleep(0)
+
+    @classmethod
+    async def tell_next_runs(cls, hub: Hub) -> None:
+        """Tell the clients that subscribed without a date which runs took over since last time."""
+        moved = hub.runs.moved(hub.now())
+        those = list(cls.sockets) if moved else []
+        for first in range(0, len(those), CHECK_BATCH):
+            for each in those[first : first + CHECK_BATCH]:
+                each._session.tell_next_runs(moved)
             await asyncio.sleep(0)
 
     def leave(self, code: int, reason: str, retry_after_ms: int) -> None:

@@ -165,16 +165,26 @@ class Client:
         on_event: Told | None = None,
         on_snapshot: Told | None = None,
         on_figures: Told | None = None,
+        on_next_run: Told | None = None,
         on_error: ToldError | None = None,
     ) -> Subscription:
         """Follow a train, also after reconnects. Its events come by iteration or to handlers.
 
         With `on_snapshot` an iteration gives events only; with `on_event` it gives nothing. `since`
         of an earlier subscription continues from there. If the hub does not know the train yet, the
-        client subscribes again later. `on_error` gets that error and a final refusal.
+        client subscribes again later. `on_error` gets that error and a final refusal. Without
+        `start_date`, `on_next_run` gets NEXT_RUN when another run of the train takes over.
         """
         subscription = Subscription(
-            self, train_no, start_date, since, on_event, on_snapshot, on_figures, on_error
+            self,
+            train_no,
+            start_date,
+            since,
+            on_event,
+            on_snapshot,
+            on_figures,
+            on_next_run,
+            on_error,
         )
         self._subscriptions.append(subscription)
         self.catch_up(subscription)
@@ -502,6 +512,7 @@ class Client:
             "trainNo": subscription.train_no,
             "startDate": subscription.start_date,
             "since": subscription.last,
+            "nextRun": (subscription.undated and subscription.start_date is not None) or None,
         }
         message = {name: value for name, value in wanted.items() if value is not None}
 

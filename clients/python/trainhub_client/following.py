@@ -42,15 +42,19 @@ class Subscription:
         on_event: Told | None,
         on_snapshot: Told | None,
         on_figures: Told | None,
+        on_next_run: Told | None,
         on_error: ToldError | None,
     ) -> None:
         self.train_no = train_no
         self.start_date = start_date
+        # The app named no date, so the hub tells when the next run takes over.
+        self.undated = start_date is None
         self.since = since
         # The newest BOARDING_UPDATE.
         self.figures: Message | None = None
         self._client = client
         self._on_event, self._on_snapshot, self._on_figures = on_event, on_snapshot, on_figures
+        self._on_next_run = on_next_run
         self.on_error = on_error
         # The place of the newest message that has come: a reconnect continues from it.
         # An unfinished SNAPSHOT has no place.
@@ -150,11 +154,12 @@ class Subscription:
     def take(self, message: Message) -> None:
         """Receive a message, and drop it if it is not new."""
         seq = message.get("seq")
-        if seq is None:  # figures: only the newest count
-            self.figures = message
+        if seq is None:  # figures and NEXT_RUN: only the newest count
+            is_next = message["type"] == "NEXT_RUN"
+            self.figures = self.figures if is_next else message
             others = (each for each in self._inbox if each[1]["type"] != message["type"])
             self._inbox = deque(others)
-            self._put(self._on_figures, message, None)
+            self._put(self._on_next_run if is_next else self._on_figures, message, None)
             return
         snapshot = message["type"] == "SNAPSHOT"
         if snapshot:
