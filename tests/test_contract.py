@@ -324,7 +324,7 @@ def read_everything(visitor, anonymous):
     """Ask every address that is only read."""
     train = "/api/trains/1"
     for path in (
-        *("/api/trains", "/api/me", "/api/audit", "/api/monitor"),
+        *("/api/trains", "/api/me", "/api/audit", "/api/monitor", "/api/attention"),
         *("/readyz", "/healthz", "/version", "/", "/passenger.html", "/sw.js", "/api/push/key"),
         *("/api/me/preferences", "/api/me/devices", f"{train}/notifications"),
         *(train, f"{train}/passengers?q=person", f"{train}/passengers/4512345601"),

@@ -1,6 +1,6 @@
 """trainhub/domain/run_state.py: the state after events, and its look-ups."""
 
-from datetime import date
+from datetime import date, timedelta
 
 import pytest
 from day import recovered
@@ -82,3 +82,25 @@ def test_every_look_up_is_by_dict():
     assert state.on_pnr("4512345678") == []
     assert state.of_user("IR_99") == []
     assert state.in_berth("S99", 1) == []
+
+
+def test_the_next_report_is_due_by_the_timetable_and_the_delay():
+    """It is a departure while the train stands, else an arrival; None when the run is over."""
+
+    def due(run):
+        return run.state.report_due and run.state.report_due.strftime("%H:%M")
+
+    run = Driver()
+    assert due(run) == "09:10"
+    run.go_to("BBB")
+    assert due(run) == "10:10"
+    run.give(c.SetDelay(train_no="12345", delay_minutes=25))
+    assert due(run) == "10:35"
+    run.now += timedelta(minutes=12)
+    run.depart("BBB")
+    assert due(run) == "11:02"
+    run.go_to("EEE")
+    assert due(run) is None
+    cancelled = Driver()
+    cancelled.give(c.CancelTrain(train_no="12345"))
+    assert due(cancelled) is None

@@ -108,6 +108,7 @@ async def test_the_report_of_a_run(call, site, running):
     (train,) = (await call("GET", "/api/monitor")).json["trains"]
     assert train == {
         "run": RUN,
+        "reportDue": train["next"]["expected"],
         **HERE,
         "trainName": "TEST EXP",
         "status": "RUNNING",

@@ -257,6 +257,19 @@ class RunState:
         minutes = max(self.delay_minutes, 0)
         return stop.scheduled_departure and stop.scheduled_departure + timedelta(minutes=minutes)
 
+    @property
+    def report_due(self) -> datetime | None:
+        """When the next report of the journey is due. None if the run has ended.
+
+        A train that stands reports its departure next, and a train under way its arrival.
+        """
+        if self.ended_at is not None:
+            return None
+        if not self.departed:
+            return self.expected_departure(self.here)
+        coming = self.next_stop
+        return None if coming is None else self.expected_arrival(coming)
+
     def zone_of(self, stop: Stop) -> ZoneInfo:
         """Return the time zone of a stop."""
         own = stop.station.timezone

@@ -123,6 +123,10 @@ class RunFigures(Summary):
     """A run in a few fields, with its passengers and sockets as figures."""
 
     run: Annotated[str, About("The run's key.", example="12345/2026-11-23")]
+    reportDue: Annotated[
+        Moment | None,
+        About("When the next departure or arrival should be reported; null once the run is over."),
+    ]
     booked: Count
     aboard: Count
     noShow: Count

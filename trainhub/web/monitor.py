@@ -227,6 +227,7 @@ def _figures(state: TrainState, roles: Counter[str | None]) -> RunFigures:
     return {
         "run": state.run,
         **summary(state),
+        "reportDue": dump(state.report_due),
         "booked": len(state.passengers),
         "aboard": states[PersonState.ABOARD],
         "noShow": states[PersonState.NT],

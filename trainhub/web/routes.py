@@ -23,6 +23,7 @@ from trainhub.domain.shapes import (
 from trainhub.domain.views import rac_view, vacancies_view
 from trainhub.hub.messages import AuditEntry, Me
 from trainhub.web import people, rest
+from trainhub.web.attention import Attention, AttentionHandler
 from trainhub.web.base import Api, Edge, Web
 from trainhub.web.figures import Alive, MonitorFigures, Ready, Version
 from trainhub.web.handshake import Handshake
@@ -377,6 +378,15 @@ ROUTES: tuple[Route, ...] = (
         "Read the hub's figures, as the monitor page shows them.",
         MonitorFigures,
         bare=True,
+        needs=("monitor",),
+    ),
+    _read(
+        "/api/attention",
+        "readAttention",
+        AttentionHandler,
+        "Read what needs attention on the runs that your token covers.",
+        Attention,
+        STAFF,
         needs=("monitor",),
     ),
     _open(
