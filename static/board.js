@@ -3,37 +3,32 @@
  * makes it fill a screen in the hall, with no more on it than passengers need.
  */
 
-import { adjust, goTo, linkTo, shows, token } from './address.js';
+import { adjust, goTo, linkTo, shows } from './address.js';
 import { make, mark, put, showAll, ui } from './elements.js';
+import { ask } from './staff.js';
 import { clock, day, delayWords, name } from './wording.js';
 
 const ASK_MS = 10_000;
-const TIMEOUT_MS = 5000;
 const MINUTE_MS = 60_000;
 
 let code = null; // of the station shown
 let timer = 0;
 let attempt = 0; // an answer to an older question is void
 
-async function ask() {
+async function renew() {
   const mine = ++attempt;
   clearTimeout(timer);
   const path = `api/stations/${encodeURIComponent(code)}?hours=${ui.boardForm.elements.hours.value}`;
-  const headers = token ? { Authorization: `Bearer ${token}` } : {};
-  let answer;
-  try {
-    answer = await (await fetch(path, { cache: 'no-store', headers, signal: AbortSignal.timeout(TIMEOUT_MS) })).json();
-  } catch {
-    answer = { error: { message: 'The hub does not answer: these are the last times that it told.' } };
-  }
+  const answer = await ask(path).catch((error) => ({ error }));
   if (mine !== attempt || !code) return;
-  timer = setTimeout(ask, ASK_MS);
+  timer = setTimeout(renew, ASK_MS);
   show(answer);
 }
 
 function show({ result, station, at, error }) {
   ui.board.dataset.state = error ? 'old' : 'live';
-  put(ui.boardNews, error ? error.message : result.length ? '' : 'No train is due in these hours.');
+  const away = 'The hub does not answer: these are the last times that it told.';
+  put(ui.boardNews, error ? (error.code ? error.message : away) : result.length ? '' : 'No train is due in these hours.');
   if (error) return;
   put(ui.boardTitle, name(station));
   put(ui.boardTime, at.slice(11, 16));
@@ -92,7 +87,7 @@ export function showBoard() {
   put(ui.boardTime, '');
   put(ui.boardNews, code ? '' : 'Enter the code of a station.');
   ui.boardForm.elements.code.value = code ?? '';
-  if (code) ask();
+  if (code) renew();
 }
 
 export function startBoard() {
@@ -101,8 +96,8 @@ export function startBoard() {
     event.preventDefault();
     goTo({ station: elements.code.value.trim().toUpperCase() });
   });
-  elements.hours.addEventListener('change', () => code && ask());
+  elements.hours.addEventListener('change', () => code && renew());
   ui.bigScreen.addEventListener('click', () => adjust({ screen: shows('screen') === 'big' ? null : 'big' }));
   document.addEventListener('keydown', ({ key }) => key === 'Escape' && shows('screen') && adjust({ screen: null }));
-  document.addEventListener('visibilitychange', () => !document.hidden && code && ask());
+  document.addEventListener('visibilitychange', () => !document.hidden && code && renew());
 }

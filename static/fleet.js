@@ -5,7 +5,7 @@
 
 import { goTo, setQuery, shows } from './address.js';
 import { copy, fill, mark, places, put, ui, write } from './elements.js';
-import { STATUS, amount, count, day, hub, join, name, number, putDelay, whereWords } from './wording.js';
+import { STATUS, amount, count, day, hub, join, name, number, overdueMinutes, putDelay, span, whereWords } from './wording.js';
 
 const PAGE = 100; // rows drawn at a time, so that a phone scrolls smoothly
 const SETTLE_MS = 5000; // the order stays for this long, so that no row moves away under a pointer
@@ -21,8 +21,17 @@ const SORT = {
   number: (a, b) => (a.run < b.run ? -1 : 1),
   status: (a, b) => rank.indexOf(a.status) - rank.indexOf(b.status),
   delay: (a, b) => (a.delayMinutes ?? 0) - (b.delayMinutes ?? 0),
+  overdue: (a, b) => overdueMinutes(a) - overdueMinutes(b),
   sockets: (a, b) => a.sockets.total - b.sockets.total,
 };
+/** What the list can be narrowed to, apart from a status. */
+const FILTER = {
+  OVERDUE: overdueMinutes,
+  LATE: ({ status, delayMinutes }) => status === 'RUNNING' && delayMinutes >= 15,
+  NO_TTE: ({ status, sockets }) => status === 'RUNNING' && !sockets.ttes,
+  SILENT: ({ status, sockets }) => status === 'RUNNING' && !sockets.total,
+};
+const wanted = (status) => FILTER[status] ?? ((train) => !status || train.status === status);
 
 function sorting() {
   const falling = field.sort.value.startsWith('-');
@@ -34,8 +43,9 @@ function arrange() {
   const sought = field.q.value.trim().toLowerCase();
   const text = ({ trainNo, trainName, station, next }) =>
     [trainNo, trainName, station?.code, name(station), next?.code, name(next)].join('\n').toLowerCase();
+  const fits = wanted(field.status.value);
   matching = hub.trains
-    .filter((train) => (!field.status.value || train.status === field.status.value) && text(train).includes(sought))
+    .filter((train) => fits(train) && text(train).includes(sought))
     .sort((a, b) => sign * SORT[key](a, b) || SORT.number(a, b))
     .map((train) => train.run);
   settled = performance.now();
@@ -99,6 +109,8 @@ export function showTrain(place, train) {
   });
   fill(place.bar, index + (departed && next ? 0.5 : 0), stations - 1);
   putDelay(place.delay, status === 'CANCELLED' ? null : train.delayMinutes);
+  const minutes = overdueMinutes(train);
+  put(place.overdue, minutes ? `report due ${span(minutes * 60)} ago` : '');
 }
 
 function choose() {
@@ -112,6 +124,12 @@ function choose() {
   // The address keeps it, for a reload of the page and for a wall screen's bookmark.
   const chosen = [...new FormData(ui.tools)].filter(([, value]) => value);
   setQuery(new URLSearchParams(chosen));
+}
+
+/** Narrows the list to a status, or to what FILTER names. */
+export function filterBy(status) {
+  [field.q.value, field.status.value] = ['', status];
+  choose();
 }
 
 function sortBy(key) {
@@ -135,7 +153,7 @@ const open = (target) => {
 export function startFleet() {
   ui.tools.addEventListener('input', choose);
   ui.tools.addEventListener('submit', (event) => event.preventDefault());
-  ui.clear.addEventListener('click', () => { field.q.value = field.status.value = ''; choose(); });
+  ui.clear.addEventListener('click', () => filterBy(''));
   ui.more.addEventListener('click', () => { limit += PAGE; showTrains(); });
   ui.head.addEventListener('click', ({ target }) => target.dataset.sort && sortBy(target.dataset.sort));
   ui.rows.addEventListener('click', ({ target }) => open(target));

@@ -1,14 +1,16 @@
 /*
  * The control room: asks the hub for its figures each second, and shows the view that the address
- * names. fleet.js has the list of trains, details.js one run, board.js the board of a station;
- * monitor.html has the structure, monitor.css the looks.
+ * names. fleet.js has the list of trains, details.js one run, board.js the board of a station,
+ * attention.js what the staff should look at; monitor.html has the structure, monitor.css the looks.
  */
 
 import { shows, watchAddress } from './address.js';
+import { showAttention, startAttention } from './attention.js';
 import { showBoard, startBoard } from './board.js';
 import { checkPicked, showPicked, startDetails } from './details.js';
 import { put, ui } from './elements.js';
 import { showTrains, startFleet } from './fleet.js';
+import { startStaff } from './staff.js';
 import { showHead, showTiles } from './tiles.js';
 import { hub, learn, span } from './wording.js';
 
@@ -46,7 +48,7 @@ function show(answer) {
   if (hub && hub.version !== answer.version) return location.reload();
   learn(answer);
   [trouble, answered] = [null, performance.now()];
-  for (const part of [showHead, showTiles, showTrains, showPicked]) part();
+  for (const part of [showHead, showAttention, showTiles, showTrains, showPicked]) part();
 }
 
 function showLink() {
@@ -67,5 +69,6 @@ function showLink() {
 put(ui.origin, location.origin);
 watchAddress(() => { showBoard(); if (hub) { showPicked(); showTrains(); } });
 for (const start of [startFleet, startDetails, startBoard, showBoard, poll]) start();
+startStaff(() => { startAttention(); if (hub) show(hub); });
 document.addEventListener('visibilitychange', () => document.hidden || poll());
 setInterval(showLink, 1000);

@@ -7,6 +7,8 @@ import { mark, put } from './elements.js';
 
 const HALF_A_DAY_MS = 12 * 3_600_000; // nearer than this, a time of day needs no date
 
+const OVERDUE_MINUTES = 5; // reports come a little late
+
 export const STATUS = { RUNNING: 'Running', SCHEDULED: 'Scheduled', COMPLETED: 'Completed', CANCELLED: 'Cancelled' };
 
 export let hub = null; // the newest answer of api/monitor
@@ -49,6 +51,12 @@ export function span(seconds) {
 export function delayWords(minutes) {
   if (minutes == null) return '';
   return minutes ? `${number(Math.abs(minutes))} min ${minutes > 0 ? 'late' : 'early'}` : 'on time';
+}
+
+/** For how many minutes a report of the train has been due; 0 for a few. */
+export function overdueMinutes({ reportDue }) {
+  const minutes = reportDue ? (Date.parse(hub.hubTime) - Date.parse(reportDue)) / 60_000 : 0;
+  return minutes >= OVERDUE_MINUTES ? Math.floor(minutes) : 0;
 }
 
 export function putDelay(el, minutes) {

@@ -1,10 +1,19 @@
 """static/monitor.html: the control room's views in Chromium, over a hub at default settings."""
 
+import json
+
 import pytest
-from railway import chart, person
+from load import admin_token, asker
+from railway import chart, person, rac
 from waiting import wait_for
+from witness import connect
+
+from trainhub.access.identity import Tokens
+from trainhub.access.keys import load_keys
+from trainhub.domain.model import Role
 
 HOSTILE = '<img src=x onerror="document.title=1">'
+TRAIN = {"trainNo": "12345"}
 WIDTHS = (360, 768, 1280)
 
 
@@ -12,6 +21,10 @@ WIDTHS = (360, 768, 1280)
 def hub(start_again):
     """A hub whose train 12345 stands at AAA."""
     return start_again()
+
+
+def token_of(hub, role, user, trains):
+    return Tokens(load_keys(hub.folder / "keys.json")).issue(user, role, trains)
 
 
 def fits(page, width):
@@ -86,3 +99,113 @@ def test_hostile_names_on_the_board(hub, page):
     assert page.title() != "1"
     assert page.locator(".board img").count() == 0
     assert page.complaints == []
+
+
+# --- what needs attention ------------------------------------------------------------------------
+
+
+def attention(page):
+    """Return the sentences under "Needs attention"."""
+    lines = page.locator("[data-is=attentionList] li").all_inner_texts()
+    return [line.replace("\xa0", " ") for line in lines]
+
+
+def says(page, *words):
+    """Return whether one sentence has all the words."""
+    return any(all(word in line for word in words) for line in attention(page))
+
+
+def test_what_needs_attention(hub, page):
+    """Overdue trains, trains without a TTE and unseen offers are sentences that lead there."""
+    people = (person(1), rac(10, 1))
+    hub.ask("/api/trains", chart(*people, trainNo="7", policy="OFFER", offerSeconds=100))
+    hub.ask("/api/trains/7/start", {})
+    hub.ask("/api/trains/7/passengers/4512345610/1/board", {})
+    hub.ask("/api/trains/7/passengers/4512345601/1/no-show", {})
+    page.goto(f"{hub.url}/#token={admin_token(hub)}")
+    wait_for(lambda: says(page, "7: the offer of S1-1 to Person 10", "no device has it"))
+    assert says(page, "12345 TEST EXP", "departure from STATION AAA was due at 23 Nov 09:10")
+    assert says(page, "12345 TEST EXP", "no TTE is online")
+    assert page.locator("[data-is=allWell]").is_hidden()
+    assert "token" not in page.url
+    with connect(hub.url.replace("http", "ws") + "/ws") as tte:
+        token = token_of(hub, Role.TTE, "T1", ["12345"])
+        for fields in ({"type": "IDENTIFY", "token": token}, {"type": "SUBSCRIBE_TRAIN", **TRAIN}):
+            tte.send(json.dumps(fields))
+        wait_for(lambda: not says(page, "12345 TEST EXP", "no TTE is online"))
+        assert says(page, "7 TEST EXP", "no TTE is online")
+    page.get_by_role("link", name="the offer of S1-1").click()
+    page.wait_for_selector(".details h2:has-text('7 TEST EXP')")
+    assert page.complaints == []
+
+
+def test_many_trains_are_told_together(hub, page):
+    """Five sentences name a train; the rest is a link to the list, narrowed to them."""
+    for number in range(1, 9):
+        hub.ask("/api/trains", chart(person(1), trainNo=str(number)))
+    page.goto(f"{hub.url}/#token={admin_token(hub)}")
+    wait_for(lambda: says(page, "4", "more trains are overdue"))
+    page.get_by_role("link", name="more trains are overdue").click()
+    wait_for(lambda: "status=OVERDUE" in page.url)
+    wait_for(lambda: page.locator("[data-is=rows] tr").count() == 9)
+    assert "report due" in page.locator("[data-is=rows] tr").first.inner_text()
+
+
+def test_all_is_well_for_staff_of_other_trains(hub, page):
+    """A TTE reads of the runs that the token covers, and of the hub."""
+    page.goto(f"{hub.url}/#token={token_of(hub, Role.TTE, 'T2', ['999'])}")
+    page.wait_for_selector("[data-is=allWell]")
+    assert attention(page) == []
+    assert page.locator("[data-is=who]").inner_text() == "T2, TTE"
+
+
+def test_mongodb_away_needs_attention(start_hub, start_mongod, page):
+    """The sentence goes when MongoDB has all changes again."""
+    mongod = start_mongod()
+    hub = start_hub("--mongodb-uri", mongod.uri)
+    hub.ask = asker(hub)
+    page.goto(f"{hub.url}/#token={admin_token(hub)}")
+    page.wait_for_selector("[data-is=allWell]")
+    mongod.kill()
+    hub.ask("/api/trains", chart(startDate="2099-11-23"))
+    wait_for(lambda: says(page, "MongoDB"))
+    mongod.start()
+    wait_for(lambda: not says(page, "MongoDB"))
+
+
+# --- the token -----------------------------------------------------------------------------------
+
+
+def test_the_public_sees_figures_only(hub, page):
+    """Without a token the page asks for nothing of the staff's."""
+    asked = []
+    page.on("request", lambda request: asked.append(request.url.partition("/api/")[2]))
+    page.goto(hub.url)
+    page.wait_for_selector("button:has-text('TEST EXP')")
+    assert set(asked) <= {"monitor", ""}
+    assert page.locator("[data-is=attention]").is_hidden()
+
+
+def test_log_in_and_out(hub, page):
+    """A token may be entered; it stays in this tab until the end of its use."""
+    page.goto(hub.url)
+    page.get_by_role("button", name="Log in").click()
+    page.get_by_label("Token of a TTE").fill(admin_token(hub))
+    page.locator("dialog").get_by_role("button", name="Log in").click()
+    page.wait_for_selector("[data-is=who]:has-text('control, ADMIN')")
+    assert "token" not in page.url
+    page.get_by_role("button", name="Log out").click()
+    page.wait_for_selector("button:has-text('Log in')")
+    assert page.locator("[data-is=attention]").is_hidden()
+    assert page.complaints == []
+
+
+def test_a_token_that_is_refused(hub, page):
+    """The page says so, and shows the public's figures on request."""
+    page.goto(f"{hub.url}/#token=forged")
+    page.wait_for_selector("[data-is=loginNews]:has-text('does not accept this token')")
+    page.get_by_role("button", name="Without a token").click()
+    page.wait_for_selector("button:has-text('TEST EXP')")
+    assert page.locator("[data-is=logIn]").is_visible()
+    page.goto(f"{hub.url}/#token={token_of(hub, Role.PASSENGER, 'IR_1', ['12345'])}")
+    page.wait_for_selector("[data-is=loginNews]:has-text('no more for a PASSENGER')")

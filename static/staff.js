@@ -1,0 +1,58 @@
+/*
+ * The staff's token: whose it is, which runs it covers, and requests with it. Without one the page
+ * shows what is public.
+ */
+
+import { token, useToken } from './address.js';
+import { put, ui } from './elements.js';
+
+const STAFF = ['ADMIN', 'TTE'];
+const TIMEOUT_MS = 15_000;
+
+let me = null;
+
+/** The staff's user, role and trains; null without a token of staff. */
+export const staff = () => me;
+
+export function covers({ run, trainNo }) {
+  return me !== null && ['*', run, trainNo].some((each) => me.trains.includes(each));
+}
+
+/** Asks the hub, with the token if there is one. Throws an error with the hub's words. */
+export async function ask(path) {
+  const headers = token ? { Authorization: `Bearer ${token}` } : {};
+  const response = await fetch(path, { cache: 'no-store', headers, signal: AbortSignal.timeout(TIMEOUT_MS) });
+  const answer = await response.json();
+  if (!response.ok) throw Object.assign(new Error(answer.error.message), { code: answer.error.code });
+  return answer;
+}
+
+/** Asks the hub whose token this is. Calls `then` if it is one of staff. */
+async function identify(then) {
+  try {
+    const { result } = await ask('api/me');
+    if (!STAFF.includes(result.role)) return say(`This page has no more for a ${result.role}.`);
+    me = result;
+    put(ui.who, `${me.user}, ${me.role}`);
+    document.body.dataset.role = me.role;
+    then();
+  } catch (error) {
+    if (error.code === 'BAD_TOKEN') say('The hub does not accept this token: log in again with a fresh one.');
+    else setTimeout(() => identify(then), TIMEOUT_MS / 3); // the hub is away, or starts
+  }
+}
+
+function say(text) {
+  put(ui.loginNews, text);
+  if (!ui.login.open) ui.login.showModal();
+}
+
+export function startStaff(then) {
+  ui.logIn.hidden = Boolean(token);
+  ui.logOut.hidden = !token;
+  ui.logIn.addEventListener('click', () => ui.login.showModal());
+  ui.logOut.addEventListener('click', () => useToken(''));
+  ui.loginForm.addEventListener('submit', () => useToken(ui.loginForm.elements.token.value.trim()));
+  ui.loginAway.addEventListener('click', () => { ui.login.close(); if (token && !me) useToken(''); });
+  if (token) identify(then);
+}
