@@ -491,7 +491,7 @@ export interface Commands {
     fields: {
       trainNo: GivenTrainNo;
       startDate?: StartDate | null;
-      stationCode: StationCode;
+      stationCode: StopCode;
       at?: ReportedAt | null;
       platform?: Platform | null;
     };
@@ -502,7 +502,7 @@ export interface Commands {
     fields: {
       trainNo: GivenTrainNo;
       startDate?: StartDate | null;
-      stationCode: StationCode;
+      stationCode: StopCode;
       at?: ReportedAt | null;
       platform?: Platform | null;
     };
@@ -513,7 +513,7 @@ export interface Commands {
     fields: {
       trainNo: GivenTrainNo;
       startDate?: StartDate | null;
-      stationCode: StationCode;
+      stationCode: StopCode;
     };
     result: Result & Told['STATION_SKIPPED'] | Unchanged;
   };
@@ -532,7 +532,7 @@ export interface Commands {
     fields: {
       trainNo: GivenTrainNo;
       startDate?: StartDate | null;
-      stationCode: StationCode;
+      stationCode: StopCode;
       platform: Platform;
       /** True if the platform is certain. */
       confirmed?: boolean;
@@ -621,7 +621,7 @@ export interface Commands {
       startDate?: StartDate | null;
       pnr: GivenPersonPnr;
       index: PersonPlace;
-      stationCode: StationCode;
+      stationCode: StopCode;
     };
     result: Result & Told['BOARDING_CHANGED'] | Unchanged;
   };
@@ -766,10 +766,10 @@ export type CoachCode = string;
 /** A berth of the coach, by its number. */
 export type BerthNumber = number;
 
-/** Where it begins: a station, by its code. */
+/** Where it begins: a stop, by its code. */
 export type Origin = string;
 
-/** Where it ends: a station, by its code. */
+/** Where it ends: a stop, by its code. */
 export type Destination = string;
 
 /** Confirmed, on RAC, on the waiting list, or a child without a berth (NOSB). */
@@ -979,6 +979,9 @@ export interface Unchanged {
   unchanged: true;
 }
 
+/** A stop of the train, by its station's code: BWN, or BWN@3 for the stop with index 3 of a train that calls there twice. */
+export type StopCode = string;
+
 /** When it happened; the hub's time if left out. Not in the future, and not before the last report. */
 export type ReportedAt = string;
 
@@ -1039,7 +1042,7 @@ export interface ErrorFields {
 }
 
 /** What is wrong, for a program. */
-export type ErrorCode = 'BAD_MESSAGE' | 'UNKNOWN_TYPE' | 'NOT_IDENTIFIED' | 'BAD_TOKEN' | 'FORBIDDEN' | 'CONFLICT' | 'TOO_MANY_ROOMS' | 'RATE_LIMITED' | 'UNAVAILABLE' | 'UNKNOWN_TRAIN' | 'UNKNOWN_STATION' | 'UNKNOWN_PASSENGER' | 'UNKNOWN_COACH' | 'UNKNOWN_OFFER' | 'AMBIGUOUS_RUN' | 'OFFER_CLOSED';
+export type ErrorCode = 'BAD_MESSAGE' | 'UNKNOWN_TYPE' | 'NOT_IDENTIFIED' | 'BAD_TOKEN' | 'FORBIDDEN' | 'CONFLICT' | 'TOO_MANY_ROOMS' | 'RATE_LIMITED' | 'UNAVAILABLE' | 'UNKNOWN_TRAIN' | 'UNKNOWN_STATION' | 'UNKNOWN_PASSENGER' | 'UNKNOWN_COACH' | 'UNKNOWN_OFFER' | 'AMBIGUOUS_RUN' | 'AMBIGUOUS_STATION' | 'OFFER_CLOSED';
 
 /** More about an error, for programs. The code decides which fields are there. */
 export interface ErrorDetails {
@@ -1125,6 +1128,7 @@ export interface StationNamed {
 export interface StationAhead {
   code: StationCode;
   name: StationName;
+  index: StationIndex;
   expected: Moment;
 }
 

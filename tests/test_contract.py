@@ -374,6 +374,10 @@ def do_it_wrong(visitor, passenger, anonymous):
     for day in ("2026-11-24", "2026-11-25"):
         visitor.order("REGISTER_TRAIN", **chart(trainNo="9", startDate=day))
     visitor.say("SUBSCRIBE_TRAIN", trainNo="9")
+    twice = [railway.station(place) for place in (0, 1, 2, 1, 4)]
+    twice[3] |= {"arrival": "12:00", "departure": "12:10", "distanceKm": 300}
+    visitor.order("REGISTER_TRAIN", **chart(trainNo="7", stations=twice))
+    visitor.say("SKIP_STATION", trainNo="7", stationCode="BBB")
     for number, day in (("1", DAY), ("2", DAY), ("3", DAY), ("4", DAY), ("9", "2026-11-24")):
         anonymous.say("SUBSCRIBE_TRAIN", trainNo=number, startDate=day)
     visitor.ask("GET", f"{train}/events?after=9999")  # beyond the last event: 410

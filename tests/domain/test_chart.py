@@ -423,7 +423,10 @@ TRAIN_FAULTS = {
     "201 stations": ({"stations": HOURLY}, "stations is a list of 2 to 200"),
     "stations no list": ({"stations": {}}, "stations is a list, not an object"),
     "station no object": ({"stations": ["AAA", "BBB"]}, r"stations\[0\] is an object"),
-    "station twice": ({"stations": stations(2, code="AAA")}, "a station code is there twice"),
+    "station twice running": (
+        {"stations": stations(2, code="BBB")},
+        r"stations\[2\] is the station before it again",
+    ),
     "no arrival": ({"stations": stations(2, arrival=None)}, r"stations\[2\].arrival is missing"),
     "no last arrival": ({"stations": stations(4, arrival=None)}, r"stations\[4\].arrival is miss"),
     "no departure": ({"stations": stations(0, departure=None)}, r"stations\[0\].departure is m"),

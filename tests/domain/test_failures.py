@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from railway import MORNING, TRAIN, Driver, chart, person, rac, register, register_chart
+from railway import MORNING, TRAIN, Driver, chart, person, rac, register, register_chart, station
 
 from trainhub.core.errors import HubError
 from trainhub.domain import commands as c
@@ -106,6 +106,12 @@ def limited():
     return run
 
 
+def twice():
+    """A run that calls at BBB before and after CCC."""
+    stations = [station(0), station(1), station(2), {**station(3), "code": "BBB"}, station(4)]
+    return Driver(person(1), stations=stations)
+
+
 def of_an_older_hub():
     """A run on which a passenger stayed DUE when the journey was over."""
     run = at("BBB")()
@@ -127,6 +133,7 @@ EARLY = AlightReason.EARLY
 FAILURES = [
     # unknown names
     (standing, an(c.Arrive, station_code="ZZZ"), "UNKNOWN_STATION"),
+    (twice, an(c.SkipStation, station_code="BBB"), "AMBIGUOUS_STATION"),
     (standing, on(99, c.MarkBoarded), "UNKNOWN_PASSENGER"),
     (standing, an(c.AcceptOffer, offer_id=GONE), "UNKNOWN_OFFER"),
     (standing, an(c.Announce, text="x", to=c.To.USER, user="IR_99"), "UNKNOWN_PASSENGER"),

@@ -85,7 +85,7 @@ class Notebook:
 
     def __init__(self, data):
         stations = data["stations"]
-        self.place = {row["code"]: number for number, row in enumerate(stations)}
+        self.place = {code: number for number, code in enumerate(stop_codes(stations))}
         self.km = [row["distanceKm"] for row in stations]
         self.least = data["minUpgradeKm"]
         self.last = len(stations) - 1
@@ -343,7 +343,8 @@ class Notebook:
 
 @st.composite
 def stations(draw):
-    """Two to six stops, minutes or hours apart, some of them over midnight."""
+    """Two to six stops, minutes or hours apart, some over midnight, perhaps a station twice."""
+    twice = draw(st.sampled_from([False, False, True]))
     minute = draw(st.integers(0, 23 * 60))
     stops = []
     for place in range(draw(st.sampled_from([5, 6, 4, 3, 2]))):
@@ -352,7 +353,7 @@ def stations(draw):
         stops.append((arrival, minute))
     return [
         {
-            "code": f"ST{place}",
+            "code": "ST1" if twice and place == 3 else f"ST{place}",
             "name": f"Station {place}",
             "arrival": clock(arrival) if place else None,
             "departure": clock(departure) if place < len(stops) - 1 else None,
@@ -361,6 +362,12 @@ def stations(draw):
         }
         for place, (arrival, departure) in enumerate(stops)
     ]
+
+
+def stop_codes(line):
+    """Return the code by which each stop can be named."""
+    codes = [row["code"] for row in line]
+    return [f"{code}@{at}" if codes.count(code) > 1 else code for at, code in enumerate(codes)]
 
 
 def clock(minute):
@@ -377,7 +384,7 @@ RANKS = st.sampled_from([1, 2, 9, 10, 11, None])
 def charts(draw):
     """A chart without faults: each berth is drawn from those that are free all the way."""
     line = draw(stations())
-    last = len(line) - 1
+    last, codes = len(line) - 1, stop_codes(line)
     held, people = {}, []
     for number in range(draw(st.integers(3, 14))):
         start = draw(st.sampled_from([0, 0, 0, *range(last)]))
@@ -403,8 +410,8 @@ def charts(draw):
                 "index": number // 4 + 1,
                 "irctcId": f"IR_{number % 3}",
                 "name": f"Person {number}",
-                "from": line[start]["code"],
-                "to": line[end]["code"],
+                "from": codes[start],
+                "to": codes[end],
                 "class": class_,
                 "status": status,
                 "number": draw(RANKS) if status != "CNF" else None,
@@ -828,7 +835,7 @@ class Journeys(RuleBasedStateMachine):
                 )
             )
         )
-        code = self.chart["stations"][place]["code"]
+        code = stop_codes(self.chart["stations"])[place]
         error = self.ask(c.ChangeBoarding, **who, station_code=code)
         assert (error is None) is allowed
 
@@ -913,7 +920,7 @@ class Journeys(RuleBasedStateMachine):
         return min(set(range(self.notes.at + 1, self.notes.last + 1)) - self.notes.skipped)
 
     def go(self, kind, place):
-        assert self.ask(kind, station_code=f"ST{place}") is None
+        assert self.ask(kind, station_code=self.chart["stations"][place]["code"]) is None
 
     def board_most(self, rest):
         for number in range(len(self.chart["passengers"])):
@@ -1091,7 +1098,7 @@ class Journeys(RuleBasedStateMachine):
             assert {place: set(there) for place, there in index.items() if there} == scanned
         for class_, there in waiting.items():
             assert list(state.waiting.get(class_, ())) == there
-        codes = [row["code"] for row in self.chart["stations"]]
+        codes = stop_codes(self.chart["stations"])
         assert list(state.by_station.items()) == [(code, n) for n, code in enumerate(codes)]
         assert {stop.index for stop in state.stops if stop.skipped} == self.notes.skipped
 

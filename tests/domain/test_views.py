@@ -42,7 +42,7 @@ def test_a_summary_says_where_the_train_is():
         "index": 1,
         "departed": False,
         "station": {"code": "BBB", "name": "STATION BBB"},
-        "next": {"code": "CCC", "name": "STATION CCC", "expected": at("11:00")},
+        "next": {"code": "CCC", "name": "STATION CCC", "index": 2, "expected": at("11:00")},
         "delayMinutes": 0,
     }
 

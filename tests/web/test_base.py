@@ -64,6 +64,7 @@ def test_every_error_has_its_status(error):
         "UNKNOWN_COACH": 404,
         "CONFLICT": 409,
         "AMBIGUOUS_RUN": 409,
+        "AMBIGUOUS_STATION": 409,
         "TOO_MANY_ROOMS": 409,
         "RATE_LIMITED": 429,
         "UNAVAILABLE": 503,

@@ -120,6 +120,7 @@ async def test_the_report_of_a_run(call, site, running):
         "next": {
             "code": "BBB",
             "name": "STATION BBB",
+            "index": 1,
             "expected": train["next"]["expected"],
         },
         "delayMinutes": -70,

@@ -250,7 +250,7 @@ class Demo:
 
     async def _mark(self, state: TrainState, chance: Random) -> None:
         """Mark the passengers that board here, as a TTE would."""
-        code = state.stops[state.current].station.code
+        code = state.here.code
         due = [
             passenger.booking
             for passenger in state.passengers.values()

@@ -12,7 +12,7 @@ from trainhub.core.errors import BadMessage, Conflict
 from trainhub.domain import commands as c
 from trainhub.domain import events as e
 from trainhub.domain.berths import Hold, Occupancy, segments
-from trainhub.domain.chart import check_chart, check_journey
+from trainhub.domain.chart import check_chart, check_journey, with_stops
 from trainhub.domain.errors import UnknownCoach
 from trainhub.domain.events import Events
 from trainhub.domain.journey import nothing_loads
@@ -133,6 +133,7 @@ def _lines(
     for line, booking in zip(command.lines, command.amendment.passengers, strict=True):
         old = state.passengers.get(booking.person)
         try:
+            booking = with_stops(booking, state.by_station)
             if booking.person in removed:
                 raise BadMessage("the same amendment removes the passenger: keep one of the two")
             if old is not None and booking == old.booking and old.state is not _CANCELLED:
@@ -252,8 +253,8 @@ class _Trial:
                     coach=coach,
                     berth=int(berth),
                     class_=self.occupancy.classes[key],
-                    from_=state.stops[start].station.code,
-                    to=state.stops[end].station.code,
+                    from_=state.stops[start].code,
+                    to=state.stops[end].code,
                     cause=cause,
                     ladies=key in self._ladies,
                 )

@@ -10,17 +10,13 @@ from trainhub.domain.views import station_named, stop_view
 
 
 def board_line(
-    state: RunState, code: str, now: datetime, within: timedelta
+    state: RunState, stop: Stop, now: datetime, within: timedelta
 ) -> tuple[datetime, BoardLine] | None:
-    """Return when the run is due at a station, and its line; None if it is not on the board.
+    """Return when the run is due at a stop, and its line; None if it is not on the board.
 
     A running train is on the board until it has left the station, however late it is. A train that
     has not started, or is cancelled, is on it only around its time.
     """
-    index = state.by_station.get(code)
-    if index is None:
-        return None
-    stop = state.stops[index]
     due = _due(state, stop)
     if _is_past(state, stop) or due is None or due > now + within:
         return None

@@ -7,6 +7,7 @@ out that passenger, with the line and the reason. The other passengers load.
 import dataclasses
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -47,6 +48,7 @@ from trainhub.domain.model import (
     Chart,
     Coach,
     berth_key,
+    stop_codes,
 )
 from trainhub.domain.schedule import due_times
 from trainhub.domain.table import BadRow, Table, read_rows, read_table
@@ -298,8 +300,14 @@ def _check_stations(chart: Chart) -> None:
     stations = chart.stations
     if not 2 <= len(stations) <= MOST_STATIONS:
         raise BadMessage(f"stations is a list of 2 to {MOST_STATIONS}, in running order")
-    if len({station.code for station in stations}) < len(stations):
-        raise BadMessage("a station code is there twice: give each stop its own code")
+    if len(set(stop_codes(stations))) < len(stations):
+        raise BadMessage("a station code is that of another stop with its index: give another code")
+    for index, (station, following) in enumerate(pairwise(stations), start=1):
+        if station.code == following.code:
+            raise BadMessage(
+                f"stations[{index}] is the station before it again: give a halt as one stop, with "
+                "its arrival and its departure"
+            )
     distance = 0
     for index, station in enumerate(stations):
         path = f"stations[{index}]"
@@ -343,7 +351,7 @@ def _shifted(chart: Chart) -> Iterator[str]:
 def _check_passengers(
     chart: Chart, rows: Iterable[tuple[int, Any]]
 ) -> tuple[list[Booking], list[Rejected], list[Warned]]:
-    indexes = {station.code: index for index, station in enumerate(chart.stations)}
+    indexes = {code: index for index, code in enumerate(stop_codes(chart.stations))}
     occupancy = Occupancy(chart.coaches)
     persons: set[str] = set()
     sound: list[Booking] = []
@@ -352,7 +360,7 @@ def _check_passengers(
     places: dict[tuple[str, str, int], int] = {}  # how many have one place on RAC or WL
     for line, row in rows:
         try:
-            booking = _booking(row)
+            booking = with_stops(_booking(row), indexes)
             if booking.person in persons:
                 raise BadMessage(f"person {booking.index} of the PNR is there twice: keep one")
             _seat(booking, indexes, occupancy)
@@ -425,6 +433,33 @@ def _seat(booking: Booking, indexes: Mapping[str, int], occupancy: Occupancy) ->
     if not occupancy.has_room(berth, mask, half=half):
         raise BadMessage(f"berth {berth} is taken on that part of the way: give another berth")
     occupancy.occupy(berth, booking.person, mask, half=half)
+
+
+def with_stops(booking: Booking, indexes: Mapping[str, int]) -> Booking:
+    """Return the booking with the stops that its stations mean, where a train calls at one twice.
+
+    `indexes` has the codes of the stops. From before to decides as far as it can.
+    Raises BadMessage if several stops may be meant.
+    """
+    starts, ends = (_stops_at(code, indexes) for code in (booking.from_, booking.to))
+    last, first = MOST_STATIONS, -1  # of unknown stations, which check_journey refuses
+    ways = [(a, b) for a in starts for b in ends if indexes.get(a, last) < indexes.get(b, first)]
+    for place, name in enumerate(("from", "to")):
+        choice = sorted({way[place] for way in ways}, key=lambda code: indexes[code])
+        if len(choice) > 1:
+            raise BadMessage(
+                f"{name}: the train calls there more than once: give {' or '.join(choice)}"
+            )
+    if not ways:
+        ways = [(starts[-1], ends[0])]  # likewise
+    return dataclasses.replace(booking, from_=ways[0][0], to=ways[0][1])
+
+
+def _stops_at(code: str, indexes: Mapping[str, int]) -> list[str]:
+    """Return the stops that a code may mean; the code itself if the train does not have it."""
+    if code in indexes:
+        return [code]
+    return [stop for stop in indexes if stop.rpartition("@")[0] == code] or [code]
 
 
 def check_journey(booking: Booking, indexes: Mapping[str, int], occupancy: Occupancy) -> None:

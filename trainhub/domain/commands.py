@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar
 
 from trainhub.core.about import About
 from trainhub.domain import normal
-from trainhub.domain.fields import Note, Platform, SetMinutes, StartDate, StationCode, TrainNo
+from trainhub.domain.fields import Note, Platform, SetMinutes, StartDate, StopCode, TrainNo
 from trainhub.domain.model import AlightReason, Amendment, Chart, Level
 
 PersonPnr = Annotated[
@@ -38,7 +38,7 @@ class Command:
 class StationCommand(Command):
     """A command on one station of the run."""
 
-    station_code: StationCode
+    station_code: StopCode
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -261,7 +261,7 @@ class CancelJourney(PersonCommand):
 class ChangeBoarding(PersonCommand):
     """Change where a passenger boards: once, to one of the next three stations."""
 
-    station_code: StationCode
+    station_code: StopCode
 
     answer = "BOARDING_CHANGED"
 

@@ -7,8 +7,9 @@ Unknown
 ├── UnknownCoach      UNKNOWN_COACH
 └── UnknownOffer      UNKNOWN_OFFER
 Conflict
-├── AmbiguousRun      AMBIGUOUS_RUN   two runs of that number may be meant
-└── OfferClosed       OFFER_CLOSED    the offer was answered, withdrawn or expired
+├── AmbiguousRun      AMBIGUOUS_RUN      two runs of that number may be meant
+├── AmbiguousStation  AMBIGUOUS_STATION  two stops at that station may be meant
+└── OfferClosed       OFFER_CLOSED       the offer was answered, withdrawn or expired
 """
 
 from trainhub.core.errors import Conflict, Unknown
@@ -48,6 +49,12 @@ class AmbiguousRun(Conflict):
     """Several runs of the train may be meant: name one of `details.startDates`."""
 
     code = "AMBIGUOUS_RUN"
+
+
+class AmbiguousStation(Conflict):
+    """The train calls at the station more than once: name one of `details.stations`."""
+
+    code = "AMBIGUOUS_STATION"
 
 
 class OfferClosed(Conflict):

@@ -33,6 +33,7 @@ from trainhub.domain.fields import (
     StationCode,
     StationIndex,
     StationName,
+    StopCode,
     TrainName,
     UserId,
     Zone,
@@ -370,7 +371,7 @@ class PassengerCancelled(PersonEvent):
 class BoardingChanged(PersonEvent):
     """The passenger boards at another station, `from`."""
 
-    old_from: Annotated[StationCode, About("Where the passenger was to board before.")]
+    old_from: Annotated[StopCode, About("Where the passenger was to board before.")]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -59,11 +59,22 @@ Seq = Annotated[int, About("The event's number within its run, from 1.", least=1
 StationCode = Annotated[
     str, About("A station of the train, by its code.", example="BWN", normal=normal.code)
 ]
+# A stop is named by its station's code. Where the train calls at a station more than once, the code
+# has the stop's index behind it, like BWN@3.
+StopCode = Annotated[
+    str,
+    About(
+        "A stop of the train, by its station's code: BWN, or BWN@3 for the stop with index 3 of a "
+        "train that calls there twice.",
+        example="BWN",
+        normal=normal.code,
+    ),
+]
 Origin = Annotated[
-    str, About("Where it begins: a station, by its code.", example="BWN", normal=normal.code)
+    str, About("Where it begins: a stop, by its code.", example="BWN", normal=normal.code)
 ]
 Destination = Annotated[
-    str, About("Where it ends: a station, by its code.", example="NJP", normal=normal.code)
+    str, About("Where it ends: a stop, by its code.", example="NJP", normal=normal.code)
 ]
 StationName = Annotated[str, About("The station's name.", example="BARDDHAMAN")]
 StationIndex = Annotated[int, About("The station's place in the run, from 0.", least=0, example=1)]

@@ -79,14 +79,14 @@ def implied(state: RunState, command: c.Command, now: datetime) -> c.Depart | No
     if not isinstance(command, c.Arrive) or state.departed or state.status is not RunStatus.RUNNING:
         return None
     coming, here = state.next_stop, state.here
-    if coming is None or state.station(command.station_code) is not coming:
+    if coming is None or state.station(command.station_code, turn=coming) is not coming:
         return None
     at, _ = _arrived(state, coming, command, now)
     if command.at is None:  # by the hub's clock, and so is the departure
         return c.Depart(
             train_no=command.train_no,
             start_date=command.start_date,
-            station_code=here.station.code,
+            station_code=here.code,
         )
     expected = state.expected_departure(here)
     last = here.arrived
@@ -94,7 +94,7 @@ def implied(state: RunState, command: c.Command, now: datetime) -> c.Depart | No
     return c.Depart(
         train_no=command.train_no,
         start_date=command.start_date,
-        station_code=here.station.code,
+        station_code=here.code,
         at=left if last is None else min(at, max(left, last)),
     )
 
@@ -106,16 +106,16 @@ def _arrived(state: RunState, stop: Stop, command: c.Arrive, now: datetime) -> t
 
 
 def arrive(state: RunState, command: c.Arrive, now: datetime) -> Events:
-    stop = state.station(command.station_code)
     coming = state.next_stop
+    stop = state.station(command.station_code, turn=coming)
     check_running(state)
     assert coming is not None  # a run that is RUNNING has stations left
     if not state.departed:  # the departure before an arrival at the next station is implied
-        code = state.here.station.code
+        code = state.here.code
         raise Conflict(f"the train stands at {code}: DEPART {code} comes next", next=code)
     if stop is not coming:
-        code = coming.station.code
-        raise Conflict(f"the next station is {code}, not {stop.station.code}", next=code)
+        code = coming.code
+        raise Conflict(f"the next station is {code}, not {stop.code}", next=code)
     at, delay = _arrived(state, stop, command, now)
     ending = _ending(state, stop.index)
     leaving = [each for each in ending if each.state is PersonState.ABOARD]
@@ -149,18 +149,17 @@ def arrive(state: RunState, command: c.Arrive, now: datetime) -> Events:
 
 
 def depart(state: RunState, command: c.Depart, now: datetime) -> Events:
-    stop, here = state.station(command.station_code), state.here
+    here = state.here
+    stop = state.station(command.station_code, turn=here)
     check_running(state)
     coming = state.next_stop
     assert coming is not None  # a run that is RUNNING has stations left
     if state.departed:
-        code = coming.station.code
-        raise Conflict(
-            f"the train has left {here.station.code}: ARRIVE {code} comes next", next=code
-        )
+        code = coming.code
+        raise Conflict(f"the train has left {here.code}: ARRIVE {code} comes next", next=code)
     if stop is not here:
-        code = here.station.code
-        raise Conflict(f"the train stands at {code}, not {stop.station.code}", next=code)
+        code = here.code
+        raise Conflict(f"the train stands at {code}, not {stop.code}", next=code)
     at = _moment(state, stop, command.at, now)
     delay = _delay(at, stop.scheduled_departure, reported=command.at is not None)
     events: Events = [
@@ -189,7 +188,7 @@ def skip(state: RunState, command: c.SkipStation, now: datetime) -> Events:
     """Skip a station ahead. Its passengers alight at the next station that is served."""
     stop = state.station(command.station_code)
     check_live(state)
-    code = stop.station.code
+    code = stop.code
     if stop.skipped:
         return []
     if stop.index <= state.current:
@@ -229,7 +228,7 @@ def set_delay(state: RunState, command: c.SetDelay, now: datetime) -> Events:
 def set_platform(state: RunState, command: c.SetPlatform, now: datetime) -> Events:
     stop = state.station(command.station_code)
     check_live(state)
-    code = stop.station.code
+    code = stop.code
     if stop.index < state.current or (stop.index == state.current and state.departed):
         raise Conflict(f"the train has left {code}: set the platform of a station ahead")
     if stop.skipped:

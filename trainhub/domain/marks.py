@@ -152,7 +152,7 @@ def change_boarding(state: RunState, command: c.ChangeBoarding, now: datetime) -
     passenger = state.passenger(command.pnr, command.index)
     stop = state.station(command.station_code)
     _check_due(state, passenger)
-    if passenger.from_ == stop.station.code:
+    if passenger.from_ == stop.code:
         return []
     if passenger.boarding_changed:
         raise Conflict("the boarding station was changed already: it can be changed once")
@@ -160,18 +160,18 @@ def change_boarding(state: RunState, command: c.ChangeBoarding, now: datetime) -
     if before < state.current or (before == state.current and state.departed):
         raise Conflict(f"the train has left {passenger.from_}: the boarding station stays")
     choice = [
-        each.station.code
+        each.code
         for each in state.stops[before + 1 : min(before + BOARDING_STATIONS_ON + 1, end)]
         if not each.skipped
         and (each.index > state.current or (each.index == state.current and not state.departed))
     ]
-    if stop.station.code not in choice:
+    if stop.code not in choice:
         raise Conflict(
             f"the passenger can board at {', '.join(choice) or 'no later station'}",
             stations=choice,
         )
     changed = person_event(
-        e.BoardingChanged, now, passenger, from_=command.station_code, old_from=passenger.from_
+        e.BoardingChanged, now, passenger, from_=stop.code, old_from=passenger.from_
     )
     if passenger.status is BookingStatus.RAC:
         return [changed]  # half a berth is for its other holder only
@@ -317,8 +317,8 @@ def vacated(
             coach=passenger.coach,
             berth=passenger.berth,
             class_=state.occupancy.classes[key],
-            from_=state.stops[start].station.code,
-            to=state.stops[end].station.code,
+            from_=state.stops[start].code,
+            to=state.stops[end].code,
             cause=cause,
             ladies=passenger.booking.quota == LADIES,
         )

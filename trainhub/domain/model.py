@@ -1,5 +1,6 @@
 """The nouns of the railway, as values without rules: runs, stations, coaches, bookings, roles."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import date
@@ -381,6 +382,13 @@ def run_key(train_no: str, start_date: date) -> RunKey:
 
 def person_key(pnr: str, index: int) -> PersonKey:
     return PersonKey(f"{pnr}/{index}")
+
+
+def stop_codes(stations: Iterable[Station]) -> list[str]:
+    """Return the code of each stop: the station's, and with its index where it is there twice."""
+    codes = [station.code for station in stations]
+    often = Counter(codes)
+    return [code if often[code] == 1 else f"{code}@{at}" for at, code in enumerate(codes)]
 
 
 def berth_key(coach: str, berth: int) -> BerthKey:

@@ -473,7 +473,7 @@ def _room(state: RunState, passenger: Passenger, key: BerthKey) -> str | None:
     end = state.alights(passenger)
     free = state.occupancy.free_until(key, state.current, end, but=passenger.person)
     if free < end:
-        return f"the berth is taken from {state.stops[free].station.code}"
+        return f"the berth is taken from {state.stops[free].code}"
     return None
 
 
@@ -508,7 +508,7 @@ def _offer(
         berth_type=state.occupancy.types[vacancy.key],
         old_coach=passenger.coach,
         old_berth=passenger.berth,
-        from_=state.here.station.code,
+        from_=state.here.code,
         to=booking.to,
         cause=vacancy.cause,
         expires_at=now + timedelta(seconds=state.chart.offer_seconds),
@@ -559,7 +559,7 @@ def _confirm(
             number=passenger.booking.number,
             coach=vacancy.coach,
             berth=vacancy.berth,
-            from_=state.here.station.code,
+            from_=state.here.code,
             old_coach=passenger.coach,
             old_berth=passenger.berth,
             cause=vacancy.cause,

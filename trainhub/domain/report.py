@@ -165,7 +165,7 @@ def _vacant(state: RunState, coach: Coach) -> Iterator[VacantLine]:
             for since, until in pairwise(cuts):
                 yield {
                     "berth": number,
-                    "from": state.stops[since].station.code,
-                    "to": state.stops[until].station.code,
+                    "from": state.stops[since].code,
+                    "to": state.stops[until].code,
                     "cause": dump(freed[since].cause) if since in freed else "UNBOOKED",
                 }

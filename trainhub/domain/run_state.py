@@ -12,7 +12,13 @@ from zoneinfo import ZoneInfo
 
 from trainhub.domain import events as e
 from trainhub.domain.berths import Hold, Occupancy, segments
-from trainhub.domain.errors import UnknownCoach, UnknownOffer, UnknownPassenger, UnknownStation
+from trainhub.domain.errors import (
+    AmbiguousStation,
+    UnknownCoach,
+    UnknownOffer,
+    UnknownPassenger,
+    UnknownStation,
+)
 from trainhub.domain.model import (
     AlightReason,
     BerthKey,
@@ -30,6 +36,7 @@ from trainhub.domain.model import (
     Station,
     berth_key,
     person_key,
+    stop_codes,
 )
 from trainhub.domain.openings import Opening, Openings, Vacancy
 from trainhub.domain.schedule import due_times
@@ -100,9 +107,13 @@ class Passenger:
 
 @dataclass(slots=True)
 class Stop:
-    """A station of the run, with its scheduled and its actual times."""
+    """A stop of the run, with its scheduled and its actual times.
+
+    `code` is the station's code, with the stop's index where the train calls there twice.
+    """
 
     station: Station
+    code: str
     index: int
     scheduled_arrival: datetime | None
     scheduled_departure: datetime | None
@@ -164,7 +175,10 @@ class RunState:
         self.by_pnr: dict[str, list[PersonKey]] = {}
         self.has_ladies_quota = False
         self.by_user: dict[str, list[PersonKey]] = {}
+        # The code of each stop → its index.
         self.by_station: dict[str, int] = {}
+        # The code of each station at which the train calls more than once → the stops' indexes.
+        self._repeated: dict[str, list[int]] = {}
         self.boarding_at: dict[int, dict[PersonKey, None]] = {}
         self.alighting_at: dict[int, dict[PersonKey, None]] = {}
         # The candidates for an upgrade: passengers on RAC or WL, by class and in their turn.
@@ -183,14 +197,32 @@ class RunState:
 
     # --- look-ups ---------------------------------------------------------------------------
 
-    def station(self, code: str) -> Stop:
-        index = self.by_station.get(code)
-        if index is None:
+    def station(self, code: str, turn: Stop | None = None) -> Stop:
+        """Return the stop of a code.
+
+        A report can only be of the stop `turn`. So it needs no index, if the station is that one.
+        Raises UnknownStation, or AmbiguousStation if the train calls there more than once.
+        """
+        found = self.stops_at(code)
+        if len(found) == 1:
+            return found[0]
+        if not found:
             raise UnknownStation(
                 f"{self.run} has no station {code[:20]}: use one of its chart",
                 stations=list(self.by_station),
             )
-        return self.stops[index]
+        if turn is not None:
+            return turn if turn in found else found[0]
+        codes = [stop.code for stop in found]
+        raise AmbiguousStation(
+            f"{self.run} calls at {code} more than once: name {' or '.join(codes)}", stations=codes
+        )
+
+    def stops_at(self, code: str) -> list[Stop]:
+        """Return the stops at a station, in running order, or the stop of a code with an index."""
+        index = self.by_station.get(code)
+        found = self._repeated.get(code, ()) if index is None else (index,)
+        return [self.stops[each] for each in found]
 
     def on_person(self, pnr: str, index: int) -> Passenger | None:
         return self.passengers.get(person_key(pnr, index))
@@ -340,7 +372,10 @@ class RunState:
         chart = event.chart
         self.zone = ZoneInfo(chart.timezone)
         self.stops = _stops(chart, self.zone)
-        self.by_station = {stop.station.code: stop.index for stop in self.stops}
+        self.by_station = {stop.code: stop.index for stop in self.stops}
+        for stop in self.stops:
+            if stop.code != stop.station.code:
+                self._repeated.setdefault(stop.station.code, []).append(stop.index)
         self._index(chart)
         for passenger in self.passengers.values():
             self._occupy_berth(passenger)
@@ -639,12 +674,15 @@ def _stops(chart: Chart, zone: ZoneInfo) -> list[Stop]:
     stops = [
         Stop(
             station=station,
+            code=code,
             index=index,
             scheduled_arrival=came,
             scheduled_departure=goes,
             platform=station.platform,
         )
-        for index, (station, (came, goes)) in enumerate(zip(chart.stations, times, strict=True))
+        for index, (station, code, (came, goes)) in enumerate(
+            zip(chart.stations, stop_codes(chart.stations), times, strict=True)
+        )
     ]
     stops[0].scheduled_arrival = None
     stops[-1].scheduled_departure = None

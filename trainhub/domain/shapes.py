@@ -55,6 +55,7 @@ class StationNamed(TypedDict):
 class StationAhead(StationNamed):
     """The next station, and when the train is expected there."""
 
+    index: StationIndex
     expected: Moment
 
 

@@ -53,7 +53,11 @@ def _progress(state: RunState) -> Progress:
         "station": station_named(here),
         "next": None
         if coming is None
-        else {**station_named(coming), "expected": dump(state.expected_arrival(coming))},
+        else {
+            **station_named(coming),
+            "index": coming.index,
+            "expected": dump(state.expected_arrival(coming)),
+        },
         "delayMinutes": state.delay_minutes,
     }
 
@@ -220,8 +224,8 @@ def _vacancy(state: RunState, key: BerthKey, start: int, last: int) -> VacancyVi
         "class": state.occupancy.classes[key],
         "berthType": dump(state.occupancy.types[key]),
         "half": half,
-        "from": state.stops[start].station.code,
-        "to": state.stops[until].station.code,
+        "from": state.stops[start].code,
+        "to": state.stops[until].code,
         "cause": dump(vacancy.cause) if vacancy else "UNBOOKED",
         "offerId": None if offer is None else offer.id,
     }
@@ -255,8 +259,8 @@ def _holder(state: RunState, person: PersonKey, mask: int, half: bool) -> BerthH
         "name": passenger.booking.name,
         "state": dump(passenger.state),
         "half": half,
-        "from": state.stops[start].station.code,
-        "to": state.stops[end].station.code,
+        "from": state.stops[start].code,
+        "to": state.stops[end].code,
     }
 
 

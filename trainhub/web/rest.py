@@ -382,7 +382,9 @@ class BoardHandler(Api):
         stop, zone = self._first(code)
         now, within = self.hub.now(), timedelta(hours=hours)
         runs = list(self.hub.runs.all())
-        lines = in_slices(board_line(state, code, now, within) for state in runs)
+        lines = in_slices(
+            board_line(state, stop, now, within) for state in runs for stop in state.stops_at(code)
+        )
         due = sorted([line async for line in lines if line is not None], key=itemgetter(0))
         at = dump(local(now.replace(microsecond=0), zone))
         more = {"station": station_named(stop), "at": at}
@@ -391,8 +393,7 @@ class BoardHandler(Api):
     def _first(self, code: str) -> tuple[Stop, ZoneInfo]:
         """Return the first run's stop at a station, and its zone. Raises UnknownStation."""
         for state in self.hub.runs.all():
-            if code in state.by_station:
-                stop = state.station(code)
+            for stop in state.stops_at(code):
                 return stop, state.zone_of(stop)
         raise UnknownStation("no run here has that station: check its code")
 
