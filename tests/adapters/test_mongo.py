@@ -614,7 +614,7 @@ async def test_the_loop_goes_on_while_the_server_is_away(make_store, monkeypatch
         turns += 1
     with pytest.raises(StoreAway):
         await write
-    assert turns > 50
+    assert turns > 5  # a driver that holds the loop lets one or two turns pass
 
 
 # --- the URI --------------------------------------------------------------------------------
