@@ -6,6 +6,7 @@
 import { adjust, shows, token } from './address.js';
 import { copy, places, put, ui, write } from './elements.js';
 import { showTrain, showTrains } from './fleet.js';
+import { heard, showTab, startTabs } from './run_tabs.js';
 import { connect } from './trainhub.js';
 import { clock, hub, inHubZone, join, name, number, putDelay, trainOf } from './wording.js';
 
@@ -39,7 +40,7 @@ class Follower {
     Object.assign(this, { run, epoch: hub.epoch });
     this.client = connect('ws', { ...(token && { token }), onState: (state) => state in FOLLOWING && put(ui.follow, FOLLOWING[state]) });
     this.client.subscribe({ trainNo, startDate, since }, {
-      event: (event) => event.type in EVENT && listEvent(event),
+      event: (event) => { heard(event); if (event.type in EVENT) listEvent(event); },
       subscribed: (answer) => this.subscribed(answer),
       snapshot: missing,
       figures: ({ data }) => showClasses(data.classes ?? []),
@@ -51,6 +52,7 @@ class Follower {
     if (epoch !== this.epoch) ui.events.replaceChildren(); // the numbers of events began again
     this.epoch = epoch;
     put(ui.follow, 'live');
+    heard(null);
   }
 
   leave() { this.client.close(); }
@@ -92,12 +94,14 @@ export function showPicked() {
   if (!train) return close();
   if (picked?.run !== train.run) pick(train);
   showTrain(panel, train);
+  showTab(picked, train);
 }
 
 function pick(train) {
   picked?.leave();
   ui.events.replaceChildren();
   showClasses([]);
+  put(ui.done, '');
   picked = new Follower(train);
   open();
   showTrains();
@@ -121,13 +125,14 @@ function close() {
 /** Checks the run's socket: after a lost network it may look open and be dead. */
 export function checkPicked() { picked?.client.check(); }
 
-const leave = () => adjust({ run: null });
+const leave = () => adjust({ run: null, tab: null, coach: null, person: null });
 
 export function startDetails() {
   if (token) put(ui.eventsTitle, 'Events');
+  startTabs();
   ui.close.addEventListener('click', leave);
   ui.details.addEventListener('click', ({ target }) => target === ui.details && leave());
   ui.details.addEventListener('cancel', (event) => { event.preventDefault(); leave(); });
-  document.addEventListener('keydown', ({ key, target }) => key === 'Escape' && picked && target !== ui.tools.elements.q && leave());
+  document.addEventListener('keydown', ({ key, target }) => key === 'Escape' && picked && !ui.sure.open && target !== ui.tools.elements.q && leave());
   wide.addEventListener('change', () => { if (ui.details.open) { ui.details.close(); open(); } });
 }

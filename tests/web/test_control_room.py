@@ -209,3 +209,159 @@ def test_a_token_that_is_refused(hub, page):
     assert page.locator("[data-is=logIn]").is_visible()
     page.goto(f"{hub.url}/#token={token_of(hub, Role.PASSENGER, 'IR_1', ['12345'])}")
     page.wait_for_selector("[data-is=loginNews]:has-text('no more for a PASSENGER')")
+
+
+# --- a run ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def offering(hub):
+    """Train 7 stands at AAA and offers S1-1 to person 10, on RAC; people have hostile names."""
+    people = (
+        {**person(1), "name": HOSTILE},
+        person(2, "BBB", "DDD"),
+        rac(10, 1),
+        person(20, status="WL", number=1, coach=None, berth=None),
+    )
+    hub.ask("/api/trains", chart(*people, trainNo="7", policy="OFFER", offerSeconds=600))
+    hub.ask("/api/trains/7/start", {})
+    hub.ask("/api/trains/7/passengers/4512345610/1/board", {})
+    hub.ask("/api/trains/7/passengers/4512345601/1/no-show", {})
+    return hub
+
+
+def open_run(hub, page, tab="", role=Role.ADMIN, width=1280):
+    page.set_viewport_size({"width": width, "height": 900})
+    token = token_of(hub, role, "S1", ["*"])
+    page.goto(f"{hub.url}/#token={token}&run=7/2026-11-23{tab and f'&tab={tab}'}")
+    page.wait_for_selector(".details h2:has-text('7 TEST EXP')")
+
+
+def part(page):
+    """Return the text of the open part, without its breaks."""
+    text = page.locator("[data-is=part]").inner_text()
+    return " ".join(text.replace("\xa0", " ").split())
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_parts_of_a_run(offering, page, width):
+    """Staff read the schedule, the berths, who waits, the offers, and who did what."""
+    open_run(offering, page, width=width)
+    for tab, words in (
+        ("Schedule", ("STATION AAA", "09:10", "STATION EEE", "13:00")),
+        ("Coaches", ("71 vacant", "1 aboard")),
+        ("RAC, WL", ("1. RAC 1", "Person 10", "berth offered", "2. WL 1", "Person 20")),
+        ("Offers", ("S1-1", "Person 10", "left", "on no device yet")),
+        ("Who did what", ("mark no show", "4512345601/1", "control ADMIN")),
+        ("Actions", ("departure from STATION AAA", "Announce")),
+    ):
+        page.locator("[data-is=tabs]").get_by_role("button", name=tab).click()
+        wait_for(lambda words=words: all(word in part(page) for word in words))
+        assert fits(page, width)
+    assert page.complaints == []
+
+
+def test_the_berths_by_leg(offering, page):
+    """A berth has the state of its passenger on the chosen leg, and leads to the passenger."""
+    open_run(offering, page, "coaches")
+    page.wait_for_selector("[data-key='S1-2'][data-state=VACANT]")
+    page.get_by_label("Leg").select_option("1")
+    page.wait_for_selector("[data-key='S1-2'][data-state=DUE]")
+    page.locator("[data-key='S1-7']").click()
+    page.wait_for_selector(".part h3:has-text('Person 10')")
+    assert page.url.endswith("&tab=person&person=4512345610/1")
+    assert "Now: " in part(page)
+    assert page.complaints == []
+
+
+def test_the_berths_follow_the_events(offering, page):
+    """A mark of a TTE changes the plan without a reload."""
+    open_run(offering, page, "coaches")
+    page.wait_for_selector("[data-key='S1-1'][data-state=VACANT]")
+    offering.ask("/api/trains/7/passengers/4512345601/1/undo-no-show", {})
+    offering.ask("/api/trains/7/passengers/4512345601/1/board", {})
+    page.wait_for_selector("[data-key='S1-1'][data-state=ABOARD]")
+
+
+def test_hostile_names_of_people(offering, page):
+    """Names are text in the berths and in the history."""
+    offering.ask("/api/trains/7/passengers/4512345601/1/undo-no-show", {})
+    open_run(offering, page, "coaches")
+    berth = page.locator("[data-key='S1-1']")
+    assert HOSTILE in berth.get_attribute("title")
+    berth.click()
+    page.wait_for_selector(".part h3")
+    assert HOSTILE in part(page)
+    assert page.locator(".details img").count() == 0
+    assert page.title() != "1"
+
+
+def test_a_tte_reads_no_audit_and_the_public_no_people(offering, page):
+    """Parts that the role may not read are not there, also by a link."""
+    open_run(offering, page, "log", role=Role.TTE)
+    page.wait_for_selector("[data-tab=actions]")
+    assert page.locator("[data-tab=log]").count() == 0
+    page.get_by_role("button", name="Log out").click()
+    page.goto(f"{offering.url}/#run=7/2026-11-23&tab=coaches")
+    page.wait_for_selector(".follow:has-text('live')")
+    tabs = page.locator("[data-is=tabs] button").all_inner_texts()
+    assert tabs == ["Events", "Schedule"]
+    assert "Person" not in page.locator(".details").inner_text()
+
+
+# --- actions -------------------------------------------------------------------------------------
+
+
+def answer(page, yes=True):
+    """Answer the question that is asked before a command; return its words."""
+    dialog = page.locator("[data-is=sure]")
+    dialog.wait_for()
+    words = dialog.locator("p").first.inner_text()
+    dialog.get_by_role("button", name="Yes" if yes else "No", exact=True).click()
+    return words
+
+
+def done(page, words="Done."):
+    page.wait_for_selector(f"[data-is=done]:has-text('{words}')")
+
+
+def test_actions_on_a_run(offering, page):
+    """Each command is asked first; No sends nothing."""
+    hub = offering
+    open_run(hub, page, "actions")
+    form = page.locator(".actions form")
+    form.nth(1).get_by_label("Text").fill(HOSTILE)
+    form.nth(1).get_by_role("button").click()
+    assert HOSTILE in answer(page, yes=False)
+    form.nth(1).get_by_role("button").click()
+    answer(page)
+    done(page)
+    page.get_by_label("Minutes").fill("25")
+    page.get_by_role("button", name="Set the delay").click()
+    assert "Set 7 TEST EXP to 25" in answer(page)
+    wait_for(lambda: hub.ask("/api/trains/7")["delayMinutes"] == 25)
+    page.get_by_role("button", name="Report").click()
+    assert "departure from STATION AAA" in answer(page)
+    wait_for(lambda: hub.ask("/api/trains/7")["departed"])
+    wait_for(lambda: "arrival at STATION BBB" in part(page))
+    events = [each["type"] for each in hub.ask("/api/trains/7/events")]
+    assert events.count("ANNOUNCEMENT") == 1
+    page.get_by_role("button", name="Cancel the run").click()
+    assert "cannot be undone" in answer(page)
+    wait_for(lambda: hub.ask("/api/trains/7")["status"] == "CANCELLED")
+    page.get_by_label("Minutes").fill("30")
+    page.get_by_role("button", name="Set the delay").click()
+    answer(page)
+    done(page, "Not done:")
+    assert page.locator(".details img").count() == 0
+    assert page.complaints == []
+
+
+def test_an_offer_is_withdrawn(offering, page):
+    """And the next read shows how it ended."""
+    open_run(offering, page, "offers")
+    page.get_by_role("button", name="Withdraw").click()
+    assert "Withdraw the offer of S1-1 to Person 10?" in answer(page)
+    done(page)
+    wait_for(lambda: "No offer is open." in part(page) and "withdrawn" in part(page))
+    assert offering.ask("/api/trains/7/offers")[0]["state"] == "WITHDRAWN"

@@ -1,0 +1,92 @@
+/* A coach as its berths, each with the state of the passenger who has it on the chosen leg. */
+
+import { adjust, shows } from './address.js';
+import { make } from './elements.js';
+import { pathOf } from './schedule.js';
+import { ask } from './staff.js';
+import { name } from './wording.js';
+
+const BAY = { '1A': 4, '2A': 6, SL: 8, '3A': 8, '3E': 8 }; // berths from one wall to the next
+const SEATS = 5; // in a row
+const TYPE = {
+  LOWER: 'L', MIDDLE: 'M', UPPER: 'U', SIDE_LOWER: 'SL', SIDE_MIDDLE: 'SM', SIDE_UPPER: 'SU', SEAT: '',
+};
+/** The states, with the sign that tells them apart without colours. */
+const STATE = {
+  VACANT: ['vacant', ''], DUE: ['not checked', '?'], ABOARD: ['aboard', '✓'], NT: ['not turned up', '✕'],
+  ALIGHTED: ['alighted', '↓'], UNCHECKED: ['never checked', '?'], CANCELLED: ['cancelled', '✕'],
+};
+
+let leg = null; // the index of the station at which the chosen leg begins; null follows the train
+
+/** The codes of a run's coaches, in their order. The public's figures may leave some out. */
+function codesOf({ figures, passengers = [] }) {
+  const codes = [...figures.coaches, ...passengers].map(({ coach }) => coach).filter(Boolean);
+  return [...new Set(codes)].sort((a, b) => a.localeCompare(b, 'en', { numeric: true }));
+}
+
+async function read(train) {
+  const { result } = await ask(pathOf(train));
+  const codes = codesOf(result);
+  const code = codes.includes(shows('coach')) ? shows('coach') : codes[0];
+  const berths = code ? (await ask(pathOf(train, `/coaches/${code}`))).result : [];
+  const stations = result.stations.map(({ code: each, name: said }) => ({ code: each, name: said }));
+  return { codes, code, berths, stations, now: Math.min(result.index, stations.length - 2) };
+}
+
+function cell(coach, { berth, berthType, holders }, at, places) {
+  const here = holders.filter(({ from, to }) => places.get(from) <= at && places.get(to) > at);
+  const state = here[0]?.state ?? 'VACANT';
+  const [first] = here;
+  const words = here.map(({ name: who, state: each, from, to }) => `${who}, ${STATE[each]?.[0] ?? each}, ${from} to ${to}`);
+  const label = `${coach}-${berth} ${berthType.toLowerCase().replaceAll('_', ' ')}: ${words.join('; ') || 'vacant'}`;
+  const el = make('button', '', { type: 'button', title: label, ariaLabel: label, className: 'berth' });
+  el.append(make('b', String(berth)), make('small', `${TYPE[berthType] ?? ''} ${STATE[state]?.[1] ?? ''}${here.length > 1 ? '½' : ''}`));
+  el.dataset.state = state;
+  el.dataset.key = `${coach}-${berth}`;
+  if (first) el.dataset.person = `${first.pnr}/${first.index}`;
+  else el.disabled = true;
+  return el;
+}
+
+function legs(stations, now, draw) {
+  const choice = make('select', '', { ariaLabel: 'Leg' });
+  stations.slice(0, -1).forEach((each, i) => {
+    choice.append(make('option', `${name(each)} → ${name(stations[i + 1])}${i === now ? ' (now)' : ''}`, { value: i, selected: i === (leg ?? now) }));
+  });
+  choice.dataset.key = 'leg';
+  choice.addEventListener('change', () => { leg = Number(choice.value) === now ? null : Number(choice.value); draw(); });
+  return choice;
+}
+
+function show({ codes, code, berths, stations, now }) {
+  if (!code) return [make('p', 'This run has no coaches with berths.')];
+  const places = new Map(stations.map((each, i) => [each.code, i]));
+  const plan = make('div', '', { className: 'plan', role: 'group', ariaLabel: `Coach ${code}` });
+  const tally = make('p', '', { className: 'hint' });
+  const draw = () => {
+    const at = leg ?? now;
+    const cells = berths.map((berth) => cell(code, berth, at, places));
+    plan.className = `plan bay${BAY[berths[0].class] ?? SEATS}`;
+    plan.replaceChildren(...cells);
+    const having = (state) => cells.filter((el) => el.dataset.state === state).length;
+    tally.textContent = Object.entries(STATE).map(([state, [words, sign]]) => [having(state), words, sign])
+      .filter(([n]) => n).map(([n, words, sign]) => `${n} ${words}${sign && ` ${sign}`}`).join(' · ');
+  };
+  draw();
+  const coach = make('select', '', { ariaLabel: 'Coach' });
+  for (const each of codes) coach.append(make('option', each, { selected: each === code }));
+  coach.dataset.key = 'coach';
+  coach.addEventListener('change', () => adjust({ coach: coach.value }));
+  const head = make('p', '', { className: 'choices' });
+  head.append(coach, legs(stations, now, draw));
+  return [head, plan, tally];
+}
+
+export const coaches = {
+  title: 'Coaches',
+  may: Boolean,
+  on: /^(CHART|BOOKING|STATION|PASSENGER|BOARD|NO_SHOW|BERTH|UPGRADE_CONFIRMED)/,
+  read,
+  show,
+};

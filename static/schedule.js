@@ -1,0 +1,48 @@
+/* A run's stations: scheduled, expected, actual and platform, for everyone. */
+
+import { linkTo } from './address.js';
+import { make } from './elements.js';
+import { ask } from './staff.js';
+import { clock } from './wording.js';
+
+export const pathOf = ({ trainNo, startDate }, part = '', query = '') => `api/trains/${trainNo}${part}?date=${startDate}${query}`;
+
+/** Makes a table from its head and its rows; a cell is a text, an element, or a list of both. */
+export function table(head, rows, className = '') {
+  const el = make('table', '', { className });
+  const first = el.createTHead().insertRow();
+  for (const text of head) first.append(make('th', text, { scope: 'col' }));
+  const body = el.createTBody();
+  for (const cells of rows) {
+    const row = body.insertRow();
+    for (const cell of cells) row.insertCell().append(...[cell ?? ''].flat());
+  }
+  return el;
+}
+
+function times(booked, expected, actual) {
+  if (!booked) return '';
+  const [first, second] = [clock(booked), clock(actual ?? expected)];
+  const shown = actual ? make('b', second) : second;
+  return first === second ? shown : [make('s', first), ' ', shown];
+}
+
+function stationRow(stop) {
+  const link = make('a', stop.name, { href: linkTo({ station: stop.code }) });
+  return [
+    stop.skipped ? [link, ' ', make('small', 'not served')] : link,
+    times(stop.scheduledArrival, stop.expectedArrival, stop.actualArrival),
+    times(stop.scheduledDeparture, stop.expectedDeparture, stop.actualDeparture),
+    [stop.platform ?? '–', stop.platform && !stop.platformConfirmed ? make('small', ' ?') : ''],
+  ];
+}
+
+export const schedule = {
+  title: 'Schedule',
+  on: /^(TRAIN|CHART|JOURNEY|STATION|DELAY|PLATFORM)/,
+  read: async (train) => (await ask(pathOf(train))).result.stations,
+  show: (stations) => [
+    table(['Station', 'Arrives', 'Leaves', 'Platform'], stations.map(stationRow), 'schedule'),
+    make('p', 'Bold times are reported. Others are expected; ? is a platform that is not confirmed.', { className: 'hint' }),
+  ],
+};
