@@ -1,5 +1,5 @@
 /*
- * The elements of the control room, and small changes to them. An element with data-is is a place:
+ * The elements of a page, and small changes to them. An element with data-is is a place:
  * modules find it by that name. Text enters the page by textContent only.
  */
 
@@ -15,7 +15,7 @@ export function make(tag, text = '', fields = {}) {
   return Object.assign(document.createElement(tag), { textContent: text, ...fields });
 }
 
-/** Writes only changes: most of a thousand trains are the same a second later. */
+/** Writes only changes: most of a thousand trains are the same a second later, and a screen reader repeats nothing. */
 export function put(el, text) {
   if (el.textContent !== text) el.textContent = text;
 }

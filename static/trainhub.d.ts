@@ -1111,11 +1111,16 @@ export interface RunView {
   next: StationAhead | null;
   delayMinutes: DelayMinutes;
   timezone: Zone;
+  policy: Policy;
+  /** How long a no-show can be undone; null for as long as the berth is free. */
+  undoMinutes: number | null;
   stations: StopView[];
   figures: Figures;
   passengers?: Person[];
   /** The offers that are open. */
   offers?: OfferView[];
+  /** The coaches that are checked at the last station reached; for the staff. */
+  checked?: CoachCode[];
 }
 
 /** A station. */

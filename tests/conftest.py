@@ -6,6 +6,7 @@ import uuid
 
 import pytest
 from built import build_of_fakes
+from chromium import CHROMIUM, find_chromium
 from disks import Disks, TinyDisk
 from fakes import MemoryJournal
 from hub_process import HubProcess
@@ -19,12 +20,6 @@ from railway import MORNING, chart
 from tornado.platform.asyncio import AsyncIOMainLoop
 from waiting import PATIENCE
 from witness import WITNESS
-
-CHROMIUM = (
-    "--headless=new --no-sandbox --disable-gpu --disable-background-networking "
-    "--disable-component-update --disable-sync --no-first-run"
-).split()
-
 
 # No random test may fail because the machine is busy.
 settings.register_profile("unhurried", deadline=None)
@@ -183,9 +178,7 @@ def disks(tmp_path):
 @pytest.fixture(scope="module")
 def browser():
     """The machine's own Chromium."""
-    path = shutil.which("chromium")
-    if path is None:
-        pytest.skip("chromium is not installed here")
+    path = find_chromium()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM)
         yield browser

@@ -69,6 +69,11 @@ class FaultyLink:
         self._cut_in, self.has_cut = None, True
         return place + 60
 
+    @staticmethod
+    def rewritten(data):
+        """Return the bytes to pass on."""
+        return data
+
     async def _pass_on(self, reader, writer, is_silent, where_to_cut=lambda _: None):
         seen = b""
         with contextlib.suppress(OSError):
@@ -78,9 +83,23 @@ class FaultyLink:
                 if cut is not None:
                     data = data[: max(0, cut - (len(seen) - len(data)))]
                 if not is_silent():
-                    writer.write(data)
+                    writer.write(self.rewritten(data))
                     await writer.drain()
                 if cut is not None:
                     break
         if not is_silent():  # a silent link does not pass on the end either
             writer.close()
+
+
+class BelowPath(FaultyLink):
+    """A proxy that serves the hub below a path; `url` is without that path."""
+
+    def __init__(self, port, path):
+        super().__init__(port)
+        self._path = path.encode()
+
+    def rewritten(self, data):
+        head, methods = data[:200], (b"GET ", b"POST ", b"PUT ")
+        if not head.startswith(methods):
+            return data
+        return data.replace(b" " + self._path + b"/", b" /", 1)

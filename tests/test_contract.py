@@ -325,7 +325,8 @@ def read_everything(visitor, anonymous):
     train = "/api/trains/1"
     for path in (
         *("/api/trains", "/api/me", "/api/audit", "/api/monitor", "/api/attention"),
-        *("/readyz", "/healthz", "/version", "/", "/passenger.html", "/sw.js", "/api/push/key"),
+        *("/readyz", "/healthz", "/version", "/", "/passenger.html", "/tte.html", "/sw.js"),
+        "/api/push/key",
         *("/api/me/preferences", "/api/me/devices", f"{train}/notifications"),
         *(train, f"{train}/passengers?q=person", f"{train}/passengers/4512345601"),
         f"{train}/passengers/4512345610/1/history",

@@ -13,6 +13,7 @@ import pytest
 from built import build_of_fakes
 from callers import OPERATOR
 from fakes import MemoryContacts, MemoryJournal
+from node import AXE, find_node
 from railway import chart
 from tornado.httpclient import HTTPRequest
 from tornado.websocket import websocket_connect
@@ -54,6 +55,28 @@ PEOPLE = {
     "TTE_OF_ANOTHER_DAY": (Role.TTE, "T1", ["12345/2026-11-22"]),
     "PASSENGER_ELSEWHERE": (Role.PASSENGER, "IR_1", ["54321", "12345/2026-11-22"]),
 }
+
+
+@pytest.fixture(scope="session")
+def node():
+    """Return the path of Node, with the packages of tests/js installed."""
+    return find_node()
+
+
+@pytest.fixture(scope="session")
+def axe(node):
+    """Return a function that lists what axe finds against a page as it is now."""
+
+    def faults(page):
+        page.evaluate(AXE.read_text())
+        found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+        return [
+            (each["id"], node["html"], node["failureSummary"])
+            for each in found["violations"]
+            for node in each["nodes"]
+        ]
+
+    return faults
 
 
 @dataclass

@@ -29,7 +29,7 @@ async def test_the_page_keeps_to_its_security_policy(call):
         rule.strip().split(" ", 1) for rule in answer.headers["Content-Security-Policy"].split(";")
     )
     assert policy.pop("default-src") == "'none'"
-    loads = ("script-src", "style-src", "img-src", "connect-src")
+    loads = ("script-src", "style-src", "img-src", "connect-src", "manifest-src")
     assert {policy.pop(each) for each in loads} == {"'self'"}
     assert set(policy.values()) == {"'none'"}
     assert policy["frame-ancestors"] == "'none'"
@@ -53,6 +53,7 @@ async def test_static_files(call, name):
     kinds = {".html": "text/html", ".css": "text/css", ".js": "javascript", ".svg": "image/svg"}
     kinds |= {".ts": "text/plain", ".cts": "text/plain", ".cjs": "javascript", ".md": "text/"}
     kinds |= {".json": "application/json", "": ""}
+    kinds[".webmanifest"] = "application/manifest+json"
     assert kinds[Path(name).suffix] in answer.headers["Content-Type"]
     again = await call("GET", f"/static/{name}", headers={"If-None-Match": answer.headers["ETag"]})
     assert (again.status, again.body) == (304, b"")

@@ -3,13 +3,11 @@
 import json
 import os
 import re
-import shutil
 import subprocess
 import threading
 import time
 from contextlib import ExitStack
 from datetime import datetime
-from pathlib import Path
 from random import Random
 from urllib.request import urlopen
 
@@ -17,6 +15,7 @@ import pytest
 from false_hub import RUN, FalseHub, event, goodbye, next_run
 from faulty_link import FaultyLink
 from load import admin_token
+from node import JS
 from railway import chart
 from waiting import wait_for
 
@@ -24,24 +23,9 @@ from trainhub.access.identity import Tokens
 from trainhub.access.keys import load_keys
 from trainhub.domain.model import Role
 
-JS = Path(__file__).parents[1] / "js"
 TSC = JS / "node_modules" / "typescript" / "bin" / "tsc"
 QUICK = {"backoffFirstMs": 10, "backoffMostMs": 100}
 MARK = {"pnr": "4512345601", "index": 1}
-
-
-@pytest.fixture(scope="session")
-def node():
-    """Return the path of Node, with the packages of tests/js installed."""
-    found = shutil.which("node")
-    if found is None or shutil.which("npm") is None:
-        pytest.skip("node and npm are not installed here")
-    if not TSC.exists():
-        command = ("npm", "ci", "--no-audit", "--no-fund")
-        done = subprocess.run(command, cwd=JS, capture_output=True, text=True)
-        if done.returncode:
-            pytest.skip(f"npm could not install ws and typescript: {done.stderr.strip()[-200:]}")
-    return found
 
 
 @pytest.fixture

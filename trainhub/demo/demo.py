@@ -130,7 +130,7 @@ class Demo:
         return {
             "control room": f"{url}/",
             f"passenger on RAC on {where}": f"{url}/passenger.html{as_passenger}",
-            f"TTE of {where}": f"{url}/{as_tte}&run={state.run}",
+            f"TTE of {where}": f"{url}/tte.html{as_tte}&run={state.run}",
             "control room with an ADMIN token": f"{url}/{token('control', Role.ADMIN, ALL_TRAINS)}",
         }
 

@@ -33,6 +33,7 @@ from trainhub.domain.model import (
     Booking,
     OfferState,
     PersonState,
+    Policy,
     RunStatus,
 )
 
@@ -237,12 +238,21 @@ class People(TypedDict, total=False):
 
     passengers: list[Person]
     offers: Annotated[list[OfferView], About("The offers that are open.")]
+    checked: Annotated[
+        list[CoachCode],
+        About("The coaches that are checked at the last station reached; for the staff."),
+    ]
 
 
 class PublicView(Progress):
     """A run as everyone may read it."""
 
     timezone: Zone
+    policy: Policy
+    undoMinutes: Annotated[
+        int | None,
+        About("How long a no-show can be undone; null for as long as the berth is free."),
+    ]
     stations: list[StopView]
     figures: Figures
 

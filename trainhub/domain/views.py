@@ -76,6 +76,8 @@ def public_view(state: RunState) -> PublicView:
     return {
         **_progress(state),
         "timezone": state.chart.timezone,
+        "policy": dump(state.chart.policy),
+        "undoMinutes": state.chart.undo_minutes,
         "stations": [stop_view(state, stop) for stop in state.stops],
         "figures": figures(state),
     }
@@ -91,10 +93,13 @@ def private_view(state: RunState, role: str | None, user: str | None) -> People:
     else:
         held = (state.open_by_person.get(each.person) for each in people)
         offers = [each for each in held if each is not None]
-    return {
+    view: People = {
         "passengers": [person_view(passenger) for passenger in people],
         "offers": [offer_view(each, role) for each in offers],
     }
+    if role in STAFF:
+        view["checked"] = [coach for coach, at in state.checked.items() if at == state.current]
+    return view
 
 
 def sees(owner: str | None, role: str | None, user: str | None) -> bool:

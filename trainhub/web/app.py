@@ -26,7 +26,7 @@ def static_folder() -> Path:
 
 STATIC = static_folder()
 # Files with an address of their own: a service worker has to stand above what it works for.
-PAGES = ("monitor.html", "passenger.html", "sw.js")
+PAGES = ("monitor.html", "passenger.html", "tte.html", "sw.js")
 
 
 def make_app(web: Web, monitor: Monitor) -> tornado.web.Application:

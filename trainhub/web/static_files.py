@@ -1,4 +1,4 @@
-"""The files of the monitor page, and the JavaScript client."""
+"""The files of the pages, and the JavaScript client."""
 
 import tornado.web
 
@@ -25,6 +25,8 @@ class StaticFiles(Edge, tornado.web.StaticFileHandler):
             return "text/plain; charset=utf-8"
         if (self.absolute_path or "").endswith(".cjs"):
             return "text/javascript"
+        if (self.absolute_path or "").endswith(".webmanifest"):
+            return "application/manifest+json"
         return super().get_content_type()
 
     def set_extra_headers(self, path: str) -> None:
