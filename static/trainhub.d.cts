@@ -857,7 +857,7 @@ export type BerthType = 'LOWER' | 'SIDE_LOWER' | 'MIDDLE' | 'UPPER' | 'SIDE_MIDD
 /** How urgent an announcement is. */
 export type Level = 'INFO' | 'WARNING' | 'EMERGENCY';
 
-/** The train: 1 to 10 letters and digits. */
+/** The train: 1 to 10 letters and digits; 12345-2 is the number's second run on that date. */
 export type GivenTrainNo = string | number;
 
 /** The run's date at its first station. */
@@ -953,7 +953,7 @@ export interface Registered {
   warnings: Warned[];
 }
 
-/** The train: 1 to 10 letters and digits. */
+/** The train: 1 to 10 letters and digits; 12345-2 is the number's second run on that date. */
 export type TrainNo = string;
 
 /** A person of the chart. */
@@ -1065,6 +1065,8 @@ export interface ErrorDetails {
   stations?: StationCode[];
   /** AMBIGUOUS_RUN: the dates to choose from. */
   startDates?: StartDate[];
+  /** AMBIGUOUS_RUN: the runs to choose from, if the number runs twice on a date. */
+  runs?: RunFields[];
 }
 
 /** How far the run is. */
@@ -1078,6 +1080,12 @@ export type Seq = number;
 
 /** Whether an offer is open, or how it ended. */
 export type OfferState = 'OPEN' | 'ACCEPTED' | 'DENIED' | 'EXPIRED' | 'WITHDRAWN';
+
+/** The run that a message is about. */
+export interface RunFields {
+  trainNo: TrainNo;
+  startDate: StartDate;
+}
 
 /** Milliseconds to wait before the next try. */
 export type RetryAfterMs = number;
@@ -1291,11 +1299,5 @@ export interface NextRun {
   startDate: StartDate;
   type: 'NEXT_RUN';
   data: RunFields;
-}
-
-/** The run that a message is about. */
-export interface RunFields {
-  trainNo: TrainNo;
-  startDate: StartDate;
 }
 // end

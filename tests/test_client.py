@@ -153,6 +153,27 @@ async def test_the_next_run_takes_over(start_again):
 
 
 @pytest.mark.gen_test
+async def test_a_number_that_runs_twice_on_a_date(start_again):
+    """Each of the two runs has its room, address and journal, also after kill -9."""
+    hub = await asyncio.to_thread(start_again)
+    for number in ("54321", "54321-2"):
+        await asyncio.to_thread(hub.ask, "/api/trains", chart(trainNo=number))
+    heard = {"54321": [], "54321-2": []}
+    async with connect(address(hub), backoff=QUICK) as client:
+        for number, told in heard.items():
+            client.subscribe(number, RUN["startDate"], on_event=told.append)
+        await until(lambda: client.state == "live")
+        hub.kill()
+        hub.wait()
+        hub = await asyncio.to_thread(start_again)
+        path = "/api/trains/54321-2/announcements"
+        await asyncio.to_thread(hub.ask, path, {"text": "second"})
+        await until(lambda: texts(heard["54321-2"]) == ["second"])
+    assert texts(heard["54321"]) == []
+    assert [each["trainNo"] for each in hub.ask("/api/trains")].count("54321-2") == 1
+
+
+@pytest.mark.gen_test
 async def test_a_link_that_is_cut_again_and_again(start_again):
     """With a real hub each event comes once and in order, and each command happens once."""
     hub = await asyncio.to_thread(start_again)

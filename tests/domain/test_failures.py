@@ -24,6 +24,7 @@ PEOPLE = (
     rac(10, 1),
     rac(11, 2),
 )
+OTHER_LINE = [{**station(place), "code": f"XX{place}"} for place in range(5)]
 GONE = "12345.2026-11-23.999"
 
 
@@ -140,6 +141,7 @@ FAILURES = [
     # the run
     (standing, register(), "CONFLICT"),
     (scheduled, register_chart(chart(person(1, end="ZZZ"))), "BAD_MESSAGE"),
+    (scheduled, register_chart(chart(stations=OTHER_LINE)), "CONFLICT"),
     (standing, an(c.StartJourney), "CONFLICT"),
     (at("EEE"), an(c.CancelTrain), "CONFLICT"),
     (scheduled, an(c.Arrive, station_code="BBB"), "CONFLICT"),

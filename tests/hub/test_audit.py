@@ -319,6 +319,17 @@ def test_the_trail_of_a_morning(hub, database):
     figures = http(hub, "GET", "/api/monitor", admin)[1]["audit"]
     assert figures == {"refusals": 2, "leftOut": 0, "unidentified": 1}
 
+    part = f"12345-2/{RUN.partition('/')[2]}"  # a token for the number covers its parts
+    ask("/api/trains", chart(trainNo="12345-2"))
+    number, exact = (token_of(hub, "control", Role.ADMIN, name) for name in ("12345", "12345-2"))
+
+    def runs_read(token):
+        found = http(hub, "GET", "/api/audit", token)[1]["result"]
+        return {each["run"] for each in found}
+
+    wait_for(lambda: runs_read(number) == {RUN, part})
+    assert runs_read(exact) == {part}
+
 
 def test_the_hub_only_ever_adds(start_hub, options, database):
     """The hub sends only inserts, reads and indexes for the audit's collection.

@@ -9,7 +9,7 @@ const train = hub.subscribe('12345', {
   event(event) { tell(event); },
   snapshot: ({ run }) => run.passengers?.map((person) => `${person.name} ${person.state}`),
   figures: (figure) => (figure.type === 'PRESENCE' ? figure.data.ttes : figure.data.classes.length),
-  nextRun: ({ trainNo, data }) => hub.subscribe({ trainNo, startDate: data.startDate }),
+  nextRun: ({ data }) => hub.subscribe(data),
   STATION_ARRIVAL: ({ data }) => data.station.name + data.delayMinutes,
   async UPGRADE_OFFER({ data: { offerId } }) { await hub.command('ACCEPT_OFFER', { offerId }); },
   error: (error) => error.final,

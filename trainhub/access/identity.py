@@ -32,7 +32,7 @@ from trainhub.core.audience import Standing
 from trainhub.core.codec import clean_text
 from trainhub.core.errors import BadMessage, BadToken
 from trainhub.domain import normal
-from trainhub.domain.model import Role, RunKey
+from trainhub.domain.model import Role, RunKey, number_of
 from trainhub.process.clock import WallClock
 from trainhub.process.file_watch import FileWatch
 
@@ -69,7 +69,8 @@ class Identity:
     source: Source | None = field(default=None, compare=False, repr=False)
 
     def covers(self, run: RunKey) -> bool:
-        return bool(self.trains & {ALL_TRAINS, run, run.partition("/")[0]})
+        train_no = run.partition("/")[0]
+        return bool(self.trains & {ALL_TRAINS, run, train_no, number_of(train_no)})
 
     def standing(self, run: RunKey) -> Standing:
         return Standing(self.role, self.user) if self.covers(run) else Standing()

@@ -422,7 +422,8 @@ def _check_encoded(uri: str) -> None:
 
 def _runs_of(name: str) -> dict[str, str]:
     """Return a condition for the runs that a train number or a run in a token means."""
-    return {"$eq": name} if "/" in name else {"$gte": f"{name}/", "$lt": f"{name}0"}  # 0 follows /
+    # After the number comes "-" with a part, or "/": both are before "0".
+    return {"$eq": name} if "/" in name else {"$gte": f"{name}-", "$lt": f"{name}0"}
 
 
 def _taken_apart(

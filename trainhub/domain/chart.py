@@ -228,7 +228,10 @@ def _table(passengers: Any) -> Table:
 
 def _check_train(chart: Chart) -> None:
     if not _TRAIN_NO.fullmatch(chart.train_no):
-        raise BadMessage("trainNo is 1 to 10 letters and digits, like 12345")
+        raise BadMessage(
+            "trainNo is 1 to 10 letters and digits, like 12345; 12345-2 to 12345-9 are other runs "
+            "of the number on that date"
+        )
     _check_zone("timezone", chart.timezone)
     _check_stations(chart)
     if chart.check_minutes is not None and chart.check_minutes not in CHECK_MINUTES:

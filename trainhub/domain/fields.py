@@ -26,7 +26,8 @@ UNDO_MINUTES = range(1, 1_441)
 # Minutes of delay: from two hours early to two days late.
 DELAYS = range(-120, 2 * 24 * 60 + 1)
 
-TRAIN_NO = "[0-9A-Z]{1,10}"
+# A number that runs more than once on a date has a part in all runs but one: 729, 729-2, 729-3.
+TRAIN_NO = "[0-9A-Z]{1,10}(?:-[2-9])?"
 PNR = "[0-9A-Z]{5,16}"
 COACH = "[0-9A-Z]{1,6}"
 TIME = "([01][0-9]|2[0-3]):[0-5][0-9]"
@@ -34,7 +35,7 @@ TIME = "([01][0-9]|2[0-3]):[0-5][0-9]"
 TrainNo = Annotated[
     str,
     About(
-        "The train: 1 to 10 letters and digits.",
+        "The train: 1 to 10 letters and digits; 12345-2 is the number's second run on that date.",
         example="12345",
         pattern=TRAIN_NO,
         given=str | int,

@@ -15,7 +15,7 @@ from trainhub.domain.errors import UnknownPassenger
 from trainhub.domain.events import Events
 from trainhub.domain.fields import DELAYS
 from trainhub.domain.marks import check_live, check_running, person_event, station_ref, vacated
-from trainhub.domain.model import Boarding, PersonState, RunStatus
+from trainhub.domain.model import Boarding, PersonState, RunStatus, number_of
 from trainhub.domain.run_state import Passenger, RunState, Stop
 from trainhub.domain.schedule import CLOCK_SKEW, local
 
@@ -32,6 +32,14 @@ def register(state: RunState, command: c.RegisterTrain, now: datetime) -> Events
     if state.seq and (state.touched or chart == state.chart):
         rest = "AMEND_CHART corrects its chart" if state.touched else "with this same chart"
         raise Conflict(f"{state.run} is registered already: {rest}", seq=state.seq)
+    if state.seq and not {each.code for each in chart.stations} & {
+        each.code for each in state.chart.stations
+    }:
+        raise Conflict(
+            f"{state.run} goes from {state.stops[0].code} to {state.stops[-1].code}: register "
+            f"another train of the number with a part, like {number_of(chart.train_no)}-2",
+            seq=state.seq,
+        )
     if command.rejected and not chart.passengers:
         raise nothing_loads(command.rejected)
     now = local(now, ZoneInfo(chart.timezone))

@@ -380,6 +380,11 @@ def run_key(train_no: str, start_date: date) -> RunKey:
     return RunKey(f"{train_no}/{start_date.isoformat()}")
 
 
+def number_of(train_no: str) -> str:
+    """Return the train's number, without the part that tells its runs of one date apart."""
+    return train_no.partition("-")[0]
+
+
 def person_key(pnr: str, index: int) -> PersonKey:
     return PersonKey(f"{pnr}/{index}")
 

@@ -18,6 +18,7 @@ from trainhub.domain import commands as c
 from trainhub.domain import events as e
 from trainhub.domain.errors import OfferClosed, UnknownOffer
 from trainhub.domain.events import Events
+from trainhub.domain.fields import TRAIN_NO
 from trainhub.domain.marks import person_event, vacated
 from trainhub.domain.model import (
     BerthKey,
@@ -39,7 +40,7 @@ HAS_OFFER = "has an open offer"
 _NOT_ABOARD = {each: f"is {each}, not aboard" for each in PersonState if each != "ABOARD"}
 # Devices that are counted for an offer. Each is an event, and a client could send ACK without end.
 MOST_DEVICES = 16
-_OFFER_ID = re.compile(r"([0-9A-Z]{1,10})\.([0-9]{4}-[0-9]{2}-[0-9]{2})\.[0-9]{1,15}")
+_OFFER_ID = re.compile(rf"({TRAIN_NO})\.([0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}})\.[0-9]{{1,15}}")
 
 
 def offer_id(run: RunKey, seq: int) -> str:

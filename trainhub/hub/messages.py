@@ -96,6 +96,10 @@ class ErrorDetails(TypedDict, total=False):
     outcome: OfferState
     stations: Annotated[list[StationCode], About("The stations that would do.")]
     startDates: Annotated[list[StartDate], About("AMBIGUOUS_RUN: the dates to choose from.")]
+    runs: Annotated[
+        list[RunFields],
+        About("AMBIGUOUS_RUN: the runs to choose from, if the number runs twice on a date."),
+    ]
 
 
 class ErrorFields(TypedDict):

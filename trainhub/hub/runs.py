@@ -7,7 +7,7 @@ from datetime import date, datetime
 from trainhub.access.identity import Identity
 from trainhub.core.errors import HubError
 from trainhub.domain.errors import UnknownTrain
-from trainhub.domain.model import RunKey, run_key
+from trainhub.domain.model import RunKey, number_of, run_key
 from trainhub.domain.service import Service, service
 from trainhub.domain.train import TrainState
 from trainhub.hub.protocol import run_fields
@@ -22,7 +22,7 @@ class Runs:
         self._by_train: dict[str, dict[RunKey, TrainState]] = {}
         # Retired run → when it was retired, in seconds since 1970.
         self.retired: dict[RunKey, float] = {}
-        # Train number → its runs, and where each is in time, at the last call of `moved`.
+        # Number → its runs, and where each is in time, at the last call of `moved`.
         self._services: dict[str, list[tuple[RunKey, Service]]] = {}
 
     def all(self) -> Iterable[TrainState]:
@@ -54,17 +54,21 @@ class Runs:
         now: datetime,
         rooms: Collection[RunKey] = (),
     ) -> TrainState:
-        """Return the run of that date. Without a date, which_run.py tells the run.
+        """Return the run of that number and date. Without a date, which_run.py tells the run.
+
+        A number without a part then means all its runs, and with a part only those of the part.
 
         `rooms` are the runs of the rooms that the asking socket is in.
         Raises UnknownTrain, or AmbiguousRun with the dates in `details`.
         """
         if start_date is not None:
             return self.state(run_key(train_no, start_date))
-        runs = self._by_train.get(train_no)
+        runs = list(self._by_train.get(number_of(train_no), {}).values())
+        if train_no != number_of(train_no):
+            runs = [state for state in runs if state.chart.train_no == train_no]
         if not runs:
             raise UnknownTrain(f"there is no train {train_no[:20]} here: check its number")
-        return run_meant(train_no, runs.values(), identity, now, rooms)
+        return run_meant(train_no, runs, identity, now, rooms)
 
     def named(
         self, train_no: str, start_date: date | None, identity: Identity, now: datetime
@@ -75,24 +79,24 @@ class Runs:
         return None
 
     def moved(self, now: datetime) -> set[str]:
-        """Return the trains of which another run may be meant than at the last call."""
+        """Return the numbers by which another run may be meant than at the last call."""
         before, self._services = self._services, {}
-        for train_no, runs in self._by_train.items():
-            self._services[train_no] = [(state.run, service(state, now)) for state in runs.values()]
+        for number, runs in self._by_train.items():
+            self._services[number] = [(state.run, service(state, now)) for state in runs.values()]
         return {each for each, found in self._services.items() if found != before.get(each)}
 
     def adopt(self, state: TrainState) -> None:
         """Add a run, if it is not present already."""
         if state.run not in self._runs:
             self._runs[state.run] = state
-            train_no = run_fields(state.run)["trainNo"]
-            self._by_train.setdefault(train_no, {})[state.run] = state
+            number = number_of(run_fields(state.run)["trainNo"])
+            self._by_train.setdefault(number, {})[state.run] = state
 
     def retire(self, run: RunKey, at: float) -> None:
         """Remove a run, and remember its key with the time."""
         self.retired[run] = at
         del self._runs[run]
-        train_no = run_fields(run)["trainNo"]
-        del self._by_train[train_no][run]
-        if not self._by_train[train_no]:
-            del self._by_train[train_no]
+        number = number_of(run_fields(run)["trainNo"])
+        del self._by_train[number][run]
+        if not self._by_train[number]:
+            del self._by_train[number]

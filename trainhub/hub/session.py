@@ -24,7 +24,7 @@ from trainhub.core.rooms import Listener
 from trainhub.core.wire import error_fields, parse, read_id
 from trainhub.domain.commands import Command
 from trainhub.domain.errors import UnknownTrain
-from trainhub.domain.model import RunKey
+from trainhub.domain.model import RunKey, number_of
 from trainhub.domain.train import TrainState
 from trainhub.hub.hub import Hub
 from trainhub.hub.protocol import (
@@ -137,9 +137,9 @@ class Session:
         self._closed = True
         self._hub.rooms.leave_all(self._listener, lost=True)
 
-    def tell_next_runs(self, trains: Collection[str]) -> None:
-        """Tell a client that subscribed without a date which run of a train took over."""
-        for run in [run for run in self._undated if run_fields(run)["trainNo"] in trains]:
+    def tell_next_runs(self, numbers: Collection[str]) -> None:
+        """Tell a client that subscribed without a date which run of a number took over."""
+        for run in [run for run in self._undated if _number(run) in numbers]:
             self._tell_next_run(run)
 
     def _expect_next_run(self, run: RunKey) -> None:
@@ -150,8 +150,8 @@ class Session:
 
     def _tell_next_run(self, run: RunKey) -> None:
         with suppress(HubError):  # no run is meant, or one of several
-            found = self._hub.find(run_fields(run)["trainNo"], None, self.identity).run
-            if found > self._undated[run]:  # by the date
+            found = self._hub.find(_number(run), None, self.identity).run
+            if _order(found) > _order(self._undated[run]):
                 self._undated[run] = found
                 told = next_run(run, found)
                 self._hub.log.append(then=lambda: self._send(told))  # what it says is durable then
@@ -229,6 +229,15 @@ class Session:
 
     async def _ping(self, message: Ping, answer: SendAnswer) -> None:
         answer({"type": "PONG", "serverTime": moment_text(self._hub.now())})
+
+
+def _number(run: RunKey) -> str:
+    return number_of(run_fields(run)["trainNo"])
+
+
+def _order(run: RunKey) -> list[str]:
+    """Return a sort key: the date, then the part."""
+    return run.split("/")[::-1]
 
 
 _ANSWERS: dict[type[Any], Callable[[Session, Any, SendAnswer], Awaitable[None]]] = {

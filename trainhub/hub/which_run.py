@@ -11,7 +11,7 @@ from trainhub.access.identity import ALL_TRAINS, Identity
 from trainhub.core.audience import Standing
 from trainhub.domain.bookings import travels
 from trainhub.domain.errors import AmbiguousRun, UnknownTrain
-from trainhub.domain.model import Role, RunKey
+from trainhub.domain.model import Role, RunKey, number_of
 from trainhub.domain.service import ALIKE, service
 from trainhub.domain.train import TrainState
 
@@ -36,19 +36,29 @@ def run_meant(
     alike = (likeliest, ALIKE.get(likeliest))
     found = [state for state in found if service(state, now) in alike]
     if len(found) > 1:
-        raise AmbiguousRun(
-            f"{len(found)} runs of {train_no} may be meant: name one by its startDate",
-            startDates=sorted(state.chart.start_date.isoformat() for state in found),
-        )
+        raise _ambiguous(train_no, found)
     return found[0]
+
+
+def _ambiguous(train_no: str, found: Collection[TrainState]) -> AmbiguousRun:
+    """Return the error that several runs may be meant: by their dates, and by parts if it must."""
+    runs = sorted((str(state.chart.start_date), state.chart.train_no) for state in found)
+    details: dict[str, object] = {"startDates": sorted({day for day, _ in runs})}
+    name = "startDate"
+    if any(number != train_no for _, number in runs):
+        details["runs"] = [{"trainNo": number, "startDate": day} for day, number in runs]
+        name = "trainNo and startDate"
+    return AmbiguousRun(
+        f"{len(found)} runs of {train_no} may be meant: name one by its {name}", **details
+    )
 
 
 def _allowed(
     train_no: str, runs: Collection[TrainState], identity: Identity
 ) -> Collection[TrainState]:
     """Return the runs that the caller may mean: if the token names runs by date, only these."""
-    named = sorted(name for name in identity.trains if name.startswith(f"{train_no}/"))
-    if not named or identity.trains & {ALL_TRAINS, train_no}:
+    named = sorted(name for name in identity.trains if _is_run_of(name, train_no))
+    if not named or identity.trains & {ALL_TRAINS, train_no, number_of(train_no)}:
         return runs
     found = [state for state in runs if state.run in named]
     if not found:
@@ -58,8 +68,15 @@ def _allowed(
     return found
 
 
+def _is_run_of(name: str, train_no: str) -> bool:
+    """Return whether a token's name is a run of the train, by its date."""
+    number, dated, _ = name.partition("/")
+    return bool(dated) and train_no in (number, number_of(number))
+
+
 def _is_named(state: TrainState, identity: Identity) -> bool:
-    return state.run in identity.trains
+    part = state.chart.train_no
+    return state.run in identity.trains or ("-" in part and part in identity.trains)
 
 
 def _is_travelled(state: TrainState, identity: Identity) -> bool:
