@@ -467,6 +467,18 @@ async def test_a_client_may_become_a_user_of_the_next_run(make_hub):
 
 
 @pytest.mark.gen_test
+async def test_a_client_that_has_logged_out_is_told_of_no_next_run(make_hub, talk):
+    """A hub that needs a token does not tell NEXT_RUN after LOGOUT."""
+    hub = await running(make_hub(), "2026-11-23", "2026-11-24")
+    client = await talk("TTE", hub, anonymous=False)
+    await client.say("SUBSCRIBE_TRAIN", trainNo="12345")
+    await client.say("LOGOUT")
+    await hub.execute(c.CancelTrain(train_no="12345", start_date=date(2026, 11, 23)), OPERATOR)
+    client.session.tell_next_runs({"12345"})
+    assert "NEXT_RUN" not in types(client.ear.heard)
+
+
+@pytest.mark.gen_test
 async def test_an_undated_client_remembers_no_more_runs_than_it_has_rooms(make_hub):
     """Runs whose rooms were closed do not pile up in a session."""
     hub = make_hub()

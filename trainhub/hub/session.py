@@ -187,6 +187,8 @@ class Session:
                 await self._hub.subscriptions.join(
                     self._listener, self.identity, state, None, lambda _: None
                 )
+        if not self._may_subscribe:
+            self._undated.clear()
         for run in list(self._undated):
             self._tell_next_run(run)
 
