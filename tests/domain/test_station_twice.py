@@ -1,6 +1,8 @@
 """A run that calls at a station twice: its stops are told apart by index."""
 
+import ast
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from railway import MORNING, RUN, TRAIN, chart, person, rac, register_chart, station
@@ -8,6 +10,7 @@ from railway import MORNING, RUN, TRAIN, chart, person, rac, register_chart, sta
 from trainhub.core.errors import BadMessage, Conflict, HubError
 from trainhub.domain import commands as c
 from trainhub.domain import events as e
+from trainhub.domain import run_state
 from trainhub.domain.board import board_line
 from trainhub.domain.chart import read_chart
 from trainhub.domain.snapshot import resume, snapshot_of
@@ -207,3 +210,16 @@ def test_an_index_of_another_stop_is_unknown(code):
         do(state, c.SkipStation, station_code=code)
     assert raised.value.code == "UNKNOWN_STATION"
     assert raised.value.details["stations"] == ["AAA", "BBB@1", "CCC", "BBB@3", "EEE"]
+
+
+def test_rules_and_views_name_a_stop_by_its_own_code():
+    """`stop.code` names one stop. `stop.station.code` may name two, unless an index is with it."""
+    with_index = {"station_ref", "ahead", "station_named", "stop_view", "stop_codes", "_registered"}
+    found = {
+        f"{path.name}: {function.name}"
+        for path in Path(run_state.__file__).parent.glob("*.py")
+        for function in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(function, ast.FunctionDef) and function.name not in with_index
+        if ".station.code" in ast.unparse(function)
+    }
+    assert found == set(), "use stop.code here"
