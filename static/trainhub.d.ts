@@ -167,12 +167,12 @@ export interface Told {
     status: BookingStatus;
     number: Number | null;
   };
-  /** The train stands at its first station, and boarding begins. Told to everyone. */
+  /** The train stands at the station where it starts, and boarding begins. Told to everyone. */
   JOURNEY_STARTED: {
     station: StationRef;
     next: Ahead;
   };
-  /** The train has reached its last station. Told to everyone. */
+  /** The train has reached the last station that it serves. Told to everyone. */
   JOURNEY_COMPLETED: {
     station: StationRef;
   };
@@ -207,6 +207,18 @@ export interface Told {
   STATION_SKIPPED: {
     station: StationRef;
     next: Ahead | null;
+  };
+  /** The train will stop at a station after all. Told to everyone. */
+  SKIP_UNDONE: {
+    station: StationRef;
+    next: Ahead;
+  };
+  /** The train ends at this station, before its terminus, and serves no station after it. Told to everyone. */
+  SHORT_TERMINATED: {
+    station: StationRef;
+    /** The stops that it does not serve any more. */
+    notServed: StopCode[];
+    reason: Note | null;
   };
   /** The train's delay was set. The expected times of the stops ahead move with it. Told to everyone. */
   DELAY_UPDATE: {
@@ -469,11 +481,12 @@ export interface Commands {
     };
     result: Result & Told['CHART_AMENDED'] | Unchanged;
   };
-  /** Start the journey: the train stands at its first station, and boarding begins. By: TTE, ADMIN, SERVICE. */
+  /** Start the journey at the first station, or at a later one: boarding begins there. By: TTE, ADMIN, SERVICE. */
   START_JOURNEY: {
     fields: {
       trainNo: GivenTrainNo;
       startDate?: StartDate | null;
+      stationCode?: string | null;
     };
     result: Result & Told['JOURNEY_STARTED'];
   };
@@ -508,7 +521,7 @@ export interface Commands {
     };
     result: Result & Told['STATION_DEPARTURE'];
   };
-  /** Skip a station ahead: the train will not stop there. By: TTE, ADMIN, SERVICE. */
+  /** Skip a station ahead, or the first one before the start: the train will not stop there. By: TTE, ADMIN, SERVICE. */
   SKIP_STATION: {
     fields: {
       trainNo: GivenTrainNo;
@@ -516,6 +529,25 @@ export interface Commands {
       stationCode: StopCode;
     };
     result: Result & Told['STATION_SKIPPED'] | Unchanged;
+  };
+  /** Serve a station after all that was skipped or lies after an early end of the run. By: TTE, ADMIN, SERVICE. */
+  UNDO_SKIP: {
+    fields: {
+      trainNo: GivenTrainNo;
+      startDate?: StartDate | null;
+      stationCode: StopCode;
+    };
+    result: Result & Told['SKIP_UNDONE'] | Unchanged;
+  };
+  /** End the run at a station before the terminus, where the train is or which is ahead. By: TTE, ADMIN. */
+  SHORT_TERMINATE: {
+    fields: {
+      trainNo: GivenTrainNo;
+      startDate?: StartDate | null;
+      stationCode: StopCode;
+      reason?: Note | null;
+    };
+    result: Result & Told['SHORT_TERMINATED'] | Unchanged;
   };
   /** Set the train's delay. By: TTE, ADMIN, SERVICE. */
   SET_DELAY: {
@@ -805,6 +837,9 @@ export type Note = string;
 /** Minutes behind the timetable; negative if the train is early. */
 export type DelayMinutes = number;
 
+/** A stop of the train, by its station's code: BWN, or BWN@3 for the stop with index 3 of a train that calls there twice. */
+export type StopCode = string;
+
 /** From two hours early to two days late. */
 export type SetMinutes = number;
 
@@ -978,9 +1013,6 @@ export interface Unchanged {
   seq: number;
   unchanged: true;
 }
-
-/** A stop of the train, by its station's code: BWN, or BWN@3 for the stop with index 3 of a train that calls there twice. */
-export type StopCode = string;
 
 /** When it happened; the hub's time if left out. Not in the future, and not before the last report. */
 export type ReportedAt = string;

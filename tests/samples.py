@@ -82,7 +82,7 @@ _MORE = {
 # On a run of railway.PEOPLE under policy OFFER, from its chart to its end.
 JOURNEY = (
     Step("REGISTER_TRAIN", chart(), OPERATORS),
-    Step("START_JOURNEY", {}, FEEDS),
+    Step("START_JOURNEY", {}, FEEDS, {"stationCode": "AAA"}),
     Step("AMEND_CHART", {"source": "SECOND", "passengers": [person(4)]}, FEEDS, _MORE),
     _mark("MARK_NO_SHOW", 1),
     _mark("UNDO_NO_SHOW", 1),
@@ -117,6 +117,8 @@ APPROVAL = (
     _mark("MARK_BOARDED", 10),
     _mark("MARK_NO_SHOW", 1),
     Step("APPROVE_OFFER", {"offerId": OPEN}, STAFF),
+    Step("SHORT_TERMINATE", {"stationCode": "CCC"}, STAFF, {"reason": "a landslide"}),
+    Step("UNDO_SKIP", {"stationCode": "EEE"}, FEEDS),
     Step("CANCEL_TRAIN", {"reason": "a flood"}, STAFF),
 )
 # The first step of each kind, after the steps that lead to it.
@@ -150,6 +152,8 @@ HEARD = {
     "STATION_ARRIVAL": "all",
     "STATION_DEPARTURE": "all",
     "STATION_SKIPPED": "all",
+    "SKIP_UNDONE": "all",
+    "SHORT_TERMINATED": "all",
     "DELAY_UPDATE": "all",
     "PLATFORM_CHANGE": "all",
     "CLOCK_CORRECTED": "all",

@@ -49,6 +49,8 @@ def crowd():
 def events_about(person, driver):
     """Return each type of event that leads to letters, about one person, and all of the run's."""
     made = {type(each): each for voyage in voyages() for each in voyage.events}
+    driver = deepcopy(driver)
+    driver.give(c.SkipStation(**TRAIN, station_code="BBB"))
     mine = {
         "pnr": person["pnr"],
         "index": person["index"],
@@ -73,6 +75,8 @@ def events_about(person, driver):
             c.SetPlatform(**TRAIN, station_code="AAA", platform="9"),
             c.SetDelay(**TRAIN, delay_minutes=45),
             c.SkipStation(**TRAIN, station_code="DDD"),
+            c.ShortTerminate(**TRAIN, station_code="CCC"),
+            c.UndoSkip(**TRAIN, station_code="BBB"),
             c.CancelTrain(**TRAIN),
         )
         for each in deepcopy(driver.state).carry_out(command, MORNING)

@@ -57,6 +57,17 @@ def test_a_train_is_on_the_board_until_it_has_left():
     assert line_at(run, "EEE") is None
 
 
+def test_a_train_that_ends_early_is_on_the_board_as_it_runs():
+    """At the last station that it serves it comes, and does not leave."""
+    run = Driver()
+    run.start()
+    run.give(c.SetDelay(train_no="12345", delay_minutes=25))
+    run.give(c.ShortTerminate(train_no="12345", station_code="CCC"))
+    line = line_at(run, "CCC")
+    assert (line["terminus"]["code"], line["delayMinutes"]) == ("CCC", 25)
+    assert line["stop"]["expectedDeparture"] is None
+
+
 def test_the_board_looks_ahead_for_some_hours_only():
     """A later train, and a station that the train does not have, are not on the board."""
     run = Driver()

@@ -139,7 +139,11 @@ def test_no_user_is_told_of_another(name):
     told = json.dumps(MADE[name].told)
     others = {row["pnr"] for row in PEOPLE} - {"4512345601"}
     assert not [pnr for pnr in others if pnr in told]
-    assert "reason" not in MADE[name].told or name in ("TRAIN_CANCELLED", "DELAY_UPDATE")
+    assert "reason" not in MADE[name].told or name in (
+        "TRAIN_CANCELLED",
+        "SHORT_TERMINATED",
+        "DELAY_UPDATE",
+    )
 
 
 @pytest.mark.parametrize("policy", ["AUTO", "OFFER", "APPROVAL"])

@@ -59,6 +59,26 @@ def test_a_report_has_each_upgrade_with_its_reason():
     assert "IR_" not in json.dumps(report)
 
 
+def test_a_report_names_those_whom_the_train_did_not_serve():
+    """They are not unchecked: no TTE could check them. A vacancy ends where the train does."""
+    people = person(1), person(2, "BBB"), person(3, "BBB", "CCC"), person(4, "BBB"), person(5)
+    run = Driver(*people, person(6, "DDD"), coaches=SMALL)
+    run.give(c.StartJourney(**TRAIN, station_code="BBB"))
+    for number in (1, 2, 3):
+        run.board(number)
+    run.no_show(4)
+    run.give(c.ShortTerminate(**TRAIN, station_code="CCC"))
+    run.go_to("CCC")
+    report = captaincy_report(run.state)
+    assert (report["status"], report["endedAt"]) == ("COMPLETED", "CCC")
+    assert [each["pnr"][-2:] for each in report["notServed"]] == ["01", "02", "05", "06"]
+    (coach,) = report["coaches"]
+    assert (coach["unchecked"], len(coach["noShows"])) == ([], 1)
+    assert {(row["from"], row["to"]) for row in coach["vacant"]} == {("BBB", "CCC")}
+    kinds = [row["kind"] for row in csv.DictReader(io.StringIO(report_csv(report)[1:]))]
+    assert kinds.count("NOT_SERVED") == 4
+
+
 def test_a_report_lists_those_who_were_never_marked():
     """A passenger is unchecked once the train has left the station without a mark."""
     run = Driver(person(1), person(3, "BBB", "CCC"), person(20, status="WL", number=1, **NONE))

@@ -279,6 +279,12 @@ OFFER = [
      "1 CNF 1; 11 RAC1 7", "board 11; nt 1; to CCC", "11?S1-1"),
     ("an offer is withdrawn when the train is cancelled",
      "1 CNF 1; 11 RAC1 7", "board 11; nt 1; end; accept 11", "OFFER_CLOSED WITHDRAWN"),
+    ("an offer stands while the train is on the way to an early end",
+     "1 CNF 1; 11 RAC1 7", "board 11; nt 1; ends CCC; to BBB", "11?S1-1"),
+    ("an offer is withdrawn where the run ends early",
+     "1 CNF 1; 11 RAC1 7", "board 11; nt 1; ends BBB; to BBB; accept 11", "OFFER_CLOSED WITHDRAWN"),
+    ("a skipped station is served after all, and what fell vacant there is offered",
+     "1 CNF 1 AAA-BBB; 11 RAC1 7", "board 1 11; skip BBB; unskip BBB; to BBB", "11?S1-1"),
     ("an accepted offer frees half a side lower, which is offered on",
      "1 CNF 1; 11 RAC1 7; 12 RAC2 7", "board 11 12; nt 1; accept 11", "11=S1-1 12?S1-7"),
     ("on a run that offers nothing is approved",
@@ -382,6 +388,8 @@ class Story:
             run.give(c.ExpireOffers(**TRAIN))
         elif verb == "checked":
             run.give(c.CheckCoach(**TRAIN, coach=words[0]))
+        elif verb in ON_STATION:
+            run.give(ON_STATION[verb](**TRAIN, station_code=words[0]))
         elif verb == "end":
             run.give(c.CancelTrain(**TRAIN))
         elif verb in ANSWERS:
@@ -410,6 +418,7 @@ class Story:
         return " ".join(sorted(have))
 
 
+ON_STATION = {"ends": c.ShortTerminate, "skip": c.SkipStation, "unskip": c.UndoSkip}
 ON_PERSON = {
     "board": c.MarkBoarded,
     "nt": c.MarkNoShow,

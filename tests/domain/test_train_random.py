@@ -261,7 +261,8 @@ class Notebook:
         if name in STATES or name in ("BOARDING_CHANGED", "UPGRADE_CONFIRMED"):
             self.write_person(name, event, self.people[f"{event.pnr}/{event.index}"])
         elif name == "JOURNEY_STARTED":
-            self.status = "RUNNING"
+            self.status, self.at = "RUNNING", event.station.index
+            self.forget_full()
         elif name in ("JOURNEY_COMPLETED", "TRAIN_CANCELLED"):
             self.status = name.split("_")[1]
             self.vacant = {}
@@ -284,6 +285,10 @@ class Notebook:
             self.fell_vacant(f"{event.coach}-{event.berth}", self.place[event.from_])
         elif name == "STATION_SKIPPED":
             self.skipped.add(event.station.index)
+        elif name == "SKIP_UNDONE":
+            self.skipped.remove(event.station.index)
+        elif name == "SHORT_TERMINATED":
+            self.skipped |= set(range(event.station.index + 1, self.last + 1))
         elif name == "UPGRADE_PENDING":
             self.open[event.offer_id] = event
         elif name == "CLOCK_CORRECTED":
@@ -830,7 +835,7 @@ class Journeys(RuleBasedStateMachine):
                     and place < person.end
                     and ahead
                     and place not in notes.skipped
-                    and not (person.start < notes.at)
+                    and (person.start >= notes.at or person.start in notes.skipped)
                     and not (person.start == notes.at and notes.departed)
                 )
             )
@@ -943,6 +948,30 @@ class Journeys(RuleBasedStateMachine):
         else:
             self.ask(c.SkipStation, station_code=code)
 
+    @rule(code=CODES, undone=CODES)
+    def skip_and_undo(self, code, undone):
+        """A skip and its undo leave the run as before; an old skip is undone too."""
+        notes, before = self.notes, picture(self.state)
+        if self.ask(c.SkipStation, station_code=code) is None:
+            assert notes.place[code] in notes.skipped
+        self.check()
+        self.ask(c.UndoSkip, station_code=undone)
+        if code == undone and dict(before)["seq"] == self.state.seq - 2:
+            changed = ("seq", "touched")
+            assert [each for each in picture(self.state) if each[0] not in changed] == [
+                each for each in before if each[0] not in changed
+            ]
+
+    @rule(code=CODES, start=st.booleans(), really=st.sampled_from([False] * 4 + [True]))
+    def start_late_or_end_early(self, code, start, really):
+        """Start at a later station, or end at an earlier one than the chart has it."""
+        if start:
+            if self.ask(c.StartJourney, station_code=code) is None:
+                assert self.state.here.station.code == code
+        elif really and self.ask(c.ShortTerminate, station_code=code) is None:
+            assert self.state.terminus.station.code == code
+            assert self.state.status != "CANCELLED"
+
     @rule(really=st.sampled_from([False] * 19 + [True]))
     def cancel_the_train(self, really):
         if really:
@@ -1001,8 +1030,9 @@ class Journeys(RuleBasedStateMachine):
             if person.state == "ABOARD":
                 assert person.start <= self.notes.at < person.end
                 assert self.notes.status == "RUNNING"
-            if person.state == "DUE" and self.notes.status in ("RUNNING", "COMPLETED"):
+            if person.state == "DUE" and self.notes.status == "RUNNING":
                 assert person.end > self.notes.at, "due after the journey"
+            assert (self.notes.status, person.state) != ("COMPLETED", "DUE")
             if person.state in ("ABOARD", "DUE") and person.berth:
                 for leg in range(max(person.start, self.notes.at), person.end):
                     assert person.key in state.occupancy.at(each.berth_key, leg), "another's berth"

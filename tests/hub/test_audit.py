@@ -52,6 +52,8 @@ async def running(hub):
         (c.Arrive(**TRAIN, station_code="BBB"), deed("ARRIVE", "BBB")),
         (c.Depart(**TRAIN, station_code="BBB"), deed("DEPART", "BBB")),
         (c.SkipStation(**TRAIN, station_code="BBB"), deed("SKIP_STATION", "BBB")),
+        (c.UndoSkip(**TRAIN, station_code="BBB"), deed("UNDO_SKIP", "BBB")),
+        (c.ShortTerminate(**TRAIN, station_code="BBB"), deed("SHORT_TERMINATE", "BBB")),
         (c.SetPlatform(**TRAIN, station_code="BBB", platform="2"), deed("SET_PLATFORM", "BBB")),
         (c.MarkNoShow(**TRAIN, **ONE), deed("MARK_NO_SHOW", "4512345601/1")),
         (

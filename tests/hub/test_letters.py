@@ -23,12 +23,13 @@ from trainhub.core.notifications import Channel, Notifications, Plan, Urgency
 from trainhub.domain import commands as c
 from trainhub.domain import events as e
 from trainhub.domain.errors import OfferClosed
-from trainhub.domain.model import Level, PersonState
+from trainhub.domain.model import AlightReason, Level, PersonState
 from trainhub.hub.letters import KINDS, Escalation, Letters
 
 AGENT = "AGENT_zq"
 TOLD = {e.NoShow, e.NoShowUndone, e.TrainCancelled, e.UpgradeOffer, e.UpgradeConfirmed}
 OFTEN_TOLD = {e.UpgradeClosed, e.StationSkipped, e.DelayUpdate, e.StationArrival}
+OFTEN_TOLD |= {e.SkipUndone, e.ShortTerminated}
 OFTEN_TOLD |= {e.StationDeparture, e.PlatformChange, e.Announcement, e.BerthLost}
 
 
@@ -540,6 +541,48 @@ def test_a_skipped_station_is_told_to_those_who_board_or_alight_there():
     assert kinds == {"SKIPPED"}
     assert to == [("EMAIL", "person3@example.org"), ("PUSH", "IR_3")]
     assert "will not stop at STATION CCC" in made[0].body
+
+
+def test_a_station_that_is_served_after_all_is_told_to_the_same_people():
+    """The letter takes the place of the letter about the skip."""
+    driver = riders()
+    driver.give(c.SkipStation(**TRAIN, station_code="CCC"))
+    _, before, skipped = kinds_of(driver, e.StationSkipped)
+    driver.give(c.UndoSkip(**TRAIN, station_code="CCC"))
+    kinds, to, made = kinds_of(driver, e.SkipUndone)
+    assert kinds == {"SKIP_UNDONE"}
+    assert to == before
+    assert {each.topic for each in made} == {each.topic for each in skipped}
+    assert "will stop at STATION CCC after all" in made[0].body
+
+
+def test_a_run_that_ends_early_is_told_to_those_who_lose_a_part_of_their_journey():
+    """At once, whether the train is there or not, and with the reason. Not to CCC's own."""
+    people = person(1), person(2, end="CCC"), person(3, "DDD"), person(4), person(5), person(6)
+    for ahead in (True, False):
+        driver = Driver(*people)
+        driver.start()
+        for who in (1, 2, 6):
+            driver.board(who)
+        driver.no_show(4)
+        give(driver, c.CancelJourney, 5)
+        give(driver, c.Alight, 6, reason=AlightReason.MEDICAL)
+        driver.go_to("BBB" if ahead else "CCC")
+        driver.give(c.ShortTerminate(**TRAIN, station_code="CCC", reason="a landslide."))
+        kinds, to, made = kinds_of(driver, e.ShortTerminated)
+        assert kinds == {"SHORT_TERMINATED"}
+        assert {who for channel, who in to if channel == "PUSH"} == {"IR_1", "IR_3"}
+        assert "ends at STATION CCC: a landslide. It does not reach" in made[0].body
+
+
+def test_a_later_start_is_told_to_those_who_would_board_before():
+    """The letter says where the train starts."""
+    driver = Driver(person(1), person(2, "BBB"), person(3, "CCC"))
+    driver.give(c.StartJourney(**TRAIN, station_code="CCC"))
+    told = [each for each in sent(driver, e.StationSkipped) if each.channel is Channel.PUSH]
+    assert [each.to for each in told] == ["IR_1", "IR_2"]
+    assert all("The train starts at STATION CCC." in each.body for each in told)
+    assert sent(driver, e.JourneyStarted) == []
 
 
 @pytest.mark.parametrize(("minutes", "told"), [(14, False), (15, True), (200, True)])

@@ -22,14 +22,15 @@ def board_line(
         return None
     if not state.running and due < now - within:
         return None
-    delay = due - (stop.scheduled_departure or stop.scheduled_arrival or due)
+    ends = state.expected_departure(stop) is None
+    delay = due - ((stop.scheduled_arrival if ends else stop.scheduled_departure) or due)
     return due, {
         "trainNo": state.chart.train_no,
         "trainName": state.chart.train_name,
         "startDate": dump(state.chart.start_date),
         "status": state.status,
-        "origin": station_named(state.stops[0]),
-        "terminus": station_named(state.stops[-1]),
+        "origin": station_named(state.origin),
+        "terminus": station_named(state.terminus),
         "station": station_named(state.here),
         "departed": state.departed,
         "delayMinutes": delay // timedelta(minutes=1),

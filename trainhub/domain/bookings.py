@@ -21,15 +21,17 @@ def email_of(state: RunState, person: PersonKey) -> str | None:
     return own.email or next(filter(None, shared), None)
 
 
-def stranded(state: RunState) -> Iterator[Passenger]:
-    """Yield the passengers who lose a journey, or the rest of it, when a run is cancelled.
+def stranded(state: RunState, end: int | None = None) -> Iterator[Passenger]:
+    """Yield the passengers who lose a journey, or the rest of it, when a run ends early.
 
-    The cancellation has made passengers aboard ALIGHTED, short of their destination.
-    Passengers who arrived, cancelled or did not turn up (NT) lose nothing.
+    It ends at station `end`, by default where the train is. If it has ended, passengers aboard are
+    ALIGHTED, short of their destination.
+    Passengers who arrived, left early, cancelled or did not turn up (NT) lose nothing.
     """
+    end = state.current if end is None else end
     for passenger in state.passengers.values():
         concerned = passenger.state not in (PersonState.CANCELLED, PersonState.NT)
-        if concerned and state.alights(passenger) > state.current:
+        if concerned and passenger.left is None and state.alights(passenger) > end:
             yield passenger
 
 

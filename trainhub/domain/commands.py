@@ -111,7 +111,12 @@ class AmendChart(Command):
 
 @dataclass(frozen=True, kw_only=True)
 class StartJourney(Command):
-    """Start the journey: the train stands at its first station, and boarding begins."""
+    """Start the journey at the first station, or at a later one: boarding begins there."""
+
+    station_code: (
+        Annotated[StopCode, About("Where the train starts, if not at the first station it serves.")]
+        | None
+    ) = None
 
     answer = "JOURNEY_STARTED"
 
@@ -158,9 +163,27 @@ class Depart(StationCommand):
 
 @dataclass(frozen=True, kw_only=True)
 class SkipStation(StationCommand):
-    """Skip a station ahead: the train will not stop there."""
+    """Skip a station ahead, or the first one before the start: the train will not stop there."""
 
     answer = "STATION_SKIPPED"
+    idempotent = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class UndoSkip(StationCommand):
+    """Serve a station after all that was skipped or lies after an early end of the run."""
+
+    answer = "SKIP_UNDONE"
+    idempotent = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShortTerminate(StationCommand):
+    """End the run at a station before the terminus, where the train is or which is ahead."""
+
+    reason: Note | None = None
+
+    answer = "SHORT_TERMINATED"
     idempotent = True
 
 
@@ -370,6 +393,8 @@ COMMANDS: dict[str, type[Command]] = {
     "ARRIVE": Arrive,
     "DEPART": Depart,
     "SKIP_STATION": SkipStation,
+    "UNDO_SKIP": UndoSkip,
+    "SHORT_TERMINATE": ShortTerminate,
     "SET_DELAY": SetDelay,
     "SET_PLATFORM": SetPlatform,
     "MARK_BOARDED": MarkBoarded,

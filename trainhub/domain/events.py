@@ -178,7 +178,7 @@ class ChartAmended(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class JourneyStarted(Event):
-    """The train stands at its first station, and boarding begins."""
+    """The train stands at the station where it starts, and boarding begins."""
 
     station: StationRef
     next: Ahead
@@ -222,8 +222,25 @@ class StationSkipped(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SkipUndone(Event):
+    """The train will stop at a station after all."""
+
+    station: StationRef
+    next: Ahead
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShortTerminated(Event):
+    """The train ends at this station, before its terminus, and serves no station after it."""
+
+    station: StationRef
+    not_served: Annotated[tuple[StopCode, ...], About("The stops that it does not serve any more.")]
+    reason: Note | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class JourneyCompleted(Event):
-    """The train has reached its last station."""
+    """The train has reached the last station that it serves."""
 
     station: StationRef
 
@@ -601,6 +618,8 @@ EVENTS: dict[str, type[Event]] = {
     "STATION_ARRIVAL": StationArrival,
     "STATION_DEPARTURE": StationDeparture,
     "STATION_SKIPPED": StationSkipped,
+    "SKIP_UNDONE": SkipUndone,
+    "SHORT_TERMINATED": ShortTerminated,
     "DELAY_UPDATE": DelayUpdate,
     "PLATFORM_CHANGE": PlatformChange,
     "PASSENGER_BOARDED": PassengerBoarded,

@@ -3,7 +3,7 @@
 Each public function with a command decides it: it returns the events, or raises a HubError.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -58,11 +58,30 @@ def nothing_loads(rejected: Sequence[c.Rejected]) -> BadMessage:
 
 
 def start(state: RunState, command: c.StartJourney, now: datetime) -> Events:
+    """Start at the first station that is served, or at a later one.
+
+    Those who were to board before may board there. The journeys that end before are over.
+    """
     if state.status is not RunStatus.SCHEDULED:
         raise Conflict(f"{state.run} is {state.status} already", status=state.status)
-    coming = state.next_stop
-    assert coming is not None  # the terminus is never skipped
-    return [e.JourneyStarted(at=now, station=station_ref(state.here), next=ahead(state, coming))]
+    first = state.origin
+    if command.station_code is not None:
+        first = state.station(command.station_code)
+    code, coming = first.code, state.after(first.index)
+    if first.skipped:
+        raise Conflict(f"{code} is skipped: start at a station that the train serves")
+    if coming is None:
+        raise Conflict(f"the train ends at {code}: use CANCEL_TRAIN for a run that does not start")
+    before = [stop for stop in state.stops[: first.index] if not stop.skipped]
+    missed = ending(state, first.index, since=0)
+    return [
+        *(
+            e.StationSkipped(at=now, station=station_ref(stop), next=ahead(state, first))
+            for stop in before
+        ),
+        e.JourneyStarted(at=now, station=station_ref(first), next=ahead(state, coming)),
+        *(person_event(e.PassengerUnchecked, now, each) for each in missed),
+    ]
 
 
 def cancel(state: RunState, command: c.CancelTrain, now: datetime) -> Events:
@@ -125,8 +144,8 @@ def arrive(state: RunState, command: c.Arrive, now: datetime) -> Events:
         code = coming.code
         raise Conflict(f"the next station is {code}, not {stop.code}", next=code)
     at, delay = _arrived(state, stop, command, now)
-    ending = _ending(state, stop.index)
-    leaving = [each for each in ending if each.state is PersonState.ABOARD]
+    over = ending(state, stop.index)
+    leaving = [each for each in over if each.state is PersonState.ABOARD]
     beyond = state.after(stop.index)
     events: Events = [
         e.StationArrival(
@@ -141,17 +160,10 @@ def arrive(state: RunState, command: c.Arrive, now: datetime) -> Events:
             alighted=len(leaving),
         )
     ]
-    events += (
-        person_event(
-            e.PassengerAlighted if each.state is PersonState.ABOARD else e.PassengerUnchecked,
-            now,
-            each,
-        )
-        for each in ending
-    )
+    events += ended(over, now)
     if beyond is None:
         return [*events, e.JourneyCompleted(at=now, station=station_ref(stop))]
-    for each in ending:
+    for each in over:
         events += vacated(state, each, stop.index, e.Cause.ALIGHTED, now)
     return events
 
@@ -199,12 +211,16 @@ def skip(state: RunState, command: c.SkipStation, now: datetime) -> Events:
     code = stop.code
     if stop.skipped:
         return []
-    if stop.index <= state.current:
+    if stop.index <= state.current and state.status is RunStatus.RUNNING:
         raise Conflict(f"the train has reached {code}: skip a station before the train is there")
-    if stop.index == len(state.stops) - 1:
-        raise Conflict("the terminus cannot be skipped: use CANCEL_TRAIN to end a run early")
-    coming = state.next_stop
-    following = state.after(stop.index) if stop is coming else coming
+    if stop is state.terminus:
+        raise Conflict(
+            f"the train ends at {code}: use SHORT_TERMINATE to end it before, or CANCEL_TRAIN"
+        )
+    if state.after(state.origin.index) is state.terminus and stop is state.origin:
+        raise Conflict(f"{code} is the last station before the end: use CANCEL_TRAIN")
+    coming = state.origin if state.origin.index > state.current else state.next_stop
+    following = state.after(stop.index) if stop in (coming, state.origin) else coming
     return [
         e.StationSkipped(
             at=now,
@@ -323,14 +339,27 @@ def _known(moment: datetime | None) -> datetime:
     return moment
 
 
-def _ending(state: RunState, index: int) -> list[Passenger]:
-    """Return those aboard or due whose journey ends here, or at a station skipped on the way."""
+def ending(state: RunState, index: int, since: int | None = None) -> list[Passenger]:
+    """Return those aboard or due whose journey ends here, or at a station skipped on the way.
+
+    At the last station that the train serves, each journey ends.
+    """
+    first = state.current + 1 if since is None else since
+    last = index if state.after(index) else len(state.stops) - 1
     return [
         state.passengers[person]
-        for at in range(state.current + 1, index + 1)
+        for at in range(first, last + 1)
         for person in state.alighting_at.get(at, ())
         if state.passengers[person].state in (PersonState.ABOARD, PersonState.DUE)
     ]
+
+
+def ended(over: Iterable[Passenger], now: datetime) -> Iterator[e.Event]:
+    """Yield the end of journeys: those aboard alight, and those due were never checked."""
+    for each in over:
+        aboard = each.state is PersonState.ABOARD
+        kind = e.PassengerAlighted if aboard else e.PassengerUnchecked
+        yield person_event(kind, now, each)
 
 
 def ahead(state: RunState, stop: Stop, delay: int | None = None) -> e.Ahead:

@@ -157,7 +157,8 @@ def change_boarding(state: RunState, command: c.ChangeBoarding, now: datetime) -
     if passenger.boarding_changed:
         raise Conflict("the boarding station was changed already: it can be changed once")
     before, end = state.boards(passenger), state.alights(passenger)
-    if before < state.current or (before == state.current and state.departed):
+    gone = before < state.current or (before == state.current and state.departed)
+    if gone and not state.stops[before].skipped:
         raise Conflict(f"the train has left {passenger.from_}: the boarding station stays")
     choice = [
         each.code
@@ -214,7 +215,7 @@ def _check_markable(
     if command.at is None:
         _check_under_way(state, passenger)
     _check_time(state, passenger, command.at, now)
-    return state.alights(passenger) <= state.current
+    return state.alights(passenger) <= state.current or not state.running
 
 
 def _check_time(state: RunState, passenger: Passenger, at: datetime | None, now: datetime) -> None:
@@ -229,11 +230,13 @@ def _check_time(state: RunState, passenger: Passenger, at: datetime | None, now:
             f"at is before the train came to {passenger.from_}: give {came.isoformat()} or later"
         )
     end = state.alights(passenger)
+    if not state.running:
+        end = min(end, state.current)  # the run ended before the destination
     ended = state.stops[end].arrived if end <= state.current else None
     if ended is not None and at > ended + CLOCK_SKEW:
         raise Conflict(
-            f"at is after the journey ended at {passenger.booking.to}: give {ended.isoformat()} "
-            "or earlier"
+            f"at is after the journey ended at {state.stops[end].code}: give "
+            f"{ended.isoformat()} or earlier"
         )
     if passenger.marked_at is not None and not passenger.assumed and at < passenger.marked_at:
         raise _marked_already(state, passenger, "this mark is older")
@@ -305,7 +308,7 @@ def vacated(
         return []
     end = state.alights(passenger) if end is None else end
     if end <= start:
-        end = len(state.stops) - 1
+        end = state.terminus.index
         others = state.occupancy.at(key, start)
         if others and not state.occupancy.half_free(key, start):
             return []

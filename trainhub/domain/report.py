@@ -45,6 +45,7 @@ def captaincy_report(state: RunState) -> Report:
         "trainName": state.chart.train_name,
         "startDate": dump(state.chart.start_date),
         "status": dump(state.status),
+        "endedAt": state.terminus.code,
         "coaches": [
             {
                 "coach": coach.code,
@@ -57,6 +58,11 @@ def captaincy_report(state: RunState) -> Report:
             }
             for coach in state.chart.coaches
             if coach.berths
+        ],
+        "notServed": [
+            {**_person(state, each), "coach": each.coach}
+            for each in state.passengers.values()
+            if _is_not_served(state, each)
         ],
         "notSeated": no_shows[None],
         "uncheckedNotSeated": unchecked[None],
@@ -104,6 +110,8 @@ def _rows(report: Report) -> Iterator[dict[str, Any]]:
             )
             detail = f"from {came}; {passed} passed over; the berth was free by {upgrade['cause']}"
             yield {**code, "kind": "UPGRADE", **upgrade, "detail": detail}
+    for person in report["notServed"]:
+        yield {"coach": person["coach"] or "", "kind": "NOT_SERVED", **person}
     for person in report["notSeated"]:
         yield {"coach": "", "kind": "NT", **person, "detail": person["markedAt"]}
     for person in report["uncheckedNotSeated"]:
@@ -119,9 +127,20 @@ def _left(person: LeftLine) -> str:
 def _is_unchecked(state: RunState, passenger: Passenger) -> bool:
     """Return whether the train has left a passenger's station, and the passenger has no mark."""
     boards = state.boards(passenger)
+    if state.stops[boards].skipped:
+        return False  # no TTE could check there
     gone = boards < state.current or (boards == state.current and state.departed)
     missed = passenger.state is PersonState.DUE and gone
     return missed or passenger.state is PersonState.UNCHECKED
+
+
+def _is_not_served(state: RunState, passenger: Passenger) -> bool:
+    """Return whether a passenger could not board or alight, because the train did not stop."""
+    if passenger.state in (PersonState.NT, PersonState.CANCELLED) or passenger.left is not None:
+        return False
+    unmarked = passenger.state in (PersonState.DUE, PersonState.UNCHECKED)
+    skipped = state.stops[state.boards(passenger)].skipped and unmarked
+    return skipped or state.stops[state.alights(passenger)].skipped
 
 
 def _person(state: RunState, passenger: Passenger) -> PersonLine:
@@ -153,7 +172,7 @@ def _upgrade(event: UpgradeConfirmed) -> dict[str, Any]:
 
 def _vacant(state: RunState, coach: Coach) -> Iterator[VacantLine]:
     """Yield each stretch on which no person held a berth, with the cause."""
-    whole = segments(0, len(state.stops) - 1)
+    whole = segments(state.origin.index, state.terminus.index)
     for number, key in zip(numbers(coach), berth_keys(coach), strict=True):
         held = 0
         for hold in state.occupancy.holders(key).values():

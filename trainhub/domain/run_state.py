@@ -274,6 +274,16 @@ class RunState:
     def after(self, index: int) -> Stop | None:
         return next((stop for stop in self.stops[index + 1 :] if not stop.skipped), None)
 
+    @property
+    def origin(self) -> Stop:
+        """The first station that the train serves."""
+        return next(stop for stop in self.stops if not stop.skipped)
+
+    @property
+    def terminus(self) -> Stop:
+        """The last station that the train serves."""
+        return next(stop for stop in reversed(self.stops) if not stop.skipped)
+
     def expected_arrival(self, stop: Stop) -> datetime | None:
         """Return when the train should come to a stop ahead, as it runs now.
 
@@ -285,7 +295,12 @@ class RunState:
         return stop.scheduled_arrival and stop.scheduled_arrival + timedelta(minutes=minutes)
 
     def expected_departure(self, stop: Stop) -> datetime | None:
-        """Return when the train should leave a stop: never before its booked time."""
+        """Return when the train should leave a stop: never before its booked time.
+
+        None at the last station that the train serves.
+        """
+        if stop is self.terminus:
+            return None
         minutes = max(self.delay_minutes, 0)
         return stop.scheduled_departure and stop.scheduled_departure + timedelta(minutes=minutes)
 
@@ -333,7 +348,7 @@ class RunState:
 
         None for a berth that was never booked: it is free, but no event made it vacant.
         """
-        if not self.running or self.current >= len(self.stops) - 1:
+        if not self.running or self.next_stop is None:
             return None
         start = max((at for at in self.freed.get(key, ()) if at <= self.current), default=None)
         if start is None:
@@ -450,6 +465,7 @@ class RunState:
 
     def _started(self, event: e.JourneyStarted) -> None:
         self.status = RunStatus.RUNNING
+        self.current = event.station.index
         self._openings.mark_all()
 
     def _arrived(self, event: e.StationArrival) -> None:
@@ -468,6 +484,13 @@ class RunState:
 
     def _skipped(self, event: e.StationSkipped) -> None:
         self.stops[event.station.index].skipped = True
+
+    def _skip_undone(self, event: e.SkipUndone) -> None:
+        self.stops[event.station.index].skipped = False
+
+    def _shortened(self, event: e.ShortTerminated) -> None:
+        for stop in self.stops[event.station.index + 1 :]:
+            stop.skipped = True
 
     def _completed(self, event: e.JourneyCompleted) -> None:
         self._end(RunStatus.COMPLETED, event.at)
@@ -701,6 +724,8 @@ _EVOLVE: dict[type[e.Event], Callable[[RunState, Any], None]] = {
     e.StationArrival: RunState._arrived,
     e.StationDeparture: RunState._has_departed,
     e.StationSkipped: RunState._skipped,
+    e.SkipUndone: RunState._skip_undone,
+    e.ShortTerminated: RunState._shortened,
     e.DelayUpdate: RunState._delayed,
     e.PlatformChange: RunState._platform,
     e.PassengerBoarded: RunState._boarded,

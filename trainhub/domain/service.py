@@ -44,8 +44,8 @@ def service(state: RunState, now: datetime) -> Service:
     """Return where a run is in time."""
     if state.status in _ENDED:
         return _ENDED[state.status]
-    end, departure = state.stops[-1].scheduled_arrival, state.stops[0].scheduled_departure
-    assert end is not None  # a chart has the first departure and the last arrival
+    end, departure = state.terminus.scheduled_arrival, state.origin.scheduled_departure
+    assert end is not None  # only the first station of a chart has no arrival
     assert departure is not None
     delay = timedelta(minutes=state.delay_minutes)
     if now > end + delay + LONG_PAST:

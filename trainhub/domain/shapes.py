@@ -23,6 +23,7 @@ from trainhub.domain.fields import (
     StationCode,
     StationIndex,
     StationName,
+    StopCode,
     TrainName,
     TrainNo,
     Zone,
@@ -309,6 +310,12 @@ class LeftLine(PersonLine):
     left: AlightReason
 
 
+class NotServedLine(PersonLine):
+    """A passenger who was to board or alight at a station that the train did not serve."""
+
+    coach: CoachCode | None
+
+
 class VacantLine(_Leg):
     """A berth that was free from one station to another."""
 
@@ -341,7 +348,12 @@ class Report(TypedDict):
     trainName: TrainName
     startDate: StartDate
     status: RunStatus
+    endedAt: Annotated[StopCode, About("The last station that the train serves.")]
     coaches: list[CoachReport]
+    notServed: Annotated[
+        list[NotServedLine],
+        About("Passengers who were to board or alight at a station that the train did not serve."),
+    ]
     notSeated: Annotated[
         list[PersonLine], About("Passengers who did not turn up and had no berth.")
     ]

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from trainhub.domain import amend, journey, marks, offers
+from trainhub.domain import amend, journey, marks, offers, unplanned
 from trainhub.domain import commands as c
 from trainhub.domain import events as e
 from trainhub.domain.model import BerthKey, Role, RunKey
@@ -104,6 +104,8 @@ _DECIDE: dict[type[c.Command], Callable[[RunState, Any, datetime], list[e.Event]
     c.Arrive: journey.arrive,
     c.Depart: journey.depart,
     c.SkipStation: journey.skip,
+    c.UndoSkip: unplanned.undo_skip,
+    c.ShortTerminate: unplanned.short_terminate,
     c.SetDelay: journey.set_delay,
     c.SetPlatform: journey.set_platform,
     c.MarkBoarded: marks.board,

@@ -207,7 +207,7 @@ def vacancies_view(state: RunState) -> list[VacancyView]:
 
     `cause` is UNBOOKED if no event made the berth vacant. `half` means half a side lower.
     """
-    last = len(state.stops) - 1
+    last = state.terminus.index
     if state.current >= last:
         return []
     return [

@@ -88,6 +88,18 @@ SKIPPED = Kind(
     "all who were to board or alight there",
     urgency=Urgency.HIGH,
 )
+SKIP_UNDONE = Kind(
+    "SKIP_UNDONE",
+    "a station will be served after all",
+    "all who were to board or alight there",
+    urgency=Urgency.HIGH,
+)
+SHORT_TERMINATED = Kind(
+    "SHORT_TERMINATED",
+    "the run ends before its terminus",
+    "all who lose a journey, or a part of it",
+    urgency=Urgency.HIGH,
+)
 DELAY = Kind(
     "DELAY",
     "a delay reaches 1, 2, 4, 8, 16 or 32 times `--delay-threshold-minutes`",
@@ -111,7 +123,7 @@ EMERGENCY = Kind(
 )
 KINDS = (
     *(OFFER, CONFIRMED, CLOSED, NO_SHOW, NO_SHOW_UNDONE, BERTH_LOST, TRAIN_CANCELLED, SKIPPED),
-    *(DELAY, PLATFORM, EMERGENCY),
+    *(SKIP_UNDONE, SHORT_TERMINATED, DELAY, PLATFORM, EMERGENCY),
 )
 
 
@@ -302,11 +314,26 @@ def _train_cancelled(
     letters: Letters, state: TrainState, event: e.TrainCancelled, seq: int
 ) -> _Letter:
     def fields(words: Words) -> Fields:
-        why = event.reason and event.reason.rstrip(".")
-        return {"reason": words.part("reason", reason=why) if why else ""}
+        return {"reason": _why(words, event.reason)}
 
     people = [passenger.person for passenger in stranded(state)]
     return people, fields, f"{state.run}/cancelled"
+
+
+def _short_terminated(
+    letters: Letters, state: TrainState, event: e.ShortTerminated, seq: int
+) -> _Letter:
+    def fields(words: Words) -> Fields:
+        return {"station": event.station.name, "reason": _why(words, event.reason)}
+
+    people = [passenger.person for passenger in stranded(state, event.station.index)]
+    return people, fields, f"{state.run}/ends"
+
+
+def _why(words: Words, reason: str | None) -> str:
+    """Return a reason as the end of a sentence; empty without one."""
+    why = reason and reason.rstrip(".")
+    return words.part("reason", reason=why) if why else ""
 
 
 def _offer(letters: Letters, state: TrainState, event: e.UpgradeOffer, seq: int) -> _Letter:
@@ -347,15 +374,23 @@ def _closed(
     return (event.person,), lambda _: {"name": name}, event.offer_id
 
 
-def _skipped(letters: Letters, state: TrainState, event: e.StationSkipped, seq: int) -> _Letter:
-    index = event.station.index
+def _skipped(
+    letters: Letters, state: TrainState, event: e.StationSkipped | e.SkipUndone, seq: int
+) -> _Letter:
+    index, coming = event.station.index, event.next
+    before = coming is not None and all(each.skipped for each in state.stops[: index + 1])
+
+    def fields(words: Words) -> Fields:
+        start = words.part("start", station=coming.name) if before and coming else ""
+        return {"station": event.station.name, "start": start}
+
     people = [
         passenger.person
         for passenger in travelling(state)
         if state.alights(passenger) == index
         or (passenger.state is PersonState.DUE and state.boards(passenger) == index)
     ]
-    return people, lambda _: {"station": event.station.name}, f"{state.run}/stop-{index}"
+    return people, fields, f"{state.run}/stop-{index}"
 
 
 def _delayed(letters: Letters, state: TrainState, event: Any, seq: int) -> _Letter | None:
@@ -430,6 +465,8 @@ _LETTERS: dict[
     e.BerthLost: (BERTH_LOST, _about_mark),
     e.TrainCancelled: (TRAIN_CANCELLED, _train_cancelled),
     e.StationSkipped: (SKIPPED, _skipped),
+    e.SkipUndone: (SKIP_UNDONE, _skipped),
+    e.ShortTerminated: (SHORT_TERMINATED, _short_terminated),
     e.DelayUpdate: (DELAY, _delayed),
     e.StationArrival: (DELAY, _delayed),
     e.StationDeparture: (DELAY, _delayed),

@@ -187,6 +187,8 @@ ROUTES: tuple[Route, ...] = (
     _order("POST", _TRAIN + "/arrivals", c.Arrive),
     _order("POST", _TRAIN + "/departures", c.Depart),
     _order("POST", _TRAIN + "/skips", c.SkipStation),
+    _order("POST", _TRAIN + "/undo-skip", c.UndoSkip),
+    _order("POST", _TRAIN + "/short-terminate", c.ShortTerminate),
     _order("PUT", _TRAIN + "/delay", c.SetDelay),
     _order("PUT", _TRAIN + "/platform", c.SetPlatform),
     _order("POST", _TRAIN + "/announcements", c.Announce),
