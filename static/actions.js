@@ -83,7 +83,7 @@ export const actions = {
   on: /^$/,
   async read(train) {
     const { result } = await ask(pathOf(train));
-    return result.stations.slice(result.index).map(({ code, name: said }) => ({ code, name: said }));
+    return result.stations.slice(result.index).map(({ stop: code, name: said }) => ({ code, name: said }));
   },
   show,
   tick,

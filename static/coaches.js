@@ -30,7 +30,7 @@ async function read(train) {
   const codes = codesOf(result);
   const code = codes.includes(shows('coach')) ? shows('coach') : codes[0];
   const berths = code ? (await ask(pathOf(train, `/coaches/${code}`))).result : [];
-  const stations = result.stations.map(({ code: each, name: said }) => ({ code: each, name: said }));
+  const stations = result.stations.map(({ stop: each, name: said }) => ({ code: each, name: said }));
   return { codes, code, berths, stations, now: Math.min(result.index, stations.length - 2) };
 }
 

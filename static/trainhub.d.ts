@@ -1177,9 +1177,10 @@ export interface StationAhead {
   expected: Moment;
 }
 
-/** A stop of a run. */
+/** A stop of a run. `stop` is its name in commands, and in `from` and `to`. */
 export interface StopView {
   code: StationCode;
+  stop: StopCode;
   name: StationName;
   index: StationIndex;
   distanceKm: DistanceKm;

@@ -150,8 +150,8 @@ def test_people_leave_and_board_at_their_own_stop_of_the_station():
     with pytest.raises(Conflict, match="boards at BBB@3, a later station"):
         do(state, c.MarkBoarded, pnr="4512345602", index=1)
     view = run_view(state, "TTE", "T1")
-    assert [(each["code"], each["index"]) for each in view["stations"]] == [
-        *(("AAA", 0), ("BBB", 1), ("CCC", 2), ("BBB", 3), ("EEE", 4))
+    assert [(each["code"], each["stop"]) for each in view["stations"]] == [
+        *(("AAA", "AAA"), ("BBB", "BBB@1"), ("CCC", "CCC"), ("BBB", "BBB@3"), ("EEE", "EEE"))
     ]
     assert (view["station"]["code"], view["index"], view["next"]["index"]) == ("BBB", 1, 2)
     (free,) = [each for each in vacancies_view(state) if each["berth"] == 1]

@@ -83,9 +83,10 @@ class Summary(Progress):
 
 
 class StopView(TypedDict):
-    """A stop of a run."""
+    """A stop of a run. `stop` is its name in commands, and in `from` and `to`."""
 
     code: StationCode
+    stop: StopCode
     name: StationName
     index: StationIndex
     distanceKm: DistanceKm

@@ -275,6 +275,7 @@ def stop_view(state: RunState, stop: Stop) -> StopView:
     gone = stop.departed is not None
     return {
         "code": stop.station.code,
+        "stop": stop.code,
         "name": stop.station.name,
         "index": stop.index,
         "distanceKm": stop.station.distance_km,
