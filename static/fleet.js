@@ -150,11 +150,39 @@ const open = (target) => {
   if (run) goTo({ run });
 };
 
+/** The buttons of the rows drawn, from top to bottom. */
+const buttons = () => [...ui.rows.querySelectorAll('.name button')];
+
+/** `/` goes to the search, arrows go from row to row; Enter opens a row, as it presses its button. */
+function onKey(event) {
+  const { key, target } = event;
+  if (event.ctrlKey || event.altKey || event.metaKey || document.querySelector('dialog:modal')) return;
+  if (key === '/' && !target.closest('input, select, textarea')) {
+    event.preventDefault();
+    goTo({});
+    field.q.focus();
+    field.q.select();
+  }
+  const step = { ArrowDown: 1, ArrowUp: -1 }[key];
+  if (!step || !(target === field.q || ui.rows.contains(target))) return;
+  event.preventDefault();
+  if (step > 0 && target.closest('tr') === ui.rows.lastElementChild && !ui.more.hidden) showMore();
+  const all = buttons();
+  const next = all[all.indexOf(target) + step];
+  (next ?? (step < 0 ? field.q : target)).focus();
+}
+
+function showMore() {
+  limit += PAGE;
+  showTrains();
+}
+
 export function startFleet() {
+  document.addEventListener('keydown', onKey);
   ui.tools.addEventListener('input', choose);
   ui.tools.addEventListener('submit', (event) => event.preventDefault());
   ui.clear.addEventListener('click', () => filterBy(''));
-  ui.more.addEventListener('click', () => { limit += PAGE; showTrains(); });
+  ui.more.addEventListener('click', showMore);
   ui.head.addEventListener('click', ({ target }) => target.dataset.sort && sortBy(target.dataset.sort));
   ui.rows.addEventListener('click', ({ target }) => open(target));
   recall();

@@ -211,6 +211,100 @@ def test_a_token_that_is_refused(hub, page):
     page.wait_for_selector("[data-is=loginNews]:has-text('no more for a PASSENGER')")
 
 
+# --- the fleet -----------------------------------------------------------------------------------
+
+MANY = 1_500
+DRAWN = 100
+COUNT = "document.querySelectorAll('*').length"
+WATCH_ROWS = """() => {
+  window.changes = 0;
+  const watcher = new MutationObserver((all) => { window.changes += all.length; });
+  const rows = document.querySelector('[data-is=rows]');
+  watcher.observe(rows, { subtree: true, childList: true, characterData: true, attributes: true });
+}"""
+
+
+def test_a_large_fleet_stays_light(start_hub, page, tmp_path):
+    """A page of the rows is drawn; a second in which nothing happens changes none of them."""
+    folder = tmp_path / "charts"
+    folder.mkdir()
+    for number in range(MANY):
+        whole = chart(person(1), trainNo=str(20_000 + number), startDate="2099-11-23")
+        (folder / f"{number}.json").write_text(json.dumps(whole))
+    hub = start_hub("--charts", str(folder))
+    asked = []
+    page.on("request", lambda request: asked.append(request.url.partition("/api/")[2]))
+    page.goto(hub.url)
+    wait_for(lambda: page.locator("[data-is=rows] tr").count() == DRAWN)
+    assert page.locator("[data-is=count]").inner_text() == "1,500"
+    nodes = page.evaluate(COUNT)
+    assert nodes < 40 * DRAWN
+    page.evaluate(WATCH_ROWS)
+    asked.clear()
+    wait_for(lambda: page.wait_for_timeout(100) or len(asked) >= 5)
+    assert set(asked) == {"monitor"}
+    assert page.evaluate(COUNT) == nodes
+    assert page.evaluate("changes") == 0
+    page.get_by_role("searchbox").fill("20777")
+    wait_for(lambda: page.locator("[data-is=rows] tr").count() == 1)
+    assert page.evaluate(COUNT) < nodes
+    assert page.complaints == []
+
+
+def test_the_keyboard(hub, page):
+    """Search, walk, open and close without a pointer; the focus comes back to the row."""
+    hub.ask("/api/trains", chart(person(1), trainNo="7"))
+    page.goto(hub.url)
+    page.wait_for_selector("button:has-text('TEST EXP')")
+    focused = "document.activeElement.closest('tr')?.dataset.run ?? document.activeElement.name"
+    page.keyboard.press("/")
+    assert page.evaluate(focused) == "q"
+    page.keyboard.type("exp")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    assert page.evaluate(focused) == "7/2026-11-23"
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".details h2:has-text('7 TEST EXP')")
+    assert "#run=7/2026-11-23" in page.url
+    page.keyboard.press("Escape")
+    page.wait_for_selector(".details", state="hidden")
+    assert page.evaluate(focused) == "7/2026-11-23"
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("ArrowUp")
+    assert page.evaluate(focused) == "q"
+    assert "q=exp" in page.url
+    assert "run=" not in page.url
+
+
+def test_a_link_to_a_filter_and_a_run(hub, page):
+    """The address has the filter and the run, so a link shows what its sender saw."""
+    hub.ask("/api/trains", chart(person(1), trainNo="7"))
+    page.goto(f"{hub.url}/?status=OVERDUE&sort=-overdue&q=12345#run=12345/2026-11-23")
+    page.wait_for_selector(".details h2:has-text('12345 TEST EXP')")
+    assert page.get_by_label("Status", exact=True).input_value() == "OVERDUE"
+    assert page.locator("[data-is=rows] tr").count() == 1
+
+
+def test_below_a_path(hub, page):
+    """A proxy may serve the hub at /hub/: the page asks for nothing outside that path."""
+    sockets, asked = [], []
+    page.on("websocket", lambda socket: sockets.append(socket.url))
+    page.on("request", lambda request: asked.append(request.url))
+    inside = f"{hub.url}/hub/"
+
+    def pass_on(route):
+        route.fulfill(response=route.fetch(url=route.request.url.replace(inside, f"{hub.url}/")))
+
+    page.route(f"{inside}**", pass_on)
+    page.goto(f"{inside}#token={admin_token(hub)}&run=12345/2026-11-23&tab=schedule")
+    wait_for(lambda: "STATION EEE" in part(page))
+    page.locator("[data-is=part]").get_by_role("link", name="STATION CCC").click()
+    page.wait_for_selector("[data-is=boardTitle]:has-text('STATION CCC')")
+    assert page.url == f"{inside}?sort=status#station=CCC"
+    assert all(each.startswith(inside) for each in asked)
+    assert {each.rpartition(":")[2].partition("/")[2] for each in sockets} == {"hub/ws"}
+
+
 # --- a run ---------------------------------------------------------------------------------------
 
 
