@@ -40,8 +40,8 @@ function cell(coach, { berth, berthType, holders }, at, places) {
   const [first] = here;
   const words = here.map(({ name: who, state: each, from, to }) => `${who}, ${STATE[each]?.[0] ?? each}, ${from} to ${to}`);
   const label = `${coach}-${berth} ${berthType.toLowerCase().replaceAll('_', ' ')}: ${words.join('; ') || 'vacant'}`;
-  const el = make('button', '', { type: 'button', title: label, ariaLabel: label, className: 'berth' });
-  el.append(make('b', String(berth)), make('small', `${TYPE[berthType] ?? ''} ${STATE[state]?.[1] ?? ''}${here.length > 1 ? '½' : ''}`));
+  const el = make('button', '', { type: 'button', title: label, className: 'berth' });
+  el.append(make('b', String(berth)), make('small', `${TYPE[berthType] ?? ''} ${STATE[state]?.[1] ?? ''}${here.length > 1 ? '½' : ''}`), make('span', label, { className: 'unseen' }));
   el.dataset.state = state;
   el.dataset.key = `${coach}-${berth}`;
   if (first) el.dataset.person = `${first.pnr}/${first.index}`;
