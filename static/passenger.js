@@ -3,99 +3,87 @@
  * answers offers, and lets this device take pushes. The token comes by the address's fragment,
  * #token=…, or from the form; it is never in a query, and leaves the address at once.
  */
-import { connect } from './trainhub.js';
+import { make, put, ui } from './elements.js';
+import { ask, claimsOf, connectPage, speak, takeFragment, workOffline } from './page.js';
 
-const at = (name) => document.querySelector(`[data-is="${name}"]`);
-const given = new URLSearchParams(location.hash.slice(1));
+const KEPT = 'trainhub.token';
+const ANSWER_MS = 60_000; // an answer to an offer is soon worth nothing
+
+const { given, token: fresh } = takeFragment();
 const runs = new Map(); // run → the newest view of it
-let token = given.get('token') ?? localStorage.getItem('trainhub.token');
+let token = fresh ?? localStorage.getItem(KEPT);
+let words;
 let hub = null;
 let asked = given.get('answer') && { offerId: given.get('offer'), answer: given.get('answer') };
 
-if (given.has('token')) {
-  given.delete('token');
-  history.replaceState(null, '', `#${given}`);
-}
-
-const claims = () => {
-  const text = atob(token.split('.')[1].replaceAll('-', '+').replaceAll('_', '/'));
-  return JSON.parse(new TextDecoder().decode(Uint8Array.from(text, (each) => each.charCodeAt(0))));
-};
-
-async function ask(method, path, body) {
-  const response = await fetch(path, {
-    method,
-    headers: { Authorization: `Bearer ${token}`, ...(body && { 'Content-Type': 'application/json' }) },
-    body: body && JSON.stringify(body),
-  });
-  const answer = await response.json();
-  if (!response.ok) throw new Error(answer.error.message);
-  return answer.result;
-}
-
 function say(text) {
-  at('news').textContent = text;
-  at('news').hidden = !text;
+  put(ui.news, text);
+  ui.news.hidden = !text;
 }
 
 // --- what is shown ---
 
-function element(name, text, fields = {}) {
-  return Object.assign(document.createElement(name), { textContent: text, ...fields });
+const booked = ({ status, number }) => (number === null || status === 'CNF' ? status : `${status} ${number}`);
+
+function whereWords({ startDate, status, station, next, delayMinutes, departed, timezone }) {
+  const where = words.say(departed ? 'my.where.left' : 'my.where.at', { station: station.name });
+  const parts = [words.say('my.train', { date: words.day(startDate), status: words.say(`status.${status}`), where })];
+  if (next) parts.push(words.say('my.next', { station: next.name, time: words.clock(next.expected, timezone) }));
+  if (delayMinutes > 0) parts.push(words.say('tte.late', { count: delayMinutes }));
+  return parts.join(' · ');
 }
 
-const clock = (moment) => moment?.slice(11, 16) ?? '';
-
-function trainCard({ trainNo, trainName, startDate, status, station, next, delayMinutes, departed, passengers = [] }) {
-  const card = element('article', '');
-  const where = departed ? `left ${station.name}` : `at ${station.name}`;
-  const coming = next ? `; ${next.name} expected ${clock(next.expected)}` : '';
-  const late = delayMinutes > 0 ? `, ${delayMinutes} min late` : '';
-  card.append(
-    element('h2', `${trainNo} ${trainName}`),
-    element('p', `${startDate}: ${status.toLowerCase()}, ${where}${coming}${late}`),
-  );
-  for (const { name, from, to, coach, berth, status: booked, number, state } of passengers) {
-    const place = coach ? `${coach}-${berth}` : `${booked} ${number ?? ''}`;
-    card.append(element('h3', `${name}, ${from} to ${to}`), element('p', place, { className: 'berth' }));
-    card.append(element('p', `${booked}${booked === 'CNF' ? '' : ` ${number ?? ''}`}, ${state.toLowerCase()}`));
+function trainCard(run) {
+  const card = make('article');
+  card.append(make('h2', `${run.trainNo} ${run.trainName}`), make('p', whereWords(run)));
+  for (const person of run.passengers ?? []) {
+    const { coach, berth, state } = person;
+    card.append(
+      make('h3', words.say('my.person', person)),
+      make('p', coach ? `${coach}-${berth}` : booked(person), { className: 'berth' }),
+      make('p', `${booked(person)}, ${words.say(`my.state.${state}`)}`),
+    );
   }
   return card;
 }
 
 function offerCard({ offerId, coach, berth, berthType, to, expiresAt }) {
-  const card = element('article', '', { className: 'offer' });
-  const left = element('p', '');
+  const card = make('article', '', { className: 'offer' });
+  const left = make('p');
   left.dataset.until = expiresAt;
-  const answers = element('div', '', { className: 'answers' });
-  const accept = element('button', 'Accept', { type: 'button', className: 'first' });
-  const deny = element('button', 'Decline', { type: 'button' });
-  accept.onclick = () => give(offerId, 'accept');
-  deny.onclick = () => give(offerId, 'deny');
-  answers.append(accept, deny);
-  card.append(element('h2', 'A berth of your own is free'));
-  card.append(element('p', `${coach}-${berth}`, { className: 'berth' }));
-  card.append(element('p', `${berthType.toLowerCase().replaceAll('_', ' ')}, to ${to}`), left, answers);
+  const answers = make('div', '', { className: 'answers' });
+  answers.append(
+    make('button', words.say('my.accept'), { type: 'button', className: 'first', onclick: () => give(offerId, 'accept') }),
+    make('button', words.say('my.deny'), { type: 'button', onclick: () => give(offerId, 'deny') }),
+  );
+  card.append(
+    make('h2', words.say('my.offer')),
+    make('p', `${coach}-${berth}`, { className: 'berth' }),
+    make('p', words.say('my.offer.what', { type: words.say(`berth.${berthType}`), to })),
+    left,
+    answers,
+  );
   return card;
 }
 
 function count() {
   for (const each of document.querySelectorAll('[data-until]')) {
-    const seconds = Math.max(0, Math.round((Date.parse(each.dataset.until) - (hub.now() ?? Date.now())) / 1000));
-    each.textContent = seconds ? `Answer within ${Math.floor(seconds / 60)} min ${seconds % 60} s` : 'The time is over';
+    const left = Date.parse(each.dataset.until) - (hub.now() ?? Date.now());
+    put(each, left > 0 ? words.say('my.left', { left: words.span(left) }) : words.say('my.over'));
   }
 }
 
 function show() {
+  put(ui.link, hub ? words.say(`link.${hub.state}`) : '');
   const all = [...runs.values()];
-  at('trains').replaceChildren(...all.map(trainCard));
-  at('offers').replaceChildren(...all.flatMap(({ offers = [] }) => offers.filter(({ state }) => state === 'OPEN').map(offerCard)));
+  ui.trains.replaceChildren(...all.map(trainCard));
+  ui.offers.replaceChildren(...all.flatMap(({ offers = [] }) => offers.filter(({ state }) => state === 'OPEN').map(offerCard)));
   count();
 }
 
 async function refresh({ trainNo, startDate }) {
   try {
-    runs.set(`${trainNo}/${startDate}`, await ask('GET', `api/trains/${trainNo}?date=${startDate}`));
+    runs.set(`${trainNo}/${startDate}`, await ask(token, 'GET', `api/trains/${trainNo}?date=${startDate}`));
     show();
   } catch (error) {
     say(error.message);
@@ -104,8 +92,8 @@ async function refresh({ trainNo, startDate }) {
 
 async function give(offerId, answer) {
   try {
-    await hub.command(answer === 'accept' ? 'ACCEPT_OFFER' : 'DENY_OFFER', { offerId }, { withinMs: 60_000 });
-    say(answer === 'accept' ? 'The berth is yours, or waits for the examiner.' : 'You have declined the offer.');
+    await hub.command(answer === 'accept' ? 'ACCEPT_OFFER' : 'DENY_OFFER', { offerId }, { withinMs: ANSWER_MS });
+    say(words.say(answer === 'accept' ? 'my.accepted' : 'my.denied'));
   } catch (error) {
     say(error.message);
   }
@@ -126,16 +114,23 @@ function follow(train) {
 }
 
 function start() {
-  at('login').hidden = Boolean(token);
-  at('preferences').hidden = !token;
+  if (token && !claimsOf(token)) {
+    token = null;
+    say(words.say('login.bad'));
+  }
+  ui.login.hidden = Boolean(token);
+  ui.preferences.hidden = !token;
   if (!token) return;
-  localStorage.setItem('trainhub.token', token);
-  hub = connect(new URL('ws', document.baseURI).href, {
+  localStorage.setItem(KEPT, token);
+  hub = connectPage({
     token,
-    onState: (state, { reason }) => { at('link').textContent = reason ? `${state}: ${reason}` : state; },
+    onState: (state, { reason }) => {
+      put(ui.link, words.say(`link.${state}`));
+      if (state === 'refused') say(reason);
+    },
     onError: ({ message }) => say(message),
   });
-  const { trains } = claims();
+  const { trains } = claimsOf(token);
   const names = [trains].flat().filter((each) => each !== '*');
   if (given.get('train')) names.push(given.get('train'));
   for (const name of new Set(names)) {
@@ -149,15 +144,15 @@ function start() {
 
 async function choose() {
   try {
-    const { language, channels, muted, quietFrom, quietTo } = await ask('GET', 'api/me/preferences');
-    const { elements } = at('chosen');
+    const { language, channels, muted, quietFrom, quietTo } = await ask(token, 'GET', 'api/me/preferences');
+    const { elements } = ui.chosen;
     elements.language.value = language;
     for (const name of ['EMAIL', 'PUSH']) elements[name].checked = channels.includes(name);
     for (const box of elements.kind) box.checked = !muted.includes(box.value);
     [elements.quietFrom.value, elements.quietTo.value] = [quietFrom ?? '', quietTo ?? ''];
-    const { key } = await ask('GET', 'api/push/key');
-    at('push').hidden = !key || !('PushManager' in window);
-    at('pushNote').textContent = key ? '' : 'This hub sends no pushes.';
+    const { key } = await ask(token, 'GET', 'api/push/key');
+    ui.push.hidden = !key || !('PushManager' in window);
+    put(ui.pushNote, key ? '' : words.say('my.no-push'));
   } catch (error) {
     say(error.message);
   }
@@ -165,43 +160,49 @@ async function choose() {
 
 async function takePushes() {
   try {
-    const { key } = await ask('GET', 'api/push/key');
+    const { key } = await ask(token, 'GET', 'api/push/key');
     const worker = await navigator.serviceWorker.register('sw.js');
     const subscription = await worker.pushManager.subscribe({ userVisibleOnly: true, applicationServerKey: key });
-    await ask('POST', 'api/me/devices', subscription.toJSON());
-    at('pushNote').textContent = 'This device is told.';
+    await ask(token, 'POST', 'api/me/devices', subscription.toJSON());
+    put(ui.pushNote, words.say('my.pushed'));
   } catch (error) {
     say(error.message);
   }
 }
 
-at('login').onsubmit = (event) => {
+ui.login.onsubmit = (event) => {
   event.preventDefault();
-  const { elements } = at('login');
+  const { elements } = ui.login;
   token = elements.token.value.trim();
   if (elements.train.value) given.set('train', elements.train.value.trim());
   start();
 };
-at('chosen').onsubmit = async (event) => {
+ui.chosen.onsubmit = async (event) => {
   event.preventDefault();
-  const { elements } = at('chosen');
+  const { elements } = ui.chosen;
   try {
-    await ask('PUT', 'api/me/preferences', {
+    await ask(token, 'PUT', 'api/me/preferences', {
       language: elements.language.value,
       channels: ['EMAIL', 'PUSH'].filter((name) => elements[name].checked),
       muted: [...elements.kind].filter((box) => !box.checked).map((box) => box.value),
       quietFrom: elements.quietFrom.value || null,
       quietTo: elements.quietTo.value || null,
     });
-    say('Saved.');
+    say(words.say('my.saved'));
   } catch (error) {
     say(error.message);
   }
 };
-at('push').onclick = takePushes;
-at('logout').onclick = () => {
-  localStorage.removeItem('trainhub.token');
+ui.push.onclick = takePushes;
+ui.logout.onclick = () => {
+  localStorage.removeItem(KEPT);
   location.replace('passenger.html');
 };
+
+await speak(ui.language, (loaded) => {
+  words = loaded;
+  show();
+});
 setInterval(count, 1000);
 start();
+workOffline();

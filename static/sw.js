@@ -11,6 +11,7 @@ const FILES = [
   ...['base.css', 'hand.css', 'tte.css', 'favicon.svg', 'tte.webmanifest'].map((name) => `static/${name}`),
   ...['trainhub.js', 'elements.js', 'page.js', 'staff_view.js', 'words.js', 'words.en.js', 'words.hi.js'].map((name) => `static/${name}`),
 ];
+const ANSWERS = { en: ['Accept', 'Decline'], hi: ['स्वीकार', 'अस्वीकार'] }; // a worker cannot import the pages' words
 let slowUntil = 0; // while the hub does not answer, no file waits for it
 
 self.addEventListener('install', (event) => {
@@ -47,13 +48,14 @@ async function fileOf(request) {
 self.addEventListener('push', (event) => {
   const { title, body, topic, language, link, kind } = event.data.json();
   const isOffer = kind === 'OFFER';
+  const [accept, deny] = ANSWERS[language] ?? ANSWERS.en;
   event.waitUntil(self.registration.showNotification(title, {
     body,
     tag: topic,
     lang: language,
     requireInteraction: isOffer,
     data: { link },
-    actions: isOffer ? [{ action: 'accept', title: 'Accept' }, { action: 'deny', title: 'Decline' }] : [],
+    actions: isOffer ? [{ action: 'accept', title: accept }, { action: 'deny', title: deny }] : [],
   }));
 });
 

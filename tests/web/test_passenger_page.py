@@ -71,7 +71,7 @@ def test_preferences_are_kept(hub, ask, page):
     """Language, channels and kinds come back after a reload; each kind of letter has its box."""
     page.goto(url(hub))
     text_of(page, "article h2")
-    page.get_by_label("Language").select_option("hi")
+    page.get_by_label("Language of messages").select_option("hi")
     page.get_by_label("By e-mail").uncheck()
     boxes = page.locator("[name=kind]")
     assert {box.get_attribute("value") for box in boxes.all()} == {kind.name for kind in KINDS}
@@ -79,7 +79,7 @@ def test_preferences_are_kept(hub, ask, page):
     page.get_by_role("button", name="Save").click()
     wait_for(lambda: "Saved" in text_of(page, "[data-is=news]"))
     page.reload()
-    wait_for(lambda: page.get_by_label("Language").input_value() == "hi")
+    wait_for(lambda: page.get_by_label("Language of messages").input_value() == "hi")
     assert not page.get_by_label("By e-mail").is_checked()
     off = [box.get_attribute("value") for box in boxes.all() if not box.is_checked()]
     assert off == ["DELAY"]
@@ -132,3 +132,28 @@ def test_a_push_is_shown_with_its_answers(hub, page):
     (one,) = page.evaluate(shown)
     assert (one["title"], one["tag"]) == (payload["title"], "offer-1")
     assert (one["link"], one["actions"]) == (payload["link"], ["accept", "deny"])
+
+
+@pytest.mark.parametrize("language", ["en", "hi"])
+def test_the_page_speaks_both_languages_without_a_fault_for_axe(hub, ask, axe, browser, language):
+    """Log in, an offer, and the preferences, in both themes; `lang` and the title follow."""
+    ask("/api/trains/12345/passengers/4512345601/1/no-show", {})
+    faults = []
+    for scheme in ("light", "dark"):
+        context = browser.new_context(
+            locale=f"{language}-IN", color_scheme=scheme, viewport={"width": 360, "height": 800}
+        )
+        page = context.new_page()
+        page.goto(f"http://127.0.0.1:{hub.port}/passenger.html")
+        page.locator("[data-is=login] button").wait_for()
+        faults += axe(page)
+        page.goto("about:blank")
+        page.goto(url(hub))
+        page.locator("article.offer").wait_for()
+        assert page.locator("html").get_attribute("lang") == language
+        faults += axe(page)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
+        page.locator("[data-is=language]").select_option("hi")
+        wait_for(lambda page=page: "स्वीकार" in text_of(page, "article.offer"))
+        context.close()
+    assert not faults, "\n".join(sorted({str(each) for each in faults}))

@@ -14,7 +14,7 @@ from railway import chart, person, rac
 from waiting import PATIENCE, wait_for
 
 STATIC = Path(__file__).parents[2] / "static"
-PAGES = ("tte.html", "tte.js", "page.js", "words.js")
+PAGES = ("tte.html", "tte.js", "passenger.html", "passenger.js", "page.js", "words.js")
 HOSTILE = '<img src=x onerror="document.title=1">'
 PHONE = {"width": 360, "height": 800}
 WIDTHS = (360, 768, 1280)
