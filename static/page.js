@@ -4,7 +4,7 @@
 
 import { copy, places } from './elements.js';
 import { connect } from './trainhub.js';
-import { chooseLanguage, chosenLanguage, loadWords } from './words.js';
+import { chooseLanguage, chosenLanguage, loadWords, textFiles } from './words.js';
 
 /**
  * Shows a list. `keyOf` names an item: its element is made once from a template, then only updated,
@@ -92,7 +92,13 @@ export async function speak(select, changed) {
   await load(select.value);
 }
 
-/** Opens the page without a network from now on, and lets it be installed. */
-export function workOffline() {
-  navigator.serviceWorker?.register('sw.js').catch(() => {}); // only a secure page may
+/** Opens the page without a network from now on, and lets it be installed: keeps the files that it has loaded. */
+export async function workOffline() {
+  if (!navigator.serviceWorker) return; // only a secure page has one
+  await navigator.serviceWorker.register('sw.js');
+  if (navigator.serviceWorker.controller) return; // which keeps each file that it passes on
+  const files = performance.getEntriesByType('resource').map(({ name }) => name.split('?')[0]);
+  const own = files.filter((name) => name.startsWith(new URL('static/', document.baseURI).href));
+  const cache = await caches.open('trainhub');
+  await cache.addAll([...new Set([location.pathname, ...own, ...textFiles])]);
 }

@@ -205,4 +205,4 @@ await speak(ui.language, (loaded) => {
 });
 setInterval(count, 1000);
 start();
-workOffline();
+workOffline().catch(() => {}); // the page works all the same

@@ -1,31 +1,21 @@
 /*
  * The service worker of the pages. It shows a push, and opens the page where it is answered; a newer
- * push of one topic takes the place of an older one. And it keeps the pages for a start without a
- * network: each file comes from the hub if it answers soon, else as it was last seen.
+ * push of one topic takes the place of an older one. And it opens the pages without a network: each
+ * file comes from the hub if it answers soon, else as it was last seen. page.js keeps the first ones.
  */
 const CACHE = 'trainhub';
 const SOON_MS = 3000;
-const PAGES = ['tte', 'passenger'];
-const FILES = [
-  ...PAGES.flatMap((page) => [`${page}.html`, `static/${page}.js`]),
-  ...['base.css', 'hand.css', 'tte.css', 'favicon.svg', 'tte.webmanifest'].map((name) => `static/${name}`),
-  ...['trainhub.js', 'elements.js', 'page.js', 'staff_view.js', 'words.js', 'words.en.js', 'words.hi.js'].map((name) => `static/${name}`),
-];
 const ANSWERS = { en: ['Accept', 'Decline'], hi: ['स्वीकार', 'अस्वीकार'] }; // a worker cannot import the pages' words
 let slowUntil = 0; // while the hub does not answer, no file waits for it
 
-self.addEventListener('install', (event) => {
-  event.waitUntil(caches.open(CACHE).then((cache) => cache.addAll(FILES)));
-  self.skipWaiting();
-});
+self.addEventListener('install', () => self.skipWaiting());
 
 self.addEventListener('activate', (event) => event.waitUntil(self.clients.claim()));
 
 self.addEventListener('fetch', (event) => {
   const { method, url } = event.request;
-  const { pathname } = new URL(url);
-  const isFile = FILES.some((name) => pathname === new URL(name, self.registration.scope).pathname);
-  if (method === 'GET' && isFile) event.respondWith(fileOf(event.request));
+  const name = new URL(url).href.replace(self.registration.scope, '');
+  if (method === 'GET' && /^(\w+\.html|static\/)/.test(name)) event.respondWith(fileOf(event.request));
 });
 
 async function fileOf(request) {

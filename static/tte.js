@@ -610,4 +610,4 @@ await speak(ui.language, (loaded) => {
   showNow();
 });
 start();
-workOffline();
+workOffline().catch(() => {}); // the page works all the same

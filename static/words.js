@@ -7,6 +7,11 @@
 const LANGUAGES = ['en', 'hi'];
 const KEPT = 'trainhub.language';
 
+const fileOf = (language) => new URL(`words.${language}.js`, import.meta.url).href;
+
+/** The files of all languages. */
+export const textFiles = LANGUAGES.map(fileOf);
+
 /** Returns the language that was chosen here, else the first one of the browser that there is. */
 export function chosenLanguage() {
   const wanted = [localStorage.getItem(KEPT), ...navigator.languages].map((each) => each?.slice(0, 2));
@@ -18,7 +23,7 @@ export function chooseLanguage(language) {
 }
 
 export async function loadWords(language) {
-  const { default: texts } = await import(`./words.${language}.js`);
+  const { default: texts } = await import(fileOf(language));
   return new Words(language, texts);
 }
 

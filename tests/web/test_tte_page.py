@@ -234,7 +234,7 @@ def test_two_ttes_mark_offline_and_one_conflict_is_told_in_words(
     page = second.pages[0]
     page.goto(where)
     expect(row(page, "Person 1")).to_be_visible()
-    wait_for(lambda: page.evaluate("navigator.serviceWorker.controller !== null"))
+    wait_for(lambda: page.evaluate("caches.match('tte.html').then(Boolean)"))
     with opened(browser) as first:
         first.goto(url(hub, user="T9"))
         expect(row(first, "Person 1")).to_be_visible()
