@@ -75,7 +75,6 @@ export class StaffView {
 // --- what each event changes; null means that it does not say enough ---
 
 const at = (station) => ({ code: station.code, name: station.name });
-const ahead = (next) => next && { ...at(next), expected: next.expected };
 const unmarked = { state: 'DUE', markedAt: null, assumed: false, left: null };
 const later = (moment, seconds) => new Date(Date.parse(moment) + seconds * 1000).toISOString();
 
@@ -87,15 +86,19 @@ function close(run, offerId, state, closedAt) {
 const CHANGES = {
   TRAIN_REGISTERED: null,
   CHART_AMENDED: null,
-  JOURNEY_STARTED: (run, { next }) => Object.assign(run, { status: 'RUNNING', next: ahead(next) }),
+  JOURNEY_STARTED(run, { station, next }) {
+    Object.assign(run, { status: 'RUNNING', index: station.index, station: at(station), next });
+  },
   JOURNEY_COMPLETED: (run) => Object.assign(run, { status: 'COMPLETED', next: null }),
   TRAIN_CANCELLED: (run) => Object.assign(run, { status: 'CANCELLED' }),
   STATION_ARRIVAL(run, { station, next, delayMinutes }) {
-    Object.assign(run, { index: station.index, departed: false, station: at(station), next: ahead(next), delayMinutes, checked: [] });
+    Object.assign(run, { index: station.index, departed: false, station: at(station), next, delayMinutes, checked: [] });
   },
-  STATION_DEPARTURE: (run, { next, delayMinutes }) => Object.assign(run, { departed: true, next: ahead(next), delayMinutes }),
-  STATION_SKIPPED: (run, { next }) => Object.assign(run, { next: ahead(next) }),
-  DELAY_UPDATE: (run, { next, delayMinutes }) => Object.assign(run, { next: ahead(next), delayMinutes }),
+  STATION_DEPARTURE: (run, { next, delayMinutes }) => Object.assign(run, { departed: true, next, delayMinutes }),
+  STATION_SKIPPED: (run, { next }) => Object.assign(run, { next }),
+  SKIP_UNDONE: (run, { next }) => Object.assign(run, { next }),
+  SHORT_TERMINATED: null,
+  DELAY_UPDATE: (run, { next, delayMinutes }) => Object.assign(run, { next, delayMinutes }),
   PASSENGER_BOARDED(run, { coach, berth, markedAt, assumed }, person, timestamp) {
     Object.assign(person, { state: 'ABOARD', coach, berth, assumed, markedAt: markedAt ?? timestamp, left: null });
   },
