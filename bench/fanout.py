@@ -1,6 +1,6 @@
 """Measure the cost of a broadcast to a room, and the effect of clients that do not read.
 
-    python bench/fanout.py                   CPU of a delivered frame, three ways side by side
+    python bench/fanout.py                   CPU of a delivered frame and of a ping, side by side
     python bench/fanout.py --stalled 100     delivery to the others with and without stalled readers
 
 The sockets, rooms and frames are the hub's own. There is no journal and no command, so the times
@@ -39,6 +39,7 @@ from trainhub.hub.hub import ignore
 from trainhub.web.base import Web
 from trainhub.web.door import Door
 from trainhub.web.frames import text_frame
+from trainhub.web.handshake import Handshake
 from trainhub.web.limits import Limits
 from trainhub.web.ring import best_delivery
 from trainhub.web.websocket import TrainSocket
@@ -93,26 +94,17 @@ def read_all(port: int, count: int, stalled: int) -> None:
 # --- the server -----------------------------------------------------------------------------------
 
 
-class ByStream(TrainSocket):
-    """The same socket, with tornado's IOStream.write for each frame."""
-
-    def _write(self, frames: bytes) -> None:
-        if self._may_write():
-            self._stream.write(frames)
-
-
 class Bench:
-    """Sockets of a given class in rooms, and the process that reads."""
+    """Sockets in rooms, and the process that reads."""
 
     def __init__(
         self,
-        kind: type[TrainSocket],
         delivery: Delivery,
         rooms: int,
         sockets: int,
         stalled: int = 0,
     ) -> None:
-        self._kind, self._count, self._stalled = kind, sockets, stalled
+        self._count, self._stalled = sockets, stalled
         self.runs = [f"{10_000 + number}/2026-11-23" for number in range(rooms)]
         self._hub = build_of_fakes(
             rooms=TrainSocket.rooms,
@@ -125,7 +117,7 @@ class Bench:
 
     async def __aenter__(self) -> "Bench":
         web = Web(self._hub, Tokens({"k": "x" * 32}), True, self._count, Limits())
-        self._server = Door(Application([(r"/ws", self._kind, {"web": web})]))
+        self._server = Door(Application([(r"/ws", Handshake, {"web": web})]))
         self._server.listen(0, "127.0.0.1", backlog=4096)
         (listening,) = self._server._sockets.values()
         port = listening.getsockname()[1]
@@ -183,20 +175,29 @@ class Bench:
         await asyncio.sleep(0.05)
         return took / told * 1e6
 
+    async def beat(self) -> float:
+        """Ping all sockets. Return the microseconds of CPU of a ping."""
+        for each in TrainSocket.sockets:
+            each._liveness.heard = True  # the clients answer no ping
+        start = time.process_time()
+        await TrainSocket.beat_all()
+        took = time.process_time() - start
+        await asyncio.sleep(0.05)
+        return took / self._count * 1e6
 
-WAYS: list[tuple[str, type[TrainSocket], Delivery]] = [
-    ("the hub, as it chooses", TrainSocket, best_delivery()),
-    ("the hub, socket by socket", TrainSocket, OneByOne()),
-    ("the hub by IOStream.write", ByStream, OneByOne()),
+
+WAYS: list[tuple[str, Delivery]] = [
+    ("the hub, as it chooses", best_delivery()),
+    ("the hub, socket by socket", OneByOne()),
 ]
 
 
 async def measure(rounds: int, sockets: int, rooms: int) -> None:
-    """Compare the CPU of a frame for socket.send, for the hub, and for tornado's stream."""
+    """Compare the CPU of a frame, and of a ping, for socket.send and for the hub."""
     figures: dict[str, list[float]] = {}
     for _ in range(3):
-        for name, kind, delivery in WAYS:
-            async with Bench(kind, delivery, rooms, sockets) as bench:
+        for name, delivery in WAYS:
+            async with Bench(delivery, rooms, sockets) as bench:
                 for number in range(rounds + 1):
                     plain = await bench.round(1, plain=True)
                     one, ten = await bench.round(1), await bench.round(10)
@@ -204,6 +205,7 @@ async def measure(rounds: int, sockets: int, rooms: int) -> None:
                         figures.setdefault("socket.send in a loop", []).append(plain)
                         figures.setdefault(name, []).append(one)
                         figures.setdefault(f"{name}, ten events in one flush", []).append(ten)
+                        figures.setdefault(f"{name}, a ping", []).append(await bench.beat())
     floor = statistics.median(figures["socket.send in a loop"])
     print(f"{sockets} sockets in {rooms} rooms, {EVENT_BYTES} bytes; CPU of a delivered frame")
     for name, values in figures.items():
@@ -215,7 +217,7 @@ async def stall(stalled: int, sockets: int, seconds: float) -> None:
     """Compare delivery to readers, and memory, with and without stalled clients."""
     print(f"one room of {sockets}, {LARGE_BYTES} bytes {LARGE_RATE} times a second")
     for count in (0, stalled, 0, stalled):
-        async with Bench(TrainSocket, best_delivery(), 1, sockets, count) as bench:
+        async with Bench(best_delivery(), 1, sockets, count) as bench:
             before, most, closed = _memory(), 0, 0
             for _ in range(int(seconds * LARGE_RATE)):
                 start = time.monotonic()

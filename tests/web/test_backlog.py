@@ -9,6 +9,7 @@ from waiting import PATIENCE, until
 
 from trainhub.web.backlog import PIECE, Backlog
 from trainhub.web.frames import frames_end, text_frame
+from trainhub.web.poller import best_poller
 from trainhub.web.streams import PlainStream
 
 MOST = 100_000
@@ -22,7 +23,7 @@ class Pair:
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_096)
         self.client.setblocking(False)
         ours.setblocking(False)
-        self.stream = PlainStream(ours, self)
+        self.stream = PlainStream(ours, self, best_poller())
         self.done = 0
 
     def lost(self):

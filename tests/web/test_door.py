@@ -31,9 +31,15 @@ def room():
 
 
 @pytest.fixture
-def http_server(io_loop, app, _unused_port, room):
+def http_server(io_loop, site, app, _unused_port, room):
     server = make_server(app)
     server.add_socket(_unused_port[0])
+
+    async def open_pollers():
+        assert server.poller
+        assert site.web.poller
+
+    io_loop.run_sync(open_pollers)  # else the first connections would open them
     gc.collect()  # close now what earlier tests left open
     # The next file numbers: there may be gaps among the open ones.
     numbers = [os.dup(0) for _ in range(min(2 * room, 100) + 1)]
@@ -229,6 +235,60 @@ class TestWaitingConnections:
         assert not http_server._waiting
 
     @pytest.mark.gen_test
+    async def test_a_connection_that_says_nothing(self, http_server, visit, monkeypatch):
+        """It is closed in time, and costs no object of tornado's but its stream."""
+        monkeypatch.setattr(door, "HEAD_SECONDS", 0.1)
+        reader, _ = await visit()
+        await until(lambda: http_server._waiting)
+        assert not http_server._connections
+        async with asyncio.timeout(PATIENCE):
+            assert await reader.read() == b""
+        assert not http_server._waiting
+
+    @pytest.mark.gen_test
+    async def test_what_a_busy_hub_has_not_read_yet_is_not_late(
+        self, http_server, visit, monkeypatch
+    ):
+        """The wait ends for clients that are silent, not for clients whose turn has not come."""
+        monkeypatch.setattr(door, "HEAD_SECONDS", 0.1)
+        turns = http_server.poller._turn
+        asyncio.get_running_loop().remove_reader(http_server.poller._epoll.fileno())
+        reader, _ = await visit(HEAD + b"\r\n")
+        silent, _ = await visit()
+        async with asyncio.timeout(PATIENCE):
+            assert await silent.read() == b""
+        assert len(http_server._waiting) == 1
+        turns()
+        async with asyncio.timeout(PATIENCE):
+            assert (await reader.read(15)) == b"HTTP/1.1 200 OK"
+
+    @pytest.mark.gen_test
+    async def test_many_at_once_are_accepted_and_read_in_turns(self, http_server, visit):
+        """A crowd that connects and asks at once leaves turns of the loop to others."""
+        asked, turns, going = [], [0], True
+        begin = http_server.begin
+
+        def note(stream, address):
+            turns[-1] += 1
+            asked.append(begin(stream, address))
+
+        http_server.begin = note
+
+        def count():
+            turns.append(0)
+            if going:
+                asyncio.get_running_loop().call_soon(count)
+
+        count()
+        crowd = [await visit(HEAD + b"\r\n") for _ in range(100)]
+        await until(lambda: len(asked) == 100)
+        going = False
+        assert max(turns) <= door.BEGUN_A_TURN
+        for reader, _ in crowd:
+            async with asyncio.timeout(PATIENCE):
+                assert (await reader.read(15)) == b"HTTP/1.1 200 OK"
+
+    @pytest.mark.gen_test
     async def test_a_kept_connection_without_a_next_request(self, http_server, visit):
         """A connection that is kept open for another request is closed after a while."""
         http_server.conn_params.header_timeout = 0.1
@@ -248,10 +308,11 @@ class TestWaitingConnections:
             client.setblocking(False)
             loop = asyncio.get_running_loop()
             await loop.sock_connect(client, ("127.0.0.1", http_port))
-            await until(lambda: http_server._connections)
             path = "/api/trains/12345/passengers"
             head = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer "
             request = f"{head}{site.token('ADMIN')}\r\n\r\n".encode()
+            await loop.sock_sendall(client, request)
+            await until(lambda: http_server._connections)
             await loop.sock_sendall(client, request * 60)
             await until(lambda: not http_server._connections)
 

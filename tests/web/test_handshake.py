@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import weakref
 
 import pytest
 from waiting import PATIENCE, until
@@ -55,3 +56,21 @@ async def test_a_handshake_has_a_key_and_version_13(http_server, http_port, head
         answer = await reader.readuntil(b"\r\n\r\n")
     assert answer.split()[1] == str(status).encode()
     writer.close()
+
+
+@pytest.mark.gen_test
+async def test_a_closed_socket_needs_no_garbage_collector(raw, site):
+    """Thousands may leave at once: a collection of all their cycles would hold the loop."""
+    await site.register()
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(5):
+            client, _ = await raw()
+            client.say("SUBSCRIBE_TRAIN", trainNo="12345")
+            await client.frames(3)
+            (gone,) = map(weakref.ref, TrainSocket.sockets)
+            client.writer.transport.abort()
+            await until(lambda gone=gone: gone() is None)
+    finally:
+        gc.enable()

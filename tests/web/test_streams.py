@@ -7,6 +7,7 @@ import pytest
 from load import seeded
 from waiting import PATIENCE, until
 
+from trainhub.web.poller import LoopPoller, best_poller
 from trainhub.web.streams import READ_BYTES, PlainStream
 
 
@@ -24,8 +25,8 @@ class Owner:
         self.lost_at.append(self.stream.socket.fileno())
 
 
-@pytest.fixture
-def ends(io_loop):
+@pytest.fixture(params=[best_poller, LoopPoller])
+def ends(io_loop, request):
     """A stream on a socket with a small buffer, its owner, and the client at its other end."""
 
     async def make():
@@ -34,7 +35,7 @@ def ends(io_loop):
         ours.setblocking(False)
         theirs.setblocking(False)
         owner = Owner()
-        owner.stream = PlainStream(ours, owner)
+        owner.stream = PlainStream(ours, owner, request.param())
         return owner.stream, owner, theirs
 
     stream, owner, theirs = io_loop.run_sync(make)

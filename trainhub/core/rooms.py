@@ -297,9 +297,10 @@ class Rooms:
                 self._flush_each(puts)
                 continue
             for crowd, frames in runs:
-                self._deliver(crowd, frames[0] if len(frames) == 1 else b"".join(frames))
+                self.deliver(crowd, frames[0] if len(frames) == 1 else b"".join(frames))
 
-    def _deliver(self, crowd: Crowd[Any], frames: bytes) -> None:
+    def deliver(self, crowd: Crowd[Any], frames: bytes) -> None:
+        """Write frames to a crowd now. A listener that fails leaves its rooms."""
         failed = self._delivery.deliver(crowd, frames)
         if failed:
             self._dismiss(failed)

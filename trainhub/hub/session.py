@@ -8,7 +8,7 @@ import logging
 import math
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 from trainhub.access.identity import ANONYMOUS, Identity, Tokens
 from trainhub.core.answers import check_key
@@ -49,6 +49,19 @@ SendAnswer = Callable[[Mapping[str, Any]], None]
 
 class Session:
     """One client's identity and rooms. `listener` is its socket; `send` sends it an answer."""
+
+    __slots__ = (
+        "_address",
+        "_anonymous",
+        "_closed",
+        "_hub",
+        "_listener",
+        "_send",
+        "_tokens",
+        "bad",
+        "identity",
+        "is_busy",
+    )
 
     def __init__(
         self,
@@ -136,6 +149,9 @@ class Session:
         """Leave every room: the client has gone."""
         self._closed = True
         self._hub.rooms.leave_all(self._listener, lost=True)
+        if not self.is_busy:
+            # Without this cycle the socket is freed now, and not by a long garbage collection.
+            self._listener = self._send = cast(Any, None)
 
     def tell_next_runs(self, numbers: Collection[str]) -> None:
         """Tell a client that subscribed without a date which run of a number took over."""

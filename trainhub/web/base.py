@@ -31,6 +31,7 @@ from trainhub.web.held import HeldBytes, reset_at_close
 from trainhub.web.hosts import AllowedHosts
 from trainhub.web.limits import SECONDS_A_BYTE, Askers, InDebt, Limits, SecondsClock, TooOften
 from trainhub.web.origins import cors_headers, preflight_headers
+from trainhub.web.poller import Poller, best_poller
 from trainhub.web.shared import Body, SharedBody, takes_gzip
 from trainhub.web.tornado_insides import WholeRequest
 from trainhub.web.trains import list_of_trains
@@ -99,6 +100,10 @@ class Web:
     @cached_property
     def askers(self) -> Askers:
         return Askers(self.limits, self.own_are_free, self.clock)
+
+    @cached_property
+    def poller(self) -> Poller:
+        return best_poller()
 
     @cached_property
     def trains(self) -> SharedBody:

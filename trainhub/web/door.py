@@ -1,23 +1,26 @@
 """The HTTP server: which connections it accepts, how long it waits, and whose request it is."""
 
+import asyncio
 import logging
 import math
 import resource
 import socket
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
 from contextlib import suppress
+from functools import cached_property
 from typing import Any, cast
 
 from tornado import httputil
 from tornado.http1connection import HTTP1ServerConnection
 from tornado.httpserver import HTTPServer
-from tornado.iostream import IOStream
+from tornado.iostream import IOStream, SSLIOStream
 
 from trainhub.access.identity import ANONYMOUS
 from trainhub.core.shares import Shares
 from trainhub.web.base import RETRY_AFTER_SECONDS
 from trainhub.web.limits import Askers, TooOften, is_own, network_of
+from trainhub.web.poller import Poller, best_poller
 from trainhub.web.proxies import Proxies
 
 logger = logging.getLogger("trainhub.door")
@@ -31,6 +34,11 @@ LOG_SECONDS = 60
 WAITING_SHARE = 0.25
 # Connections without a whole request, at most, however many files there are.
 MOST_WAITING = 4_000
+# Connections that are accepted in one turn of the loop.
+ACCEPTED_A_TURN = 16
+# Connections whose first request is read in one turn of the loop: each is a millisecond of work
+# if it opens a socket and subscribes.
+BEGUN_A_TURN = 8
 # Seconds for a TLS handshake and a request's head, and for the next request on a connection.
 HEAD_SECONDS = 10
 # Seconds for a request's body: what the largest chart needs at a megabit a second.
@@ -43,6 +51,67 @@ _FULL = (
     f"Retry-After: {RETRY_AFTER_SECONDS}\r\n"
     "Connection: close\r\nContent-Length: 0\r\n\r\n"
 ).encode()
+
+
+class Turnstile(socket.socket):
+    """A listening socket that lets in ACCEPTED_A_TURN connections in one turn of the loop.
+
+    The kernel holds the others. Tornado accepts 128 at once, and each brings a millisecond of work
+    within a few turns: when a whole train reconnects, all other requests would wait behind them.
+    """
+
+    _let_in = 0
+
+    @classmethod
+    def at(cls, listening: socket.socket) -> "Turnstile":
+        """Put a turnstile at a listening socket, which it takes over."""
+        turnstile = cls(fileno=listening.detach())
+        turnstile.setblocking(False)
+        return turnstile
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """Accept a connection. Raises BlockingIOError if none waits, or in this turn none may."""
+        if self._let_in == ACCEPTED_A_TURN:
+            raise BlockingIOError
+        if not self._let_in:
+            asyncio.get_running_loop().call_soon(self._begin_turn)
+        self._let_in += 1
+        return super().accept()
+
+    def _begin_turn(self) -> None:
+        self._let_in = 0
+
+
+class Comer:
+    """A connection that has sent nothing yet."""
+
+    def __init__(self, door: "Door", stream: IOStream, address: tuple[Any, ...]) -> None:
+        self.stream = stream
+        self.peer = network_of(address[0])
+        self._door, self._address = door, address
+        self._descriptor = stream.socket.fileno()
+        self._patience = stream.io_loop.call_later(HEAD_SECONDS, self._end_wait)
+        door.poller.wait(self._descriptor, self, read=True, write=False)
+
+    def ready(self, read: bool, write: bool) -> None:
+        self._leave()
+        self._door.begin(self.stream, self._address)
+
+    def _end_wait(self) -> None:
+        """Close if nothing has come. A busy hub may not have had time to read what has."""
+        with suppress(OSError):
+            if self.stream.socket.recv(1, socket.MSG_PEEK):
+                return
+        self.close()
+
+    def close(self) -> None:
+        self._leave()
+        self.stream.close()
+
+    def _leave(self) -> None:
+        self._door.poller.stop(self._descriptor)
+        self.stream.io_loop.remove_timeout(self._patience)
+        self._door.has_come(self)
 
 
 class Door(HTTPServer):
@@ -65,16 +134,23 @@ class Door(HTTPServer):
         super().initialize(*args, **kwargs)
         # The connections without a whole request, by address. If there are too many, the address
         # with the most of them loses the connection that has waited longest.
-        self._waiting: Shares[str, HTTP1ServerConnection, None] = Shares(math.inf)
+        self._waiting: Shares[str, HTTP1ServerConnection | Comer, None] = Shares(math.inf)
+        self._comers: set[Comer] = set()
+
+    @cached_property
+    def poller(self) -> Poller:
+        """What waits for the first bytes of connections."""
+        return best_poller(BEGUN_A_TURN)
+
+    def add_sockets(self, sockets: Iterable[socket.socket]) -> None:
+        super().add_sockets(map(Turnstile.at, sockets))
 
     def start_request(
         self, server_conn: object, request_conn: httputil.HTTPConnection
     ) -> httputil.HTTPMessageDelegate:
         """Let a connection wait for a request, its first or the next one."""
         waiting = cast(HTTP1ServerConnection, server_conn)
-        self._waiting.most = self.most_waiting
-        for _, longest in self._waiting.put(_peer(waiting), waiting, None):
-            self._evict(longest)
+        self._let_wait(_peer(waiting), waiting)
         inner = super().start_request(server_conn, request_conn)
         return _Visit(inner, self, server_conn, request_conn)
 
@@ -91,10 +167,15 @@ class Door(HTTPServer):
                 "a token share the limits of one"
             )
 
-    def _evict(self, longest: HTTP1ServerConnection) -> None:
-        self.evicted += 1
-        self._log("%d connections that asked for nothing made room so far", self.evicted)
-        longest.stream.close()
+    def _let_wait(self, peer: str, waiting: HTTP1ServerConnection | Comer) -> None:
+        self._waiting.most = self.most_waiting
+        for _, longest in self._waiting.put(peer, waiting, None):
+            self.evicted += 1
+            self._log("%d connections that asked for nothing made room so far", self.evicted)
+            if isinstance(longest, Comer):
+                longest.close()
+            else:
+                longest.stream.close()
 
     def has_asked(self, server_conn: object) -> None:
         """Stop waiting for a connection: it has sent its whole request, or is closed."""
@@ -115,7 +196,26 @@ class Door(HTTPServer):
             with suppress(AttributeError, OSError):  # only Linux has this option
                 unread = int(UNREAD_SECONDS * 1000)
                 stream.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, unread)
-            super().handle_stream(stream, address)
+            if isinstance(stream, SSLIOStream):
+                self.begin(stream, address)  # the handshake of TLS comes first
+            else:
+                comer = Comer(self, stream, address)
+                self._comers.add(comer)
+                self._let_wait(comer.peer, comer)
+
+    def begin(self, stream: IOStream, address: tuple[Any, ...]) -> None:
+        """Let tornado read the requests of a connection."""
+        super().handle_stream(stream, address)
+
+    def has_come(self, comer: Comer) -> None:
+        """Stop waiting for the first bytes of a connection."""
+        self._comers.discard(comer)
+        self._waiting.drop(comer.peer, comer)
+
+    async def close_all_connections(self) -> None:
+        for comer in tuple(self._comers):
+            comer.close()
+        await super().close_all_connections()
 
     def _comes_too_often(self, address: str) -> bool:
         if self.comers is None or self.proxies.trusts(address):

@@ -3,7 +3,7 @@
 from base64 import b64encode
 from contextlib import suppress
 from hashlib import sha1
-from typing import cast
+from typing import Any, cast
 
 from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError
@@ -82,7 +82,9 @@ class Handshake(Edge, WebSocketHandler):
         new = self._kind(self.web, self._address, window)
         with suppress(StreamClosedError):  # the client has gone
             await new.open(self.detach(), answer, token)
+        # Without these cycles the handler is freed now, and not by a long garbage collection.
         self.ws_connection = None
+        self.ui = cast(Any, None)
 
     def on_connection_close(self) -> None:
         """Do nothing: a client that goes during the handshake leaves nothing behind."""

@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from itertools import islice
 from typing import TypeVar
@@ -304,6 +305,7 @@ class Askers:
         return account
 
 
+@lru_cache(maxsize=MOST_ASKERS)
 def network_of(address: str) -> str:
     """Return an address, or of IPv6 only the part that its owner cannot choose."""
     try:

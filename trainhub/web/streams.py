@@ -13,6 +13,7 @@ from typing import Protocol, cast
 
 from tornado.iostream import IOStream, SSLIOStream, StreamClosedError
 
+from trainhub.web.poller import Poller
 from trainhub.web.tornado_insides import take_socket
 
 # Bytes that are read at once.
@@ -69,7 +70,7 @@ class Stream(Protocol):
         """Close the connection. What still waits is dropped."""
 
 
-async def take_over(stream: IOStream, receiver: Receiver) -> tuple[Stream, bytes]:
+async def take_over(stream: IOStream, receiver: Receiver, poller: Poller) -> tuple[Stream, bytes]:
     """Return a stream on the connection of a tornado stream, and the bytes that came early.
 
     The receiver gets nothing before `resume` is called.
@@ -81,24 +82,20 @@ async def take_over(stream: IOStream, receiver: Receiver) -> tuple[Stream, bytes
         raise StreamClosedError
     if isinstance(stream, SSLIOStream):
         return SecureStream(stream, receiver), b""
-    return _plain(stream, receiver)
-
-
-def _plain(stream: IOStream, receiver: Receiver) -> tuple[Stream, bytes]:
     taken, early = take_socket(stream)
-    return PlainStream(taken, receiver), early
+    return PlainStream(taken, receiver, poller), early
 
 
 class PlainStream:
     """A stream over a socket that does not block."""
 
-    __slots__ = ("_loop", "_reading", "_receiver", "_waiting", "closed", "socket")
+    __slots__ = ("_poller", "_reading", "_receiver", "_waiting", "closed", "socket")
 
-    def __init__(self, connected: socket.socket, receiver: Receiver) -> None:
+    def __init__(self, connected: socket.socket, receiver: Receiver, poller: Poller) -> None:
         self.socket = connected
         self.closed = False
         self._receiver = receiver
-        self._loop = asyncio.get_running_loop()
+        self._poller = poller
         self._reading = False
         # What waits to be written, each with the call that follows it. None if nothing waits.
         self._waiting: list[tuple[memoryview, Done | None]] | None = None
@@ -121,45 +118,53 @@ class PlainStream:
             self._waiting.append((memoryview(data), done))
             return
         self._waiting = [(memoryview(data), done)]
-        if self._drain() and self._waiting is not None:
-            self._loop.add_writer(self.socket.fileno(), self._writable)
+        self._drain()
+        if self._waiting is not None:
+            self._wait()
 
-    def _writable(self) -> None:
-        if self._drain() and self._waiting is None:
-            self._loop.remove_writer(self.socket.fileno())
+    def _wait(self) -> None:
+        """Wait for what this stream wants to do now."""
+        descriptor, write = self.socket.fileno(), self._waiting is not None
+        self._poller.wait(descriptor, self, read=self._reading, write=write)
 
-    def _drain(self) -> bool:
-        """Write what the socket takes. Return False if the stream has ended by that."""
-        assert self._waiting is not None
+    def ready(self, read: bool, write: bool) -> None:
+        if write and self._waiting is not None:
+            self._drain()
+            if self._waiting is None and not self.closed:
+                self._wait()
+        if read and self._reading and not self.closed:
+            self._read()
+
+    def _drain(self) -> None:
+        """Write what the socket takes."""
         while self._waiting:
             data, done = self._waiting[0]
             try:
                 taken = self.socket.send(data) if data else 0
             except (BlockingIOError, InterruptedError):
-                return True
+                return
             except OSError:
                 self.close()
-                return False
+                return
             if taken < len(data):
                 self._waiting[0] = data[taken:], done
-                return True
+                return
             del self._waiting[0]
             if done is not None:
-                self._loop.call_soon(done)
+                asyncio.get_running_loop().call_soon(done)
         self._waiting = None
-        return True
 
     def pause(self) -> None:
         if self._reading and not self.closed:
             self._reading = False
-            self._loop.remove_reader(self.socket.fileno())
+            self._wait()
 
     def resume(self) -> None:
         if not self._reading and not self.closed:
             self._reading = True
-            self._loop.add_reader(self.socket.fileno(), self._readable)
+            self._wait()
 
-    def _readable(self) -> None:
+    def _read(self) -> None:
         try:
             data = self.socket.recv(READ_BYTES)
         except (BlockingIOError, InterruptedError):
@@ -174,12 +179,11 @@ class PlainStream:
     def close(self) -> None:
         if self.closed:
             return
-        self.pause()
-        if self._waiting is not None:
-            self._loop.remove_writer(self.socket.fileno())
-            self._waiting = None
+        self._poller.stop(self.socket.fileno())
+        self._waiting = None
         self.closed = True
         self._receiver.lost()
+        self._receiver = cast(Receiver, None)  # no cycle is left to the garbage collector
         self.socket.close()
 
 

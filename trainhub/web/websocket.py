@@ -17,7 +17,7 @@ from tornado.iostream import IOStream
 from trainhub.access.identity import Identity
 from trainhub.core.cost import Bill, open_bill, paid
 from trainhub.core.errors import HubError
-from trainhub.core.rooms import Room
+from trainhub.core.rooms import Crowd, Room
 from trainhub.core.wire import encode, error_fields
 from trainhub.domain.model import RunKey
 from trainhub.hub.hub import Hub
@@ -146,7 +146,7 @@ class TrainSocket:
 
         Raises StreamClosedError if the client has gone.
         """
-        self._stream, early = await take_over(stream, self)
+        self._stream, early = await take_over(stream, self, self.web.poller)
         beat = self._limits.heartbeat_seconds
         with suppress(OSError, AttributeError):  # only Linux has the last two
             tune = partial(self._stream.socket.setsockopt, socket.IPPROTO_TCP)
@@ -157,8 +157,7 @@ class TrainSocket:
         self.addresses.enter(self._address)
         self.newcomers[self] = time.monotonic() + self._limits.identify_seconds
         self.web.hub.activity.note(Act.CONNECTIONS, "opened", "connection %s opened", self._id)
-        self._stream.write(answer)
-        self._answer(welcome(self._id, self.web.hub.now(), beat))
+        self.send(answer + text_frame(encode(welcome(self._id, self.web.hub.now(), beat))))
         if token is not None:
             self._identify(token)
         if early:
@@ -385,21 +384,33 @@ class TrainSocket:
 
     @classmethod
     async def beat_all(cls) -> None:
-        """Ping every socket, and close those that are silent."""
+        """Ping every socket, a batch in one system call, and close those that are silent."""
         those = list(cls.sockets)
         for first in range(0, len(those), PING_BATCH):
-            for each in those[first : first + PING_BATCH]:
-                each.beat()
+            due: Crowd[None] = Crowd()
+            due.update((each, None) for each in those[first : first + PING_BATCH] if each._is_due())
+            if due:
+                those[first].web.hub.rooms.deliver(due, PING_FRAME)
             await asyncio.sleep(0)
 
     def beat(self) -> None:
         """Ping the client. Close it if the previous ping was not answered."""
+        if self._is_due():
+            self._write(PING_FRAME)
+
+    def _is_due(self) -> bool:
+        """Return whether the client is to be pinged: it is there, and nothing waits for it.
+
+        Closes a client that is gone. A client that is behind is pinged before what waits for it.
+        """
+        if not self._may_write():
+            return False
         if not self._liveness.beat(sent(self._stream.socket), self._backlog is not None):
             self._reset()
-        elif self._backlog is None:
-            self._write(PING_FRAME)
-        elif self._may_write():
+            return False
+        if self._backlog is not None:
             self._control(PING_FRAME)
+        return self._backlog is None
 
     @classmethod
     def dismiss_idlers(cls) -> None:
