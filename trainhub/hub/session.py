@@ -58,6 +58,7 @@ class Session:
         "_listener",
         "_send",
         "_tokens",
+        "_undated",
         "bad",
         "identity",
         "is_busy",
