@@ -3,6 +3,7 @@
  * The client keeps a command until it is answered, so that it happens once.
  */
 
+import { takeTables } from './amend.js';
 import { copy, make, places, put, ui } from './elements.js';
 import { pathOf } from './schedule.js';
 import { ask } from './staff.js';
@@ -11,7 +12,7 @@ import { delayWords, name, trainOf } from './wording.js';
 const WITHIN_MS = 30_000; // a command that could not be sent by then is given up, and said so
 
 /** Asks a question in a dialog. Returns whether the answer is yes. */
-function sure(question) {
+export function sure(question) {
   put(ui.sureText, question);
   ui.sure.returnValue = '';
   ui.sure.showModal();
@@ -56,17 +57,20 @@ const FORMS = {
   cancel: ({ reason }, who) => [`Cancel ${who}? All passengers are told. This cannot be undone.`, 'CANCEL_TRAIN', optional({ reason })],
 };
 
-function show(stations, { run }, follower) {
+function show(stations, train, follower) {
+  const { run } = train;
   const all = copy('actions');
+  const place = places(all);
   for (const select of all.querySelectorAll('[name=stationCode]')) {
     select.append(...stations.map(({ code, name: said }) => make('option', `${said} (${code})`, { value: code })));
   }
+  takeTables(place, train);
   all.addEventListener('submit', (event) => {
     event.preventDefault();
     const form = event.target;
-    const train = trainOf(run);
-    const command = FORMS[form.getAttribute('name')](Object.fromEntries(new FormData(form)), `${train.trainNo} ${train.trainName}`, train);
-    if (command) give({ ...train, client: follower.client }, command);
+    const now = trainOf(run);
+    const command = FORMS[form.getAttribute('name')]?.(Object.fromEntries(new FormData(form)), `${now.trainNo} ${now.trainName}`, now);
+    if (command) give({ ...now, client: follower.client }, command);
   });
   return [all];
 }

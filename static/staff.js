@@ -18,12 +18,20 @@ export function covers({ run, trainNo }) {
   return me !== null && ['*', run, trainNo].some((each) => me.trains.includes(each));
 }
 
-/** Asks the hub, with the token if there is one. Throws an error with the hub's words. */
-export async function ask(path) {
-  const headers = token ? { Authorization: `Bearer ${token}` } : {};
-  const response = await fetch(path, { cache: 'no-store', headers, signal: AbortSignal.timeout(TIMEOUT_MS) });
+/**
+ * Asks the hub, with the token if there is one; sends `body` if it is given. A command has a `key`,
+ * so that it happens once. Throws an error with the hub's words.
+ */
+export async function ask(path, body = null, key = null) {
+  const headers = {
+    ...(token && { Authorization: `Bearer ${token}` }),
+    ...(body && { 'Content-Type': 'application/json' }),
+    ...(key && { 'Idempotency-Key': key }),
+  };
+  const sent = body && { method: 'POST', body: JSON.stringify(body) };
+  const response = await fetch(path, { cache: 'no-store', headers, ...sent, signal: AbortSignal.timeout(TIMEOUT_MS) });
   const answer = await response.json();
-  if (!response.ok) throw Object.assign(new Error(answer.error.message), { code: answer.error.code });
+  if (!response.ok) throw Object.assign(new Error(answer.error.message), answer.error);
   return answer;
 }
 

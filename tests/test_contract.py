@@ -320,9 +320,17 @@ def play(visitor, listeners, order, journey, train_no):
                 each.say("SUBSCRIBE_TRAIN", **on, since={"epoch": epoch, "seq": 0})
 
 
+TABLE = {
+    "source": "CORRECTION",
+    "passengers": "pnr,index,name,from,to,class,status,coach,berth\n"
+    "4512345690,1,NEW,AAA,EEE,SL,CNF,S1,30\n4512345691,1,LOST,AAA,ZZZ,SL,CNF,S1,31\n",
+}
+
+
 def read_everything(visitor, anonymous):
     """Ask every address that is only read."""
     train = "/api/trains/1"
+    visitor.order("REGISTER_TRAIN", **chart(trainNo="8"))
     for path in (
         *("/api/trains", "/api/me", "/api/audit", "/api/monitor", "/api/attention"),
         *("/readyz", "/healthz", "/version", "/", "/passenger.html", "/tte.html", "/sw.js"),
@@ -343,9 +351,11 @@ def read_everything(visitor, anonymous):
         ("POST", "/api/me/devices", {**browser, "keys": keys}),
         ("DELETE", "/api/me/devices", browser),
         ("POST", "/api/notifications/retry", {}),
+        ("POST", "/api/trains/8/chart/check", TABLE),
     ):
         given = json.dumps(body).encode()
-        assert visitor.ask(method, path, given)[0] == 200, path
+        answer = visitor.ask(method, path, given)
+        assert answer[0] == 200, (path, answer)
 
 
 def subscribe_to_a_run_that_is_over(visitor):

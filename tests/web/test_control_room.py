@@ -459,3 +459,28 @@ def test_an_offer_is_withdrawn(offering, page):
     done(page)
     wait_for(lambda: "No offer is open." in part(page) and "withdrawn" in part(page))
     assert offering.ask("/api/trains/7/offers")[0]["state"] == "WITHDRAWN"
+
+
+def test_a_chart_is_amended_by_a_table(offering, page):
+    """The faults are listed by line before the table is sent, and the sound lines load."""
+    hub = offering
+    open_run(hub, page, "actions")
+    lines = (
+        "pnr,index,name,from,to,class,status,coach,berth",
+        f'4512345690,1,"{HOSTILE.replace(chr(34), chr(39))}",AAA,EEE,SL,CNF,S1,30',
+        "4512345691,1,LOST,AAA,ZZZ,SL,CNF,S1,31",
+    )
+    table = {"name": "more.csv", "mimeType": "text/csv", "buffer": "\n".join(lines).encode()}
+    page.locator("[data-is=chosen]").set_input_files(table)
+    wait_for(lambda: "1 passenger would be new and 0 corrected, 1 line left out" in part(page))
+    assert "3 4512345691 left out: " in part(page)
+    before = len(hub.ask("/api/trains/7/passengers"))
+    page.get_by_role("button", name="Amend").click()
+    assert "1 passenger would be new" in answer(page).replace("\xa0", " ")
+    done(page, "Done: the chart is amended.")
+    assert len(hub.ask("/api/trains/7/passengers")) == before + 1
+    bad = {**table, "buffer": "\n".join((lines[0], lines[2])).encode()}
+    page.locator("[data-is=chosen]").set_input_files(bad)
+    page.wait_for_selector(".found .fault:has-text('no passenger loads')")
+    assert "2 4512345691 left out: " in part(page)
+    assert page.locator("[data-is=send]").is_hidden()

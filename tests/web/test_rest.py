@@ -684,3 +684,45 @@ async def test_the_board_of_an_unknown_station(call, running, code):
 @pytest.mark.parametrize("query", ["hours=0", "hours=25", "hours=x", "hour=3", "date=2026-11-23"])
 async def test_the_board_s_hours_are_checked(call, running, query):
     assert (await call("GET", f"/api/stations/BBB?{query}")).status == 400
+
+
+# --- what an amendment would do ------------------------------------------------------------------
+
+CHECK = TRAIN + "/chart/check"
+TABLE = "pnr,index,name,from,to,class,status,coach,berth\n"
+LINES = (
+    "4512345690,1,NEW ONE,AAA,EEE,SL,CNF,S1,30\n"
+    "4512345601,1,CORRECTED,AAA,EEE,SL,CNF,S1,1\n"
+    "4512345691,1,LOST,AAA,ZZZ,SL,CNF,S1,31\n"
+)
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("who", ROLES)
+async def test_a_check_of_an_amendment_changes_nothing(call, site, running, who):
+    """It answers as the command would, line by line, to those who may give the command."""
+    before = seq(site)
+    body = {"source": "CORRECTION", "passengers": TABLE + LINES}
+    answer = await call("POST", CHECK, body, who)
+    assert answer.status == status_for(who, {"ADMIN", "SERVICE", "TTE"})
+    if answer.status == 200:
+        fault = answer.result.pop("rejected")
+        assert [each["line"] for each in fault] == [4]
+        assert "ZZZ" in fault[0]["reason"]
+        assert answer.result == {"added": 1, "corrected": 1, "removed": 0, "warnings": []}
+    assert seq(site) == before
+    done = await call("POST", TRAIN + "/chart", body, "ADMIN")
+    assert (done.result["added"], done.result["corrected"]) == (1, 1)
+    again = await call("POST", CHECK, body, "ADMIN")
+    assert again.code == "BAD_MESSAGE"  # no other line is left to load
+    assert [each["line"] for each in again.json["error"]["details"]["rejected"]] == [4]
+
+
+@pytest.mark.gen_test
+async def test_a_check_of_a_table_that_cannot_be_read(call, running):
+    """An unknown source, a table without its columns, and an unknown train are errors."""
+    for body in ({"source": "X"}, {"source": "CORRECTION", "passengers": "a,b\n1,2\n"}, {}):
+        assert (await call("POST", CHECK, body, "ADMIN")).status == 400
+    body = {"source": "CORRECTION", "passengers": []}
+    assert (await call("POST", "/api/trains/99/chart/check", body, "ADMIN")).status == 404
+    assert (await call("GET", CHECK, who="ADMIN")).status == 405

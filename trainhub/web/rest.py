@@ -22,6 +22,7 @@ from trainhub.domain import normal
 from trainhub.domain.board import board_line
 from trainhub.domain.decisions import Decisions
 from trainhub.domain.errors import UnknownPassenger, UnknownStation
+from trainhub.domain.events import ChartAmended
 from trainhub.domain.fields import Moment
 from trainhub.domain.model import (
     BookingStatus,
@@ -129,6 +130,36 @@ class TrainsHandler(Large, CommandHandler):
     async def get(self) -> None:
         self.check_anonymous()
         await self.send_shared(await self.web.trains.get())
+
+
+class ChartCheck(TypedDict):
+    """What an amendment of a chart would do."""
+
+    added: Annotated[int, About("How many passengers would be new.", least=0, example=2)]
+    corrected: Annotated[int, About("How many would be corrected.", least=0, example=1)]
+    removed: Annotated[int, About("How many would be taken off.", least=0, example=0)]
+    rejected: Annotated[tuple[c.Rejected, ...], About("The lines that would be left out.")]
+    warnings: Annotated[tuple[c.Warned, ...], About("What would not be used of other lines.")]
+
+
+class ChartCheckHandler(Large, Api):
+    """Decide an amendment of a chart as the command would, and change nothing."""
+
+    async def post(self, trainNo: str) -> None:  # noqa: N803 (named by the path)
+        state = self.staffs_run(trainNo)
+        fields = {**self.read_body(), "trainNo": trainNo}
+        command = await aside(read_command, c.AmendChart, fields)
+        assert isinstance(command, c.AmendChart)
+        events = state.decide(command, self.hub.now())
+        amended = next((each for each in events if isinstance(each, ChartAmended)), None)
+        answer: ChartCheck = {
+            "added": amended.added if amended else 0,
+            "corrected": amended.corrected if amended else 0,
+            "removed": amended.removed if amended else 0,
+            "rejected": amended.rejected if amended else command.rejected,
+            "warnings": command.warnings,
+        }
+        self.answer(dump(answer))
 
 
 class TrainHandler(Api):

@@ -7,7 +7,7 @@ from typing import Annotated, Any, NotRequired, TypedDict
 
 from trainhub.core.about import About
 from trainhub.domain import commands as c
-from trainhub.domain.model import STAFF, Role
+from trainhub.domain.model import STAFF, Amendment, Role
 from trainhub.domain.shapes import (
     BerthPlan,
     BoardLine,
@@ -22,6 +22,7 @@ from trainhub.domain.shapes import (
 )
 from trainhub.domain.views import rac_view, vacancies_view
 from trainhub.hub.messages import AuditEntry, Me
+from trainhub.hub.permissions import MAY
 from trainhub.web import people, rest
 from trainhub.web.attention import Attention, AttentionHandler
 from trainhub.web.base import Api, Edge, Web
@@ -205,6 +206,17 @@ ROUTES: tuple[Route, ...] = (
     _order("POST", _OFFER + "/deny", c.DenyOffer),
     _order("POST", _OFFER + "/approve", c.ApproveOffer),
     _order("POST", _OFFER + "/withdraw", c.WithdrawOffer),
+    Route(
+        method="POST",
+        path=_TRAIN + "/chart/check",
+        name="checkChart",
+        handler=rest.ChartCheckHandler,
+        summary="Ask what an amendment of a chart would do, line by line. Nothing changes.",
+        answer=rest.ChartCheck,
+        body=Amendment,
+        roles=frozenset(MAY[c.AmendChart]),
+        statuses=frozenset({200, 403, 404, 409, 415, *_API}),
+    ),
     _read(
         "/api/trains",
         "listTrains",
