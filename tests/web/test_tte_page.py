@@ -322,6 +322,20 @@ def test_a_passenger_s_token_shows_no_train(hub, ask, page):
     expect(page.get_by_text("This token is not for the staff")).to_be_visible()
 
 
+def test_a_phone_keeps_no_more_than_it_needs(hub, ask, page):
+    """Neither addresses nor the passengers' users are kept, and after logging out nothing is."""
+    page.goto(url(hub))
+    expect(row(page, "Person 1")).to_be_visible()
+    kept = "JSON.stringify(Object.entries(localStorage))"
+    wait_for(lambda: "Person 1" in page.evaluate(kept))
+    assert "@example.org" not in page.evaluate(kept)
+    assert "IR_1" not in page.evaluate(kept)
+    page.get_by_role("button", name="More").click()
+    page.get_by_role("button", name="Log out").click()
+    expect(page.locator("[data-is=login]")).to_be_visible()
+    assert "trainhub.tte" not in page.evaluate(kept)
+
+
 # --- every reader -------------------------------------------------------------------------------
 
 PROBLEM = [
