@@ -452,6 +452,10 @@ export interface Commands {
       offerSeconds?: number;
       /** Whether passengers from 60, women from 45, and passengers with a `need` get a lower berth before others that fit. */
       lowerFirst?: boolean;
+      /** Who of the waiting list gets berths: all, those on partly confirmed PNRs, or none. */
+      waitingList?: WaitingList;
+      /** The kinds of waiting list in their turn. Other kinds come last. */
+      waitingKinds?: WaitingKind[];
       /** How long after a departure a berth waits for a passenger with a better number who is due and not checked; null for not at all. */
       checkMinutes?: number | null;
       /** How long a no-show can be undone; without it, as long as the berth is free. */
@@ -904,6 +908,12 @@ export type Policy = 'AUTO' | 'OFFER' | 'APPROVAL';
 /** verify: a TTE marks each passenger. auto: a departure marks the due passengers as boarded. */
 export type Boarding = 'auto' | 'verify';
 
+/** Who of the waiting list gets berths: all, those on partly confirmed PNRs, or none. */
+export type WaitingList = 'ALL' | 'PARTLY' | 'NONE';
+
+/** A kind of waiting list: GN general, RL remote, PQ pooled, RS roadside, TQ Tatkal. */
+export type WaitingKind = string;
+
 /** A stop of the chart, in running order. */
 export interface GivenStation {
   code: StationCode;
@@ -956,6 +966,8 @@ export interface GivenBooking {
   age?: number | null;
   gender?: string | null;
   need?: Need | null;
+  /** The kind of the waiting list; without it GN, the general one. */
+  waitingKind?: WaitingKind | null;
   /** The ticket's quota; LD is the ladies'. */
   quota?: string | null;
   phone?: string | null;
@@ -1245,6 +1257,8 @@ export interface Person {
   age: number | null;
   gender: string | null;
   need: Need | null;
+  /** The kind of the waiting list; without it GN, the general one. */
+  waitingKind: WaitingKind | null;
   /** The ticket's quota; LD is the ladies'. */
   quota: string | null;
   phone: string | null;

@@ -190,6 +190,7 @@ export default {
   'my.kind.NO_SHOW': 'I am marked as not turned up',
   'my.kind.NO_SHOW_UNDONE': 'that mark was taken back',
   'my.kind.BERTH_LOST': 'my berth was given away',
+  'my.kind.BOOKING_CHANGED': 'my booking on the chart has changed',
   'my.kind.TRAIN_CANCELLED': 'the train is cancelled',
   'my.kind.SKIPPED': 'my station is skipped',
   'my.kind.SKIP_UNDONE': 'my station is served after all',

@@ -190,6 +190,7 @@ export default {
   'my.kind.NO_SHOW': 'अनुपस्थित दर्ज होने पर',
   'my.kind.NO_SHOW_UNDONE': 'वह निशान हटने पर',
   'my.kind.BERTH_LOST': 'मेरी बर्थ किसी और को दिए जाने पर',
+  'my.kind.BOOKING_CHANGED': 'चार्ट में मेरी बुकिंग बदलने पर',
   'my.kind.TRAIN_CANCELLED': 'ट्रेन रद्द होने पर',
   'my.kind.SKIPPED': 'मेरे स्टेशन पर ट्रेन न रुकने पर',
   'my.kind.SKIP_UNDONE': 'मेरे स्टेशन पर ट्रेन फिर भी रुकने पर',

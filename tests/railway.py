@@ -72,13 +72,17 @@ PEOPLE = (
 
 
 def chart(*people: dict[str, Any], **fields: Any) -> dict[str, Any]:
-    """Return a chart of train 12345 with these people, or with PEOPLE if none are named."""
+    """Return a chart of train 12345 with these people, or with PEOPLE if none are named.
+
+    Each person has a PNR of their own, so the chart serves the whole waiting list.
+    """
     return {
         "trainNo": "12345",
         "trainName": "TEST EXP",
         "startDate": "2026-11-23",
         "stations": [station(place) for place in range(5)],
         "coaches": [{"code": "S1", "class": "SL", "berths": 72}],
+        "waitingList": "ALL",
         "passengers": list(people or PEOPLE),
         **fields,
     }
@@ -109,6 +113,7 @@ def largest_chart(more: int = 0) -> dict[str, Any]:
         for who in range(MOST_PASSENGERS)
     ]
     defaults = {"timezone": "Asia/Kolkata", "policy": "OFFER", "boarding": "verify"}
+    defaults |= {"waitingList": "PARTLY", "waitingKinds": ["GN", "RL", "PQ", "RS", "TQ"]}
     whole = chart(*people, stations=stations, coaches=coaches, **defaults)
     left = MOST_TEXT_BYTES + more - text_bytes({**whole, "startDate": None})  # a date is no text
     for passenger, name in product(people, ("name", "email", "gender", "phone")):

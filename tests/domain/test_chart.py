@@ -816,6 +816,42 @@ def test_a_chart_of_too_many_passengers(table):
         read_chart({**chart(), "passengers": people})
 
 
+# --- the waiting list --------------------------------------------------------------------------
+
+
+def on_wl(who, status="WL", **fields):
+    return person(who, status=status, number=3, coach=None, berth=None, **fields)
+
+
+@pytest.mark.parametrize("status", ["RLWL", "rlwl", " RLWL "])
+def test_a_status_may_name_the_kind_of_waiting_list(status):
+    """A status as reservation systems print it is the kind and WL."""
+    checked, rejected, _ = read_chart(chart(on_wl(1, status), on_wl(2, status, waitingKind="tq")))
+    assert rejected == ()
+    assert [(each.status, each.waiting_kind) for each in checked.passengers] == [
+        ("WL", "RL"),
+        ("WL", "TQ"),
+    ]
+
+
+def test_a_kind_of_waiting_list_is_two_letters():
+    """A passenger with another kind is left out, and a chart whose order names it is refused."""
+    _, rejected, _ = read_chart(chart(person(2), on_wl(1, waitingKind="R1")))
+    assert [each.reason for each in rejected] == ["waitingKind is two letters, like GN"]
+    with pytest.raises(BadMessage, match="waitingKinds has kinds of two letters"):
+        read_chart(chart(waitingKinds=["GN", "TATKAL"]))
+    with pytest.raises(BadMessage, match="waitingKinds has at most 20 kinds"):
+        read_chart(chart(waitingKinds=["GN"] * 21))
+
+
+def test_a_number_may_come_once_on_each_kind_of_waiting_list():
+    """Each kind has its own numbers."""
+    _, _, warnings = read_chart(chart(on_wl(1, "GNWL"), on_wl(2, "TQWL"), on_wl(3, "TQWL")))
+    assert [each.reason for each in warnings] == [
+        "TQWL 3 of the class is there before: check the number"
+    ]
+
+
 @pytest.mark.parametrize("seconds", [0, -1, 86_401, 2**53 - 1])
 def test_an_offer_is_open_for_a_time_that_there_is(seconds):
     """An offer is open from a second to a day."""

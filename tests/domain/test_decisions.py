@@ -142,3 +142,48 @@ def test_events_without_those_before_them():
         "the berth is for this passenger",
         "is asked",
     ]
+
+
+def test_a_late_passenger_is_named_as_booked():
+    """A passenger whose berth was given away is before her, by the number on the ticket."""
+    run = begin(person(1), person(2), rac(10, 1), wl(20), wl(21, 2), wl(22, 3), policy="AUTO")
+    run.board(10)
+    run.no_show(1)  # RAC 1 has berth 1, and WL 1 has berth 7 then
+    run.board(20)
+    run.give(c.UndoBoarded(**TRAIN, pnr="4512345610", index=1))
+    run.no_show(10)
+    run.board(21)  # WL 2 has berth 1
+    run.board(10)
+    run.board(22)
+    run.no_show(2)
+    late = "RAC 1 (whose berth was given away)"
+    assert reasons(run, 22)[-1] == (
+        "UPGRADE_CONFIRMED",
+        f"the berth is for {late}: {late} is before WL 3",
+    )
+    assert [each.status for each in run.state.upgrades[-1].reason] == ["RAC"]
+
+
+def test_the_waiting_list_is_named_by_its_kind():
+    """Of two kinds of waiting list the general one comes first, whatever the numbers."""
+    run = begin(person(1), wl(20, 1, waitingKind="RL"), wl(21, 9))
+    run.board(20)
+    run.board(21)
+    run.no_show(1)
+    assert reasons(run, 20)[-1] == (
+        "UPGRADE_PENDING",
+        "the berth is for WL 9: WL 9 is before RLWL 1",
+    )
+
+
+def test_the_waiting_list_of_the_next_station_is_looked_at_on_the_way():
+    """A berth that is free already is looked at once the train has left for her station."""
+    run = begin(person(1), wl(20, 1, start="BBB"), waitingList="PARTLY")
+    run.no_show(1)
+    run.depart("AAA")
+    wholly = "the PNR is wholly on the waiting list"
+    assert reasons(run, 20) == [
+        ("BERTH_VACATED", "not asked: is DUE, not aboard"),
+        ("STATION_DEPARTURE", f"not asked: {wholly}"),
+    ]
+    assert decided(run, 20).standing(run.now) == wholly

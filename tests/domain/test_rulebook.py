@@ -77,14 +77,14 @@ AUTO = [
     ("a confirmed passenger is no candidate",
      "1 CNF 1; 2 CNF 2", "board 2; nt 1", ""),
     ("RAC comes before WL, whatever the numbers",
-     "1 CNF 1; 20 WL1; 11 RAC90 7", "board 20 11; nt 1", "11=S1-1 20=S1-7"),
+     "1 CNF 1; 20 WL1; 11 RAC90 7; WL ALL", "board 20 11; nt 1", "11=S1-1 20=S1-7"),
     ("WL is served if no RAC passenger fits",
-     "1 CNF 1 AAA-DDD; 2 CNF 1 DDD-EEE; 11 RAC1 7; 12 RAC2 7; 20 WL1 - AAA-DDD",
+     "1 CNF 1 AAA-DDD; 2 CNF 1 DDD-EEE; 11 RAC1 7; 12 RAC2 7; 20 WL1 - AAA-DDD; WL ALL",
      "board 11 12 20; nt 1", "20=S1-1"),
     ("WL 2 is served before WL 10",
-     "1 CNF 1; 20 WL10; 21 WL2", "board 20 21; nt 1", "21=S1-1"),
+     "1 CNF 1; 20 WL10; 21 WL2; WL ALL", "board 20 21; nt 1", "21=S1-1"),
     ("a passenger on WL must be aboard too",
-     "1 CNF 1; 20 WL1; 21 WL2; no wait", "board 21; nt 1", "21=S1-1"),
+     "1 CNF 1; 20 WL1; 21 WL2; no wait; WL ALL", "board 21; nt 1", "21=S1-1"),
     # What fits
     ("a berth of another class does not fit",
      "5 CNF B1-5; 11 RAC1 7", "board 11; nt 5", ""),
@@ -168,7 +168,8 @@ AUTO = [
      "1 CNF 1 quota=LD; 11 RAC1 7 gender=M; 12 RAC2 7 gender=F", "board 11 12; nt 1",
      "11=S1-7 12=S1-1"),
     ("a woman on WL comes before a man on RAC for a berth of the ladies' quota",
-     "1 CNF 1 quota=LD; 11 RAC1 7 gender=M; 20 WL1 gender=F", "board 11 20; nt 1", "20=S1-1"),
+     "1 CNF 1 quota=LD; 11 RAC1 7 gender=M; 20 WL1 gender=F; WL ALL", "board 11 20; nt 1",
+     "20=S1-1"),
     ("without a woman a berth of the ladies' quota goes to a senior",
      "1 CNF 1 quota=LD; 11 RAC1 7; 12 RAC2 15 age=67", "board 11 12; nt 1", "11=S1-15 12=S1-1"),
     ("without women and seniors a berth of the ladies' quota goes in turn",
@@ -191,7 +192,7 @@ AUTO = [
      "1 CNF 1; 11 RAC1 7; 13 RAC3 15; 14 RAC4 15", "board 11 13 14; nt 1",
      "11=S1-1 13=S1-7 14=S1-15"),
     ("the chain goes on to WL",
-     "1 CNF 1; 11 RAC1 7; 20 WL1", "board 11 20; nt 1", "11=S1-1 20=S1-7"),
+     "1 CNF 1; 11 RAC1 7; 20 WL1; WL ALL", "board 11 20; nt 1", "11=S1-1 20=S1-7"),
     ("the ticket's kilometres count, also for who boards further on",
      "1 CNF 1; 11 RAC1 7; least 400", "move 11 CCC; to CCC; board 11; nt 1", "11=S1-1"),
     # Late claimants
@@ -201,7 +202,7 @@ AUTO = [
     ("who lost a berth gets a side berth last, for these are for RAC",
      "1 CNF 1; 2 CNF 2; 11 RAC1 7", "board 11; nt 1 2; board 1", "11=S1-1 1=S1-2"),
     ("late claimants are served in the order in which they came",
-     "1 CNF 1; 2 CNF 2; 3 CNF 3; 11 RAC1 7; 12 RAC2 7; 20 WL1",
+     "1 CNF 1; 2 CNF 2; 3 CNF 3; 11 RAC1 7; 12 RAC2 7; 20 WL1; WL ALL",
      "board 11 12 20; nt 1 2; board 2 1; nt 3", "11=S1-1 12=S1-7 20=S1-2 2=S1-3"),
     # What a vacancy arises from
     ("a berth is vacant from where its passenger left the train early",
@@ -230,6 +231,74 @@ AUTO = [
      "1 CNF 1; 11 RAC1 7; auto", "nt 1; leave", "11=S1-1"),
     ("a no-show cannot be undone once the berth was given to another",
      "1 CNF 1; 11 RAC1 7", "board 11; nt 1; undo 1", "CONFLICT"),
+]
+
+WAITING_LIST = [
+    ("a PNR that is wholly on the waiting list gets no berth",
+     "1 CNF 1; 20 WL1", "board 20; nt 1", ""),
+    ("unless the chart serves the whole waiting list",
+     "1 CNF 1; 20 WL1; WL ALL", "board 20; nt 1", "20=S1-1"),
+    ("who is on WL with a confirmed passenger on the PNR is served",
+     "1 CNF 1; 2 CNF 2; 20 WL5 with=2", "board 20; nt 1", "20=S1-1"),
+    ("and who is on WL with one on RAC",
+     "1 CNF 1; 11 RAC1 7; 20 WL5 with=11", "board 11 20; nt 1", "11=S1-1 20=S1-7"),
+    ("but not on a chart without a turn for the waiting list",
+     "1 CNF 1; 2 CNF 2; 20 WL5 with=2; WL NONE", "board 20; nt 1", ""),
+    ("a partly confirmed PNR comes before one wholly on WL, whatever the numbers",
+     "1 CNF 1; 2 CNF 2; 20 WL5 with=2; 21 WL1; WL ALL", "board 20 21; nt 1", "20=S1-1"),
+    ("the general waiting list comes before Tatkal, whatever the numbers",
+     "1 CNF 1; 20 WL1 waitingKind=TQ; 21 WL9 waitingKind=GN; WL ALL", "board 20 21; nt 1",
+     "21=S1-1"),
+    ("a passenger without a kind is on the general waiting list",
+     "1 CNF 1; 20 WL1 waitingKind=RL; 21 WL9; WL ALL", "board 20 21; nt 1", "21=S1-1"),
+    ("a chart has its own order of the kinds",
+     "1 CNF 1; 20 WL9 waitingKind=TQ; 21 WL1; WL ALL; kinds TQ GN", "board 20 21; nt 1",
+     "20=S1-1"),
+    ("a kind that the chart does not name comes last",
+     "1 CNF 1; 20 WL1 waitingKind=CK; 21 WL9 waitingKind=TQ; WL ALL", "board 20 21; nt 1",
+     "21=S1-1"),
+    ("on WL for the next station, a passenger is served once the train has left for it",
+     "1 CNF 1; 20 WL1 - BBB-EEE; WL ALL", "nt 1; leave", "20=S1-1"),
+    ("and not before the train has left",
+     "1 CNF 1; 20 WL1 - BBB-EEE; WL ALL", "nt 1", ""),
+    ("who boards further on waits",
+     "1 CNF 1; 20 WL1 - CCC-EEE; WL ALL", "nt 1; leave", ""),
+    ("where the next station is skipped, the one after it is next",
+     "1 CNF 1; 20 WL1 - CCC-EEE; WL ALL", "nt 1; leave; skip BBB", "20=S1-1"),
+    ("RAC comes before the waiting list of the next station",
+     "1 CNF 1; 11 RAC1 7; 20 WL1 - BBB-EEE; WL ALL", "board 11; nt 1; leave", "11=S1-1 20=S1-7"),
+    ("a better number at the next station comes before who is aboard",
+     "1 CNF 1; 20 WL1 - BBB-EEE; 21 WL2; WL ALL; no wait", "nt 1; leave; board 21", "20=S1-1"),
+    ("a berth given from the next station on is free up to there",
+     "1 CNF 1; 20 WL1 - BBB-EEE; 21 WL2 - AAA-BBB; WL ALL; no wait", "nt 1; leave; board 21",
+     "20=S1-1 21=S1-1"),
+    ("who is on RAC at the next station is no candidate before boarding",
+     "1 CNF 1; 11 RAC1 7 BBB-EEE", "nt 1; leave", ""),
+    # The turn waits for those who would be candidates, by one rule
+    ("the turn waits for a late passenger too, however short the journey",
+     "1 CNF 1 AAA-BBB; 2 CNF 2; 11 RAC1 7; 12 RAC2 7; 13 RAC3 15; 14 RAC4 15; least 150",
+     "board 11 12; nt 1; board 1; unboard 1; board 13; nt 2", "11=S1-1 12=S1-7"),
+    ("and goes on when that passenger has not turned up",
+     "1 CNF 1 AAA-BBB; 2 CNF 2; 11 RAC1 7; 12 RAC2 7; 13 RAC3 15; 14 RAC4 15; least 150",
+     "board 11 12; nt 1; board 1; unboard 1; board 13; nt 2; nt 1", "11=S1-1 12=S1-7 13=S1-2"),
+    ("the turn does not wait for a PNR that gets no berth",
+     "1 CNF 1; 2 CNF 2; 20 WL1; 21 WL2 with=2; kinds TQ", "board 21; nt 1", "21=S1-1"),
+]
+
+APPROACH = [
+    ("an offer to the waiting list of the next station outlives the arrival there",
+     "1 CNF 1; 20 WL1 - BBB-EEE; WL ALL", "nt 1; leave; to BBB", "20?S1-1"),
+    ("it is withdrawn if the passenger does not turn up",
+     "1 CNF 1; 20 WL1 - BBB-EEE; WL ALL", "nt 1; leave; to BBB; nt 20", ""),
+    ("or cancels",
+     "1 CNF 1; 20 WL1 - BBB-EEE; WL ALL", "nt 1; leave; cancel 20", ""),
+    ("or if the train will not stop there",
+     "1 CNF 1; 20 WL1 - BBB-EEE; WL ALL", "nt 1; leave; skip BBB", ""),
+    ("who accepts before boarding has the berth, and may board with it",
+     "1 CNF 1; 20 WL1 - BBB-EEE; WL ALL", "nt 1; leave; accept 20; to BBB; board 20", "20=S1-1"),
+    ("who accepted and does not turn up leaves the berth to the next",
+     "1 CNF 1; 20 WL1 - BBB-EEE; 21 WL2; WL ALL; no wait",
+     "nt 1; leave; accept 20; board 21; to BBB; nt 20", "20=S1-1 21?S1-1"),
 ]
 
 OFFER = [
@@ -327,6 +396,8 @@ def traveller(text):
     who, status, *rest = (word for word in words if "=" not in word)
     if more.get("irctcId") == "-":
         more["irctcId"] = None
+    if "with" in more:  # the second person on another's PNR
+        more |= {"pnr": pnr(int(more.pop("with"))), "index": 2}
     if "age" in more:
         more["age"] = int(more["age"])
     place = rest.pop(0) if rest and re.fullmatch(r"-|([A-Z]1-)?[0-9]+", rest[0]) else "-"
@@ -351,20 +422,27 @@ class Story:
     """The run of one line of the table."""
 
     def __init__(self, policy, people):
-        fields = {"policy": policy}
+        fields = {"policy": policy, "waitingList": "PARTLY"}
         travellers = []
         for text in (part.strip() for part in people.split(";")):
             if text.startswith("least "):
                 fields["minUpgradeKm"] = int(text.split()[1])
             elif text == "no wait":
                 fields["checkMinutes"] = None
+            elif text.startswith("WL "):
+                fields["waitingList"] = text.split()[1]
+            elif text.startswith("kinds "):
+                fields["waitingKinds"] = text.split()[1:]
             elif text == "any berth":
                 fields["lowerFirst"] = False
             elif text == "auto":
                 fields["boarding"] = "auto"
             else:
-                travellers.append(traveller(text))
+                travellers.append({**traveller(text), "who": int(text.split()[0])})
         fields["coaches"] = COACHES
+        # Who is on whose PNR: the number of each person in the line.
+        self.numbers = {(each["pnr"], each["index"]): each.pop("who") for each in travellers}
+        self.persons = {who: key for key, who in self.numbers.items()}
         self.run = Driver(*travellers, **fields)
         self.run.go_to("AAA")
         self.last_offer = {}
@@ -386,6 +464,8 @@ class Story:
             run.now += timedelta(seconds=int(words[0]))
         elif verb == "expire":
             run.give(c.ExpireOffers(**TRAIN))
+        elif verb == "skip":
+            run.give(c.SkipStation(**TRAIN, station_code=words[0]))
         elif verb == "checked":
             run.give(c.CheckCoach(**TRAIN, coach=words[0]))
         elif verb in ON_STATION:
@@ -402,19 +482,19 @@ class Story:
             run.give(leaves)
         else:
             for word in words:
-                run.give(ON_PERSON[verb](**TRAIN, pnr=pnr(int(word)), index=1))
+                key, index = self.persons.get(int(word), (pnr(int(word)), 1))
+                run.give(ON_PERSON[verb](**TRAIN, pnr=key, index=index))
         for offer in run.state.offers.values():
             if offer.state is OfferState.OPEN:
-                self.last_offer[self.who(offer.made.pnr)] = offer.id
+                self.last_offer[self.who(offer.made)] = offer.id
 
-    @staticmethod
-    def who(pnr):
-        return int(pnr[-2:])
+    def who(self, event):
+        return self.numbers.get((event.pnr, event.index), int(event.pnr[-2:]))
 
     def outcome(self):
         state = self.run.state
-        have = [f"{self.who(u.pnr)}={u.coach}-{u.berth}" for u in state.upgrades]
-        have += [f"{self.who(o.made.pnr)}?{o.key}" for o in state.open_by_berth.values()]
+        have = [f"{self.who(u)}={u.coach}-{u.berth}" for u in state.upgrades]
+        have += [f"{self.who(o.made)}?{o.key}" for o in state.open_by_berth.values()]
         return " ".join(sorted(have))
 
 
@@ -436,6 +516,8 @@ LINES = [
     pytest.param(policy, *line[1:], id=f"{policy}: {line[0]}")
     for policy, lines in (
         ("AUTO", AUTO),
+        ("AUTO", WAITING_LIST),
+        ("OFFER", APPROACH),
         ("OFFER", OFFER),
         ("OFFER", LADIES),
         ("APPROVAL", APPROVAL),

@@ -97,6 +97,7 @@ class Notebook:
         self.open = {}  # offer id → UPGRADE_PENDING
         self.ladies = {}  # (berth, station): whether the vacancy is of the ladies' quota
         self.seq, self.late = 0, False
+        self.list, self.kinds = data["waitingList"], data["waitingKinds"]
         self.check, self.checked, self.left_at = data["checkMinutes"], {}, {}
         for row in data["passengers"]:
             self.book(row)
@@ -115,6 +116,7 @@ class Notebook:
             booked=row["status"],
             number=row["number"],
             woman=row.get("gender") == "F",
+            kind=row.get("waitingKind") or "GN",
             start=self.place[row["from"]],
             end=self.place[row["to"]],
             ticket=self.place[row["from"]],
@@ -165,7 +167,8 @@ class Notebook:
     def order(self, class_, berth=None):
         """The order of candidates: those who lost a berth, then RAC by number, then WL likewise.
 
-        A missing number comes last. For a berth of the ladies' quota women come first.
+        On WL, partly confirmed PNRs come first, and then the kinds in the chart's order. A missing
+        number comes last. For a berth of the ladies' quota women come first.
         """
         ladies = berth is not None and self.is_ladies(berth)
         waiting = [p for p in self.people.values() if p.class_ == class_ and self.waits(p)]
@@ -174,9 +177,36 @@ class Notebook:
             key=lambda p: (
                 *(p.claim is None, p.claim or 0),
                 *(ladies and not p.woman and p.claim is None, p.status == "WL"),
+                p.status == "WL" and (not self.is_partly_confirmed(p), self.kinds.index(p.kind)),
                 *(p.number is None, p.number or 0, p.key),
             ),
         )
+
+    def is_partly_confirmed(self, person):
+        pnr = person.key.partition("/")[0]
+        party = (each for key, each in self.people.items() if key.partition("/")[0] == pnr)
+        return any(each.booked in ("CNF", "RAC") for each in party)
+
+    def may_get(self, person):
+        """Whether the journey may get a berth, aboard or not."""
+        if person.claim is not None:
+            return person.end > self.at
+        listed = self.list == "ALL" or (self.list == "PARTLY" and self.is_partly_confirmed(person))
+        ticket = self.ticket_km(person) >= self.least
+        return person.end > self.at and ticket and (person.status != "WL" or listed)
+
+    def comes_next(self, person):
+        """Whether a person on WL boards where the train comes next."""
+        on_wl = person.status == "WL" and person.state == "DUE" and self.departed
+        return on_wl and person.start == self.following()
+
+    def may_come(self, person):
+        """Whether a person on WL who was asked on the way to the station may still board."""
+        on_wl = person.status == "WL" and person.state == "DUE"
+        return on_wl and person.start >= self.at and person.start not in self.skipped
+
+    def following(self):
+        return min(set(range(self.at + 1, self.last + 1)) - self.skipped)
 
     def declined(self, table, berth):
         """The people who are not asked for the berth: for good, or until the next arrival."""
@@ -201,8 +231,7 @@ class Notebook:
         """Whether a berth waits for a person."""
         return (
             self.awaited(person, now)
-            and person.end > self.at
-            and self.ticket_km(person) >= self.least
+            and self.may_get(person)
             and self.fits(person, berth)
             and not set(self.legs.get((berth, self.at), ()))
             and person.key not in self.declined(self.refused, berth)
@@ -219,10 +248,9 @@ class Notebook:
 
     def is_able(self, person):
         return (
-            person.state == "ABOARD"
+            (person.state == "ABOARD" or self.comes_next(person))
             and not self.asked_already(person)
-            and person.end > self.at
-            and (person.claim is not None or self.ticket_km(person) >= self.least)
+            and self.may_get(person)
         )
 
     def ticket_km(self, person):
@@ -338,7 +366,8 @@ class Notebook:
             left, person.berth = person.berth, f"{event.coach}-{event.berth}"
             person.status, person.claim = "CNF", None
             self.take(person, ahead)
-            self.vacant[person.berth] = {s for s in self.vacant[person.berth] if s > self.at}
+            if ahead == self.at:  # else the berth is free up to the boarding station
+                self.vacant[person.berth] = {s for s in self.vacant[person.berth] if s > self.at}
             if left != person.berth:
                 self.fell_vacant(left, self.at)
 
@@ -382,6 +411,7 @@ def clock(minute):
 # RAC pairs and singles, WL, and confirmed passengers, some of them in one berth in turn.
 STATUSES = st.sampled_from(["CNF", "RAC", "CNF", "RAC", "RAC", "WL"])
 PICKS = st.integers(0, 3)
+KINDS = ["GN", "TQ", "RL", None]
 RANKS = st.sampled_from([1, 2, 9, 10, 11, None])
 
 
@@ -423,6 +453,7 @@ def charts(draw):
                 "coach": coach,
                 "berth": berth and int(berth),
                 "gender": draw(st.sampled_from(["F", "M"])),
+                "waitingKind": draw(st.sampled_from(KINDS)) if status == "WL" else None,
                 "quota": "LD" if status == "CNF" and draw(st.booleans()) else None,
             }
         )
@@ -435,6 +466,8 @@ def charts(draw):
         "policy": draw(st.sampled_from(["OFFER", "AUTO", "APPROVAL"])),
         "minUpgradeKm": draw(st.sampled_from([70, 50, 100, 0])),
         "checkMinutes": draw(st.sampled_from([None, 30, 0, 5])),
+        "waitingList": draw(st.sampled_from(["ALL", "PARTLY", "PARTLY", "NONE"])),
+        "waitingKinds": draw(st.permutations(["GN", "TQ", "RL"])),
         "offerSeconds": draw(st.sampled_from([300, 60])),
         "stations": line,
         "coaches": [
@@ -622,6 +655,7 @@ class Journeys(RuleBasedStateMachine):
     def is_justly_served(self, event):
         """No passenger is served before a better candidate who fits, and the reason is true."""
         notes, chosen = self.notes, self.person_of(event)
+        SEEN["asked or served before boarding"] += chosen.start > notes.at
         berth = f"{event.coach}-{event.berth}"
         assert notes.status == "RUNNING"
         assert notes.is_able(chosen)
@@ -662,7 +696,7 @@ class Journeys(RuleBasedStateMachine):
         """Whether the reason for one passenger who was passed over is true."""
         notes = self.notes
         if found := re.fullmatch(r"is (\w+), not aboard", outcome):
-            return person.state == found[1] != "ABOARD"
+            return person.state == found[1] != "ABOARD" and not notes.comes_next(person)
         if outcome == "has an open offer":
             return notes.asked_already(person)
         if found := re.fullmatch(r"the journey ends at (\w+)", outcome):
@@ -670,6 +704,10 @@ class Journeys(RuleBasedStateMachine):
         if found := re.fullmatch(r"the journey is under (\d+) km", outcome):
             km = notes.ticket_km(person)
             return person.claim is None and km < int(found[1]) == self.chart["minUpgradeKm"]
+        if outcome == "the waiting list gets no berth on this run":
+            return person.status == "WL" and notes.list == "NONE"
+        if outcome == "the PNR is wholly on the waiting list":
+            return person.status == "WL" and not notes.is_partly_confirmed(person)
         if outcome == "had an offer of this berth before":
             return (person.key, berth) in notes.ended
         if found := re.fullmatch(r"the berth is taken from (\w+)", outcome):
@@ -688,7 +726,8 @@ class Journeys(RuleBasedStateMachine):
             assert named
         elif not (type(command) is c.WithdrawOffer and named):
             assert event.outcome == "WITHDRAWN"
-            stands = self.notes.status == "RUNNING" and person.state == "ABOARD"
+            there = person.state == "ABOARD" or self.notes.may_come(person)
+            stands = self.notes.status == "RUNNING" and there
             stands = stands and person.end > self.notes.at
             stands = stands and self.notes.fits(person, f"{made.coach}-{made.berth}")
             assert not stands, "an offer was withdrawn that stood"
@@ -714,7 +753,7 @@ class Journeys(RuleBasedStateMachine):
         kind, place = c.Depart, notes.at
         if notes.departed:
             kind = c.Arrive
-            place = self.following()
+            place = notes.following()
         code = self.chart["stations"][place]["code"]
         at = self.when(ago)
         error = self.ask(kind, station_code=code, at=at, platform=platform)
@@ -919,10 +958,19 @@ class Journeys(RuleBasedStateMachine):
         if self.notes.status == "RUNNING" and not self.notes.departed:
             self.go(c.Depart, self.notes.at)
             self.check()
-            self.go(c.Arrive, self.following())
+            self.go(c.Arrive, self.notes.following())
 
-    def following(self):
-        return min(set(range(self.notes.at + 1, self.notes.last + 1)) - self.notes.skipped)
+    @rule(rest=st.integers(0, 3), pick=st.integers(0, 40))
+    def leave_with_free_berths(self, rest, pick):
+        """Leave with berths free: passengers on WL at the next station may get them."""
+        for number in range(len(self.chart["passengers"])):
+            if number % 4 != rest:
+                self.ask(c.MarkNoShow, **self.who(number))
+                self.check()
+        if self.notes.status == "RUNNING" and not self.notes.departed:
+            self.go(c.Depart, self.notes.at)
+            self.check()
+            self.say_yes(pick)
 
     def go(self, kind, place):
         assert self.ask(kind, station_code=self.chart["stations"][place]["code"]) is None
@@ -1047,8 +1095,8 @@ class Journeys(RuleBasedStateMachine):
         moved = [event for event in self.log if type(event) is e.UpgradeConfirmed]
         risen = [event for event in moved if event.status != "CNF"]  # CNF had lost a berth
         for row in shown["classes"]:
-            there = [people[each.person] for each in risen]
-            assert row["upgraded"] == sum(each.class_ == row["class"] for each in there)
+            there = {people[each.person].key for each in risen}
+            assert row["upgraded"] == sum(people[each].class_ == row["class"] for each in there)
         assert [event.pnr for event in state.upgrades] == [event.pnr for event in moved]
         for row in (*shown["classes"], *shown["coaches"]):
             assert row["aboard"] + row["due"] + row["nt"] <= row["booked"]
@@ -1085,7 +1133,7 @@ class Journeys(RuleBasedStateMachine):
             assert state.open_by_berth[offer.key] is state.open_by_person[person.key] is offer
             assert notes.is_vacant(offer.key)
             assert notes.status == "RUNNING"
-            assert person.state == "ABOARD"
+            assert person.state == "ABOARD" or notes.may_come(person)
             assert notes.waits(person)
             assert person.end > notes.at
             assert notes.fits(person, offer.key)
@@ -1170,6 +1218,7 @@ class TestJourneys(Journeys.TestCase):
         assert SEEN["restarts"] >= EXAMPLES
         assert SEEN["restarts after a denial"]
         assert SEEN["berths of the ladies' quota"]
+        assert SEEN["asked or served before boarding"]
         # Nearly every command and event must occur. Chance may miss a few.
         commands = {*c.COMMANDS.values(), c.ExpireOffers, c.CorrectClock} - {c.Batch}
         names = [*(f"{command.__name__}: done" for command in commands), *e.EVENTS]

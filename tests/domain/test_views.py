@@ -137,7 +137,7 @@ def test_a_person_is_the_chart_s_fields_and_how_things_stand():
     marked = {"state": "ABOARD", "markedAt": "2026-11-23T08:00:00+05:30", "assumed": False}
     assert known == {**rac(10, 4), **marked}
     assert set(view) - set(known) == {"age", "gender", "phone", "upgradedFrom", "left", "need"} | {
-        "quota"
+        *("quota", "waitingKind")
     }
 
 

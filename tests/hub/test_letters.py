@@ -25,12 +25,14 @@ from trainhub.domain import events as e
 from trainhub.domain.errors import OfferClosed
 from trainhub.domain.model import AlightReason, Level, PersonState
 from trainhub.hub.letters import KINDS, Escalation, Letters
+from trainhub.hub.protocol import read_command
 
 AGENT = "AGENT_zq"
 TOLD = {e.NoShow, e.NoShowUndone, e.TrainCancelled, e.UpgradeOffer, e.UpgradeConfirmed}
 OFTEN_TOLD = {e.UpgradeClosed, e.StationSkipped, e.DelayUpdate, e.StationArrival}
 OFTEN_TOLD |= {e.SkipUndone, e.ShortTerminated}
 OFTEN_TOLD |= {e.StationDeparture, e.PlatformChange, e.Announcement, e.BerthLost}
+OFTEN_TOLD |= {e.BookingChanged}
 
 
 def jobs(state, record, **options):
@@ -137,6 +139,22 @@ def test_a_party_on_one_pnr_shares_its_address(fields, told):
     driver.start()
     give(driver, c.MarkNoShow, 1, index=2)
     assert [each.to for each in sent(driver) if each.channel is Channel.EMAIL] == told
+
+
+def test_a_booking_that_an_amendment_changes_is_told():
+    """The letter has the berth, the journey and the status as the chart has them now."""
+    driver = Driver(person(1), rac(10, 1))
+    fields = {"trainNo": "12345", "source": "CORRECTION"}
+    people = [person(1, "BBB", berth=9), rac(10, 2)]
+    driver.give(read_command(c.AmendChart, {**fields, "passengers": people}))
+    made = sent(driver, e.BookingChanged)
+    assert to_whom(made) == [
+        *(("EMAIL", "person10@example.org"), ("EMAIL", "person1@example.org")),
+        *(("PUSH", "IR_1"), ("PUSH", "IR_10")),
+    ]
+    assert "Person 1 (berth S1-9) now travels from STATION BBB to STATION EEE" in made[0].body
+    assert made[0].body.endswith("with status CNF.")
+    assert made[2].body.endswith("with status RAC 2.")
 
 
 def party_of_all_states():

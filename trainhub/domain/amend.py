@@ -29,7 +29,7 @@ from trainhub.domain.model import (
 from trainhub.domain.run_state import LADIES, Passenger, RunState
 
 # The fields of a booking that can only be corrected as long as the person has a journey ahead.
-_JOURNEY = ("from_", "to", "class_", "status", "number", "coach", "berth")
+_JOURNEY = ("from_", "to", "class_", "status", "number", "waiting_kind", "coach", "berth")
 _TRAVELLING = (PersonState.DUE, PersonState.ABOARD)
 
 

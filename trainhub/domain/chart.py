@@ -33,6 +33,7 @@ from trainhub.domain.fields import (
     MOST_BERTHS,
     MOST_COACHES,
     MOST_DAYS,
+    MOST_KINDS,
     MOST_ON_A_PNR,
     MOST_PASSENGERS,
     MOST_STATIONS,
@@ -57,6 +58,9 @@ _TRAIN_NO = re.compile(fields.TRAIN_NO)
 _PNR = re.compile(fields.PNR)
 _TIME = re.compile(fields.TIME)
 _COACH = re.compile(fields.COACH)
+_WAITING_KIND = re.compile(fields.WAITING_KIND)
+# A status as reservation systems print it, like RLWL: the kind, and then WL.
+_KIND_OF_WL = re.compile(rf"\s*({fields.WAITING_KIND})WL\s*", re.IGNORECASE)
 # A plain address of RFC 5321, in any script. No e-mail can be sent to other forms.
 _LABEL = r"(?!-)(?:[A-Za-z0-9-]|[^\x00-\x7f]){1,63}(?<!-)"
 _EMAIL = re.compile(
@@ -238,6 +242,11 @@ def _check_train(chart: Chart) -> None:
         raise BadMessage(f"checkMinutes is from {CHECK_MINUTES[0]} to {CHECK_MINUTES[-1]}, or null")
     if chart.undo_minutes is not None and chart.undo_minutes not in UNDO_MINUTES:
         raise BadMessage(f"undoMinutes is from {UNDO_MINUTES[0]} to {UNDO_MINUTES[-1]}")
+    if len(chart.waiting_kinds) > MOST_KINDS:
+        raise BadMessage(f"waitingKinds has at most {MOST_KINDS} kinds")
+    for kind in chart.waiting_kinds:
+        if not _WAITING_KIND.fullmatch(kind):
+            raise BadMessage("waitingKinds has kinds of two letters, like GN")
     if chart.offer_seconds not in OFFER_SECONDS:
         raise BadMessage(f"offerSeconds is from 1 to {OFFER_SECONDS[-1]}")
     if len(chart.coaches) > MOST_COACHES:
@@ -378,10 +387,13 @@ def _check_passengers(
                     reason = f"the ticket of class {booking.class_} is upgraded to {class_}"
                     warned.append(_warned(line, booking.pnr, reason))
             if booking.number is not None and booking.waits:
-                place = booking.class_, booking.status.value, booking.number
+                list_ = (booking.waiting_kind or "") + booking.status
+                place = booking.class_, list_, booking.number
                 places[place] = places.get(place, 0) + 1
                 if places[place] == 2:
-                    reason = f"{place[1]} {place[2]} of the class is there before: check the number"
+                    reason = (
+                        f"{list_} {booking.number} of the class is there before: check the number"
+                    )
                     warned.append(_warned(line, booking.pnr, reason))
             warned += _warnings(line, booking)
     return sound, rejected, warned
@@ -414,16 +426,28 @@ def _booking(row: Any) -> Booking:
         raise BadMessage(row.reason)
     if not isinstance(row, Mapping):
         raise BadMessage("a passenger is an object with pnr, index, name, from, to, …")
-    booking = load(Booking, row)
+    booking = load(Booking, _with_kind(row))
     if not any(map(str.isalnum, booking.irctc_id or "")):  # "-" is how tables say none
         booking = dataclasses.replace(booking, irctc_id=None)
     if not _is_pnr(booking.pnr):
         raise BadMessage("pnr is 5 to 16 letters and digits, with a digit among them")
     if booking.waits and booking.number is not None and booking.number < 1:
         raise BadMessage("number is the place on RAC or WL, from 1")
+    if booking.waiting_kind is not None and not _WAITING_KIND.fullmatch(booking.waiting_kind):
+        raise BadMessage("waitingKind is two letters, like GN")
     if not 1 <= booking.index <= MOST_ON_A_PNR:
         raise BadMessage(f"index counts the people on a PNR, from 1 to {MOST_ON_A_PNR}")
     return booking
+
+
+def _with_kind(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Take the kind of waiting list out of a status like RLWL."""
+    status = row.get("status")
+    found = _KIND_OF_WL.fullmatch(status) if isinstance(status, str) else None
+    if found is None:
+        return row
+    kind = row.get("waitingKind") or found[1]
+    return {**row, "status": "WL", "waitingKind": kind}
 
 
 def _seat(booking: Booking, indexes: Mapping[str, int], occupancy: Occupancy) -> None:

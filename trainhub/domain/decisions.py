@@ -11,7 +11,7 @@ from trainhub.core.codec import dump
 from trainhub.domain import events as e
 from trainhub.domain.errors import UnknownPassenger
 from trainhub.domain.model import BookingStatus, PersonKey, RunKey, berth_key, person_key
-from trainhub.domain.offers import awaited, candidates, in_turn, obstacle, unable
+from trainhub.domain.offers import awaited, candidates, comes_next, in_turn, obstacle, unable
 from trainhub.domain.openings import Vacancy
 from trainhub.domain.reasons import OTHER
 from trainhub.domain.run_state import Passenger
@@ -70,7 +70,7 @@ class Decisions:
         if isinstance(event, e.BerthVacated):
             opening = self._state.opening(berth_key(event.coach, event.berth))
             self._look_at(seq, event, [] if opening is None else [opening.vacancy])
-        elif isinstance(event, e.StationArrival) or self._has_boarded(event):
+        elif self._looks_again(event):
             openings = self._state.openings(self._passenger.booking.class_)
             self._look_at(seq, event, [each.vacancy for each in openings])
 
@@ -111,8 +111,12 @@ class Decisions:
             event.pnr, event.index
         )
 
-    def _has_boarded(self, event: e.Event) -> bool:
-        return isinstance(event, e.PassengerBoarded) and event.person == self._person
+    def _looks_again(self, event: e.Event) -> bool:
+        """Return whether berths that are free already may suit the person after an event."""
+        if isinstance(event, e.StationDeparture | e.StationSkipped):
+            return comes_next(self._state, self._passenger)
+        boarded = isinstance(event, e.PassengerBoarded) and event.person == self._person
+        return boarded or isinstance(event, e.StationArrival)
 
     def _given(self, seq: int, event: e.Event) -> None:
         """Note which passenger gets a berth, and why not this one."""
@@ -122,12 +126,20 @@ class Decisions:
         elif not self.complete:
             why = _recorded(event, self._person)
             if why is not None:
-                self._note(seq, event, _elsewhere(event, why), event.coach, event.berth)
+                self._note(seq, event, self._elsewhere(event, why), event.coach, event.berth)
         elif (passenger := self._waits()) is not None:
             key = berth_key(event.coach, event.berth)
             if self._state.occupancy.classes[key] == passenger.booking.class_:
                 why = self._why_not(passenger, event)
-                self._note(seq, event, _elsewhere(event, why), event.coach, event.berth)
+                self._note(seq, event, self._elsewhere(event, why), event.coach, event.berth)
+
+    def _elsewhere(self, event: e.UpgradePending | e.UpgradeConfirmed, why: str) -> str:
+        return f"the berth is for {self._chosen(event)}: {why}"
+
+    def _chosen(self, event: e.UpgradePending | e.UpgradeConfirmed) -> str:
+        """Return the place in the turn of the passenger who gets the berth."""
+        found = self._state.passengers.get(person_key(event.pnr, event.index))
+        return _numbered(event.status, event.number) if found is None else _place(found)
 
     def _why_not(self, passenger: Passenger, event: e.UpgradePending | e.UpgradeConfirmed) -> str:
         plain = [each.person for each in candidates(self._state, passenger.booking.class_)]
@@ -141,13 +153,13 @@ class Decisions:
             return LADIES_FIRST
         if turn.index(chosen) > turn.index(own) and vacancy is not None:
             return self._obstacle(passenger, vacancy, event.at) or OTHER
-        return f"{_place(event)} is before {_number(passenger)}"
+        return f"{self._chosen(event)} is before {_place(passenger)}"
 
     def _obstacle(self, passenger: Passenger, vacancy: Vacancy, now: datetime) -> str | None:
         """Return why a vacancy is not for the person at a time. None means that it suits."""
         why = obstacle(self._state, passenger, vacancy)
         if why is None and (better := awaited(self._state, passenger, vacancy, now)) is not None:
-            return f"{WAITS} {_number(better)}, who is due and not checked"
+            return f"{WAITS} {_place(better)}, who is due and not checked"
         return why
 
     def _look_at(self, seq: int, event: e.Event, vacancies: list[Vacancy]) -> None:
@@ -199,21 +211,16 @@ def _berth(event: e.Event) -> tuple[str | None, int | None]:
     return getattr(event, "coach", None), getattr(event, "berth", None)
 
 
-def _place(event: e.UpgradePending | e.UpgradeConfirmed) -> str:
-    return _numbered(event.status, event.number)
-
-
-def _number(passenger: Passenger) -> str:
-    return _numbered(passenger.status, passenger.booking.number)
+def _place(passenger: Passenger) -> str:
+    """Return a passenger's place in the turn, as booked: "RAC 4", or "RLWL 2"."""
+    booking = passenger.booking
+    kind = (booking.waiting_kind or "") if booking.waits else ""
+    lost = "" if passenger.claim is None else " (whose berth was given away)"
+    return f"{kind}{_numbered(booking.status, booking.number)}{lost}"
 
 
 def _numbered(status: BookingStatus, number: int | None) -> str:
-    """Return a place in the turn, as in "RAC 4". CNF is a passenger whose berth was given away."""
     return str(status) if number is None else f"{status} {number}"
-
-
-def _elsewhere(event: e.UpgradePending | e.UpgradeConfirmed, why: str) -> str:
-    return f"the berth is for {_place(event)}: {why}"
 
 
 def _recorded(event: e.UpgradePending | e.UpgradeConfirmed, person: PersonKey) -> str | None:

@@ -16,6 +16,7 @@ MOST_COACHES = 40  # coaches of a train; a long one has 24
 # A chart is one event, and so one document of MongoDB, which may have 16 MB. In it, 10,000
 # passengers have up to 400 bytes each without their texts, and all texts up to 8 MB: 12 MB in all.
 MOST_PASSENGERS = 10_000
+MOST_KINDS = 20  # kinds of waiting list; five are known
 MOST_TEXT_BYTES = 8 * 1024 * 1024
 # Seconds that an offer may stay open: up to a day.
 OFFER_SECONDS = range(1, 86_401)
@@ -30,6 +31,7 @@ DELAYS = range(-120, 2 * 24 * 60 + 1)
 TRAIN_NO = "[0-9A-Z]{1,10}(?:-[2-9])?"
 PNR = "[0-9A-Z]{5,16}"
 COACH = "[0-9A-Z]{1,6}"
+WAITING_KIND = "[A-Z]{2}"
 TIME = "([01][0-9]|2[0-3]):[0-5][0-9]"
 
 TrainNo = Annotated[
@@ -120,6 +122,15 @@ BerthNumber = Annotated[int, About("A berth of the coach, by its number.", least
 ClassCode = Annotated[str, About("A class of travel.", example="SL", normal=normal.travel_class)]
 # In this form because `class` is a keyword of Python.
 OfClass = TypedDict("OfClass", {"class": ClassCode})
+WaitingKind = Annotated[
+    str,
+    About(
+        "A kind of waiting list: GN general, RL remote, PQ pooled, RS roadside, TQ Tatkal.",
+        pattern=WAITING_KIND,
+        example="GN",
+        normal=normal.code,
+    ),
+]
 Number = Annotated[int, About("The number on RAC or WL.", example=2)]
 OfferId = Annotated[
     str,

@@ -14,6 +14,7 @@ from trainhub.domain.fields import (
     CHECK_MINUTES,
     MOST_BERTHS,
     MOST_COACHES,
+    MOST_KINDS,
     MOST_PASSENGERS,
     MOST_STATIONS,
     MOST_TEXT_BYTES,
@@ -40,6 +41,7 @@ from trainhub.domain.fields import (
     TrainName,
     TrainNo,
     UserId,
+    WaitingKind,
     Zone,
 )
 
@@ -110,6 +112,14 @@ class Policy(StrEnum):
     AUTO = "AUTO"
     OFFER = "OFFER"
     APPROVAL = "APPROVAL"
+
+
+class WaitingList(StrEnum):
+    """Who of the waiting list gets berths: all, those on partly confirmed PNRs, or none."""
+
+    ALL = "ALL"
+    PARTLY = "PARTLY"
+    NONE = "NONE"
 
 
 class OfferState(StrEnum):
@@ -236,6 +246,10 @@ class Booking:
     age: int | None = None
     gender: str | None = None
     need: Need | None = None
+    waiting_kind: Annotated[
+        WaitingKind | None,
+        About("The kind of the waiting list; without it GN, the general one.", example="RL"),
+    ] = None
     quota: Annotated[
         str | None,
         About("The ticket's quota; LD is the ladies'.", example="LD", normal=normal.code),
@@ -284,6 +298,14 @@ class Chart:
             "berth before others that fit."
         ),
     ] = True
+    waiting_list: Annotated[
+        WaitingList,
+        About("Who of the waiting list gets berths: all, those on partly confirmed PNRs, or none."),
+    ] = WaitingList.PARTLY
+    waiting_kinds: Annotated[
+        tuple[WaitingKind, ...],
+        About("The kinds of waiting list in their turn. Other kinds come last.", most=MOST_KINDS),
+    ] = ("GN", "RL", "PQ", "RS", "TQ")
     check_minutes: Annotated[
         int | None,
         About(

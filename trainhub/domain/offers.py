@@ -24,11 +24,13 @@ from trainhub.domain.model import (
     BerthKey,
     BerthType,
     Booking,
+    BookingStatus,
     OfferState,
     PersonKey,
     PersonState,
     Policy,
     RunKey,
+    WaitingList,
     berth_key,
 )
 from trainhub.domain.openings import Opening, Vacancy, drop
@@ -36,8 +38,12 @@ from trainhub.domain.reasons import Queue, Reason
 from trainhub.domain.run_state import SENIOR, Offer, Passenger, RunState, is_woman
 
 HAS_OFFER = "has an open offer"
+# Members of enums that `match` compares for each passenger: a global name is found faster.
+_ABOARD = PersonState.ABOARD
+_DUE = PersonState.DUE
+_WL = BookingStatus.WL
 # Why a passenger in one of these states cannot get a berth.
-_NOT_ABOARD = {each: f"is {each}, not aboard" for each in PersonState if each != "ABOARD"}
+_NOT_ABOARD = {each: f"is {each}, not aboard" for each in PersonState if each is not _ABOARD}
 # Devices that are counted for an offer. Each is an event, and a client could send ACK without end.
 MOST_DEVICES = 16
 _OFFER_ID = re.compile(rf"({TRAIN_NO})\.([0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}})\.[0-9]{{1,15}}")
@@ -148,14 +154,20 @@ def _close(offer: Offer, outcome: OfferState, now: datetime) -> e.UpgradeClosed:
 
 def to_check(state: RunState, event: e.Event) -> Iterator[BerthKey]:
     """Yield the berths whose offers may have become outdated by an event."""
-    if isinstance(event, e.StationArrival | e.JourneyCompleted | e.TrainCancelled):
+    if isinstance(event, _CHECK_ALL):
         yield from state.open_by_berth
     elif isinstance(event, e.NoShowUndone | e.PassengerBoarded):
         yield from filter(None, (state.passengers[event.person].berth_key,))
-    elif isinstance(event, e.BoardedUndone | e.PassengerAlighted):
+    elif isinstance(event, _CHECK_PERSON):
         held = state.open_by_person.get(event.person)
         if held is not None:
             yield held.key
+
+
+_CHECK_ALL = e.StationArrival | e.StationSkipped | e.JourneyCompleted | e.TrainCancelled
+_CHECK_PERSON = (
+    e.BoardedUndone | e.PassengerAlighted | e.NoShow | e.PassengerCancelled | e.BoardingChanged
+)
 
 
 def outdated(state: RunState, keys: Iterable[BerthKey], now: datetime) -> Events:
@@ -170,10 +182,17 @@ def _stands(state: RunState, offer: Offer) -> bool:
     passenger = state.passengers[offer.person]
     return (
         state.running
-        and passenger.state is PersonState.ABOARD
+        and (passenger.state is _ABOARD or _may_come(state, passenger))
         and state.alights(passenger) > state.current
         and _room(state, passenger, offer.key) is None
     )
+
+
+def _may_come(state: RunState, passenger: Passenger) -> bool:
+    """Return whether a passenger who was asked before boarding may still board."""
+    boards = state.boards(passenger)
+    on_wl = passenger.status is _WL and passenger.state is _DUE
+    return on_wl and boards >= state.current and not state.stops[boards].skipped
 
 
 class Due:
@@ -199,6 +218,9 @@ class Due:
         """Take note of what an event has changed."""
         if isinstance(event, e.BerthVacated):
             self.berths[berth_key(event.coach, event.berth)] = None
+        elif isinstance(event, e.UpgradeConfirmed):
+            # A passenger who boards at the next station leaves the berth vacant up to there.
+            self.berths[berth_key(event.coach, event.berth)] = None
         elif isinstance(event, e.StationArrival | e.ChartAmended):
             # Vacancies from this station on begin here, and holds of other passengers end here.
             self.everywhere = True
@@ -207,14 +229,25 @@ class Due:
         elif isinstance(event, e.StationDeparture):
             if turn_goes_on(state, event.at):  # it was reported late, or there is no waiting
                 self.classes |= dict.fromkeys(state.held)
+            self._approach(state)
+        elif isinstance(event, e.StationSkipped):
+            self._approach(state)
         elif isinstance(event, e.NoShow | e.PassengerCancelled | e.BerthLost | e.BoardingChanged):
             self._release(state, event.person)
+            self._approach(state, event.person)
         elif isinstance(event, e.PassengerBoarded | e.UpgradeClosed):
             self._release(state, event.person)
             if event.person in state.waiting.get(state.passengers[event.person].booking.class_, ()):
                 self.persons[event.person] = None
             if isinstance(event, e.UpgradeClosed):
                 self.berths[state.offers[event.offer_id].key] = None
+
+    def _approach(self, state: RunState, only: PersonKey | None = None) -> None:
+        """Take note of the waitlisted who board at the next station, or of one of them."""
+        coming = state.next_stop if state.departed else None
+        for person in () if coming is None else state.boarding_at.get(coming.index, ()):
+            if only in (None, person) and state.passengers[person].status is _WL:
+                self.persons[person] = None
 
     def _release(self, state: RunState, person: PersonKey) -> None:
         """Take note that a person may not hold up the turn in a class any more."""
@@ -318,32 +351,31 @@ def _serve(
     of `before`.
     """
     events: Events = []
-    queue, told, left = Queue(), 0, len(due.persons)
+    queue, left = Queue(), len(due.persons)
+    passed: list[tuple[Booking, str | None]] = []  # those passed over since the last offer
     shortest = len(state.stops)
-    for turn, passenger in enumerate(waiting):
+    for passenger in waiting:
         # Candidates that are not new can only fit a new vacancy.
         if not new and not (whole and (everywhere or left)):
             break
-        if _is_awaited(state, passenger, now):
-            end = state.alights(passenger)
-            if end < shortest and _may_wait(state, passenger):
-                shortest = end  # what fits a longer journey is held back from now on
-                if _hold_back(state, passenger.person, end, new, whole):
-                    class_ = passenger.booking.class_
-                    state.held.setdefault(class_, set()).add(state.boards(passenger))
-            continue
         pool = new
         if everywhere or (left and passenger.person in due.persons):
             pool, left = whole, left - 1
-        if not pool or passenger.person in asked or unable(state, passenger) is not None:
-            continue
-        best = _best(state, passenger, pool)
+        why = HAS_OFFER if passenger.person in asked else unable(state, passenger)
+        best = _best(state, passenger, pool) if why is None and pool else None
         if best is None:
+            passed.append((passenger.booking, why))
+            if why is not None and _holds_up(state, passenger, now):
+                end = state.alights(passenger)
+                if end < shortest:
+                    shortest = end  # what fits a longer journey is held back from now on
+                    if _hold_back(state, passenger.person, end, new, whole):
+                        class_ = passenger.booking.class_
+                        state.held.setdefault(class_, set()).add(state.boards(passenger))
             continue
-        for each in waiting[told:turn]:
-            why = HAS_OFFER if each.person in asked else unable(state, each)
-            queue.add(each.booking, why)
-        told, vacancy = turn, best.vacancy
+        for each in passed:
+            queue.add(*each)
+        passed, vacancy = [(passenger.booking, HAS_OFFER)], best.vacancy
         reason = queue.reason(passenger.booking, partial(_misfit, state, vacancy))
         if state.chart.policy is Policy.AUTO:
             return _confirm(state, passenger, vacancy, None, reason, now)
@@ -362,16 +394,22 @@ def awaited(
     for better in in_turn(state, vacancy):
         if better is passenger:
             return None
-        waits = _is_awaited(state, better, now) and _may_wait(state, better)
-        if waits and not _misfit(state, vacancy, better.booking):
+        if _holds_up(state, better, now) and not _misfit(state, vacancy, better.booking):
             return better
     return None
 
 
+def _holds_up(state: RunState, passenger: Passenger, now: datetime) -> bool:
+    """Return whether the turn waits for a passenger, who would be a candidate if aboard."""
+    return passenger.state is _DUE and (
+        _is_awaited(state, passenger, now) and _no_right(state, passenger) is None
+    )
+
+
 def _is_awaited(state: RunState, passenger: Passenger, now: datetime) -> bool:
-    """Return whether a passenger may still turn out to be aboard, as the TTEs check the train."""
+    """Return whether a DUE passenger may turn out to be aboard, as the TTEs check the train."""
     minutes, boards = state.chart.check_minutes, state.boards(passenger)
-    if minutes is None or passenger.state is not PersonState.DUE or boards > state.current:
+    if minutes is None or boards > state.current:
         return False
     coaches = (
         [each.code for each in state.chart.coaches if each.class_ == passenger.booking.class_]
@@ -384,12 +422,6 @@ def _is_awaited(state: RunState, passenger: Passenger, now: datetime) -> bool:
     if departed is None:
         return boards == state.current
     return now < departed + timedelta(minutes=minutes)
-
-
-def _may_wait(state: RunState, passenger: Passenger) -> bool:
-    """Return whether a passenger would be a candidate if aboard."""
-    ahead = state.alights(passenger) > state.current
-    return ahead and _km(state, passenger) >= state.chart.min_upgrade_km
 
 
 def _hold_back(state: RunState, person: PersonKey, end: int, *pools: list[Opening]) -> bool:
@@ -440,20 +472,40 @@ def _side_last(opening: Opening) -> tuple[bool, int, int]:
 
 def candidates(state: RunState, class_: str) -> list[Passenger]:
     """Return the passengers who wait for a berth of a class, aboard or not, in their turn."""
-    return [state.passengers[person] for person in state.waiting.get(class_, ())]
+    return list(map(state.passengers.__getitem__, state.waiting.get(class_, ())))
 
 
 def unable(state: RunState, passenger: Passenger) -> str | None:
     """Return why a passenger cannot get any berth now. None means that the passenger can."""
-    if passenger.state is not PersonState.ABOARD:
+    if passenger.state is not _ABOARD and not comes_next(state, passenger):
         return _NOT_ABOARD[passenger.state]
     if passenger.person in state.open_by_person:
         return HAS_OFFER
+    return _no_right(state, passenger)
+
+
+def comes_next(state: RunState, passenger: Passenger) -> bool:
+    """Return whether a passenger on WL boards at the station that the train approaches."""
+    if passenger.status is not _WL or passenger.state is not _DUE or not state.departed:
+        return False
+    coming = state.next_stop
+    return coming is not None and state.boards(passenger) == coming.index
+
+
+def _no_right(state: RunState, passenger: Passenger) -> str | None:
+    """Return why a passenger's journey gets no berth, aboard or not."""
     if state.alights(passenger) <= state.current:
         return f"the journey ends at {passenger.booking.to}"
+    if passenger.claim is not None:
+        return None
     least = state.chart.min_upgrade_km
-    if passenger.claim is None and _km(state, passenger) < least:
+    if _km(state, passenger) < least:
         return f"the journey is under {least} km"
+    if passenger.status is _WL and state.chart.waiting_list is not WaitingList.ALL:
+        if state.chart.waiting_list is WaitingList.NONE:
+            return "the waiting list gets no berth on this run"
+        if passenger.booking.pnr not in state.partly_confirmed:
+            return "the PNR is wholly on the waiting list"
     return None
 
 
@@ -476,6 +528,11 @@ def _room(state: RunState, passenger: Passenger, key: BerthKey) -> str | None:
     if free < end:
         return f"the berth is taken from {state.stops[free].code}"
     return None
+
+
+def _from(state: RunState, passenger: Passenger) -> str:
+    """Return the station from which a passenger gets a berth."""
+    return state.stops[max(state.boards(passenger), state.current)].code
 
 
 def _km(state: RunState, passenger: Passenger) -> int:
@@ -502,14 +559,14 @@ def _offer(
         pnr=booking.pnr,
         index=booking.index,
         name=booking.name,
-        status=passenger.status,
+        status=booking.status,
         number=booking.number,
         coach=vacancy.coach,
         berth=vacancy.berth,
         berth_type=state.occupancy.types[vacancy.key],
         old_coach=passenger.coach,
         old_berth=passenger.berth,
-        from_=state.here.code,
+        from_=_from(state, passenger),
         to=booking.to,
         cause=vacancy.cause,
         expires_at=now + timedelta(seconds=state.chart.offer_seconds),
@@ -556,11 +613,11 @@ def _confirm(
             now,
             passenger,
             offer_id=offer,
-            status=passenger.status,
+            status=passenger.booking.status,
             number=passenger.booking.number,
             coach=vacancy.coach,
             berth=vacancy.berth,
-            from_=state.here.code,
+            from_=_from(state, passenger),
             old_coach=passenger.coach,
             old_berth=passenger.berth,
             cause=vacancy.cause,

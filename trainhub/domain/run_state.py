@@ -7,6 +7,7 @@ a station, an offer. The rules are in journey.py, marks.py and offers.py.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -47,6 +48,10 @@ SENIOR_WOMAN = 45
 _FEMALE = ("F", "FEMALE", "W", "WOMAN")
 # The code of the ladies' quota.
 LADIES = "LD"
+# The general waiting list, which a booking without a kind is on.
+GENERAL = "GN"
+# Bookings that make their PNR partly confirmed.
+_SEATED = (BookingStatus.CNF, BookingStatus.RAC)
 # The order in which passengers prefer berths that are free equally far.
 _LIKED = {
     BerthType.LOWER: 0,
@@ -174,6 +179,8 @@ class RunState:
         self.passengers: dict[PersonKey, Passenger] = {}
         self.by_pnr: dict[str, list[PersonKey]] = {}
         self.has_ladies_quota = False
+        # The PNRs with a berth or half of one on the chart.
+        self.partly_confirmed: set[str] = set()
         self.by_user: dict[str, list[PersonKey]] = {}
         # The code of each stop → its index.
         self.by_station: dict[str, int] = {}
@@ -402,9 +409,10 @@ class RunState:
         self.passengers, self.by_pnr, self.by_user, self.waiting = {}, {}, {}, {}
         self.boarding_at, self.alighting_at = {}, {}
         self.has_ladies_quota = False
+        self.partly_confirmed = {each.pnr for each in chart.passengers if each.status in _SEATED}
         for booking in chart.passengers:
             self._add(booking)
-        for booking in sorted(chart.passengers, key=_turn):
+        for booking in sorted(chart.passengers, key=partial(_turn, self)):
             if booking.waits:
                 self.waiting.setdefault(booking.class_, {})[booking.person] = None
 
@@ -686,10 +694,21 @@ def is_woman(booking: Booking) -> bool:
     return (booking.gender or "").strip().upper() in _FEMALE
 
 
-def _turn(booking: Booking) -> tuple[bool, bool, int, PersonKey]:
-    """Return a sort key: RAC by number, a missing number last; then WL likewise."""
+def _turn(state: RunState, booking: Booking) -> tuple[bool, bool, int, bool, int, PersonKey]:
+    """Return a sort key: RAC by number, a missing number last; then WL likewise.
+
+    On WL, partly confirmed PNRs come first, and then the kinds in the order of the chart.
+    """
     on_wl = booking.status is BookingStatus.WL
-    return on_wl, booking.number is None, booking.number or 0, booking.person
+    kinds, kind = state.chart.waiting_kinds, booking.waiting_kind or GENERAL
+    return (
+        on_wl,
+        on_wl and booking.pnr not in state.partly_confirmed,
+        (kinds.index(kind) if kind in kinds else len(kinds)) if on_wl else 0,
+        booking.number is None,
+        booking.number or 0,
+        booking.person,
+    )
 
 
 def _stops(chart: Chart, zone: ZoneInfo) -> list[Stop]:

@@ -79,6 +79,9 @@ NO_SHOW_UNDONE = Kind("NO_SHOW_UNDONE", "the mark was taken back")
 BERTH_LOST = Kind(
     "BERTH_LOST", "a passenger came aboard after the berth was given away", urgency=Urgency.HIGH
 )
+BOOKING_CHANGED = Kind(
+    "BOOKING_CHANGED", "an amended chart has the passenger, or another journey or berth for them"
+)
 TRAIN_CANCELLED = Kind(
     "TRAIN_CANCELLED", "the run is cancelled", "all who lose a journey", urgency=Urgency.HIGH
 )
@@ -123,7 +126,7 @@ EMERGENCY = Kind(
 )
 KINDS = (
     *(OFFER, CONFIRMED, CLOSED, NO_SHOW, NO_SHOW_UNDONE, BERTH_LOST, TRAIN_CANCELLED, SKIPPED),
-    *(SKIP_UNDONE, SHORT_TERMINATED, DELAY, PLATFORM, EMERGENCY),
+    *(SKIP_UNDONE, SHORT_TERMINATED, DELAY, PLATFORM, EMERGENCY, BOOKING_CHANGED),
 )
 
 
@@ -310,6 +313,17 @@ def _about_mark(letters: Letters, state: TrainState, event: e.PersonEvent, seq: 
     return (event.person,), fields, f"{state.run}/mark-{event.person}"
 
 
+def _booking_changed(
+    letters: Letters, state: TrainState, event: e.BookingChanged, seq: int
+) -> _Letter:
+    number = "" if event.number is None else f" {event.number}"
+
+    def fields(words: Words) -> Fields:
+        return {**_journey(state, words, event), "status": f"{event.status}{number}"}
+
+    return (event.person,), fields, f"{state.run}/booking-{event.person}"
+
+
 def _train_cancelled(
     letters: Letters, state: TrainState, event: e.TrainCancelled, seq: int
 ) -> _Letter:
@@ -463,6 +477,7 @@ _LETTERS: dict[
     e.NoShow: (NO_SHOW, _no_show),
     e.NoShowUndone: (NO_SHOW_UNDONE, _about_mark),
     e.BerthLost: (BERTH_LOST, _about_mark),
+    e.BookingChanged: (BOOKING_CHANGED, _booking_changed),
     e.TrainCancelled: (TRAIN_CANCELLED, _train_cancelled),
     e.StationSkipped: (SKIPPED, _skipped),
     e.SkipUndone: (SKIP_UNDONE, _skipped),
