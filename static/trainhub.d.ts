@@ -340,6 +340,28 @@ export interface Told {
     station: StationRef;
     coach: CoachCode;
   };
+  /** A TTE is responsible for these coaches now, and for no others. Told to the staff. */
+  SIGNED_ON: {
+    station: StationRef;
+    tte: TteUser;
+    /** The coaches that it is about. */
+    coaches: CoachCode[];
+  };
+  /** A TTE is not responsible for these coaches any more, and for no others either. Told to the staff. */
+  SIGNED_OFF: {
+    station: StationRef;
+    tte: TteUser;
+    /** The coaches that it is about. */
+    coaches: CoachCode[];
+  };
+  /** The staff remarked something for the captaincy report. Told to the staff. */
+  REMARKED: {
+    station: StationRef;
+    coach: CoachCode | null;
+    text: RemarkText;
+    /** The user who wrote it. */
+    tte: TteUser | null;
+  };
   /** A berth, or half of a side lower, is free from one station to another. Told to the staff. */
   BERTH_VACATED: {
     coach: CoachCode;
@@ -640,6 +662,36 @@ export interface Commands {
     };
     result: Result & Told['COACH_CHECKED'] | Unchanged;
   };
+  /** Make a TTE responsible for exactly these coaches, until SIGN_OFF or another TTE's SIGN_ON. By: TTE, ADMIN. */
+  SIGN_ON: {
+    fields: {
+      trainNo: GivenTrainNo;
+      startDate?: StartDate | null;
+      tte?: string | null;
+      /** The coaches. */
+      coaches: CoachCode[];
+    };
+    result: Result & Told['SIGNED_ON'] | Unchanged;
+  };
+  /** End a TTE's duty. By: TTE, ADMIN. */
+  SIGN_OFF: {
+    fields: {
+      trainNo: GivenTrainNo;
+      startDate?: StartDate | null;
+      tte?: string | null;
+    };
+    result: Result & Told['SIGNED_OFF'] | Unchanged;
+  };
+  /** Write a remark into the captaincy report. By: TTE, ADMIN. */
+  REMARK: {
+    fields: {
+      trainNo: GivenTrainNo;
+      startDate?: StartDate | null;
+      text: RemarkText;
+      coach?: string | null;
+    };
+    result: Result & Told['REMARKED'];
+  };
   /** Cancel the journey of a passenger who has not boarded. By: that passenger, TTE, ADMIN. */
   CANCEL_JOURNEY: {
     fields: {
@@ -849,6 +901,12 @@ export type SetMinutes = number;
 
 /** Why a passenger left the train before the destination. */
 export type AlightReason = 'EARLY' | 'MEDICAL' | 'DEATH' | 'REMOVED' | 'OTHER';
+
+/** A TTE: the user that the token names. */
+export type TteUser = string;
+
+/** A remark for the captaincy report. */
+export type RemarkText = string;
 
 /** A class of travel. */
 export type ClassCode = string;
@@ -1173,6 +1231,8 @@ export interface RunView {
   offers?: OfferView[];
   /** The coaches that are checked at the last station reached; for the staff. */
   checked?: CoachCode[];
+  /** Which TTE is responsible for which coach; only for the staff. */
+  duty?: DutyLine[];
 }
 
 /** A station. */
@@ -1306,6 +1366,16 @@ export type AnsweredBy = Role;
 
 /** The role that a token gives its user. */
 export type Role = 'PASSENGER' | 'TTE' | 'ADMIN' | 'SERVICE';
+
+/** A coach, and the TTE who is responsible for it. */
+export interface DutyLine {
+  coach: CoachCode;
+  tte: TteUser | null;
+  /** When the TTE signed on. */
+  since: Moment | null;
+  /** The station at which the coach was checked last (CHECK_COACH). */
+  checked: StationCode | null;
+}
 
 /** The newest figures of a run: on subscribing, and at most once a second after changes. */
 export interface BoardingUpdate {

@@ -339,7 +339,12 @@ def read_everything(visitor, anonymous):
         *(train, f"{train}/passengers?q=person", f"{train}/passengers/4512345601"),
         f"{train}/passengers/4512345610/1/history",
         *(f"{train}/events?after=3", f"{train}/offers", f"{train}/rac", f"{train}/vacancies"),
-        *(f"{train}/coaches/S1", f"{train}/report", f"{train}/report?format=csv"),
+        *(
+            f"{train}/coaches/S1",
+            f"{train}/handover",
+            f"{train}/report",
+            f"{train}/report?format=csv",
+        ),
         *("/api/stations/AAA?hours=24", "/static/monitor.js"),
     ):
         assert visitor.ask("GET", path)[0] == 200, path

@@ -194,6 +194,9 @@ def everything_happens(site):
     mark(1, "no-show")
     withdraw_all()
     mark(1, "undo-no-show")
+    site.order(f"{first}/sign-on", {"coaches": ["S1"]})
+    site.order(f"{first}/remarks", {"text": STAFF_ONLY, "coach": "S1"})
+    site.order(f"{first}/sign-off")
     for who in (2, 3, 7, 8, 9):
         mark(who, "board")
     mark(4, "no-show")

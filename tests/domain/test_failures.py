@@ -12,13 +12,13 @@ import pytest
 from railway import MORNING, TRAIN, Driver, chart, person, rac, register, register_chart, station
 
 from trainhub.core.errors import HubError
-from trainhub.domain import amend, journey, marks, offers, run_state
+from trainhub.domain import amend, duty, journey, marks, offers, run_state
 from trainhub.domain import commands as c
 from trainhub.domain import events as e
 from trainhub.domain.model import AlightReason, PersonState
 from trainhub.hub.protocol import read_command
 
-RULES = (amend, journey, marks, offers, run_state)
+RULES = (amend, duty, journey, marks, offers, run_state)
 PEOPLE = (
     person(1),
     person(2, "AAA", "BBB"),
@@ -119,6 +119,14 @@ def of_an_older_hub():
     """A run on which a passenger stayed DUE when the journey was over."""
     run = at("BBB")()
     run.state.passenger("4512345602", 1).state = PersonState.DUE
+    return run
+
+
+def remarked():
+    """A run with the most remarks."""
+    run = standing()
+    for _ in range(duty.MOST_REMARKS):
+        run.give(an(c.Remark, text="no water"))
     return run
 
 
@@ -227,6 +235,15 @@ FAILURES = [
     (standing, on(10, c.UndoNoShow), "CONFLICT"),
     (limited, on(1, c.UndoNoShow), "CONFLICT"),
     (upgraded, on(1, c.UndoNoShow), "CONFLICT"),
+    # duty
+    (standing, an(c.SignOn, coaches=("S1",)), "BAD_MESSAGE"),
+    (standing, an(c.SignOn, coaches=(), tte="T1"), "BAD_MESSAGE"),
+    (standing, an(c.SignOn, coaches=("S9",), tte="T1"), "UNKNOWN_COACH"),
+    (at("EEE"), an(c.SignOn, coaches=("S1",), tte="T1"), "CONFLICT"),
+    (standing, an(c.SignOff, tte=""), "BAD_MESSAGE"),
+    (standing, an(c.Remark, text="no water", coach="S9"), "UNKNOWN_COACH"),
+    (standing, an(c.Remark, text=" "), "BAD_MESSAGE"),
+    (remarked, an(c.Remark, text="no water"), "CONFLICT"),
     # cancelling and boarding
     (standing, on(10, c.CancelJourney), "CONFLICT"),
     (at("BBB"), on(2, c.CancelJourney), "CONFLICT"),

@@ -115,9 +115,10 @@ def by_hand(journey):
         elif isinstance(event, e.PassengerAlighted):
             leave(person, here, "ALIGHTED")
         elif isinstance(event, e.UpgradeConfirmed):
-            leave(person, here, "UPGRADED")
+            start = max(here, seats[person][1])  # on WL, some have a berth before they board
+            leave(person, start, "UPGRADED")
             seats[person][0] = (event.coach, event.berth)
-            take(person, here)
+            take(person, start)
     return held, causes, seats
 
 
@@ -135,7 +136,8 @@ def test_a_whole_journey(policy):
     assert sum(counts.values()) == PEOPLE
     assert counts["NT"] > PEOPLE / 20
     shown = figures(state)["classes"]
-    upgraded = [each for each in state.upgrades if each.status != "CNF"]  # CNF had lost a berth
+    # CNF had lost a berth; who lost an upgrade may have another.
+    upgraded = {each.person for each in state.upgrades if each.status != "CNF"}
     assert [
         sum(row[n] for row in shown) for n in ("booked", "aboard", "due", "nt", "upgraded")
     ] == [*(PEOPLE, 0, 0, counts["NT"], len(upgraded))]
@@ -186,9 +188,13 @@ def test_every_reason_on_a_whole_journey_is_true(policy):
     km = {station.code: station.distance_km for station in journey.chart.stations}
     states, waiting, opened, ended, here = dict.fromkeys(booked, "DUE"), {}, {}, set(), 0
     claims = set()
-    for row in sorted(
-        booked.values(), key=lambda r: (r.status == "WL", r.number is None, r.number or 0, r.person)
-    ):
+    partly = {row.pnr for row in booked.values() if row.status in ("CNF", "RAC")}
+
+    def turn(row):
+        wholly = row.status == "WL" and row.pnr not in partly
+        return row.status == "WL", wholly, row.number is None, row.number or 0, row.person
+
+    for row in sorted(booked.values(), key=turn):
         if row.status != "CNF":
             waiting.setdefault(row.class_, []).append(row.person)
     marked = {e.PassengerBoarded: "ABOARD", e.PassengerAlighted: "ALIGHTED"}
@@ -218,6 +224,7 @@ def test_every_reason_on_a_whole_journey_is_true(policy):
                     f"is {states[other]}, not aboard": states[other] != "ABOARD",
                     "has an open offer": other in opened.values(),
                     f"the journey ends at {to}": place[to] <= here,
+                    "the PNR is wholly on the waiting list": booked[other].pnr not in partly,
                     "the journey is under 70 km": km[to] - km[booked[other].from_] < 70,
                     "had an offer of this berth before": (other, event.coach, event.berth) in ended,
                 }

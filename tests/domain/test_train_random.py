@@ -29,6 +29,7 @@ from trainhub.domain import journey
 from trainhub.domain.berths import Occupancy
 from trainhub.domain.chart import read_amendment, read_chart
 from trainhub.domain.decisions import CHOSEN, Decisions
+from trainhub.domain.handover import handover
 from trainhub.domain.model import AlightReason
 from trainhub.domain.reasons import GROUPS, NAMED
 from trainhub.domain.schedule import local
@@ -97,6 +98,7 @@ class Notebook:
         self.open = {}  # offer id → UPGRADE_PENDING
         self.ladies = {}  # (berth, station): whether the vacancy is of the ladies' quota
         self.seq, self.late = 0, False
+        self.duty, self.remarks = {}, []  # coach → TTE
         self.list, self.kinds = data["waitingList"], data["waitingKinds"]
         self.check, self.checked, self.left_at = data["checkMinutes"], {}, {}
         for row in data["passengers"]:
@@ -302,6 +304,12 @@ class Notebook:
             self.left_at[self.at] = event.actual
         elif name == "COACH_CHECKED":
             self.checked[event.coach] = event.station.index
+        elif name in ("SIGNED_ON", "SIGNED_OFF"):
+            self.duty = {coach: tte for coach, tte in self.duty.items() if tte != event.tte}
+            for coach in event.coaches if name == "SIGNED_ON" else ():
+                self.duty[coach] = event.tte
+        elif name == "REMARKED":
+            self.remarks.append((event.coach, event.text))
         elif name == "CHART_AMENDED":
             seated = [each for each in event.passengers if each.person in event.seated]
             for each in filter(None, (self.people.get(each.person) for each in seated)):
@@ -823,6 +831,26 @@ class Journeys(RuleBasedStateMachine):
         known = coach in COACHES and self.notes.status == "RUNNING"
         assert (error is None) is known
 
+    @rule(
+        coaches=st.lists(st.sampled_from(["S1", "S2", "A1", "S1", "S9"]), max_size=3),
+        tte=st.sampled_from(["T1", "T2"]),
+        text=st.sampled_from(["no water", ""]),
+    )
+    def sign_on_or_off(self, coaches, tte, text):
+        """A TTE takes coaches, or none any more, and remarks something."""
+        live = self.notes.status in ("SCHEDULED", "RUNNING")
+        if coaches:
+            error = self.ask(c.SignOn, tte=tte, coaches=tuple(coaches))
+            assert (error is None) is (live and "S9" not in coaches)
+            if error is None:
+                assert {c for c, t in self.notes.duty.items() if t == tte} == set(coaches)
+        else:
+            assert self.ask(c.SignOff, tte=tte) is None
+            assert tte not in self.notes.duty.values()
+        self.check()
+        error = self.ask(c.Remark, text=text, coach=coaches[0] if coaches else None)
+        assert (error is None) is (bool(text) and coaches[:1] != ["S9"])
+
     @rule(number=NUMBERS)
     def undo_a_boarding(self, number):
         """O and its undo leave the person as before."""
@@ -946,6 +974,9 @@ class Journeys(RuleBasedStateMachine):
     @rule(pick=st.integers(0, 40))
     def restart_after_a_no(self, pick):
         """Who denied a vacancy is part of what a restart has to know: not left to chance."""
+        if not self.notes.open:
+            self.board_those_who_wait(pick % 4)
+            self.miss_the_confirmed(pick % 4)
         if self.notes.open:
             self.say_no(pick)
             self.check()
@@ -1061,6 +1092,25 @@ class Journeys(RuleBasedStateMachine):
         self.every_open_offer_stands()
         self.matching_is_complete()
         self.the_indexes_agree_with_a_scan()
+        self.the_duty_is_as_the_notebook_has_it()
+
+    def the_duty_is_as_the_notebook_has_it(self):
+        """A coach has one TTE at most: the last one who signed on. Remarks stay in order."""
+        state, notes = self.state, self.notes
+        assert {coach: each.tte for coach, each in state.duty.items()} == notes.duty
+        assert [(each.coach, each.text) for each in state.remarks] == notes.remarks
+        for line in handover(state)["coaches"]:
+            assert line["tte"] == notes.duty.get(line["coach"])
+            due = [f"{each['pnr']}/{each['index']}" for each in line["unchecked"]]
+            assert due == [
+                each.key
+                for each in notes.people.values()
+                if each.state == "DUE"
+                and notes.status == "RUNNING"
+                and each.start <= notes.at
+                and each.berth
+                and each.berth.partition("-")[0] == line["coach"]
+            ]
 
     def the_state_is_the_fold_of_its_log(self):
         """The state is the same live, from the journal, and from a snapshot."""

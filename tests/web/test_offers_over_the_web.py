@@ -258,7 +258,7 @@ async def test_offers_may_be_narrowed(call, site, offered, wanted, found):
     assert (answer.status, len(answer.result)) == (200, found)
 
 
-STAFF_ONLY = ("/rac", "/vacancies", "/coaches/S1", "/report", "/report?format=csv")
+STAFF_ONLY = ("/rac", "/vacancies", "/coaches/S1", "/handover", "/report", "/report?format=csv")
 
 
 @pytest.mark.gen_test

@@ -10,7 +10,17 @@ from typing import Annotated, ClassVar
 
 from trainhub.core.about import About
 from trainhub.domain import normal
-from trainhub.domain.fields import Note, Platform, SetMinutes, StartDate, StopCode, TrainNo
+from trainhub.domain.fields import (
+    MOST_COACHES,
+    CoachCode,
+    Note,
+    Platform,
+    RemarkText,
+    SetMinutes,
+    StartDate,
+    StopCode,
+    TrainNo,
+)
 from trainhub.domain.model import AlightReason, Amendment, Chart, Level
 
 PersonPnr = Annotated[
@@ -274,6 +284,45 @@ class CheckCoach(Command):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DutyCommand(Command):
+    """A command on a TTE's duty. The hub fills in the caller as `tte` if it is left out."""
+
+    tte: Annotated[str, About("The TTE's user; the caller if left out.", example="T17")] | None = (
+        None
+    )
+
+    idempotent = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignOn(DutyCommand):
+    """Make a TTE responsible for exactly these coaches, until SIGN_OFF or another TTE's SIGN_ON."""
+
+    coaches: Annotated[
+        tuple[CoachCode, ...], About("The coaches.", least=1, most=MOST_COACHES, example=["S1"])
+    ]
+
+    answer = "SIGNED_ON"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignOff(DutyCommand):
+    """End a TTE's duty."""
+
+    answer = "SIGNED_OFF"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Remark(Command):
+    """Write a remark into the captaincy report."""
+
+    text: RemarkText
+    coach: Annotated[CoachCode, About("The coach, if it is about one.")] | None = None
+
+    answer = "REMARKED"
+
+
+@dataclass(frozen=True, kw_only=True)
 class CancelJourney(PersonCommand):
     """Cancel the journey of a passenger who has not boarded."""
 
@@ -403,6 +452,9 @@ COMMANDS: dict[str, type[Command]] = {
     "UNDO_NO_SHOW": UndoNoShow,
     "ALIGHT": Alight,
     "CHECK_COACH": CheckCoach,
+    "SIGN_ON": SignOn,
+    "SIGN_OFF": SignOff,
+    "REMARK": Remark,
     "CANCEL_JOURNEY": CancelJourney,
     "CHANGE_BOARDING": ChangeBoarding,
     "ACCEPT_OFFER": AcceptOffer,

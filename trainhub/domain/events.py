@@ -29,12 +29,14 @@ from trainhub.domain.fields import (
     PersonName,
     Platform,
     Pnr,
+    RemarkText,
     SetMinutes,
     StationCode,
     StationIndex,
     StationName,
     StopCode,
     TrainName,
+    TteUser,
     UserId,
     Zone,
 )
@@ -380,6 +382,43 @@ class CoachChecked(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DutyEvent(Event):
+    """A change of a TTE's duty."""
+
+    station: StationRef
+    tte: TteUser
+    coaches: Annotated[tuple[CoachCode, ...], About("The coaches that it is about.")]
+
+    @property
+    def audience(self) -> Audience:
+        return TO_STAFF
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignedOn(DutyEvent):
+    """A TTE is responsible for these coaches now, and for no others."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignedOff(DutyEvent):
+    """A TTE is not responsible for these coaches any more, and for no others either."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Remarked(Event):
+    """The staff remarked something for the captaincy report."""
+
+    station: StationRef
+    coach: CoachCode | None
+    text: RemarkText
+    tte: Annotated[TteUser | None, About("The user who wrote it.")] = None
+
+    @property
+    def audience(self) -> Audience:
+        return TO_STAFF
+
+
+@dataclass(frozen=True, kw_only=True)
 class PassengerCancelled(PersonEvent):
     """The passenger has cancelled the journey before boarding."""
 
@@ -632,6 +671,9 @@ EVENTS: dict[str, type[Event]] = {
     "NO_SHOW_UNDONE": NoShowUndone,
     "BERTH_LOST": BerthLost,
     "COACH_CHECKED": CoachChecked,
+    "SIGNED_ON": SignedOn,
+    "SIGNED_OFF": SignedOff,
+    "REMARKED": Remarked,
     "BERTH_VACATED": BerthVacated,
     "UPGRADE_PENDING": UpgradePending,
     "UPGRADE_OFFER": UpgradeOffer,

@@ -97,6 +97,9 @@ SetMinutes = Annotated[
     int,
     About("From two hours early to two days late.", least=DELAYS[0], most=DELAYS[-1], example=12),
 ]
+RemarkText = Annotated[
+    str, About("A remark for the captaincy report.", example="the water of S1 has run out")
+]
 Note = Annotated[str, About("The reason, in words.", example="fog")]
 Pnr = Annotated[
     str,
@@ -114,6 +117,9 @@ PersonIndex = Annotated[
 PersonName = Annotated[str, About("The person's name.", example="ASHA RAO")]
 UserId = Annotated[
     str, About("The user who booked: an irctcId.", example="IR_10", normal=normal.text)
+]
+TteUser = Annotated[
+    str, About("A TTE: the user that the token names.", example="T17", normal=normal.text)
 ]
 CoachCode = Annotated[
     str, About("A coach, by its code.", pattern=COACH, example="S1", normal=normal.code)

@@ -1,7 +1,7 @@
 """The captaincy report that a run's staff hand in, coach by coach, as JSON or CSV.
 
 It has the passengers who did not turn up, who were never marked, and who left early. It has the
-vacant berths with their stations and causes, and the upgrades with their reasons.
+vacant berths with their stations and causes, the upgrades with their reasons, and the remarks.
 """
 
 import csv
@@ -14,11 +14,11 @@ from typing import Any
 
 from trainhub.core.codec import dump
 from trainhub.domain.berths import berth_keys, numbers, segments, stretches
-from trainhub.domain.events import UpgradeConfirmed
+from trainhub.domain.events import Remarked, UpgradeConfirmed
 from trainhub.domain.model import Coach, PersonState, berth_key
 from trainhub.domain.run_state import Passenger, RunState
 from trainhub.domain.schedule import local
-from trainhub.domain.shapes import LeftLine, PersonLine, Report, VacantLine
+from trainhub.domain.shapes import LeftLine, PersonLine, RemarkLine, Report, VacantLine
 
 COLUMNS = ("coach", "kind", "berth", "from", "to", "pnr", "index", "name", "detail")
 
@@ -30,11 +30,11 @@ def captaincy_report(state: RunState) -> Report:
     left: dict[tuple[str, str] | None, list[LeftLine]] = defaultdict(list)
     for passenger in state.passengers.values():
         if passenger.state is PersonState.NT:
-            no_shows[_part(state, passenger)].append(_person(state, passenger))
+            no_shows[_part(state, passenger)].append(person_line(state, passenger))
         elif _is_unchecked(state, passenger):
-            unchecked[_part(state, passenger)].append(_person(state, passenger))
+            unchecked[_part(state, passenger)].append(person_line(state, passenger))
         elif passenger.left is not None:
-            line: LeftLine = {**_person(state, passenger), "left": passenger.left}
+            line: LeftLine = {**person_line(state, passenger), "left": passenger.left}
             left[_part(state, passenger)].append(line)
     upgrades = defaultdict(list)
     for upgrade in state.upgrades:
@@ -60,13 +60,29 @@ def captaincy_report(state: RunState) -> Report:
             if coach.berths
         ],
         "notServed": [
-            {**_person(state, each), "coach": each.coach}
+            {**person_line(state, each), "coach": each.coach}
             for each in state.passengers.values()
             if _is_not_served(state, each)
         ],
         "notSeated": no_shows[None],
         "uncheckedNotSeated": unchecked[None],
         "leftNotSeated": left[None],
+        "remarks": [_remark(state, each) for each in state.remarks],
+    }
+
+
+def remark_lines(state: RunState, coach: str | None) -> list[RemarkLine]:
+    """Return the remarks about a coach; None means those about no one coach."""
+    return [_remark(state, each) for each in state.remarks if each.coach == coach]
+
+
+def _remark(state: RunState, event: Remarked) -> RemarkLine:
+    return {
+        "at": dump(local(event.at, state.zone)),
+        "station": event.station.code,
+        "coach": event.coach,
+        "tte": event.tte,
+        "text": event.text,
     }
 
 
@@ -118,6 +134,13 @@ def _rows(report: Report) -> Iterator[dict[str, Any]]:
         yield {"coach": "", "kind": "UNCHECKED", **person}
     for person in report["leftNotSeated"]:
         yield {"coach": "", "kind": "LEFT", **person, "detail": _left(person)}
+    for remark in report["remarks"]:
+        yield {
+            "coach": remark["coach"],
+            "kind": "REMARK",
+            "from": remark["station"],
+            "detail": remark["text"],
+        }
 
 
 def _left(person: LeftLine) -> str:
@@ -143,7 +166,8 @@ def _is_not_served(state: RunState, passenger: Passenger) -> bool:
     return skipped or state.stops[state.alights(passenger)].skipped
 
 
-def _person(state: RunState, passenger: Passenger) -> PersonLine:
+def person_line(state: RunState, passenger: Passenger) -> PersonLine:
+    """Return a passenger for the report and the handover list."""
     booking = passenger.booking
     return {
         "berth": passenger.berth,

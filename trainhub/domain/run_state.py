@@ -159,6 +159,14 @@ class Offer:
         return berth_key(self.made.coach, self.made.berth)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Duty:
+    """A TTE who is responsible for a coach, and since when."""
+
+    tte: str
+    since: datetime
+
+
 class RunState:
     """One run after `seq` events. At seq 0 it has no chart yet."""
 
@@ -201,6 +209,9 @@ class RunState:
         self.open_by_berth: dict[BerthKey, Offer] = {}
         self.open_by_person: dict[PersonKey, Offer] = {}
         self.upgrades: list[e.UpgradeConfirmed] = []
+        # Coach → the TTE who is responsible for it.
+        self.duty: dict[str, Duty] = {}
+        self.remarks: list[e.Remarked] = []
 
     # --- look-ups ---------------------------------------------------------------------------
 
@@ -241,6 +252,10 @@ class RunState:
             known = ", ".join(dict.fromkeys(each.code for each in self.chart.coaches))
             raise UnknownCoach(f"{self.run} does not have the coach; expected one of {known}")
         return found
+
+    def coaches_of(self, tte: str) -> tuple[str, ...]:
+        """Return the coaches that a TTE is responsible for."""
+        return tuple(code for code, duty in self.duty.items() if duty.tte == tte)
 
     def passenger(self, pnr: str, index: int) -> Passenger:
         found = self.on_person(pnr, index)
@@ -468,6 +483,8 @@ class RunState:
         for each in event.seated:
             self._occupy_berth(self.passengers[PersonKey(each)])
         self.freed = {key: each for key, each in self.freed.items() if key in self.occupancy.types}
+        codes = {coach.code for coach in event.coaches}
+        self.duty = {code: each for code, each in self.duty.items() if code in codes}
         self.amended = True
         self._openings.mark_all()
 
@@ -674,6 +691,18 @@ class RunState:
     def _coach_checked(self, event: e.CoachChecked) -> None:
         self.checked[event.coach] = event.station.index
 
+    def _signed_on(self, event: e.SignedOn) -> None:
+        self._signed_off(event)
+        duty = Duty(tte=event.tte, since=event.at)
+        self.duty |= dict.fromkeys(event.coaches, duty)
+
+    def _signed_off(self, event: e.DutyEvent) -> None:
+        for code in self.coaches_of(event.tte):
+            del self.duty[code]
+
+    def _remarked(self, event: e.Remarked) -> None:
+        self.remarks.append(event)
+
     def _told_only(self, event: e.Event) -> None:
         """Change nothing: the event only informs its audience."""
 
@@ -752,6 +781,9 @@ _EVOLVE: dict[type[e.Event], Callable[[RunState, Any], None]] = {
     e.PassengerAlighted: RunState._alighted,
     e.PassengerUnchecked: RunState._unchecked,
     e.CoachChecked: RunState._coach_checked,
+    e.SignedOn: RunState._signed_on,
+    e.SignedOff: RunState._signed_off,
+    e.Remarked: RunState._remarked,
     e.PassengerCancelled: RunState._person_cancelled,
     e.BoardingChanged: RunState._boarding_changed,
     e.NoShow: RunState._no_show,

@@ -18,6 +18,7 @@ from trainhub.domain.fields import (
     PersonName,
     Platform,
     Pnr,
+    RemarkText,
     Seq,
     StartDate,
     StationCode,
@@ -26,6 +27,7 @@ from trainhub.domain.fields import (
     StopCode,
     TrainName,
     TrainNo,
+    TteUser,
     Zone,
 )
 from trainhub.domain.model import (
@@ -235,6 +237,17 @@ class Decision(TypedDict):
     ]
 
 
+class DutyLine(TypedDict):
+    """A coach, and the TTE who is responsible for it."""
+
+    coach: CoachCode
+    tte: TteUser | None
+    since: Annotated[Moment | None, About("When the TTE signed on.")]
+    checked: Annotated[
+        StationCode | None, About("The station at which the coach was checked last (CHECK_COACH).")
+    ]
+
+
 class People(TypedDict, total=False):
     """What the staff read of a run beyond what everyone reads; passengers read their own."""
 
@@ -243,6 +256,9 @@ class People(TypedDict, total=False):
     checked: Annotated[
         list[CoachCode],
         About("The coaches that are checked at the last station reached; for the staff."),
+    ]
+    duty: Annotated[
+        list[DutyLine], About("Which TTE is responsible for which coach; only for the staff.")
     ]
 
 
@@ -342,6 +358,47 @@ class CoachReport(OfClass):
     upgrades: list[UpgradeLine]
 
 
+class RemarkLine(TypedDict):
+    """A remark of the staff, and where the train was."""
+
+    at: Moment
+    station: StationCode
+    coach: Annotated[CoachCode | None, About("The coach that it is about, if it is about one.")]
+    tte: Annotated[TteUser | None, About("The user who wrote it.")]
+    text: RemarkText
+
+
+class CoachHandover(DutyLine):
+    """What the next TTE of a coach must know."""
+
+    unchecked: Annotated[
+        list[PersonLine], About("Passengers who are due at a station that the train has reached.")
+    ]
+    offers: Annotated[list[OfferView], About("The offers of its berths that are open.")]
+    vacant: Annotated[list[VacancyView], About("Its berths that are free on the coming leg.")]
+    remarks: list[RemarkLine]
+
+
+class Handover(TypedDict):
+    """The list that a TTE hands over to the next one."""
+
+    trainNo: TrainNo
+    trainName: TrainName
+    startDate: StartDate
+    status: RunStatus
+    station: Annotated[StationNamed, About("The last station reached.")]
+    departed: Annotated[bool, About("True if the train has left it.")]
+    coaches: list[CoachHandover]
+    uncheckedNotSeated: Annotated[
+        list[PersonLine], About("Passengers without a berth who are due and not checked.")
+    ]
+    lateClaimants: Annotated[
+        list[PersonLine],
+        About("Passengers whose berth was given away, in the order in which they get another."),
+    ]
+    remarks: Annotated[list[RemarkLine], About("The remarks about no one coach.")]
+
+
 class Report(TypedDict):
     """The captaincy report."""
 
@@ -361,6 +418,7 @@ class Report(TypedDict):
     uncheckedNotSeated: Annotated[
         list[PersonLine], About("Passengers without a berth who were never marked.")
     ]
+    remarks: Annotated[list[RemarkLine], About("What the staff remarked, in order.")]
     leftNotSeated: Annotated[
         list[LeftLine], About("Passengers without a berth who left before the destination.")
     ]

@@ -9,7 +9,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from trainhub.domain.berths import Hold
-from trainhub.domain.events import Cause, TrainRegistered, UpgradeConfirmed, UpgradePending
+from trainhub.domain.events import (
+    Cause,
+    Remarked,
+    TrainRegistered,
+    UpgradeConfirmed,
+    UpgradePending,
+)
 from trainhub.domain.model import (
     AlightReason,
     BerthKey,
@@ -24,7 +30,7 @@ from trainhub.domain.model import (
     berth_key,
 )
 from trainhub.domain.openings import Vacancy
-from trainhub.domain.run_state import Offer, Passenger, RunState
+from trainhub.domain.run_state import Duty, Offer, Passenger, RunState
 from trainhub.domain.train import TrainState
 
 
@@ -101,6 +107,15 @@ class CheckedThen:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DutyThen:
+    """A coach, and the TTE who is responsible for it since then."""
+
+    coach: str
+    tte: str
+    since: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
 class OfferThen:
     """An offer; `vacancy` is the id of its vacancy."""
 
@@ -138,6 +153,8 @@ class RunSnapshot:
     checked: tuple[CheckedThen, ...] = ()
     touched: bool = True
     chart: Chart | None = None
+    duty: tuple[DutyThen, ...] = ()
+    remarks: tuple[Remarked, ...] = ()
 
 
 def snapshot_of(state: RunState) -> RunSnapshot:
@@ -189,6 +206,11 @@ def snapshot_of(state: RunState) -> RunSnapshot:
         checked=tuple(CheckedThen(coach=c, index=i) for c, i in state.checked.items()),
         touched=state.touched,
         chart=state.chart if state.amended else None,
+        duty=tuple(
+            DutyThen(coach=code, tte=each.tte, since=each.since)
+            for code, each in state.duty.items()
+        ),
+        remarks=tuple(state.remarks),
     )
 
 
@@ -245,6 +267,8 @@ def _restore(state: TrainState, saved: RunSnapshot) -> None:
             state.open_by_berth[offer.key] = offer
             state.open_by_person[offer.person] = offer
     state.upgrades = list(saved.upgrades)
+    state.duty = {each.coach: Duty(tte=each.tte, since=each.since) for each in saved.duty}
+    state.remarks = list(saved.remarks)
     state.checked = {each.coach: each.index for each in saved.checked}
 
 

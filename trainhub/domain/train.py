@@ -1,6 +1,7 @@
 """One run: commands in, events out. `decide` checks the rules; `carry_out` applies the events too.
 
-The table of commands is here. The rules are in journey.py, amend.py, marks.py and offers.py.
+The table of commands is here. The rules are in journey.py, amend.py, marks.py, duty.py and
+offers.py.
 """
 
 from collections.abc import Callable, Iterable
@@ -8,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from trainhub.domain import amend, journey, marks, offers, unplanned
+from trainhub.domain import amend, duty, journey, marks, offers, unplanned
 from trainhub.domain import commands as c
 from trainhub.domain import events as e
 from trainhub.domain.model import BerthKey, Role, RunKey
@@ -46,13 +47,16 @@ class TrainState(RunState):
     ) -> list[e.Event]:
         """Decide a command, apply its events, and then the offers and upgrades that follow.
 
-        `by` is the caller's role, which an answer to an offer records. A mark records `user`,
-        the caller. Without `match`, the berths that become free wait for the next call.
+        `by` is the caller's role, which an answer to an offer records. A mark and a remark record
+        `user`, the caller, and a TTE who is not named is the caller. Without `match`, the berths
+        that become free wait for the next call.
         Returns all the events, in order. Raises a HubError before anything has changed.
         """
         first = journey.implied(self, command, local(now, self.zone)) if self.seq else None
         before = [] if first is None else self.carry_out(first, now, by, user)
-        marker = user if isinstance(command, c.MarkCommand) else None
+        if isinstance(command, c.DutyCommand) and command.tte is None:
+            command = replace(command, tte=user)
+        marker = user if isinstance(command, c.MarkCommand | c.Remark) else None
         events = [_signed(event, by, marker) for event in self.decide(command, now)]
         now = local(now, self.zone) if self.seq else now
         if isinstance(command, c.ExpireOffers) and offers.turn_goes_on(self, now):
@@ -85,6 +89,8 @@ def _signed(event: e.Event, by: Role | None, marker: str | None) -> e.Event:
         return replace(event, answered_by=by)
     if isinstance(event, e.MarkEvent) and marker is not None:
         return replace(event, marked_by=marker)
+    if isinstance(event, e.Remarked):
+        return replace(event, tte=marker)
     return event
 
 
@@ -114,6 +120,9 @@ _DECIDE: dict[type[c.Command], Callable[[RunState, Any, datetime], list[e.Event]
     c.UndoNoShow: marks.undo_no_show,
     c.Alight: marks.alight,
     c.CheckCoach: marks.check_coach,
+    c.SignOn: duty.sign_on,
+    c.SignOff: duty.sign_off,
+    c.Remark: duty.remark,
     c.CancelJourney: marks.cancel,
     c.ChangeBoarding: marks.change_boarding,
     c.AcceptOffer: offers.accept,

@@ -18,10 +18,12 @@ from trainhub.domain.model import (
 )
 from trainhub.domain.offers import candidates
 from trainhub.domain.run_state import Offer, Passenger, RunState, Stop
+from trainhub.domain.schedule import local
 from trainhub.domain.shapes import (
     BerthHolder,
     BerthPlan,
     Counts,
+    DutyLine,
     Figures,
     OfferView,
     People,
@@ -99,7 +101,24 @@ def private_view(state: RunState, role: str | None, user: str | None) -> People:
     }
     if role in STAFF:
         view["checked"] = [coach for coach, at in state.checked.items() if at == state.current]
+        view["duty"] = duty_view(state)
     return view
+
+
+def duty_view(state: RunState) -> list[DutyLine]:
+    """Return each coach with the TTE who is responsible for it."""
+    lines: list[DutyLine] = []
+    for code in dict.fromkeys(coach.code for coach in state.chart.coaches):
+        duty, checked = state.duty.get(code), state.checked.get(code)
+        lines.append(
+            {
+                "coach": code,
+                "tte": None if duty is None else duty.tte,
+                "since": None if duty is None else dump(local(duty.since, state.zone)),
+                "checked": None if checked is None else state.stops[checked].code,
+            }
+        )
+    return lines
 
 
 def sees(owner: str | None, role: str | None, user: str | None) -> bool:

@@ -51,8 +51,10 @@ def _about(command: c.Command) -> str | None:
         return command.offer_id
     if isinstance(command, c.StationCommand):
         return command.station_code
-    if isinstance(command, c.CheckCoach):
+    if isinstance(command, c.CheckCoach | c.Remark):
         return command.coach
+    if isinstance(command, c.SignOn):
+        return ",".join(command.coaches)
     return command.user if isinstance(command, c.Announce) else None
 
 

@@ -24,6 +24,7 @@ from trainhub.domain.decisions import Decisions
 from trainhub.domain.errors import UnknownPassenger, UnknownStation
 from trainhub.domain.events import ChartAmended
 from trainhub.domain.fields import Moment
+from trainhub.domain.handover import handover
 from trainhub.domain.model import (
     BookingStatus,
     OfferState,
@@ -320,6 +321,14 @@ class CoachHandler(Api):
         state = self.staffs_run(trainNo)
         found = state.coach(coach)
         self.answer(await self.hub.read(lambda: berth_plan(state, found)))
+
+
+class HandoverHandler(Api):
+    """The list that a TTE hands over to the next one."""
+
+    async def get(self, trainNo: str) -> None:  # noqa: N803 (named by the path)
+        state = self.staffs_run(trainNo)
+        self.answer(await self.hub.read(lambda: handover(state)))
 
 
 @dataclass(frozen=True, kw_only=True)
