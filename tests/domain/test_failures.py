@@ -347,7 +347,7 @@ OF_A_LINE = {"_lines", "_check_movable"}
 def test_a_line_of_an_amendment_fails_with_its_reason():
     """Each fault of a line is told, and the table of lines has each `raise` but one.
 
-    That one is for a person whom the same amendment removes, and then the amendment has effect.
+    That one is for a person that the same amendment removes, so the amendment has effect.
     """
     for make, line, reason in LINES:
         with pytest.raises(HubError, match=reason):
