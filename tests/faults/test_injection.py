@@ -51,7 +51,7 @@ FIELDS = {
     "passengers": FILED | {
         "run", "pnr", "index", "irctcId", "name", "age", "gender", "from", "to", "class", "number",
         "phone", "email", "status", "state", "coach", "berth", "upgradedFrom", "need", "quota",
-        "markedAt", "assumed", "left",
+        "waitingKind", "markedAt", "assumed", "left",
     },
     "offers": FILED | {
         "run", "irctcId", "offerId", "state", "pnr", "index", "name", "coach", "berth", "berthType",

@@ -471,7 +471,17 @@ async def test_a_person_is_shown_as_they_are_now(call, running):
     """The answer has the chart's fields, with the present status, state, coach and berth."""
     await call("POST", FIRST + "/no-show", b"", "TTE")
     (found,) = (await call("GET", TRAIN + "/passengers/4512345601", who="TTE")).result
-    names = ("number", "age", "gender", "phone", "upgradedFrom", "left", "need", "quota")
+    names = (
+        "number",
+        "age",
+        "gender",
+        "phone",
+        "upgradedFrom",
+        "left",
+        "need",
+        "quota",
+        "waitingKind",
+    )
     unknown = dict.fromkeys(names)
     assert datetime.fromisoformat(found.pop("markedAt"))
     assert found == {**person(1), **unknown, "state": "NT", "assumed": False}
