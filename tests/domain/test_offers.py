@@ -174,6 +174,28 @@ def test_a_berth_that_was_refused_is_not_offered_again_at_a_later_station():
     assert not run.state.open_by_berth
 
 
+def test_a_denial_counts_for_a_vacancy_of_the_berth_that_begins_on_the_way():
+    """A denied berth is not offered again at the station where a second vacancy of it begins."""
+    run = begin(person(1, "AAA", "BBB"), person(2, "BBB", berth=1), rac(10, 1))
+    run.board(10)
+    cancel(run, 2)
+    run.no_show(1)
+    answer(run, c.DenyOffer, 10)
+    run.go_to("BBB")
+    assert not run.state.open_by_berth
+
+
+def test_who_shares_a_berth_has_it_up_to_the_other_s_new_boarding_station():
+    """A half that is left on the way makes the berth whole for the other holder."""
+    run = Driver(rac(10, 1, "AAA", "CCC"), rac(11, 2, "BBB"))
+    run.start()
+    run.no_show(10)
+    run.board(10)
+    assert on_offer(run) == {}
+    board_later(run, 11, "CCC")
+    assert on_offer(run) == {"S1-7": 10}
+
+
 # --- what is told, and what an upgrade keeps ---------------------------------------------------
 
 

@@ -235,6 +235,9 @@ class Due:
         elif isinstance(event, e.NoShow | e.PassengerCancelled | e.BerthLost | e.BoardingChanged):
             self._release(state, event.person)
             self._approach(state, event.person)
+            key = state.passengers[event.person].berth_key
+            if key is not None:  # who shares it may have it whole on the way to the new station
+                self.berths[key] = None
         elif isinstance(event, e.PassengerBoarded | e.UpgradeClosed):
             self._release(state, event.person)
             if event.person in state.waiting.get(state.passengers[event.person].booking.class_, ()):

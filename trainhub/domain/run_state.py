@@ -642,9 +642,10 @@ class RunState:
 
     def _closed(self, event: e.UpgradeClosed) -> None:
         offer = self._close(event.offer_id, event.outcome, event)
-        # The berth may have a newer vacancy, from a later station that the train has reached.
-        newer = (v for start, v in self.freed[offer.key].items() if start <= self.current)
-        for vacancy in (offer.vacancy, *(v for v in newer if v.start >= offer.vacancy.start)):
+        # The offer was of the berth to the destination: also of vacancies that begin on the way.
+        way = range(offer.vacancy.start, self.alights(self.passengers[offer.person]))
+        others = (each for start, each in self.freed[offer.key].items() if start in way)
+        for vacancy in (offer.vacancy, *others):
             if event.outcome is OfferState.DENIED:
                 vacancy.passed.add(offer.person)
             else:
