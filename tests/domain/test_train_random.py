@@ -200,12 +200,17 @@ class Notebook:
     def comes_next(self, person):
         """Whether a person on WL boards where the train comes next."""
         on_wl = person.status == "WL" and person.state == "DUE" and self.departed
-        return on_wl and person.start == self.following()
+        return on_wl and person.start == self.following() and self.goes_on(person.start)
+
+    def goes_on(self, place):
+        """Whether the train leaves a station again."""
+        return bool(set(range(place + 1, self.last + 1)) - self.skipped)
 
     def may_come(self, person):
         """Whether a person on WL who was asked on the way to the station may still board."""
         on_wl = person.status == "WL" and person.state == "DUE"
-        return on_wl and person.start >= self.at and person.start not in self.skipped
+        served = person.start not in self.skipped and self.goes_on(person.start)
+        return on_wl and person.start >= self.at and served
 
     def following(self):
         return min(set(range(self.at + 1, self.last + 1)) - self.skipped)

@@ -113,7 +113,7 @@ class Decisions:
 
     def _looks_again(self, event: e.Event) -> bool:
         """Return whether berths that are free already may suit the person after an event."""
-        if isinstance(event, e.StationDeparture | e.StationSkipped):
+        if isinstance(event, e.StationDeparture | e.StationSkipped | e.SkipUndone):
             return comes_next(self._state, self._passenger)
         boarded = isinstance(event, e.PassengerBoarded) and event.person == self._person
         return boarded or isinstance(event, e.StationArrival)

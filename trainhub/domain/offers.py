@@ -35,7 +35,7 @@ from trainhub.domain.model import (
 )
 from trainhub.domain.openings import Opening, Vacancy, drop
 from trainhub.domain.reasons import Queue, Reason
-from trainhub.domain.run_state import SENIOR, Offer, Passenger, RunState, is_woman
+from trainhub.domain.run_state import SENIOR, Offer, Passenger, RunState, Stop, is_woman
 
 HAS_OFFER = "has an open offer"
 # Members of enums that `match` compares for each passenger: a global name is found faster.
@@ -164,7 +164,9 @@ def to_check(state: RunState, event: e.Event) -> Iterator[BerthKey]:
             yield held.key
 
 
-_CHECK_ALL = e.StationArrival | e.StationSkipped | e.JourneyCompleted | e.TrainCancelled
+_CHECK_ALL = (
+    e.StationArrival | e.StationSkipped | e.ShortTerminated | e.JourneyCompleted | e.TrainCancelled
+)
 _CHECK_PERSON = (
     e.BoardedUndone | e.PassengerAlighted | e.NoShow | e.PassengerCancelled | e.BoardingChanged
 )
@@ -192,7 +194,8 @@ def _may_come(state: RunState, passenger: Passenger) -> bool:
     """Return whether a passenger who was asked before boarding may still board."""
     boards = state.boards(passenger)
     on_wl = passenger.status is _WL and passenger.state is _DUE
-    return on_wl and boards >= state.current and not state.stops[boards].skipped
+    served = not state.stops[boards].skipped and state.after(boards) is not None
+    return on_wl and boards >= state.current and served
 
 
 class Due:
@@ -230,7 +233,7 @@ class Due:
             if turn_goes_on(state, event.at):  # it was reported late, or there is no waiting
                 self.classes |= dict.fromkeys(state.held)
             self._approach(state)
-        elif isinstance(event, e.StationSkipped):
+        elif isinstance(event, e.StationSkipped | e.SkipUndone):
             self._approach(state)
         elif isinstance(event, e.NoShow | e.PassengerCancelled | e.BerthLost | e.BoardingChanged):
             self._release(state, event.person)
@@ -247,7 +250,7 @@ class Due:
 
     def _approach(self, state: RunState, only: PersonKey | None = None) -> None:
         """Take note of the waitlisted who board at the next station, or of one of them."""
-        coming = state.next_stop if state.departed else None
+        coming = _approached(state)
         for person in () if coming is None else state.boarding_at.get(coming.index, ()):
             if only in (None, person) and state.passengers[person].status is _WL:
                 self.persons[person] = None
@@ -489,10 +492,16 @@ def unable(state: RunState, passenger: Passenger) -> str | None:
 
 def comes_next(state: RunState, passenger: Passenger) -> bool:
     """Return whether a passenger on WL boards at the station that the train approaches."""
-    if passenger.status is not _WL or passenger.state is not _DUE or not state.departed:
+    if passenger.status is not _WL or passenger.state is not _DUE:
         return False
-    coming = state.next_stop
+    coming = _approached(state)
     return coming is not None and state.boards(passenger) == coming.index
+
+
+def _approached(state: RunState) -> Stop | None:
+    """Return the station to which the train is on the way, if the train leaves it again."""
+    coming = state.next_stop if state.departed else None
+    return None if coming is None or state.after(coming.index) is None else coming
 
 
 def _no_right(state: RunState, passenger: Passenger) -> str | None:

@@ -79,7 +79,7 @@ def remark_lines(state: RunState, coach: str | None) -> list[RemarkLine]:
 def _remark(state: RunState, event: Remarked) -> RemarkLine:
     return {
         "at": dump(local(event.at, state.zone)),
-        "station": event.station.code,
+        "station": state.stops[event.station.index].code,
         "coach": event.coach,
         "tte": event.tte,
         "text": event.text,
