@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run quick slow test soak coverage lint format audit contract lock clean
+.PHONY: run quick slow test soak bench bench-quick coverage lint format audit contract lock clean
 
 run: .venv/.run
 	@$(BIN)/python run.py --demo
@@ -29,6 +29,18 @@ SOAK := MAIL_KILLS=50 KILL_CYCLES=500 AUDIT_KILLS=25 POWER_CUTS=20 MONGOD_KILLS=
 	JOURNEYS=3000 CONVERSATIONS=3000 RANDOM=1
 soak: .venv/.dev
 	env $(SOAK) $(PYTEST) -m "soak or sized"
+
+# What sockets and broadcasts cost. The benches print times, and fail only if an event is missing.
+bench: .venv/.dev
+	$(BIN)/python bench/fanout.py
+	$(BIN)/python bench/idle_sockets.py
+	$(BIN)/python bench/reconnect_storm.py
+	$(BIN)/python bench/durable_commands.py
+
+# A small size, for CI: each socket that comes back gets each missed event exactly once.
+bench-quick: .venv/.dev
+	$(BIN)/python bench/reconnect_storm.py --sockets 400 --rounds 1
+	$(BIN)/python bench/idle_sockets.py --sockets 400 --rounds 1 --idle 1
 
 # The floor under what the quick tests reach; a hub that a test starts as a process does not count.
 coverage: .venv/.dev
