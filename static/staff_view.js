@@ -113,7 +113,14 @@ const CHANGES = {
     Object.assign(person, { state: 'NT', assumed: false, markedAt: markedAt ?? timestamp });
   },
   NO_SHOW_UNDONE: (run, data, person) => Object.assign(person, unmarked),
-  BERTH_LOST: (run, data, person) => Object.assign(person, unmarked, { coach: null, berth: null }),
+  BERTH_LOST(run, { blocked }, person) {
+    Object.assign(person, blocked ? {} : unmarked, { coach: null, berth: null });
+  },
+  BERTH_ALLOTTED(run, { coach, berth, status }, person) {
+    const booked = `${person.status}${person.number === null ? '' : ` ${person.number}`}`;
+    const upgradedFrom = person.status === status ? person.upgradedFrom : booked;
+    Object.assign(person, { coach, berth, status, upgradedFrom });
+  },
   COACH_CHECKED: (run, { coach }) => { run.checked = [...new Set([...run.checked, coach])]; },
   UPGRADE_PENDING(run, { user, status, number, ...offer }) {
     run.offers.push({ ...offer, state: 'OPEN', delivered: 0, closedAt: null });

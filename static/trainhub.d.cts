@@ -325,7 +325,7 @@ export interface Told {
     from: Origin;
     to: Destination;
   };
-  /** The passenger came after the berth was given away: first in turn for the next free one. Told to that passenger and the staff. */
+  /** The passenger has no berth any more, and is first in turn for the next free one. Told to that passenger and the staff. */
   BERTH_LOST: {
     pnr: Pnr;
     index: PersonIndex;
@@ -334,6 +334,23 @@ export interface Told {
     berth: BerthNumber | null;
     from: Origin;
     to: Destination;
+    /** Why the berth was blocked; null if another passenger has it. */
+    blocked: BlockReason | null;
+  };
+  /** Berths are not given to passengers from here on. Told to the staff. */
+  BERTHS_BLOCKED: {
+    station: StationRef;
+    coach: CoachCode;
+    /** The berths. */
+    berths: BerthNumber[];
+    reason: BlockReason;
+  };
+  /** Berths that were blocked are free from here on. Told to the staff. */
+  BERTHS_UNBLOCKED: {
+    station: StationRef;
+    coach: CoachCode;
+    /** The berths. */
+    berths: BerthNumber[];
   };
   /** A TTE has checked everyone in a coach who was to board up to this station. Told to the staff. */
   COACH_CHECKED: {
@@ -372,6 +389,21 @@ export interface Told {
     cause: Cause;
     /** True for a berth of the ladies' quota. */
     ladies: boolean;
+  };
+  /** A TTE has given the passenger another berth, `coach` and `berth`, from `from_` on. Told to that passenger and the staff. */
+  BERTH_ALLOTTED: {
+    pnr: Pnr;
+    index: PersonIndex;
+    name: PersonName;
+    coach: CoachCode;
+    berth: BerthNumber;
+    from: Origin;
+    to: Destination;
+    status: BookingStatus;
+    oldCoach: CoachCode | null;
+    oldBerth: BerthNumber | null;
+    /** Why the TTE gave it; null if two exchange their berths. */
+    allottedFor: AllotReason | null;
   };
   /** A berth is held for a passenger: the staff's side of an offer, with the reason. Told to the staff. */
   UPGRADE_PENDING: {
@@ -478,6 +510,8 @@ export interface Commands {
       waitingList?: WaitingList;
       /** The kinds of waiting list in their turn. Other kinds come last. */
       waitingKinds?: WaitingKind[];
+      /** Whether berths that no passenger booked are vacant for those who wait, once the train has left a station. */
+      giveUnbooked?: boolean;
       /** How long after a departure a berth waits for a passenger with a better number who is due and not checked; null for not at all. */
       checkMinutes?: number | null;
       /** How long a no-show can be undone; without it, as long as the berth is free. */
@@ -692,6 +726,58 @@ export interface Commands {
     };
     result: Result & Told['REMARKED'];
   };
+  /** Block a berth, or a coach, from here on. Its passengers are first in turn for another. By: TTE, ADMIN. */
+  BLOCK_BERTH: {
+    fields: {
+      trainNo: GivenTrainNo;
+      startDate?: StartDate | null;
+      coach: CoachCode;
+      /** The berth; without it, all berths of the coach. */
+      berth?: number | null;
+      /** Why. */
+      reason: BlockReason;
+    };
+    result: Result & Told['BERTHS_BLOCKED'] | Unchanged;
+  };
+  /** Unblock a berth, or a coach: it is free from here on. By: TTE, ADMIN. */
+  UNBLOCK_BERTH: {
+    fields: {
+      trainNo: GivenTrainNo;
+      startDate?: StartDate | null;
+      coach: CoachCode;
+      /** The berth; without it, all berths of the coach. */
+      berth?: number | null;
+    };
+    result: Result & Told['BERTHS_UNBLOCKED'] | Unchanged;
+  };
+  /** Give a vacant berth to a passenger, also out of turn. The passenger is confirmed in it. By: TTE, ADMIN. */
+  ALLOT_BERTH: {
+    fields: {
+      trainNo: GivenTrainNo;
+      startDate?: StartDate | null;
+      pnr: GivenPersonPnr;
+      index: PersonPlace;
+      coach: CoachCode;
+      berth: BerthNumber;
+      /** Why. */
+      reason: AllotReason;
+      note?: Note | null;
+    };
+    result: Result & Told['BERTH_ALLOTTED'] | Unchanged;
+  };
+  /** Exchange the berths of two passengers. Both are confirmed, or both are on RAC. By: TTE, ADMIN. */
+  SWAP_BERTHS: {
+    fields: {
+      trainNo: GivenTrainNo;
+      startDate?: StartDate | null;
+      pnr: GivenPersonPnr;
+      index: PersonPlace;
+      otherPnr: GivenPersonPnr;
+      otherIndex: PersonPlace;
+      note?: Note | null;
+    };
+    result: Result & Told['BERTH_ALLOTTED'];
+  };
   /** Cancel the journey of a passenger who has not boarded. By: that passenger, TTE, ADMIN. */
   CANCEL_JOURNEY: {
     fields: {
@@ -902,6 +988,9 @@ export type SetMinutes = number;
 /** Why a passenger left the train before the destination. */
 export type AlightReason = 'EARLY' | 'MEDICAL' | 'DEATH' | 'REMOVED' | 'OTHER';
 
+/** Why a berth is not given to passengers: the staff's own, broken, or its coach is off. */
+export type BlockReason = 'STAFF' | 'BROKEN' | 'COACH_OFF';
+
 /** A TTE: the user that the token names. */
 export type TteUser = string;
 
@@ -912,7 +1001,10 @@ export type RemarkText = string;
 export type ClassCode = string;
 
 /** Why a berth is free. */
-export type Cause = 'NO_SHOW' | 'ALIGHTED' | 'CANCELLED' | 'UPGRADED' | 'BOARDING_CHANGED' | 'AMENDED';
+export type Cause = 'NO_SHOW' | 'ALIGHTED' | 'CANCELLED' | 'UPGRADED' | 'ALLOTTED' | 'BOARDING_CHANGED' | 'AMENDED' | 'UNBLOCKED' | 'UNBOOKED';
+
+/** Why a TTE gives a berth to one passenger, out of turn if need be. */
+export type AllotReason = 'FAMILY' | 'MEDICAL' | 'SAFETY' | 'DISPLACED' | 'OTHER';
 
 /** The first passengers who were considered, in order, and the chosen one last. */
 export type Reasons = Considered[];
@@ -994,6 +1086,7 @@ export interface GivenCoach {
   layout?: GivenLayout | null;
   numbers?: BerthNumbers | null;
   rac?: RacBerths | null;
+  blocked?: BlockedBerths;
 }
 
 /** The number of berths. */
@@ -1007,6 +1100,9 @@ export type BerthNumbers = BerthNumber[];
 
 /** Berths that two on RAC may share, where these are not the side lowers. */
 export type RacBerths = BerthNumber[];
+
+/** Berths that passengers do not get: the staff's own. */
+export type BlockedBerths = BerthNumber[];
 
 /** A passenger of the chart, as booked. A chart's passenger with a fault is left out. */
 export interface GivenBooking {

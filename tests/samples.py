@@ -73,6 +73,7 @@ def _call(kind: str, code: str) -> Step:
 
 
 _TO_ONE = {"to": "USER", "user": "IR_1"}
+_NOTE = {"note": "they travel together"}
 _BOARDED = [{"mark": "BOARDED", **_person(who)} for who in (10, 11)]
 _MORE = {
     "coaches": [{"code": "S9", "class": "SL", "berths": 8}],
@@ -94,11 +95,16 @@ JOURNEY = (
     Step("SIGN_ON", {"tte": "T17", "coaches": ["S1"]}, STAFF),
     Step("REMARK", {"text": "no water"}, STAFF, {"coach": "S1"}),
     Step("SIGN_OFF", {"tte": "T17"}, STAFF),
+    Step("BLOCK_BERTH", {"coach": "S1", "berth": 72, "reason": "BROKEN"}, STAFF),
     _mark("MARK_NO_SHOW", 1),  # whose berth is offered to RAC 1, and then to RAC 2
     Step("DENY_OFFER", {"offerId": OPEN}, OWNER),
     Step("ACCEPT_OFFER", {"offerId": OPEN}, OWNER),
     Step("WITHDRAW_OFFER", {"offerId": OPEN}, STAFF),
     Step("MARK_BOARDED", _person(1), STAFF, _MARKED),  # whose berth is another's by now
+    Step(
+        "ALLOT_BERTH", {**_person(2), "coach": "S1", "berth": 5, "reason": "FAMILY"}, STAFF, _NOTE
+    ),
+    Step("SWAP_BERTHS", {**_person(2), "otherPnr": "4512345603", "otherIndex": 1}, STAFF, _NOTE),
     Step("CHANGE_BOARDING", {**_person(3), "stationCode": "CCC"}, OWNER),
     Step("CANCEL_JOURNEY", _person(3), OWNER),
     Step("SET_DELAY", {"delayMinutes": 5, "reason": "fog"}, FEEDS),
@@ -111,6 +117,7 @@ JOURNEY = (
     _call("DEPART", "BBB"),
     _call("ARRIVE", "CCC"),
     _call("DEPART", "CCC"),
+    Step("UNBLOCK_BERTH", {"coach": "S1"}, STAFF, {"berth": 72}),
     _call("ARRIVE", "EEE"),
 )
 # The same under policy APPROVAL, until it is cancelled.
@@ -177,6 +184,9 @@ HEARD = {
     "SIGNED_ON": "staff",
     "SIGNED_OFF": "staff",
     "REMARKED": "staff",
+    "BERTHS_BLOCKED": "staff",
+    "BERTH_ALLOTTED": "both",
+    "BERTHS_UNBLOCKED": "staff",
     "BERTH_VACATED": "staff",
     "UPGRADE_PENDING": "staff",
     "UPGRADE_DELIVERED": "staff",

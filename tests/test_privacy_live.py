@@ -216,6 +216,7 @@ def everything_happens(site):
     sixth = next(each for each in EVERYBODY if each["pnr"].endswith("06"))
     amendment = {"source": "CORRECTION", "passengers": [{**sixth, "berth": 66}]}
     site.order(f"{first}/chart", amendment)
+    mark(2, "berth", {"coach": "S1", "berth": 68, "reason": "FAMILY", "note": STAFF_ONLY})
     mark(6, "boarding-station", {"stationCode": "BBB"}, as_user=True)
     mark(5, "cancel", as_user=True)
     withdraw_all()

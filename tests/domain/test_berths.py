@@ -237,7 +237,7 @@ def test_masks_say_what_a_plain_notebook_says(moves):
             for each in (LOWER, SIDE):
                 assert set(occupancy.at(each, leg)) == set(notebook.legs.get((each, leg), ()))
             held_at = {each for each in (LOWER, SIDE) if notebook.legs.get((each, leg))}
-            assert set(occupancy.held_at(leg)) == held_at
-            assert len(list(occupancy.held_at(leg))) == len(held_at)
+            assert set(occupancy.taken_at(leg)) == held_at
+            assert len(list(occupancy.taken_at(leg))) == len(held_at)
     for berth in (LOWER, SIDE):
         assert all(hold.mask for hold in occupancy.holders(berth).values())

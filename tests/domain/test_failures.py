@@ -12,13 +12,13 @@ import pytest
 from railway import MORNING, TRAIN, Driver, chart, person, rac, register, register_chart, station
 
 from trainhub.core.errors import HubError
-from trainhub.domain import amend, duty, journey, marks, offers, run_state
+from trainhub.domain import allotment, amend, duty, journey, marks, offers, run_state
 from trainhub.domain import commands as c
 from trainhub.domain import events as e
-from trainhub.domain.model import AlightReason, PersonState
+from trainhub.domain.model import AlightReason, AllotReason, BlockReason, PersonState
 from trainhub.hub.protocol import read_command
 
-RULES = (amend, duty, journey, marks, offers, run_state)
+RULES = (allotment, amend, duty, journey, marks, offers, run_state)
 PEOPLE = (
     person(1),
     person(2, "AAA", "BBB"),
@@ -92,6 +92,22 @@ def an(kind, **fields):
 def answer(kind):
     """An answer to the run's first offer."""
     return lambda run: an(kind, offer_id=next(iter(run.state.offers)))
+
+
+def to_berth(who, berth, coach="S1"):
+    return on(who, c.AllotBerth, coach=coach, berth=berth, reason=AllotReason.OTHER)
+
+
+TWO_CLASSES = [
+    {"code": "S1", "class": "SL", "berths": 72},
+    {"code": "C1", "class": "CC", "berths": 8},
+]
+
+
+def with_a_child():
+    run = Driver(*PEOPLE, person(21, status="NOSB", coach=None, berth=None, age=7))
+    run.start()
+    return run
 
 
 def upgraded():
@@ -226,6 +242,27 @@ FAILURES = [
     (after(standing, on(1, c.MarkNoShow)), on(1, c.Alight, reason=EARLY), "CONFLICT"),
     (standing, an(c.CheckCoach, coach="S9"), "UNKNOWN_COACH"),
     (scheduled, an(c.CheckCoach, coach="S1"), "CONFLICT"),
+    # blocked berths
+    (at("EEE"), an(c.BlockBerth, coach="S1", reason=BlockReason.BROKEN), "CONFLICT"),
+    (at("EEE"), an(c.UnblockBerth, coach="S1"), "CONFLICT"),
+    (standing, an(c.UnblockBerth, coach="S1", berth=99), "BAD_MESSAGE"),
+    (standing, an(c.BlockBerth, coach="S9", reason=BlockReason.BROKEN), "UNKNOWN_COACH"),
+    # berths by decision
+    (at("EEE"), to_berth(1, 3), "CONFLICT"),
+    (after(standing, on(1, c.MarkNoShow)), to_berth(1, 3), "CONFLICT"),
+    (of_an_older_hub, to_berth(2, 3), "CONFLICT"),
+    (with_a_child, to_berth(21, 3), "CONFLICT"),
+    (offering, to_berth(10, 3), "CONFLICT"),
+    (standing, to_berth(1, 99), "BAD_MESSAGE"),
+    (standing, to_berth(1, 2), "CONFLICT"),
+    (with_a_child, to_berth(1, 1, "B1"), "UNKNOWN_COACH"),
+    (offering, to_berth(11, 1), "CONFLICT"),
+    (lambda: scheduled(coaches=TWO_CLASSES), to_berth(1, 1, "C1"), "CONFLICT"),
+    (after(standing, an(c.BlockBerth, coach="S1", berth=9, reason=BlockReason.STAFF)),
+     to_berth(1, 9), "CONFLICT"),
+    (standing, on(1, c.SwapBerths, other_pnr="4512345610", other_index=1), "CONFLICT"),
+    (after(standing, an(c.BlockBerth, coach="S1", berth=1, reason=BlockReason.STAFF)),
+     on(1, c.SwapBerths, other_pnr="4512345602", other_index=1), "CONFLICT"),
     (standing, on(1, c.MarkBoarded, at=MORNING + timedelta(days=1)), "BAD_MESSAGE"),
     (at("CCC"), on(3, c.MarkBoarded, at=MORNING), "CONFLICT"),
     (at("CCC"), on(2, c.MarkBoarded, at=MORNING + timedelta(hours=2.8)), "CONFLICT"),
@@ -258,6 +295,7 @@ FAILURES = [
     # amendments; a line that fails alone fails the amendment
     (at("EEE"), amended(person(4)), "CONFLICT"),
     (standing, amended(), "BAD_MESSAGE"),
+    (standing, amended(coaches=[{**TWO_CLASSES[0], "blocked": [9]}]), "BAD_MESSAGE"),
     (standing, amended(removeCoaches=["S9"]), "UNKNOWN_COACH"),
     (standing, amended(removeCoaches=["S1"]), "CONFLICT"),
     (standing, amended(person(4, coach="S9")), "BAD_MESSAGE"),
@@ -292,7 +330,7 @@ def whole(state):
         name: repr(value)
         for name, value in vars(state).items()
         if name not in ("occupancy", "_openings")
-    } | {"occupancy": copy.deepcopy(state.occupancy._holds)}
+    } | {"occupancy": copy.deepcopy((state.occupancy._holds, state.occupancy.blocks))}
 
 
 def fail(make, command, code):

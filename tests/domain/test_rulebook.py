@@ -9,6 +9,7 @@ A line reads: the rule; the people; what is done; what they have afterwards.
     done     "board 9 10; nt 1; to CCC; leave; accept 9; deny 9; wait 301; …"
     have     "9=S1-1"             person 9 was upgraded to S1-1
              "9?S1-1"             S1-1 is held for person 9, by an offer
+             "9>S1-1"             a TTE has given S1-1 to person 9
              "CONFLICT"           the last step is refused with that code, and changes nothing
 
 The train has five stations AAA to EEE, 100 km apart, and the coaches of COACHES.
@@ -23,7 +24,7 @@ from railway import TRAIN, Driver, person, register
 
 from trainhub.core.errors import HubError
 from trainhub.domain import commands as c
-from trainhub.domain.model import AlightReason, OfferState
+from trainhub.domain.model import AlightReason, AllotReason, BlockReason, OfferState
 from trainhub.hub.protocol import read_command
 
 LONG = "20 WL1 AAA-EEE"
@@ -370,6 +371,82 @@ LADIES = [
      "11?S1-1 12?S1-2"),
 ]
 
+BLOCKED = [
+    ("a blocked berth is given to no one",
+     "1 CNF 1; 11 RAC1 7", "block S1-1; nt 1; board 11", ""),
+    ("the passenger of a blocked berth is first in turn, before RAC 1",
+     "1 CNF 1; 2 CNF 2; 11 RAC1 7", "board 1 11; block S1-1; nt 2", "1=S1-2"),
+    ("however short the journey is",
+     "1 CNF 1 AAA-BBB; 2 CNF 2; 11 RAC1 7; least 400", "board 1 11; block S1-1; nt 2",
+     "1=S1-2"),
+    ("the turn waits for that passenger if they are due and not checked",
+     "1 CNF 1; 2 CNF 2; 11 RAC1 7", "board 11; block S1-1; nt 2", ""),
+    ("and the passenger gets the berth upon boarding",
+     "1 CNF 1; 2 CNF 2; 11 RAC1 7", "board 11; block S1-1; nt 2; board 1", "1=S1-2"),
+    ("who boards later loses the berth too",
+     "1 CNF 1 CCC-EEE; 2 CNF 2 CCC-EEE", "block S1-1; to CCC; board 1; nt 2", "1=S1-2"),
+    ("whose journey is over loses nothing",
+     "1 CNF 1 AAA-BBB; 2 CNF 2", "board 1; to BBB; block S1-1; nt 2", ""),
+    ("a passenger on RAC who has got a blocked berth gets another",
+     "1 CNF 1; 2 CNF 2; 11 RAC1 7", "board 11; nt 1; block S1-7; block S1-1; nt 2",
+     "11=S1-1 11=S1-2"),
+    ("a berth that is unblocked is vacant",
+     "11 RAC1 7; 12 RAC2 7", "board 11 12; block S1-1; free S1-1", "11=S1-1 12=S1-7"),
+    ("a coach that is blocked gives its passengers to another",
+     "1 CNF 1; 5 CNF G1-5; 6 CNF B1-6; 11 RAC1 B1-7", "board 5 11; block G1; nt 6", "5=B1-6"),
+    ("confirmed passengers of the coach come before those on RAC there",
+     "3 CNF B1-3; 4 CNF B1-4; 5 CNF G1-5; 11 RAC1 G1-7", "board 11 5; block G1; nt 3", "5=B1-3"),
+    ("an unknown berth of the coach is refused",
+     "1 CNF 1", "block S1-99", "BAD_MESSAGE"),
+]
+UNBOOKED = [
+    ("a berth that no one booked is not given, unless the chart says so",
+     "11 RAC1 H1-7; 20 WL1", "board 11 20; leave", ""),
+    ("with giveUnbooked it is given once the train has left the station",
+     "11 RAC1 R1-1; unbooked too", "board 11; leave", "11?H1-3"),
+    ("and not before it has left",
+     "11 RAC1 R1-1; unbooked too", "board 11", ""),
+    ("a berth that is booked further on fits who leaves there",
+     "1 CNF R1-2 CCC-EEE; 11 RAC1 R1-1 AAA-CCC; unbooked too", "board 11; leave", "11?R1-2"),
+    ("a blocked berth is not given",
+     "11 RAC1 R1-1; unbooked too", "board 11; block H1; leave", "11?R1-3"),
+    ("a berth that was denied is not offered again at the next departure",
+     "11 RAC1 R1-1; 1 CNF R1-2; 2 CNF R1-3; 3 CNF R1-4; 4 CNF R1-6; 5 CNF H1-3; 6 CNF H1-4;"
+     "7 CNF H1-5; 8 CNF H1-6; 9 CNF H1-7; unbooked too",
+     "board 11; block H1-8; leave; to BBB; leave", "11?R1-5"),
+]
+DECIDED = [
+    ("a TTE gives a vacant berth out of turn",
+     "11 RAC1 7; 12 RAC2 15", "board 11 12; allot 12 S1-1", "11?S1-15 12>S1-1"),
+    ("also to a passenger who is due, and to one on WL",
+     "11 RAC1 7; 20 WL1", "allot 20 S1-1", "20>S1-1"),
+    ("a confirmed passenger leaves a berth for those in turn",
+     "1 CNF 1; 11 RAC1 7", "board 1 11; allot 1 S1-2", "11?S1-1 1>S1-2"),
+    ("the half berth that a passenger leaves is for the one who shares it",
+     "11 RAC1 7; 12 RAC2 7", "board 11 12; allot 12 S1-1", "11?S1-7 12>S1-1"),
+    ("a passenger who was awaited holds up the turn no more",
+     "1 CNF 1; 11 RAC1 7; 12 RAC2 15", "board 12; nt 1; allot 11 S1-2", "11>S1-2 12?S1-1"),
+    ("the berth is the passenger's from the boarding station on, and vacant up to there",
+     "1 CNF 1; 3 CNF 3 CCC-EEE; 11 RAC1 7 AAA-CCC", "board 11; nt 1; deny 11; to BBB; allot 3 S1-1",
+     "3>S1-1"),
+    ("a berth that another holds on the way is refused",
+     "1 CNF 1 CCC-EEE; 11 RAC1 7", "board 11; allot 11 S1-1", "CONFLICT"),
+    ("a berth of a higher class may be given",
+     "1 CNF 1", "board 1; allot 1 B1-1", "1>B1-1"),
+    ("and none of a lower class",
+     "5 CNF B1-5", "board 5; allot 5 S1-1", "CONFLICT"),
+    ("two confirmed passengers exchange their berths",
+     "1 CNF 1; 2 CNF 2 AAA-CCC", "board 1 2; swap 1 2", "1>S1-2 2>S1-1"),
+    ("what neither of the two needs is vacant",
+     "1 CNF 1; 2 CNF 2 CCC-EEE; 11 RAC1 7 AAA-CCC", "board 1 11; swap 1 2",
+     "11?S1-1 1>S1-2 2>S1-1"),
+    ("two on RAC exchange their halves",
+     "11 RAC1 7; 12 RAC2 15", "board 11 12; swap 11 12", "11>S1-15 12>S1-7"),
+    ("an exchange that a third holds up is refused",
+     "1 CNF 1; 2 CNF 2 AAA-CCC; 3 CNF 2 CCC-EEE", "board 1 2; swap 1 2", "CONFLICT"),
+    ("a whole berth is not exchanged for half of one",
+     "1 CNF 1; 11 RAC1 7", "board 1 11; swap 1 11", "CONFLICT"),
+]
 APPROVAL = [
     ("a TTE approves",
      "1 CNF 1; 11 RAC1 7", "board 11; nt 1; approve 11", "11=S1-1"),
@@ -435,6 +512,8 @@ class Story:
                 fields["waitingKinds"] = text.split()[1:]
             elif text == "any berth":
                 fields["lowerFirst"] = False
+            elif text == "unbooked too":
+                fields["giveUnbooked"] = True
             elif text == "auto":
                 fields["boarding"] = "auto"
             else:
@@ -470,6 +549,21 @@ class Story:
             run.give(c.CheckCoach(**TRAIN, coach=words[0]))
         elif verb in ON_STATION:
             run.give(ON_STATION[verb](**TRAIN, station_code=words[0]))
+        elif verb == "allot":
+            who, place = words
+            coach, _, berth = place.partition("-")
+            given = {"coach": coach, "berth": int(berth), "reason": AllotReason.FAMILY}
+            run.give(c.AllotBerth(**TRAIN, pnr=pnr(int(who)), index=1, **given))
+        elif verb == "swap":
+            who, other = (pnr(int(word)) for word in words)
+            run.give(c.SwapBerths(**TRAIN, pnr=who, index=1, other_pnr=other, other_index=1))
+        elif verb in ("block", "free"):
+            coach, _, berth = words[0].partition("-")
+            fields = {"coach": coach, "berth": int(berth) if berth else None}
+            if verb == "block":
+                run.give(c.BlockBerth(**TRAIN, **fields, reason=BlockReason.BROKEN))
+            else:
+                run.give(c.UnblockBerth(**TRAIN, **fields))
         elif verb == "end":
             run.give(c.CancelTrain(**TRAIN))
         elif verb in ANSWERS:
@@ -494,6 +588,7 @@ class Story:
     def outcome(self):
         state = self.run.state
         have = [f"{self.who(u)}={u.coach}-{u.berth}" for u in state.upgrades]
+        have += [f"{self.who(each)}>{each.coach}-{each.berth}" for each in state.allotments]
         have += [f"{self.who(o.made)}?{o.key}" for o in state.open_by_berth.values()]
         return " ".join(sorted(have))
 
@@ -520,6 +615,9 @@ LINES = [
         ("OFFER", APPROACH),
         ("OFFER", OFFER),
         ("OFFER", LADIES),
+        ("AUTO", BLOCKED),
+        ("OFFER", DECIDED),
+        ("OFFER", UNBOOKED),
         ("APPROVAL", APPROVAL),
     )
     for line in lines

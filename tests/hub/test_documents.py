@@ -234,7 +234,8 @@ def test_the_run_s_document():
     assert (run["status"], run["endedAt"]) == ("RUNNING", None)
     assert (run["index"], run["departed"]) == (2, True)
     coach = {"code": "S1", "class": "SL", "berths": 72}
-    assert run["coaches"] == [{**coach, "layout": None, "numbers": None, "rac": None}]
+    unset = {"layout": None, "numbers": None, "rac": None, "blocked": []}
+    assert run["coaches"] == [{**coach, **unset}]
     assert [stop["code"] for stop in run["stations"]] == ["AAA", "BBB", "CCC", "DDD", "EEE"]
     first, *_, third, fourth, last = run["stations"]
     assert first["scheduledArrival"] is None

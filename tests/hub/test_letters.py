@@ -23,7 +23,7 @@ from trainhub.core.notifications import Channel, Notifications, Plan, Urgency
 from trainhub.domain import commands as c
 from trainhub.domain import events as e
 from trainhub.domain.errors import OfferClosed
-from trainhub.domain.model import AlightReason, Level, PersonState
+from trainhub.domain.model import AlightReason, BlockReason, Level, PersonState
 from trainhub.hub.letters import KINDS, Escalation, Letters
 from trainhub.hub.protocol import read_command
 
@@ -33,6 +33,7 @@ OFTEN_TOLD = {e.UpgradeClosed, e.StationSkipped, e.DelayUpdate, e.StationArrival
 OFTEN_TOLD |= {e.SkipUndone, e.ShortTerminated}
 OFTEN_TOLD |= {e.StationDeparture, e.PlatformChange, e.Announcement, e.BerthLost}
 OFTEN_TOLD |= {e.BookingChanged}
+OFTEN_TOLD |= {e.BerthAllotted}
 
 
 def jobs(state, record, **options):
@@ -237,10 +238,16 @@ def test_a_passenger_who_lost_a_berth_is_told_which_and_what_comes_next():
     lost, _ = driver.board(1)
     first, second = jobs(driver.state, Record(9, RUN, 9, lost))
     assert to_whom([first, second]) == [("EMAIL", "person1@example.org"), ("PUSH", "IR_1")]
-    assert first.subject == "Train 12345: your berth was given to another passenger"
-    assert first.body.startswith("Person 1 (berth S1-1) came aboard")
+    assert first.subject == "Train 12345: your berth is not available"
+    assert first.body.startswith("Person 1 (berth S1-1) has lost the berth")
+    assert ": it was given to another passenger before." in first.body
     assert "first in turn for the next free berth, STATION AAA to STATION EEE." in first.body
     assert first.topic == jobs(driver.state, Record(1, RUN, 1, unseen))[0].topic
+    blocked = c.BlockBerth(**TRAIN, coach="S1", berth=7, reason=BlockReason.BROKEN)
+    lost = driver.give(blocked)[1]
+    first, _ = jobs(driver.state, Record(10, RUN, 10, lost))
+    assert "(berth S1-7) has lost the berth on" in first.body
+    assert ": it cannot be used." in first.body
 
 
 # --- nothing of one booking at another's address --------------------------------------------

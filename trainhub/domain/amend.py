@@ -12,7 +12,7 @@ from trainhub.core.errors import BadMessage, Conflict
 from trainhub.domain import commands as c
 from trainhub.domain import events as e
 from trainhub.domain.berths import Hold, Occupancy, segments
-from trainhub.domain.chart import check_chart, check_journey, with_stops
+from trainhub.domain.chart import check_chart, check_journey, no_room, with_stops
 from trainhub.domain.errors import UnknownCoach
 from trainhub.domain.events import Events
 from trainhub.domain.journey import nothing_loads
@@ -94,7 +94,14 @@ def _coaches(state: RunState, given: Iterable[Coach], gone: tuple[str, ...]) -> 
             raise UnknownCoach(f"the train has no coach {code[:6]}: name a coach of the chart")
         for key in parts:
             del coaches[key]
-    coaches |= {(each.code, each.class_): each for each in given}
+    for new in given:
+        old = coaches.get((new.code, new.class_))
+        if old is not None and set(old.blocked) != set(new.blocked):
+            raise BadMessage(
+                f"coach {new.code} is there with other blocked berths: BLOCK_BERTH and "
+                "UNBLOCK_BERTH change them"
+            )
+        coaches[new.code, new.class_] = new
     return tuple(coaches.values())
 
 
@@ -174,7 +181,8 @@ def _check_movable(
         raise BadMessage(f"the passenger is {old.state}: only name and contact can be corrected")
     if old.person in state.open_by_person:
         raise BadMessage("the passenger has an open offer: withdraw it first")
-    if old.upgraded_from is not None or old.claim is not None or old.boarding_changed:
+    moved = (old.coach, old.berth) != (old.booking.coach, old.booking.berth)
+    if moved or old.upgraded_from is not None or old.boarding_changed:
         raise BadMessage(
             "the passenger has another berth or boarding station than the chart by now: only name "
             "and contact can be corrected"
@@ -191,7 +199,7 @@ class _Trial:
     ) -> None:
         self._state = state
         self._ahead = segments(state.current, len(state.stops) - 1)
-        self.occupancy = Occupancy(coaches)
+        self.occupancy = state.occupancy.refitted(coaches)
         self.occupancy.restore(
             each for each in state.occupancy.all() if each[0] in self.occupancy.types
         )
@@ -221,8 +229,8 @@ class _Trial:
             line = failed.pop()
             refused.add(line.person)
             key = berth_key(line.booking.coach or "", line.booking.berth or 0)
-            reason = f"berth {key} is taken on that part of the way: give another berth"
-            rejected.append(c.Rejected(line=line.line, pnr=line.booking.pnr, reason=reason))
+            error = no_room(key, self.occupancy, self._state.current)
+            rejected.append(c.Rejected(line=line.line, pnr=line.booking.pnr, reason=error.message))
             old, hold = before.get(line.person, (None, Hold()))
             if old is None:
                 continue

@@ -1,15 +1,15 @@
-"""Berths: their layout by class, and which passenger holds which berth on which segments.
+"""Berths: their layout by class, who holds which berth on which segments, and blocked berths.
 
 Segment i is the leg from station i to station i+1. A journey [from, to) is a bit mask with the
 bits from..to-1 set, so one AND tells whether a berth is free for a journey.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from trainhub.core.errors import BadMessage
-from trainhub.domain.model import BerthKey, BerthType, Coach, PersonKey, berth_key
+from trainhub.domain.model import BerthKey, BerthType, BlockReason, Coach, PersonKey, berth_key
 
 _L = BerthType.LOWER
 _M = BerthType.MIDDLE
@@ -148,16 +148,28 @@ class Hold:
         return self.whole | self.half
 
 
+class Block(NamedTuple):
+    """The segments on which a berth is blocked, and why it is or was last.
+
+    A block lasts to the end of the run, however many segments there are: `mask` is negative then.
+    """
+
+    mask: int
+    reason: BlockReason
+
+
 class Occupancy:
     """The holders of each berth of one run, segment by segment.
 
-    On a segment, a berth has one holder. A berth of `shared` may have two on RAC instead.
+    On a segment, a berth is vacant, blocked, or has one holder. A berth of `shared` may have two
+    holders on RAC instead.
     """
 
     def __init__(self, coaches: tuple[Coach, ...]) -> None:
         self.types: dict[BerthKey, BerthType] = {}
         self.classes: dict[BerthKey, str] = {}
         self.shared: set[BerthKey] = set()
+        self.blocks: dict[BerthKey, Block] = {}
         for coach in coaches:
             self._attach(coach)
         self._holds: dict[BerthKey, dict[PersonKey, Hold]] = {}
@@ -170,6 +182,17 @@ class Occupancy:
             self.shared |= {key for key, kind in kinds.items() if kind is BerthType.SIDE_LOWER}
         else:
             self.shared |= {berth_key(coach.code, number) for number in coach.rac}
+        for number in coach.blocked:
+            self.block(berth_key(coach.code, number), 0, BlockReason.STAFF)
+
+    def refitted(self, coaches: tuple[Coach, ...]) -> "Occupancy":
+        """Return the occupancy of amended coaches, without people. Known berths stay as blocked."""
+        new = Occupancy(coaches)
+        for key in self.types.keys() & new.types.keys():
+            new.blocks.pop(key, None)
+            if key in self.blocks:
+                new.blocks[key] = self.blocks[key]
+        return new
 
     def holders(self, berth: BerthKey) -> Mapping[PersonKey, Hold]:
         return self._holds.get(berth, {})
@@ -191,19 +214,44 @@ class Occupancy:
         bit = 1 << segment
         return [person for person, hold in self.holders(berth).items() if hold.mask & bit]
 
-    def held_at(self, segment: int) -> Iterator[BerthKey]:
-        """Yield the berths that are held on that segment."""
+    def taken_at(self, segment: int) -> Iterator[BerthKey]:
+        """Yield the berths that are held or blocked on that segment."""
         bit = 1 << segment
         for berth, holds in self._holds.items():
             if any(hold.mask & bit for hold in holds.values()):
                 yield berth
+        yield from (berth for berth, block in self.blocks.items() if block.mask & bit)
 
-    def has_room(self, berth: BerthKey, mask: int, *, half: bool) -> bool:
-        """Return whether one more person fits on all of `mask`. `half` means half a berth (RAC)."""
+    def block(self, berth: BerthKey, start: int, reason: BlockReason) -> None:
+        """Block a berth that no one holds from segment `start` on, to the end of the run."""
+        self.blocks[berth] = Block(self._blocked_mask(berth) | -1 << start, reason)
+
+    def unblock(self, berth: BerthKey, start: int) -> None:
+        """Make a blocked berth free from segment `start` on."""
+        block = self.blocks[berth]
+        self.blocks[berth] = block._replace(mask=block.mask & ~(-1 << start))
+
+    def blocked(self, berth: BerthKey, segment: int) -> BlockReason | None:
+        """Return why the berth is blocked on that segment. None means that it is not."""
+        block = self.blocks.get(berth)
+        return block.reason if block is not None and block.mask >> segment & 1 else None
+
+    def _blocked_mask(self, berth: BerthKey) -> int:
+        return self.blocks[berth].mask if berth in self.blocks else 0
+
+    def has_room(
+        self, berth: BerthKey, mask: int, *, half: bool, but: Collection[PersonKey] = ()
+    ) -> bool:
+        """Return whether one more person fits on all of `mask`. `half` means half a berth (RAC).
+
+        What the people of `but` hold counts as free.
+        """
         if half and berth not in self.shared:
             return False
-        full = once = 0
-        for hold in self.holders(berth).values():
+        full, once = self._blocked_mask(berth), 0
+        for person, hold in self.holders(berth).items():
+            if person in but:
+                continue
             full |= hold.whole
             if half:
                 full |= once & hold.half
@@ -215,8 +263,8 @@ class Occupancy:
     def free_until(
         self, berth: BerthKey, start: int, end: int, but: PersonKey | None = None
     ) -> int:
-        """Return the first segment from `start` that a person other than `but` holds, or `end`."""
-        held = 0
+        """Return the first segment from `start` that is blocked or held by another, or `end`."""
+        held = self._blocked_mask(berth)
         for person, hold in self.holders(berth).items():
             if person != but:
                 held |= hold.mask

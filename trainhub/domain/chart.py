@@ -177,7 +177,7 @@ def _with_type(coach: Any) -> Any:
     rest = {name: value for name, value in coach.items() if name != "type"}
     class_ = normal.travel_class(coach.get("class"))
     if class_ in WITHOUT_BERTHS:
-        return {**rest, "berths": 0, "layout": None, "numbers": None, "rac": None}
+        return {**rest, "berths": 0, "layout": None, "numbers": None, "rac": None, "blocked": []}
     if "type" in coach:
         rest = _of_type(_type(coach, class_), rest)
     elif rest.get("layout") is None and isinstance(class_, str) and class_ not in BAYS:
@@ -299,6 +299,9 @@ def _check_coaches(coaches: tuple[Coach, ...]) -> None:
         for number in coach.rac or ():
             if number not in numbers(coach):
                 raise BadMessage(f"coach {code}: rac names berth {number}, which is not there")
+        for number in coach.blocked:
+            if number not in numbers(coach):
+                raise BadMessage(f"coach {code}: blocked names berth {number}, which is not there")
 
 
 def _check_zone(path: str, name: str) -> None:
@@ -458,7 +461,7 @@ def _seat(booking: Booking, indexes: Mapping[str, int], occupancy: Occupancy) ->
     berth, half = berth_key(booking.coach, booking.berth), booking.status is BookingStatus.RAC
     mask = segments(indexes[booking.from_], indexes[booking.to])
     if not occupancy.has_room(berth, mask, half=half):
-        raise BadMessage(f"berth {berth} is taken on that part of the way: give another berth")
+        raise no_room(berth, occupancy, indexes[booking.from_])
     occupancy.occupy(berth, booking.person, mask, half=half)
 
 
@@ -487,6 +490,13 @@ def _stops_at(code: str, indexes: Mapping[str, int]) -> list[str]:
     if code in indexes:
         return [code]
     return [stop for stop in indexes if stop.rpartition("@")[0] == code] or [code]
+
+
+def no_room(berth: BerthKey, occupancy: Occupancy, start: int) -> BadMessage:
+    """Return the error that a berth cannot be a passenger's from segment `start` on."""
+    blocked = occupancy.blocked(berth, start) is not None
+    why = "blocked" if blocked else "taken on that part of the way"
+    return BadMessage(f"berth {berth} is {why}: give another berth")
 
 
 def check_journey(booking: Booking, indexes: Mapping[str, int], occupancy: Occupancy) -> None:

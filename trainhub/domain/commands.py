@@ -12,6 +12,7 @@ from trainhub.core.about import About
 from trainhub.domain import normal
 from trainhub.domain.fields import (
     MOST_COACHES,
+    BerthNumber,
     CoachCode,
     Note,
     Platform,
@@ -21,7 +22,7 @@ from trainhub.domain.fields import (
     StopCode,
     TrainNo,
 )
-from trainhub.domain.model import AlightReason, Amendment, Chart, Level
+from trainhub.domain.model import AlightReason, AllotReason, Amendment, BlockReason, Chart, Level
 
 PersonPnr = Annotated[
     str, About("The PNR of the person.", example="4512345602", given=str | int, normal=normal.pnr)
@@ -295,6 +296,18 @@ class DutyCommand(Command):
 
 
 @dataclass(frozen=True, kw_only=True)
+class BerthsCommand(Command):
+    """A command on a berth, or on all berths of a coach."""
+
+    coach: CoachCode
+    berth: Annotated[
+        int | None, About("The berth; without it, all berths of the coach.", least=1, example=7)
+    ] = None
+
+    idempotent = True
+
+
+@dataclass(frozen=True, kw_only=True)
 class SignOn(DutyCommand):
     """Make a TTE responsible for exactly these coaches, until SIGN_OFF or another TTE's SIGN_ON."""
 
@@ -320,6 +333,46 @@ class Remark(Command):
     coach: Annotated[CoachCode, About("The coach, if it is about one.")] | None = None
 
     answer = "REMARKED"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockBerth(BerthsCommand):
+    """Block a berth, or a coach, from here on. Its passengers are first in turn for another."""
+
+    reason: Annotated[BlockReason, About("Why.", example="BROKEN")]
+
+    answer = "BERTHS_BLOCKED"
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnblockBerth(BerthsCommand):
+    """Unblock a berth, or a coach: it is free from here on."""
+
+    answer = "BERTHS_UNBLOCKED"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AllotBerth(PersonCommand):
+    """Give a vacant berth to a passenger, also out of turn. The passenger is confirmed in it."""
+
+    coach: CoachCode
+    berth: BerthNumber
+    reason: Annotated[AllotReason, About("Why.", example="FAMILY")]
+    note: Note | None = None
+
+    answer = "BERTH_ALLOTTED"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SwapBerths(PersonCommand):
+    """Exchange the berths of two passengers. Both are confirmed, or both are on RAC."""
+
+    other_pnr: PersonPnr
+    other_index: PersonPlace
+    note: Note | None = None
+
+    answer = "BERTH_ALLOTTED"
+    idempotent = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -455,6 +508,10 @@ COMMANDS: dict[str, type[Command]] = {
     "SIGN_ON": SignOn,
     "SIGN_OFF": SignOff,
     "REMARK": Remark,
+    "BLOCK_BERTH": BlockBerth,
+    "UNBLOCK_BERTH": UnblockBerth,
+    "ALLOT_BERTH": AllotBerth,
+    "SWAP_BERTHS": SwapBerths,
     "CANCEL_JOURNEY": CancelJourney,
     "CHANGE_BOARDING": ChangeBoarding,
     "ACCEPT_OFFER": AcceptOffer,

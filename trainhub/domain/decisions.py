@@ -13,7 +13,7 @@ from trainhub.domain.errors import UnknownPassenger
 from trainhub.domain.model import BookingStatus, PersonKey, RunKey, berth_key, person_key
 from trainhub.domain.offers import awaited, candidates, comes_next, in_turn, obstacle, unable
 from trainhub.domain.openings import Vacancy
-from trainhub.domain.reasons import OTHER
+from trainhub.domain.reasons import OTHER, PASSED
 from trainhub.domain.run_state import Passenger
 from trainhub.domain.shapes import Decision
 from trainhub.domain.train import TrainState
@@ -23,6 +23,7 @@ NO_ROOM = "no free berth of the class suits: each is taken before the destinatio
 WAITS = "the turn waits for"
 LADIES_FIRST = "the berth is of the ladies' quota, for which women and seniors come first"
 CHOSEN = "the berth is for this passenger"
+BY_DECISION = "a TTE has given the berth to another passenger, out of turn"
 
 _WHAT: dict[type[e.Event], str] = {
     e.PassengerBoarded: "is aboard",
@@ -33,7 +34,8 @@ _WHAT: dict[type[e.Event], str] = {
     e.BoardingChanged: "boards at another station",
     e.NoShow: "has not turned up",
     e.NoShowUndone: "is due again",
-    e.BerthLost: "came after the berth was given away, and is first in turn for the next",
+    e.BerthLost: "has lost the berth, and is first in turn for the next",
+    e.BerthAllotted: "has the berth by a TTE's decision",
     e.UpgradeOffer: "is asked",
     e.UpgradeDelivered: "the offer has arrived on a device",
     e.BookingChanged: "is new on the chart, or has another journey or berth there",
@@ -62,6 +64,8 @@ class Decisions:
             self._given(seq, event)
         elif getattr(event, "person", None) == self._person or self._is_delivered(event):
             self._note(seq, event, _words(event), *_berth(event))
+        elif isinstance(event, e.BerthAllotted) and _recorded(event, self._person) == PASSED:
+            self._note(seq, event, BY_DECISION, event.coach, event.berth)
         if not self.complete:
             return
         self._state.evolve(event)
@@ -223,7 +227,9 @@ def _numbered(status: BookingStatus, number: int | None) -> str:
     return str(status) if number is None else f"{status} {number}"
 
 
-def _recorded(event: e.UpgradePending | e.UpgradeConfirmed, person: PersonKey) -> str | None:
+def _recorded(
+    event: e.UpgradePending | e.UpgradeConfirmed | e.BerthAllotted, person: PersonKey
+) -> str | None:
     """Return why a berth was not for a person, as far as the event names them."""
     named = (each for each in event.reason if person_key(each.pnr, each.index) == person)
     return next((each.outcome for each in named), None)

@@ -43,7 +43,9 @@ from trainhub.domain.fields import (
 from trainhub.domain.model import (
     STAFF,
     AlightReason,
+    AllotReason,
     BerthType,
+    BlockReason,
     Booking,
     BookingStatus,
     Chart,
@@ -363,10 +365,39 @@ class NoShowUndone(PersonEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class BerthLost(PersonEvent):
-    """The passenger came after the berth was given away: first in turn for the next free one.
+    """The passenger has no berth any more, and is first in turn for the next free one.
 
-    `coach` and `berth` are the berth that is lost.
+    It was given to another before the passenger came, or was blocked. `coach` and `berth` name it.
     """
+
+    blocked: Annotated[
+        BlockReason | None, About("Why the berth was blocked; null if another passenger has it.")
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockEvent(Event):
+    """An event about berths that a TTE blocks or unblocks."""
+
+    station: StationRef
+    coach: CoachCode
+    berths: Annotated[tuple[BerthNumber, ...], About("The berths.", example=[7])]
+
+    @property
+    def audience(self) -> Audience:
+        return TO_STAFF
+
+
+@dataclass(frozen=True, kw_only=True)
+class BerthsBlocked(BlockEvent):
+    """Berths are not given to passengers from here on."""
+
+    reason: BlockReason
+
+
+@dataclass(frozen=True, kw_only=True)
+class BerthsUnblocked(BlockEvent):
+    """Berths that were blocked are free from here on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -445,8 +476,11 @@ class Cause(StrEnum):
     ALIGHTED = "ALIGHTED"
     CANCELLED = "CANCELLED"
     UPGRADED = "UPGRADED"
+    ALLOTTED = "ALLOTTED"
     BOARDING_CHANGED = "BOARDING_CHANGED"
     AMENDED = "AMENDED"
+    UNBLOCKED = "UNBLOCKED"
+    UNBOOKED = "UNBOOKED"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -579,6 +613,28 @@ class UpgradeConfirmed(Justified, PersonEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
+class BerthAllotted(Justified, PersonEvent):
+    """A TTE has given the passenger another berth, `coach` and `berth`, from `from_` on.
+
+    `allotted_for` is None if two passengers exchange their berths. `status` is the passenger's from
+    now on. The reason names those who waited before, and is for the staff only, as the note is.
+    """
+
+    coach: CoachCode
+    berth: BerthNumber
+    status: BookingStatus
+    old_coach: CoachCode | None
+    old_berth: BerthNumber | None
+    allotted_for: Annotated[
+        AllotReason | None, About("Why the TTE gave it; null if two exchange their berths.")
+    ] = None
+    note: Note | None = None
+    reason: Reasons = ()
+
+    untold = frozenset({"at", "user", "reason", "passedOver", "note"})
+
+
+@dataclass(frozen=True, kw_only=True)
 class UpgradeClosed(UserEvent):
     """An offer ended without an upgrade: DENIED, EXPIRED or WITHDRAWN."""
 
@@ -670,11 +726,14 @@ EVENTS: dict[str, type[Event]] = {
     "NO_SHOW": NoShow,
     "NO_SHOW_UNDONE": NoShowUndone,
     "BERTH_LOST": BerthLost,
+    "BERTHS_BLOCKED": BerthsBlocked,
+    "BERTHS_UNBLOCKED": BerthsUnblocked,
     "COACH_CHECKED": CoachChecked,
     "SIGNED_ON": SignedOn,
     "SIGNED_OFF": SignedOff,
     "REMARKED": Remarked,
     "BERTH_VACATED": BerthVacated,
+    "BERTH_ALLOTTED": BerthAllotted,
     "UPGRADE_PENDING": UpgradePending,
     "UPGRADE_OFFER": UpgradeOffer,
     "UPGRADE_DELIVERED": UpgradeDelivered,

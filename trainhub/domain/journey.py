@@ -11,6 +11,7 @@ from trainhub.core.codec import dump
 from trainhub.core.errors import BadMessage, Conflict
 from trainhub.domain import commands as c
 from trainhub.domain import events as e
+from trainhub.domain.allotment import unbooked
 from trainhub.domain.errors import UnknownPassenger
 from trainhub.domain.events import Events
 from trainhub.domain.fields import DELAYS
@@ -194,6 +195,8 @@ def depart(state: RunState, command: c.Depart, now: datetime) -> Events:
             next=ahead(state, coming, delay),
         )
     ]
+    if state.chart.give_unbooked:
+        events += unbooked(state, now)
     if state.chart.boarding is Boarding.AUTO:
         due = (state.passengers[person] for person in state.boarding_at.get(stop.index, ()))
         events += (

@@ -106,6 +106,24 @@ class AlightReason(StrEnum):
     OTHER = "OTHER"
 
 
+class BlockReason(StrEnum):
+    """Why a berth is not given to passengers: the staff's own, broken, or its coach is off."""
+
+    STAFF = "STAFF"
+    BROKEN = "BROKEN"
+    COACH_OFF = "COACH_OFF"
+
+
+class AllotReason(StrEnum):
+    """Why a TTE gives a berth to one passenger, out of turn if need be."""
+
+    FAMILY = "FAMILY"
+    MEDICAL = "MEDICAL"
+    SAFETY = "SAFETY"
+    DISPLACED = "DISPLACED"
+    OTHER = "OTHER"
+
+
 class Policy(StrEnum):
     """How a vacant berth reaches the passenger on RAC."""
 
@@ -198,6 +216,10 @@ RacBerths = Annotated[
         "Berths that two on RAC may share, where these are not the side lowers.", most=MOST_BERTHS
     ),
 ]
+BlockedBerths = Annotated[
+    tuple[BerthNumber, ...],
+    About("Berths that passengers do not get: the staff's own.", most=MOST_BERTHS, example=[7]),
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,6 +232,7 @@ class Coach:
     layout: Layout | None = None
     numbers: BerthNumbers | None = None
     rac: RacBerths | None = None
+    blocked: BlockedBerths = ()
 
 
 class GivenCoach(OfClass):
@@ -226,6 +249,7 @@ class GivenCoach(OfClass):
     layout: NotRequired[Layout | None]
     numbers: NotRequired[BerthNumbers | None]
     rac: NotRequired[RacBerths | None]
+    blocked: NotRequired[BlockedBerths]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -306,6 +330,13 @@ class Chart:
         tuple[WaitingKind, ...],
         About("The kinds of waiting list in their turn. Other kinds come last.", most=MOST_KINDS),
     ] = ("GN", "RL", "PQ", "RS", "TQ")
+    give_unbooked: Annotated[
+        bool,
+        About(
+            "Whether berths that no passenger booked are vacant for those who wait, once the train "
+            "has left a station."
+        ),
+    ] = False
     check_minutes: Annotated[
         int | None,
         About(

@@ -156,6 +156,8 @@ def to_check(state: RunState, event: e.Event) -> Iterator[BerthKey]:
     """Yield the berths whose offers may have become outdated by an event."""
     if isinstance(event, _CHECK_ALL):
         yield from state.open_by_berth
+    elif isinstance(event, e.BerthsBlocked):
+        yield from (berth_key(event.coach, number) for number in event.berths)
     elif isinstance(event, e.NoShowUndone | e.PassengerBoarded):
         yield from filter(None, (state.passengers[event.person].berth_key,))
     elif isinstance(event, _CHECK_PERSON):
@@ -186,7 +188,7 @@ def _stands(state: RunState, offer: Offer) -> bool:
         state.running
         and (passenger.state is _ABOARD or _may_come(state, passenger))
         and state.alights(passenger) > state.current
-        and _room(state, passenger, offer.key) is None
+        and taken_from(state, passenger, offer.key) is None
     )
 
 
@@ -227,7 +229,7 @@ class Due:
         elif isinstance(event, e.StationArrival | e.ChartAmended):
             # Vacancies from this station on begin here, and holds of other passengers end here.
             self.everywhere = True
-        elif isinstance(event, e.CoachChecked):
+        elif isinstance(event, e.CoachChecked | e.BerthAllotted):
             self.classes |= dict.fromkeys(state.held)
         elif isinstance(event, e.StationDeparture):
             if turn_goes_on(state, event.at):  # it was reported late, or there is no waiting
@@ -235,13 +237,13 @@ class Due:
             self._approach(state)
         elif isinstance(event, e.StationSkipped | e.SkipUndone):
             self._approach(state)
-        elif isinstance(event, e.NoShow | e.PassengerCancelled | e.BerthLost | e.BoardingChanged):
+        elif isinstance(event, e.NoShow | e.PassengerCancelled | e.BoardingChanged):
             self._release(state, event.person)
             self._approach(state, event.person)
             key = state.passengers[event.person].berth_key
             if key is not None:  # who shares it may have it whole on the way to the new station
                 self.berths[key] = None
-        elif isinstance(event, e.PassengerBoarded | e.UpgradeClosed):
+        elif isinstance(event, e.PassengerBoarded | e.UpgradeClosed | e.BerthLost):
             self._release(state, event.person)
             if event.person in state.waiting.get(state.passengers[event.person].booking.class_, ()):
                 self.persons[event.person] = None
@@ -530,11 +532,11 @@ def _misfit(state: RunState, vacancy: Vacancy, booking: Booking) -> str:
     """Return why a vacancy does not suit a passenger."""
     if vacancy.barred(booking.person, state.current):
         return "had an offer of this berth before"
-    return _room(state, state.passengers[booking.person], vacancy.key) or ""
+    return taken_from(state, state.passengers[booking.person], vacancy.key) or ""
 
 
-def _room(state: RunState, passenger: Passenger, key: BerthKey) -> str | None:
-    """Return where another passenger takes the berth. None means free to the destination."""
+def taken_from(state: RunState, passenger: Passenger, key: BerthKey) -> str | None:
+    """Return where a berth is not the passenger's any more. None: free to the destination."""
     end = state.alights(passenger)
     free = state.occupancy.free_until(key, state.current, end, but=passenger.person)
     if free < end:
@@ -637,10 +639,19 @@ def _confirm(
             passed_over=reason[1],
         )
     ]
+    if passenger.berth_key != vacancy.key:
+        events += left_behind(state, passenger, state.current, e.Cause.UPGRADED, now)
+    return events
+
+
+def left_behind(
+    state: RunState, passenger: Passenger, start: int, cause: e.Cause, now: datetime
+) -> Events:
+    """Return the vacancy of the berth that a person exchanges for another, and who is told."""
     old = passenger.berth_key
-    if old is None or old == vacancy.key or passenger.coach is None or passenger.berth is None:
-        return events
-    events += vacated(state, passenger, state.current, e.Cause.UPGRADED, now)
+    if old is None or passenger.coach is None or passenger.berth is None:
+        return []
+    events = vacated(state, passenger, start, cause, now)
     for person, hold in state.occupancy.holders(old).items():
         if person != passenger.person and hold.mask & state.remaining(passenger):
             booking = state.passengers[person].booking

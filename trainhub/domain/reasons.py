@@ -18,6 +18,7 @@ NAMED = 5
 GROUPS = 12
 CHOSEN = "chosen"
 OTHER = "another reason"
+PASSED = "was passed over by a TTE"
 
 
 Outcome = Annotated[

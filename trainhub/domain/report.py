@@ -1,7 +1,8 @@
 """The captaincy report that a run's staff hand in, coach by coach, as JSON or CSV.
 
 It has the passengers who did not turn up, who were never marked, and who left early. It has the
-vacant berths with their stations and causes, the upgrades with their reasons, and the remarks.
+vacant berths with their stations and causes, the blocked berths, the upgrades with their reasons,
+the berths that a TTE gave, and the remarks.
 """
 
 import csv
@@ -14,11 +15,18 @@ from typing import Any
 
 from trainhub.core.codec import dump
 from trainhub.domain.berths import berth_keys, numbers, segments, stretches
-from trainhub.domain.events import Remarked, UpgradeConfirmed
+from trainhub.domain.events import BerthAllotted, Cause, Remarked, UpgradeConfirmed
 from trainhub.domain.model import Coach, PersonState, berth_key
 from trainhub.domain.run_state import Passenger, RunState
 from trainhub.domain.schedule import local
-from trainhub.domain.shapes import LeftLine, PersonLine, RemarkLine, Report, VacantLine
+from trainhub.domain.shapes import (
+    BlockedLine,
+    LeftLine,
+    PersonLine,
+    RemarkLine,
+    Report,
+    VacantLine,
+)
 
 COLUMNS = ("coach", "kind", "berth", "from", "to", "pnr", "index", "name", "detail")
 
@@ -36,10 +44,11 @@ def captaincy_report(state: RunState) -> Report:
         elif passenger.left is not None:
             line: LeftLine = {**person_line(state, passenger), "left": passenger.left}
             left[_part(state, passenger)].append(line)
-    upgrades = defaultdict(list)
-    for upgrade in state.upgrades:
-        class_ = state.occupancy.classes[berth_key(upgrade.coach, upgrade.berth)]
-        upgrades[upgrade.coach, class_].append(_upgrade(upgrade))
+    given: dict[tuple[type, str, str], list[dict[str, Any]]] = defaultdict(list)
+    moves: list[UpgradeConfirmed | BerthAllotted] = [*state.upgrades, *state.allotments]
+    for event in moves:
+        class_ = state.occupancy.classes[berth_key(event.coach, event.berth)]
+        given[type(event), event.coach, class_].append(_given(event))
     return {
         "trainNo": state.chart.train_no,
         "trainName": state.chart.train_name,
@@ -54,7 +63,9 @@ def captaincy_report(state: RunState) -> Report:
                 "unchecked": unchecked[coach.code, coach.class_],
                 "leftEarly": left[coach.code, coach.class_],
                 "vacant": list(_vacant(state, coach)),
-                "upgrades": upgrades[coach.code, coach.class_],
+                "blocked": list(_blocked(state, coach)),
+                "upgrades": given[UpgradeConfirmed, coach.code, coach.class_],
+                "allotments": given[BerthAllotted, coach.code, coach.class_],
             }
             for coach in state.chart.coaches
             if coach.berths
@@ -116,6 +127,8 @@ def _rows(report: Report) -> Iterator[dict[str, Any]]:
             yield {**code, "kind": "LEFT", **person, "detail": _left(person)}
         for vacant in coach["vacant"]:
             yield {**code, "kind": "VACANT", **vacant, "detail": vacant["cause"]}
+        for blocked in coach["blocked"]:
+            yield {**code, "kind": "BLOCKED", **blocked, "detail": blocked["reason"]}
         for upgrade in coach["upgrades"]:
             others = sum(each["count"] for each in upgrade["passedOver"])
             passed = len(upgrade["reason"]) - 1 + others
@@ -126,6 +139,9 @@ def _rows(report: Report) -> Iterator[dict[str, Any]]:
             )
             detail = f"from {came}; {passed} passed over; the berth was free by {upgrade['cause']}"
             yield {**code, "kind": "UPGRADE", **upgrade, "detail": detail}
+        for each in coach["allotments"]:
+            detail = f"{each['allottedFor'] or 'SWAP'} {each['note'] or ''}".rstrip()
+            yield {**code, "kind": "ALLOTTED", **each, "detail": detail}
     for person in report["notServed"]:
         yield {"coach": person["coach"] or "", "kind": "NOT_SERVED", **person}
     for person in report["notSeated"]:
@@ -189,16 +205,16 @@ def _part(state: RunState, passenger: Passenger) -> tuple[str, str] | None:
     return None if class_ is None else (passenger.coach, class_)
 
 
-def _upgrade(event: UpgradeConfirmed) -> dict[str, Any]:
+def _given(event: UpgradeConfirmed | BerthAllotted) -> dict[str, Any]:
     view = dump(event)
     return {name: value for name, value in view.items() if name != "user"}
 
 
 def _vacant(state: RunState, coach: Coach) -> Iterator[VacantLine]:
-    """Yield each stretch on which no person held a berth, with the cause."""
+    """Yield each stretch on which a berth was not held and not blocked, with the cause."""
     whole = segments(state.origin.index, state.terminus.index)
     for number, key in zip(numbers(coach), berth_keys(coach), strict=True):
-        held = 0
+        held = state.occupancy.blocks[key].mask if key in state.occupancy.blocks else 0
         for hold in state.occupancy.holders(key).values():
             held |= hold.mask
         for free in stretches(whole & ~held):
@@ -210,5 +226,21 @@ def _vacant(state: RunState, coach: Coach) -> Iterator[VacantLine]:
                     "berth": number,
                     "from": state.stops[since].code,
                     "to": state.stops[until].code,
-                    "cause": dump(freed[since].cause) if since in freed else "UNBOOKED",
+                    "cause": dump(freed[since].cause if since in freed else Cause.UNBOOKED),
                 }
+
+
+def _blocked(state: RunState, coach: Coach) -> Iterator[BlockedLine]:
+    """Yield each stretch on which a berth was blocked, with the last reason."""
+    whole = segments(state.origin.index, state.terminus.index)
+    for number, key in zip(numbers(coach), berth_keys(coach), strict=True):
+        block = state.occupancy.blocks.get(key)
+        if block is None:
+            continue
+        for mask in stretches(block.mask & whole):
+            yield {
+                "berth": number,
+                "from": state.stops[(mask & -mask).bit_length() - 1].code,
+                "to": state.stops[mask.bit_length()].code,
+                "reason": block.reason,
+            }

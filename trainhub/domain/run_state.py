@@ -212,6 +212,7 @@ class RunState:
         # Coach → the TTE who is responsible for it.
         self.duty: dict[str, Duty] = {}
         self.remarks: list[e.Remarked] = []
+        self.allotments: list[e.BerthAllotted] = []
 
     # --- look-ups ---------------------------------------------------------------------------
 
@@ -362,6 +363,8 @@ class RunState:
 
     def is_vacant(self, key: BerthKey, segment: int) -> bool:
         """Return whether the berth, or half of it, is free on that segment."""
+        if self.occupancy.blocked(key, segment) is not None:
+            return False
         held = self.occupancy.at(key, segment)
         return not held or self.occupancy.half_free(key, segment)
 
@@ -464,8 +467,9 @@ class RunState:
         """Read the chart as it is now, and keep what has happened to its people and berths."""
         was, seated, past = self.passengers, set(event.seated), segments(0, self.current)
         order = [person for persons in self.boarding_at.values() for person in persons]
-        holds = list(self.occupancy.all())
+        was_held = self.occupancy
         self._index(self.chart.amended(event.coaches, event.passengers))
+        self.occupancy = was_held.refitted(event.coaches)
         for person in order:
             if person not in seated:
                 self.recall(was[person])
@@ -474,7 +478,7 @@ class RunState:
         claims = ((each.claim, each.person) for each in was.values() if each.claim is not None)
         for claim, person in sorted(claims):
             self.claim_berth(self.passengers[person], claim)
-        for berth, person, hold in holds:
+        for berth, person, hold in was_held.all():
             if person in seated:
                 hold = Hold(hold.whole & past, hold.half & past)
             if hold.mask and berth in self.occupancy.types:
@@ -596,9 +600,25 @@ class RunState:
         self._occupy_berth(self._unmarked(event))
 
     def _berth_lost(self, event: e.BerthLost) -> None:
-        passenger = self._unmarked(event)
+        passenger = self.passengers[event.person]
+        if event.blocked is None:
+            self._unmarked(event)  # the mark NT, by which the berth was given to another
+        else:
+            self._leave_berth(passenger, self.remaining(passenger))
         passenger.coach = passenger.berth = None
         self.claim_berth(passenger, self.seq + 1)
+
+    def _blocked(self, event: e.BerthsBlocked) -> None:
+        for number in event.berths:
+            key = berth_key(event.coach, number)
+            self.occupancy.block(key, self.current, event.reason)
+            self._openings.mark(key)
+
+    def _unblocked(self, event: e.BerthsUnblocked) -> None:
+        for number in event.berths:
+            key = berth_key(event.coach, number)
+            self.occupancy.unblock(key, self.current)
+            self._openings.mark(key)
 
     def claim_berth(self, passenger: Passenger, seq: int) -> None:
         """Put a passenger who lost a berth into the turn, after earlier claims and before RAC.
@@ -665,17 +685,27 @@ class RunState:
     def _upgraded(self, event: e.UpgradeConfirmed) -> None:
         if event.offer_id is not None:
             self._close(event.offer_id, OfferState.ACCEPTED, event)
+        self._give_berth(event, BookingStatus.CNF)
+        self.upgrades.append(event)
+
+    def _allotted(self, event: e.BerthAllotted) -> None:
+        self._give_berth(event, event.status)
+        self.allotments.append(event)
+
+    def _give_berth(
+        self, event: e.UpgradeConfirmed | e.BerthAllotted, status: BookingStatus
+    ) -> None:
         passenger = self.passengers[event.person]
+        booking = passenger.booking
         self._leave_berth(passenger, self.remaining(passenger))
-        if event.status is not BookingStatus.CNF:
-            number = "" if event.number is None else f" {event.number}"
-            passenger.upgraded_from = f"{event.status}{number}"
-        passenger.claim = None
-        passenger.status = BookingStatus.CNF
+        if passenger.status is not status:
+            number = "" if booking.number is None else f" {booking.number}"
+            passenger.upgraded_from = f"{passenger.status}{number}"
+        if status is BookingStatus.CNF:
+            self.waiting.get(booking.class_, {}).pop(event.person, None)
+        passenger.claim, passenger.status = None, status
         passenger.coach, passenger.berth = event.coach, event.berth
         self._occupy_berth(passenger)
-        del self.waiting[passenger.booking.class_][event.person]
-        self.upgrades.append(event)
 
     def _clock_corrected(self, event: e.ClockCorrected) -> None:
         by = timedelta(seconds=event.by_seconds)
@@ -790,7 +820,10 @@ _EVOLVE: dict[type[e.Event], Callable[[RunState, Any], None]] = {
     e.NoShow: RunState._no_show,
     e.NoShowUndone: RunState._no_show_undone,
     e.BerthLost: RunState._berth_lost,
+    e.BerthsBlocked: RunState._blocked,
+    e.BerthsUnblocked: RunState._unblocked,
     e.BerthVacated: RunState._vacated,
+    e.BerthAllotted: RunState._allotted,
     e.UpgradePending: RunState._offered,
     e.UpgradeOffer: RunState._told_only,
     e.UpgradeDelivered: RunState._delivered,

@@ -1,9 +1,16 @@
 """The types that views.py and report.py return: what can be read of a run, field by field."""
 
-from typing import Annotated, Any, Literal, NotRequired, TypedDict
+from typing import Annotated, Any, NotRequired, TypedDict
 
 from trainhub.core.about import About, Joined
-from trainhub.domain.events import AnsweredBy, Cause, Others, Reasons, UpgradeConfirmed
+from trainhub.domain.events import (
+    AnsweredBy,
+    BerthAllotted,
+    Cause,
+    Others,
+    Reasons,
+    UpgradeConfirmed,
+)
 from trainhub.domain.fields import (
     BerthNumber,
     CoachCode,
@@ -33,6 +40,7 @@ from trainhub.domain.fields import (
 from trainhub.domain.model import (
     AlightReason,
     BerthType,
+    BlockReason,
     Booking,
     OfferState,
     PersonState,
@@ -44,7 +52,7 @@ Count = Annotated[int, About(least=0, example=3)]
 # In this form because `from` is a keyword of Python.
 _Leg = TypedDict("_Leg", {"from": Origin, "to": Destination})
 FreeCause = Annotated[
-    Cause | Literal["UNBOOKED"],
+    Cause,
     About("Why the berth is free; UNBOOKED if no passenger left it vacant."),
 ]
 
@@ -308,6 +316,7 @@ class BerthPlan(OfClass):
 
     berth: BerthNumber
     berthType: BerthType
+    blocked: Annotated[BlockReason | None, About("Why it is blocked; null if it is not.")]
     holders: list[BerthHolder]
 
 
@@ -340,10 +349,24 @@ class VacantLine(_Leg):
     cause: FreeCause
 
 
+class BlockedLine(_Leg):
+    """A berth that was blocked from one station to another."""
+
+    berth: BerthNumber
+    reason: BlockReason
+
+
 UpgradeLine = Annotated[
     dict[str, Any],
     Joined((UpgradeConfirmed,), without=("user",)),
     About("An upgrade, when it took effect, and its reason."),
+]
+
+
+AllotmentLine = Annotated[
+    dict[str, Any],
+    Joined((BerthAllotted,), without=("user",)),
+    About("A berth that a TTE gave or exchanged, with the reason and the note."),
 ]
 
 
@@ -355,7 +378,9 @@ class CoachReport(OfClass):
     unchecked: Annotated[list[PersonLine], About("Passengers who were never marked.")]
     leftEarly: list[LeftLine]
     vacant: list[VacantLine]
+    blocked: list[BlockedLine]
     upgrades: list[UpgradeLine]
+    allotments: list[AllotmentLine]
 
 
 class RemarkLine(TypedDict):

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from trainhub.domain.berths import Hold
+from trainhub.domain.berths import Block, Hold
 from trainhub.domain.events import (
+    BerthAllotted,
     Cause,
     Remarked,
     TrainRegistered,
@@ -19,6 +20,7 @@ from trainhub.domain.events import (
 from trainhub.domain.model import (
     AlightReason,
     BerthKey,
+    BlockReason,
     BookingStatus,
     Chart,
     OfferState,
@@ -73,6 +75,15 @@ class HoldThen:
     person: str
     whole: str
     half: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockThen:
+    """A berth that is or was blocked. The mask is hexadecimal, and negative if without an end."""
+
+    berth: str
+    mask: str
+    reason: BlockReason
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,6 +162,8 @@ class RunSnapshot:
     offers: tuple[OfferThen, ...]
     upgrades: tuple[UpgradeConfirmed, ...]
     checked: tuple[CheckedThen, ...] = ()
+    blocks: tuple[BlockThen, ...] = ()
+    allotments: tuple[BerthAllotted, ...] = ()
     touched: bool = True
     chart: Chart | None = None
     duty: tuple[DutyThen, ...] = ()
@@ -204,6 +217,11 @@ def snapshot_of(state: RunState) -> RunSnapshot:
         ),
         upgrades=tuple(state.upgrades),
         checked=tuple(CheckedThen(coach=c, index=i) for c, i in state.checked.items()),
+        blocks=tuple(
+            BlockThen(berth=berth, mask=f"{block.mask:x}", reason=block.reason)
+            for berth, block in state.occupancy.blocks.items()
+        ),
+        allotments=tuple(state.allotments),
         touched=state.touched,
         chart=state.chart if state.amended else None,
         duty=tuple(
@@ -253,6 +271,9 @@ def _restore(state: TrainState, saved: RunSnapshot) -> None:
         )
         for each in saved.holds
     )
+    state.occupancy.blocks = {
+        BerthKey(each.berth): Block(int(each.mask, 16), each.reason) for each in saved.blocks
+    }
     vacancies = {}
     for then in saved.vacancies:
         vacancy = vacancies[then.id] = _vacancy(then)
@@ -269,6 +290,7 @@ def _restore(state: TrainState, saved: RunSnapshot) -> None:
     state.upgrades = list(saved.upgrades)
     state.duty = {each.coach: Duty(tte=each.tte, since=each.since) for each in saved.duty}
     state.remarks = list(saved.remarks)
+    state.allotments = list(saved.allotments)
     state.checked = {each.coach: each.index for each in saved.checked}
 
 

@@ -1,7 +1,7 @@
 """One run: commands in, events out. `decide` checks the rules; `carry_out` applies the events too.
 
-The table of commands is here. The rules are in journey.py, amend.py, marks.py, duty.py and
-offers.py.
+The table of commands is here. The rules are in journey.py, amend.py, marks.py, duty.py,
+allotment.py and offers.py.
 """
 
 from collections.abc import Callable, Iterable
@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from trainhub.domain import amend, duty, journey, marks, offers, unplanned
+from trainhub.domain import allotment, amend, duty, journey, marks, offers, unplanned
 from trainhub.domain import commands as c
 from trainhub.domain import events as e
 from trainhub.domain.model import BerthKey, Role, RunKey
@@ -123,6 +123,10 @@ _DECIDE: dict[type[c.Command], Callable[[RunState, Any, datetime], list[e.Event]
     c.SignOn: duty.sign_on,
     c.SignOff: duty.sign_off,
     c.Remark: duty.remark,
+    c.BlockBerth: allotment.block,
+    c.UnblockBerth: allotment.unblock,
+    c.AllotBerth: allotment.allot,
+    c.SwapBerths: allotment.swap,
     c.CancelJourney: marks.cancel,
     c.ChangeBoarding: marks.change_boarding,
     c.AcceptOffer: offers.accept,

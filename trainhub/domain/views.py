@@ -7,6 +7,7 @@ from typing import Any
 from trainhub.core.codec import dump
 from trainhub.domain.berths import berth_keys, numbers, stretches
 from trainhub.domain.errors import UnknownPassenger
+from trainhub.domain.events import Cause
 from trainhub.domain.model import (
     STAFF,
     BerthKey,
@@ -250,7 +251,7 @@ def _vacancy(state: RunState, key: BerthKey, start: int, last: int) -> VacancyVi
         "half": half,
         "from": state.stops[start].code,
         "to": state.stops[until].code,
-        "cause": dump(vacancy.cause) if vacancy else "UNBOOKED",
+        "cause": dump(vacancy.cause if vacancy else Cause.UNBOOKED),
         "offerId": None if offer is None else offer.id,
     }
 
@@ -262,6 +263,7 @@ def berth_plan(state: RunState, coach: Iterable[Coach]) -> list[BerthPlan]:
             "berth": number,
             "class": part.class_,
             "berthType": dump(state.occupancy.types[key]),
+            "blocked": dump(state.occupancy.blocked(key, state.current)),
             "holders": [
                 _holder(state, person, mask, half)
                 for person, hold in state.occupancy.holders(key).items()
@@ -321,7 +323,7 @@ def figures(state: RunState) -> Figures:
     occupancy = state.occupancy
     held = Counter(
         (berth.rpartition("-")[0], occupancy.classes[berth])
-        for berth in occupancy.held_at(state.current)
+        for berth in occupancy.taken_at(state.current)
     )
     for coach in filter(lambda coach: coach.berths, state.chart.coaches):
         vacant = coach.berths - held[coach.code, coach.class_]

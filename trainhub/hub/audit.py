@@ -55,6 +55,8 @@ def _about(command: c.Command) -> str | None:
         return command.coach
     if isinstance(command, c.SignOn):
         return ",".join(command.coaches)
+    if isinstance(command, c.BerthsCommand):
+        return command.coach if command.berth is None else f"{command.coach}-{command.berth}"
     return command.user if isinstance(command, c.Announce) else None
 
 

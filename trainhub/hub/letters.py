@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from trainhub.core.contacts import Preferences
@@ -17,7 +18,7 @@ from trainhub.core.stream import Stream
 from trainhub.domain import events as e
 from trainhub.domain.bookings import email_of, stranded, travelling
 from trainhub.domain.commands import To
-from trainhub.domain.model import Level, OfferState, PersonKey, PersonState
+from trainhub.domain.model import BookingStatus, Level, OfferState, PersonKey, PersonState
 from trainhub.domain.train import TrainState
 from trainhub.hub.wording import Words, words_of
 
@@ -62,7 +63,7 @@ class Kind:
 
 PUSH_ONLY = (Channel.PUSH,)
 OFFER = Kind("OFFER", "a berth is offered to a passenger", urgency=Urgency.HIGH, escalates=True)
-CONFIRMED = Kind("CONFIRMED", "a passenger has a berth of their own")
+CONFIRMED = Kind("CONFIRMED", "a passenger has a berth of their own, or another")
 CLOSED = Kind(
     "CLOSED",
     "an offer has expired or was withdrawn",
@@ -77,7 +78,9 @@ NO_SHOW = Kind(
 )
 NO_SHOW_UNDONE = Kind("NO_SHOW_UNDONE", "the mark was taken back")
 BERTH_LOST = Kind(
-    "BERTH_LOST", "a passenger came aboard after the berth was given away", urgency=Urgency.HIGH
+    "BERTH_LOST",
+    "a passenger's berth was given away before they came aboard, or was blocked",
+    urgency=Urgency.HIGH,
 )
 BOOKING_CHANGED = Kind(
     "BOOKING_CHANGED", "an amended chart has the passenger, or another journey or berth for them"
@@ -305,7 +308,7 @@ def _no_show(letters: Letters, state: TrainState, event: e.NoShow, seq: int) -> 
 
 
 def _about_mark(letters: Letters, state: TrainState, event: e.PersonEvent, seq: int) -> _Letter:
-    """The mark was taken back, or the passenger came after all: it takes the no-show's place."""
+    """Take the place of the letter about the no-show: the mark was taken back."""
 
     def fields(words: Words) -> Fields:
         return _journey(state, words, event)
@@ -322,6 +325,16 @@ def _booking_changed(
         return {**_journey(state, words, event), "status": f"{event.status}{number}"}
 
     return (event.person,), fields, f"{state.run}/booking-{event.person}"
+
+
+def _berth_lost(letters: Letters, state: TrainState, event: e.BerthLost, seq: int) -> _Letter:
+    """Take the place of the letter about the no-show, if there was one."""
+
+    def fields(words: Words) -> Fields:
+        part = "given" if event.blocked is None else "blocked"
+        return {**_journey(state, words, event), "why": words.part(part)}
+
+    return (event.person,), fields, f"{state.run}/mark-{event.person}"
 
 
 def _train_cancelled(
@@ -365,17 +378,29 @@ def _offer(letters: Letters, state: TrainState, event: e.UpgradeOffer, seq: int)
 
 
 def _upgraded(letters: Letters, state: TrainState, event: e.UpgradeConfirmed, seq: int) -> _Letter:
-    def fields(words: Words) -> Fields:
-        return {
-            "name": event.name,
-            "coach": event.coach,
-            "berth": event.berth,
-            "from": state.station(event.from_).station.name,
-            "to": state.station(event.to).station.name,
-        }
-
     topic = event.offer_id or f"{state.run}/berth-{event.person}"
-    return (event.person,), fields, topic
+    return (event.person,), partial(_new_berth, state, event), topic
+
+
+def _allotted(
+    letters: Letters, state: TrainState, event: e.BerthAllotted, seq: int
+) -> _Letter | None:
+    """Two who share a berth on RAC are not confirmed by an exchange, and get no letter."""
+    if event.status is not BookingStatus.CNF:
+        return None
+    return (event.person,), partial(_new_berth, state, event), f"{state.run}/berth-{event.person}"
+
+
+def _new_berth(
+    state: TrainState, event: e.UpgradeConfirmed | e.BerthAllotted, words: Words
+) -> Fields:
+    return {
+        "name": event.name,
+        "coach": event.coach,
+        "berth": event.berth,
+        "from": state.station(event.from_).station.name,
+        "to": state.station(event.to).station.name,
+    }
 
 
 def _closed(
@@ -473,10 +498,11 @@ _LETTERS: dict[
 ] = {
     e.UpgradeOffer: (OFFER, _offer),
     e.UpgradeConfirmed: (CONFIRMED, _upgraded),
+    e.BerthAllotted: (CONFIRMED, _allotted),
     e.UpgradeClosed: (CLOSED, _closed),
     e.NoShow: (NO_SHOW, _no_show),
     e.NoShowUndone: (NO_SHOW_UNDONE, _about_mark),
-    e.BerthLost: (BERTH_LOST, _about_mark),
+    e.BerthLost: (BERTH_LOST, _berth_lost),
     e.BookingChanged: (BOOKING_CHANGED, _booking_changed),
     e.TrainCancelled: (TRAIN_CANCELLED, _train_cancelled),
     e.StationSkipped: (SKIPPED, _skipped),
