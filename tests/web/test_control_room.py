@@ -484,3 +484,30 @@ def test_a_chart_is_amended_by_a_table(offering, page):
     page.wait_for_selector(".found .fault:has-text('no passenger loads')")
     assert "2 4512345691 left out: " in part(page)
     assert page.locator("[data-is=send]").is_hidden()
+
+
+# --- accessibility -------------------------------------------------------------------------------
+
+TABS = ("events", "schedule", "coaches", "waiting", "offers", "log", "actions")
+VIEWS = (
+    *("", "station=BBB", "station=BBB&screen=big"),
+    *(f"run=7/2026-11-23&tab={tab}" for tab in TABS),
+    "run=7/2026-11-23&tab=person&person=4512345610/1",
+)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_fault_in_any_view(offering, axe, page, scheme):
+    """Colours, names, roles and headings hold in each view of the staff's page, and the login."""
+    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    page.goto(f"{offering.url}/#token={admin_token(offering)}")
+    page.wait_for_selector("[data-is=attentionList] li")
+    for view in VIEWS:
+        page.goto(f"{offering.url}/#{view}")
+        if "tab=" in view and "events" not in view:
+            wait_for(lambda: part(page))
+        assert axe(page) == [], view
+    page.get_by_role("button", name="Log out").click()
+    page.goto(offering.url)
+    page.get_by_role("button", name="Log in").click()
+    assert axe(page) == []
