@@ -4,8 +4,9 @@
  */
 
 import { goTo, linkTo } from './address.js';
-import { make, put, ui } from './elements.js';
+import { mark, put, ui } from './elements.js';
 import { filterBy } from './fleet.js';
+import { showList } from './page.js';
 import { ask, covers, staff } from './staff.js';
 import { amount, clock, count, hub, name, overdueMinutes, span, whereWords } from './wording.js';
 
@@ -86,30 +87,20 @@ function lines() {
   ];
 }
 
-/** Shows the sentences; only those that have changed, since a screen reader reads them. */
-export function showAttention() {
-  if (!staff()) return;
-  ui.attention.hidden = false;
-  const before = new Map([...ui.attentionList.children].map((el) => [el.dataset.key, el]));
-  const wanted = lines();
-  wanted.forEach((each, place) => {
-    const el = before.get(each.key) ?? newLine(each);
-    before.delete(each.key);
-    put(el.firstElementChild, each.text);
-    if (ui.attentionList.children[place] !== el) ui.attentionList.insertBefore(el, ui.attentionList.children[place]);
-  });
-  for (const el of before.values()) el.remove();
-  ui.allWell.hidden = wanted.length > 0;
+function showLine({ sentence }, { text, parts }) {
+  const { filter = '', ...view } = parts ?? {};
+  put(sentence, text);
+  mark(sentence, 'filter', filter);
+  if (parts) sentence.href = filter ? `?status=${filter}` : linkTo(view); // without a link it is a sentence
 }
 
-function newLine({ key, parts }) {
-  const el = make('li');
-  el.dataset.key = key;
-  const { filter, ...view } = parts ?? {};
-  const href = filter ? `?status=${filter}` : linkTo(view);
-  el.append(parts ? make('a', '', { href }) : make('span'));
-  if (filter) el.firstElementChild.addEventListener('click', (event) => { event.preventDefault(); filterBy(filter); goTo({}); });
-  return el;
+/** Shows the sentences, and changes only those that have changed, since a screen reader reads them. */
+export function showAttention() {
+  if (!staff()) return;
+  const wanted = lines();
+  ui.attention.hidden = false;
+  ui.allWell.hidden = wanted.length > 0;
+  showList(ui.attentionList, wanted, ({ key }) => key, 'sentence', showLine);
 }
 
 async function renew() {
@@ -122,4 +113,13 @@ async function renew() {
   setTimeout(renew, document.hidden ? HIDDEN_ASK_MS : ASK_MS);
 }
 
-export function startAttention() { renew(); }
+export function startAttention() {
+  ui.attentionList.addEventListener('click', (event) => {
+    const { filter } = event.target.dataset;
+    if (!filter) return;
+    event.preventDefault();
+    filterBy(filter);
+    goTo({});
+  });
+  renew();
+}

@@ -1,5 +1,5 @@
 /*
- * What the pages of passengers and TTEs share: lists, the token, requests, the language, the link.
+ * What the pages share: lists, the token, requests, the language, the link.
  */
 
 import { copy, places } from './elements.js';
