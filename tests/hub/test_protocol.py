@@ -58,7 +58,7 @@ OTHER = ("code", "class", "berths")
 
 def _with_defaults(read, given):
     """Return what was read, without the optional fields of marks that were not given."""
-    if not isinstance(given, list) or not isinstance(given[0], dict):
+    if not isinstance(given, list) or any(isinstance(each, str) for each in given):
         return read
     return [{name: each[name] for name in mark} for each, mark in zip(read, given, strict=True)]
 
