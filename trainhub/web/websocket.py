@@ -157,12 +157,16 @@ class TrainSocket:
         self.addresses.enter(self._address)
         self.newcomers[self] = time.monotonic() + self._limits.identify_seconds
         self.web.hub.activity.note(Act.CONNECTIONS, "opened", "connection %s opened", self._id)
-        self.send(answer + text_frame(encode(welcome(self._id, self.web.hub.now(), beat))))
+        self.send(answer + self._greeting())
         if token is not None:
             self._identify(token)
         if early:
             self.received(early)
         self._stream.resume()
+
+    def _greeting(self) -> bytes:
+        now, beat = self.web.hub.now(), self._limits.heartbeat_seconds
+        return text_frame(encode(welcome(self._id, now, beat)))
 
     # --- what comes in ------------------------------------------------------------------------
 
