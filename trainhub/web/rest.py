@@ -22,7 +22,7 @@ from trainhub.domain import normal
 from trainhub.domain.board import board_line
 from trainhub.domain.decisions import Decisions
 from trainhub.domain.errors import UnknownPassenger, UnknownStation
-from trainhub.domain.events import ChartAmended
+from trainhub.domain.events import ChartAmended, TrainRegistered
 from trainhub.domain.fields import Moment
 from trainhub.domain.handover import handover
 from trainhub.domain.model import (
@@ -254,7 +254,11 @@ class HistoryHandler(Api):
         async with LONG_WORK.turn():
             self.bill.check()
             async for record in in_slices(records):
-                decisions.add(record.seq, record.event)
+                if isinstance(record.event, TrainRegistered | ChartAmended):
+                    # A chart of thousands is one step, of tens of milliseconds.
+                    await aside(decisions.add, record.seq, record.event)
+                else:
+                    decisions.add(record.seq, record.event)
         standing = decisions.standing(self.hub.now()) if decisions.complete else None
         more = {"complete": decisions.complete, "standing": standing}
         await self.answer_list(decisions.found, lambda line: line, **more)
