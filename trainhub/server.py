@@ -241,6 +241,7 @@ class Server:
         self._clock = wall
         self._health.watch(wall.complaints)
         trust = TrustFiles(folder.path, settings.public_keys)
+        self._health.watch(trust.complaints)
         tokens = Tokens(
             *trust.read(),
             audience=settings.token_audience,

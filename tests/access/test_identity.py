@@ -497,6 +497,10 @@ def test_keys_that_are_gone_are_not_made_anew_while_the_hub_runs(tmp_path, caplo
     assert tokens.identify(good).user == "T1"
     assert [record.levelname for record in caplog.records] == ["ERROR"]
     assert not (tmp_path / "keys.json").exists()
+    assert ["the previous ones stay in use" in each for each in files.complaints()] == [True]
+    add_key(tmp_path / "keys.json")
+    files.renew(tokens)
+    assert files.complaints() == []
 
 
 def test_a_verified_token_is_remembered_by_all_its_bytes():

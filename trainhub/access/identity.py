@@ -276,6 +276,7 @@ class TrustFiles:
         load_keys(self._own)
         paths = (self._own, self._revoked, self._others)
         self._watch = FileWatch(path for path in paths if path is not None)
+        self._is_faulty = False
 
     def read(self) -> tuple[dict[str, str], Keys, Revocations]:
         """Return the arguments of `Tokens.believe`.
@@ -294,6 +295,14 @@ class TrustFiles:
             return
         try:
             tokens.believe(*self.read())
+            self._is_faulty = False
             logger.info("reloaded the keys and the revoked tokens")
         except (BadKeys, OSError) as error:
+            self._is_faulty = True
             logger.error("cannot reload the keys, the previous ones stay in use: %s", error)
+
+    def complaints(self) -> list[str]:
+        """Return that the files cannot be used as they are now. Everyone may read it: no path."""
+        if not self._is_faulty:
+            return []
+        return ["changed keys cannot be read, the previous ones stay in use: the log says why"]
