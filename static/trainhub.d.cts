@@ -460,6 +460,7 @@ export interface Told {
     oldCoach: CoachCode | null;
     oldBerth: BerthNumber | null;
     cause: Cause;
+    upgradedFrom: UpgradedFrom | null;
   };
   /** An offer ended without an upgrade: DENIED, EXPIRED or WITHDRAWN. Told to that passenger and the staff. */
   UPGRADE_CLOSED: {
@@ -1043,6 +1044,9 @@ export type UserId = string;
 /** The kind of a berth. */
 export type BerthType = 'LOWER' | 'SIDE_LOWER' | 'MIDDLE' | 'UPPER' | 'SIDE_MIDDLE' | 'SIDE_UPPER' | 'SEAT';
 
+/** The place on RAC or WL of a passenger who was upgraded since. */
+export type UpgradedFrom = string;
+
 /** How urgent an announcement is. */
 export type Level = 'INFO' | 'WARNING' | 'EMERGENCY';
 
@@ -1321,7 +1325,6 @@ export interface RunView {
   /** How long a no-show can be undone; null for as long as the berth is free. */
   undoMinutes: number | null;
   stations: StopView[];
-  figures: Figures;
   passengers?: Person[];
   /** The offers that are open. */
   offers?: OfferView[];
@@ -1329,6 +1332,7 @@ export interface RunView {
   checked?: CoachCode[];
   /** Which TTE is responsible for which coach; only for the staff. */
   duty?: DutyLine[];
+  figures: Figures;
 }
 
 /** A station. */
@@ -1363,40 +1367,6 @@ export interface StopView {
   actualDeparture: Moment | null;
 }
 
-/** How many, by class and by coach. No person is named. */
-export interface Figures {
-  classes: ClassCounts[];
-  coaches: CoachCounts[];
-}
-
-/** How many, in one class. */
-export interface ClassCounts {
-  class: ClassCode;
-  booked: number;
-  aboard: number;
-  due: number;
-  nt: number;
-  /** Passengers who still wait on RAC. */
-  rac: number;
-  upgraded: number;
-  /** Berths that are free on the leg that the train is on or starts next. */
-  vacant: number;
-}
-
-/** How many, in one coach. */
-export interface CoachCounts {
-  booked: number;
-  aboard: number;
-  due: number;
-  nt: number;
-  /** Passengers who still wait on RAC. */
-  rac: number;
-  upgraded: number;
-  /** Berths that are free on the leg that the train is on or starts next. */
-  vacant: number;
-  coach: CoachCode;
-}
-
 /** A passenger: the chart's fields; status, coach, berth and from as they are now. */
 export interface Person {
   pnr: Pnr;
@@ -1421,8 +1391,7 @@ export interface Person {
   /** An e-mail address. */
   email: string | null;
   state: PersonState;
-  /** The place on RAC or WL of a passenger who was upgraded since. */
-  upgradedFrom: string | null;
+  upgradedFrom: UpgradedFrom | null;
   /** When the person's last mark was made. */
   markedAt: Moment | null;
   /** True if the person counts as aboard since the train left. */
@@ -1471,6 +1440,40 @@ export interface DutyLine {
   since: Moment | null;
   /** The station at which the coach was checked last (CHECK_COACH). */
   checked: StationCode | null;
+}
+
+/** How many, by class and by coach. Only the staff get rows that are about one passenger. */
+export interface Figures {
+  classes: ClassCounts[];
+  coaches: CoachCounts[];
+}
+
+/** How many, in one class. */
+export interface ClassCounts {
+  class: ClassCode;
+  booked: number;
+  aboard: number;
+  due: number;
+  nt: number;
+  /** Passengers who still wait on RAC. */
+  rac: number;
+  upgraded: number;
+  /** Berths that are free on the leg that the train is on or starts next. */
+  vacant: number;
+}
+
+/** How many, in one coach. */
+export interface CoachCounts {
+  booked: number;
+  aboard: number;
+  due: number;
+  nt: number;
+  /** Passengers who still wait on RAC. */
+  rac: number;
+  upgraded: number;
+  /** Berths that are free on the leg that the train is on or starts next. */
+  vacant: number;
+  coach: CoachCode;
 }
 
 /** The newest figures of a run: on subscribing, and at most once a second after changes. */

@@ -1280,7 +1280,6 @@ class Journeys(RuleBasedStateMachine):
                 for leg in range(max(person.start, self.notes.at), person.end):
                     assert person.key in state.occupancy.at(each.berth_key, leg), "another's berth"
         assert (state.status, state.current) == (self.notes.status, self.notes.at)
-        # A class of one passenger, and its partner, are left out: test_views.py has that rule.
         shown = figures(state)
         for row in shown["classes"]:
             there = [each.state for each in people.values() if each.class_ == row["class"]]

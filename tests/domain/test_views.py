@@ -12,6 +12,7 @@ from trainhub.domain.views import (
     figures,
     offer_view,
     person_view,
+    public_figures,
     rac_view,
     run_view,
     sees,
@@ -199,15 +200,24 @@ def test_figures_count_people_and_berths_by_class_and_coach():
     ],
 )
 def test_no_figure_is_about_one_passenger(booked, shown):
-    """Neither a coach's row, nor the difference of a class and the rows that are left."""
+    """Neither a coach's row, nor the difference of a class and the rows that are left.
+
+    The staff get all rows.
+    """
     people = [
         person(10 * place + berth, coach=coach, berth=berth)
         for place, (coach, count) in enumerate(booked.items())
         for berth in range(1, count + 1)
     ]
     coaches = [{"code": coach, "class": "SL", "berths": 8} for coach in booked]
-    found = figures(Driver(*people, coaches=coaches).state)
+    state = Driver(*people, coaches=coaches).state
+    whole = figures(state)
+    assert {each["coach"]: each["booked"] for each in whole["coaches"]} == booked
+    found = public_figures(state, whole)
+    assert (found is whole) is (len(shown) == len(booked))
     assert [each["coach"] for each in found["coaches"]] == shown
+    for role, read in ((None, found), (Role.PASSENGER, found), (Role.TTE, whole)):
+        assert run_view(state, role, "IR_1")["figures"] == read
     assert [each["booked"] for each in found["classes"] if each["booked"] == 1] == []
 
 
@@ -364,7 +374,8 @@ def test_a_composite_coach_is_shown_by_its_parts():
     assert [(row["coach"], row["booked"], row["vacant"]) for row in shown["coaches"]] == [
         ("HA1", 2, 4)
     ]
-    assert shown["classes"] == []  # each class has one passenger
+    assert [row["booked"] for row in shown["classes"]] == [1, 1]
+    assert public_figures(run.state, shown)["classes"] == []  # each class has one passenger
     free = [(row["berth"], row["class"]) for row in vacancies_view(run.state)]
     assert free == [(2, "1A"), (11, "2A"), (12, "2A"), (21, "2A")]
     plan = berth_plan(run.state, run.state.coach("HA1"))

@@ -50,8 +50,8 @@ async def test_a_snapshot_is_made_once_for_a_storm_of_joiners(make_hub, monkeypa
     hub = make_hub()
     state = await running(hub)
     made, people = [], []
-    public, private = snapshots.public_view, snapshots.private_view
-    monkeypatch.setattr(snapshots, "public_view", lambda s: made.append(s.seq) or public(s))
+    common, private = snapshots.common_view, snapshots.private_view
+    monkeypatch.setattr(snapshots, "common_view", lambda s: made.append(s.seq) or common(s))
     monkeypatch.setattr(
         snapshots, "private_view", lambda s, *who: people.append(who) or private(s, *who)
     )

@@ -4,7 +4,7 @@ A room is the sockets subscribed to one stream. No call reaches all rooms.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -259,11 +259,14 @@ class Rooms:
                     self._dismiss(list(self._table[record.stream].listeners))
         self.flush()
 
-    def show(self, stream: Stream, figure: str, frame: bytes) -> None:
-        """Send a figure to every socket in the room."""
+    def show(
+        self, stream: Stream, figure: str, frame: bytes, *, without: Container[str | None] = ()
+    ) -> None:
+        """Send a figure to every socket in the room, except those of the roles in `without`."""
         room = self._table.get(stream)
-        for listener in list(room.listeners if room else ()):
-            listener.show(figure, frame)
+        for listener, standing in list(room.listeners.items() if room else ()):
+            if standing.role not in without:
+                listener.show(figure, frame)
 
     def show_to_roles(
         self, stream: Stream, roles: Iterable[str], figure: str, frame: bytes

@@ -587,12 +587,19 @@ class UpgradeDelivered(Event):
         return (self.offer_id,)
 
 
+UpgradedFrom = Annotated[
+    str,
+    About("The place on RAC or WL of a passenger who was upgraded since.", example="RAC 4"),
+]
+
+
 @dataclass(frozen=True, kw_only=True)
 class UpgradeConfirmed(Justified, PersonEvent):
     """A passenger on RAC or WL has a berth: `coach` and `berth` are the new one.
 
     The berth is the passenger's from `from_`, where the train is, or which it left last.
     `offer_id` is None under policy AUTO. The reason names others and is for the staff only.
+    `upgraded_from` follows from the status and the number.
     """
 
     coach: CoachCode
@@ -604,8 +611,15 @@ class UpgradeConfirmed(Justified, PersonEvent):
     old_berth: BerthNumber | None
     cause: Cause
     answered_by: AnsweredBy | None = None
+    upgraded_from: UpgradedFrom | None = None
 
     untold = frozenset({"at", "user", "reason", "passedOver", "answeredBy"})
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.status is not BookingStatus.CNF:
+            number = "" if self.number is None else f" {self.number}"
+            object.__setattr__(self, "upgraded_from", f"{self.status}{number}")
 
     @property
     def offers(self) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from trainhub.domain.events import (
     Others,
     Reasons,
     UpgradeConfirmed,
+    UpgradedFrom,
 )
 from trainhub.domain.fields import (
     BerthNumber,
@@ -158,7 +159,7 @@ class CoachCounts(Counts):
 
 
 class Figures(TypedDict):
-    """How many, by class and by coach. No person is named."""
+    """How many, by class and by coach. Only the staff get rows that are about one passenger."""
 
     classes: list[ClassCounts]
     coaches: list[CoachCounts]
@@ -168,10 +169,7 @@ class Now(TypedDict):
     """How a person's journey stands."""
 
     state: PersonState
-    upgradedFrom: Annotated[
-        str | None,
-        About("The place on RAC or WL of a passenger who was upgraded since.", example="RAC 4"),
-    ]
+    upgradedFrom: UpgradedFrom | None
     markedAt: Annotated[Moment | None, About("When the person's last mark was made.")]
     assumed: Annotated[
         bool, About("True if the person counts as aboard since the train left.", example=False)
@@ -270,8 +268,8 @@ class People(TypedDict, total=False):
     ]
 
 
-class PublicView(Progress):
-    """A run as everyone may read it."""
+class CommonView(Progress):
+    """The part of a run that is the same for all readers."""
 
     timezone: Zone
     policy: Policy
@@ -280,14 +278,15 @@ class PublicView(Progress):
         About("How long a no-show can be undone; null for as long as the berth is free."),
     ]
     stations: list[StopView]
-    figures: Figures
 
 
-class RunView(PublicView, People):
+class RunView(CommonView, People):
     """A run as the reader may see it.
 
     The staff read all passengers and offers, a passenger their own, and others none.
     """
+
+    figures: Figures
 
 
 class VacancyView(OfClass, _Leg):

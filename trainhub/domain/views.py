@@ -1,7 +1,7 @@
 """What may be read of a run: a summary, the run as a role may see it, its figures and lists."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from trainhub.core.codec import dump
@@ -15,6 +15,7 @@ from trainhub.domain.model import (
     Coach,
     PersonKey,
     PersonState,
+    Policy,
     Role,
 )
 from trainhub.domain.offers import candidates
@@ -23,13 +24,14 @@ from trainhub.domain.schedule import local
 from trainhub.domain.shapes import (
     BerthHolder,
     BerthPlan,
+    CoachCounts,
+    CommonView,
     Counts,
     DutyLine,
     Figures,
     OfferView,
     People,
     Progress,
-    PublicView,
     RunView,
     StationNamed,
     StopView,
@@ -71,18 +73,19 @@ def station_named(stop: Stop) -> StationNamed:
 
 def run_view(state: RunState, role: str | None, user: str | None) -> RunView:
     """Return the run as a reader may see it: the staff see all people, passengers their own."""
-    return {**public_view(state), **private_view(state, role, user)}
+    found = figures(state)
+    shown = found if role in STAFF else public_figures(state, found)
+    return {**common_view(state), "figures": shown, **private_view(state, role, user)}
 
 
-def public_view(state: RunState) -> PublicView:
-    """Return the run as everyone may read it."""
+def common_view(state: RunState) -> CommonView:
+    """Return the part of the run that is the same for all readers."""
     return {
         **_progress(state),
         "timezone": state.chart.timezone,
         "policy": dump(state.chart.policy),
         "undoMinutes": state.chart.undo_minutes,
         "stations": [stop_view(state, stop) for stop in state.stops],
-        "figures": figures(state),
     }
 
 
@@ -91,17 +94,19 @@ def private_view(state: RunState, role: str | None, user: str | None) -> People:
     people = visible_people(state, role, user)
     if people is None:
         return {}
-    if role in STAFF:
-        offers = list(state.open_by_person.values())
-    else:
-        held = (state.open_by_person.get(each.person) for each in people)
-        offers = [each for each in held if each is not None]
+    offers = state.open_by_person
+    own: Collection[PersonKey] = offers.keys()
+    if role not in STAFF:
+        # Under policy APPROVAL no passenger is asked, or told before the TTE has approved.
+        asked = state.chart.policy is Policy.OFFER
+        own = {each.person for each in people} if asked else ()
     view: People = {
         "passengers": [person_view(passenger) for passenger in people],
-        "offers": [offer_view(each, role) for each in offers],
+        "offers": [offer_view(each, role) for person, each in offers.items() if person in own],
     }
     if role in STAFF:
-        view["checked"] = [coach for coach, at in state.checked.items() if at == state.current]
+        here = (coach for coach, at in state.checked.items() if at == state.current)
+        view["checked"] = sorted(here)
         view["duty"] = duty_view(state)
     return view
 
@@ -315,8 +320,7 @@ def stop_view(state: RunState, stop: Stop) -> StopView:
 def figures(state: RunState) -> Figures:
     """Count passengers by state, and the berths vacant on this leg, by class and by coach.
 
-    `rac` counts the passengers who still wait on RAC. No person is named, and everyone reads this:
-    rows are left out so that none, and no difference of rows, is about one passenger.
+    `rac` counts the passengers who still wait on RAC. No person is named. The staff read all rows.
     """
     classes: dict[str, Counts] = {}
     coaches: dict[str, Counts] = {}
@@ -340,15 +344,30 @@ def figures(state: RunState) -> Figures:
             row["nt"] += passenger.state is PersonState.NT
             row["rac"] += passenger.status is BookingStatus.RAC and passenger.state in _WAITING
             row["upgraded"] += passenger.upgraded_from is not None
-    by_class: dict[str, dict[str, Counts]] = {}
+    return {
+        "classes": [{"class": each, **row} for each, row in classes.items()],
+        "coaches": [{"coach": code, **row} for code, row in coaches.items()],
+    }
+
+
+def public_figures(state: RunState, whole: Figures) -> Figures:
+    """Return the figures that everyone reads: `whole` itself if no row has to be left out.
+
+    Rows are left out so that none, and no difference of rows, is about one passenger.
+    """
+    classes = {row["class"]: row for row in whole["classes"]}
+    coaches = {row["coach"]: row for row in whole["coaches"]}
+    by_class: dict[str, dict[str, CoachCounts]] = {}
     for coach in state.chart.coaches:
         if coach.code in coaches:
             by_class.setdefault(coach.class_, {})[coach.code] = coaches[coach.code]
     hidden = {code for rows in by_class.values() for code in _hidden(rows)}
     small = _hidden(classes)
+    if not (hidden or small):
+        return whole
     return {
-        "classes": [{"class": each, **row} for each, row in classes.items() if each not in small],
-        "coaches": [{"coach": code, **row} for code, row in coaches.items() if code not in hidden],
+        "classes": [row for class_, row in classes.items() if class_ not in small],
+        "coaches": [row for code, row in coaches.items() if code not in hidden],
     }
 
 

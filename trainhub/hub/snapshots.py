@@ -7,8 +7,9 @@ from trainhub.core.deflate import Part
 from trainhub.core.journal import Record
 from trainhub.core.wire import encode
 from trainhub.domain.model import STAFF, RunKey
+from trainhub.domain.shapes import Figures
 from trainhub.domain.train import TrainState
-from trainhub.domain.views import figures, private_view, public_view
+from trainhub.domain.views import common_view, figures, private_view, public_figures
 from trainhub.hub.protocol import figure_message, run_fields
 from trainhub.hub.train_rooms import TrainRooms
 
@@ -17,20 +18,33 @@ BOARDING = "BOARDING_UPDATE"
 NO_PEOPLE = Part(b"}}")
 
 
+@dataclass(frozen=True, slots=True)
+class SharedFigures:
+    """A run's figures as a frame, and as a part of a SNAPSHOT."""
+
+    frame: bytes
+    part: Part
+
+
 @dataclass(slots=True)
 class SharedSnapshot:
     """The parts of messages that the joiners of a run at one seq share.
 
-    `public` is the part of a SNAPSHOT that everyone may see, and `staff` its end for the staff.
-    `figures` is a frame. `snapshots` are the frames of whole SNAPSHOTs, by whether they are without
-    people and by the window of compression.
+    `common` is the part of a SNAPSHOT that all readers see, and `staff` its end for the staff.
+    `public` and `whole` are the figures for everyone and for the staff. `snapshots` are the frames
+    of whole SNAPSHOTs, by whether they are without people and by the window of compression.
     """
 
     seq: int
-    public: Part
-    figures: bytes
+    common: Part
+    public: SharedFigures
+    whole: SharedFigures
     staff: Part | None = None
     snapshots: dict[tuple[bool, int], bytes] = field(default_factory=dict)
+
+    def figures(self, standing: Standing) -> SharedFigures:
+        """Return the figures that a standing may see."""
+        return self.whole if standing.role in STAFF else self.public
 
 
 class Snapshots:
@@ -54,11 +68,18 @@ class Snapshots:
         """Return the shared parts of a run as it is now."""
         shared = self._shared.get(state.run)
         if shared is None or shared.seq != state.seq:
-            message = figure_message(BOARDING, state.run, figures(state))
-            public = Part(encode(public_view(state)).removesuffix(b"}"))
-            shared = SharedSnapshot(state.seq, public, self._rooms.frame(message))
+            common = Part(encode(common_view(state)).removesuffix(b"}"))
+            found = figures(state)
+            public = public_figures(state, found)
+            whole = self._figures(state.run, found)
+            everyone = whole if public is found else self._figures(state.run, public)
+            shared = SharedSnapshot(state.seq, common, everyone, whole)
             self._shared[state.run] = shared
         return shared
+
+    def _figures(self, run: RunKey, found: Figures) -> SharedFigures:
+        frame = self._rooms.frame(figure_message(BOARDING, run, found))
+        return SharedFigures(frame, Part(b',"figures":' + encode(found)))
 
     def frames(self, state: TrainState, standing: Standing, epoch: str, window: int) -> bytes:
         """Return the frames of a SNAPSHOT for a standing, an epoch and a window of compression."""
@@ -70,7 +91,8 @@ class Snapshots:
         if frames is None:
             run = {**run_fields(state.run), "epoch": epoch, "seq": shared.seq}
             head = encode({"type": "SNAPSHOT", **run}).removesuffix(b"}") + b',"run":'
-            frames = self._rooms.wrap((Part(head), shared.public, people), window)
+            parts = Part(head), shared.common, shared.figures(standing).part, people
+            frames = self._rooms.wrap(parts, window)
             if alike:
                 shared.snapshots[key] = frames
         return frames

@@ -25,7 +25,7 @@ from trainhub.core.write_buffer import StoreAway
 from trainhub.domain.errors import UnknownTrain
 from trainhub.domain.model import STAFF, Role, RunKey
 from trainhub.domain.train import TrainState
-from trainhub.domain.views import figures
+from trainhub.domain.views import figures, public_figures
 from trainhub.hub.protocol import Since, event_message, figure_message, run_fields
 from trainhub.hub.snapshots import BOARDING, Snapshots
 from trainhub.hub.train_rooms import TrainRooms
@@ -171,7 +171,7 @@ class Subscriptions:
             )
             if standing.role in STAFF:
                 frames.append(self._presence(state.run))
-            frames.append(shared.figures)
+            frames.append(shared.figures(standing).frame)
             if len(snapshot) > LARGE:
                 joiner.listener.catch_up(snapshot)
             else:
@@ -271,18 +271,25 @@ class Subscriptions:
     async def send_figures(self, changed: Iterable[TrainState]) -> None:
         """Send the figures that are new since the last call to the rooms.
 
-        BOARDING_UPDATE is for the runs in `changed`. PRESENCE is for the staff of each run where a
-        socket came or went.
+        BOARDING_UPDATE is for the runs in `changed`, and has all rows for the staff. PRESENCE is
+        for the staff of each run where a socket came or went.
         """
         self._snapshots.clear()
-        boarding = [
-            (state.run, figure_message(BOARDING, state.run, figures(state)))
-            for state in changed
-            if self._rooms.is_open(state.run)
-        ]
+        boarding = []
+        for state in changed:
+            if self._rooms.is_open(state.run):
+                whole = figures(state)
+                boarding.append((state.run, whole, public_figures(state, whole)))
         await self._log.append()
-        for run, message in boarding:
-            self._rooms.show(run, f"{BOARDING} {run}", self._rooms.frame(message))
+        for run, whole, public in boarding:
+            name = f"{BOARDING} {run}"
+            frame = self._rooms.frame(figure_message(BOARDING, run, whole))
+            if public is whole:
+                self._rooms.show(run, name, frame)
+                continue
+            self._rooms.show_to_roles(run, STAFF, name, frame)
+            frame = self._rooms.frame(figure_message(BOARDING, run, public))
+            self._rooms.show(run, name, frame, without=STAFF)
         for run, figure in self._rooms.presence.news(self._rooms.standings).items():
             frame = self._rooms.frame(figure_message(PRESENCE, run, figure))
             self._rooms.show_to_roles(run, STAFF, f"{PRESENCE} {run}", frame)
