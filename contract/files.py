@@ -2,23 +2,26 @@
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from contract import asyncapi, openapi, tables, typescript
+from contract import asyncapi, changes, openapi, tables, typescript
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 STATIC = ROOT / "static"
 CLIENT_TYPES = STATIC / "trainhub.d.ts"
+STATE = STATIC / "train_state.js"
+STATE_IN_PYTHON = ROOT / "clients" / "python" / "trainhub_client" / "train_state.py"
 
 
 # The generated part of a file that is otherwise written by hand, with its first and last line.
 _PART = re.compile(
-    r"^(?P<start>(?:<!--|//) generated: (?P<name>[a-z -]+?)(?: -->)?)\n"
-    r".*?^(?P<end>(?:<!--|//) end)",
+    r"^(?P<start>(?:<!--|//|#) generated: (?P<name>[a-z -]+?)(?: -->)?)\n"
+    r".*?^(?P<end>(?:<!--|//|#) end)",
     re.MULTILINE | re.DOTALL,
 )
 
@@ -27,10 +30,13 @@ def generated() -> dict[Path, str]:
     """Return each generated file with its text."""
     pages = [path for path in sorted(DOCS.rglob("*.md")) if _PART.search(path.read_text("utf-8"))]
     types = _filled(CLIENT_TYPES.read_text("utf-8"))
+    state = _filled(STATE.read_text("utf-8"))
     return {
         CLIENT_TYPES: types,
         STATIC / "trainhub.d.cts": types,
-        STATIC / "trainhub.cjs": _commonjs((STATIC / "trainhub.js").read_text("utf-8")),
+        STATE: state,
+        STATE_IN_PYTHON: _filled(STATE_IN_PYTHON.read_text("utf-8")),
+        STATIC / "trainhub.cjs": _commonjs((STATIC / "trainhub.js").read_text("utf-8"), state),
         STATIC / "LICENSE": (ROOT / "LICENSE").read_text("utf-8"),
         DOCS / "asyncapi.yaml": _yaml(asyncapi.document()),
         DOCS / "openapi.yaml": _yaml(openapi.document()),
@@ -38,14 +44,19 @@ def generated() -> dict[Path, str]:
     }
 
 
-def _commonjs(module: str) -> str:
-    """Return an ES module as a CommonJS one. The module must have no imports."""
+def _commonjs(module: str, imported: str) -> str:
+    """Return an ES module, and the module that it imports, as one CommonJS module."""
     names = re.findall(r"^export (?:const|class) (\w+)", module, re.MULTILINE)
-    plain = re.sub(r"^export (?=const |class )", "", module, flags=re.MULTILINE)
+    both = re.sub(r"^import .*\n", lambda _: _plain(imported), module, flags=re.MULTILINE)
     return (
         "// Generated from trainhub.js by `make contract`: for CommonJS.\n"
-        f"{plain}\nmodule.exports = {{ {', '.join(names)} }};\n"
+        f"{_plain(both)}\nmodule.exports = {{ {', '.join(names)} }};\n"
     )
+
+
+def _plain(module: str) -> str:
+    """Return an ES module without its exports."""
+    return re.sub(r"^export (?=const |class |function )", "", module, flags=re.MULTILINE)
 
 
 def _filled(text: str) -> str:
@@ -54,7 +65,15 @@ def _filled(text: str) -> str:
 
 
 def _made(name: str) -> str:
-    return typescript.declarations() if name == "types" else f"\n{tables.TABLES[name]()}\n"
+    return _CODE[name]() if name in _CODE else f"\n{tables.TABLES[name]()}\n"
+
+
+# The parts that are code, by their names.
+_CODE: dict[str, Callable[[], str]] = {
+    "types": typescript.declarations,
+    "changes in javascript": changes.in_javascript,
+    "changes in python": changes.in_python,
+}
 
 
 def _yaml(document: dict[str, Any]) -> str:

@@ -10,7 +10,7 @@ const KEPT = 'trainhub.token';
 const ANSWER_MS = 60_000; // an answer to an offer is soon worth nothing
 
 const { given, token: fresh } = takeFragment();
-const runs = new Map(); // run → the newest view of it
+const runs = new Map(); // run → its state
 let token = fresh ?? localStorage.getItem(KEPT);
 let words;
 let hub = null;
@@ -81,15 +81,6 @@ function show() {
   count();
 }
 
-async function refresh({ trainNo, startDate }) {
-  try {
-    runs.set(`${trainNo}/${startDate}`, await ask(token, 'GET', `api/trains/${trainNo}?date=${startDate}`));
-    show();
-  } catch (error) {
-    say(error.message);
-  }
-}
-
 async function give(offerId, answer) {
   try {
     await hub.command(answer === 'accept' ? 'ACCEPT_OFFER' : 'DENY_OFFER', { offerId }, { withinMs: ANSWER_MS });
@@ -102,13 +93,17 @@ async function give(offerId, answer) {
 // --- following ---
 
 function follow(train) {
-  const own = hub.subscribe(train, {
-    subscribed: (answer) => {
-      refresh(answer);
+  hub.subscribe(train, {
+    state: (run) => {
+      const name = `${run.trainNo}/${run.startDate}`;
+      const isNew = runs.get(name)?.seq !== run.seq; // else only figures have changed, which this page does not show
+      runs.set(name, run);
+      if (isNew) show();
+    },
+    subscribed: () => {
       if (asked) give(asked.offerId, asked.answer);
       asked = null;
     },
-    event: () => refresh(own),
     error: ({ message }) => say(message),
   });
 }

@@ -1,12 +1,197 @@
 // Generated from trainhub.js by `make contract`: for CommonJS.
 /**
- * A client of trainhub's live protocol, for browsers and for Node: one file, nothing to build.
+ * A client of trainhub's live protocol, for browsers and for Node: with train_state.js, and nothing to build.
  *
  * Each event of a train comes once and in order, and each command happens once, however often the
  * socket breaks. The client keeps unanswered commands, and sends them again under their idempotency
  * keys. With a `storage` they survive a reload of the page.
  * docs/how-to/write-a-client.md shows how to use the client, trainhub.d.ts has the types.
  */
+
+/** How an event changes the SNAPSHOT of a train that a client has: the event's own fields, and what follows from them. */
+
+// Event → its changes: a part of the run, its fields, and a field of the event without which nothing changes.
+// generated: changes in javascript
+const CHANGES = {
+  JOURNEY_STARTED: [['run', { status: 'RUNNING' }]],
+  JOURNEY_COMPLETED: [['run', { status: 'COMPLETED' }]],
+  TRAIN_CANCELLED: [['run', { status: 'CANCELLED' }]],
+  STATION_ARRIVAL: [
+    ['run', { index: '=station.index', departed: false, delayMinutes: '=delayMinutes' }],
+    ['stop', { actualArrival: '=actual', platform: '=platform', platformConfirmed: false }],
+    ['stop', { platformConfirmed: true }, 'platform'],
+  ],
+  STATION_DEPARTURE: [
+    ['run', { departed: true, delayMinutes: '=delayMinutes' }],
+    ['stop', { actualDeparture: '=actual', platform: '=platform' }],
+  ],
+  STATION_SKIPPED: [['stop', { skipped: true }]],
+  DELAY_UPDATE: [['run', { delayMinutes: '=delayMinutes' }]],
+  PLATFORM_CHANGE: [['stop', { platform: '=platform', platformConfirmed: '=confirmed' }]],
+  PASSENGER_BOARDED: [
+    [
+      'person',
+      { state: 'ABOARD', markedAt: '=markedAt|timestamp', assumed: '=assumed', left: null },
+    ],
+  ],
+  BOARDED_UNDONE: [['person', { state: 'DUE', markedAt: null, assumed: false, left: null }]],
+  PASSENGER_ALIGHTED: [
+    ['person', { state: 'ALIGHTED' }],
+    ['person', { markedAt: '=markedAt|timestamp', left: '=left' }, 'left'],
+  ],
+  PASSENGER_UNCHECKED: [['person', { state: 'UNCHECKED' }]],
+  PASSENGER_CANCELLED: [['person', { state: 'CANCELLED' }]],
+  BOARDING_CHANGED: [['person', { from: '=from' }]],
+  NO_SHOW: [['person', { state: 'NT', markedAt: '=markedAt|timestamp', assumed: false }]],
+  NO_SHOW_UNDONE: [['person', { state: 'DUE', markedAt: null, assumed: false, left: null }]],
+  BERTH_LOST: [
+    [
+      'person',
+      { state: 'DUE', markedAt: null, assumed: false, left: null, coach: null, berth: null },
+    ],
+  ],
+  COACH_CHECKED: [],
+  BERTH_VACATED: [],
+  UPGRADE_PENDING: [
+    [
+      'opened',
+      {
+        offerId: '=offerId',
+        pnr: '=pnr',
+        index: '=index',
+        coach: '=coach',
+        berth: '=berth',
+        berthType: '=berthType',
+        to: '=to',
+        expiresAt: '=expiresAt',
+        state: 'OPEN',
+        closedAt: null,
+        answeredBy: null,
+        oldCoach: '=oldCoach',
+        oldBerth: '=oldBerth',
+        from: '=from',
+        name: '=name',
+        cause: '=cause',
+        reason: '=reason',
+        passedOver: '=passedOver',
+        delivered: 0,
+        deliveredAt: null,
+      },
+    ],
+  ],
+  UPGRADE_OFFER: [
+    [
+      'opened',
+      {
+        offerId: '=offerId',
+        pnr: '=pnr',
+        index: '=index',
+        coach: '=coach',
+        berth: '=berth',
+        berthType: '=berthType',
+        to: '=to',
+        expiresAt: '=expiresAt',
+        state: 'OPEN',
+        closedAt: null,
+        answeredBy: null,
+        oldCoach: '=person.coach',
+        oldBerth: '=person.berth',
+        from: '=run.station.code',
+      },
+    ],
+  ],
+  UPGRADE_DELIVERED: [
+    ['offer', { delivered: '=devices', deliveredAt: '=offer.deliveredAt|timestamp' }],
+  ],
+  UPGRADE_CONFIRMED: [
+    ['person', { status: 'CNF', coach: '=coach', berth: '=berth' }],
+    ['person', { upgradedFrom: '=upgradedFrom' }, 'upgradedFrom'],
+    ['closed', {}],
+  ],
+  UPGRADE_CLOSED: [['closed', {}]],
+  CO_PASSENGER_CHANGED: [],
+  CLOCK_CORRECTED: [['clock', {}]],
+  ANNOUNCEMENT: [],
+};
+// end
+
+/** Returns the run after an event. Null means that only a fresh SNAPSHOT shows it. The given run stays as it is. */
+function fold(run, { type, seq, timestamp, data }) {
+  if (!Object.hasOwn(CHANGES, type)) return null;
+  let next = { ...run, seq };
+  for (const [part, fields, needed] of CHANGES[type]) {
+    if (needed && data[needed] == null) continue;
+    next = PARTS[part](next, data, (own) => filled(fields, { ...data, timestamp, run, ...own }));
+    if (!next) return null;
+  }
+  return next;
+}
+
+/** Returns the run with other figures. */
+const withFigures = (run, figures) => ({ ...run, figures });
+
+const isPerson = ({ pnr, index }) => (each) => each.pnr === pnr && each.index === index;
+const isOffer = ({ offerId }) => (each) => each.offerId === offerId;
+
+const PARTS = {
+  run: (run, _, fill) => expected({ ...run, ...fill() }),
+  stop(run, { station }, fill) {
+    const stations = [...run.stations];
+    stations[station.index] = { ...stations[station.index], ...fill() };
+    return expected({ ...run, stations });
+  },
+  person(run, data, fill) {
+    const place = run.passengers?.findIndex(isPerson(data)) ?? -1;
+    if (place < 0) return null;
+    const passengers = [...run.passengers];
+    passengers[place] = { ...passengers[place], ...fill() };
+    return { ...run, passengers };
+  },
+  opened(run, data, fill) {
+    const person = run.passengers?.find(isPerson(data));
+    return person ? { ...run, offers: [...run.offers, fill({ person })] } : null;
+  },
+  offer: (run, data, fill) => ({ ...run, offers: run.offers.map((offer) => (isOffer(data)(offer) ? { ...offer, ...fill({ offer }) } : offer)) }),
+  closed: (run, data) => ({ ...run, offers: run.offers.filter((each) => !isOffer(data)(each)) }),
+  /** The hub's clock was set, so the times that it gave are moved. */
+  clock: (run, { bySeconds }) => (run.passengers ? {
+    ...run,
+    passengers: run.passengers.map((each) => (each.markedAt ? { ...each, markedAt: later(each.markedAt, bySeconds) } : each)),
+    offers: run.offers.map((each) => ({ ...each, expiresAt: later(each.expiresAt, bySeconds) })),
+  } : run),
+};
+
+/** Returns the fields with their values. A text that begins with = says where the value is. */
+function filled(fields, from) {
+  const at = (path) => path.split('.').reduce((value, name) => value?.[name], from);
+  const valueOf = (value) => (String(value).startsWith('=')
+    ? value.slice(1).split('|').map(at).find((each) => each != null) ?? null
+    : value);
+  return Object.fromEntries(Object.entries(fields).map(([name, value]) => [name, valueOf(value)]));
+}
+
+/** Returns the run with what follows from its delay, its place and its stops: the expected times, and the next stop. */
+function expected(run) {
+  const { index, departed, delayMinutes } = run;
+  const coming = run.stations.find((each) => each.index > index && !each.skipped);
+  const late = Math.max(delayMinutes, 0) * 60;
+  const stations = run.stations.map((stop) => ({
+    ...stop,
+    // A train that left early comes early to the next stop, and waits there for its booked departure.
+    expectedArrival: stop.actualArrival ?? later(stop.scheduledArrival, departed && stop === coming ? delayMinutes * 60 : late),
+    expectedDeparture: stop.actualDeparture ?? later(stop.scheduledDeparture, late),
+  }));
+  const { code, name } = stations[index];
+  const next = coming ? { code: coming.code, name: coming.name, expected: stations[coming.index].expectedArrival } : null;
+  return { ...run, stations, station: { code, name }, next };
+}
+
+/** Returns a time of the hub, as it writes it, some seconds later. */
+function later(moment, seconds) {
+  if (!moment) return null;
+  const [, clock, rest] = /^(.{19})(.*)$/.exec(moment);
+  return new Date(Date.parse(`${clock}Z`) + seconds * 1000).toISOString().slice(0, 19) + rest;
+}
 
 /** The client's version. It is also the version of the hub that the client was made for. */
 const VERSION = '0.1.0';
@@ -29,6 +214,7 @@ const TIMING = {
   askedMs: 5_000, // without an answer to a message before a PING
   answerMs: 15_000, // of silence after a PING after which the link is dead
   slowMs: 90_000, // the same, while a SNAPSHOT or a large message is on its way
+  renewMs: 500, // before `state` asks for a SNAPSHOT, more or less: a whole train may need one at the same moment
 };
 const FAIR_MS = 1000; // between two times of the hub that show how fast its clock is
 const TOKEN_REFUSED = 4403; // the hub's close code
@@ -212,6 +398,7 @@ class Client {
     const { own } = subscription;
     own.call = (handler, message) => this.#call(handler, message);
     own.caughtUp = () => this.#ready && this.#join(own);
+    own.renew = () => this.#renewLater(own);
     own.handed = (message) => this.#handed(message);
     this.#subscriptions.add(own);
     if (this.#ready) this.#join(own);
@@ -385,7 +572,7 @@ class Client {
 
   /** Whether a large message is on its way, in either direction. */
   get #slow() {
-    return this.#asked?.size > LARGE_BYTES || [...this.#subscriptions].some((own) => own.expects);
+    return this.#asked?.size > LARGE_BYTES || [...this.#subscriptions].some((own) => own.expects || own.renews);
   }
 
   #check(slept) {
@@ -611,6 +798,19 @@ class Client {
     this.#after(`join ${own.number}`, pause(retryAfterMs, backoff), () => this.#ready && this.#join(own));
   }
 
+  /** Asks for a SNAPSHOT for `state` alone. The app's events go on meanwhile. */
+  #renewLater(own, { retryAfterMs } = {}, backoffMs = this.#timing.renewMs) {
+    this.#after(`state ${own.number}`, pause(retryAfterMs, backoffMs), () => {
+      if (!own.isStale || own.renews) return;
+      own.renews = true;
+      this.#ask({ type: 'SUBSCRIBE_TRAIN', ...runOf(own) }, (answer) => {
+        if (answer.type !== 'ERROR') return;
+        own.renews = false;
+        if (NOT_YET.has(answer.code)) this.#renewLater(own, answer, this.#timing.backoffMostMs);
+      });
+    });
+  }
+
   #leave(own) {
     own.leave();
     const others = [...this.#subscriptions].some((each) => each.joined && isOf(each, own));
@@ -668,6 +868,8 @@ class Subscription {
   /** The place of the last event that a handler finished. A later `subscribe` to the same run can continue from it. */
   get since() { return this.own.since; }
   get ready() { return this.own.ready; }
+  /** The run as a fresh SNAPSHOT would have it: the last one, and what has come since. Null before the first. */
+  get state() { return this.own.state; }
 
   /** Sends a command on this run, also if it is sent again after midnight. */
   command(type, fields = {}, options = {}) {
@@ -687,6 +889,9 @@ class Following {
   number = ++subscriptions;
   joined = false;
   expects = false; // the answer to SUBSCRIBE_TRAIN or its SNAPSHOT is to come
+  renews = false; // a SNAPSHOT for `state` alone is to come
+  state = null; // never changed in place
+  #stateSeq = null; // null: `state` needs a SNAPSHOT
   tries = 0;
   refusal = null; // the code that the app was told
   #inbox = []; // messages that wait for an async handler
@@ -709,10 +914,14 @@ class Following {
     if (!this.expects) this.last ??= { epoch: answer.epoch, seq: 0 };
     this.#behind = false;
     this.#held = [];
+    if (this.isStale) this.renew();
     this.succeed(answer);
   }
 
-  leave() { this.joined = this.expects = false; }
+  /** Whether `state` needs a SNAPSHOT, and none is to come. */
+  get isStale() { return this.joined && !this.expects && this.#stateSeq === null; }
+
+  leave() { this.joined = this.expects = this.renews = false; }
 
   end(error) {
     this.leave();
@@ -724,6 +933,7 @@ class Following {
   restart() {
     [this.#inbox, this.#held] = [[], []];
     this.since = this.last = undefined;
+    this.state = this.#stateSeq = null;
   }
 
   isOlder({ type, epoch, seq }) {
@@ -734,12 +944,17 @@ class Following {
   take(message) {
     const { type, seq, epoch } = message;
     if (seq === undefined) { // figures: only the newest count
+      if (type === 'BOARDING_UPDATE' && this.state) this.#show(withFigures(this.state, message.data));
       this.#inbox = this.#inbox.filter((each) => each.message.type !== type);
       this.#put({ message });
       return;
     }
     if (type === 'SNAPSHOT') {
-      this.expects = false;
+      const forStateAlone = this.renews && !this.expects;
+      this.expects = this.renews = false;
+      this.#stateSeq = seq;
+      this.#show(message.run);
+      if (forStateAlone) return;
     } else if (this.expects) {
       if (this.#held.length >= MOST_UNREAD) throw new Error('events come, and not the SNAPSHOT before them');
       this.#held.push(message);
@@ -747,11 +962,26 @@ class Following {
     } else if (!(seq > this.last.seq)) {
       return;
     }
+    this.#fold(message);
     this.#behind ||= this.#inbox.length >= MOST_UNREAD; // messages that do not fit are asked for again when there is room
     if (this.#behind) return;
     this.last = { epoch: type === 'SNAPSHOT' ? epoch : this.last.epoch, seq };
     this.#put({ message, place: this.last });
     for (const each of this.#held.splice(0)) this.take(each);
+  }
+
+  /** Brings `state` up to date, or asks for a SNAPSHOT if the event does not tell all that has changed. */
+  #fold(message) {
+    if (this.#stateSeq === null || !(message.seq > this.#stateSeq)) return;
+    const run = fold(this.state, message);
+    this.#stateSeq = run && message.seq;
+    if (run) this.#show(run);
+    else this.renew();
+  }
+
+  #show(run) {
+    this.state = run;
+    this.call(this.handlers.state, run);
   }
 
   #put(item) {

@@ -1,11 +1,13 @@
 /**
- * A client of trainhub's live protocol, for browsers and for Node: one file, nothing to build.
+ * A client of trainhub's live protocol, for browsers and for Node: with train_state.js, and nothing to build.
  *
  * Each event of a train comes once and in order, and each command happens once, however often the
  * socket breaks. The client keeps unanswered commands, and sends them again under their idempotency
  * keys. With a `storage` they survive a reload of the page.
  * docs/how-to/write-a-client.md shows how to use the client, trainhub.d.ts has the types.
  */
+
+import { fold, withFigures } from './train_state.js';
 
 /** The client's version. It is also the version of the hub that the client was made for. */
 export const VERSION = '0.1.0';
@@ -28,6 +30,7 @@ const TIMING = {
   askedMs: 5_000, // without an answer to a message before a PING
   answerMs: 15_000, // of silence after a PING after which the link is dead
   slowMs: 90_000, // the same, while a SNAPSHOT or a large message is on its way
+  renewMs: 500, // before `state` asks for a SNAPSHOT, more or less: a whole train may need one at the same moment
 };
 const FAIR_MS = 1000; // between two times of the hub that show how fast its clock is
 const TOKEN_REFUSED = 4403; // the hub's close code
@@ -211,6 +214,7 @@ class Client {
     const { own } = subscription;
     own.call = (handler, message) => this.#call(handler, message);
     own.caughtUp = () => this.#ready && this.#join(own);
+    own.renew = () => this.#renewLater(own);
     own.handed = (message) => this.#handed(message);
     this.#subscriptions.add(own);
     if (this.#ready) this.#join(own);
@@ -384,7 +388,7 @@ class Client {
 
   /** Whether a large message is on its way, in either direction. */
   get #slow() {
-    return this.#asked?.size > LARGE_BYTES || [...this.#subscriptions].some((own) => own.expects);
+    return this.#asked?.size > LARGE_BYTES || [...this.#subscriptions].some((own) => own.expects || own.renews);
   }
 
   #check(slept) {
@@ -610,6 +614,19 @@ class Client {
     this.#after(`join ${own.number}`, pause(retryAfterMs, backoff), () => this.#ready && this.#join(own));
   }
 
+  /** Asks for a SNAPSHOT for `state` alone. The app's events go on meanwhile. */
+  #renewLater(own, { retryAfterMs } = {}, backoffMs = this.#timing.renewMs) {
+    this.#after(`state ${own.number}`, pause(retryAfterMs, backoffMs), () => {
+      if (!own.isStale || own.renews) return;
+      own.renews = true;
+      this.#ask({ type: 'SUBSCRIBE_TRAIN', ...runOf(own) }, (answer) => {
+        if (answer.type !== 'ERROR') return;
+        own.renews = false;
+        if (NOT_YET.has(answer.code)) this.#renewLater(own, answer, this.#timing.backoffMostMs);
+      });
+    });
+  }
+
   #leave(own) {
     own.leave();
     const others = [...this.#subscriptions].some((each) => each.joined && isOf(each, own));
@@ -667,6 +684,8 @@ class Subscription {
   /** The place of the last event that a handler finished. A later `subscribe` to the same run can continue from it. */
   get since() { return this.own.since; }
   get ready() { return this.own.ready; }
+  /** The run as a fresh SNAPSHOT would have it: the last one, and what has come since. Null before the first. */
+  get state() { return this.own.state; }
 
   /** Sends a command on this run, also if it is sent again after midnight. */
   command(type, fields = {}, options = {}) {
@@ -686,6 +705,9 @@ class Following {
   number = ++subscriptions;
   joined = false;
   expects = false; // the answer to SUBSCRIBE_TRAIN or its SNAPSHOT is to come
+  renews = false; // a SNAPSHOT for `state` alone is to come
+  state = null; // never changed in place
+  #stateSeq = null; // null: `state` needs a SNAPSHOT
   tries = 0;
   refusal = null; // the code that the app was told
   #inbox = []; // messages that wait for an async handler
@@ -708,10 +730,14 @@ class Following {
     if (!this.expects) this.last ??= { epoch: answer.epoch, seq: 0 };
     this.#behind = false;
     this.#held = [];
+    if (this.isStale) this.renew();
     this.succeed(answer);
   }
 
-  leave() { this.joined = this.expects = false; }
+  /** Whether `state` needs a SNAPSHOT, and none is to come. */
+  get isStale() { return this.joined && !this.expects && this.#stateSeq === null; }
+
+  leave() { this.joined = this.expects = this.renews = false; }
 
   end(error) {
     this.leave();
@@ -723,6 +749,7 @@ class Following {
   restart() {
     [this.#inbox, this.#held] = [[], []];
     this.since = this.last = undefined;
+    this.state = this.#stateSeq = null;
   }
 
   isOlder({ type, epoch, seq }) {
@@ -733,12 +760,17 @@ class Following {
   take(message) {
     const { type, seq, epoch } = message;
     if (seq === undefined) { // figures: only the newest count
+      if (type === 'BOARDING_UPDATE' && this.state) this.#show(withFigures(this.state, message.data));
       this.#inbox = this.#inbox.filter((each) => each.message.type !== type);
       this.#put({ message });
       return;
     }
     if (type === 'SNAPSHOT') {
-      this.expects = false;
+      const forStateAlone = this.renews && !this.expects;
+      this.expects = this.renews = false;
+      this.#stateSeq = seq;
+      this.#show(message.run);
+      if (forStateAlone) return;
     } else if (this.expects) {
       if (this.#held.length >= MOST_UNREAD) throw new Error('events come, and not the SNAPSHOT before them');
       this.#held.push(message);
@@ -746,11 +778,26 @@ class Following {
     } else if (!(seq > this.last.seq)) {
       return;
     }
+    this.#fold(message);
     this.#behind ||= this.#inbox.length >= MOST_UNREAD; // messages that do not fit are asked for again when there is room
     if (this.#behind) return;
     this.last = { epoch: type === 'SNAPSHOT' ? epoch : this.last.epoch, seq };
     this.#put({ message, place: this.last });
     for (const each of this.#held.splice(0)) this.take(each);
+  }
+
+  /** Brings `state` up to date, or asks for a SNAPSHOT if the event does not tell all that has changed. */
+  #fold(message) {
+    if (this.#stateSeq === null || !(message.seq > this.#stateSeq)) return;
+    const run = fold(this.state, message);
+    this.#stateSeq = run && message.seq;
+    if (run) this.#show(run);
+    else this.renew();
+  }
+
+  #show(run) {
+    this.state = run;
+    this.call(this.handlers.state, run);
   }
 
   #put(item) {

@@ -194,7 +194,8 @@ def test_the_javascript_client_installs_in_a_project_of_either_kind(tmp_path):
     told = json.loads(run("npm", "pack", "--json", ROOT / "static", folder=tmp_path))
     (packed,) = told.values() if isinstance(told, dict) else told
     names = {each["path"] for each in packed["files"]}
-    client = {"trainhub.js", "trainhub.cjs", "trainhub.d.ts", "trainhub.d.cts"}
+    modules = {"trainhub.js", "train_state.js", "trainhub.cjs"}
+    client = {*modules, "trainhub.d.ts", "trainhub.d.cts"}
     assert names == {"package.json", "README.md", "LICENSE", *client}
     run("npm", "init", "--yes", folder=tmp_path)
     quiet = ("--offline", "--no-audit", "--no-fund")
@@ -210,13 +211,14 @@ def test_the_javascript_client_installs_in_a_project_of_either_kind(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["commonjs", "module"])
-def test_the_javascript_client_works_as_one_copied_file(tmp_path, kind):
-    """trainhub.cjs in a CommonJS project, npm's default, and trainhub.js among ES modules."""
+def test_the_javascript_client_works_as_copied_files(tmp_path, kind):
+    """One file in a CommonJS project, npm's default, and two among ES modules."""
     if shutil.which("node") is None:
         pytest.skip("node is not installed here")
     (tmp_path / "package.json").write_text(json.dumps({"type": kind}))
     name = "trainhub.cjs" if kind == "commonjs" else "trainhub.js"
-    shutil.copy(ROOT / "static" / name, tmp_path)
+    for copied in ("trainhub.cjs",) if kind == "commonjs" else ("trainhub.js", "train_state.js"):
+        shutil.copy(ROOT / "static" / copied, tmp_path)
     show = "console.log(typeof connect, VERSION);"
     (tmp_path / "module.mjs").write_text(f"import {{ connect, VERSION }} from './{name}'; {show}")
     scripts = ["module.mjs"]

@@ -15,10 +15,14 @@ class Client:
 
     def __init__(self):
         self.asked = []
+        self.renewed = []
         self.has = []
 
     def catch_up(self, subscription):
         self.asked.append(subscription.last)
+
+    def renew(self, subscription):
+        self.renewed.append(subscription)
 
     def handed(self, message):
         self.has.append(message["seq"])
@@ -186,3 +190,64 @@ async def test_another_user_begins_without_a_place():
     train.join(answer(recovered=False))
     train.take(snapshot(6))
     assert (await anext(aiter(train)))["seq"] == 6
+
+
+def told(seq, delay):
+    data = {"delayMinutes": delay, "reason": None, "next": None}
+    return {"type": "DELAY_UPDATE", **RUN, "seq": seq, "timestamp": "", "data": data}
+
+
+def run_at(seq, **fields):
+    """A SNAPSHOT of a run without stations ahead."""
+    stop = dict.fromkeys(
+        (
+            *("scheduledArrival", "expectedArrival", "actualArrival"),
+            *("scheduledDeparture", "expectedDeparture", "actualDeparture"),
+        )
+    )
+    stations = [{"code": "AAA", "name": "A", "index": 0, "skipped": False, **stop}]
+    run = {"seq": seq, "index": 0, "departed": False, "delayMinutes": 0, "stations": stations}
+    return {**snapshot(seq), "run": {**run, "station": {}, "next": None, **fields}}
+
+
+@pytest.mark.gen_test
+async def test_state_is_as_new_as_the_newest_message():
+    """It moves with events and figures, also when the app has not read them; a change is new."""
+    states = []
+    train = Subscription(Client(), "12345", None, None, None, None, None, None, None, states.append)
+    train.join(answer(recovered=False, seq=1))
+    train.take(run_at(1))
+    train.take(told(2, 7))
+    train.take({"type": "PRESENCE", **RUN, "data": {}})
+    train.take({"type": "BOARDING_UPDATE", **RUN, "data": {"classes": []}})
+    train.take(told(2, 9))  # not new
+    assert [each["delayMinutes"] for each in states] == [0, 7, 7]
+    assert train.state is states[-1]
+    assert (train.state["seq"], train.state["figures"]) == (2, {"classes": []})
+    train.restart()
+    assert train.state is None
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.gen_test
+async def test_state_asks_for_a_snapshot_that_the_app_does_not_hear_of(late):
+    """After an event that does not tell all, and for a subscription that goes on from `since`."""
+    client, heard = Client(), []
+    since = {"epoch": "e1", "seq": 1} if late else None
+    train = follow(client, since, lambda m: heard.append(m["seq"]), heard.append)
+    train.join(answer(recovered=late, seq=1))
+    if not late:
+        train.take(run_at(1))
+        heard.clear()
+        train.take({**told(2, 0), "type": "CHART_AMENDED"})
+    assert client.renewed == [train]
+    train.renews = True
+    train.take(told(3, 7))
+    assert (train.state or {}).get("delayMinutes") == (None if late else 0)
+    train.take(run_at(3, delayMinutes=7))
+    assert train.state["delayMinutes"] == 7
+    train.take(told(4, 8))
+    assert train.state["delayMinutes"] == 8
+    assert heard == ([3, 4] if late else [2, 3, 4])
+    assert train.last == {"epoch": "e1", "seq": 4}
+    assert client.renewed == [train]

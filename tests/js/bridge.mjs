@@ -25,6 +25,7 @@ const storageOf = (stored) => ({
 });
 
 let client;
+let subscribed; // the last subscription
 let stored;
 const CALLS = {
   connect({ url, tokens = [], stored: kept, ...options }) {
@@ -43,7 +44,7 @@ const CALLS = {
       tell(told, { message });
       return fails[stumble]?.();
     };
-    client.subscribe(train, {
+    subscribed = client.subscribe(train, {
       event: handler('event'),
       snapshot: handler('snapshot'),
       figures: handler('figures'),
@@ -58,6 +59,7 @@ const CALLS = {
   identify: ({ n, token }) => settle(n, client.identify(token)),
   command: ({ n, type, fields, options }) => settle(n, client.command(type, fields, options)),
   now: () => tell('now', { now: client.now(), identity: client.identity }),
+  train: ({ n }) => settle(n, Promise.resolve(subscribed.state)),
   check: () => client.check(),
   close: () => client.close(),
 };

@@ -8,6 +8,7 @@ const hub = connect('/ws', { token: async () => 'a.b.c' });
 const train = hub.subscribe('12345', {
   event(event) { tell(event); },
   snapshot: ({ run }) => run.passengers?.map((person) => `${person.name} ${person.state}`),
+  state: ({ station, next, passengers }) => `${station.name} ${next?.expected} ${passengers?.length}`,
   figures: (figure) => (figure.type === 'PRESENCE' ? figure.data.ttes : figure.data.classes.length),
   nextRun: ({ data }) => hub.subscribe(data),
   STATION_ARRIVAL: ({ data }) => data.station.name + data.delayMinutes,
@@ -24,6 +25,7 @@ function tell(event: HubEvent): string {
   }
 }
 
+const late: number | undefined = train.state?.delayMinutes;
 const arrived: EventOf<'STATION_ARRIVAL'>['data']['next'] = null;
 
 async function work(): Promise<Answer<'ANNOUNCE'>> {
@@ -44,4 +46,4 @@ async function work(): Promise<Answer<'ANNOUNCE'>> {
 }
 
 work().catch((error: HubError) => error.code);
-export { arrived };
+export { arrived, late };

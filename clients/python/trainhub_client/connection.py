@@ -28,12 +28,15 @@ from trainhub_client.following import Subscription
 from trainhub_client.hub_clock import HubClock
 from trainhub_client.link import Link
 from trainhub_client.link_life import SLOW_SECONDS
+from trainhub_client.train_state import Run
 from trainhub_client.waiting import KEPT_SECONDS, CommandQueue, Login, Waiting, subject_of
 
 # Seconds before the next try to connect: the first upper bound, and the last.
 BACKOFF_SECONDS = 1.0, 30.0
 # Seconds: after a connection of this length the backoff starts again from its first step.
 STEADY_SECONDS = 10.0
+# Seconds, more or less, before `state` asks for a SNAPSHOT that a whole train may need.
+RENEW_SECONDS = 0.5
 # Seconds that the hub can make a client wait, at most.
 LONGEST_RETRY_SECONDS = 3600.0
 # Bytes of a message that may take long on a slow link.
@@ -167,6 +170,7 @@ class Client:
         on_figures: Told | None = None,
         on_next_run: Told | None = None,
         on_error: ToldError | None = None,
+        on_change: Callable[[Run], Any] | None = None,
     ) -> Subscription:
         """Follow a train, also after reconnects. Its events come by iteration or to handlers.
 
@@ -174,6 +178,7 @@ class Client:
         of an earlier subscription continues from there. If the hub does not know the train yet, the
         client subscribes again later. `on_error` gets that error and a final refusal. Without
         `start_date`, `on_next_run` gets NEXT_RUN when another run of the train takes over.
+        `on_change` gets the subscription's `state` after each change.
         """
         subscription = Subscription(
             self,
@@ -185,6 +190,7 @@ class Client:
             on_figures,
             on_next_run,
             on_error,
+            on_change,
         )
         self._subscriptions.append(subscription)
         self.catch_up(subscription)
@@ -549,6 +555,25 @@ class Client:
         backoff = min(most, first * 2 ** min(subscription.tries, 30))
         subscription.tries += 1
         self._after(answer, backoff, lambda: self.catch_up(subscription))
+
+    def renew(self, subscription: Subscription) -> None:
+        """Ask for a SNAPSHOT for `state` alone. The app's events go on meanwhile."""
+        self._renew_later(subscription, {}, RENEW_SECONDS)
+
+    def _renew_later(self, subscription: Subscription, after: Message, backoff: float) -> None:
+        def answered(answer: Message) -> None:
+            if answer["type"] == "ERROR":
+                subscription.renews = False
+                if answer["code"] in NOT_YET:
+                    self._renew_later(subscription, answer, self._backoff[1])
+
+        def ask() -> None:
+            if subscription.is_stale and not subscription.renews:
+                subscription.renews = True
+                run = {"trainNo": subscription.train_no, "startDate": subscription.start_date}
+                self._ask({"type": "SUBSCRIBE_TRAIN", **run}, answered)
+
+        self._after(after, backoff, ask)
 
     def _leave(self, subscription: Subscription) -> None:
         run = {"trainNo": subscription.train_no, "startDate": subscription.start_date}

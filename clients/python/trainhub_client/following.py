@@ -2,11 +2,12 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Any, Protocol
 
 from trainhub_client.callbacks import HubError, Message, Told, ToldError, call, start
+from trainhub_client.train_state import Run, fold, with_figures
 
 # Messages of one train that wait for the app. Later ones are dropped, and asked for again.
 MOST_UNREAD = 1000
@@ -22,6 +23,9 @@ class Follower(Protocol):
     def catch_up(self, subscription: "Subscription") -> None:
         """Ask for the messages after the subscription's place."""
 
+    def renew(self, subscription: "Subscription") -> None:
+        """Ask for a SNAPSHOT for the subscription's `state` alone."""
+
     def handed(self, message: Message) -> None:
         """Note that the app has a message."""
 
@@ -30,7 +34,8 @@ class Subscription:
     """A followed train. Iteration gives its events, and its SNAPSHOTs.
 
     `since` is the place of the last message that the iteration gave or that a handler finished. A
-    later `subscribe` to the same run can continue from it.
+    later `subscribe` to the same run can continue from it. `state` is the run as a fresh SNAPSHOT
+    would have it: the last one, and what has come since. It is None before the first SNAPSHOT.
     """
 
     def __init__(
@@ -44,6 +49,7 @@ class Subscription:
         on_figures: Told | None,
         on_next_run: Told | None,
         on_error: ToldError | None,
+        on_change: Callable[[Run], Any] | None = None,
     ) -> None:
         self.train_no = train_no
         self.start_date = start_date
@@ -52,6 +58,9 @@ class Subscription:
         self.since = since
         # The newest BOARDING_UPDATE.
         self.figures: Message | None = None
+        self.state: Run | None = None  # never changed in place
+        self._state_seq: int | None = None  # None: `state` needs a SNAPSHOT
+        self._on_change = on_change
         self._client = client
         self._on_event, self._on_snapshot, self._on_figures = on_event, on_snapshot, on_figures
         self._on_next_run = on_next_run
@@ -65,6 +74,7 @@ class Subscription:
         self._busy = False  # an async handler runs
         self._news = asyncio.Event()
         self.expects = False  # the answer to SUBSCRIBE_TRAIN or its SNAPSHOT is to come
+        self.renews = False  # a SNAPSHOT for `state` alone is to come
         self.tries = 0
         self.refusal: str | None = None  # the code that the app was told
         self._joined = False
@@ -108,9 +118,16 @@ class Subscription:
             self.last = self.last or {"epoch": answer["epoch"], "seq": 0}
         self._joined, self._behind, self._held = True, False, []
         self.tries, self.refusal = 0, None
+        if self.is_stale:
+            self._client.renew(self)
+
+    @property
+    def is_stale(self) -> bool:
+        """Return whether `state` needs a SNAPSHOT, and none is to come."""
+        return self._joined and not self.expects and self._state_seq is None
 
     def leave(self) -> None:
-        self._joined = self.expects = False
+        self._joined = self.expects = self.renews = False
 
     def end(self, error: HubError | None = None) -> None:
         self.leave()
@@ -136,6 +153,7 @@ class Subscription:
         self._inbox.clear()
         self._held = []
         self.since = self.last = None
+        self.state = self._state_seq = None
 
     def is_of(self, message: Message) -> bool:
         run = message.get("trainNo"), message.get("startDate")
@@ -157,13 +175,20 @@ class Subscription:
         if seq is None:  # figures and NEXT_RUN: only the newest count
             is_next = message["type"] == "NEXT_RUN"
             self.figures = self.figures if is_next else message
+            if message["type"] == "BOARDING_UPDATE" and self.state is not None:
+                self._show(with_figures(self.state, message["data"]))
             others = (each for each in self._inbox if each[1]["type"] != message["type"])
             self._inbox = deque(others)
             self._put(self._on_next_run if is_next else self._on_figures, message, None)
             return
         snapshot = message["type"] == "SNAPSHOT"
         if snapshot:
-            self.expects = False
+            for_state_alone = self.renews and not self.expects
+            self.expects = self.renews = False
+            self._state_seq = seq
+            self._show(message["run"])
+            if for_state_alone:
+                return
         elif self.expects:
             if len(self._held) >= MOST_UNREAD:
                 raise ValueError("events come, and not the SNAPSHOT before them")
@@ -171,6 +196,7 @@ class Subscription:
             return
         elif self.last is None or seq <= self.last["seq"]:
             return
+        self._fold(message)
         # Messages that do not fit are asked for again when there is room.
         self._behind = self._behind or max(len(self._unread), len(self._inbox)) >= MOST_UNREAD
         if self._behind:
@@ -186,6 +212,21 @@ class Subscription:
         held, self._held = self._held, []
         for each in held:
             self.take(each)
+
+    def _fold(self, message: Message) -> None:
+        """Bring `state` up to date, or ask for a SNAPSHOT if the event does not tell all."""
+        if self.state is None or self._state_seq is None or message["seq"] <= self._state_seq:
+            return
+        run = fold(self.state, message)
+        self._state_seq = None if run is None else message["seq"]
+        if run is None:
+            self._client.renew(self)
+        else:
+            self._show(run)
+
+    def _show(self, run: Run) -> None:
+        self.state = run
+        start(call(self._on_change, run))
 
     def _put(self, told: Told | None, message: Message, place: Message | None) -> None:
         self._inbox.append((told, message, place))
