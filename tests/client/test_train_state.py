@@ -34,7 +34,7 @@ _MILLIS = re.compile(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{3})\d*)?([+-].*
 
 
 def view_of(state, role, user):
-    """The view as JSON gives it; figures come apart, and seq may be one that is not told."""
+    """The view as JSON gives it; figures come apart, and seq may be of an event that is not told."""
     view = json.loads(json.dumps(run_view(state, role, user)))
     return {name: value for name, value in view.items() if name not in ("figures", "seq")}
 
@@ -192,7 +192,7 @@ def test_an_event_that_cannot_be_folded(javascript, kind):
 
 
 def test_a_person_who_is_not_in_the_state(javascript):
-    """An event about a passenger whom the state lacks needs a SNAPSHOT too."""
+    """An event about a passenger that the state lacks needs a SNAPSHOT too."""
     data = {"pnr": "1", "index": 1, "markedAt": None, "assumed": False}
     event = {"type": "PASSENGER_BOARDED", "seq": 2, "timestamp": "", "data": data}
     for run in ({"seq": 1}, {"seq": 1, "passengers": [], "offers": []}):
