@@ -34,7 +34,7 @@ _MILLIS = re.compile(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{3})\d*)?([+-].*
 
 
 def view_of(state, role, user):
-    """The view as JSON gives it; figures come apart, and seq may be of an event that is not told."""
+    """The view as JSON gives it. Figures come apart, and seq may be of an untold event."""
     view = json.loads(json.dumps(run_view(state, role, user)))
     return {name: value for name, value in view.items() if name not in ("figures", "seq")}
 
