@@ -685,7 +685,7 @@ class Subscription {
   get since() { return this.own.since; }
   get ready() { return this.own.ready; }
   /** The run as a fresh SNAPSHOT would have it: the last one, and what has come since. Null before the first. */
-  get state() { return this.own.state; }
+  get state() { return this.own.read(); }
 
   /** Sends a command on this run, also if it is sent again after midnight. */
   command(type, fields = {}, options = {}) {
@@ -708,6 +708,7 @@ class Following {
   renews = false; // a SNAPSHOT for `state` alone is to come
   state = null; // never changed in place
   #stateSeq = null; // null: `state` needs a SNAPSHOT
+  #isWanted; // the app reads `state`, so it is worth a SNAPSHOT of its own
   tries = 0;
   refusal = null; // the code that the app was told
   #inbox = []; // messages that wait for an async handler
@@ -721,6 +722,7 @@ class Following {
     this.undated = startDate == null; // the app named no date, so the hub tells when the next run takes over
     this.ready = new Promise((succeed, fail) => Object.assign(this, { succeed, fail }));
     this.ready.catch(() => {}); // handlers.error gets the error too
+    this.#isWanted = Boolean(handlers.state);
   }
 
   join(answer) {
@@ -735,7 +737,15 @@ class Following {
   }
 
   /** Whether `state` needs a SNAPSHOT, and none is to come. */
-  get isStale() { return this.joined && !this.expects && this.#stateSeq === null; }
+  get isStale() { return this.#isWanted && this.joined && !this.expects && this.#stateSeq === null; }
+
+  /** Returns `state` for the app, which wants it from now on. */
+  read() {
+    const isFirst = !this.#isWanted;
+    this.#isWanted = true;
+    if (isFirst && this.isStale) this.renew();
+    return this.state;
+  }
 
   leave() { this.joined = this.expects = this.renews = false; }
 
@@ -792,7 +802,7 @@ class Following {
     const run = fold(this.state, message);
     this.#stateSeq = run && message.seq;
     if (run) this.#show(run);
-    else this.renew();
+    else if (this.isStale) this.renew();
   }
 
   #show(run) {

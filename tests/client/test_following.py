@@ -240,6 +240,8 @@ async def test_state_asks_for_a_snapshot_that_the_app_does_not_hear_of(late):
         train.take(run_at(1))
         heard.clear()
         train.take({**told(2, 0), "type": "CHART_AMENDED"})
+    assert client.renewed == []  # the app has not read the state so far
+    assert (train.state is None) is late
     assert client.renewed == [train]
     train.renews = True
     train.take(told(3, 7))

@@ -34,8 +34,7 @@ class Subscription:
     """A followed train. Iteration gives its events, and its SNAPSHOTs.
 
     `since` is the place of the last message that the iteration gave or that a handler finished. A
-    later `subscribe` to the same run can continue from it. `state` is the run as a fresh SNAPSHOT
-    would have it: the last one, and what has come since. It is None before the first SNAPSHOT.
+    later `subscribe` to the same run can continue from it.
     """
 
     def __init__(
@@ -58,9 +57,11 @@ class Subscription:
         self.since = since
         # The newest BOARDING_UPDATE.
         self.figures: Message | None = None
-        self.state: Run | None = None  # never changed in place
+        self._state: Run | None = None  # never changed in place
         self._state_seq: int | None = None  # None: `state` needs a SNAPSHOT
         self._on_change = on_change
+        # The app reads `state`, so it is worth a SNAPSHOT of its own.
+        self._is_wanted = on_change is not None
         self._client = client
         self._on_event, self._on_snapshot, self._on_figures = on_event, on_snapshot, on_figures
         self._on_next_run = on_next_run
@@ -80,6 +81,17 @@ class Subscription:
         self._joined = False
         self._behind = False
         self._ended = False
+
+    @property
+    def state(self) -> Run | None:
+        """Return the run as a fresh SNAPSHOT would have it: the last one, and what came since.
+
+        None before the first SNAPSHOT.
+        """
+        is_first, self._is_wanted = not self._is_wanted, True
+        if is_first and self.is_stale:
+            self._client.renew(self)
+        return self._state
 
     async def command(self, type_: str, /, **fields: Any) -> Any:
         """Send a command on this run, also if it is sent again after midnight."""
@@ -124,7 +136,8 @@ class Subscription:
     @property
     def is_stale(self) -> bool:
         """Return whether `state` needs a SNAPSHOT, and none is to come."""
-        return self._joined and not self.expects and self._state_seq is None
+        needs_one = self._is_wanted and self._state_seq is None
+        return needs_one and self._joined and not self.expects
 
     def leave(self) -> None:
         self._joined = self.expects = self.renews = False
@@ -153,7 +166,7 @@ class Subscription:
         self._inbox.clear()
         self._held = []
         self.since = self.last = None
-        self.state = self._state_seq = None
+        self._state = self._state_seq = None
 
     def is_of(self, message: Message) -> bool:
         run = message.get("trainNo"), message.get("startDate")
@@ -175,8 +188,8 @@ class Subscription:
         if seq is None:  # figures and NEXT_RUN: only the newest count
             is_next = message["type"] == "NEXT_RUN"
             self.figures = self.figures if is_next else message
-            if message["type"] == "BOARDING_UPDATE" and self.state is not None:
-                self._show(with_figures(self.state, message["data"]))
+            if message["type"] == "BOARDING_UPDATE" and self._state is not None:
+                self._show(with_figures(self._state, message["data"]))
             others = (each for each in self._inbox if each[1]["type"] != message["type"])
             self._inbox = deque(others)
             self._put(self._on_next_run if is_next else self._on_figures, message, None)
@@ -215,17 +228,17 @@ class Subscription:
 
     def _fold(self, message: Message) -> None:
         """Bring `state` up to date, or ask for a SNAPSHOT if the event does not tell all."""
-        if self.state is None or self._state_seq is None or message["seq"] <= self._state_seq:
+        if self._state is None or self._state_seq is None or message["seq"] <= self._state_seq:
             return
-        run = fold(self.state, message)
+        run = fold(self._state, message)
         self._state_seq = None if run is None else message["seq"]
-        if run is None:
-            self._client.renew(self)
-        else:
+        if run is not None:
             self._show(run)
+        elif self.is_stale:
+            self._client.renew(self)
 
     def _show(self, run: Run) -> None:
-        self.state = run
+        self._state = run
         start(call(self._on_change, run))
 
     def _put(self, told: Told | None, message: Message, place: Message | None) -> None:
