@@ -182,7 +182,7 @@ function expected(run) {
     expectedDeparture: stop.actualDeparture ?? later(stop.scheduledDeparture, late),
   }));
   const { code, name } = stations[index];
-  const next = coming ? { code: coming.code, name: coming.name, expected: stations[coming.index].expectedArrival } : null;
+  const next = coming ? { code: coming.code, name: coming.name, index: coming.index, expected: stations[coming.index].expectedArrival } : null;
   return { ...run, stations, station: { code, name }, next };
 }
 

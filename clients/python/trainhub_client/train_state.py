@@ -258,8 +258,8 @@ def _expected(run: Run) -> Run:
     here = {name: stations[index][name] for name in ("code", "name")}
     then = None
     if coming is not None:
-        expected = stations[coming["index"]]["expectedArrival"]
-        then = {"code": coming["code"], "name": coming["name"], "expected": expected}
+        then = {name: coming[name] for name in ("code", "name", "index")}
+        then["expected"] = stations[coming["index"]]["expectedArrival"]
     return {**run, "stations": stations, "station": here, "next": then}
 
 
