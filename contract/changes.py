@@ -52,6 +52,7 @@ CHANGES: dict[type[e.Event], tuple[Change, ...] | None] = {
         ("run", {"index": "=station.index", "departed": False, "delayMinutes": "=delayMinutes"}),
         ("stop", {"actualArrival": "=actual", "platform": "=platform", "platformConfirmed": False}),
         ("stop", {"platformConfirmed": True}, "platform"),
+        ("checked", {}),
     ),
     e.StationDeparture: (
         ("run", {"departed": True, "delayMinutes": "=delayMinutes"}),
@@ -74,7 +75,7 @@ CHANGES: dict[type[e.Event], tuple[Change, ...] | None] = {
     e.NoShow: (("person", {"state": "NT", **_MARKED, "assumed": False}),),
     e.NoShowUndone: (("person", _DUE),),
     e.BerthLost: (("person", {**_DUE, "coach": None, "berth": None}),),
-    e.CoachChecked: _NOTHING,
+    e.CoachChecked: (("checked", {}),),
     e.BerthVacated: _NOTHING,
     e.UpgradePending: (("opened", {**_OFFERED, **_TO_STAFF}),),
     e.UpgradeOffer: (("opened", {**_OFFERED, **_TO_PASSENGER}),),

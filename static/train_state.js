@@ -10,6 +10,7 @@ const CHANGES = {
     ['run', { index: '=station.index', departed: false, delayMinutes: '=delayMinutes' }],
     ['stop', { actualArrival: '=actual', platform: '=platform', platformConfirmed: false }],
     ['stop', { platformConfirmed: true }, 'platform'],
+    ['checked', {}],
   ],
   STATION_DEPARTURE: [
     ['run', { departed: true, delayMinutes: '=delayMinutes' }],
@@ -40,7 +41,7 @@ const CHANGES = {
       { state: 'DUE', markedAt: null, assumed: false, left: null, coach: null, berth: null },
     ],
   ],
-  COACH_CHECKED: [],
+  COACH_CHECKED: [['checked', {}]],
   BERTH_VACATED: [],
   UPGRADE_PENDING: [
     [
@@ -143,6 +144,10 @@ const PARTS = {
   },
   offer: (run, data, fill) => ({ ...run, offers: run.offers.map((offer) => (isOffer(data)(offer) ? { ...offer, ...fill({ offer }) } : offer)) }),
   closed: (run, data) => ({ ...run, offers: run.offers.filter((each) => !isOffer(data)(each)) }),
+  /** A coach was checked at this station, or the train is at another one. */
+  checked: (run, { coach }) => (run.checked
+    ? { ...run, checked: coach ? [...new Set([...run.checked, coach])].sort() : [] }
+    : run),
   /** The hub's clock was set, so the times that it gave are moved. */
   clock: (run, { bySeconds }) => (run.passengers ? {
     ...run,

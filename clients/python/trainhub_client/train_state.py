@@ -22,6 +22,7 @@ CHANGES: dict[str, list[Any]] = {
         ["run", {"index": "=station.index", "departed": False, "delayMinutes": "=delayMinutes"}],
         ["stop", {"actualArrival": "=actual", "platform": "=platform", "platformConfirmed": False}],
         ["stop", {"platformConfirmed": True}, "platform"],
+        ["checked", {}],
     ],
     "STATION_DEPARTURE": [
         ["run", {"departed": True, "delayMinutes": "=delayMinutes"}],
@@ -68,7 +69,7 @@ CHANGES: dict[str, list[Any]] = {
             },
         ],
     ],
-    "COACH_CHECKED": [],
+    "COACH_CHECKED": [["checked", {}]],
     "BERTH_VACATED": [],
     "UPGRADE_PENDING": [
         [
@@ -197,6 +198,14 @@ def _closed(run: Run, data: Run, _: Fill) -> Run:
     return {**run, "offers": offers}
 
 
+def _checked(run: Run, data: Run, _: Fill) -> Run:
+    """Note that a coach was checked at this station, or that the train is at another one."""
+    if "checked" not in run:
+        return run
+    coach = data.get("coach")
+    return {**run, "checked": sorted({*run["checked"], coach}) if coach else []}
+
+
 def _clock(run: Run, data: Run, _: Fill) -> Run:
     """Move the times that the hub gave, because its clock was set."""
     if "passengers" not in run:
@@ -214,6 +223,7 @@ _PARTS: dict[str, Callable[[Any, Run, Fill], Run | None]] = {
     "opened": _opened,
     "offer": _offer,
     "closed": _closed,
+    "checked": _checked,
     "clock": _clock,
 }
 
