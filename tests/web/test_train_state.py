@@ -9,7 +9,6 @@ from client.test_train_state import alike
 from railway import STATIONS, chart, person, rac
 from waiting import until
 from web.test_client_js import Bridge
-from web.test_client_js import node as node  # a fixture
 
 from trainhub.access.identity import Tokens
 from trainhub.access.keys import load_keys
