@@ -59,6 +59,8 @@ CHANGES: dict[type[e.Event], tuple[Change, ...] | None] = {
         ("stop", {"actualDeparture": "=actual", "platform": "=platform"}),
     ),
     e.StationSkipped: (("stop", {"skipped": True}),),
+    e.SkipUndone: (("stop", {"skipped": False}),),
+    e.ShortTerminated: None,
     e.DelayUpdate: (("run", {"delayMinutes": "=delayMinutes"}),),
     e.PlatformChange: (("stop", {"platform": "=platform", "platformConfirmed": "=confirmed"}),),
     e.PassengerBoarded: (

@@ -27,6 +27,7 @@ const CHANGES = {
     ['stop', { actualDeparture: '=actual', platform: '=platform' }],
   ],
   STATION_SKIPPED: [['stop', { skipped: true }]],
+  SKIP_UNDONE: [['stop', { skipped: false }]],
   DELAY_UPDATE: [['run', { delayMinutes: '=delayMinutes' }]],
   PLATFORM_CHANGE: [['stop', { platform: '=platform', platformConfirmed: '=confirmed' }]],
   PASSENGER_BOARDED: [

@@ -29,6 +29,7 @@ CHANGES: dict[str, list[Any]] = {
         ["stop", {"actualDeparture": "=actual", "platform": "=platform"}],
     ],
     "STATION_SKIPPED": [["stop", {"skipped": True}]],
+    "SKIP_UNDONE": [["stop", {"skipped": False}]],
     "DELAY_UPDATE": [["run", {"delayMinutes": "=delayMinutes"}]],
     "PLATFORM_CHANGE": [["stop", {"platform": "=platform", "platformConfirmed": "=confirmed"}]],
     "PASSENGER_BOARDED": [
