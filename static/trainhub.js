@@ -801,8 +801,10 @@ class Following {
     if (this.#stateSeq === null || !(message.seq > this.#stateSeq)) return;
     const run = fold(this.state, message);
     this.#stateSeq = run && message.seq;
-    if (run) this.#show(run);
-    else if (this.isStale) this.renew();
+    if (!run && this.isStale) this.renew();
+    if (!run) return;
+    this.#show(run);
+    if (this.handlers.state && !this.#handlersOf(message).some(Boolean)) this.handed(message);
   }
 
   #show(run) {

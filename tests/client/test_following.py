@@ -159,6 +159,18 @@ async def test_the_app_has_what_its_handler_was_called_with_or_its_iteration_gav
 
 
 @pytest.mark.gen_test
+async def test_the_app_has_what_changed_the_state_that_it_was_given():
+    """An app that reads `state` alone needs no push for what it shows."""
+    client, seen = Client(), []
+    train = Subscription(client, "12345", *([None] * 7), on_change=seen.append)
+    train.join(answer(recovered=False))
+    train.take(snapshot(5))
+    train.take(event(6))
+    assert len(seen) == 2
+    assert client.has == [6]
+
+
+@pytest.mark.gen_test
 async def test_what_does_not_fit_is_asked_for_when_there_is_room(monkeypatch):
     """With a slow handler the buffer is bounded, and nothing is missed."""
     monkeypatch.setattr(following, "MOST_UNREAD", 3)

@@ -234,6 +234,8 @@ class Subscription:
         self._state_seq = None if run is None else message["seq"]
         if run is not None:
             self._show(run)
+            if self._on_change is not None and self._on_event is None:
+                self._client.handed(message)
         elif self.is_stale:
             self._client.renew(self)
 
