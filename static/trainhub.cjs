@@ -52,7 +52,7 @@ const CHANGES = {
       { state: 'DUE', markedAt: null, assumed: false, left: null, coach: null, berth: null },
     ],
   ],
-  COACH_CHECKED: [['checked', {}]],
+  REMARKED: [],
   BERTH_VACATED: [],
   UPGRADE_PENDING: [
     [

@@ -70,7 +70,7 @@ CHANGES: dict[str, list[Any]] = {
             },
         ],
     ],
-    "COACH_CHECKED": [["checked", {}]],
+    "REMARKED": [],
     "BERTH_VACATED": [],
     "UPGRADE_PENDING": [
         [
