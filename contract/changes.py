@@ -45,7 +45,7 @@ CHANGES: dict[type[e.Event], tuple[Change, ...] | None] = {
     e.TrainRegistered: None,
     e.ChartAmended: None,
     e.BookingChanged: None,
-    e.JourneyStarted: (("run", {"status": "RUNNING"}),),
+    e.JourneyStarted: (("run", {"status": "RUNNING", "index": "=station.index"}),),
     e.JourneyCompleted: (("run", {"status": "COMPLETED"}),),
     e.TrainCancelled: (("run", {"status": "CANCELLED"}),),
     e.StationArrival: (
@@ -76,7 +76,7 @@ CHANGES: dict[type[e.Event], tuple[Change, ...] | None] = {
     e.BoardingChanged: (("person", {"from": "=from"}),),
     e.NoShow: (("person", {"state": "NT", **_MARKED, "assumed": False}),),
     e.NoShowUndone: (("person", _DUE),),
-    e.BerthLost: (("person", {**_DUE, "coach": None, "berth": None}),),
+    e.BerthLost: None,
     e.CoachChecked: None,
     e.SignedOn: None,
     e.SignedOff: None,

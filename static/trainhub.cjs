@@ -13,7 +13,7 @@
 // Event → its changes: a part of the run, its fields, and a field of the event without which nothing changes.
 // generated: changes in javascript
 const CHANGES = {
-  JOURNEY_STARTED: [['run', { status: 'RUNNING' }]],
+  JOURNEY_STARTED: [['run', { status: 'RUNNING', index: '=station.index' }]],
   JOURNEY_COMPLETED: [['run', { status: 'COMPLETED' }]],
   TRAIN_CANCELLED: [['run', { status: 'CANCELLED' }]],
   STATION_ARRIVAL: [
@@ -46,12 +46,6 @@ const CHANGES = {
   BOARDING_CHANGED: [['person', { from: '=from' }]],
   NO_SHOW: [['person', { state: 'NT', markedAt: '=markedAt|timestamp', assumed: false }]],
   NO_SHOW_UNDONE: [['person', { state: 'DUE', markedAt: null, assumed: false, left: null }]],
-  BERTH_LOST: [
-    [
-      'person',
-      { state: 'DUE', markedAt: null, assumed: false, left: null, coach: null, berth: null },
-    ],
-  ],
   REMARKED: [],
   BERTH_VACATED: [],
   UPGRADE_PENDING: [

@@ -15,7 +15,7 @@ Fill = Callable[..., dict[str, Any]]
 # changes.
 # generated: changes in python
 CHANGES: dict[str, list[Any]] = {
-    "JOURNEY_STARTED": [["run", {"status": "RUNNING"}]],
+    "JOURNEY_STARTED": [["run", {"status": "RUNNING", "index": "=station.index"}]],
     "JOURNEY_COMPLETED": [["run", {"status": "COMPLETED"}]],
     "TRAIN_CANCELLED": [["run", {"status": "CANCELLED"}]],
     "STATION_ARRIVAL": [
@@ -56,19 +56,6 @@ CHANGES: dict[str, list[Any]] = {
     "NO_SHOW": [["person", {"state": "NT", "markedAt": "=markedAt|timestamp", "assumed": False}]],
     "NO_SHOW_UNDONE": [
         ["person", {"state": "DUE", "markedAt": None, "assumed": False, "left": None}],
-    ],
-    "BERTH_LOST": [
-        [
-            "person",
-            {
-                "state": "DUE",
-                "markedAt": None,
-                "assumed": False,
-                "left": None,
-                "coach": None,
-                "berth": None,
-            },
-        ],
     ],
     "REMARKED": [],
     "BERTH_VACATED": [],
