@@ -53,7 +53,7 @@ export interface Options {
   onError?(error: HubError): void;
   timing?: {
     backoffFirstMs?: number; backoffMostMs?: number; steadyMs?: number;
-    quietMs?: number; askedMs?: number; answerMs?: number; slowMs?: number;
+    quietMs?: number; askedMs?: number; answerMs?: number; slowMs?: number; renewMs?: number;
   };
 }
 
@@ -68,6 +68,8 @@ export type Handlers = { [T in EventType]?: (event: EventOf<T>) => unknown } & {
   snapshot?(snapshot: Snapshot): unknown;
   /** The newest figures. */
   figures?(figures: FigureMessage): unknown;
+  /** The subscription's `state`, after each change of it. */
+  state?(run: RunView): unknown;
   /** Another run took over from this one, which was subscribed to without a date. */
   nextRun?(next: NextRun): unknown;
   /** On each connection; what follows if `recovered` is false is a snapshot. */
@@ -99,6 +101,11 @@ export interface Subscription {
   readonly startDate: string | undefined;
   /** The place of the last message that a handler has accepted. */
   readonly since: Since | undefined;
+  /**
+   * The run as a fresh SNAPSHOT would have it: the last one, and what has come since. Null before the first. Each change makes
+   * another object: do not change it.
+   */
+  readonly state: RunView | null;
   /** When the hub has answered first; rejects with a HubError. */
   readonly ready: Promise<Subscribed>;
   /** A command on this run, which needs no `trainNo`. */

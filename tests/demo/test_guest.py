@@ -83,8 +83,8 @@ def test_the_links_of_the_demo_lead_to_an_offer(start_hub, page):
     tte.goto(link_of(hub, "TTE of"))
     patient = {"timeout": PATIENCE * 1000}
     page.wait_for_selector("article.offer", **patient)
-    tte.wait_for_selector(".events li:has-text('Berth offered'):has-text('M1-')", **patient)
+    tte.wait_for_selector(".offer:has-text('Guest'):has-text('M1-')", **patient)
     assert "token" not in page.url + tte.url
     page.get_by_role("button", name="Accept").click()
-    tte.wait_for_selector(".events li:has-text('Upgraded'):has-text('Guest')", **patient)
+    tte.wait_for_selector(".happened:has-text('Guest')", **patient)
     assert page.complaints == []
