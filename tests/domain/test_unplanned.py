@@ -8,7 +8,7 @@ from trainhub.core.errors import Conflict
 from trainhub.domain import commands as c
 from trainhub.domain.decisions import Decisions
 from trainhub.domain.model import PersonState
-from trainhub.domain.views import public_view, vacancies_view
+from trainhub.domain.views import common_view, vacancies_view
 
 
 def start_at(run, code):
@@ -82,7 +82,7 @@ def test_a_run_that_ends_early_has_vacancies_up_to_there():
     run.start()
     end_at(run, "CCC")
     assert {row["to"] for row in vacancies_view(run.state)} == {"CCC"}
-    stops = public_view(run.state)["stations"]
+    stops = common_view(run.state)["stations"]
     assert [stop["skipped"] for stop in stops] == [False, False, False, True, True]
 
 
