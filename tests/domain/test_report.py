@@ -70,7 +70,7 @@ def test_a_report_names_those_whom_the_train_did_not_serve():
     run.give(c.ShortTerminate(**TRAIN, station_code="CCC"))
     run.go_to("CCC")
     report = captaincy_report(run.state)
-    assert (report["status"], report["endedAt"]) == ("COMPLETED", "CCC")
+    assert (report["status"], report["terminus"]) == ("COMPLETED", "CCC")
     assert [each["pnr"][-2:] for each in report["notServed"]] == ["01", "02", "05", "06"]
     (coach,) = report["coaches"]
     assert (coach["unchecked"], len(coach["noShows"])) == ([], 1)

@@ -54,7 +54,7 @@ def captaincy_report(state: RunState) -> Report:
         "trainName": state.chart.train_name,
         "startDate": dump(state.chart.start_date),
         "status": dump(state.status),
-        "endedAt": state.terminus.code,
+        "terminus": state.terminus.code,
         "coaches": [
             {
                 "coach": coach.code,

@@ -430,7 +430,7 @@ class Report(TypedDict):
     trainName: TrainName
     startDate: StartDate
     status: RunStatus
-    endedAt: Annotated[StopCode, About("The last station that the train serves.")]
+    terminus: Annotated[StopCode, About("The last station that the train serves.")]
     coaches: list[CoachReport]
     notServed: Annotated[
         list[NotServedLine],
