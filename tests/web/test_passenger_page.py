@@ -70,7 +70,7 @@ def test_a_link_from_a_push_answers_the_offer(hub, ask, page):
 def test_preferences_are_kept(hub, ask, page):
     """Language, channels and kinds come back after a reload; each kind of letter has its box."""
     page.goto(url(hub))
-    text_of(page, "article h2")
+    wait_for(lambda: page.get_by_label("By e-mail").is_checked())  # what was chosen has come
     page.get_by_label("Language of messages").select_option("hi")
     page.get_by_label("By e-mail").uncheck()
     boxes = page.locator("[name=kind]")
@@ -88,7 +88,7 @@ def test_preferences_are_kept(hub, ask, page):
 def test_without_a_token_the_page_asks_for_one(hub, page):
     """And logs in with it."""
     page.goto(f"http://127.0.0.1:{hub.port}/passenger.html")
-    assert page.get_by_label("Token").is_visible()
+    page.get_by_label("Token").wait_for()
     assert page.complaints == []
 
 
@@ -150,7 +150,7 @@ def test_the_page_speaks_both_languages_without_a_fault_for_axe(hub, ask, axe, b
         page.goto("about:blank")
         page.goto(url(hub))
         page.locator("article.offer").wait_for()
-        assert page.locator("html").get_attribute("lang") == language
+        wait_for(lambda page=page: page.locator("html").get_attribute("lang") == language)
         faults += axe(page)
         assert page.evaluate("document.documentElement.scrollWidth") <= 360
         page.locator("[data-is=language]").select_option("hi")

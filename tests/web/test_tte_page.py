@@ -366,7 +366,7 @@ def test_axe_finds_no_fault_in_any_state(hub, axe, browser, language):
             )
             page.goto("about:blank")
             page.goto(url(hub))
-            assert page.locator("html").get_attribute("lang") == language
+            expect(page.locator("html")).to_have_attribute("lang", language)
             expect(row(page, "Person 2")).to_be_visible()
             marks = row(page, "Person 1" if scheme == "light" else "Person 2").locator(".nt")
             marks.click()
