@@ -10,7 +10,7 @@ from typing import Any
 from trainhub.core.errors import BadMessage, Conflict
 from trainhub.domain import commands as c
 from trainhub.domain import events as e
-from trainhub.domain.berths import berth_keys, is_upgrade, numbers
+from trainhub.domain.berths import berth_keys, ends, is_upgrade, numbers
 from trainhub.domain.events import Events
 from trainhub.domain.marks import check_live, person_event, station_ref, vacated
 from trainhub.domain.model import BerthKey, BookingStatus, PersonKey, PersonState, berth_key
@@ -107,14 +107,18 @@ def allot(state: RunState, command: c.AllotBerth, now: datetime) -> Events:
     if passenger.status is BookingStatus.CNF and passenger.berth_key == key:
         return []
     _check_berth(state, passenger, key, half=False)
-    moved = e.BerthAllotted(
-        **_move(state, passenger, command.coach, number, now),
+    moved = _allotted(
+        state,
+        passenger,
+        command.coach,
+        number,
+        now,
         status=BookingStatus.CNF,
         allotted_for=command.reason,
         note=command.note,
         **_passed_over(state, passenger, key),
     )
-    start = _start(state, passenger)
+    start = state.starts(passenger)
     if passenger.berth_key == key:
         return [moved]  # the half berth that the passenger had
     return [moved, *left_behind(state, passenger, start, e.Cause.ALLOTTED, now)]
@@ -141,10 +145,10 @@ def swap(state: RunState, command: c.SwapBerths, now: datetime) -> Events:
     for mover, holder in pairs:
         assert holder.coach is not None
         assert holder.berth is not None
-        move = _move(state, mover, holder.coach, holder.berth, now)
-        events.append(e.BerthAllotted(**move, status=mover.status, note=command.note))
+        more = {"status": mover.status, "note": command.note}
+        events.append(_allotted(state, mover, holder.coach, holder.berth, now, **more))
     for mover, holder in pairs:
-        start, end = _start(state, holder), _start(state, mover)
+        start, end = state.starts(holder), state.starts(mover)
         if end > start and not half:  # half a berth is for its other holder only
             events += vacated(state, holder, start, e.Cause.ALLOTTED, now, end=end)
     return events
@@ -205,38 +209,31 @@ def _check_berth(
 
 def _holder(state: RunState, person: PersonKey, mask: int) -> dict[str, str | int]:
     booking = state.passengers[person].booking
+    start, end = ends(mask)
     return {
         "pnr": booking.pnr,
         "index": booking.index,
         "name": booking.name,
-        "from": state.stops[(mask & -mask).bit_length() - 1].code,
-        "to": state.stops[mask.bit_length()].code,
+        "from": state.stops[start].code,
+        "to": state.stops[end].code,
     }
 
 
-def _start(state: RunState, passenger: Passenger) -> int:
-    """Return the station from which a passenger uses a berth."""
-    return max(state.boards(passenger), state.current)
-
-
-def _move(
-    state: RunState, passenger: Passenger, coach: str, berth: int, now: datetime
-) -> dict[str, Any]:
-    """Return the fields of the event that a passenger has another berth."""
-    booking = passenger.booking
-    return {
-        "at": now,
-        "user": booking.irctc_id,
-        "pnr": booking.pnr,
-        "index": booking.index,
-        "name": booking.name,
-        "coach": coach,
-        "berth": berth,
-        "from_": state.stops[_start(state, passenger)].code,
-        "to": booking.to,
-        "old_coach": passenger.coach,
-        "old_berth": passenger.berth,
-    }
+def _allotted(
+    state: RunState, passenger: Passenger, coach: str, berth: int, now: datetime, **more: object
+) -> e.PersonEvent:
+    """Return the event that a passenger has another berth; `more` are its other fields."""
+    return person_event(
+        e.BerthAllotted,
+        now,
+        passenger,
+        coach=coach,
+        berth=berth,
+        from_=state.stops[state.starts(passenger)].code,
+        old_coach=passenger.coach,
+        old_berth=passenger.berth,
+        **more,
+    )
 
 
 def _passed_over(state: RunState, passenger: Passenger, key: BerthKey) -> dict[str, Any]:

@@ -127,6 +127,11 @@ def segments(start: int, end: int) -> int:
     return ((1 << max(end - start, 0)) - 1) << start
 
 
+def ends(mask: int) -> tuple[int, int]:
+    """Return where the journey of a mask begins and ends: its first station and its last."""
+    return (mask & -mask).bit_length() - 1, mask.bit_length()
+
+
 def stretches(mask: int) -> Iterator[int]:
     """Yield each stretch of adjacent segments in a mask, as a mask, in running order."""
     while mask:

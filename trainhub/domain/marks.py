@@ -79,7 +79,7 @@ def no_show(state: RunState, command: c.MarkNoShow, now: datetime) -> Events:
         raise _marked_already(state, passenger, "the passenger travelled")
     events.append(person_event(e.NoShow, now, passenger, **_marked(state, command)))
     if not over:
-        start = max(state.boards(passenger), state.current)
+        start = state.starts(passenger)
         events += vacated(state, passenger, start, e.Cause.NO_SHOW, now)
     return events
 
@@ -137,7 +137,7 @@ def cancel(state: RunState, command: c.CancelJourney, now: datetime) -> Events:
     if passenger.state is PersonState.CANCELLED:
         return []
     _check_due(state, passenger)
-    start = max(state.boards(passenger), state.current)
+    start = state.starts(passenger)
     return [
         person_event(e.PassengerCancelled, now, passenger),
         *vacated(state, passenger, start, e.Cause.CANCELLED, now),

@@ -546,7 +546,7 @@ def taken_from(state: RunState, passenger: Passenger, key: BerthKey) -> str | No
 
 def _from(state: RunState, passenger: Passenger) -> str:
     """Return the station from which a passenger gets a berth."""
-    return state.stops[max(state.boards(passenger), state.current)].code
+    return state.stops[state.starts(passenger)].code
 
 
 def _km(state: RunState, passenger: Passenger) -> int:

@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import Any
 
 from trainhub.core.codec import dump
-from trainhub.domain.berths import berth_keys, numbers, segments, stretches
+from trainhub.domain.berths import berth_keys, ends, numbers, segments, stretches
 from trainhub.domain.events import BerthAllotted, Cause, Remarked, UpgradeConfirmed
 from trainhub.domain.model import Coach, PersonState, berth_key
 from trainhub.domain.run_state import Passenger, RunState
@@ -238,9 +238,10 @@ def _blocked(state: RunState, coach: Coach) -> Iterator[BlockedLine]:
         if block is None:
             continue
         for mask in stretches(block.mask & whole):
+            start, end = ends(mask)
             yield {
                 "berth": number,
-                "from": state.stops[(mask & -mask).bit_length() - 1].code,
-                "to": state.stops[mask.bit_length()].code,
+                "from": state.stops[start].code,
+                "to": state.stops[end].code,
                 "reason": block.reason,
             }

@@ -359,7 +359,11 @@ class RunState:
 
     def remaining(self, passenger: Passenger) -> int:
         """Return the segments of a journey that are still ahead, as a mask."""
-        return segments(max(self.boards(passenger), self.current), self.alights(passenger))
+        return segments(self.starts(passenger), self.alights(passenger))
+
+    def starts(self, passenger: Passenger) -> int:
+        """Return the station from which a passenger uses a berth, now or when boarding."""
+        return max(self.boards(passenger), self.current)
 
     def is_vacant(self, key: BerthKey, segment: int) -> bool:
         """Return whether the berth, or half of it, is free on that segment."""

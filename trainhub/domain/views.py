@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from trainhub.core.codec import dump
-from trainhub.domain.berths import berth_keys, numbers, stretches
+from trainhub.domain.berths import berth_keys, ends, numbers, stretches
 from trainhub.domain.errors import UnknownPassenger
 from trainhub.domain.events import Cause
 from trainhub.domain.model import (
@@ -283,7 +283,7 @@ def berth_plan(state: RunState, coach: Iterable[Coach]) -> list[BerthPlan]:
 
 def _holder(state: RunState, person: PersonKey, mask: int, half: bool) -> BerthHolder:
     passenger = state.passengers[person]
-    start, end = (mask & -mask).bit_length() - 1, mask.bit_length()
+    start, end = ends(mask)
     return {
         "pnr": passenger.booking.pnr,
         "index": passenger.booking.index,
