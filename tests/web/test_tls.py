@@ -185,6 +185,22 @@ async def test_a_slow_reader_gets_all_in_its_order(raw, pair):
     assert b"PONG" in (await client.frames(1))[0].data
 
 
+@pytest.mark.gen_test
+async def test_an_answer_larger_than_the_kernel_takes(raw, pair):
+    """A write that blocks behind its first TLS record goes on where it stopped."""
+    client, _ = await raw(tls=trusting(pair[0]))
+    await client.frames(1)  # WELCOME
+    (handler,) = TrainSocket.sockets
+    client.writer.transport.pause_reading()
+    large = {"text": "x" * 20_000_000}
+    handler.send(text_frame(json.dumps(large).encode()))
+    assert 0 < handler.unsent < 20_000_000
+    client.writer.transport.resume_reading()
+    (frame,) = await client.frames(1)
+    assert json.loads(frame.data) == large
+    await until(lambda: handler._backlog is None)
+
+
 # --- a whole hub --------------------------------------------------------------------------------
 
 

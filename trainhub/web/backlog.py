@@ -4,11 +4,10 @@ from collections import deque
 from collections.abc import Callable
 
 from trainhub.web.frames import frames_end
-from trainhub.web.streams import Stream
+from trainhub.web.streams import RECORD_BYTES, Stream
 
-# Bytes that are given to the stream at once, and cannot be dropped after that. A TLS record has no
-# more.
-PIECE = 16 * 1024
+# Bytes that are given to the stream at once, and cannot be dropped after that.
+PIECE = RECORD_BYTES
 
 
 class Backlog:
@@ -39,7 +38,7 @@ class Backlog:
         # must not cut off the client because of it.
         self.most = max(most, self.unsent + most // 2)
         whole = memoryview(frames)  # snapshots are shared: no copy for each slow client
-        # After a TLS write that blocked, OpenSSL wants at least as many bytes again.
+        # After a TLS record that blocked, OpenSSL wants at least as many bytes again.
         end = frames_end(whole, taken + PIECE)
         if end < len(whole):
             self._waiting.append(whole[end:])

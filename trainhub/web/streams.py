@@ -18,6 +18,8 @@ from trainhub.web.tornado_insides import take_socket
 
 # Bytes that are read at once.
 READ_BYTES = 64 * 1024
+# Bytes of a TLS record.
+RECORD_BYTES = 16 * 1024
 
 Done = Callable[[], None]
 
@@ -216,7 +218,15 @@ class SecureStream:
         return self._stream.writing()
 
     def send(self, data: bytes) -> int:
-        return self._stream.write_to_fd(cast(memoryview, data))
+        # One record at a time: OpenSSL wants all of a write that blocked again, to its last byte.
+        whole = memoryview(data)
+        taken = 0
+        while taken < len(whole):
+            size = self._stream.write_to_fd(whole[taken : taken + RECORD_BYTES])
+            if not size:
+                break
+            taken += size
+        return taken
 
     def write(self, data: bytes | memoryview, done: Done | None = None) -> None:
         with suppress(StreamClosedError):
