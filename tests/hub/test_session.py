@@ -8,25 +8,23 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from built import build_of_fakes
-from fakes import Ear, MemoryJournal, line
+from fakes import Ear, MemoryJournal
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from load import seeded
 from railway import RUN, chart, person, register, register_chart
 from samples import APPROVAL, JOURNEY
+from talk import TOKENS, Talk
 
 from trainhub.access.identity import ANONYMOUS, Identity, Tokens
-from trainhub.core.wire import encode
 from trainhub.domain import commands as c
 from trainhub.domain.events import EVENTS
 from trainhub.domain.model import Role
 from trainhub.domain.views import run_view
 from trainhub.hub.protocol import MOST_SOCKET_BYTES
-from trainhub.hub.session import Session
 from trainhub.hub.subscriptions import PASSENGER_ROOMS
 
 OPERATOR = Identity("operator", Role.ADMIN, frozenset({"*"}))
-TOKENS = Tokens({"k1": "a secret of tests, long enough for HMAC with SHA-256"})
 TOKEN = {
     "ADMIN": TOKENS.issue("control", Role.ADMIN, ["*"]),
     "SERVICE": TOKENS.issue("feed", Role.SERVICE, ["*"]),
@@ -37,35 +35,6 @@ TOKEN = {
 HERE = {"trainNo": "12345", "startDate": "2026-11-23"}
 TOMORROW = {"train_no": "12345", "start_date": date(2026, 11, 24)}
 MARK = {**HERE, "pnr": "4512345601", "index": 1}
-
-
-class Talk:
-    """A session and its client's recorder."""
-
-    def __init__(self, hub, anonymous=True, tokens=TOKENS):
-        self.hub = hub
-        self.ear = Ear()
-        where = {"anonymous": anonymous, "address": "10.1.2.3"}
-        self.session = Session(hub, tokens, self.ear, self._send, **where)
-
-    def _send(self, message):
-        self.ear.send(line(encode(message)))
-
-    async def raw(self, text):
-        """Send a text. Returns what the client got meanwhile."""
-        before = len(self.ear.heard)
-        await self.session.receive(text)
-        return self.ear.heard[before:]
-
-    async def say(self, kind, **fields):
-        return await self.raw(json.dumps({"type": kind, **fields}))
-
-    async def error(self, kind, **fields):
-        """Send a message that fails. Returns the ERROR's code."""
-        (answer,) = await self.say(kind, **fields)
-        assert answer["type"] == "ERROR"
-        assert answer["message"]
-        return answer["code"]
 
 
 async def running(hub, *dates):
