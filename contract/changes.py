@@ -9,7 +9,8 @@ from typing import Any
 
 from trainhub.domain import events as e
 
-# The part that changes, its fields, and a field of the event without which nothing changes.
+# The part that changes, its fields, and a field of the event without which nothing changes; with an
+# exclamation mark before it, a field with which nothing changes.
 # The parts are in `train_state` of the clients. A text that begins with = is where the value is: in
 # the event's data, or in `timestamp`, `run` or `person`; of several, the first that is there.
 Change = tuple[str, dict[str, Any]] | tuple[str, dict[str, Any], str]
@@ -39,6 +40,7 @@ _TO_PASSENGER = {
     "oldBerth": "=person.berth",
     "from": "=run.station.code",
 }
+_UPGRADED: Change = ("person", _told("upgradedFrom"), "upgradedFrom")
 _NOTHING: tuple[Change, ...] = ()
 
 CHANGES: dict[type[e.Event], tuple[Change, ...] | None] = {
@@ -76,14 +78,17 @@ CHANGES: dict[type[e.Event], tuple[Change, ...] | None] = {
     e.BoardingChanged: (("person", {"from": "=from"}),),
     e.NoShow: (("person", {"state": "NT", **_MARKED, "assumed": False}),),
     e.NoShowUndone: (("person", _DUE),),
-    e.BerthLost: None,
-    e.CoachChecked: None,
-    e.SignedOn: None,
-    e.SignedOff: None,
+    e.BerthLost: (
+        ("person", {"coach": None, "berth": None}),
+        ("person", _DUE, "!blocked"),
+    ),
+    e.CoachChecked: (("checked", {}),),
+    e.SignedOn: (("duty", {"tte": "=tte", "since": "=timestamp"}),),
+    e.SignedOff: (("duty", {"tte": None, "since": None}),),
     e.Remarked: _NOTHING,
-    e.BerthsBlocked: None,
-    e.BerthsUnblocked: None,
-    e.BerthAllotted: None,
+    e.BerthsBlocked: _NOTHING,
+    e.BerthsUnblocked: _NOTHING,
+    e.BerthAllotted: (("person", _told("status", "coach", "berth")), _UPGRADED),
     e.BerthVacated: _NOTHING,
     e.UpgradePending: (("opened", {**_OFFERED, **_TO_STAFF}),),
     e.UpgradeOffer: (("opened", {**_OFFERED, **_TO_PASSENGER}),),
@@ -91,8 +96,8 @@ CHANGES: dict[type[e.Event], tuple[Change, ...] | None] = {
         ("offer", {"delivered": "=devices", "deliveredAt": "=offer.deliveredAt|timestamp"}),
     ),
     e.UpgradeConfirmed: (
-        ("person", {"status": "CNF", "coach": "=coach", "berth": "=berth"}),
-        ("person", {"upgradedFrom": "=upgradedFrom"}, "upgradedFrom"),
+        ("person", {"status": "CNF", **_told("coach", "berth")}),
+        _UPGRADED,
         ("closed", {}),
     ),
     e.UpgradeClosed: (("closed", {}),),

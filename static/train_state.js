@@ -1,6 +1,7 @@
 /** How an event changes the SNAPSHOT of a train that a client has: the event's own fields, and what follows from them. */
 
 // Event → its changes: a part of the run, its fields, and a field of the event without which nothing changes.
+// An exclamation mark before that field means that nothing changes with it.
 // generated: changes in javascript
 const CHANGES = {
   JOURNEY_STARTED: [['run', { status: 'RUNNING', index: '=station.index' }]],
@@ -36,8 +37,21 @@ const CHANGES = {
   BOARDING_CHANGED: [['person', { from: '=from' }]],
   NO_SHOW: [['person', { state: 'NT', markedAt: '=markedAt|timestamp', assumed: false }]],
   NO_SHOW_UNDONE: [['person', { state: 'DUE', markedAt: null, assumed: false, left: null }]],
+  BERTH_LOST: [
+    ['person', { coach: null, berth: null }],
+    ['person', { state: 'DUE', markedAt: null, assumed: false, left: null }, '!blocked'],
+  ],
+  BERTHS_BLOCKED: [],
+  BERTHS_UNBLOCKED: [],
+  COACH_CHECKED: [['checked', {}]],
+  SIGNED_ON: [['duty', { tte: '=tte', since: '=timestamp' }]],
+  SIGNED_OFF: [['duty', { tte: null, since: null }]],
   REMARKED: [],
   BERTH_VACATED: [],
+  BERTH_ALLOTTED: [
+    ['person', { status: '=status', coach: '=coach', berth: '=berth' }],
+    ['person', { upgradedFrom: '=upgradedFrom' }, 'upgradedFrom'],
+  ],
   UPGRADE_PENDING: [
     [
       'opened',
@@ -106,7 +120,7 @@ export function fold(run, { type, seq, timestamp, data }) {
   if (!Object.hasOwn(CHANGES, type)) return null;
   let next = { ...run, seq };
   for (const [part, fields, needed] of CHANGES[type]) {
-    if (needed && data[needed] == null) continue;
+    if (needed && isSaid(data, needed) === needed.startsWith('!')) continue;
     next = PARTS[part](next, data, (own) => filled(fields, { ...data, timestamp, run, ...own }));
     if (!next) return null;
   }
@@ -116,6 +130,7 @@ export function fold(run, { type, seq, timestamp, data }) {
 /** Returns the run with other figures. */
 export const withFigures = (run, figures) => ({ ...run, figures });
 
+const isSaid = (data, name) => data[name.replace('!', '')] != null;
 const isPerson = ({ pnr, index }) => (each) => each.pnr === pnr && each.index === index;
 const isOffer = ({ offerId }) => (each) => each.offerId === offerId;
 
@@ -140,9 +155,18 @@ const PARTS = {
   offer: (run, data, fill) => ({ ...run, offers: run.offers.map((offer) => (isOffer(data)(offer) ? { ...offer, ...fill({ offer }) } : offer)) }),
   closed: (run, data) => ({ ...run, offers: run.offers.filter((each) => !isOffer(data)(each)) }),
   /** A coach was checked at this station, or the train is at another one. */
-  checked: (run, { coach }) => (run.checked
-    ? { ...run, checked: coach ? [...new Set([...run.checked, coach])].sort() : [] }
-    : run),
+  checked(run, { coach, station }) {
+    if (!run.checked) return run;
+    if (!coach) return { ...run, checked: [] };
+    const { stop } = run.stations[station.index];
+    const duty = run.duty.map((each) => (each.coach === coach ? { ...each, checked: stop } : each));
+    return { ...run, duty, checked: [...new Set([...run.checked, coach])].sort() };
+  },
+  /** A TTE has these coaches from now on, or none. */
+  duty(run, { tte, coaches }, fill) {
+    const free = (each) => (each.tte === tte ? { ...each, tte: null, since: null } : each);
+    return { ...run, duty: run.duty.map((each) => (coaches.includes(each.coach) ? { ...each, ...fill() } : free(each))) };
+  },
   /** The hub's clock was set, so the times that it gave are moved. */
   clock: (run, { bySeconds }) => (run.passengers ? {
     ...run,

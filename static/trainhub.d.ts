@@ -411,6 +411,7 @@ export interface Told {
     oldBerth: BerthNumber | null;
     /** Why the TTE gave it; null if two exchange their berths. */
     allottedFor: AllotReason | null;
+    upgradedFrom: UpgradedFrom | null;
   };
   /** A berth is held for a passenger: the staff's side of an offer, with the reason. Told to the staff. */
   UPGRADE_PENDING: {
@@ -1014,6 +1015,9 @@ export type Cause = 'NO_SHOW' | 'ALIGHTED' | 'CANCELLED' | 'UPGRADED' | 'ALLOTTE
 /** Why a TTE gives a berth to one passenger, out of turn if need be. */
 export type AllotReason = 'FAMILY' | 'MEDICAL' | 'SAFETY' | 'DISPLACED' | 'OTHER';
 
+/** The place on RAC or WL of a passenger who was upgraded since. */
+export type UpgradedFrom = string;
+
 /** The first passengers who were considered, in order, and the chosen one last. */
 export type Reasons = Considered[];
 
@@ -1050,9 +1054,6 @@ export type UserId = string;
 
 /** The kind of a berth. */
 export type BerthType = 'LOWER' | 'SIDE_LOWER' | 'MIDDLE' | 'UPPER' | 'SIDE_MIDDLE' | 'SIDE_UPPER' | 'SEAT';
-
-/** The place on RAC or WL of a passenger who was upgraded since. */
-export type UpgradedFrom = string;
 
 /** How urgent an announcement is. */
 export type Level = 'INFO' | 'WARNING' | 'EMERGENCY';

@@ -2,7 +2,7 @@
  * The TTE's page: the people of one run, marked with one tap. Marks go over trainhub.js, which keeps
  * them in this browser's storage until the hub has answered, in order and once. The page also keeps
  * the run as last seen, so that it works after a restart without a network.
- * staff_view.js applies the run's events; this file shows the result and sends commands.
+ * staff_view.js answers questions about the run; this file shows it and sends commands.
  */
 
 import { put, ui } from './elements.js';
@@ -137,9 +137,7 @@ function markWords(person, waits, undoEnds) {
   if (waits?.type.startsWith('UNDO')) return words.say('mark.undo-waits');
   const { state, assumed, markedAt, from } = person;
   if (state === 'DUE') {
-    const { status, index, stations } = view.run;
-    const later = status === 'RUNNING' && stations.findIndex(({ code }) => code === from) > index;
-    return later ? words.say('mark.later', { station: view.stationName(from) }) : '';
+    return view.boardsLater(person) ? words.say('mark.later', { station: view.stationName(from) }) : '';
   }
   if (state === 'ABOARD' && assumed) return words.say('mark.assumed');
   const name = state === 'NT' && !waits && undoEnds <= nowMs() ? 'mark.NT.gone' : `mark.${state}`;
@@ -428,13 +426,15 @@ function showNow() {
 // --- following the run ---
 
 const LISTED = { UPGRADE_CONFIRMED: 1, UPGRADE_CLOSED: 1, BERTH_LOST: 1 };
-const TURN = /^(UPGRADE_CONFIRMED|BERTH_LOST|PASSENGER_|NO_SHOW|BOARD)/;
+const TURN = /^(UPGRADE_CONFIRMED|BERTH_LOST|BERTH_ALLOTTED|PASSENGER_|NO_SHOW|BOARD)/;
 
 function hear(event) {
-  if (!view.evolve(event)) {
+  const next = view.after(event);
+  if (!next) {
     followRun(view.run); // a fresh snapshot says the rest
     return;
   }
+  view = next;
   if (LISTED[event.type]) happened = [...happened, event].slice(-MOST_LINES);
   if (event.type === 'ANNOUNCEMENT') heard = [...heard, event].slice(-MOST_LINES);
   if (TURN.test(event.type)) {

@@ -47,7 +47,8 @@ async def snapshot(url, token):
 
 def step(chance, run):
     """A command of a random kind; many of them are refused."""
-    someone = chance.choice(run["passengers"])
+    someone, other = chance.choices(run["passengers"], k=2)
+    berth = {"coach": "S1", "berth": chance.randrange(1, 72)}
     who = {name: someone[name] for name in ("pnr", "index")}
     place, last = run["index"], len(run["stations"]) - 1
     code = STATIONS[min(place + (1 if run["departed"] else 0), last)]
@@ -65,6 +66,13 @@ def step(chance, run):
             ("CANCEL_JOURNEY", who),
             ("CHANGE_BOARDING", {**who, "stationCode": "BBB"}),
             ("CHECK_COACH", {"coach": "S1"}),
+            ("SIGN_ON", {"tte": chance.choice(("T1", "T2")), "coaches": ["S1"]}),
+            ("SIGN_OFF", {"tte": "T1"}),
+            ("ALLOT_BERTH", {**who, **berth, "reason": "FAMILY"}),
+            ("SWAP_BERTHS", {**who, "otherPnr": other["pnr"], "otherIndex": other["index"]}),
+            ("BLOCK_BERTH", {**berth, "reason": "BROKEN"}),
+            ("UNBLOCK_BERTH", berth),
+            ("REMARK", {"text": "No water."}),
             ("SET_DELAY", {"delayMinutes": chance.randrange(0, 90)}),
             ("SET_PLATFORM", {"stationCode": chance.choice(STATIONS), "platform": "7"}),
             ("SKIP_STATION", {"stationCode": "DDD"}),

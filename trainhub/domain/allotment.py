@@ -116,6 +116,7 @@ def allot(state: RunState, command: c.AllotBerth, now: datetime) -> Events:
         status=BookingStatus.CNF,
         allotted_for=command.reason,
         note=command.note,
+        upgraded_from=None if passenger.status is BookingStatus.CNF else passenger.place_in_turn,
         **_passed_over(state, passenger, key),
     )
     start = state.starts(passenger)

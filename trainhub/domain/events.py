@@ -644,6 +644,7 @@ class BerthAllotted(Justified, PersonEvent):
     ] = None
     note: Note | None = None
     reason: Reasons = ()
+    upgraded_from: UpgradedFrom | None = None
 
     untold = frozenset({"at", "user", "reason", "passedOver", "note"})
 

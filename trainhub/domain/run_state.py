@@ -104,6 +104,12 @@ class Passenger:
         )
 
     @property
+    def place_in_turn(self) -> str:
+        """Return the status with its number on RAC or WL, like "RAC 4"."""
+        number = self.booking.number
+        return f"{self.status}" if number is None else f"{self.status} {number}"
+
+    @property
     def berth_key(self) -> BerthKey | None:
         if self.coach is None or self.berth is None:
             return None
@@ -703,8 +709,7 @@ class RunState:
         booking = passenger.booking
         self._leave_berth(passenger, self.remaining(passenger))
         if passenger.status is not status:
-            number = "" if booking.number is None else f" {booking.number}"
-            passenger.upgraded_from = f"{passenger.status}{number}"
+            passenger.upgraded_from = passenger.place_in_turn
         if status is BookingStatus.CNF:
             self.waiting.get(booking.class_, {}).pop(event.person, None)
         passenger.claim, passenger.status = None, status

@@ -12,7 +12,7 @@ Run = dict[str, Any]
 Fill = Callable[..., dict[str, Any]]
 
 # Event → its changes: a part of the run, its fields, and a field of the event without which nothing
-# changes.
+# changes. An exclamation mark before that field means that nothing changes with it.
 # generated: changes in python
 CHANGES: dict[str, list[Any]] = {
     "JOURNEY_STARTED": [["run", {"status": "RUNNING", "index": "=station.index"}]],
@@ -57,8 +57,21 @@ CHANGES: dict[str, list[Any]] = {
     "NO_SHOW_UNDONE": [
         ["person", {"state": "DUE", "markedAt": None, "assumed": False, "left": None}],
     ],
+    "BERTH_LOST": [
+        ["person", {"coach": None, "berth": None}],
+        ["person", {"state": "DUE", "markedAt": None, "assumed": False, "left": None}, "!blocked"],
+    ],
+    "BERTHS_BLOCKED": [],
+    "BERTHS_UNBLOCKED": [],
+    "COACH_CHECKED": [["checked", {}]],
+    "SIGNED_ON": [["duty", {"tte": "=tte", "since": "=timestamp"}]],
+    "SIGNED_OFF": [["duty", {"tte": None, "since": None}]],
     "REMARKED": [],
     "BERTH_VACATED": [],
+    "BERTH_ALLOTTED": [
+        ["person", {"status": "=status", "coach": "=coach", "berth": "=berth"}],
+        ["person", {"upgradedFrom": "=upgradedFrom"}, "upgradedFrom"],
+    ],
     "UPGRADE_PENDING": [
         [
             "opened",
@@ -133,7 +146,7 @@ def fold(run: Run, event: dict[str, Any]) -> Run | None:
         return None
     after: Run | None = {**run, "seq": event["seq"]}
     for part, fields, *needed in changes:
-        if needed and data.get(needed[0]) is None:
+        if needed and _is_said(data, needed[0]) is needed[0].startswith("!"):
             continue
         fill = partial(_filled, fields, {**data, "timestamp": event["timestamp"], "run": run})
         after = _PARTS[part](after, data, fill)
@@ -191,7 +204,24 @@ def _checked(run: Run, data: Run, _: Fill) -> Run:
     if "checked" not in run:
         return run
     coach = data.get("coach")
-    return {**run, "checked": sorted({*run["checked"], coach}) if coach else []}
+    if not coach:
+        return {**run, "checked": []}
+    stop = run["stations"][data["station"]["index"]]["stop"]
+    duty = [{**each, "checked": stop} if each["coach"] == coach else each for each in run["duty"]]
+    return {**run, "duty": duty, "checked": sorted({*run["checked"], coach})}
+
+
+def _duty(run: Run, data: Run, fill: Fill) -> Run:
+    """Note that a TTE has these coaches from now on, or none."""
+    duty = []
+    for each in run["duty"]:
+        changed = {}
+        if each["coach"] in data["coaches"]:
+            changed = fill()
+        elif each["tte"] == data["tte"]:
+            changed = {"tte": None, "since": None}
+        duty.append({**each, **changed})
+    return {**run, "duty": duty}
 
 
 def _clock(run: Run, data: Run, _: Fill) -> Run:
@@ -212,8 +242,13 @@ _PARTS: dict[str, Callable[[Any, Run, Fill], Run | None]] = {
     "offer": _offer,
     "closed": _closed,
     "checked": _checked,
+    "duty": _duty,
     "clock": _clock,
 }
+
+
+def _is_said(data: Run, name: str) -> bool:
+    return data.get(name.removeprefix("!")) is not None
 
 
 def _is_person(person: Run, data: Run) -> bool:
