@@ -39,7 +39,6 @@ from trainhub.hub.hub import ignore
 from trainhub.web.base import Web
 from trainhub.web.door import Door
 from trainhub.web.frames import text_frame
-from trainhub.web.handshake import Handshake
 from trainhub.web.limits import Limits
 from trainhub.web.ring import best_delivery
 from trainhub.web.websocket import TrainSocket
@@ -117,7 +116,7 @@ class Bench:
 
     async def __aenter__(self) -> "Bench":
         web = Web(self._hub, Tokens({"k": "x" * 32}), True, self._count, Limits())
-        self._server = Door(Application([(r"/ws", Handshake, {"web": web})]))
+        self._server = Door(Application([(r"/ws", TrainSocket, {"web": web})]))
         self._server.listen(0, "127.0.0.1", backlog=4096)
         (listening,) = self._server._sockets.values()
         port = listening.getsockname()[1]

@@ -9,7 +9,6 @@ from tornado.web import Application
 
 from trainhub.core.deflate import Part, deflate
 from trainhub.web.frames import BINARY, TEXT, message_frames
-from trainhub.web.handshake import Handshake
 from trainhub.web.limits import Limits
 from trainhub.web.websocket import TrainSocket
 
@@ -45,7 +44,7 @@ def settings_of_web():
 
 @pytest.fixture
 def app(site):
-    return Application([(r"/", Handshake, {"web": site.web, "kind": Echo})])
+    return Application([(r"/", Echo, {"web": site.web})])
 
 
 @pytest.fixture

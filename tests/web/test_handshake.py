@@ -5,15 +5,16 @@ import gc
 import weakref
 
 import pytest
+from tornado.httputil import HTTPServerRequest
+from tornado.websocket import WebSocketHandler
 from waiting import PATIENCE, until
 
-from trainhub.web.handshake import Handshake
 from trainhub.web.websocket import TrainSocket
 
 
 @pytest.mark.gen_test
 async def test_an_idle_socket_has_no_task_and_no_request(raw, http_server):
-    """What the handshake needed is gone: its handler, its request, and tornado's coroutines."""
+    """What the handshake needed is gone: its request, its attributes, and tornado's coroutines."""
     before = len(asyncio.all_tasks())
     sockets = [(await raw())[0] for _ in range(20)]
     for socket in sockets:
@@ -21,7 +22,9 @@ async def test_an_idle_socket_has_no_task_and_no_request(raw, http_server):
     await until(lambda: len(TrainSocket.sockets) == 20)
     await until(lambda: len(asyncio.all_tasks()) <= before)
     gc.collect()
-    assert not [each for each in gc.get_objects() if type(each) is Handshake]
+    assert not [each for each in gc.get_objects() if type(each) is HTTPServerRequest]
+    assert all(isinstance(each, WebSocketHandler) for each in TrainSocket.sockets)
+    assert not any(vars(each) for each in TrainSocket.sockets)
     assert not http_server._connections
 
 

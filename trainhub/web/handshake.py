@@ -1,6 +1,7 @@
-"""The handshake of a WebSocket: an HTTP request whose connection becomes a TrainSocket's."""
+"""The handshake of a WebSocket: the HTTP part of a handler, which lets go of it afterwards."""
 
 from base64 import b64encode
+from collections.abc import Coroutine
 from contextlib import suppress
 from hashlib import sha1
 from typing import Any, cast
@@ -13,7 +14,7 @@ from trainhub.access.identity import ANONYMOUS
 from trainhub.core.deflate import agree
 from trainhub.core.errors import Unavailable
 from trainhub.web.base import Edge, Web
-from trainhub.web.websocket import TrainSocket
+from trainhub.web.streams import Stream, take_over
 
 SUBPROTOCOL = "trainhub.v1"
 BEARER = "bearer."
@@ -22,12 +23,21 @@ _GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
 class Handshake(Edge, WebSocketHandler):
-    """Opens a socket. It ends with the handshake, and the socket keeps nothing of it."""
+    """A handler of Tornado that opens a WebSocket, and keeps only what it has in slots.
 
-    def initialize(self, web: Web, kind: type[TrainSocket] = TrainSocket) -> None:
+    Tornado's attributes are in the `__dict__`: the request, its headers, the application. An idle
+    socket needs none of them, and they are half of its memory.
+    """
+
+    address: str
+    # The window of messages compressed for the client; 0 if it takes no such ones.
+    window: int
+    _stream: Stream
+    _token: str | None = None
+
+    def initialize(self, web: Web) -> None:
         self.web = web
-        self._kind = kind
-        self._token: str | None = None
+        self.address = self.request.remote_ip or ""
 
     @property
     def allowed(self) -> list[str]:
@@ -35,7 +45,7 @@ class Handshake(Edge, WebSocketHandler):
 
     def prepare(self) -> None:
         # Only counted: the address may be in debt while the user of this socket is not.
-        self.bill.account = account = self.web.askers.account(ANONYMOUS, self._address)
+        self.bill.account = account = self.web.askers.account(ANONYMOUS, self.address)
         account.count()
         self.check_query(())
         self._token = self.bearer()
@@ -44,11 +54,15 @@ class Handshake(Edge, WebSocketHandler):
         self.web.hub.check()
         if self.web.drain.begun:
             raise Unavailable("the hub is stopping: try again in a moment")
-        if len(TrainSocket.sockets) >= self.web.max_connections:
-            raise Unavailable("the hub has as many sockets as it may: try again later")
-        most = self.web.limits.max_connections_per_address
-        if TrainSocket.addresses.count(self._address) >= most:
-            raise Unavailable("your address has as many sockets as it may: close one first")
+        self.check_room()
+
+    def check_room(self) -> None:
+        """Raise Unavailable if there are as many sockets as there may be."""
+
+    async def carry_out(self, work: Coroutine[Any, Any, None]) -> None:
+        await super().carry_out(work)
+        # Freed now, with its cycles, and not by a long garbage collection.
+        del self.__dict__
 
     def get_websocket_protocol(self) -> WebSocketProtocol | None:
         """Return what tornado hands the connection to, after its checks of origin and headers.
@@ -60,7 +74,7 @@ class Handshake(Edge, WebSocketHandler):
         return cast(WebSocketProtocol, self)
 
     async def accept_connection(self, handler: WebSocketHandler) -> None:
-        """Answer the handshake, and hand the connection to a socket."""
+        """Answer the handshake, and take over the connection."""
         headers = self.request.headers
         key = headers.get("Sec-WebSocket-Key")
         if not key or not headers.get("Host"):
@@ -73,22 +87,30 @@ class Handshake(Edge, WebSocketHandler):
         ]
         if SUBPROTOCOL in offered:
             lines.append(f"Sec-WebSocket-Protocol: {SUBPROTOCOL}")
-        extensions, window = agree(headers.get("Sec-WebSocket-Extensions", ""))
+        extensions, self.window = agree(headers.get("Sec-WebSocket-Extensions", ""))
         if extensions:
             lines.append(f"Sec-WebSocket-Extensions: {extensions}")
         tokens = (each.removeprefix(BEARER) for each in offered if each.startswith(BEARER))
         token = next(tokens, self._token)
         answer = "\r\n".join([*lines, "", ""]).encode("latin-1")
-        new = self._kind(self.web, self._address, window)
         with suppress(StreamClosedError):  # the client has gone
-            await new.open(self.detach(), answer, token)
-        # Without these cycles the handler is freed now, and not by a long garbage collection.
-        self.ws_connection = None
-        self.ui = cast(Any, None)
+            self._stream, early = await take_over(self.detach(), self, self.web.poller)
+            self.opened(answer, token)
+            if early:
+                self.received(early)
+            self._stream.resume()
+
+    def opened(self, answer: bytes, token: str | None) -> None:
+        """Begin with `answer`, which accepts the handshake, and with the client's token."""
+        raise NotImplementedError
+
+    def received(self, data: bytes) -> None:
+        """Handle bytes of the client."""
+        raise NotImplementedError
+
+    def lost(self) -> None:
+        """Handle the end of the stream. It is called once, before the descriptor is free."""
+        raise NotImplementedError
 
     def on_connection_close(self) -> None:
         """Do nothing: a client that goes during the handshake leaves nothing behind."""
-
-    @property
-    def _address(self) -> str:
-        return self.request.remote_ip or ""

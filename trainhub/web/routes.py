@@ -28,7 +28,6 @@ from trainhub.web import people, rest
 from trainhub.web.attention import Attention, AttentionHandler
 from trainhub.web.base import Api, Edge, Web
 from trainhub.web.figures import Alive, MonitorFigures, Ready, Version
-from trainhub.web.handshake import Handshake
 from trainhub.web.monitor import (
     HealthHandler,
     MonitorHandler,
@@ -37,6 +36,7 @@ from trainhub.web.monitor import (
     VersionHandler,
 )
 from trainhub.web.static_files import StaticFiles
+from trainhub.web.websocket import TrainSocket
 
 READERS = frozenset({Role.TTE, Role.ADMIN, Role.PASSENGER})
 AUDITORS = frozenset({Role.ADMIN})
@@ -495,7 +495,7 @@ ROUTES: tuple[Route, ...] = (
     _open(
         "/ws",
         "openSocket",
-        Handshake,
+        TrainSocket,
         "Open a WebSocket; asyncapi.yaml has its messages.",
         (101, 400, 401, 403, 426, 429, 503),
         open=False,

@@ -12,11 +12,9 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, ClassVar
 
-from tornado.iostream import IOStream
-
 from trainhub.access.identity import Identity
 from trainhub.core.cost import Bill, open_bill, paid
-from trainhub.core.errors import HubError
+from trainhub.core.errors import HubError, Unavailable
 from trainhub.core.rooms import Crowd, Room
 from trainhub.core.wire import encode, error_fields
 from trainhub.domain.model import RunKey
@@ -35,6 +33,7 @@ from trainhub.web.close_codes import (
     TOO_SLOW,
 )
 from trainhub.web.frames import CONTINUATION, TEXT, text_frame
+from trainhub.web.handshake import Handshake
 from trainhub.web.held import reset_at_close
 from trainhub.web.limits import (
     SECONDS_A_BYTE,
@@ -58,7 +57,7 @@ from trainhub.web.rfc6455 import (
     control_frame,
     text_of,
 )
-from trainhub.web.streams import READ_BYTES, Stream, take_over
+from trainhub.web.streams import READ_BYTES
 
 logger = logging.getLogger("trainhub.socket")
 
@@ -77,16 +76,14 @@ CHECK_BATCH = 2_000
 FRAMES_A_TURN = 50
 
 
-class TrainSocket:
+class TrainSocket(Handshake):
     """A client's socket. It registers into `rooms`, the table run → room of sockets.
 
-    It is all that is left of a connection after the handshake: it has no HTTP request, no task and
-    no coroutine. A task runs while a message is answered.
+    After the handshake it has no HTTP request, no task and no coroutine: only these slots. A task
+    runs while a message is answered.
     """
 
     __slots__ = (
-        "__weakref__",
-        "_address",
         "_backlog",
         "_closing",
         "_id",
@@ -100,6 +97,7 @@ class TrainSocket:
         "_session",
         "_stream",
         "_working",
+        "address",
         "bill",
         "close_code",
         "web",
@@ -112,21 +110,26 @@ class TrainSocket:
     # New sockets, each with the time until which it has to identify or to subscribe.
     newcomers: ClassVar[dict["TrainSocket", float]] = {}
     most_message_bytes = MOST_SOCKET_BYTES
-    _stream: Stream
 
-    def __init__(self, web: Web, address: str, window: int) -> None:
-        """`window` is that of messages compressed for the client; 0 if it takes no such ones."""
-        self.web = web
-        self.window = window
-        self.close_code: int | None = None
-        self._address = address
-        self._session = Session(
-            web.hub, web.tokens, self, self._answer, anonymous=web.anonymous, address=address
-        )
-        self._reader = FrameReader(self.most_message_bytes, inflates=bool(window))
-        self._meter = Meter(web.limits.message_rate, web.clock)
+    def initialize(self, web: Web) -> None:
+        super().initialize(web)
         self._backlog: Backlog | None = None
-        self._liveness = Liveness(web.limits.heartbeat_seconds)
+
+    def check_room(self) -> None:
+        if len(self.sockets) >= self.web.max_connections:
+            raise Unavailable("the hub has as many sockets as it may: try again later")
+        if self.addresses.count(self.address) >= self._limits.max_connections_per_address:
+            raise Unavailable("your address has as many sockets as it may: close one first")
+
+    def opened(self, answer: bytes, token: str | None) -> None:
+        web, limits = self.web, self._limits
+        self.close_code: int | None = None
+        self._session = Session(
+            web.hub, web.tokens, self, self._answer, anonymous=web.anonymous, address=self.address
+        )
+        self._reader = FrameReader(self.most_message_bytes, inflates=bool(self.window))
+        self._meter = Meter(limits.message_rate, web.clock)
+        self._liveness = Liveness(limits.heartbeat_seconds)
         self._id = secrets.token_hex(8)
         # The account of the latest identity pays, and `bill` names it while a message is answered.
         self._payer: Identity | None = None
@@ -137,32 +140,22 @@ class TrainSocket:
         self._closing = False  # the hub has sent a close
         self._pong: bytes | None = None  # what the pong is to say that waits to be written
 
-    @property
-    def _limits(self) -> Limits:
-        return self.web.limits
-
-    async def open(self, stream: IOStream, answer: bytes, token: str | None) -> None:
-        """Go on with the connection of a request. `answer` accepts the handshake.
-
-        Raises StreamClosedError if the client has gone.
-        """
-        self._stream, early = await take_over(stream, self, self.web.poller)
-        beat = self._limits.heartbeat_seconds
         with suppress(OSError, AttributeError):  # only Linux has the last two
             tune = partial(self._stream.socket.setsockopt, socket.IPPROTO_TCP)
             tune(socket.TCP_NODELAY, 1)
-            tune(socket.TCP_USER_TIMEOUT, 2 * beat * 1000)
+            tune(socket.TCP_USER_TIMEOUT, 2 * limits.heartbeat_seconds * 1000)
             tune(socket.TCP_NOTSENT_LOWAT, UNSENT_IN_KERNEL)
         self.sockets.add(self)
-        self.addresses.enter(self._address)
-        self.newcomers[self] = time.monotonic() + self._limits.identify_seconds
-        self.web.hub.activity.note(Act.CONNECTIONS, "opened", "connection %s opened", self._id)
+        self.addresses.enter(self.address)
+        self.newcomers[self] = time.monotonic() + limits.identify_seconds
+        web.hub.activity.note(Act.CONNECTIONS, "opened", "connection %s opened", self._id)
         self.send(answer + self._greeting())
         if token is not None:
             self._identify(token)
-        if early:
-            self.received(early)
-        self._stream.resume()
+
+    @property
+    def _limits(self) -> Limits:
+        return self.web.limits
 
     def _greeting(self) -> bytes:
         now, beat = self.web.hub.now(), self._limits.heartbeat_seconds
@@ -275,7 +268,7 @@ class TrainSocket:
         identity = self._session.identity
         if identity is not self._payer:
             self._payer = identity
-            self._paying = self.web.askers.account(identity, self._address)
+            self._paying = self.web.askers.account(identity, self.address)
             self.bill.account = self._paying
         self._paying.used_at = self.web.clock()
         return self._paying
@@ -287,7 +280,7 @@ class TrainSocket:
 
     def _leave(self) -> None:
         self.sockets.discard(self)
-        self.addresses.leave(self._address)
+        self.addresses.leave(self.address)
         self.web.hub.activity.note(
             Act.CONNECTIONS, "closed", "connection %s closed: %s", self._id, self.close_code
         )
@@ -467,7 +460,7 @@ class TrainSocket:
 
     def hold(self, size: int) -> None:
         """Set how many bytes wait in memory for this client."""
-        self.web.held.hold(self, self._address, size)
+        self.web.held.hold(self, self.address, size)
 
     def cut_off(self) -> None:
         if self._backlog is None or not self._may_write():
@@ -486,13 +479,13 @@ class TrainSocket:
         self.close(code, reason)
         asyncio.get_running_loop().call_later(SOCKET_CLOSE_SECONDS, self._reset)
 
-    def close(self, code: int | None = None, reason: str = "") -> None:
+    def close(self, code: int | None = None, reason: str | None = None) -> None:
         """Send a close, and wait some seconds for the client's."""
         if self._closing or self._stream.closed:
             return
         self._closing = True
         self._changed()
-        self._stream.write(close_frame(code, reason))
+        self._stream.write(close_frame(code, reason or ""))
         asyncio.get_running_loop().call_later(CLOSE_ANSWER_SECONDS, self._stream.close)
 
     def _reset(self) -> None:
