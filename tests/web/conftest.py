@@ -118,7 +118,13 @@ def settings_of_web():
 
 
 @pytest.fixture
-def site(io_loop, settings_of_web):
+def delivery():
+    """Return the way of sending to rooms that the settings choose."""
+    return best_delivery() if read_settings([]).io_uring else OneByOne()
+
+
+@pytest.fixture
+def site(io_loop, settings_of_web, delivery):
     """A loaded hub without trains, whose clock stands at MORNING."""
     journal = MemoryJournal()
     failures: list[BaseException] = []
@@ -126,7 +132,7 @@ def site(io_loop, settings_of_web):
         journal=journal,
         rooms=TrainSocket.rooms,
         frame=text_frame,
-        delivery=best_delivery() if read_settings([]).io_uring else OneByOne(),
+        delivery=delivery,
         on_failure=failures.append,
     )
     hub = built.hub

@@ -1,4 +1,7 @@
-"""RFC 6455 and RFC 7692 by Autobahn's cases, against the hub's own handler and protocol class."""
+"""RFC 6455 and RFC 7692 by Autobahn's cases, against the hub's own sockets.
+
+Both ways of sending pass them: through the ring, and socket by socket.
+"""
 
 import os
 
@@ -7,9 +10,12 @@ import pytest
 from tornado.httpserver import HTTPServer
 from tornado.web import Application
 
+from trainhub.core.audience import Standing
 from trainhub.core.deflate import Part, deflate
+from trainhub.core.rooms import OneByOne
 from trainhub.web.frames import BINARY, TEXT, message_frames
 from trainhub.web.limits import Limits
+from trainhub.web.ring import NoRing, Ring, RingDelivery
 from trainhub.web.websocket import TrainSocket
 
 COMPRESSION = ["12.*", "13.*"]
@@ -19,7 +25,7 @@ SAMPLE = [f"{group}.{case}" for group in GROUPS for case in (1, 4, 7)] + ["12.1.
 
 
 class Echo(TrainSocket):
-    """The hub's socket with an echo in place of the protocol."""
+    """The hub's socket with an echo in place of the protocol. Each is in a room of its own."""
 
     most_message_bytes = 1 << 25
 
@@ -34,7 +40,25 @@ class Echo(TrainSocket):
         payload = message.encode() if isinstance(message, str) else message
         if self.window:
             payload = deflate([Part(payload)], self.window)
-        self.send(message_frames(opcode, payload, deflated=bool(self.window)))
+        rooms, room = self.web.hub.rooms, str(id(self))
+        if not rooms.rooms_of(self):
+            rooms.join(room, self, Standing())
+        rooms.broadcast(room, message_frames(opcode, payload, deflated=bool(self.window)))
+        rooms.flush()
+
+
+@pytest.fixture(params=["ring", pytest.param("plain", marks=pytest.mark.soak)])
+def delivery(request):
+    """Return each way of sending. The ring gets every frame, although a room has one socket."""
+    if request.param == "plain":
+        yield OneByOne()
+        return
+    try:
+        ring = Ring()
+    except NoRing as error:
+        pytest.skip(f"no io_uring: {error}")
+    yield RingDelivery(ring, least=1)
+    ring.close()
 
 
 @pytest.fixture

@@ -181,11 +181,13 @@ class _Prepared:
 class RingDelivery:
     """A rooms.Delivery that writes to a crowd by a ring."""
 
-    def __init__(self, ring: Ring) -> None:
+    def __init__(self, ring: Ring, least: int = LEAST_CROWD) -> None:
+        """`least` is the size of the smallest crowd that goes through the ring."""
         self._ring = ring
+        self._least = least
 
     def deliver(self, crowd: Crowd[Any], frames: bytes) -> Sequence[Listener]:
-        if len(crowd) < LEAST_CROWD:
+        if len(crowd) < self._least:
             return send_each(tuple(crowd), frames)
         prepared: _Prepared = crowd.prepared or _prepare(crowd)
         for descriptor, taken in self._ring.send(prepared.sends, frames).items():
