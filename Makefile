@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run quick slow test soak bench bench-quick coverage lint format audit contract lock clean
+.PHONY: run quick slow test soak bench bench-quick peers coverage lint format audit contract lock clean
 
 run: .venv/.run
 	@$(BIN)/python run.py --demo
@@ -31,16 +31,34 @@ soak: .venv/.dev
 	env $(SOAK) $(PYTEST) -m "soak or sized"
 
 # What sockets and broadcasts cost. The benches print times, and fail only if an event is missing.
+# Those with WRITE=--write replace their part of docs/evidence/performance.md.
+WRITE ?=
 bench: .venv/.dev
+	$(BIN)/python bench/publish.py $(WRITE)
 	$(BIN)/python bench/fanout.py
+	$(BIN)/python bench/fanout.py --arrival
+	$(BIN)/python bench/growth.py
+	$(BIN)/python bench/latency.py
 	$(BIN)/python bench/idle_sockets.py
 	$(BIN)/python bench/reconnect_storm.py
 	$(BIN)/python bench/durable_commands.py
+	$(BIN)/python bench/journal.py
 
-# A small size, for CI: each socket that comes back gets each missed event exactly once.
+# A small size, for CI: each socket gets each event exactly once, also those that it missed.
 bench-quick: .venv/.dev
+	$(BIN)/python bench/publish.py --sockets 400 --rounds 1 --events 20 --commands 50 --peers off
 	$(BIN)/python bench/reconnect_storm.py --sockets 400 --rounds 1
 	$(BIN)/python bench/idle_sockets.py --sockets 400 --rounds 1 --idle 1
+	$(BIN)/python bench/latency.py --rooms 2 --rounds 1 --rate 20 --seconds 2
+
+# What make bench compares the hub with, apart from it. Peers that are not installed are left out.
+PEERS := build/peers
+peers:
+	@mkdir -p $(PEERS)
+	cp bench/peers/package.json $(PEERS)
+	cd $(PEERS) && npm install --no-audit --no-fund && node node_modules/bun/install.js
+	$(PYTHON) -m venv $(PEERS)/venv
+	$(PEERS)/venv/bin/python -m pip install --quiet -r bench/peers/requirements.txt
 
 # The floor under what the quick tests reach; a hub that a test starts as a process does not count.
 coverage: .venv/.dev
