@@ -1,6 +1,7 @@
 """Measure the cost of a broadcast to a room, and the effect of clients that do not read.
 
     python bench/fanout.py                   CPU of a delivered frame and of a ping, side by side
+    python bench/fanout.py --arrival         one arrival, told to its train and told to all sockets
     python bench/fanout.py --stalled 100     delivery to the others with and without stalled readers
 
 The sockets, rooms and frames are the hub's own. There is no journal and no command, so the times
@@ -10,18 +11,21 @@ process while it delivers. Times are of this machine and this run: compare withi
 
 import argparse
 import asyncio
+import ctypes
 import json
 import os
 import re
 import resource
 import select
+import shutil
 import socket
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -30,11 +34,14 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from built import build_of_fakes
+from crowd import hello
+from figures import ratio
 from tornado.web import Application
 
 from trainhub.access.identity import Tokens
-from trainhub.core.audience import Standing
-from trainhub.core.rooms import Delivery, OneByOne
+from trainhub.core.audience import EVERYONE, Audience, Roles, Standing, User, may_be_told
+from trainhub.core.rooms import Crowd, Delivery, OneByOne
+from trainhub.domain.model import STAFF, Role
 from trainhub.hub.hub import ignore
 from trainhub.web.base import Web
 from trainhub.web.door import Door
@@ -43,14 +50,21 @@ from trainhub.web.limits import Limits
 from trainhub.web.ring import best_delivery
 from trainhub.web.websocket import TrainSocket
 
-HANDSHAKE = (
-    b"GET /ws HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-)
 EVENT_BYTES = 260
 # Bytes of an event for stalled readers: at 10 a second 1 MB waits after about 13 seconds.
 LARGE_BYTES, LARGE_RATE = 8_000, 10
 AT = re.compile(rb'"at":(\d+\.\d{9})')
+# Of a mixed room: TTEs, anonymous sockets; the rest are passengers.
+TTES, ANONYMOUS = 2, 8
+# The audiences of a mixed room's events: a notice, a change of the train, a mark, an offer.
+MIXED: tuple[Audience, ...] = (
+    EVERYONE,
+    (Roles(frozenset({Role.PASSENGER, *STAFF})),),
+    (Roles(STAFF), User("IR_20", Role.PASSENGER)),
+    (User("IR_20", Role.PASSENGER),),
+)
+# The seed's case: sockets of a train.
+EACH = 18
 
 
 # --- the clients: a process of their own ----------------------------------------------------------
@@ -58,6 +72,7 @@ AT = re.compile(rb'"at":(\d+\.\d{9})')
 
 def read_all(port: int, count: int, stalled: int) -> None:
     """Open the sockets and report that. Then read, and report delays at each line from stdin."""
+    _raise_file_limit()
     poll = select.epoll()
     clients = {}
     for number in range(count):
@@ -65,7 +80,7 @@ def read_all(port: int, count: int, stalled: int) -> None:
         if number < stalled:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
         client.connect(("127.0.0.1", port))
-        client.sendall(HANDSHAKE)
+        client.sendall(hello())
         client.recv(4_096)
         client.setblocking(False)
         clients[client.fileno()] = client
@@ -102,7 +117,10 @@ class Bench:
         rooms: int,
         sockets: int,
         stalled: int = 0,
+        mixed: bool = False,
     ) -> None:
+        """`mixed` rooms have passengers, TTEs and anonymous sockets, not only the last."""
+        self._mixed = mixed
         self._count, self._stalled = sockets, stalled
         self.runs = [f"{10_000 + number}/2026-11-23" for number in range(rooms)]
         self._hub = build_of_fakes(
@@ -129,7 +147,7 @@ class Bench:
         await _until(lambda: len(TrainSocket.sockets) == self._count)
         for number, each in enumerate(TrainSocket.newcomers):  # in the order in which they came
             run = self.runs[number % len(self.runs)]
-            self.rooms.join(run, each, Standing(None, None))
+            self.rooms.join(run, each, self._standing(number // len(self.runs)))
             while number < self._stalled and not each.unsent:  # fill what the kernel keeps for it
                 each.send(text_frame(b"x" * 10_000))
         await asyncio.sleep(0.2)
@@ -141,6 +159,12 @@ class Bench:
         await self._clients.wait()
         self._server.stop()
         await _until(lambda: not TrainSocket.sockets)
+
+    def _standing(self, place: int) -> Standing:
+        """Return the standing of a room's socket, by its place there."""
+        if not self._mixed or TTES <= place < TTES + ANONYMOUS:
+            return Standing()
+        return Standing(Role.TTE if place < TTES else Role.PASSENGER, f"IR_{place}")
 
     async def late(self) -> list[float]:
         """Return the delay in seconds of each event that clients have read since the last call."""
@@ -154,21 +178,65 @@ class Bench:
         head = f'{{"at":{time.monotonic():.9f},"text":"'
         return text_frame(f'{head}{"x" * (size - len(head) - 2)}"}}'.encode())
 
-    async def round(self, events: int, plain: bool = False) -> float:
+    async def round(self, events: int) -> float:
         """Send each room its events in one flush. Return the microseconds of CPU of a frame."""
-        told = sum(len(room.listeners) for room in TrainSocket.rooms.values()) * events
+
+        def send(run: str, frame: bytes) -> None:
+            for _ in range(events):
+                self.rooms.broadcast_to_train(run, frame)
+            self.rooms.flush()
+
+        return await self._measure(send, self._count * events)
+
+    async def loop_of_send(self) -> float:
+        """Return the same for socket.send in a loop of Python."""
+
+        def send(run: str, frame: bytes) -> None:
+            for each in sends[run]:
+                each(frame)
+
+        sends = {
+            run: [each._stream.socket.send for each in TrainSocket.rooms[run].listeners]
+            for run in self.runs
+        }
+        return await self._measure(send, self._count)
+
+    async def loop_in_c(self, floor: ctypes.PyDLL) -> float:
+        """Return the same for send(2) in a loop of C."""
+
+        def send(run: str, frame: bytes) -> None:
+            room = descriptors[run]
+            assert floor.send_to_all(room, len(room), frame, len(frame)) == 0
+
+        descriptors = {}
+        for run in self.runs:
+            found = [each.descriptor for each in TrainSocket.rooms[run].listeners]
+            descriptors[run] = (ctypes.c_int * len(found))(*found)
+        return await self._measure(send, self._count)
+
+    async def round_of(self, audiences: tuple[Audience, ...]) -> float:
+        """Send each room an event to each audience, each in a flush of its own."""
+
+        def send(run: str, frame: bytes) -> None:
+            for each in audiences:
+                self.rooms.tell(run, each, frame)
+                self.rooms.flush()
+
+        told = sum(
+            may_be_told(audience, standing)
+            for audience in audiences
+            for run in self.runs
+            for standing in TrainSocket.rooms[run].listeners.values()
+        )
+        return await self._measure(send, told)
+
+    async def _measure(self, send: Callable[[str, bytes], None], told: int) -> float:
+        """Call `send` for each room. Return the microseconds of CPU of each of the told frames."""
         took = 0.0
         for run in self.runs:
             frame = self.event(EVENT_BYTES)
-            sends = [each._stream.socket.send for each in TrainSocket.rooms[run].listeners]
             start = time.process_time()
-            if plain:
-                for send in sends:
-                    send(frame)
-            else:
-                for _ in range(events):
-                    self.rooms.broadcast_to_train(run, frame)
-                self.rooms.flush()
+            send(run, frame)
             took += time.process_time() - start
             await asyncio.sleep(0.01)
         await asyncio.sleep(0.05)
@@ -185,31 +253,95 @@ class Bench:
         return took / self._count * 1e6
 
 
+PYTHON, C = "socket.send in a loop of Python", "send(2) in a loop of C"
 WAYS: list[tuple[str, Delivery]] = [
     ("the hub, as it chooses", best_delivery()),
     ("the hub, socket by socket", OneByOne()),
 ]
 
 
+def floor_in_c(stack: ExitStack) -> ctypes.PyDLL | None:
+    """Return peers/floor.c as a library, None if there is no compiler."""
+    if not shutil.which("gcc"):
+        return None
+    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-"))
+    source = Path(__file__).parent / "peers" / "floor.c"
+    library = f"{folder}/floor.so"
+    subprocess.run(["gcc", "-O2", "-shared", "-fPIC", "-o", library, source], check=True)
+    return ctypes.PyDLL(library)
+
+
 async def measure(rounds: int, sockets: int, rooms: int) -> None:
-    """Compare the CPU of a frame, and of a ping, for socket.send and for the hub."""
+    """Compare the CPU of a frame, and of a ping, for loops of send and for the hub."""
     figures: dict[str, list[float]] = {}
-    for _ in range(3):
-        for name, delivery in WAYS:
-            async with Bench(delivery, rooms, sockets) as bench:
-                for number in range(rounds + 1):
-                    plain = await bench.round(1, plain=True)
-                    one, ten = await bench.round(1), await bench.round(10)
-                    if number:  # the first warms up
-                        figures.setdefault("socket.send in a loop", []).append(plain)
-                        figures.setdefault(name, []).append(one)
-                        figures.setdefault(f"{name}, ten events in one flush", []).append(ten)
-                        figures.setdefault(f"{name}, a ping", []).append(await bench.beat())
-    floor = statistics.median(figures["socket.send in a loop"])
+    with ExitStack() as stack:
+        floor = floor_in_c(stack)
+        for _ in range(3):
+            for name, delivery in WAYS:
+                async with Bench(delivery, rooms, sockets) as bench:
+                    for number in range(rounds + 1):
+                        found = {PYTHON: await bench.loop_of_send()}
+                        if floor is not None:
+                            found[C] = await bench.loop_in_c(floor)
+                        found[name] = await bench.round(1)
+                        found[f"{name}, ten events in one flush"] = await bench.round(10)
+                        found[f"{name}, a ping"] = await bench.beat()
+                        if number:  # the first warms up
+                            for what, value in found.items():
+                                figures.setdefault(what, []).append(value)
+    lowest = statistics.median(figures[PYTHON if floor is None else C])
     print(f"{sockets} sockets in {rooms} rooms, {EVENT_BYTES} bytes; CPU of a delivered frame")
     for name, values in figures.items():
         middle = statistics.median(values)
-        print(f"{middle:7.2f} us  {middle / floor:5.2f}  {name}  ({min(values):.2f} at the least)")
+        print(f"{middle:7.2f} us  {middle / lowest:5.2f}  {name}  ({min(values):.2f} at the least)")
+    plain: list[float] = []
+    mixed: list[float] = []
+    for _ in range(rounds):
+        for found_in, is_mixed in ((plain, False), (mixed, True)):
+            async with Bench(best_delivery(), rooms, sockets, mixed=is_mixed) as bench:
+                audiences = MIXED if is_mixed else (EVERYONE,) * len(MIXED)
+                await bench.round_of(audiences)
+                found_in.append(
+                    statistics.median([await bench.round_of(audiences) for _ in "12345"])
+                )
+    print(f"a frame in a mixed room against the plain room: {ratio(mixed, plain)}")
+
+
+async def arrival(trains: int, rounds: int) -> None:
+    """Compare one arrival that is told to its train with an arrival that is told to all sockets."""
+    sockets = trains * EACH
+    async with Bench(best_delivery(), trains, sockets) as bench:
+        everyone: Crowd[None] = Crowd()
+        everyone.update((each, None) for each in TrainSocket.sockets)
+
+        def in_its_room(run: str, frame: bytes) -> None:
+            bench.rooms.broadcast_to_train(run, frame)
+            bench.rooms.flush()
+
+        ways: dict[str, Callable[[str, bytes], object]] = {
+            "its room": in_its_room,
+            "all sockets, by the ring": lambda run, frame: bench.rooms.deliver(everyone, frame),
+            "all sockets, one by one": lambda run, frame: OneByOne().deliver(everyone, frame),
+        }
+        found: dict[str, list[float]] = {name: [] for name in ways}
+        for number in range(rounds + 1):
+            for name, send in ways.items():
+                runs = bench.runs[:100] if send is in_its_room else bench.runs[:1]
+                took = 0.0
+                for run in runs:
+                    frame = bench.event(EVENT_BYTES)
+                    start = time.process_time()
+                    send(run, frame)
+                    took += time.process_time() - start
+                    await asyncio.sleep(0.01 if send is in_its_room else 1)
+                if number:  # the first round warms up
+                    found[name].append(took / len(runs) * 1e6)
+    print(f"one arrival with {trains} trains of {EACH} sockets: CPU, median of {rounds} rounds")
+    for name, values in found.items():
+        frames = EACH if name == "its room" else sockets
+        print(f"{statistics.median(values):9.0f} us  {frames:6} frames  {name}")
+    for name in list(ways)[1:]:
+        print(f"{name} against its room: {ratio(found[name], found['its room'])}")
 
 
 async def stall(stalled: int, sockets: int, seconds: float) -> None:
@@ -242,6 +374,11 @@ async def _until(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0.01)
 
 
+def _raise_file_limit() -> None:
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def _memory() -> float:
     """Return this process's memory in MB."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
@@ -255,13 +392,18 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--stalled", type=int, help="how many of the sockets do not read")
     parser.add_argument("--seconds", type=float, default=16)
+    parser.add_argument("--arrival", action="store_true")
+    parser.add_argument("--trains", type=int, default=1_000, help="of the arrival")
     parser.add_argument("--clients", help=argparse.SUPPRESS)
     given: Any = parser.parse_args()
     if given.clients:
         read_all(*map(int, given.clients.split(",")))
         return
     print(f"{os.cpu_count()} cores, Python {sys.version.split()[0]}")
-    if given.stalled:
+    _raise_file_limit()
+    if given.arrival:
+        asyncio.run(arrival(given.trains, given.rounds))
+    elif given.stalled:
         asyncio.run(stall(given.stalled, given.sockets or 1_000, given.seconds))
     else:
         asyncio.run(measure(given.rounds, given.sockets or 2_000, given.rooms))

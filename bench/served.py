@@ -57,7 +57,7 @@ class Served:
     def _calls_over_http(self, callers: int, count: int, rooms: Sequence[int]) -> list[Call]:
         """Open the connections of callers, and return calls to these rooms in turn.
 
-        Without rooms, the calls go to the one that is empty.
+        Without rooms, the calls go to the empty room.
         """
         # The first call of each connection is not measured.
         firsts = [self.server.post(0, self._rooms, n) for n in range(callers)]
