@@ -5,6 +5,7 @@ import threading
 import time
 from contextlib import suppress
 
+from waiting import PATIENCE
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import serve
 
@@ -49,7 +50,7 @@ class FalseHub:
 
     def __exit__(self, *_):
         self._server.shutdown()
-        self._thread.join(10)
+        self._thread.join(PATIENCE)
 
     def said(self, kind):
         return [each for each in self.heard if each["type"] == kind]

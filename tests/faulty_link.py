@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import threading
 
+from waiting import PATIENCE
+
 
 class FaultyLink:
     """A link that passes bytes on to `port` of this machine inside `with`; `url` is its address.
@@ -24,12 +26,12 @@ class FaultyLink:
 
     def __enter__(self):
         self._thread.start()
-        assert self._up.wait(10)
+        assert self._up.wait(PATIENCE)
         return self
 
     def __exit__(self, *_):
         self._loop.call_soon_threadsafe(self._over.set)
-        self._thread.join(10)
+        self._thread.join(PATIENCE)
 
     def cut(self):
         """End every connection at once; what is on its way is lost."""

@@ -9,8 +9,9 @@ import threading
 import time
 from pathlib import Path
 
+from waiting import PATIENCE
+
 ROOT = Path(__file__).parents[1]
-START_SECONDS = 90
 RUN = (sys.executable, "-u", str(ROOT / "run.py"))
 
 
@@ -58,7 +59,7 @@ class HubProcess:
 
     def listens(self) -> bool:
         """Wait until the hub listens or has ended; return True if it listens."""
-        assert self._listening.wait(START_SECONDS), f"no hub after {START_SECONDS} s"
+        assert self._listening.wait(PATIENCE), f"no hub after {PATIENCE} s"
         return any("listening on" in line for line in self.said)
 
     def wait_until_listening(self) -> "HubProcess":
@@ -68,13 +69,13 @@ class HubProcess:
         self.port = int(self.url.rsplit(":", 1)[1])
         return self
 
-    def stop(self, number: int = signal.SIGINT, seconds: float = 10) -> int:
+    def stop(self, number: int = signal.SIGINT, seconds: float = PATIENCE) -> int:
         """Ask the hub to stop, and wait; return the exit code."""
         if self.process.poll() is None:
             self.process.send_signal(number)
         return self.wait(seconds)
 
-    def freeze(self, seconds: float = 10) -> None:
+    def freeze(self, seconds: float = PATIENCE) -> None:
         """Freeze the hub: on return all its threads are stopped, outside of system calls."""
         self.process.send_signal(signal.SIGSTOP)
         deadline = time.monotonic() + seconds
@@ -84,12 +85,12 @@ class HubProcess:
 
     def kill(self) -> None:
         self.process.kill()
-        self.wait(10)
+        self.wait(PATIENCE)
 
     def wait(self, seconds: float = 30) -> int:
         code = self.process.wait(seconds)
         for reader in self._readers:
-            reader.join(10)
+            reader.join(PATIENCE)
         self.process.stdout.close()
         self.process.stderr.close()
         return code

@@ -26,12 +26,12 @@ class LateNetwork:
 
     def __enter__(self):
         self._thread.start()
-        assert self._up.wait(10)
+        assert self._up.wait(PATIENCE)
         return self
 
     def __exit__(self, *_):
         self._loop.call_soon_threadsafe(self._over.set)
-        self._thread.join(10)
+        self._thread.join(PATIENCE)
 
     @property
     def holds(self) -> bool:

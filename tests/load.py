@@ -325,7 +325,9 @@ def asker(hub):
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         data = None if body is None else json.dumps(body).encode()
         method = method or ("GET" if data is None else "POST")
-        with urlopen(Request(hub.url + path, data, headers, method=method), timeout=60) as answer:
+        with urlopen(
+            Request(hub.url + path, data, headers, method=method), timeout=PATIENCE
+        ) as answer:
             content = json.load(answer)
         WITNESS.answered(method, path.partition("?")[0], answer.status, content)
         return content.get("result", content)
@@ -364,7 +366,7 @@ def behind(folder):
     return head - saved_place(folder)
 
 
-async def settled(hub, seconds=60):
+async def settled(hub, seconds=PATIENCE):
     """Wait until the hub has noted that MongoDB has all that the journal has."""
     async with asyncio.timeout(seconds):
         while behind(hub.folder):

@@ -13,10 +13,9 @@ from urllib.parse import quote
 from ports import free_ports
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
+from waiting import PATIENCE
 
 from trainhub.adapters.embedded_mongod import find_mongod
-
-START_SECONDS = 60
 
 
 class Mongod:
@@ -48,7 +47,7 @@ class Mongod:
         """Start the mongod; return once it answers."""
         self.launch()
         with MongoClient(self.uri, serverSelectionTimeoutMS=500) as client:
-            deadline = time.monotonic() + START_SECONDS
+            deadline = time.monotonic() + PATIENCE
             while not _answers(client):
                 assert self.process.poll() is None, f"mongod has ended: {self.last_words()}"
                 assert time.monotonic() < deadline, "mongod does not answer"
@@ -76,7 +75,7 @@ class Mongod:
     def stop(self) -> None:
         """End the process cleanly: all that it has answered is on its disk."""
         self.process.terminate()
-        self.process.wait(30)
+        self.process.wait(PATIENCE)
 
     def freeze(self) -> None:
         self.process.send_signal(signal.SIGSTOP)
@@ -128,7 +127,7 @@ class ReplicaSet:
 
     def _wait_for(self, condition) -> dict[str, list[Mongod]]:
         """Wait until the condition holds for the members by role, as each member reports it."""
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + PATIENCE
         while True:
             roles: dict[str, list[Mongod]] = {}
             for member in self.members.values():

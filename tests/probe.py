@@ -11,6 +11,8 @@ import time
 from http.client import HTTPConnection
 from select import select
 
+from waiting import PATIENCE
+
 PAUSE = 0.01
 
 
@@ -28,7 +30,7 @@ class Probe:
         return self
 
     def __exit__(self, *_):
-        said, _ = self._process.communicate("enough\n", timeout=60)
+        said, _ = self._process.communicate("enough\n", timeout=PATIENCE)
         assert self._process.returncode == 0, "a light GET was not answered"
         self.millis = sorted(map(float, said.split()))
 

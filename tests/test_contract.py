@@ -443,7 +443,8 @@ def test_one_of_everything(start_hub, tmp_path):
         visitor.say("PING")
         offer = next(each for each in passenger.heard if each["type"] == "UPGRADE_OFFER")
         passenger.acknowledge(trainNo=offer["trainNo"], startDate=DAY, seq=offer["seq"])
-        anonymous = Visitor(hub, None, stack)  # only now: it has 10 seconds to identify
+        anonymous = Visitor(hub, None, stack)
+        anonymous.say("SUBSCRIBE_TRAIN", trainNo="1")  # the hub closes those that only wait
         read_everything(visitor, anonymous)
         do_it_wrong(visitor, passenger, anonymous)
         subscribe_to_a_run_that_is_over(visitor)

@@ -81,7 +81,7 @@ def nginx(hub, tmp_path, unused_port):
     wait_for(lambda: listens(unused_port))
     yield unused_port, certificate
     process.terminate()
-    process.wait(10)
+    process.wait(PATIENCE)
 
 
 def test_behind_nginx(hub, nginx):
@@ -104,8 +104,12 @@ def test_behind_nginx(hub, nginx):
     staff = {"Authorization": f"Bearer {admin_token(hub)}"}
     assert ask("/api/me", **staff).status == 200
     plain = socket.create_connection(("127.0.0.1", port))
-    named = {"server_hostname": "localhost", "origin": "https://hub.example"}
-    with connect("wss://hub.example/ws", sock=plain, ssl=tls, open_timeout=60, **named) as client:
+    named = {
+        "server_hostname": "localhost",
+        "origin": "https://hub.example",
+        "open_timeout": PATIENCE,
+    }
+    with connect("wss://hub.example/ws", sock=plain, ssl=tls, **named) as client:
         assert json.loads(client.recv(PATIENCE))["type"] == "WELCOME"
         client.send('{"type": "PING"}')
         assert json.loads(client.recv(PATIENCE))["type"] == "PONG"

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, time
 from pathlib import Path
 
 import pytest
+from waiting import PATIENCE
 from witness import connect
 
 from trainhub.domain import commands as c
@@ -38,7 +39,7 @@ def start_chat(tmp_path, unused_port):
 
 
 def lines_of(socket, count):
-    return [json.loads(socket.recv(timeout=60)) for _ in range(count)]
+    return [json.loads(socket.recv(timeout=PATIENCE)) for _ in range(count)]
 
 
 @pytest.mark.made_up

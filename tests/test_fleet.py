@@ -126,7 +126,7 @@ class Api:
             method="GET" if body is None else "POST",
             body=body,
             headers={"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"},
-            request_timeout=60,
+            request_timeout=PATIENCE,
         )
         answer = json.loads((await self.http.fetch(request)).body)
         return answer.get("result", answer)

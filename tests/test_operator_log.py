@@ -7,7 +7,7 @@ import pytest
 from load import asker
 from marked import marked, words_in, words_of
 from railway import chart
-from waiting import wait_for
+from waiting import PATIENCE, wait_for
 from websockets.sync.client import connect
 
 PEOPLE = [marked(1), marked(2)]
@@ -85,5 +85,5 @@ def test_acts_are_counted_once_a_minute(start_hub):
 def test_a_bad_start_is_told_in_json(start_hub, options):
     """A hub that does not start says why in the form that was asked for."""
     hub = start_hub("--log-format", "json", *options, wait=False)
-    assert hub.wait(60) == 2
+    assert hub.wait(PATIENCE) == 2
     assert [json.loads(line)["level"] for line in hub.logged][-1] == "ERROR"

@@ -19,7 +19,7 @@ from marked import marked, marked_rac, marked_wl, words_in, words_of
 from railway import chart
 from recorder import operations
 from samples import HEARD
-from waiting import wait_for
+from waiting import PATIENCE, wait_for
 from websockets.exceptions import ConnectionClosed
 from witness import connect
 
@@ -168,7 +168,7 @@ class Listener:
 
     def close(self):
         self._open.close()
-        self._thread.join(10)
+        self._thread.join(PATIENCE)
 
 
 def everything_happens(site):

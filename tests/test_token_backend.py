@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.request import Request, urlopen
 
 import pytest
-from waiting import wait_for
+from waiting import PATIENCE, wait_for
 
 PAGE = Path(__file__).parents[1] / "docs" / "how-to" / "write-a-client.md"
 CHAPTER = PAGE.read_text().split("## Give your users their tokens")[1].split("\n## ")[0]
@@ -31,7 +31,7 @@ def backend(tmp_path, unused_port):
 
     def ask(session):
         url = f"http://127.0.0.1:{unused_port}/my/token"
-        with urlopen(Request(url, headers={"X-Session": session}), timeout=60) as answer:
+        with urlopen(Request(url, headers={"X-Session": session}), timeout=PATIENCE) as answer:
             return answer.read().decode()
 
     def answers():
@@ -50,7 +50,7 @@ def test_the_hub_accepts_the_backend_s_tokens(backend, start_hub, tmp_path):
     """A known user becomes that passenger; another session gets no token."""
     hub = start_hub("--public-keys", str(tmp_path / "public.pem"))
     headers = {"Authorization": f"Bearer {backend('secret-of-asha')}"}
-    with urlopen(Request(f"{hub.url}/api/me", headers=headers), timeout=60) as answer:
+    with urlopen(Request(f"{hub.url}/api/me", headers=headers), timeout=PATIENCE) as answer:
         me = json.load(answer)["result"]
     assert me == {"user": "IR_0001", "role": "PASSENGER", "trains": ["12345"]}
     with pytest.raises(urllib.error.HTTPError, match="403"):

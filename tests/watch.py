@@ -14,6 +14,7 @@ from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
+from waiting import PATIENCE
 
 MARK_EVENTS = {event for event, _ in MARKS.values()}
 # Seconds between two looks; and for one call, so that a frozen server is given up soon.
@@ -45,7 +46,7 @@ class Watch:
 
     def __exit__(self, *_):
         self._stop.set()
-        self._thread.join(60)
+        self._thread.join(PATIENCE)
 
     def check(self):
         assert self._broken is None, self._broken

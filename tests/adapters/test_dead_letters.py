@@ -12,6 +12,7 @@ import pytest
 from fakes import MemoryStore
 from poison import POISON
 from railway import RUN
+from waiting import PATIENCE
 
 from trainhub.adapters import dead_letters
 from trainhub.adapters.dead_letters import COLLECTION, DeadLettersFile, as_text
@@ -278,7 +279,7 @@ async def test_a_disk_that_hangs_holds_up_nothing(path, monkeypatch, caplog):
 
     class Frozen(DeadLettersFile):
         def _append(self, line):
-            assert thawed.wait(30)
+            assert thawed.wait(PATIENCE)
             super()._append(line)
 
     store = MemoryStore()

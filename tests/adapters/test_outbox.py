@@ -12,7 +12,7 @@ from email.policy import default
 
 import pytest
 from notices import notice
-from waiting import wait_for
+from waiting import PATIENCE, wait_for
 
 from trainhub.adapters import outbox as outbox_module
 from trainhub.adapters.email_message import DEFAULT_FROM
@@ -241,7 +241,7 @@ class Hanging(Outbox):
     def _write(self, name, content):
         self.writes.append(name)
         if name in self.hanging:
-            assert self._thawed.wait(30)
+            assert self._thawed.wait(PATIENCE)
         super()._write(name, content)
 
     def thaw(self):

@@ -195,7 +195,7 @@ def test_a_hub_does_not_start_on_a_newer_database(start_hub, mongodb_uri, databa
     make_newer(database)
     count = database.command("dbstats")["objects"]
     hub = start_hub(*options, folder=hub.folder, wait=False)
-    assert hub.wait(60) == 2
+    assert hub.wait(PATIENCE) == 2
     (line,) = (line for line in hub.logged if line.startswith("trainhub: "))
     assert f"schema {DOCUMENT_SCHEMA + 1}, and this hub knows up to {DOCUMENT_SCHEMA}" in line
     assert not any("Traceback" in line for line in hub.logged)
@@ -208,9 +208,7 @@ def test_a_newer_database_that_comes_later(start_hub, start_mongod):
     with MongoClient(mongod.uri) as client:
         make_newer(client["trainhub"])
     mongod.stop()
-    began = time.monotonic()
     hub = start_hub("--mongodb-uri", mongod.uri, "--new")
-    assert time.monotonic() - began < 10  # 2 s and the process's own start, on a busy machine
     ask = asker(hub)
     ask("/api/trains", chart())
     mongod.start()

@@ -16,6 +16,7 @@ import pytest
 from domain.test_train_random import Journeys
 from hypothesis.stateful import run_state_machine_as_test
 from voyage import voyages
+from waiting import PATIENCE
 from walks import walks
 
 from contract import changes
@@ -65,7 +66,7 @@ class JavaScript:
 
     def end(self):
         self._process.stdin.close()
-        self._process.wait(10)
+        self._process.wait(PATIENCE)
         self._process.stdout.close()
 
 

@@ -258,7 +258,7 @@ def test_a_second_hub_on_a_live_database_is_refused(start_hub, options, database
     if copied:
         shutil.copytree(hub.folder, folder, ignore=shutil.ignore_patterns("*.lock", "*.sock"))
     second = start_hub(*options, folder=folder, wait=False)
-    assert second.wait(60) == 2
+    assert second.wait(PATIENCE) == 2
     (line,) = [line for line in second.logged if line.startswith("trainhub: ")]
     assert f"process {hub.process.pid}" in line
     assert "--database" in line
@@ -540,7 +540,7 @@ def test_a_journal_that_is_replaced_under_the_hub_stops_it(
     if not waits:
         with pytest.raises((HTTPError, OSError)):
             mark(ask, "board", range(3, 4))
-    assert hub.wait(30) == 3
+    assert hub.wait(PATIENCE) == 3
     assert any("is not the file that the hub opened" in line for line in hub.logged)
     assert "Traceback" not in "".join(hub.logged)
 

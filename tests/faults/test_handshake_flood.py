@@ -13,7 +13,7 @@ import time
 import pytest
 from load import asker
 from railway import chart
-from waiting import wait_for
+from waiting import PATIENCE, wait_for
 
 HALF_OPEN = int(os.environ.get("HALF_OPEN", "500"))
 LISTENERS = int(os.environ.get("LISTENERS", "50"))
@@ -172,7 +172,7 @@ def test_a_flood_of_half_open_handshakes(start_hub, mongodb_uri, database_name, 
         over.set()
         calm.set()
         for process in started:
-            process.join(30)
+            process.join(PATIENCE)
     print(
         f"{opened.value} half-open handshakes from {whence}, {LISTENERS} listeners: p99 of "
         f"delivery {quiet * 1000:.1f} ms without, {shared * 1000:.1f} ms while another "

@@ -15,7 +15,7 @@ import pytest
 from hub_process import ROOT
 from load import asker
 from railway import RUN, chart, person
-from waiting import wait_for
+from waiting import PATIENCE, wait_for
 
 # Seconds until the next try of a notification, at most, after some seconds of failures.
 NEXT_TRY = 15
@@ -87,7 +87,7 @@ class SilentHub:
         """Send SIGTERM; return the exit code and the seconds until the end."""
         start = time.monotonic()
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(30), time.monotonic() - start
+        return self.process.wait(PATIENCE), time.monotonic() - start
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from load import Fleet, asker, behind, journal_size, seeded, wait_for_a_write
 from probe import Probe
 from pymongo import MongoClient
 from railway import chart
-from waiting import wait_for
+from waiting import PATIENCE, wait_for
 from watch import Watch, proven
 from witness import connect_async as connect
 
@@ -187,7 +187,9 @@ def test_those_who_come_back_while_mongod_is_frozen(start_hub, start_mongod):
     epoch = ask("/api/monitor")["epoch"]
 
     async def come_back(seq):
-        async with connect(f"ws://127.0.0.1:{hub.port}/ws", max_size=None, open_timeout=60) as one:
+        async with connect(
+            f"ws://127.0.0.1:{hub.port}/ws", max_size=None, open_timeout=PATIENCE
+        ) as one:
             since = {"epoch": epoch, "seq": seq}
             subscribe = {"type": "SUBSCRIBE_TRAIN", "trainNo": "12345", "since": since}
             await one.send(json.dumps(subscribe))

@@ -11,6 +11,7 @@ import pytest
 from load import DAY, Fleet, admin_token, asker, seeded, settled
 from poison import POISON
 from railway import MORNING, RUN, chart, largest_chart
+from waiting import PATIENCE
 from witness import connect_async as connect
 
 from trainhub.adapters import dead_letters
@@ -105,7 +106,7 @@ class Poisoner:
         return await asyncio.to_thread(self._post, address, data)
 
     def _post(self, address, data):
-        connection = HTTPConnection("127.0.0.1", self.hub.port, timeout=60)
+        connection = HTTPConnection("127.0.0.1", self.hub.port, timeout=PATIENCE)
         head = {"Authorization": f"Bearer {admin_token(self.hub)}"}
         try:
             connection.request("POST", address, data, head | {"Content-Type": "application/json"})

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 from hub_process import ROOT
+from waiting import PATIENCE
 
 from trainhub.process.diagnostics import BURST
 
@@ -83,7 +84,7 @@ leave(0)
 
 def run(code, **options):
     command = [sys.executable, "-c", code]
-    return subprocess.run(command, cwd=ROOT, check=False, timeout=60, **options)
+    return subprocess.run(command, cwd=ROOT, check=False, timeout=PATIENCE, **options)
 
 
 def test_lines_that_a_client_causes_at_will_are_sampled():
@@ -189,5 +190,5 @@ with open("/dev/zero") as file:
     for closed in ("<&-", ">&-", "2>&-", "<&- >&- 2>&-"):
         command = ["sh", "-c", f'exec "{sys.executable}" -c "$CODE" {closed}']
         environment = {**os.environ, "CODE": code}
-        done = subprocess.run(command, cwd=ROOT, env=environment, check=False, timeout=60)
+        done = subprocess.run(command, cwd=ROOT, env=environment, check=False, timeout=PATIENCE)
         assert done.returncode == 0, closed

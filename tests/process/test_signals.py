@@ -10,7 +10,7 @@ import time
 import pytest
 from hub_process import ROOT
 from mongods import embedded
-from waiting import wait_for
+from waiting import PATIENCE, wait_for
 
 from trainhub.process.signals import END_SECONDS, HURRY_SECONDS, STOP, WITHOUT_MEANING
 
@@ -58,7 +58,7 @@ def test_a_terminal_that_goes_stops_its_hub(start_hub, terminal):
     hand, name = terminal
     hub = start_hub(prefix=(sys.executable, "-c", ON_TERMINAL, name))
     hand.close()
-    assert hub.wait(30) == 0
+    assert hub.wait(PATIENCE) == 0
     assert embedded(hub.folder) is None
     assert any("stopped;" in line for line in hub.logged)
 

@@ -17,7 +17,7 @@ from faulty_link import FaultyLink
 from load import admin_token
 from node import JS
 from railway import chart
-from waiting import wait_for
+from waiting import PATIENCE, wait_for
 
 from trainhub.access.identity import Tokens
 from trainhub.access.keys import load_keys
@@ -98,8 +98,8 @@ class Bridge:
     def end(self):
         self.call("close")
         self._process.stdin.close()
-        self._process.wait(10)  # nothing of a closed client keeps Node alive
-        self._reader.join(10)
+        self._process.wait(PATIENCE)  # nothing of a closed client keeps Node alive
+        self._reader.join(PATIENCE)
         errors = self._process.stderr.read()
         self._process.stdout.close()
         self._process.stderr.close()
@@ -494,7 +494,7 @@ def test_the_hub_s_time_and_the_identity(client, start_hub):
     client.wait(lambda: "live" in client.states())
     time.sleep(1.5)  # two times of the hub show its speed
     client.call("check")
-    with urlopen(f"{hub.url}/api/monitor", timeout=60) as answer:
+    with urlopen(f"{hub.url}/api/monitor", timeout=PATIENCE) as answer:
         before = datetime.fromisoformat(json.load(answer)["hubTime"]).timestamp()
 
     def follows():
@@ -506,7 +506,7 @@ def test_the_hub_s_time_and_the_identity(client, start_hub):
     identity = client.of("now")[-1]["identity"]
     assert (identity["user"], identity["role"], identity["trains"]) == ("control", "ADMIN", ["*"])
     assert datetime.fromisoformat(identity["expiresAt"]).tzinfo is not None
-    with urlopen(f"{hub.url}/api/monitor", timeout=60) as answer:
+    with urlopen(f"{hub.url}/api/monitor", timeout=PATIENCE) as answer:
         after = datetime.fromisoformat(json.load(answer)["hubTime"]).timestamp()
     assert client.of("now")[-1]["now"] / 1000 < after + 1200
 
