@@ -17,6 +17,7 @@ from trainhub.hub.messages import (
     BoardingUpdate,
     Done,
     Error,
+    Fleet,
     Goodbye,
     Identified,
     NextRun,
@@ -37,6 +38,10 @@ _UNASKED: dict[str, tuple[str, tuple[Any, ...]]] = {
     ),
     "tellState": ("The run as a whole.", (Snapshot,)),
     "tellFigures": ("Figures, which have no seq.", (BoardingUpdate, PresenceUpdate)),
+    "tellFleet": (
+        "The figures of the hub and of all runs, to clients that follow the fleet.",
+        (Fleet,),
+    ),
     "tellNextRun": ("Told when another run of the train takes over.", (NextRun,)),
 }
 

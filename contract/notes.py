@@ -3,15 +3,14 @@
 import dataclasses
 import inspect
 import typing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType, UnionType
 from typing import Annotated, Any, NotRequired, Union, get_args, get_origin, get_type_hints
 
 from trainhub.core.about import About, Joined
 from trainhub.core.codec import camel
 from trainhub.domain import commands, events, fields, model, reasons, shapes
-from trainhub.hub import messages
-from trainhub.web import figures
+from trainhub.hub import figures, messages
 
 _MODULES: tuple[ModuleType, ...] = (
     *(fields, model, commands, reasons, events, shapes, messages, figures),
@@ -95,7 +94,10 @@ def fields_of(hint: Any, given: bool = False) -> list[Field]:
     both = joined(hint)
     if both is not None:
         every = {field.name: field for cls in both.types for field in fields_of(cls, given)}
-        return [field for name, field in every.items() if name not in both.without]
+        found = [field for name, field in every.items() if name not in both.without]
+        if both.always is None:
+            return found
+        return [replace(field, required=field.name in both.always) for field in found]
     hints = get_type_hints(hint, include_extras=True)
     if typing.is_typeddict(hint):
         return [_of_key(hint, name, each) for name, each in hints.items()]

@@ -21,6 +21,7 @@ from contract.notes import (
 from contract.schema import name_as
 from trainhub.domain.commands import COMMANDS, MARKS
 from trainhub.domain.events import TYPES
+from trainhub.hub.figures import MonitorFigures
 from trainhub.hub.messages import (
     BoardingUpdate,
     MarkDone,
@@ -116,7 +117,7 @@ def declarations() -> str:
     types = Types()
     told = [_event(types, each) for each in catalog.happenings()]
     orders = [_order(types, each) for each in catalog.orders()]
-    for each in (Snapshot, BoardingUpdate, PresenceUpdate, NextRun):
+    for each in (Snapshot, BoardingUpdate, PresenceUpdate, NextRun, MonitorFigures):
         types.of(each)
     parts = [
         _interface("Told", "The data of each event.", told),

@@ -45,7 +45,7 @@ function arrange() {
     [trainNo, trainName, station?.code, name(station), next?.code, name(next)].join('\n').toLowerCase();
   const fits = wanted(field.status.value);
   matching = hub.trains
-    .filter((train) => fits(train) && text(train).includes(sought))
+    .filter((train) => fits(train) && (!sought || text(train).includes(sought)))
     .sort((a, b) => sign * SORT[key](a, b) || SORT.number(a, b))
     .map((train) => train.run);
   settled = performance.now();

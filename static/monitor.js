@@ -1,5 +1,5 @@
 /*
- * The control room: asks the hub for its figures each second, and shows the view that the address
+ * The control room: follows the hub's figures over a socket, and shows the view that the address
  * names. fleet.js has the list of trains, details.js one run, board.js the board of a station,
  * attention.js what the staff should look at; monitor.html has the structure, monitor.css the looks.
  */
@@ -12,49 +12,34 @@ import { put, ui } from './elements.js';
 import { showTrains, startFleet } from './fleet.js';
 import { startStaff } from './staff.js';
 import { showHead, showTiles } from './tiles.js';
+import { connect } from './trainhub.js';
 import { hub, learn, span } from './wording.js';
 
-const POLL_MS = 1000;
-const HIDDEN_POLL_MS = 10_000;
-const TIMEOUT_MS = 5000;
+const SILENT_MS = 5000; // the hub's figures come each second
 
-let asking = false;
-let answered = performance.now();
-let trouble = null;
-let nextPoll = 0;
+let heardAt = -Infinity; // when the newest figures came
+let latest = null;
+const client = connect('ws');
 
-async function ask() {
-  const response = await fetch('api/monitor', { cache: 'no-store', signal: AbortSignal.timeout(TIMEOUT_MS) });
-  if (response.ok) return response.json();
-  trouble = `the hub answers ${response.status}`;
-  return null;
-}
-
-async function poll() {
-  if (asking) return;
-  asking = true;
-  clearTimeout(nextPoll);
-  const began = performance.now();
-  const answer = await ask().catch(() => { trouble = 'no answer'; });
-  const rest = (document.hidden ? HIDDEN_POLL_MS : POLL_MS) - (performance.now() - began);
-  nextPoll = setTimeout(poll, Math.max(rest, POLL_MS / 4));
-  asking = false;
-  if (answer) show(answer);
-  showLink();
-}
-
-function show(answer) {
+function hear(figures) {
   // A wall screen stays open for weeks: after an upgrade of the hub it needs the new page.
-  if (hub && hub.version !== answer.version) return location.reload();
-  learn(answer);
-  [trouble, answered] = [null, performance.now()];
+  if (latest && latest.version !== figures.version) return location.reload();
+  [latest, heardAt] = [figures, performance.now()];
+  if (!document.hidden) show();
+}
+
+function show() {
+  if (!latest) return;
+  learn(latest);
   for (const part of [showHead, showAttention, showTiles, showTrains, showPicked]) part();
+  showLink();
 }
 
 function showLink() {
   const before = document.body.dataset.link;
-  const link = trouble ? 'lost' : hub ? 'live' : 'waiting';
-  const lost = `${trouble} for ${span((performance.now() - answered) / 1000)}, trying again`;
+  const silence = performance.now() - heardAt;
+  const link = silence < SILENT_MS ? 'live' : hub ? 'lost' : 'waiting';
+  const lost = `no answer for ${span(silence / 1000)}, trying again`;
   put(ui.link, { lost, live: 'live', waiting: 'connecting…' }[link]);
   const title = link === 'lost' ? 'No answer · ' : shows('station') ? `${ui.boardTitle.textContent} · ` : '';
   document.title = `${title}trainhub`;
@@ -63,12 +48,14 @@ function showLink() {
   // A screen reader reads the text only when its state changes, not each second.
   if (link === 'lost') put(ui.linkNews, 'The hub does not answer.');
   else if (before === 'lost') put(ui.linkNews, 'The hub answers again.');
+  if (link === 'lost') client.check();
   if (before === 'lost') checkPicked();
 }
 
 put(ui.origin, location.origin);
 watchAddress(() => { showBoard(); if (hub) { showPicked(); showTrains(); } });
-for (const start of [startFleet, startDetails, startBoard, showBoard, poll]) start();
-startStaff(() => { startAttention(); if (hub) show(hub); });
-document.addEventListener('visibilitychange', () => document.hidden || poll());
+for (const start of [startFleet, startDetails, startBoard, showBoard]) start();
+startStaff(() => { startAttention(); show(); });
+client.followFleet(hear);
+document.addEventListener('visibilitychange', () => document.hidden || show());
 setInterval(showLink, 1000);

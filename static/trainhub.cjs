@@ -358,6 +358,7 @@ class Client {
   #who; // user, role and trains of the last connection
   #ready = false; // identified, so that commands may go
   #subscriptions = new Set();
+  #fleet = null;
   #queue;
   #asked = null; // one command at a time, so that they stay in order
   #state = 'connecting';
@@ -433,6 +434,14 @@ class Client {
     if (!this.#subscriptions.delete(own)) return;
     own.end();
     if (own.joined) this.#leave(own);
+  }
+
+  /** Follows the figures of the hub and of all runs, without people. Null ends it. */
+  followFleet(handler) {
+    this.#fleet = handler && { handler, hub: null, trains: new Map() };
+    if (!this.#ready) return;
+    if (handler) this.#askForFleet();
+    else this.#send({ type: 'UNSUBSCRIBE_FLEET' });
   }
 
   /** Sends a command as soon as the hub can be reached. Resolves with its result. */
@@ -596,7 +605,7 @@ class Client {
 
   /** Whether a large message is on its way, in either direction. */
   get #slow() {
-    return this.#asked?.size > LARGE_BYTES || [...this.#subscriptions].some((own) => own.expects || own.renews);
+    return this.#asked?.size > LARGE_BYTES || this.#fleet?.hub === null || [...this.#subscriptions].some((own) => own.expects || own.renews);
   }
 
   #check(slept) {
@@ -686,6 +695,7 @@ class Client {
       if (waits) waits.answered(message);
       else if (message.type === 'WELCOME') this.#welcome(message);
       else if (message.type === 'PONG') this.#pong(message);
+      else if (message.type === 'FLEET') this.#hearFleet(message);
       else if (message.trainNo && message.startDate) this.#pass(message);
       this.#watch();
     } catch (error) { // errors of handlers are caught in #call
@@ -727,6 +737,7 @@ class Client {
       if (changed) own.restart(); // another user saw other events, so its place means nothing here
       this.#join(own);
     }
+    if (this.#fleet) this.#askForFleet();
     this.#tell('live');
     this.#pump();
     const others = this.#queue.others(user, this.#login);
@@ -856,6 +867,26 @@ class Client {
   /** A handler has an event. The hub need not tell the passenger by push and e-mail then. */
   #handed(message) {
     if (message.ack && this.#role === 'PASSENGER') this.#send({ type: 'ACK', ...runOf(message), seq: message.seq });
+  }
+
+  // --- the fleet ---
+
+  #askForFleet() {
+    this.#fleet.hub = null; // the next FLEET has all
+    this.#ask({ type: 'SUBSCRIBE_FLEET' }, ({ type, retryAfterMs }) => {
+      if (type !== 'ERROR') return;
+      this.#after('fleet', pause(retryAfterMs, this.#timing.backoffFirstMs), () => this.#ready && this.#fleet && this.#askForFleet());
+    });
+  }
+
+  #hearFleet({ whole, hub, trains, gone }) {
+    const fleet = this.#fleet;
+    if (!fleet || (!whole && !fleet.hub)) return; // from before the app asked again
+    if (whole) fleet.trains.clear();
+    for (const run of gone) fleet.trains.delete(run);
+    for (const news of trains) fleet.trains.set(news.run, { ...fleet.trains.get(news.run), ...news });
+    fleet.hub = { ...fleet.hub, ...hub };
+    this.#call(fleet.handler, { ...fleet.hub, trains: [...fleet.trains.values()] });
   }
 
   // --- commands ---

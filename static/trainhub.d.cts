@@ -126,6 +126,8 @@ export interface Client {
   identify(token?: Token, options?: { user?: string }): Promise<Identified>;
   subscribe(train: string | { trainNo: string; startDate?: string; since?: Since }, handlers?: Handlers): Subscription;
   unsubscribe(subscription: Subscription): void;
+  /** The figures of the hub and of all runs, whenever they change: at most once a second. Null ends it. */
+  followFleet(handler: ((figures: MonitorFigures) => void) | null): void;
   /** Asked as soon as the hub can be reached, one after the other, each until it is answered. */
   command<T extends CommandType>(type: T, ...given: Given<Fields<T>>): Promise<Answer<T>>;
   /** Ask a waiting command as the current user, who made it. Throws HubError. */
@@ -1524,4 +1526,160 @@ export interface NextRun {
   type: 'NEXT_RUN';
   data: RunFields;
 }
+
+/** The hub's figures. No person is in them. */
+export interface MonitorFigures {
+  /** The hub's version. */
+  version: string;
+  serverTime: Moment;
+  /** The time by which the hub goes; the demo runs faster. */
+  hubTime: string;
+  uptimeSeconds: number;
+  epoch: Epoch;
+  demo: boolean;
+  sockets: number;
+  notifications: NotificationFigures;
+  writeBuffer: WriteBufferFigures;
+  journal: JournalFigures;
+  audit: AuditFigures;
+  loop: Loop;
+  clients: ClientFigures;
+  degraded: Degraded;
+  trains: RunFigures[];
+}
+
+/** Push notifications and e-mails. */
+export interface NotificationFigures {
+  /** Letters that wait. */
+  depth: number;
+  capacity: number;
+  sent: number;
+  /** Given up since the start. Each is kept as a dead letter. */
+  failed: number;
+  /** Tries that failed and are followed by another one. */
+  retried: number;
+  /** Kept in a file after long failure, and tried again. */
+  setAside: number;
+  failing: Failing;
+  behind: Behind;
+  /** Each channel by its name. */
+  channels: Record<string, ChannelFigures>;
+}
+
+/** What fails at present, in a sentence. */
+export type Failing = string | null;
+
+/** Records of the journal that wait for it. */
+export type Behind = number;
+
+/** The queue of one channel. */
+export interface ChannelFigures {
+  /** Letters that wait. */
+  depth: number;
+  sentLastMinute: number;
+  /** The age of the oldest letter that waits; null if none does. */
+  oldestSeconds: number | null;
+  sent: number;
+  /** Not sent, as a device acknowledged the event first. */
+  cancelled: number;
+  expired: number;
+  failed: number;
+  /** Not taken, as the queue was full. */
+  refused: number;
+  /** The last failure, in words that name no person. */
+  lastError: string | null;
+}
+
+/** What is on its way to MongoDB. */
+export interface WriteBufferFigures {
+  /** Documents that wait. */
+  depth: number;
+  capacity: number;
+  flushed: number;
+  lastFlush: Flush | null;
+  /** Documents that MongoDB refused. */
+  refused: number;
+  failing: Failing;
+  behind: Behind;
+  /** Times that MongoDB was written again from the journal. */
+  refills: number;
+}
+
+/** A bulk write to MongoDB. */
+export interface Flush {
+  at: Moment;
+  documents: number;
+  millis: number;
+}
+
+/** The journal on disk. */
+export interface JournalFigures {
+  records: number;
+  bytes: number;
+  /** Bytes at which the hub takes no more. */
+  limit: number;
+  lastCommitMillis: number;
+}
+
+/** Refused commands since the start. */
+export interface AuditFigures {
+  /** In the audit trail. */
+  refusals: number;
+  /** Not in it, as there were too many. */
+  leftOut: number;
+  /** Of clients without a token, which are only counted. */
+  unidentified: number;
+}
+
+/** The turns of the hub's event loop. All clients wait while one lasts. */
+export interface Loop {
+  /** Turns of over 20 ms since the start. */
+  held: number;
+  /** The longest of them within the last minute. */
+  longestMillis: number;
+}
+
+/** What clients cost the hub, beyond their commands. */
+export interface ClientFigures {
+  /** Bytes that clients have not read, or not sent to the end. */
+  heldBytes: number;
+  /** Above it the connections furthest behind are closed. */
+  heldLimit: number;
+  /** Connections that were closed so. */
+  cutOff: number;
+  /** HTTP requests that were refused with RATE_LIMITED. */
+  tooOften: number;
+}
+
+/** What does not work at present, a sentence for each fault. */
+export type Degraded = string[];
+
+/** A run in a few fields, with its passengers and sockets as figures. */
+export interface RunFigures {
+  trainNo: TrainNo;
+  trainName: TrainName;
+  startDate: StartDate;
+  status: RunStatus;
+  /** The seq of the run's last event. */
+  seq: number;
+  /** The last station reached, from 0. */
+  index: number;
+  /** True if the train has left it. */
+  departed: boolean;
+  station: StationNamed;
+  next: StationAhead | null;
+  delayMinutes: DelayMinutes;
+  /** The number of stations. */
+  stations: number;
+  run: RunKeyText;
+  /** When the next departure or arrival should be reported; null once the run is over. */
+  reportDue: Moment | null;
+  booked: number;
+  aboard: number;
+  noShow: number;
+  sockets: SocketCounts;
+}
+
+/** The run's key. */
+export type RunKeyText = string;
 // end

@@ -11,9 +11,9 @@ const OVERDUE_MINUTES = 5; // reports come a little late
 
 export const STATUS = { RUNNING: 'Running', SCHEDULED: 'Scheduled', COMPLETED: 'Completed', CANCELLED: 'Cancelled' };
 
-export let hub = null; // the newest answer of api/monitor
+export let hub = null; // the newest figures
 
-export function learn(answer) { hub = answer; }
+export function learn(figures) { hub = figures; }
 
 export const trainOf = (run) => hub?.trains.find((train) => train.run === run);
 

@@ -116,6 +116,7 @@ class Ear:
     """A rooms.Listener that keeps what it hears, a list of messages for each write."""
 
     window = 0
+    is_behind = False
 
     def __init__(self) -> None:
         self.writes: list[list[dict[str, Any]]] = []

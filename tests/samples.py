@@ -143,6 +143,8 @@ MESSAGES: dict[str, dict[str, Any]] = {
     "LOGOUT": {},
     "SUBSCRIBE_TRAIN": {**HERE, "since": {"epoch": "e1", "seq": 1}, "nextRun": True},
     "UNSUBSCRIBE_TRAIN": HERE,
+    "SUBSCRIBE_FLEET": {},
+    "UNSUBSCRIBE_FLEET": {},
     "PING": {},
     "ACK": {**HERE, "seq": 1},
     **{

@@ -128,6 +128,7 @@ def test_every_message_is_there():
     answers = {
         *("WELCOME", "GOODBYE", "IDENTIFIED", "LOGGED_OUT", "SUBSCRIBED", "UNSUBSCRIBED"),
         *("PONG", "DONE", "ERROR", "SNAPSHOT", "BOARDING_UPDATE", "PRESENCE", "NEXT_RUN"),
+        *("FLEET_SUBSCRIBED", "FLEET_UNSUBSCRIBED", "FLEET"),
     }
     assert recorder.sent_by("send") == EVENTS.keys() | answers
 
@@ -440,6 +441,8 @@ def test_one_of_everything(start_hub, tmp_path):
             visitor.say("PING")
             time.sleep(0.1)
         visitor.say("UNSUBSCRIBE_TRAIN", trainNo="2")
+        for kind in ("SUBSCRIBE_FLEET", "UNSUBSCRIBE_FLEET"):
+            assert visitor.say(kind)["type"] != "ERROR"
         visitor.say("PING")
         offer = next(each for each in passenger.heard if each["type"] == "UPGRADE_OFFER")
         passenger.acknowledge(trainNo=offer["trainNo"], startDate=DAY, seq=offer["seq"])

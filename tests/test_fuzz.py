@@ -46,12 +46,14 @@ BYSTANDERS = (
 )
 FIRST = {"type": "PING", "id": "after"}
 ANSWERS = {"IDENTIFIED", "LOGGED_OUT", "SUBSCRIBED", "UNSUBSCRIBED", "PONG", "DONE", "ERROR"}
+ANSWERS |= {"FLEET_SUBSCRIBED", "FLEET_UNSUBSCRIBED"}
 
 
 class Sink:
     """A listener that counts the answers by kind, and keeps those to the current frame."""
 
     window = 0
+    is_behind = False
 
     def __init__(self):
         self.seen = Counter()

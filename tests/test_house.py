@@ -74,7 +74,7 @@ DESCRIPTIONS = {
     "trainhub.domain.shapes",
     "trainhub.hub.messages",
     "trainhub.web.close_codes",
-    "trainhub.web.figures",
+    "trainhub.hub.figures",
     "trainhub.web.routes",
 }
 

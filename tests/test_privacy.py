@@ -136,6 +136,7 @@ class Wire:
     """A listener that records the bytes it is sent."""
 
     window = 0
+    is_behind = False
 
     def __init__(self):
         self.bytes = b""

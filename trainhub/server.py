@@ -470,6 +470,7 @@ class Server:
         timers: tuple[tuple[str, float, Call], ...] = (
             ("save places", SAVE_PLACES_SECONDS, self.hub.save_places),
             ("figures", FIGURES_SECONDS, self.hub.send_figures),
+            ("fleet", FIGURES_SECONDS, self.hub.fleet.tell),
             ("clock", CLOCK_SECONDS, self._look_at_clock),
             ("expire offers", EXPIRE_SECONDS, self.hub.executor.expire_offers),
             ("tidy", TIDY_SECONDS, self.hub.upkeep.tidy),

@@ -53,6 +53,8 @@ const CALLS = {
       error: ({ code, final }) => tell('error', { code, final }),
     });
   },
+  fleet: () => client.followFleet((figures) => tell('fleet', { figures })),
+  leaveFleet: () => client.followFleet(null),
   waiting: () => tell('waiting', { entries: client.waiting.map(({ type, key, user }) => ({ type, key, user })), stored }),
   claim: ({ key }) => client.claim(key),
   discard: ({ key }) => client.discard(key),

@@ -511,6 +511,32 @@ def test_the_hub_s_time_and_the_identity(client, start_hub):
     assert client.of("now")[-1]["now"] / 1000 < after + 1200
 
 
+def test_the_fleet_over_a_restart(client, start_again):
+    """The handler has all figures as they are now, also after the hub was killed; without token."""
+    hub = start_again()
+    client.connect(f"{hub.url}/ws")
+    client.call("fleet")
+
+    def shows(**fields):
+        told = client.of("fleet")
+        trains = told[-1]["figures"]["trains"] if told else []
+        return len(trains) == 1 and fields.items() <= trains[0].items()
+
+    client.wait(lambda: shows(status="RUNNING", delayMinutes=0))
+    hub.ask("/api/trains/12345/delay", {"delayMinutes": 20}, "PUT")
+    client.wait(lambda: shows(trainName="TEST EXP", delayMinutes=20))
+    hub.kill()
+    hub = start_again()
+    hub.ask("/api/trains/12345/delay", {"delayMinutes": 30}, "PUT")
+    client.wait(lambda: shows(trainName="TEST EXP", delayMinutes=30))
+    client.call("leaveFleet")
+    answered = client.command("PING")  # no command: the hub refuses it, after UNSUBSCRIBE_FLEET
+    assert "error" in answered()
+    heard = len(client.of("fleet"))
+    time.sleep(2.5)  # two turns
+    assert len(client.of("fleet")) == heard
+
+
 def test_chromiums_own_socket_speaks_to_it(page, start_again):
     """A browser sends the token as a subprotocol."""
     hub = start_again()

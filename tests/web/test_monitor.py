@@ -210,7 +210,7 @@ async def test_a_run_that_is_gone_is_gone_from_the_report(call, site, running):
     await call("GET", "/api/monitor")
     site.hub.runs._runs.clear()
     assert (await call("GET", "/api/monitor")).json["trains"] == []
-    assert site.monitor._lines == {}
+    assert site.hub.fleet._rows == {}
 
 
 @pytest.mark.gen_test

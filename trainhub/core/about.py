@@ -32,7 +32,11 @@ class About:
 
 @dataclass(frozen=True, eq=False)
 class Joined:
-    """An object with the fields of all these types, except the fields in `without`."""
+    """An object with the fields of all these types, except the fields in `without`.
+
+    With `always`, only those fields are always there.
+    """
 
     types: tuple[type, ...]
     without: tuple[str, ...] = ()
+    always: tuple[str, ...] | None = None

@@ -33,6 +33,10 @@ class Listener(Protocol):
     def window(self) -> int:
         """The window bits of the compressed messages that the client accepts; 0 for none."""
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether frames wait because the client reads too slowly."""
+
     def send(self, frames: bytes) -> None:
         """Send encoded frames. Never waits and never raises."""
 

@@ -19,6 +19,7 @@ from trainhub.domain.train import TrainState
 from trainhub.hub.audit import Audit, HubArchive, NoArchive
 from trainhub.hub.deliveries import Deliveries
 from trainhub.hub.execute import Executor
+from trainhub.hub.fleet import Fleet
 from trainhub.hub.runs import Runs
 from trainhub.hub.subscriptions import Subscriptions
 from trainhub.hub.train_rooms import TrainRooms
@@ -68,6 +69,7 @@ class Hub:
         self.deliveries = Deliveries()
         self.audit = Audit(journal.epoch, archive)
         self.runs = Runs()
+        self.fleet = Fleet(self.runs, rooms, self.log)
         self.ledger = Ledger()
         history, answers = History(), Answers()
         self.executor = Executor(

@@ -12,6 +12,7 @@ from trainhub.domain.commands import MarkKind, PersonPlace, PersonPnr, Rejected,
 from trainhub.domain.fields import Moment, Seq, StartDate, StationCode, TrainNo, UserId
 from trainhub.domain.model import OfferState, PersonState, Role, RunStatus
 from trainhub.domain.shapes import Figures, RunView
+from trainhub.hub.figures import Epoch, HubNews, RunKeyText, RunNews, SocketCounts
 
 PROTOCOL_VERSION: Final = 1
 
@@ -28,9 +29,6 @@ IdempotencyKey = Annotated[
         pattern=f"[ -~]{{1,{LONGEST_KEY}}}",
         example="a7",
     ),
-]
-Epoch = Annotated[
-    str, About("The name of the run's history. Keep it with the last seq.", example="9f2c6a1e")
 ]
 RetryAfterMs = Annotated[
     int, About("Milliseconds to wait before the next try.", least=0, example=3000)
@@ -50,19 +48,6 @@ CODES: dict[str, type[core_errors.HubError]] = {
 ErrorCode = Annotated[
     str, About("What is wrong, for a program.", choices=tuple(CODES), example="CONFLICT")
 ]
-
-
-Sockets = Annotated[int, About(least=0, example=2)]
-
-
-class SocketCounts(TypedDict):
-    """The sockets in a room, by role."""
-
-    total: Annotated[int, About("All sockets.", least=0, example=8)]
-    passengers: Sockets
-    ttes: Sockets
-    admins: Sockets
-    others: Sockets
 
 
 class PresenceFigure(TypedDict):
@@ -189,6 +174,18 @@ class Unsubscribed(Answered, RunFields):
     type: Literal["UNSUBSCRIBED"]
 
 
+class FleetSubscribed(Answered):
+    """FLEET comes from now on, and the first one has all."""
+
+    type: Literal["FLEET_SUBSCRIBED"]
+
+
+class FleetUnsubscribed(Answered):
+    """FLEET comes no more."""
+
+    type: Literal["FLEET_UNSUBSCRIBED"]
+
+
 class Pong(Answered):
     """The hub is there."""
 
@@ -232,6 +229,20 @@ class PresenceUpdate(RunFields):
     data: PresenceFigure
 
 
+class Fleet(TypedDict):
+    """What is new in the figures of the hub and of all runs since the FLEET before it.
+
+    It comes at most once a second. A client that reads slowly gets fewer of them, and each has all
+    that is new since the one before.
+    """
+
+    type: Literal["FLEET"]
+    whole: Annotated[bool, About("True: this has all, and replaces everything before.")]
+    hub: HubNews
+    trains: list[RunNews]
+    gone: Annotated[list[RunKeyText], About("The runs that have left the hub.", example=[])]
+
+
 class NextRun(RunFields):
     """The train number means another, later run by now: `data`.
 
@@ -245,7 +256,7 @@ class NextRun(RunFields):
 
 MESSAGES = (
     *(Welcome, Goodbye, Identified, LoggedOut, Subscribed, Unsubscribed, Pong, Done, Error),
-    *(Snapshot, BoardingUpdate, PresenceUpdate, NextRun),
+    *(Snapshot, BoardingUpdate, PresenceUpdate, NextRun, FleetSubscribed, FleetUnsubscribed, Fleet),
 )
 
 

@@ -16,9 +16,11 @@ from trainhub.domain.events import TYPES
 from trainhub.domain.fields import Seq, StartDate, TrainNo
 from trainhub.domain.model import RunKey
 from trainhub.domain.offers import run_of_offer
+from trainhub.hub.figures import Epoch
 from trainhub.hub.messages import (
     PROTOCOL_VERSION,
-    Epoch,
+    FleetSubscribed,
+    FleetUnsubscribed,
     Goodbye,
     Identified,
     LoggedOut,
@@ -92,6 +94,16 @@ class UnsubscribeTrain:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SubscribeFleet:
+    """Follow the figures of the hub and of all runs. No token is needed: no person is in them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnsubscribeFleet:
+    """Follow these figures no more."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Ping:
     """Ask whether the hub is there."""
 
@@ -108,13 +120,25 @@ class Ack:
     seq: Seq
 
 
-Message = Identify | Logout | SubscribeTrain | UnsubscribeTrain | Ping | Ack | Command
+Message = (
+    Identify
+    | Logout
+    | SubscribeTrain
+    | UnsubscribeTrain
+    | SubscribeFleet
+    | UnsubscribeFleet
+    | Ping
+    | Ack
+    | Command
+)
 # The messages of a client apart from commands, each with the type of its answer.
 TALK: dict[str, tuple[type[Any], type | None]] = {
     "IDENTIFY": (Identify, Identified),
     "LOGOUT": (Logout, LoggedOut),
     "SUBSCRIBE_TRAIN": (SubscribeTrain, Subscribed),
     "UNSUBSCRIBE_TRAIN": (UnsubscribeTrain, Unsubscribed),
+    "SUBSCRIBE_FLEET": (SubscribeFleet, FleetSubscribed),
+    "UNSUBSCRIBE_FLEET": (UnsubscribeFleet, FleetUnsubscribed),
     "PING": (Ping, Pong),
     "ACK": (Ack, None),
 }

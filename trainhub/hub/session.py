@@ -32,7 +32,9 @@ from trainhub.hub.protocol import (
     Identify,
     Logout,
     Ping,
+    SubscribeFleet,
     SubscribeTrain,
+    UnsubscribeFleet,
     UnsubscribeTrain,
     identified,
     moment_text,
@@ -89,8 +91,10 @@ class Session:
 
     @property
     def is_idle(self) -> bool:
-        """Whether the client has no token and is in no room."""
-        return self.identity.role is None and not self._hub.rooms.rooms_of(self._listener)
+        """Whether the client has no token, is in no room, and does not follow the fleet."""
+        hub, listener = self._hub, self._listener
+        follows = hub.rooms.rooms_of(listener) or listener in hub.fleet
+        return self.identity.role is None and not follows
 
     async def receive(self, text: str | bytes) -> None:
         """Carry out one message and answer it. Never raises."""
@@ -150,6 +154,7 @@ class Session:
         """Leave every room: the client has gone."""
         self._closed = True
         self._hub.rooms.leave_all(self._listener, lost=True)
+        self._hub.fleet.leave(self._listener)
         if not self.is_busy:
             # Without this cycle the socket is freed now, and not by a long garbage collection.
             self._listener = self._send = cast(Any, None)
@@ -246,6 +251,13 @@ class Session:
             state, message.seq, self.identity.standing(state.run), self._listener
         )
 
+    async def _subscribe_fleet(self, message: SubscribeFleet, answer: SendAnswer) -> None:
+        await self._hub.fleet.join(self._listener, lambda: answer({"type": "FLEET_SUBSCRIBED"}))
+
+    async def _unsubscribe_fleet(self, message: UnsubscribeFleet, answer: SendAnswer) -> None:
+        self._hub.fleet.leave(self._listener)
+        answer({"type": "FLEET_UNSUBSCRIBED"})
+
     async def _ping(self, message: Ping, answer: SendAnswer) -> None:
         answer({"type": "PONG", "serverTime": moment_text(self._hub.now())})
 
@@ -264,6 +276,8 @@ _ANSWERS: dict[type[Any], Callable[[Session, Any, SendAnswer], Awaitable[None]]]
     Logout: Session._logout,
     SubscribeTrain: Session._subscribe,
     UnsubscribeTrain: Session._unsubscribe,
+    SubscribeFleet: Session._subscribe_fleet,
+    UnsubscribeFleet: Session._unsubscribe_fleet,
     Ping: Session._ping,
     Ack: Session._ack,
 }

@@ -9,7 +9,7 @@ from trainhub.core.journal import Record
 from trainhub.core.presence import Presence
 from trainhub.core.rooms import Delivery, Frame, Room, Rooms
 from trainhub.domain.model import STAFF, Role, RunKey
-from trainhub.hub.messages import SocketCounts
+from trainhub.hub.figures import SocketCounts
 from trainhub.hub.protocol import event_message
 
 

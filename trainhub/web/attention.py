@@ -11,9 +11,9 @@ from trainhub.core.cost import in_slices
 from trainhub.domain.fields import Moment, OfferId, PersonName, StartDate, TrainNo
 from trainhub.domain.model import Role
 from trainhub.domain.train import TrainState
+from trainhub.hub.figures import Seconds
 from trainhub.hub.protocol import run_fields
 from trainhub.web.base import Api, Web
-from trainhub.web.figures import Seconds
 from trainhub.web.monitor import Monitor
 
 # An open offer that no device has acknowledged is told within this time before its end.

@@ -1,30 +1,18 @@
 """The figures of the monitor page, and a watchdog's questions: alive, ready, which version."""
 
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from trainhub import __version__
 from trainhub.core.codec import dump
-from trainhub.core.cost import in_slices
 from trainhub.core.errors import Unavailable
 from trainhub.core.follower import Follower
 from trainhub.core.notifications import Channel, Notifications
 from trainhub.core.wire import encode
 from trainhub.core.write_buffer import WriteBuffer
-from trainhub.domain.model import PersonState, RunKey
-from trainhub.domain.train import TrainState
-from trainhub.domain.views import summary
-from trainhub.hub.hub import Hub
-from trainhub.hub.protocol import moment_text
-from trainhub.hub.train_rooms import socket_counts
-from trainhub.process.health import Health
-from trainhub.process.loop_watch import LoopWatch
-from trainhub.process.timers import Timers
-from trainhub.web.base import Api, Edge, Web
-from trainhub.web.figures import (
+from trainhub.hub.figures import (
     AuditFigures,
     ChannelFigures,
     ClientFigures,
@@ -32,9 +20,14 @@ from trainhub.web.figures import (
     Loop,
     NotificationFigures,
     Readiness,
-    RunFigures,
     WriteBufferFigures,
 )
+from trainhub.hub.hub import Hub
+from trainhub.hub.protocol import moment_text
+from trainhub.process.health import Health
+from trainhub.process.loop_watch import LoopWatch
+from trainhub.process.timers import Timers
+from trainhub.web.base import Api, Edge, Web
 from trainhub.web.shared import SharedBody
 from trainhub.web.websocket import TrainSocket
 
@@ -71,8 +64,7 @@ class Monitor:
         self._started = time.monotonic()
         self.report = SharedBody(self._encoded, self._made_at)
         self._fresh_since = -REPORT_SECONDS
-        # Each run's line in JSON, with the seq and the sockets that it shows.
-        self._lines: dict[RunKey, tuple[int, Counter[str | None], bytes]] = {}
+        parts.hub.fleet.hub_figures = self._make
 
     def watch(self, web: Web) -> None:
         """Include this edge in the report."""
@@ -102,11 +94,7 @@ class Monitor:
         }
 
     async def _encoded(self) -> bytes:
-        hub = self._parts.hub
-        runs = list(hub.runs.all())
-        lines = [self._line(state) async for state in in_slices(runs)]
-        self._lines = {state.run: self._lines[state.run] for state in runs}
-        await hub.read(lambda: None)  # returns when what the lines show is in the journal
+        lines = await self._parts.hub.fleet.encoded()
         return b'%b,"trains":[%b]}' % (encode(self._make())[:-1], b",".join(lines))
 
     def _make(self) -> HubFigures:
@@ -199,15 +187,6 @@ class Monitor:
             "tooOften": askers.refused,
         }
 
-    def _line(self, state: TrainState) -> bytes:
-        rooms = self._parts.hub.rooms
-        roles = Counter(standing.role for standing in rooms.standings(state.run))
-        seq, shown, line = self._lines.get(state.run, (None, None, b""))
-        if (seq, shown) != (state.seq, roles):
-            line = encode(_figures(state, roles))
-            self._lines[state.run] = (state.seq, roles, line)
-        return line
-
 
 def _channel(queue: Notifications) -> ChannelFigures:
     return {
@@ -220,19 +199,6 @@ def _channel(queue: Notifications) -> ChannelFigures:
         "failed": queue.failed,
         "refused": queue.refused,
         "lastError": queue.last_error or None,
-    }
-
-
-def _figures(state: TrainState, roles: Counter[str | None]) -> RunFigures:
-    states = Counter(passenger.state for passenger in state.passengers.values())
-    return {
-        "run": state.run,
-        **summary(state),
-        "reportDue": dump(state.report_due),
-        "booked": len(state.passengers),
-        "aboard": states[PersonState.ABOARD],
-        "noShow": states[PersonState.NT],
-        "sockets": socket_counts(roles),
     }
 
 

@@ -22,12 +22,12 @@ from trainhub.domain.shapes import (
     Waiting,
 )
 from trainhub.domain.views import rac_view, vacancies_view
+from trainhub.hub.figures import Alive, MonitorFigures, Ready, Version
 from trainhub.hub.messages import AuditEntry, Me
 from trainhub.hub.permissions import MAY
 from trainhub.web import people, rest
 from trainhub.web.attention import Attention, AttentionHandler
 from trainhub.web.base import Api, Edge, Web
-from trainhub.web.figures import Alive, MonitorFigures, Ready, Version
 from trainhub.web.monitor import (
     HealthHandler,
     MonitorHandler,

@@ -373,6 +373,10 @@ class TrainSocket(Handshake):
         self._changed()
 
     @property
+    def is_behind(self) -> bool:
+        return self._backlog is not None
+
+    @property
     def unsent(self) -> int:
         """Bytes that wait for the client."""
         return 0 if self._backlog is None else self._backlog.unsent

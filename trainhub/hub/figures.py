@@ -1,17 +1,33 @@
 """The hub's figures, field by field: what the monitor page and a watchdog read. No person."""
 
-from typing import Annotated, Literal, TypedDict
+from typing import Annotated, Any, Literal, TypedDict
 
-from trainhub.core.about import About
+from trainhub.core.about import About, Joined
 from trainhub.domain.fields import Moment
 from trainhub.domain.shapes import Count, Summary
-from trainhub.hub.messages import Epoch, SocketCounts
 
+Epoch = Annotated[
+    str, About("The name of the run's history. Keep it with the last seq.", example="9f2c6a1e")
+]
+RunKeyText = Annotated[str, About("The run's key.", example="12345/2026-11-23")]
 Seconds = Annotated[float, About(least=0, example=0.4)]
 Millis = Annotated[float, About(least=0, example=2.5)]
 Failing = Annotated[str | None, About("What fails at present, in a sentence.")]
 Behind = Annotated[int, About("Records of the journal that wait for it.", least=0, example=0)]
 Degraded = Annotated[list[str], About("What does not work at present, a sentence for each fault.")]
+
+
+Sockets = Annotated[int, About(least=0, example=2)]
+
+
+class SocketCounts(TypedDict):
+    """The sockets in a room, by role."""
+
+    total: Annotated[int, About("All sockets.", least=0, example=8)]
+    passengers: Sockets
+    ttes: Sockets
+    admins: Sockets
+    others: Sockets
 
 
 class Loop(TypedDict):
@@ -122,7 +138,7 @@ class ClientFigures(TypedDict):
 class RunFigures(Summary):
     """A run in a few fields, with its passengers and sockets as figures."""
 
-    run: Annotated[str, About("The run's key.", example="12345/2026-11-23")]
+    run: RunKeyText
     reportDue: Annotated[
         Moment | None,
         About("When the next departure or arrival should be reported; null once the run is over."),
@@ -150,6 +166,18 @@ class HubFigures(TypedDict):
     loop: Loop
     clients: ClientFigures
     degraded: Degraded
+
+
+HubNews = Annotated[
+    dict[str, Any],
+    Joined((HubFigures,), always=()),
+    About("Those of the hub's figures that are new."),
+]
+RunNews = Annotated[
+    dict[str, Any],
+    Joined((RunFigures,), always=("run",)),
+    About("A run, with those of its figures that are new."),
+]
 
 
 class MonitorFigures(HubFigures):
