@@ -47,6 +47,7 @@ CHANGES: dict[type[e.Event], tuple[Change, ...] | None] = {
     e.TrainRegistered: None,
     e.ChartAmended: None,
     e.BookingChanged: None,
+    e.BookingCorrected: None,
     e.JourneyStarted: (("run", {"status": "RUNNING", "index": "=station.index"}),),
     e.JourneyCompleted: (("run", {"status": "COMPLETED"}),),
     e.TrainCancelled: (("run", {"status": "CANCELLED"}),),

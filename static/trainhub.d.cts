@@ -176,6 +176,11 @@ export interface Told {
     status: BookingStatus;
     number: Number | null;
   };
+  /** The chart has another name or contact of the passenger, or another user of the booking. Told to that passenger. */
+  BOOKING_CORRECTED: {
+    pnr: Pnr;
+    index: PersonIndex;
+  };
   /** The train stands at the station where it starts, and boarding begins. Told to everyone. */
   JOURNEY_STARTED: {
     station: StationRef;

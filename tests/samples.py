@@ -7,7 +7,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
-from railway import chart, person
+from railway import chart, person, rac
 
 from trainhub.core.codec import camel
 from trainhub.domain import commands as c
@@ -72,6 +72,7 @@ def _call(kind: str, code: str) -> Step:
     return Step(kind, {"stationCode": code}, FEEDS, _REPORTED)
 
 
+_CORRECTED = {**rac(10, 1), "phone": "+911234567890"}
 _TO_ONE = {"to": "USER", "user": "IR_1"}
 _NOTE = {"note": "they travel together"}
 _BOARDED = [{"mark": "BOARDED", **_person(who)} for who in (10, 11)]
@@ -110,6 +111,7 @@ JOURNEY = (
     Step("SET_DELAY", {"delayMinutes": 5, "reason": "fog"}, FEEDS),
     Step("SET_PLATFORM", {"stationCode": "EEE", "platform": "9", "confirmed": True}, FEEDS),
     Step("SKIP_STATION", {"stationCode": "DDD"}, FEEDS),
+    Step("AMEND_CHART", {"source": "CORRECTION", "passengers": [_CORRECTED]}, FEEDS),
     Step("ANNOUNCE", {"text": "mind the gap", "level": "INFO"}, FEEDS, _TO_ONE),
     _call("DEPART", "AAA"),
     _call("ARRIVE", "BBB"),
@@ -158,6 +160,7 @@ HEARD = {
     "TRAIN_REGISTERED": "all",
     "CHART_AMENDED": "staff",
     "BOOKING_CHANGED": "both",
+    "BOOKING_CORRECTED": "user",
     "JOURNEY_STARTED": "all",
     "JOURNEY_COMPLETED": "all",
     "TRAIN_CANCELLED": "all",

@@ -214,7 +214,9 @@ def everything_happens(site):
     mark(1, "no-show")
     withdraw_all()
     sixth = next(each for each in EVERYBODY if each["pnr"].endswith("06"))
-    amendment = {"source": "CORRECTION", "passengers": [{**sixth, "berth": 66}]}
+    third = next(each for each in EVERYBODY if each["pnr"].endswith("03"))
+    lines = [{**sixth, "berth": 66}, {**third, "phone": third["phone"] + "0"}]
+    amendment = {"source": "CORRECTION", "passengers": lines}
     site.order(f"{first}/chart", amendment)
     mark(2, "berth", {"coach": "S1", "berth": 68, "reason": "FAMILY", "note": STAFF_ONLY})
     mark(6, "boarding-station", {"stationCode": "BBB"}, as_user=True)

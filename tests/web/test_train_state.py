@@ -54,6 +54,7 @@ def step(chance, run):
     code = STATIONS[min(place + (1 if run["departed"] else 0), last)]
     offers = [{"offerId": each["offerId"]} for each in run["offers"]]
     more = person(chance.randrange(30, 40), berth=chance.randrange(30, 40))
+    renamed = {**chance.choice(PEOPLE[1:]), "name": f"Person {chance.randrange(100)}"}
     moved = person(1, berth=chance.randrange(50, 60), name="A. Corrected")
     return chance.choice(
         [
@@ -79,6 +80,7 @@ def step(chance, run):
             ("ANNOUNCE", {"text": "Tea is served."}),
             ("AMEND_CHART", {"source": "SECOND", "passengers": [more]}),
             ("AMEND_CHART", {"source": "CORRECTION", "passengers": [moved]}),
+            ("AMEND_CHART", {"source": "CORRECTION", "passengers": [renamed]}),
             ("AMEND_CHART", {"source": "CORRECTION", "removePassengers": [who]}),
         ]
     )
@@ -125,3 +127,35 @@ async def test_a_random_journey(start_again, node, seed):
             if admin.state["status"] != "RUNNING":
                 break
     assert not [each for each in heard if each["type"] == "SNAPSHOT"]
+
+
+@pytest.mark.gen_test(timeout=120)
+async def test_a_corrected_name_shows_at_once(start_again):
+    """The passenger's own `state` has it, also without the booking. No other passenger hears."""
+    hub = await asyncio.to_thread(start_again)
+    await asyncio.to_thread(hub.ask, "/api/trains", chart(*PEOPLE, **CHART))
+    url, heard = f"{hub.url.replace('http', 'ws')}/ws", []
+    tokens = Tokens(load_keys(hub.folder / "keys.json"))
+    async with contextlib.AsyncExitStack() as stack:
+        trains = []
+        for user in ("IR_1", "IR_2", "IR_99"):
+            token = tokens.issue(user, Role.PASSENGER, [TRAIN])
+            client = await stack.enter_async_context(connect(url, token=token))
+            told = heard.append if user == "IR_2" else None
+            trains.append(client.subscribe(TRAIN, on_event=told))
+        first, second, stranger = trains
+        await until(lambda: all(each.state for each in trains))
+
+        async def amend(**fields):
+            lines = {"source": "CORRECTION", "passengers": [{**PEOPLE[0], **fields}]}
+            await asyncio.to_thread(hub.ask, f"/api/trains/{TRAIN}/chart", lines)
+
+        await amend(name="A. Corrected", phone="+911234567890")
+        await until(lambda: first.state["passengers"][0]["name"] == "A. Corrected")
+        assert first.state["passengers"][0]["phone"] == "+911234567890"
+        await amend(irctcId="IR_99")
+        await until(lambda: first.state["passengers"] == [])
+        await until(lambda: stranger.state["passengers"])
+        await asyncio.to_thread(hub.ask, f"/api/trains/{TRAIN}/start", {})
+        await until(lambda: second.state["status"] == "RUNNING")
+    assert [each["type"] for each in heard] == ["JOURNEY_STARTED"]

@@ -80,7 +80,7 @@ def amend(state: RunState, command: c.AmendChart, now: datetime) -> Events:
             rejected=tuple(sorted(rejected, key=lambda each: each.line)),
             warnings=command.warnings,
         ),
-        *(_booking_changed(each.booking, now) for each in lines if each.seat),
+        *(event for each in lines for event in _told(each, now)),
         *trial.vacated(now),
     ]
 
@@ -332,6 +332,22 @@ def _check_used(
             f"berth {lost[0]} is in use and would be gone: give its passengers other berths first",
             berth=lost[0],
         )
+
+
+def _told(line: _Line, now: datetime) -> Iterable[e.UserEvent]:
+    """Yield what the passenger of a line is told, and the user who had the booking before."""
+    user = line.booking.irctc_id
+    if line.seat:
+        yield _booking_changed(line.booking, now)
+    elif user is not None:
+        yield _booking_corrected(user, line.booking, now)
+    before = None if line.old is None else line.old.booking.irctc_id
+    if before not in (None, user):
+        yield _booking_corrected(before, line.booking, now)
+
+
+def _booking_corrected(user: str, booking: Booking, now: datetime) -> e.BookingCorrected:
+    return e.BookingCorrected(at=now, user=user, pnr=booking.pnr, index=booking.index)
 
 
 def _booking_changed(booking: Booking, now: datetime) -> e.BookingChanged:

@@ -39,6 +39,7 @@ _WHAT: dict[type[e.Event], str] = {
     e.UpgradeOffer: "is asked",
     e.UpgradeDelivered: "the offer has arrived on a device",
     e.BookingChanged: "is new on the chart, or has another journey or berth there",
+    e.BookingCorrected: "has another name or contact on the chart",
     e.CoPassengerChanged: "has the side lower alone",
 }
 

@@ -469,6 +469,14 @@ class BookingChanged(PersonEvent):
     number: Number | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class BookingCorrected(UserEvent):
+    """The chart has another name or contact of the passenger, or another user of the booking.
+
+    The user who had the booking before is told too. A fresh SNAPSHOT shows it.
+    """
+
+
 class Cause(StrEnum):
     """Why a berth is free."""
 
@@ -722,6 +730,7 @@ EVENTS: dict[str, type[Event]] = {
     "TRAIN_REGISTERED": TrainRegistered,
     "CHART_AMENDED": ChartAmended,
     "BOOKING_CHANGED": BookingChanged,
+    "BOOKING_CORRECTED": BookingCorrected,
     "JOURNEY_STARTED": JourneyStarted,
     "JOURNEY_COMPLETED": JourneyCompleted,
     "TRAIN_CANCELLED": TrainCancelled,

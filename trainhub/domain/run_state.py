@@ -806,6 +806,7 @@ _EVOLVE: dict[type[e.Event], Callable[[RunState, Any], None]] = {
     e.TrainRegistered: RunState._registered,
     e.ChartAmended: RunState._chart_amended,
     e.BookingChanged: RunState._told_only,
+    e.BookingCorrected: RunState._told_only,
     e.JourneyStarted: RunState._started,
     e.JourneyCompleted: RunState._completed,
     e.TrainCancelled: RunState._cancelled,
