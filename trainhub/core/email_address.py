@@ -3,10 +3,12 @@
 import re
 import unicodedata
 
-# A dot-atom without the characters that programs behind a mail server give a meaning to.
+# A dot-atom (RFC 5321, 4.1.2) without | and `, which programs behind a mail server may run, and
+# without = and ?, of which e-mail headers make encoded words.
 # Characters outside ASCII have to be letters, marks or digits.
 _LETTER = r"A-Za-z0-9\u0080-\U0010ffff"
-_LOCAL = re.compile(rf"[{_LETTER}_%+'/-]+(\.[{_LETTER}_%+'/-]+)*")
+_SIGN = "_%+'/!#$&*^{}~-"
+_LOCAL = re.compile(rf"[{_LETTER}{_SIGN}]+(\.[{_LETTER}{_SIGN}]+)*")
 _LABEL = re.compile(rf"[{_LETTER}]([{_LETTER}-]*[{_LETTER}])?")
 # RFC 5321, 4.5.3.1: bytes of the part before the @, and of the whole address.
 LOCAL_BYTES = 64
@@ -38,7 +40,8 @@ def ascii_domain(domain: str) -> str:
     ss, is refused: the mail would reach a stranger.
     """
     labels = domain.split(".")
-    if not _is_written(domain) or not all(_LABEL.fullmatch(label) for label in labels):
+    known = len(labels) > 1 and all(_LABEL.fullmatch(label) for label in labels)
+    if not known or not _is_written(domain):
         raise ValueError("not a domain name")
     if domain.isascii():
         if max(map(len, labels)) > 63:

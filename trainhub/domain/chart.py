@@ -12,6 +12,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from trainhub.core.codec import load
+from trainhub.core.email_address import why_no_mail
 from trainhub.core.errors import BadMessage
 from trainhub.domain import fields, normal
 from trainhub.domain.berths import (
@@ -61,12 +62,6 @@ _COACH = re.compile(fields.COACH)
 _WAITING_KIND = re.compile(fields.WAITING_KIND)
 # A status as reservation systems print it, like RLWL: the kind, and then WL.
 _KIND_OF_WL = re.compile(rf"\s*({fields.WAITING_KIND})WL\s*", re.IGNORECASE)
-# A plain address of RFC 5321, in any script. No e-mail can be sent to other forms.
-_LABEL = r"(?!-)(?:[A-Za-z0-9-]|[^\x00-\x7f]){1,63}(?<!-)"
-_EMAIL = re.compile(
-    r"(?!\.)(?!.*\.\.)[^\s@<>(),;:\\\"\[\]\x00-\x1f]{1,64}(?<!\.)"
-    rf"@{_LABEL}(?:\.{_LABEL}){{1,8}}"
-)
 
 
 def read_chart(data: Any) -> tuple[Chart, tuple[Rejected, ...], tuple[Warned, ...]]:
@@ -404,9 +399,9 @@ def _check_passengers(
 
 def _warnings(line: int, booking: Booking) -> Iterator[Warned]:
     """Yield what of a sound line cannot be used."""
-    if booking.email is not None and not _EMAIL.fullmatch(booking.email):
-        reason = "no e-mail can go to the address: give one like asha@example.org"
-        yield _warned(line, booking.pnr, reason)
+    reason = None if booking.email is None else why_no_mail(booking.email)
+    if reason is not None:
+        yield _warned(line, booking.pnr, f"{reason}: give one like asha@example.org")
 
 
 def _warned(line: int, pnr: str, reason: str) -> Warned:
