@@ -195,6 +195,18 @@ export interface Told {
     station: StationRef;
     reason: Note | null;
   };
+  /** The run was cancelled by mistake, and is as before. Told to everyone. */
+  TRAIN_REINSTATED: {
+    station: StationRef;
+    status: RunStatus;
+    next: Ahead;
+  };
+  /** The last arrival or departure was reported by mistake: the train is where it was before. Told to everyone. */
+  REPORT_UNDONE: {
+    station: StationRef;
+    report: StationReport;
+    next: Ahead;
+  };
   /** The train has arrived at a station. Told to everyone. */
   STATION_ARRIVAL: {
     station: StationRef;
@@ -294,6 +306,18 @@ export interface Told {
     berth: BerthNumber | null;
     from: Origin;
     to: Destination;
+  };
+  /** The passenger's journey goes on: its end, or the train's, was reported by mistake. Told to that passenger and the staff. */
+  PASSENGER_RESTORED: {
+    pnr: Pnr;
+    index: PersonIndex;
+    name: PersonName;
+    coach: CoachCode | null;
+    berth: BerthNumber | null;
+    from: Origin;
+    to: Destination;
+    /** As before. */
+    state: 'ABOARD' | 'DUE';
   };
   /** The passenger has cancelled the journey before boarding. Told to that passenger and the staff. */
   PASSENGER_CANCELLED: {
@@ -575,6 +599,14 @@ export interface Commands {
     };
     result: Result & Told['TRAIN_CANCELLED'] | Unchanged;
   };
+  /** Undo the cancellation of a run: it is SCHEDULED or RUNNING again, as before. By: TTE, ADMIN. */
+  REINSTATE_TRAIN: {
+    fields: {
+      trainNo: GivenTrainNo;
+      startDate?: StartDate | null;
+    };
+    result: Result & Told['TRAIN_REINSTATED'] | Unchanged;
+  };
   /** Report that the train has arrived at the next station. By: TTE, ADMIN, SERVICE. */
   ARRIVE: {
     fields: {
@@ -596,6 +628,17 @@ export interface Commands {
       platform?: Platform | null;
     };
     result: Result & Told['STATION_DEPARTURE'];
+  };
+  /** Undo the last arrival or departure that was reported, within ten minutes. By: TTE, ADMIN. */
+  UNDO_REPORT: {
+    fields: {
+      trainNo: GivenTrainNo;
+      startDate?: StartDate | null;
+      stationCode: StopCode;
+      /** Which report of the station. */
+      report: StationReport;
+    };
+    result: Result & Told['REPORT_UNDONE'];
   };
   /** Skip a station ahead, or the first one before the start: the train will not stop there. By: TTE, ADMIN, SERVICE. */
   SKIP_STATION: {
@@ -992,6 +1035,12 @@ export type Moment = string;
 /** The reason, in words. */
 export type Note = string;
 
+/** How far the run is. */
+export type RunStatus = 'SCHEDULED' | 'RUNNING' | 'COMPLETED' | 'CANCELLED';
+
+/** What a station reports of a train. */
+export type StationReport = 'ARRIVAL' | 'DEPARTURE';
+
 /** Minutes behind the timetable; negative if the train is early. */
 export type DelayMinutes = number;
 
@@ -1285,9 +1334,6 @@ export interface ErrorDetails {
   /** AMBIGUOUS_RUN: the runs to choose from, if the number runs twice on a date. */
   runs?: RunFields[];
 }
-
-/** How far the run is. */
-export type RunStatus = 'SCHEDULED' | 'RUNNING' | 'COMPLETED' | 'CANCELLED';
 
 /** How far a person's journey is. NT means not turned up, UNCHECKED over without a mark. */
 export type PersonState = 'DUE' | 'ABOARD' | 'NT' | 'ALIGHTED' | 'CANCELLED' | 'UNCHECKED';

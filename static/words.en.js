@@ -192,6 +192,7 @@ export default {
   'my.kind.BERTH_LOST': 'my berth was given away or blocked',
   'my.kind.BOOKING_CHANGED': 'my booking on the chart has changed',
   'my.kind.TRAIN_CANCELLED': 'the train is cancelled',
+  'my.kind.TRAIN_REINSTATED': 'the train is not cancelled after all',
   'my.kind.SKIPPED': 'my station is skipped',
   'my.kind.SKIP_UNDONE': 'my station is served after all',
   'my.kind.SHORT_TERMINATED': 'the train ends before my station',

@@ -192,6 +192,7 @@ export default {
   'my.kind.BERTH_LOST': 'मेरी बर्थ किसी और को दिए जाने या बंद होने पर',
   'my.kind.BOOKING_CHANGED': 'चार्ट में मेरी बुकिंग बदलने पर',
   'my.kind.TRAIN_CANCELLED': 'ट्रेन रद्द होने पर',
+  'my.kind.TRAIN_REINSTATED': 'रद्द की गई ट्रेन फिर चलने पर',
   'my.kind.SKIPPED': 'मेरे स्टेशन पर ट्रेन न रुकने पर',
   'my.kind.SKIP_UNDONE': 'मेरे स्टेशन पर ट्रेन फिर भी रुकने पर',
   'my.kind.SHORT_TERMINATED': 'मेरे स्टेशन से पहले ट्रेन समाप्त होने पर',

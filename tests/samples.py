@@ -131,7 +131,10 @@ APPROVAL = (
     Step("APPROVE_OFFER", {"offerId": OPEN}, STAFF),
     Step("SHORT_TERMINATE", {"stationCode": "CCC"}, STAFF, {"reason": "a landslide"}),
     Step("UNDO_SKIP", {"stationCode": "EEE"}, FEEDS),
+    _call("DEPART", "AAA"),
+    Step("UNDO_REPORT", {"stationCode": "AAA", "report": "DEPARTURE"}, STAFF),
     Step("CANCEL_TRAIN", {"reason": "a flood"}, STAFF),
+    Step("REINSTATE_TRAIN", {}, STAFF),
 )
 # The first step of each kind, after the steps that lead to it.
 STEPS: dict[str, tuple[Step, ...]] = {}
@@ -164,6 +167,8 @@ HEARD = {
     "JOURNEY_STARTED": "all",
     "JOURNEY_COMPLETED": "all",
     "TRAIN_CANCELLED": "all",
+    "TRAIN_REINSTATED": "all",
+    "REPORT_UNDONE": "all",
     "STATION_ARRIVAL": "all",
     "STATION_DEPARTURE": "all",
     "STATION_SKIPPED": "all",
@@ -176,6 +181,7 @@ HEARD = {
     "BOARDED_UNDONE": "both",
     "PASSENGER_ALIGHTED": "both",
     "PASSENGER_UNCHECKED": "both",
+    "PASSENGER_RESTORED": "both",
     "BERTH_LOST": "both",
     "PASSENGER_CANCELLED": "both",
     "BOARDING_CHANGED": "both",

@@ -81,6 +81,8 @@ def events_about(person, driver):
         )
         for each in deepcopy(driver.state).carry_out(command, MORNING)
     )
+    driver.give(c.CancelTrain(**TRAIN))
+    yield from driver.give(c.ReinstateTrain(**TRAIN))
 
 
 def text_of(content):

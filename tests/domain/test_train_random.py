@@ -30,7 +30,7 @@ from trainhub.domain.berths import Occupancy
 from trainhub.domain.chart import read_amendment, read_chart
 from trainhub.domain.decisions import CHOSEN, Decisions
 from trainhub.domain.handover import handover
-from trainhub.domain.model import AlightReason, AllotReason, BlockReason
+from trainhub.domain.model import AlightReason, AllotReason, BlockReason, StationReport
 from trainhub.domain.reasons import GROUPS, NAMED
 from trainhub.domain.schedule import local
 from trainhub.domain.snapshot import RunSnapshot, resume, snapshot_of
@@ -294,6 +294,10 @@ class Notebook:
         """Note an event, by its type and its data."""
         name = e.TYPES[type(event)]
         self.seq += 1
+        if name in ("REPORT_UNDONE", "TRAIN_REINSTATED"):
+            self.back()
+        elif name == "PASSENGER_RESTORED":
+            assert self.people[event.person].state == event.state
         if name == "BERTH_VACATED":
             place = f"{event.coach}-{event.berth}", self.place[event.from_]
             self.ladies[place] = event.ladies
@@ -363,6 +367,12 @@ class Notebook:
             self.refused.setdefault(berth, {})[person] = gone
             self.asked.setdefault(berth, {})[person] = gone
             self.ended.add((person, berth))
+
+    def back(self):
+        """Restore what was before the last report or the cancellation: `saved` has it."""
+        then = vars(pickle.loads(self.saved))
+        open_ = {key: made for key, made in then["open"].items() if key in self.open}
+        vars(self).update(then, open=open_, ended=self.ended, seq=self.seq)
 
     def write_person(self, name, event, person):
         ahead = max(person.start, self.at)
@@ -791,6 +801,8 @@ class Journeys(RuleBasedStateMachine):
         elif event.outcome == "DENIED":
             assert type(command) is c.DenyOffer
             assert named
+        elif type(command) is c.UndoReport:
+            assert event.outcome == "WITHDRAWN"
         elif not (type(command) is c.WithdrawOffer and named):
             assert event.outcome == "WITHDRAWN"
             there = person.state == "ABOARD" or self.notes.may_come(person)
@@ -1200,6 +1212,38 @@ class Journeys(RuleBasedStateMachine):
         elif really and self.ask(c.ShortTerminate, station_code=code) is None:
             assert self.state.terminus.station.code == code
             assert self.state.status != "CANCELLED"
+
+    @rule(kind=st.sampled_from([c.Arrive, c.Depart, c.CancelTrain]), late=st.integers(0, 11))
+    def do_and_undo(self, kind, late):
+        """Report, or cancel the train, and undo it: the run is as before."""
+        notes, before, offers = self.notes, picture(self.state), len(self.state.open_by_person)
+        if notes.status != "RUNNING" or (kind is not c.CancelTrain and late > 10):
+            return
+        saved, upgrades = pickle.dumps(notes), len(self.state.upgrades)
+        arrival = notes.departed
+        code = f"ST{self.following() if arrival else notes.at}"
+        if kind is c.CancelTrain:
+            assert self.ask(kind) is None
+            undo = partial(self.ask, c.ReinstateTrain)
+        else:
+            assert self.ask(c.Arrive if arrival else c.Depart, station_code=code) is None
+            report = "ARRIVAL" if arrival else "DEPARTURE"
+            undo = partial(self.ask, c.UndoReport, station_code=code, report=StationReport(report))
+        self.check()
+        notes.saved = saved
+        self.now += timedelta(minutes=late)
+        error = undo()
+        given = len(self.state.upgrades) - upgrades
+        if error is not None:
+            assert len(error.details["upgraded"]) == given > 0
+            return
+        SEEN["undone with an offer"] += offers
+        # What follows are offers of berths, as after any change.
+        follows = ("seq", "touched", "reports", "offers", "open_by_berth", "open_by_person")
+        if len(self.state.upgrades) == upgrades:
+            assert [each for each in picture(self.state) if each[0] not in follows] == [
+                each for each in before if each[0] not in follows
+            ]
 
     @rule(really=st.sampled_from([False] * 19 + [True]))
     def cancel_the_train(self, really):

@@ -1,13 +1,13 @@
-"""trainhub/domain/unplanned.py: runs that start late, end early, or serve a station after all."""
+"""trainhub/domain/unplanned.py: late starts, early ends, and what is undone."""
 
 import pytest
-from day import departed, pnr, state_of, types
+from day import MINUTE, departed, pnr, recovered, state_of, types
 from railway import TRAIN, Driver, person, rac
 
 from trainhub.core.errors import Conflict
 from trainhub.domain import commands as c
 from trainhub.domain.decisions import Decisions
-from trainhub.domain.model import PersonState
+from trainhub.domain.model import PersonState, StationReport
 from trainhub.domain.views import common_view, vacancies_view
 
 
@@ -25,6 +25,10 @@ def skip(run, code):
 
 def undo_skip(run, code):
     return run.give(c.UndoSkip(**TRAIN, station_code=code))
+
+
+def undo_report(run, code, report):
+    return run.give(c.UndoReport(**TRAIN, station_code=code, report=StationReport(report)))
 
 
 def served(run):
@@ -201,3 +205,153 @@ def test_a_skipped_station_is_served_after_all():
     assert undo_skip(run, "BBB") == []
     run.arrive("BBB")
     assert run.state.passenger(pnr(2), 1).state is PersonState.ALIGHTED
+
+
+# --- a report that is undone -------------------------------------------------------------------
+
+
+def test_an_arrival_that_is_undone_lets_the_train_go_on():
+    """Who alighted is aboard again, and the offer of the berth that fell vacant is withdrawn."""
+    run = Driver(person(1, end="BBB"), person(2, end="BBB"), rac(11, 1))
+    run.start()
+    run.board(1)
+    run.board(11)
+    run.depart("AAA")
+    run.arrive("BBB")
+    assert (state_of(run, 1), state_of(run, 2)) == ("ALIGHTED", "UNCHECKED")
+    assert run.state.open_by_berth
+    events = undo_report(run, "BBB", "ARRIVAL")
+    assert types(events) == ["UPGRADE_CLOSED", "REPORT_UNDONE", *["PASSENGER_RESTORED"] * 2]
+    assert events[1].next.code == "BBB"
+    assert (state_of(run, 1), state_of(run, 2)) == ("ABOARD", "DUE")
+    assert (run.state.here.code, run.state.departed) == ("AAA", True)
+    assert run.state.stops[1].arrived is None
+    assert not run.state.open_by_berth
+    assert not any(run.state.freed.values())
+    assert "UPGRADE_OFFER" in types(run.arrive("BBB"))
+
+
+def test_a_departure_that_is_undone_makes_those_due_who_were_assumed_aboard():
+    """A mark of a TTE stays."""
+    run = Driver(person(1), person(2), person(3), boarding="auto")
+    run.start()
+    run.depart("AAA")
+    run.board(2)
+    run.no_show(3)
+    assert types(undo_report(run, "AAA", "DEPARTURE")) == ["REPORT_UNDONE", "BOARDED_UNDONE"]
+    assert [state_of(run, who) for who in (1, 2, 3)] == ["DUE", "ABOARD", "NT"]
+    assert not run.state.departed
+    assert types(run.depart("AAA")) == ["STATION_DEPARTURE", "PASSENGER_BOARDED"]
+
+
+def test_the_last_arrival_is_undone_too():
+    """The run is RUNNING again, and every passenger is as before."""
+    run = Driver(person(1), person(2))
+    run.start()
+    run.board(1)
+    run.go_to("DDD")
+    run.depart("DDD")
+    before = run.state.delay_minutes
+    run.arrive("EEE")
+    assert run.state.status == "COMPLETED"
+    undo_report(run, "EEE", "ARRIVAL")
+    assert (run.state.status, run.state.ended_at) == ("RUNNING", None)
+    assert (run.state.here.code, run.state.delay_minutes) == ("DDD", before)
+    assert (state_of(run, 1), state_of(run, 2)) == ("ABOARD", "DUE")
+    assert recovered(run).passengers == run.state.passengers
+
+
+def test_an_arrival_and_the_departure_that_it_implied_are_undone_one_by_one():
+    """Both belong to one mistake. The report before them stays."""
+    run = Driver(person(1))
+    run.start()
+    run.give(c.Arrive(**TRAIN, station_code="BBB"))
+    undo_report(run, "BBB", "ARRIVAL")
+    undo_report(run, "AAA", "DEPARTURE")
+    assert (run.state.here.code, run.state.departed) == ("AAA", False)
+    with pytest.raises(Conflict, match="no report to undo"):
+        undo_report(run, "AAA", "DEPARTURE")
+
+
+def test_a_report_is_not_undone_once_passengers_were_upgraded():
+    """The error names them and their berths; nothing has changed."""
+    run = Driver(person(1, end="BBB"), rac(11, 1), policy="AUTO")
+    run.start()
+    run.board(1)
+    run.board(11)
+    run.depart("AAA")
+    run.arrive("BBB")
+    with pytest.raises(Conflict) as raised:
+        undo_report(run, "BBB", "ARRIVAL")
+    place = {"coach": "S1", "berth": 1}
+    assert raised.value.details == {"upgraded": [{"pnr": pnr(11), "index": 1, **place}]}
+
+
+def test_a_report_is_not_undone_once_passengers_were_marked_at_the_station():
+    """Their marks are undone first; a mark of a passenger from before stays."""
+    run = Driver(person(1), person(2, "BBB"))
+    run.go_to("BBB")
+    run.no_show(1)
+    run.board(2)
+    with pytest.raises(Conflict) as raised:
+        undo_report(run, "BBB", "ARRIVAL")
+    assert raised.value.details == {"marked": [{"pnr": pnr(2), "index": 1}]}
+    run.give(c.UndoBoarded(**TRAIN, pnr=pnr(2), index=1))
+    undo_report(run, "BBB", "ARRIVAL")
+    assert (state_of(run, 1), state_of(run, 2)) == ("NT", "DUE")
+
+
+@pytest.mark.parametrize(("minutes", "undone"), [(10, True), (11, False)])
+def test_a_report_can_be_undone_for_ten_minutes(minutes, undone):
+    """The time counts from the report, also if the hub's clock was set meanwhile."""
+    run = departed()
+    run.give(c.CorrectClock(**TRAIN, by_seconds=3600))
+    run.now += 60 * MINUTE + minutes * MINUTE
+    if undone:
+        assert types(undo_report(run, "AAA", "DEPARTURE")) == ["REPORT_UNDONE"]
+    else:
+        with pytest.raises(Conflict, match="ten minutes"):
+            undo_report(run, "AAA", "DEPARTURE")
+
+
+def test_the_round_of_a_coach_is_undone_with_the_arrival():
+    """It was no round of the station where the train is not."""
+    run = Driver(person(1))
+    run.go_to("BBB")
+    run.give(c.CheckCoach(**TRAIN, coach="S1"))
+    undo_report(run, "BBB", "ARRIVAL")
+    assert run.state.checked == {}
+
+
+# --- a cancellation that is undone -------------------------------------------------------------
+
+
+def test_a_cancelled_run_is_reinstated():
+    """Who alighted by the cancellation is aboard again, and the berth is offered again."""
+    run = Driver(person(1), person(2, end="BBB"), person(3, "CCC"), rac(11, 1))
+    run.start()
+    for who in (2, 11):
+        run.board(who)
+    run.go_to("BBB")
+    run.no_show(1)
+    assert run.state.open_by_berth
+    run.give(c.CancelTrain(**TRAIN))
+    assert state_of(run, 11) == "ALIGHTED"
+    events = run.give(c.ReinstateTrain(**TRAIN))
+    assert types(events) == [
+        *("TRAIN_REINSTATED", "PASSENGER_RESTORED", "UPGRADE_PENDING", "UPGRADE_OFFER"),
+    ]
+    assert (events[0].status, events[0].next.code) == ("RUNNING", "CCC")
+    found = [state_of(run, who) for who in (1, 2, 3, 11)]
+    assert found == ["NT", "ALIGHTED", "DUE", "ABOARD"]
+    assert (run.state.status, run.state.ended_at) == ("RUNNING", None)
+    assert run.give(c.ReinstateTrain(**TRAIN)) == []
+
+
+def test_a_run_that_had_not_started_is_scheduled_again():
+    """It starts as it would have."""
+    run = Driver(person(1))
+    run.give(c.CancelTrain(**TRAIN))
+    run.give(c.ReinstateTrain(**TRAIN))
+    assert run.state.status == "SCHEDULED"
+    assert types(run.start()) == ["JOURNEY_STARTED"]

@@ -52,6 +52,7 @@ async def running(hub):
         (c.Arrive(**TRAIN, station_code="BBB"), deed("ARRIVE", "BBB")),
         (c.Depart(**TRAIN, station_code="BBB"), deed("DEPART", "BBB")),
         (c.SkipStation(**TRAIN, station_code="BBB"), deed("SKIP_STATION", "BBB")),
+        (c.UndoReport(**TRAIN, station_code="BBB", report="ARRIVAL"), deed("UNDO_REPORT", "BBB")),
         (c.UndoSkip(**TRAIN, station_code="BBB"), deed("UNDO_SKIP", "BBB")),
         (c.ShortTerminate(**TRAIN, station_code="BBB"), deed("SHORT_TERMINATE", "BBB")),
         (c.SetPlatform(**TRAIN, station_code="BBB", platform="2"), deed("SET_PLATFORM", "BBB")),

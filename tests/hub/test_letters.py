@@ -30,7 +30,7 @@ from trainhub.hub.protocol import read_command
 AGENT = "AGENT_zq"
 TOLD = {e.NoShow, e.NoShowUndone, e.TrainCancelled, e.UpgradeOffer, e.UpgradeConfirmed}
 OFTEN_TOLD = {e.UpgradeClosed, e.StationSkipped, e.DelayUpdate, e.StationArrival}
-OFTEN_TOLD |= {e.SkipUndone, e.ShortTerminated}
+OFTEN_TOLD |= {e.TrainReinstated, e.SkipUndone, e.ShortTerminated}
 OFTEN_TOLD |= {e.StationDeparture, e.PlatformChange, e.Announcement, e.BerthLost}
 OFTEN_TOLD |= {e.BookingChanged}
 OFTEN_TOLD |= {e.BerthAllotted}
@@ -579,6 +579,19 @@ def test_a_station_that_is_served_after_all_is_told_to_the_same_people():
     assert to == before
     assert {each.topic for each in made} == {each.topic for each in skipped}
     assert "will stop at STATION CCC after all" in made[0].body
+
+
+def test_a_reinstated_run_is_told_to_those_who_read_that_it_was_cancelled():
+    """The letter takes the place of the letter about the cancellation."""
+    driver = riders()
+    driver.give(c.CancelTrain(**TRAIN))
+    _, before, cancelled = kinds_of(driver, e.TrainCancelled)
+    driver.give(c.ReinstateTrain(**TRAIN))
+    kinds, to, made = kinds_of(driver, e.TrainReinstated)
+    assert kinds == {"TRAIN_REINSTATED"}
+    assert to == before
+    assert {each.topic for each in made} == {each.topic for each in cancelled}
+    assert "is not cancelled: it runs after all" in made[0].body
 
 
 def test_a_run_that_ends_early_is_told_to_those_who_lose_a_part_of_their_journey():

@@ -22,7 +22,15 @@ from trainhub.domain.fields import (
     StopCode,
     TrainNo,
 )
-from trainhub.domain.model import AlightReason, AllotReason, Amendment, BlockReason, Chart, Level
+from trainhub.domain.model import (
+    AlightReason,
+    AllotReason,
+    Amendment,
+    BlockReason,
+    Chart,
+    Level,
+    StationReport,
+)
 
 PersonPnr = Annotated[
     str, About("The PNR of the person.", example="4512345602", given=str | int, normal=normal.pnr)
@@ -142,6 +150,14 @@ class CancelTrain(Command):
     idempotent = True
 
 
+@dataclass(frozen=True, kw_only=True)
+class ReinstateTrain(Command):
+    """Undo the cancellation of a run: it is SCHEDULED or RUNNING again, as before."""
+
+    answer = "TRAIN_REINSTATED"
+    idempotent = True
+
+
 ReportedAt = Annotated[
     datetime,
     About(
@@ -170,6 +186,15 @@ class Depart(StationCommand):
     platform: Platform | None = None
 
     answer = "STATION_DEPARTURE"
+
+
+@dataclass(frozen=True, kw_only=True)
+class UndoReport(StationCommand):
+    """Undo the last arrival or departure that was reported, within ten minutes."""
+
+    report: Annotated[StationReport, About("Which report of the station.", example="ARRIVAL")]
+
+    answer = "REPORT_UNDONE"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -492,8 +517,10 @@ COMMANDS: dict[str, type[Command]] = {
     "AMEND_CHART": AmendChart,
     "START_JOURNEY": StartJourney,
     "CANCEL_TRAIN": CancelTrain,
+    "REINSTATE_TRAIN": ReinstateTrain,
     "ARRIVE": Arrive,
     "DEPART": Depart,
+    "UNDO_REPORT": UndoReport,
     "SKIP_STATION": SkipStation,
     "UNDO_SKIP": UndoSkip,
     "SHORT_TERMINATE": ShortTerminate,

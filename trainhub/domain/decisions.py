@@ -30,6 +30,7 @@ _WHAT: dict[type[e.Event], str] = {
     e.BoardedUndone: "was marked as aboard by mistake, and is due again",
     e.PassengerAlighted: "has left the train",
     e.PassengerUnchecked: "the journey is over without a mark",
+    e.PassengerRestored: "travels on, because the end of the journey was a mistake",
     e.PassengerCancelled: "has cancelled the journey",
     e.BoardingChanged: "boards at another station",
     e.NoShow: "has not turned up",

@@ -54,8 +54,11 @@ from trainhub.domain.model import (
     Level,
     OfferState,
     PersonKey,
+    PersonState,
     Role,
+    RunStatus,
     Station,
+    StationReport,
     person_key,
 )
 from trainhub.domain.reasons import NAMED, Considered, PassedOver, shorten
@@ -258,6 +261,24 @@ class TrainCancelled(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TrainReinstated(Event):
+    """The run was cancelled by mistake, and is as before."""
+
+    station: StationRef
+    status: RunStatus
+    next: Ahead
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportUndone(Event):
+    """The last arrival or departure was reported by mistake: the train is where it was before."""
+
+    station: StationRef
+    report: StationReport
+    next: Ahead
+
+
+@dataclass(frozen=True, kw_only=True)
 class DelayUpdate(Event):
     """The train's delay was set. The expected times of the stops ahead move with it."""
 
@@ -346,6 +367,13 @@ class PassengerAlighted(MarkEvent):
     left: Annotated[
         AlightReason | None, About("Why before the destination; null at the destination.")
     ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PassengerRestored(PersonEvent):
+    """The passenger's journey goes on: its end, or the train's, was reported by mistake."""
+
+    state: Annotated[PersonState, About("As before.", choices=("ABOARD", "DUE"))]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -734,6 +762,8 @@ EVENTS: dict[str, type[Event]] = {
     "JOURNEY_STARTED": JourneyStarted,
     "JOURNEY_COMPLETED": JourneyCompleted,
     "TRAIN_CANCELLED": TrainCancelled,
+    "TRAIN_REINSTATED": TrainReinstated,
+    "REPORT_UNDONE": ReportUndone,
     "STATION_ARRIVAL": StationArrival,
     "STATION_DEPARTURE": StationDeparture,
     "STATION_SKIPPED": StationSkipped,
@@ -745,6 +775,7 @@ EVENTS: dict[str, type[Event]] = {
     "BOARDED_UNDONE": BoardedUndone,
     "PASSENGER_ALIGHTED": PassengerAlighted,
     "PASSENGER_UNCHECKED": PassengerUnchecked,
+    "PASSENGER_RESTORED": PassengerRestored,
     "PASSENGER_CANCELLED": PassengerCancelled,
     "BOARDING_CHANGED": BoardingChanged,
     "NO_SHOW": NoShow,

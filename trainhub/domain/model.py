@@ -76,6 +76,13 @@ class RunStatus(StrEnum):
     CANCELLED = "CANCELLED"
 
 
+class StationReport(StrEnum):
+    """What a station reports of a train."""
+
+    ARRIVAL = "ARRIVAL"
+    DEPARTURE = "DEPARTURE"
+
+
 class BookingStatus(StrEnum):
     """Confirmed, on RAC, on the waiting list, or a child without a berth (NOSB)."""
 

@@ -102,6 +102,11 @@ def withdraw(state: RunState, command: c.WithdrawOffer, now: datetime) -> Events
     return [_close(_answerable(state, command.offer_id, now), OfferState.WITHDRAWN, now)]
 
 
+def withdrawn(offers: Iterable[Offer], now: datetime) -> Events:
+    """Return the end of offers whose cause was a mistake."""
+    return [_close(offer, OfferState.WITHDRAWN, now) for offer in offers]
+
+
 def expire(state: RunState, command: c.ExpireOffers, now: datetime) -> Events:
     return [
         _close(offer, OfferState.EXPIRED, now)
@@ -167,7 +172,12 @@ def to_check(state: RunState, event: e.Event) -> Iterator[BerthKey]:
 
 
 _CHECK_ALL = (
-    e.StationArrival | e.StationSkipped | e.ShortTerminated | e.JourneyCompleted | e.TrainCancelled
+    e.StationArrival
+    | e.StationSkipped
+    | e.ShortTerminated
+    | e.JourneyCompleted
+    | e.TrainCancelled
+    | e.ReportUndone
 )
 _CHECK_PERSON = (
     e.BoardedUndone | e.PassengerAlighted | e.NoShow | e.PassengerCancelled | e.BoardingChanged
@@ -200,6 +210,9 @@ def _may_come(state: RunState, passenger: Passenger) -> bool:
     return on_wl and boards >= state.current and served
 
 
+_CHANGES_ALL = e.StationArrival | e.ChartAmended | e.ReportUndone | e.TrainReinstated
+
+
 class Due:
     """The changes by a command that may bring a passenger a berth, as input of `match`.
 
@@ -226,7 +239,7 @@ class Due:
         elif isinstance(event, e.UpgradeConfirmed):
             # A passenger who boards at the next station leaves the berth vacant up to there.
             self.berths[berth_key(event.coach, event.berth)] = None
-        elif isinstance(event, e.StationArrival | e.ChartAmended):
+        elif isinstance(event, _CHANGES_ALL):
             # Vacancies from this station on begin here, and holds of other passengers end here.
             self.everywhere = True
         elif isinstance(event, e.CoachChecked | e.BerthAllotted):

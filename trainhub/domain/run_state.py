@@ -35,6 +35,7 @@ from trainhub.domain.model import (
     RunKey,
     RunStatus,
     Station,
+    StationReport,
     berth_key,
     person_key,
     stop_codes,
@@ -42,6 +43,10 @@ from trainhub.domain.model import (
 from trainhub.domain.openings import Opening, Openings, Vacancy
 from trainhub.domain.schedule import due_times
 
+# An arrival implies the departure before it, so both can be undone.
+REPORTS_KEPT = 2
+# How a journey ends, as its passenger was aboard or was never marked.
+_OVER = (PersonState.ALIGHTED, PersonState.UNCHECKED)
 # The ages from which a lower berth comes first (Railway Minister, Lok Sabha, 19-3-2025).
 SENIOR = 60
 SENIOR_WOMAN = 45
@@ -136,6 +141,25 @@ class Stop:
 
 
 @dataclass(slots=True)
+class Report:
+    """A station report that can be undone, and what was before it.
+
+    `seq` and `at` are of its event. `current` to `checked` are as in RunState, `platform` and
+    `platform_confirmed` as in the station's Stop. `upgrades` is how many there were.
+    """
+
+    seq: int
+    at: datetime
+    kind: StationReport
+    current: int
+    delay_minutes: int
+    platform: str | None
+    platform_confirmed: bool
+    checked: dict[str, int]
+    upgrades: int
+
+
+@dataclass(slots=True)
 class Offer:
     """A berth held for a passenger until an answer or `made.expires_at`, and the outcome.
 
@@ -155,6 +179,11 @@ class Offer:
     @property
     def id(self) -> str:
         return self.made.offer_id
+
+    @property
+    def seq(self) -> int:
+        """The number of the event that made it."""
+        return int(self.id.rpartition(".")[2])
 
     @property
     def person(self) -> PersonKey:
@@ -184,6 +213,7 @@ class RunState:
         self.touched = False
         self.amended = False
         self.status = RunStatus.SCHEDULED
+        self.started = False
         # The last station reached, and whether the train has left it.
         self.current = 0
         self.departed = False
@@ -219,6 +249,8 @@ class RunState:
         self.duty: dict[str, Duty] = {}
         self.remarks: list[e.Remarked] = []
         self.allotments: list[e.BerthAllotted] = []
+        # The last station reports, which can be undone one by one.
+        self.reports: list[Report] = []
 
     # --- look-ups ---------------------------------------------------------------------------
 
@@ -407,6 +439,18 @@ class RunState:
         """Return the berths of a class that can be offered now, sorted. Do not change the list."""
         return self._openings.of_class(class_, self.freed, self.opening)
 
+    def ended_by(self, report: Report) -> list[Passenger]:
+        """Return the passengers whose journey an arrival has ended, aboard or not."""
+        if report.kind is StationReport.DEPARTURE:
+            return []
+        last = self.current if self.after(self.current) else len(self.stops) - 1
+        found = (
+            self.passengers[person]
+            for at in range(report.current + 1, last + 1)
+            for person in self.alighting_at.get(at, ())
+        )
+        return [each for each in found if each.state in _OVER and each.left is None]
+
     # --- evolve -----------------------------------------------------------------------------
 
     def evolve(self, event: e.Event) -> None:
@@ -503,12 +547,13 @@ class RunState:
         self._openings.mark_all()
 
     def _started(self, event: e.JourneyStarted) -> None:
-        self.status = RunStatus.RUNNING
+        self.status, self.started = RunStatus.RUNNING, True
         self.current = event.station.index
         self._openings.mark_all()
 
     def _arrived(self, event: e.StationArrival) -> None:
         self._openings.mark_all()
+        self._report(event, StationReport.ARRIVAL)
         self.current = event.station.index
         self.departed = False
         self.delay_minutes = event.delay_minutes
@@ -516,7 +561,55 @@ class RunState:
         stop.arrived, stop.platform = event.actual, event.platform
         stop.platform_confirmed = event.platform is not None
 
+    def _report(self, event: e.StationArrival | e.StationDeparture, kind: StationReport) -> None:
+        """Note what was before a report that can be undone."""
+        stop = self.stops[event.station.index]
+        report = Report(
+            seq=self.seq + 1,
+            at=event.at,
+            kind=kind,
+            current=self.current,
+            delay_minutes=self.delay_minutes,
+            platform=stop.platform,
+            platform_confirmed=stop.platform_confirmed,
+            checked=dict(self.checked),
+            upgrades=len(self.upgrades),
+        )
+        self.reports = [*self.reports, report][-REPORTS_KEPT:]
+
+    def _report_undone(self, event: e.ReportUndone) -> None:
+        """Restore what was before the last report."""
+        self._openings.mark_all()
+        report, stop = self.reports[-1], self.stops[event.station.index]
+        stop.platform, stop.platform_confirmed = report.platform, report.platform_confirmed
+        self.delay_minutes = report.delay_minutes
+        made = {offer.person: offer for offer in self.offers.values() if offer.seq > report.seq}
+        if report.kind is StationReport.DEPARTURE:
+            stop.departed, self.departed = None, False
+            for person, offer in made.items():
+                offer.vacancy.lapsed.pop(person, None)
+        else:
+            for passenger in self.ended_by(report):
+                vacancies = self.freed.get(passenger.berth_key or BerthKey(""), {})
+                if stop.index in vacancies and vacancies[stop.index].id > report.seq:
+                    del vacancies[stop.index]
+            for vacancy in (each for starts in self.freed.values() for each in starts.values()):
+                for person in [p for p, at in vacancy.lapsed.items() if at == stop.index]:
+                    del vacancy.lapsed[person]
+            stop.arrived, self.departed = None, True
+            self.current, self.checked = report.current, dict(report.checked)
+            self.status, self.ended_at = RunStatus.RUNNING, None
+        self.reports = self.reports[:-1]
+
+    def _restored(self, event: e.PassengerRestored) -> None:
+        self.passengers[event.person].state = event.state
+
+    def _reinstated(self, event: e.TrainReinstated) -> None:
+        self.status, self.ended_at = event.status, None
+        self._openings.mark_all()
+
     def _has_departed(self, event: e.StationDeparture) -> None:
+        self._report(event, StationReport.DEPARTURE)
         self.departed = True
         self.delay_minutes = event.delay_minutes
         self.here.departed, self.here.platform = event.actual, event.platform
@@ -672,6 +765,8 @@ class RunState:
 
     def _closed(self, event: e.UpgradeClosed) -> None:
         offer = self._close(event.offer_id, event.outcome, event)
+        if not self.running:
+            return  # a cancellation or the last arrival may be undone, and the offer made again
         # The offer was of the berth to the destination: also of vacancies that begin on the way.
         way = range(offer.vacancy.start, self.alights(self.passengers[offer.person]))
         others = (each for start, each in self.freed[offer.key].items() if start in way)
@@ -720,6 +815,8 @@ class RunState:
         by = timedelta(seconds=event.by_seconds)
         for offer in self.open_by_berth.values():
             offer.made = replace(offer.made, expires_at=offer.made.expires_at + by)
+        for report in self.reports:
+            report.at += by
         for passenger in self.passengers.values():
             if passenger.marked_nt_at is not None:
                 passenger.marked_nt_at += by
@@ -812,6 +909,9 @@ _EVOLVE: dict[type[e.Event], Callable[[RunState, Any], None]] = {
     e.TrainCancelled: RunState._cancelled,
     e.StationArrival: RunState._arrived,
     e.StationDeparture: RunState._has_departed,
+    e.ReportUndone: RunState._report_undone,
+    e.TrainReinstated: RunState._reinstated,
+    e.PassengerRestored: RunState._restored,
     e.StationSkipped: RunState._skipped,
     e.SkipUndone: RunState._skip_undone,
     e.ShortTerminated: RunState._shortened,

@@ -4,6 +4,7 @@
 which has the chart. The result equals the state after a replay of all events.
 """
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -29,10 +30,11 @@ from trainhub.domain.model import (
     Role,
     RunKey,
     RunStatus,
+    StationReport,
     berth_key,
 )
 from trainhub.domain.openings import Vacancy
-from trainhub.domain.run_state import Duty, Offer, Passenger, RunState
+from trainhub.domain.run_state import Duty, Offer, Passenger, Report, RunState
 from trainhub.domain.train import TrainState
 
 
@@ -127,6 +129,21 @@ class DutyThen:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReportThen:
+    """A station report that can be undone, as in Report."""
+
+    seq: int
+    at: datetime
+    kind: StationReport
+    current: int
+    delay_minutes: int
+    platform: str | None
+    platform_confirmed: bool
+    checked: tuple[CheckedThen, ...]
+    upgrades: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class OfferThen:
     """An offer; `vacancy` is the id of its vacancy."""
 
@@ -145,7 +162,7 @@ class RunSnapshot:
 
     `passengers` are those who differ from the chart. `replaced` are vacancies that offers refer to
     and that a newer vacancy of the berth has replaced. `chart` is the chart if it has changed since
-    the first event.
+    the first event. `started` is None in a snapshot of an older hub.
     """
 
     seq: int
@@ -168,6 +185,8 @@ class RunSnapshot:
     chart: Chart | None = None
     duty: tuple[DutyThen, ...] = ()
     remarks: tuple[Remarked, ...] = ()
+    reports: tuple[ReportThen, ...] = ()
+    started: bool | None = None
 
 
 def snapshot_of(state: RunState) -> RunSnapshot:
@@ -216,12 +235,14 @@ def snapshot_of(state: RunState) -> RunSnapshot:
             for offer in state.offers.values()
         ),
         upgrades=tuple(state.upgrades),
-        checked=tuple(CheckedThen(coach=c, index=i) for c, i in state.checked.items()),
+        checked=_checked_then(state.checked),
         blocks=tuple(
             BlockThen(berth=berth, mask=f"{block.mask:x}", reason=block.reason)
             for berth, block in state.occupancy.blocks.items()
         ),
         allotments=tuple(state.allotments),
+        reports=tuple(_report_then(each) for each in state.reports),
+        started=state.started,
         touched=state.touched,
         chart=state.chart if state.amended else None,
         duty=tuple(
@@ -292,6 +313,12 @@ def _restore(state: TrainState, saved: RunSnapshot) -> None:
     state.remarks = list(saved.remarks)
     state.allotments = list(saved.allotments)
     state.checked = {each.coach: each.index for each in saved.checked}
+    state.reports = [_report(each) for each in saved.reports]
+    if saved.started is not None:
+        state.started = saved.started
+    else:
+        known = saved.status in (RunStatus.RUNNING, RunStatus.COMPLETED)
+        state.started = known or saved.current > 0 or saved.departed
 
 
 def _changed(state: RunState) -> Iterator[Passenger]:
@@ -320,6 +347,20 @@ def _passenger_then(passenger: Passenger) -> PassengerThen:
         left=passenger.left,
         claim=passenger.claim,
     )
+
+
+def _checked_then(checked: dict[str, int]) -> tuple[CheckedThen, ...]:
+    return tuple(CheckedThen(coach=coach, index=index) for coach, index in checked.items())
+
+
+def _report_then(report: Report) -> ReportThen:
+    fields = {field.name: getattr(report, field.name) for field in dataclasses.fields(report)}
+    return ReportThen(**fields | {"checked": _checked_then(report.checked)})
+
+
+def _report(then: ReportThen) -> Report:
+    fields = {field.name: getattr(then, field.name) for field in dataclasses.fields(then)}
+    return Report(**fields | {"checked": {each.coach: each.index for each in then.checked}})
 
 
 def _vacancy_then(vacancy: Vacancy) -> VacancyThen:

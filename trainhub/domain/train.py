@@ -107,6 +107,8 @@ _DECIDE: dict[type[c.Command], Callable[[RunState, Any, datetime], list[e.Event]
     c.AmendChart: amend.amend,
     c.StartJourney: journey.start,
     c.CancelTrain: journey.cancel,
+    c.ReinstateTrain: unplanned.reinstate,
+    c.UndoReport: unplanned.undo_report,
     c.Arrive: journey.arrive,
     c.Depart: journey.depart,
     c.SkipStation: journey.skip,

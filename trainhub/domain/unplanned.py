@@ -1,19 +1,23 @@
-"""The rules of runs that are not as planned: a station after all, an early end.
+"""The rules of runs that are not as planned: an early end, and what is undone.
 
 Each public function with a command decides it: it returns the events, or raises a HubError.
 journey.py has the rules of the ordinary journey.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from trainhub.core.errors import Conflict
 from trainhub.domain import commands as c
 from trainhub.domain import events as e
 from trainhub.domain.events import Events
 from trainhub.domain.journey import ahead, ended, ending
-from trainhub.domain.marks import check_live, station_ref
-from trainhub.domain.model import RunStatus
-from trainhub.domain.run_state import RunState
+from trainhub.domain.marks import check_live, person_event, station_ref
+from trainhub.domain.model import PersonState, RunStatus, StationReport
+from trainhub.domain.offers import withdrawn
+from trainhub.domain.run_state import Passenger, Report, RunState
+
+# How long a station report can be undone.
+UNDO = timedelta(minutes=10)
 
 
 def undo_skip(state: RunState, command: c.UndoSkip, now: datetime) -> Events:
@@ -55,3 +59,107 @@ def short_terminate(state: RunState, command: c.ShortTerminate, now: datetime) -
         events += ended(ending(state, len(state.stops) - 1), now)
         events.append(e.JourneyCompleted(at=now, station=station_ref(stop)))
     return events
+
+
+def reinstate(state: RunState, command: c.ReinstateTrain, now: datetime) -> Events:
+    """Undo a cancellation: the passengers whom it let alight are aboard again."""
+    if state.status is RunStatus.COMPLETED:
+        raise Conflict(f"{state.run} is COMPLETED, not CANCELLED", status=state.status)
+    if state.status is not RunStatus.CANCELLED:
+        return []
+    coming = state.next_stop
+    assert coming is not None  # a run with no station ahead is COMPLETED
+    back = [
+        each
+        for each in state.passengers.values()
+        if each.state is PersonState.ALIGHTED
+        and each.left is None
+        and state.alights(each) > state.current
+    ]
+    return [
+        e.TrainReinstated(
+            at=now,
+            station=station_ref(state.here),
+            status=RunStatus.RUNNING if state.started else RunStatus.SCHEDULED,
+            next=ahead(state, coming),
+        ),
+        *(_restored(each, now) for each in back),
+    ]
+
+
+def undo_report(state: RunState, command: c.UndoReport, now: datetime) -> Events:
+    """Undo the last station report: the train and its passengers are as before.
+
+    Refused once a passenger was upgraded since, or was marked who boards at that station.
+    """
+    here = state.here
+    stop = state.station(command.station_code, turn=here)
+    if state.status is RunStatus.CANCELLED:
+        raise Conflict(f"{state.run} is CANCELLED: use REINSTATE_TRAIN first")
+    if not state.reports:
+        raise Conflict("there is no report to undo: the one before the last cannot be undone")
+    report = state.reports[-1]
+    if (stop, command.report) != (here, report.kind):
+        last = f"{report.kind} at {here.code}"
+        raise Conflict(f"the last report is the {last}: undo it first", last=here.code)
+    if now - report.at > UNDO:
+        raise Conflict("a report can be undone for ten minutes only, which are over")
+    _check_undoable(state, report)
+    arrival = report.kind is StationReport.ARRIVAL
+    assumed = [] if arrival else _assumed(state)
+    outdated = [
+        offer
+        for offer in state.open_by_person.values()
+        if offer.seq > report.seq and (arrival or state.passengers[offer.person] in assumed)
+    ]
+    coming = stop if arrival else state.after(stop.index)
+    assert coming is not None  # the train had left for it
+    delay = report.delay_minutes if arrival else max(report.delay_minutes, 0)
+    return [
+        *withdrawn(outdated, now),
+        e.ReportUndone(
+            at=now,
+            station=station_ref(stop),
+            report=report.kind,
+            next=ahead(state, coming, delay),
+        ),
+        *(_restored(each, now) for each in state.ended_by(report)),
+        *(person_event(e.BoardedUndone, now, each) for each in assumed),
+    ]
+
+
+def _check_undoable(state: RunState, report: Report) -> None:
+    """Raise Conflict if passengers have another berth or a mark because of a report."""
+    given = state.upgrades[report.upgrades :]
+    if given:
+        raise Conflict(
+            "passengers were upgraded since the report, so it stays: see upgraded",
+            upgraded=[
+                {"pnr": each.pnr, "index": each.index, "coach": each.coach, "berth": each.berth}
+                for each in given
+            ],
+        )
+    marked = [
+        state.passengers[person].booking
+        for at in range(report.current + 1, state.current + 1)
+        for person in state.boarding_at.get(at, ())
+        if state.passengers[person].marked_at is not None
+    ]
+    if marked:
+        raise Conflict(
+            "passengers of this station were marked since the report: undo these marks first",
+            marked=[{"pnr": each.pnr, "index": each.index} for each in marked],
+        )
+
+
+def _assumed(state: RunState) -> list[Passenger]:
+    """Return those who count as aboard since the train left, without a mark."""
+    boarding = state.boarding_at.get(state.current, ())
+    people = (state.passengers[person] for person in boarding)
+    return [each for each in people if each.state is PersonState.ABOARD and each.assumed]
+
+
+def _restored(passenger: Passenger, now: datetime) -> e.PersonEvent:
+    aboard = passenger.state is PersonState.ALIGHTED
+    state = PersonState.ABOARD if aboard else PersonState.DUE
+    return person_event(e.PassengerRestored, now, passenger, state=state)

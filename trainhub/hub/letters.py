@@ -88,6 +88,12 @@ BOOKING_CHANGED = Kind(
 TRAIN_CANCELLED = Kind(
     "TRAIN_CANCELLED", "the run is cancelled", "all who lose a journey", urgency=Urgency.HIGH
 )
+TRAIN_REINSTATED = Kind(
+    "TRAIN_REINSTATED",
+    "the run was cancelled by mistake",
+    "all whose journey goes on",
+    urgency=Urgency.HIGH,
+)
 SKIPPED = Kind(
     "SKIPPED",
     "a station will not be served",
@@ -129,7 +135,7 @@ EMERGENCY = Kind(
 )
 KINDS = (
     *(OFFER, CONFIRMED, CLOSED, NO_SHOW, NO_SHOW_UNDONE, BERTH_LOST, TRAIN_CANCELLED, SKIPPED),
-    *(SKIP_UNDONE, SHORT_TERMINATED, DELAY, PLATFORM, EMERGENCY, BOOKING_CHANGED),
+    *(TRAIN_REINSTATED, SKIP_UNDONE, SHORT_TERMINATED, DELAY, PLATFORM, EMERGENCY, BOOKING_CHANGED),
 )
 
 
@@ -347,6 +353,12 @@ def _train_cancelled(
     return people, fields, f"{state.run}/cancelled"
 
 
+def _reinstated(letters: Letters, state: TrainState, event: e.TrainReinstated, seq: int) -> _Letter:
+    """The same people, in place of the letter about the cancellation."""
+    people = [passenger.person for passenger in stranded(state)]
+    return people, lambda _: {}, f"{state.run}/cancelled"
+
+
 def _short_terminated(
     letters: Letters, state: TrainState, event: e.ShortTerminated, seq: int
 ) -> _Letter:
@@ -505,6 +517,7 @@ _LETTERS: dict[
     e.BerthLost: (BERTH_LOST, _berth_lost),
     e.BookingChanged: (BOOKING_CHANGED, _booking_changed),
     e.TrainCancelled: (TRAIN_CANCELLED, _train_cancelled),
+    e.TrainReinstated: (TRAIN_REINSTATED, _reinstated),
     e.StationSkipped: (SKIPPED, _skipped),
     e.SkipUndone: (SKIP_UNDONE, _skipped),
     e.ShortTerminated: (SHORT_TERMINATED, _short_terminated),

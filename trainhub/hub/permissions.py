@@ -29,6 +29,8 @@ MAY: dict[type[c.Command], dict[Role, Relation]] = {
     c.AmendChart: _STAFF_AND_FEEDS,
     c.StartJourney: _STAFF_AND_FEEDS,
     c.CancelTrain: _STAFF,
+    c.ReinstateTrain: _STAFF,
+    c.UndoReport: _STAFF,
     c.Arrive: _STAFF_AND_FEEDS,
     c.Depart: _STAFF_AND_FEEDS,
     c.SkipStation: _STAFF_AND_FEEDS,

@@ -186,6 +186,8 @@ ROUTES: tuple[Route, ...] = (
     _order("POST", _TRAIN + "/chart", c.AmendChart),
     _order("POST", _TRAIN + "/start", c.StartJourney),
     _order("POST", _TRAIN + "/cancel", c.CancelTrain),
+    _order("POST", _TRAIN + "/reinstate", c.ReinstateTrain),
+    _order("POST", _TRAIN + "/undo-report", c.UndoReport),
     _order("POST", _TRAIN + "/arrivals", c.Arrive),
     _order("POST", _TRAIN + "/departures", c.Depart),
     _order("POST", _TRAIN + "/skips", c.SkipStation),
