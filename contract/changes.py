@@ -51,6 +51,8 @@ CHANGES: dict[type[e.Event], tuple[Change, ...] | None] = {
     e.JourneyStarted: (("run", {"status": "RUNNING", "index": "=station.index"}),),
     e.JourneyCompleted: (("run", {"status": "COMPLETED"}),),
     e.TrainCancelled: (("run", {"status": "CANCELLED"}),),
+    e.TrainReinstated: None,
+    e.ReportUndone: None,
     e.StationArrival: (
         ("run", {"index": "=station.index", "departed": False, "delayMinutes": "=delayMinutes"}),
         ("stop", {"actualArrival": "=actual", "platform": "=platform", "platformConfirmed": False}),

@@ -402,9 +402,13 @@ def test_a_platform_is_the_one_reported_or_else_the_one_planned():
     assert (event.platform, run.state.stops[1].platform) == ("9A", "9A")
     (event,) = run.depart("BBB")
     assert event.platform == "9A"
+    assert run.state.stops[1].platform_confirmed
     assert run.arrive("CCC")[0].platform == "3"
+    assert not run.state.stops[2].platform_confirmed  # it is only planned
+    run.give(c.SetPlatform(**TRAIN, station_code="DDD", platform="8"))
     (event,) = run.give(c.Depart(**TRAIN, station_code="CCC", platform="4"))
     assert (event.platform, run.state.stops[2].platform) == ("4", "4")
+    assert (run.arrive("DDD")[0].platform, run.state.stops[3].platform_confirmed) == ("8", True)
 
 
 # --- when the clocks change ------------------------------------------------------------------

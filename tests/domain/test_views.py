@@ -1,5 +1,7 @@
 """trainhub/domain/views.py: what may be read of a run, and by which roles."""
 
+from datetime import datetime
+
 import pytest
 from railway import Driver, chart, person, rac, station
 
@@ -56,6 +58,34 @@ def test_a_summary_of_a_run_before_and_after():
     run.go_to("EEE")
     after = summary(run.state)
     assert (after["status"], after["station"]["code"], after["next"]) == ("COMPLETED", "EEE", None)
+
+
+def test_the_expected_times_move_with_the_clock():
+    """A train that is not reported is overdue: it comes later each minute, everywhere."""
+    run = Driver()
+    run.start()
+
+    def seen(now):
+        view = run_view(run.state, None, None, datetime.fromisoformat(at(now)))
+        times = [view["stations"][0]["expectedDeparture"], view["next"]["expected"]]
+        return view["overdueMinutes"], *times, view["stations"][4]["expectedArrival"]
+
+    assert seen("09:09") == (0, at("09:10"), at("10:00"), at("13:00"))
+    assert seen("09:32") == (22, at("09:32"), at("10:22"), at("13:22"))
+    run.now = datetime.fromisoformat(at("09:00"))
+    run.give(c.Depart(train_no="12345", station_code="AAA"))  # ten minutes early
+    assert seen("09:49") == (0, at("09:00"), at("09:50"), at("13:00"))
+    assert seen("09:55") == (5, at("09:00"), at("09:55"), at("13:00"))
+    assert seen("10:20") == (30, at("09:00"), at("10:20"), at("13:20"))
+    run.give(c.CancelTrain(train_no="12345"))
+    assert seen("10:20")[0] == 0
+
+
+def test_an_overdue_train_that_was_to_start_later_is_overdue_there():
+    """A run whose first station is skipped is due at the next one."""
+    run = Driver()
+    run.give(c.SkipStation(train_no="12345", station_code="AAA"))
+    assert run.state.overdue_minutes(datetime.fromisoformat(at("10:15"))) == 5
 
 
 def test_three_times_are_kept_apart_at_each_stop():

@@ -17,7 +17,8 @@ def board_line(
     A running train is on the board until it has left the station, however late it is. A train that
     has not started, or is cancelled, is on it only around its time.
     """
-    due = _due(state, stop)
+    minutes = state.delay_at(now) if state.running else None
+    due = _due(state, stop, minutes)
     if _is_past(state, stop) or due is None or due > now + within:
         return None
     if not state.running and due < now - within:
@@ -34,13 +35,13 @@ def board_line(
         "station": station_named(state.here),
         "departed": state.departed,
         "delayMinutes": delay // timedelta(minutes=1),
-        "stop": stop_view(state, stop),
+        "stop": stop_view(state, stop, minutes),
     }
 
 
-def _due(state: RunState, stop: Stop) -> datetime | None:
+def _due(state: RunState, stop: Stop, minutes: int | None) -> datetime | None:
     """Return when the train is to leave the stop; at its terminus, when it is to come."""
-    return state.expected_departure(stop) or state.expected_arrival(stop)
+    return state.expected_departure(stop, minutes) or state.expected_arrival(stop, minutes)
 
 
 def _is_past(state: RunState, stop: Stop) -> bool:

@@ -202,6 +202,9 @@ class StationArrival(Event):
     delay_minutes: DelayMinutes
     platform: Platform | None
     next: Ahead | None
+    platform_confirmed: Annotated[
+        bool | None, About("False if the platform is only planned; null from an older hub.")
+    ] = None
     alighted: Annotated[
         int, About("Passengers who reached their destination here.", least=0, example=12)
     ]

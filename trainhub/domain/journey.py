@@ -157,6 +157,7 @@ def arrive(state: RunState, command: c.Arrive, now: datetime) -> Events:
             actual=at,
             delay_minutes=delay,
             platform=command.platform or stop.platform,
+            platform_confirmed=command.platform is not None or stop.platform_confirmed,
             next=None if beyond is None else ahead(state, beyond, max(delay, 0)),
             alighted=len(leaving),
         )

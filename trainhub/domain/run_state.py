@@ -345,24 +345,25 @@ class RunState:
         """The last station that the train serves."""
         return next(stop for stop in reversed(self.stops) if not stop.skipped)
 
-    def expected_arrival(self, stop: Stop) -> datetime | None:
-        """Return when the train should come to a stop ahead, as it runs now.
+    def expected_arrival(self, stop: Stop, delay: int | None = None) -> datetime | None:
+        """Return when the train should come to a stop ahead, with a delay or the reported one.
 
         A train that has left early comes early to the next stop. It waits there for its booked
         departure, so it is not early any more after that.
         """
         early = self.departed and stop is self.next_stop
-        minutes = self.delay_minutes if early else max(self.delay_minutes, 0)
+        minutes = self.delay_minutes if delay is None else delay
+        minutes = minutes if early else max(minutes, 0)
         return stop.scheduled_arrival and stop.scheduled_arrival + timedelta(minutes=minutes)
 
-    def expected_departure(self, stop: Stop) -> datetime | None:
+    def expected_departure(self, stop: Stop, delay: int | None = None) -> datetime | None:
         """Return when the train should leave a stop: never before its booked time.
 
         None at the last station that the train serves.
         """
         if stop is self.terminus:
             return None
-        minutes = max(self.delay_minutes, 0)
+        minutes = max(self.delay_minutes if delay is None else delay, 0)
         return stop.scheduled_departure and stop.scheduled_departure + timedelta(minutes=minutes)
 
     @property
@@ -374,9 +375,21 @@ class RunState:
         if self.ended_at is not None:
             return None
         if not self.departed:
-            return self.expected_departure(self.here)
+            return self.expected_departure(self.here if self.started else self.origin)
         coming = self.next_stop
         return None if coming is None else self.expected_arrival(coming)
+
+    def overdue_minutes(self, now: datetime) -> int:
+        """Return for how long the next report is missing; 0 before it is due."""
+        due = self.report_due
+        return 0 if due is None else max((now - due) // timedelta(minutes=1), 0)
+
+    def delay_at(self, now: datetime) -> int:
+        """Return the delay by the clock: a train that is not reported is later each minute."""
+        late = self.overdue_minutes(now)
+        # A train that stands does not leave before its booked time, so its delay counts from 0.
+        early = self.departed or not late
+        return late + (self.delay_minutes if early else max(self.delay_minutes, 0))
 
     def zone_of(self, stop: Stop) -> ZoneInfo:
         """Return the time zone of a stop."""
@@ -559,7 +572,10 @@ class RunState:
         self.delay_minutes = event.delay_minutes
         stop = self.here
         stop.arrived, stop.platform = event.actual, event.platform
-        stop.platform_confirmed = event.platform is not None
+        if event.platform_confirmed is None:  # an older hub took the planned one for certain
+            stop.platform_confirmed = event.platform is not None
+        else:
+            stop.platform_confirmed = event.platform_confirmed
 
     def _report(self, event: e.StationArrival | e.StationDeparture, kind: StationReport) -> None:
         """Note what was before a report that can be undone."""
@@ -572,7 +588,7 @@ class RunState:
             delay_minutes=self.delay_minutes,
             platform=stop.platform,
             platform_confirmed=stop.platform_confirmed,
-            checked=dict(self.checked),
+            checked=self.checked,
             upgrades=len(self.upgrades),
         )
         self.reports = [*self.reports, report][-REPORTS_KEPT:]
@@ -597,7 +613,7 @@ class RunState:
                 for person in [p for p, at in vacancy.lapsed.items() if at == stop.index]:
                     del vacancy.lapsed[person]
             stop.arrived, self.departed = None, True
-            self.current, self.checked = report.current, dict(report.checked)
+            self.current, self.checked = report.current, report.checked
             self.status, self.ended_at = RunStatus.RUNNING, None
         self.reports = self.reports[:-1]
 
@@ -826,7 +842,7 @@ class RunState:
             self.ended_at += by
 
     def _coach_checked(self, event: e.CoachChecked) -> None:
-        self.checked[event.coach] = event.station.index
+        self.checked = {**self.checked, event.coach: event.station.index}
 
     def _signed_on(self, event: e.SignedOn) -> None:
         self._signed_off(event)

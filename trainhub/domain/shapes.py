@@ -280,7 +280,15 @@ class CommonView(Progress):
     stations: list[StopView]
 
 
-class RunView(CommonView, People):
+class Overdue(TypedDict, total=False):
+    """How late the next report is, by the clock. A SNAPSHOT does not have it."""
+
+    overdueMinutes: Annotated[
+        int, About("For how many minutes the next report is missing.", least=0, example=0)
+    ]
+
+
+class RunView(CommonView, People, Overdue):
     """A run as the reader may see it.
 
     The staff read all passengers and offers, a passenger their own, and others none.

@@ -62,7 +62,7 @@ def short_terminate(state: RunState, command: c.ShortTerminate, now: datetime) -
 
 
 def reinstate(state: RunState, command: c.ReinstateTrain, now: datetime) -> Events:
-    """Undo a cancellation: the passengers whom it let alight are aboard again."""
+    """Undo a cancellation: the passengers who alighted because of it are aboard again."""
     if state.status is RunStatus.COMPLETED:
         raise Conflict(f"{state.run} is COMPLETED, not CANCELLED", status=state.status)
     if state.status is not RunStatus.CANCELLED:

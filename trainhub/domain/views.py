@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 from trainhub.core.codec import dump
@@ -30,6 +31,7 @@ from trainhub.domain.shapes import (
     DutyLine,
     Figures,
     OfferView,
+    Overdue,
     People,
     Progress,
     RunView,
@@ -45,7 +47,7 @@ def summary(state: RunState) -> Summary:
     return {**_progress(state), "stations": len(state.stops)}
 
 
-def _progress(state: RunState) -> Progress:
+def _progress(state: RunState, delay: int | None = None) -> Progress:
     here, coming = state.stops[state.current], state.next_stop
     return {
         "trainNo": state.chart.train_no,
@@ -61,7 +63,7 @@ def _progress(state: RunState) -> Progress:
         else {
             **station_named(coming),
             "index": coming.index,
-            "expected": dump(state.expected_arrival(coming)),
+            "expected": dump(state.expected_arrival(coming, delay)),
         },
         "delayMinutes": state.delay_minutes,
     }
@@ -71,21 +73,29 @@ def station_named(stop: Stop) -> StationNamed:
     return {"code": stop.station.code, "name": stop.station.name}
 
 
-def run_view(state: RunState, role: str | None, user: str | None) -> RunView:
-    """Return the run as a reader may see it: the staff see all people, passengers their own."""
+def run_view(
+    state: RunState, role: str | None, user: str | None, now: datetime | None = None
+) -> RunView:
+    """Return the run as a reader may see it: the staff see all people, passengers their own.
+
+    With `now`, a missing report counts: the expected times move with the clock.
+    """
     found = figures(state)
     shown = found if role in STAFF else public_figures(state, found)
-    return {**common_view(state), "figures": shown, **private_view(state, role, user)}
+    delay = None if now is None else state.delay_at(now)
+    overdue: Overdue = {} if now is None else {"overdueMinutes": state.overdue_minutes(now)}
+    own = private_view(state, role, user)
+    return {**common_view(state, delay), "figures": shown, **own, **overdue}
 
 
-def common_view(state: RunState) -> CommonView:
-    """Return the part of the run that is the same for all readers."""
+def common_view(state: RunState, delay: int | None = None) -> CommonView:
+    """Return the part of the run that is the same for all readers, with a delay or its own."""
     return {
-        **_progress(state),
+        **_progress(state, delay),
         "timezone": state.chart.timezone,
         "policy": dump(state.chart.policy),
         "undoMinutes": state.chart.undo_minutes,
-        "stations": [stop_view(state, stop) for stop in state.stops],
+        "stations": [stop_view(state, stop, delay) for stop in state.stops],
     }
 
 
@@ -295,10 +305,11 @@ def _holder(state: RunState, person: PersonKey, mask: int, half: bool) -> BerthH
     }
 
 
-def stop_view(state: RunState, stop: Stop) -> StopView:
+def stop_view(state: RunState, stop: Stop, delay: int | None = None) -> StopView:
     """Return a stop of the run, with its scheduled, expected and actual times."""
     came = stop.index <= state.current and stop.arrived is not None
     gone = stop.departed is not None
+    comes, goes = state.expected_arrival(stop, delay), state.expected_departure(stop, delay)
     return {
         "code": stop.station.code,
         "stop": stop.code,
@@ -309,10 +320,10 @@ def stop_view(state: RunState, stop: Stop) -> StopView:
         "platformConfirmed": stop.platform_confirmed,
         "skipped": stop.skipped,
         "scheduledArrival": dump(stop.scheduled_arrival),
-        "expectedArrival": dump(stop.arrived if came else state.expected_arrival(stop)),
+        "expectedArrival": dump(stop.arrived if came else comes),
         "actualArrival": dump(stop.arrived),
         "scheduledDeparture": dump(stop.scheduled_departure),
-        "expectedDeparture": dump(stop.departed if gone else state.expected_departure(stop)),
+        "expectedDeparture": dump(stop.departed if gone else goes),
         "actualDeparture": dump(stop.departed),
     }
 

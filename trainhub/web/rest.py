@@ -167,7 +167,8 @@ class TrainHandler(Api):
     async def get(self, trainNo: str) -> None:  # noqa: N803 (named by the path)
         state = self.find(trainNo)
         standing = self.identity.standing(state.run)
-        self.answer(await self.hub.read(lambda: run_view(state, standing.role, standing.user)))
+        now = self.hub.now()
+        self.answer(await self.hub.read(lambda: run_view(state, standing.role, standing.user, now)))
 
 
 @dataclass(frozen=True, kw_only=True)
