@@ -52,6 +52,7 @@ CHANGES: dict[type[e.Event], tuple[Change, ...] | None] = {
     e.JourneyCompleted: (("run", {"status": "COMPLETED"}),),
     e.TrainCancelled: (("run", {"status": "CANCELLED"}),),
     e.TrainReinstated: None,
+    e.PassengerRestored: None,
     e.ReportUndone: None,
     e.StationArrival: (
         ("run", {"index": "=station.index", "departed": False, "delayMinutes": "=delayMinutes"}),

@@ -15,7 +15,8 @@ const LOOK_BACK = 400; // events, most of them not public; well under what the h
 
 const EVENT = {
   TRAIN_REGISTERED: 'Chart loaded', JOURNEY_STARTED: 'Journey started', JOURNEY_COMPLETED: 'Journey completed',
-  TRAIN_CANCELLED: 'Train cancelled', TRAIN_REINSTATED: 'Not cancelled after all', REPORT_UNDONE: 'Report undone at',
+  RUN_CLOSED: 'Closed, for it was never reported to its end', TRAIN_CANCELLED: 'Train cancelled',
+  TRAIN_REINSTATED: 'Not cancelled after all', REPORT_UNDONE: 'Report undone at',
   STATION_ARRIVAL: 'Arrived at', STATION_DEPARTURE: 'Left',
   STATION_SKIPPED: 'Not stopping at', SKIP_UNDONE: 'Stopping after all at', SHORT_TERMINATED: 'Ends at',
   DELAY_UPDATE: 'Delay changed', PLATFORM_CHANGE: 'Platform changed',

@@ -195,7 +195,11 @@ export interface Told {
     station: StationRef;
     reason: Note | null;
   };
-  /** The run was cancelled by mistake, and is as before. Told to everyone. */
+  /** The end of the run was never reported and is long past. It ends where it was last. Told to everyone. */
+  RUN_CLOSED: {
+    station: StationRef;
+  };
+  /** The run was cancelled by mistake, or closed too early, and is as before. Told to everyone. */
   TRAIN_REINSTATED: {
     station: StationRef;
     status: RunStatus;
@@ -599,7 +603,7 @@ export interface Commands {
     };
     result: Result & Told['TRAIN_CANCELLED'] | Unchanged;
   };
-  /** Undo the cancellation of a run: it is SCHEDULED or RUNNING again, as before. By: TTE, ADMIN. */
+  /** Undo that a run was cancelled or closed: it is SCHEDULED or RUNNING again, as before. By: TTE, ADMIN. */
   REINSTATE_TRAIN: {
     fields: {
       trainNo: GivenTrainNo;
@@ -1035,8 +1039,8 @@ export type Moment = string;
 /** The reason, in words. */
 export type Note = string;
 
-/** How far the run is. */
-export type RunStatus = 'SCHEDULED' | 'RUNNING' | 'COMPLETED' | 'CANCELLED';
+/** How far the run is. CLOSED means that its end was never reported, and is long past. */
+export type RunStatus = 'SCHEDULED' | 'RUNNING' | 'COMPLETED' | 'CANCELLED' | 'CLOSED';
 
 /** What a station reports of a train. */
 export type StationReport = 'ARRIVAL' | 'DEPARTURE';

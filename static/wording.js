@@ -9,7 +9,7 @@ const HALF_A_DAY_MS = 12 * 3_600_000; // nearer than this, a time of day needs n
 
 const OVERDUE_MINUTES = 5; // reports come a little late
 
-export const STATUS = { RUNNING: 'Running', SCHEDULED: 'Scheduled', COMPLETED: 'Completed', CANCELLED: 'Cancelled' };
+export const STATUS = { RUNNING: 'Running', SCHEDULED: 'Scheduled', COMPLETED: 'Completed', CANCELLED: 'Cancelled', CLOSED: 'Closed' };
 
 export let hub = null; // the newest figures
 

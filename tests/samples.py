@@ -167,6 +167,7 @@ HEARD = {
     "JOURNEY_STARTED": "all",
     "JOURNEY_COMPLETED": "all",
     "TRAIN_CANCELLED": "all",
+    "RUN_CLOSED": "all",
     "TRAIN_REINSTATED": "all",
     "REPORT_UNDONE": "all",
     "STATION_ARRIVAL": "all",

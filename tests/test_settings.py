@@ -62,6 +62,7 @@ TEXTS = {
     "escalate_push_seconds": ("1", "2", "7", 7),
     "escalate_mail_seconds": ("1", "2", "7", 7),
     "delay_threshold_minutes": ("1", "2", "30", 30),
+    "close_hours": ("1", "2", "24", 24),
     "push_subject": ("mailto:a@b", "mailto:c@d.e", "https://a.example/b", "https://a.example/b"),
     "public_url": ("http://a", "https://b:8443", "https://c.example/d/", "https://c.example/d"),
     "push_hosts": ("a", "b:1", "Push.example, localhost:8443", ("push.example", "localhost:8443")),

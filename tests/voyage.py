@@ -31,8 +31,10 @@ def to_its_end() -> Driver:
 
 
 def to_its_cancelling() -> Driver:
-    """A run that ends before its time."""
-    return drive(APPROVAL)
+    """A run that is cancelled and reinstated, and whose end is never reported."""
+    driver = drive(APPROVAL)
+    driver.give(c.CloseRun(**TRAIN))
+    return driver
 
 
 def voyages() -> tuple[Driver, Driver]:

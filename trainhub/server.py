@@ -89,6 +89,7 @@ EXPIRE_SECONDS = 1.0
 CLOCK_SECONDS = 0.5
 TIDY_SECONDS = 1.0
 RETIRE_SECONDS = 60.0
+CLOSE_SECONDS = 60.0
 PRUNE_SECONDS = 600.0
 IDLERS_SECONDS = 0.5
 TRUST_SECONDS = 1.0
@@ -467,12 +468,14 @@ class Server:
         journal: SqliteJournal,
         renew_trust: Callable[[], None],
     ) -> None:
+        close_runs = partial(self.hub.executor.close_runs, self._settings.close_hours)
         timers: tuple[tuple[str, float, Call], ...] = (
             ("save places", SAVE_PLACES_SECONDS, self.hub.save_places),
             ("figures", FIGURES_SECONDS, self.hub.send_figures),
             ("fleet", FIGURES_SECONDS, self.hub.fleet.tell),
             ("clock", CLOCK_SECONDS, self._look_at_clock),
             ("expire offers", EXPIRE_SECONDS, self.hub.executor.expire_offers),
+            ("close runs", CLOSE_SECONDS, close_runs),
             ("tidy", TIDY_SECONDS, self.hub.upkeep.tidy),
             ("retire", RETIRE_SECONDS, self.hub.upkeep.retire),
             ("prune", PRUNE_SECONDS, partial(self.hub.upkeep.prune, self._wall.before)),

@@ -58,6 +58,7 @@ class Settings:
     escalate_push_seconds: float = 5.0
     escalate_mail_seconds: float = 30.0
     delay_threshold_minutes: int = 15
+    close_hours: int = 12
     push_subject: str | None = None
     public_url: str | None = None
     push_hosts: tuple[str, ...] = ()
@@ -315,6 +316,10 @@ _OPTIONS: dict[str, tuple[Any, str]] = {
     "delay_threshold_minutes": (
         _whole(1, 2_880),
         "minutes of delay from which passengers get a push and an e-mail",
+    ),
+    "close_hours": (
+        _whole(1, 720),
+        "hours after its last expected time and last event until a run without an end is closed",
     ),
     "push_subject": (
         _contact,

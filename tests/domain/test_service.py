@@ -25,6 +25,14 @@ def driver(status="SCHEDULED", delay=0):
     return made.state
 
 
+def test_a_closed_run_is_the_least_likely():
+    """Its train number is free for the run of today."""
+    run = Driver()
+    run.start()
+    run.give(c.CloseRun(**TRAIN))
+    assert service(run.state, run.now) is Service.GIVEN_UP
+
+
 @pytest.mark.parametrize(
     ("status", "service_at"),
     [

@@ -310,7 +310,7 @@ class Notebook:
         elif name == "JOURNEY_STARTED":
             self.status, self.at = "RUNNING", event.station.index
             self.forget_full()
-        elif name in ("JOURNEY_COMPLETED", "TRAIN_CANCELLED"):
+        elif name in ("JOURNEY_COMPLETED", "TRAIN_CANCELLED", "RUN_CLOSED"):
             self.status = name.split("_")[1]
             self.vacant = {}
         elif name == "STATION_ARRIVAL":
@@ -1198,7 +1198,7 @@ class Journeys(RuleBasedStateMachine):
         self.check()
         self.ask(c.UndoSkip, station_code=undone)
         if code == undone and dict(before)["seq"] == self.state.seq - 2:
-            changed = ("seq", "touched")
+            changed = ("seq", "touched", "last_at")
             assert [each for each in picture(self.state) if each[0] not in changed] == [
                 each for each in before if each[0] not in changed
             ]
@@ -1213,16 +1213,21 @@ class Journeys(RuleBasedStateMachine):
             assert self.state.terminus.station.code == code
             assert self.state.status != "CANCELLED"
 
-    @rule(kind=st.sampled_from([c.Arrive, c.Depart, c.CancelTrain]), late=st.integers(0, 11))
+    @rule(
+        kind=st.sampled_from([c.Arrive, c.Depart, c.CancelTrain, c.CloseRun]),
+        late=st.integers(0, 11),
+    )
     def do_and_undo(self, kind, late):
         """Report, or cancel the train, and undo it: the run is as before."""
         notes, before, offers = self.notes, picture(self.state), len(self.state.open_by_person)
-        if notes.status != "RUNNING" or (kind is not c.CancelTrain and late > 10):
+        ends = kind in (c.CancelTrain, c.CloseRun)
+        if notes.status != "RUNNING" or (not ends and late > 10):
+            self.ask(c.StartJourney)
             return
         saved, upgrades = pickle.dumps(notes), len(self.state.upgrades)
         arrival = notes.departed
         code = f"ST{self.following() if arrival else notes.at}"
-        if kind is c.CancelTrain:
+        if ends:
             assert self.ask(kind) is None
             undo = partial(self.ask, c.ReinstateTrain)
         else:
@@ -1239,7 +1244,15 @@ class Journeys(RuleBasedStateMachine):
             return
         SEEN["undone with an offer"] += offers
         # What follows are offers of berths, as after any change.
-        follows = ("seq", "touched", "reports", "offers", "open_by_berth", "open_by_person")
+        follows = (
+            "seq",
+            "touched",
+            "last_at",
+            "reports",
+            "offers",
+            "open_by_berth",
+            "open_by_person",
+        )
         if len(self.state.upgrades) == upgrades:
             assert [each for each in picture(self.state) if each[0] not in follows] == [
                 each for each in before if each[0] not in follows
@@ -1324,7 +1337,8 @@ class Journeys(RuleBasedStateMachine):
                 assert self.notes.status == "RUNNING"
             if person.state == "DUE" and self.notes.status == "RUNNING":
                 assert person.end > self.notes.at, "due after the journey"
-            assert (self.notes.status, person.state) != ("COMPLETED", "DUE")
+            if self.notes.status in ("COMPLETED", "CLOSED"):
+                assert person.state != "DUE", "due after the run"
             if person.state in ("ABOARD", "DUE") and person.berth:
                 for leg in range(max(person.start, self.notes.at), person.end):
                     assert person.key in state.occupancy.at(each.berth_key, leg), "another's berth"
@@ -1468,7 +1482,7 @@ class TestJourneys(Journeys.TestCase):
         assert SEEN["berths of the ladies' quota"]
         assert SEEN["asked or served before boarding"] or EXAMPLES < 350
         # Nearly every command and event must occur. Chance may miss a few.
-        commands = {*c.COMMANDS.values(), c.ExpireOffers, c.CorrectClock} - {c.Batch}
+        commands = {*c.COMMANDS.values(), c.ExpireOffers, c.CloseRun, c.CorrectClock} - {c.Batch}
         names = [*(f"{command.__name__}: done" for command in commands), *e.EVENTS]
         missed = [name for name in names if not SEEN[name]]
         assert len(missed) <= (4 if EXAMPLES >= 350 else 12), missed

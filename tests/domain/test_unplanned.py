@@ -8,6 +8,7 @@ from trainhub.core.errors import Conflict
 from trainhub.domain import commands as c
 from trainhub.domain.decisions import Decisions
 from trainhub.domain.model import PersonState, StationReport
+from trainhub.domain.unplanned import closes_at
 from trainhub.domain.views import common_view, vacancies_view
 
 
@@ -355,3 +356,52 @@ def test_a_run_that_had_not_started_is_scheduled_again():
     run.give(c.ReinstateTrain(**TRAIN))
     assert run.state.status == "SCHEDULED"
     assert types(run.start()) == ["JOURNEY_STARTED"]
+
+
+# --- a run that is never ended -----------------------------------------------------------------
+
+
+def test_a_run_is_closed_hours_after_all_that_is_known_of_it():
+    """Its expected end counts, and each event, so that a very late train stays."""
+    run = Driver(person(1))
+    run.start()
+    end = run.state.stops[-1].scheduled_arrival
+    assert closes_at(run.state, 12) - end == 12 * 60 * MINUTE
+    run.give(c.SetDelay(**TRAIN, delay_minutes=90))
+    assert closes_at(run.state, 12) - end == (12 * 60 + 90) * MINUTE
+    run.now = end + 20 * 60 * MINUTE
+    run.give(c.Announce(**TRAIN, text="we wait for an engine"))
+    assert closes_at(run.state, 12) == run.now + 12 * 60 * MINUTE
+
+
+def test_a_closed_run_takes_no_report_and_no_one_is_due():
+    """Today's reports do not catch it. A mark that was made before is recorded."""
+    run = Driver(person(1), person(2), person(3))
+    run.start()
+    made = run.now
+    run.board(1)
+    run.depart("AAA")
+    events = run.give(c.CloseRun(**TRAIN))
+    assert types(events) == [
+        *("RUN_CLOSED", "PASSENGER_ALIGHTED", "PASSENGER_UNCHECKED", "PASSENGER_UNCHECKED")
+    ]
+    assert run.give(c.CloseRun(**TRAIN)) == []
+    with pytest.raises(Conflict, match="is CLOSED"):
+        run.arrive("BBB")
+    with pytest.raises(Conflict, match="is CLOSED already"):
+        run.give(c.CancelTrain(**TRAIN))
+    run.give(c.MarkNoShow(**TRAIN, pnr=pnr(2), index=1, at=made))
+    assert [state_of(run, who) for who in (1, 2, 3)] == ["ALIGHTED", "NT", "UNCHECKED"]
+
+
+def test_a_run_that_was_closed_too_early_is_reinstated():
+    """The train was only very late: its passengers are as before, and it may report."""
+    run = Driver(person(1), person(2))
+    run.start()
+    run.board(1)
+    run.depart("AAA")
+    run.give(c.CloseRun(**TRAIN))
+    run.give(c.ReinstateTrain(**TRAIN))
+    assert [state_of(run, who) for who in (1, 2)] == ["ABOARD", "DUE"]
+    assert closes_at(run.state, 12) >= run.now + 12 * 60 * MINUTE
+    run.arrive("BBB")

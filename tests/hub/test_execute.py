@@ -349,6 +349,23 @@ async def test_what_runs_out_goes_to_the_next(make_hub):
 
 
 @pytest.mark.gen_test
+async def test_a_run_that_never_ended_is_closed_and_takes_no_report_of_the_next_day(make_hub):
+    """The timer closes it hours after its expected end, and not a second earlier."""
+    clock = Clock(MORNING)
+    hub = make_hub(clock=clock)
+    state = await offering(hub)
+    end = state.stops[-1].scheduled_arrival
+    clock.now = end + timedelta(hours=12) - timedelta(seconds=1)
+    await hub.executor.close_runs(12)
+    assert state.running
+    clock.now += timedelta(seconds=1)
+    await hub.executor.close_runs(12)
+    assert (state.status, state.open_by_berth) == ("CLOSED", {})
+    with pytest.raises(Conflict, match="is CLOSED"):
+        await hub.execute(c.Depart(**TRAIN, station_code="AAA"), SERVICE)
+
+
+@pytest.mark.gen_test
 async def test_an_answer_that_comes_too_late_has_lost(make_hub):
     """A late answer is refused even before the timer runs."""
     clock = Clock(MORNING)

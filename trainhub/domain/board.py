@@ -47,7 +47,7 @@ def _due(state: RunState, stop: Stop, minutes: int | None) -> datetime | None:
 def _is_past(state: RunState, stop: Stop) -> bool:
     """Return whether the train has left the stop, or has ended its run there."""
     return (
-        state.status is RunStatus.COMPLETED
+        state.status in (RunStatus.COMPLETED, RunStatus.CLOSED)
         or stop.index < state.current
         or (stop.index == state.current and state.departed)
     )

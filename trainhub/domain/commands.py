@@ -152,7 +152,7 @@ class CancelTrain(Command):
 
 @dataclass(frozen=True, kw_only=True)
 class ReinstateTrain(Command):
-    """Undo the cancellation of a run: it is SCHEDULED or RUNNING again, as before."""
+    """Undo that a run was cancelled or closed: it is SCHEDULED or RUNNING again, as before."""
 
     answer = "TRAIN_REINSTATED"
     idempotent = True
@@ -498,6 +498,11 @@ class Announce(Command):
 @dataclass(frozen=True, kw_only=True)
 class ExpireOffers(Command):
     """Close the offers whose time is over. Only the hub's own timer gives this command."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CloseRun(Command):
+    """Close a run whose end was never reported. Only the hub's own timer gives this command."""
 
 
 @dataclass(frozen=True, kw_only=True)

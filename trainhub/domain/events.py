@@ -264,8 +264,15 @@ class TrainCancelled(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class RunClosed(Event):
+    """The end of the run was never reported and is long past. It ends where it was last."""
+
+    station: StationRef
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainReinstated(Event):
-    """The run was cancelled by mistake, and is as before."""
+    """The run was cancelled by mistake, or closed too early, and is as before."""
 
     station: StationRef
     status: RunStatus
@@ -765,6 +772,7 @@ EVENTS: dict[str, type[Event]] = {
     "JOURNEY_STARTED": JourneyStarted,
     "JOURNEY_COMPLETED": JourneyCompleted,
     "TRAIN_CANCELLED": TrainCancelled,
+    "RUN_CLOSED": RunClosed,
     "TRAIN_REINSTATED": TrainReinstated,
     "REPORT_UNDONE": ReportUndone,
     "STATION_ARRIVAL": StationArrival,

@@ -89,8 +89,8 @@ def cancel(state: RunState, command: c.CancelTrain, now: datetime) -> Events:
     """End the run where the train is. Passengers aboard alight there."""
     if state.status is RunStatus.CANCELLED:
         return []
-    if state.status is RunStatus.COMPLETED:
-        raise Conflict(f"{state.run} is COMPLETED already", status=state.status)
+    if state.ended_at is not None:
+        raise Conflict(f"{state.run} is {state.status} already", status=state.status)
     aboard = (p for p in state.passengers.values() if p.state is PersonState.ABOARD)
     return [
         e.TrainCancelled(at=now, station=station_ref(state.here), reason=command.reason),

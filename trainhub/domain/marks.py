@@ -205,7 +205,7 @@ def _check_markable(
     """
     if passenger.state is PersonState.CANCELLED:
         raise Conflict("the passenger is CANCELLED", state=passenger.state)
-    if state.status is not RunStatus.COMPLETED or command.at is None:
+    if state.status not in (RunStatus.COMPLETED, RunStatus.CLOSED) or command.at is None:
         check_running(state)
     if state.boards(passenger) > state.current:
         raise Conflict(

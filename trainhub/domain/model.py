@@ -68,12 +68,13 @@ STAFF = frozenset({Role.TTE, Role.ADMIN})
 
 
 class RunStatus(StrEnum):
-    """How far the run is."""
+    """How far the run is. CLOSED means that its end was never reported, and is long past."""
 
     SCHEDULED = "SCHEDULED"
     RUNNING = "RUNNING"
     COMPLETED = "COMPLETED"
     CANCELLED = "CANCELLED"
+    CLOSED = "CLOSED"
 
 
 class StationReport(StrEnum):

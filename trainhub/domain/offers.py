@@ -178,6 +178,7 @@ _CHECK_ALL = (
     | e.JourneyCompleted
     | e.TrainCancelled
     | e.ReportUndone
+    | e.RunClosed
 )
 _CHECK_PERSON = (
     e.BoardedUndone | e.PassengerAlighted | e.NoShow | e.PassengerCancelled | e.BoardingChanged

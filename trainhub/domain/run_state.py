@@ -214,6 +214,8 @@ class RunState:
         self.amended = False
         self.status = RunStatus.SCHEDULED
         self.started = False
+        # When the run's last event happened.
+        self.last_at: datetime | None = None
         # The last station reached, and whether the train has left it.
         self.current = 0
         self.departed = False
@@ -470,6 +472,7 @@ class RunState:
         """Apply the run's next event. No other code changes a run."""
         _EVOLVE[type(event)](self, event)
         self.seq += 1
+        self.last_at = event.at
         self.touched = self.touched or type(event) not in _HARMLESS
 
     def _registered(self, event: e.TrainRegistered) -> None:
@@ -645,6 +648,9 @@ class RunState:
 
     def _cancelled(self, event: e.TrainCancelled) -> None:
         self._end(RunStatus.CANCELLED, event.at)
+
+    def _run_closed(self, event: e.RunClosed) -> None:
+        self._end(RunStatus.CLOSED, event.at)
 
     def _end(self, status: RunStatus, at: datetime) -> None:
         self.status = status
@@ -926,6 +932,7 @@ _EVOLVE: dict[type[e.Event], Callable[[RunState, Any], None]] = {
     e.StationArrival: RunState._arrived,
     e.StationDeparture: RunState._has_departed,
     e.ReportUndone: RunState._report_undone,
+    e.RunClosed: RunState._run_closed,
     e.TrainReinstated: RunState._reinstated,
     e.PassengerRestored: RunState._restored,
     e.StationSkipped: RunState._skipped,

@@ -37,7 +37,11 @@ ALIKE = {
     Service.LATE: Service.GIVEN_UP,
 }
 
-_ENDED = {RunStatus.COMPLETED: Service.COMPLETED, RunStatus.CANCELLED: Service.CANCELLED}
+_ENDED = {
+    RunStatus.COMPLETED: Service.COMPLETED,
+    RunStatus.CANCELLED: Service.CANCELLED,
+    RunStatus.CLOSED: Service.GIVEN_UP,
+}
 
 
 def service(state: RunState, now: datetime) -> Service:

@@ -187,6 +187,7 @@ class RunSnapshot:
     remarks: tuple[Remarked, ...] = ()
     reports: tuple[ReportThen, ...] = ()
     started: bool | None = None
+    last_at: datetime | None = None
 
 
 def snapshot_of(state: RunState) -> RunSnapshot:
@@ -243,6 +244,7 @@ def snapshot_of(state: RunState) -> RunSnapshot:
         allotments=tuple(state.allotments),
         reports=tuple(_report_then(each) for each in state.reports),
         started=state.started,
+        last_at=state.last_at,
         touched=state.touched,
         chart=state.chart if state.amended else None,
         duty=tuple(
@@ -313,6 +315,7 @@ def _restore(state: TrainState, saved: RunSnapshot) -> None:
     state.remarks = list(saved.remarks)
     state.allotments = list(saved.allotments)
     state.checked = {each.coach: each.index for each in saved.checked}
+    state.last_at = saved.last_at
     state.reports = [_report(each) for each in saved.reports]
     if saved.started is not None:
         state.started = saved.started

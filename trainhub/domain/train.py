@@ -107,6 +107,7 @@ _DECIDE: dict[type[c.Command], Callable[[RunState, Any, datetime], list[e.Event]
     c.AmendChart: amend.amend,
     c.StartJourney: journey.start,
     c.CancelTrain: journey.cancel,
+    c.CloseRun: unplanned.close,
     c.ReinstateTrain: unplanned.reinstate,
     c.UndoReport: unplanned.undo_report,
     c.Arrive: journey.arrive,

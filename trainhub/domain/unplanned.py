@@ -61,18 +61,34 @@ def short_terminate(state: RunState, command: c.ShortTerminate, now: datetime) -
     return events
 
 
+def closes_at(state: RunState, hours: float) -> datetime:
+    """Return when a run that has not ended is closed: hours after all that is known of it."""
+    end = state.terminus.scheduled_arrival
+    assert end is not None  # only the first station of a chart has no arrival
+    end += timedelta(minutes=max(state.delay_minutes, 0))
+    return (end if state.last_at is None else max(end, state.last_at)) + timedelta(hours=hours)
+
+
+def close(state: RunState, command: c.CloseRun, now: datetime) -> Events:
+    """Close a run whose end was never reported: its journeys are over."""
+    if state.ended_at is not None:
+        return []
+    over = ending(state, state.terminus.index, since=0)
+    return [e.RunClosed(at=now, station=station_ref(state.here)), *ended(over, now)]
+
+
 def reinstate(state: RunState, command: c.ReinstateTrain, now: datetime) -> Events:
-    """Undo a cancellation: the passengers who alighted because of it are aboard again."""
+    """Undo that a run was cancelled or closed: its passengers are DUE or ABOARD as before."""
     if state.status is RunStatus.COMPLETED:
         raise Conflict(f"{state.run} is COMPLETED, not CANCELLED", status=state.status)
-    if state.status is not RunStatus.CANCELLED:
+    if state.ended_at is None:
         return []
     coming = state.next_stop
     assert coming is not None  # a run with no station ahead is COMPLETED
     back = [
         each
         for each in state.passengers.values()
-        if each.state is PersonState.ALIGHTED
+        if each.state in (PersonState.ALIGHTED, PersonState.UNCHECKED)
         and each.left is None
         and state.alights(each) > state.current
     ]
@@ -94,8 +110,8 @@ def undo_report(state: RunState, command: c.UndoReport, now: datetime) -> Events
     """
     here = state.here
     stop = state.station(command.station_code, turn=here)
-    if state.status is RunStatus.CANCELLED:
-        raise Conflict(f"{state.run} is CANCELLED: use REINSTATE_TRAIN first")
+    if state.status in (RunStatus.CANCELLED, RunStatus.CLOSED):
+        raise Conflict(f"{state.run} is {state.status}: use REINSTATE_TRAIN first")
     if not state.reports:
         raise Conflict("there is no report to undo: the one before the last cannot be undone")
     report = state.reports[-1]

@@ -25,6 +25,7 @@ from trainhub.domain.events import TYPES, Event, UpgradeClosed, UpgradeConfirmed
 from trainhub.domain.model import Role, RunKey, person_key
 from trainhub.domain.offers import turn_goes_on
 from trainhub.domain.train import TrainState
+from trainhub.domain.unplanned import closes_at
 from trainhub.hub.audit import Audit, deed_of
 from trainhub.hub.deliveries import Deliveries
 from trainhub.hub.permissions import MAY, require_relation, require_role
@@ -214,6 +215,19 @@ class Executor:
             ended = any(each.made.expires_at <= now for each in state.open_by_berth.values())
             if ended or turn_goes_on(state, now) or state.due:
                 self._carry_out(state, c.ExpireOffers(train_no=state.chart.train_no))
+        await self._log.append()
+
+    async def close_runs(self, hours: float) -> None:
+        """Close the runs whose end was not reported, these hours after all that is known of them.
+
+        Does nothing while the log is full.
+        """
+        if self._log.full:
+            return
+        now = self._clock()
+        for state in [s for s in self._runs.all() if s.ended_at is None]:
+            if closes_at(state, hours) <= now:
+                self._carry_out(state, c.CloseRun(train_no=state.chart.train_no))
         await self._log.append()
 
     async def correct_clock(self, seconds: int) -> None:
