@@ -202,6 +202,8 @@ def test_a_skipped_station_is_served_after_all():
     run.board(2)
     run.depart("AAA")
     skip(run, "BBB")
+    with pytest.raises(Conflict, match="BBB is skipped, and UNDO_SKIP serves it"):
+        run.arrive("BBB")
     assert undo_skip(run, "BBB")[0].next.code == "BBB"
     assert undo_skip(run, "BBB") == []
     run.arrive("BBB")

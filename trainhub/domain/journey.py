@@ -143,7 +143,8 @@ def arrive(state: RunState, command: c.Arrive, now: datetime) -> Events:
         raise Conflict(f"the train stands at {code}: DEPART {code} comes next", next=code)
     if stop is not coming:
         code = coming.code
-        raise Conflict(f"the next station is {code}, not {stop.code}", next=code)
+        rest = f": {stop.code} is skipped, and UNDO_SKIP serves it" if stop.skipped else ""
+        raise Conflict(f"the next station is {code}, not {stop.code}{rest}", next=code)
     at, delay = _arrived(state, stop, command, now)
     over = ending(state, stop.index)
     leaving = [each for each in over if each.state is PersonState.ABOARD]
