@@ -54,6 +54,7 @@ CHANGES: dict[type[e.Event], tuple[Change, ...] | None] = {
     e.TrainReinstated: None,
     e.PassengerRestored: None,
     e.ReportUndone: None,
+    e.RunClosed: None,
     e.StationArrival: (
         ("run", {"index": "=station.index", "departed": False, "delayMinutes": "=delayMinutes"}),
         ("stop", {"actualArrival": "=actual", "platform": "=platform", "platformConfirmed": False}),

@@ -220,6 +220,8 @@ export interface Told {
     delayMinutes: DelayMinutes;
     platform: Platform | null;
     next: Ahead | null;
+    /** False if the platform is only planned; null from an older hub. */
+    platformConfirmed: boolean | null;
     /** Passengers who reached their destination here. */
     alighted: number;
   };
@@ -1397,6 +1399,8 @@ export interface RunView {
   checked?: CoachCode[];
   /** Which TTE is responsible for which coach; only for the staff. */
   duty?: DutyLine[];
+  /** For how many minutes the next report is missing. */
+  overdueMinutes?: number;
   figures: Figures;
 }
 
