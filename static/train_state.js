@@ -7,10 +7,13 @@ const CHANGES = {
   JOURNEY_STARTED: [['run', { status: 'RUNNING', index: '=station.index' }]],
   JOURNEY_COMPLETED: [['run', { status: 'COMPLETED' }]],
   TRAIN_CANCELLED: [['run', { status: 'CANCELLED' }]],
+  RUN_CLOSED: [['run', { status: 'CLOSED' }]],
+  TRAIN_REINSTATED: [['run', { status: '=status' }]],
   STATION_ARRIVAL: [
     ['run', { index: '=station.index', departed: false, delayMinutes: '=delayMinutes' }],
     ['stop', { actualArrival: '=actual', platform: '=platform', platformConfirmed: false }],
     ['stop', { platformConfirmed: true }, 'platform'],
+    ['stop', { platformConfirmed: '=platformConfirmed' }, 'platformConfirmed'],
     ['checked', {}],
   ],
   STATION_DEPARTURE: [
@@ -33,6 +36,7 @@ const CHANGES = {
     ['person', { markedAt: '=markedAt|timestamp', left: '=left' }, 'left'],
   ],
   PASSENGER_UNCHECKED: [['person', { state: 'UNCHECKED' }]],
+  PASSENGER_RESTORED: [['person', { state: '=state' }]],
   PASSENGER_CANCELLED: [['person', { state: 'CANCELLED' }]],
   BOARDING_CHANGED: [['person', { from: '=from' }]],
   NO_SHOW: [['person', { state: 'NT', markedAt: '=markedAt|timestamp', assumed: false }]],

@@ -33,7 +33,7 @@ def test_deciding_changes_nothing():
 
 def test_every_command_of_a_run_has_its_rule():
     """Each command has a rule, except BATCH, which is several commands."""
-    own = {c.ExpireOffers, c.AcknowledgeOffer, c.CorrectClock}
+    own = {c.ExpireOffers, c.CloseRun, c.AcknowledgeOffer, c.CorrectClock}
     assert set(_DECIDE) == {*c.COMMANDS.values(), *own} - {c.Batch}
 
 

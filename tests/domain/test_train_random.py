@@ -81,6 +81,15 @@ def picture(value):
     return [(name, picture(inner)) for name, inner in vars(value).items() if name not in derived]
 
 
+def begun(state):
+    """The vacancies that have begun."""
+    there = {
+        key: [v for v in starts.values() if v.start <= state.current]
+        for key, starts in state.freed.items()
+    }
+    return picture({key: found for key, found in there.items() if found})
+
+
 class Notebook:
     """The run person by person and leg by leg, from the chart and the events only."""
 
@@ -1216,17 +1225,20 @@ class Journeys(RuleBasedStateMachine):
     @rule(
         kind=st.sampled_from([c.Arrive, c.Depart, c.CancelTrain, c.CloseRun]),
         late=st.integers(0, 11),
+        decision=st.none() | st.tuples(NUMBERS, PLACES),
     )
-    def do_and_undo(self, kind, late):
-        """Report, or cancel the train, and undo it: the run is as before."""
-        notes, before, offers = self.notes, picture(self.state), len(self.state.open_by_person)
+    def do_and_undo(self, kind, late, decision):
+        """Report, or end the run, and undo it: the run is as before, or the undo is refused."""
+        notes, offers = self.notes, len(self.state.open_by_person)
+        before, vacant = picture(self.state), begun(self.state)
         ends = kind in (c.CancelTrain, c.CloseRun)
         if notes.status != "RUNNING" or (not ends and late > 10):
             self.ask(c.StartJourney)
             return
         saved, upgrades = pickle.dumps(notes), len(self.state.upgrades)
         arrival = notes.departed
-        code = f"ST{self.following() if arrival else notes.at}"
+        place = notes.following() if arrival else notes.at
+        code = self.chart["stations"][place]["code"]
         if ends:
             assert self.ask(kind) is None
             undo = partial(self.ask, c.ReinstateTrain)
@@ -1235,28 +1247,32 @@ class Journeys(RuleBasedStateMachine):
             report = "ARRIVAL" if arrival else "DEPARTURE"
             undo = partial(self.ask, c.UndoReport, station_code=code, report=StationReport(report))
         self.check()
+        decided = self.state.decided
+        if arrival and decision is not None and not ends and notes.status == "RUNNING":
+            self.block(*decision, BlockReason.BROKEN, free=place % 2)
+            self.swap(*decision)
+            self.check()
         notes.saved = saved
         self.now += timedelta(minutes=late)
         error = undo()
         given = len(self.state.upgrades) - upgrades
-        if error is not None:
-            assert len(error.details["upgraded"]) == given > 0
+        if self.state.decided > decided or given:
+            SEEN["not undone"] += 1
+            assert error.code == "CONFLICT"
+            assert len(error.details.get("upgraded", ())) == given
             return
+        assert error is None
         SEEN["undone with an offer"] += offers
-        # What follows are offers of berths, as after any change.
-        follows = (
-            "seq",
-            "touched",
-            "last_at",
-            "reports",
-            "offers",
-            "open_by_berth",
-            "open_by_person",
-        )
-        if len(self.state.upgrades) == upgrades:
-            assert [each for each in picture(self.state) if each[0] not in follows] == [
-                each for each in before if each[0] not in follows
-            ]
+        if len(self.state.upgrades) > upgrades:
+            return  # after the undo, of berths that are free now
+        # What follows are offers of berths, as after any change. Vacancies that begin at a station
+        # ahead begin there once more with the next arrival.
+        follows = ("seq", "touched", "last_at", "reports", "offers", "open_by_berth")
+        follows += ("open_by_person", "freed")
+        assert [each for each in picture(self.state) if each[0] not in follows] == [
+            each for each in before if each[0] not in follows
+        ]
+        assert begun(self.state) == vacant
 
     @rule(really=st.sampled_from([False] * 19 + [True]))
     def cancel_the_train(self, really):

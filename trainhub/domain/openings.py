@@ -30,12 +30,12 @@ class Vacancy:
     start: int
     cause: Cause
     passed: set[PersonKey] = field(default_factory=set)
-    lapsed: dict[PersonKey, int] = field(default_factory=dict)
+    lapsed: set[tuple[PersonKey, int]] = field(default_factory=set)
     ladies: bool = False
 
     def barred(self, person: PersonKey, current: int) -> bool:
         """Return whether the person is not asked for this vacancy before the next arrival."""
-        return person in self.passed or self.lapsed.get(person) == current
+        return person in self.passed or (person, current) in self.lapsed
 
 
 class Opening(NamedTuple):

@@ -238,6 +238,8 @@ class RunState:
         self.waiting: dict[str, dict[PersonKey, None]] = {}
         # Coach → the index of the station up to which the TTEs have checked it.
         self.checked: dict[str, int] = {}
+        # The seq of the last decision of the staff about berths, 0 before the first one.
+        self.decided = 0
         # Class → the stations whose passengers, due and unchecked, held up the turn. Derived.
         self.held: dict[str, set[int]] = {}
         # Vacancies, by berth and by the index of the station where each begins.
@@ -559,7 +561,7 @@ class RunState:
         self.freed = {key: each for key, each in self.freed.items() if key in self.occupancy.types}
         codes = {coach.code for coach in event.coaches}
         self.duty = {code: each for code, each in self.duty.items() if code in codes}
-        self.amended = True
+        self.amended, self.decided = True, self.seq + 1
         self._openings.mark_all()
 
     def _started(self, event: e.JourneyStarted) -> None:
@@ -602,23 +604,31 @@ class RunState:
         report, stop = self.reports[-1], self.stops[event.station.index]
         stop.platform, stop.platform_confirmed = report.platform, report.platform_confirmed
         self.delay_minutes = report.delay_minutes
-        made = {offer.person: offer for offer in self.offers.values() if offer.seq > report.seq}
+        self._unmake(report)
         if report.kind is StationReport.DEPARTURE:
             stop.departed, self.departed = None, False
-            for person, offer in made.items():
-                offer.vacancy.lapsed.pop(person, None)
         else:
-            for passenger in self.ended_by(report):
-                vacancies = self.freed.get(passenger.berth_key or BerthKey(""), {})
-                if stop.index in vacancies and vacancies[stop.index].id > report.seq:
-                    del vacancies[stop.index]
-            for vacancy in (each for starts in self.freed.values() for each in starts.values()):
-                for person in [p for p, at in vacancy.lapsed.items() if at == stop.index]:
-                    del vacancy.lapsed[person]
             stop.arrived, self.departed = None, True
             self.current, self.checked = report.current, report.checked
             self.status, self.ended_at = RunStatus.RUNNING, None
         self.reports = self.reports[:-1]
+
+    def _unmake(self, report: Report) -> None:
+        """Remove the vacancies that a report made, and the ends of offers since then."""
+        arrival = report.kind is StationReport.ARRIVAL
+        left = {passenger.berth_key for passenger in self.ended_by(report)}
+        made = {(each.key, each.person) for each in self.offers.values() if each.seq > report.seq}
+        for key, starts in self.freed.items():
+            here = starts.get(self.current)
+            by_it = here is not None and (key in left or here.cause is e.Cause.UNBOOKED)
+            if here is not None and by_it and here.id > report.seq:
+                del starts[self.current]
+            for vacancy in starts.values():
+                vacancy.lapsed -= {
+                    (person, at)
+                    for person, at in vacancy.lapsed
+                    if at == self.current and (arrival or (key, person) in made)
+                }
 
     def _restored(self, event: e.PassengerRestored) -> None:
         self.passengers[event.person].state = event.state
@@ -734,12 +744,14 @@ class RunState:
         self.claim_berth(passenger, self.seq + 1)
 
     def _blocked(self, event: e.BerthsBlocked) -> None:
+        self.decided = self.seq + 1
         for number in event.berths:
             key = berth_key(event.coach, number)
             self.occupancy.block(key, self.current, event.reason)
             self._openings.mark(key)
 
     def _unblocked(self, event: e.BerthsUnblocked) -> None:
+        self.decided = self.seq + 1
         for number in event.berths:
             key = berth_key(event.coach, number)
             self.occupancy.unblock(key, self.current)
@@ -796,7 +808,7 @@ class RunState:
             if event.outcome is OfferState.DENIED:
                 vacancy.passed.add(offer.person)
             else:
-                vacancy.lapsed[offer.person] = self.current
+                vacancy.lapsed.add((offer.person, self.current))
 
     def _close(
         self, offer_id: str, outcome: OfferState, event: e.UpgradeClosed | e.UpgradeConfirmed
@@ -818,6 +830,7 @@ class RunState:
     def _allotted(self, event: e.BerthAllotted) -> None:
         self._give_berth(event, event.status)
         self.allotments.append(event)
+        self.decided = self.seq + 1
 
     def _give_berth(
         self, event: e.UpgradeConfirmed | e.BerthAllotted, status: BookingStatus

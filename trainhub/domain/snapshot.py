@@ -186,6 +186,7 @@ class RunSnapshot:
     duty: tuple[DutyThen, ...] = ()
     remarks: tuple[Remarked, ...] = ()
     reports: tuple[ReportThen, ...] = ()
+    decided: int = 0
     started: bool | None = None
     last_at: datetime | None = None
 
@@ -243,6 +244,7 @@ def snapshot_of(state: RunState) -> RunSnapshot:
         ),
         allotments=tuple(state.allotments),
         reports=tuple(_report_then(each) for each in state.reports),
+        decided=state.decided,
         started=state.started,
         last_at=state.last_at,
         touched=state.touched,
@@ -316,7 +318,7 @@ def _restore(state: TrainState, saved: RunSnapshot) -> None:
     state.allotments = list(saved.allotments)
     state.checked = {each.coach: each.index for each in saved.checked}
     state.last_at = saved.last_at
-    state.reports = [_report(each) for each in saved.reports]
+    state.reports, state.decided = [_report(each) for each in saved.reports], saved.decided
     if saved.started is not None:
         state.started = saved.started
     else:
@@ -375,7 +377,7 @@ def _vacancy_then(vacancy: Vacancy) -> VacancyThen:
         start=vacancy.start,
         cause=vacancy.cause,
         passed=tuple(sorted(vacancy.passed)),
-        lapsed=tuple(LapsedThen(person=p, at=at) for p, at in vacancy.lapsed.items()),
+        lapsed=tuple(LapsedThen(person=p, at=at) for p, at in sorted(vacancy.lapsed)),
         ladies=vacancy.ladies,
     )
 
@@ -383,7 +385,7 @@ def _vacancy_then(vacancy: Vacancy) -> VacancyThen:
 def _vacancy(then: VacancyThen) -> Vacancy:
     key = berth_key(then.coach, then.berth)
     passed = {PersonKey(person) for person in then.passed}
-    lapsed = {PersonKey(each.person): each.at for each in then.lapsed}
+    lapsed = {(PersonKey(each.person), each.at) for each in then.lapsed}
     return Vacancy(
         then.id,
         key,

@@ -14,7 +14,7 @@ from trainhub.domain.journey import ahead, ended, ending
 from trainhub.domain.marks import check_live, person_event, station_ref
 from trainhub.domain.model import PersonState, RunStatus, StationReport
 from trainhub.domain.offers import withdrawn
-from trainhub.domain.run_state import Passenger, Report, RunState
+from trainhub.domain.run_state import Offer, Passenger, Report, RunState
 
 # How long a station report can be undone.
 UNDO = timedelta(minutes=10)
@@ -80,7 +80,10 @@ def close(state: RunState, command: c.CloseRun, now: datetime) -> Events:
 def reinstate(state: RunState, command: c.ReinstateTrain, now: datetime) -> Events:
     """Undo that a run was cancelled or closed: its passengers are DUE or ABOARD as before."""
     if state.status is RunStatus.COMPLETED:
-        raise Conflict(f"{state.run} is COMPLETED, not CANCELLED", status=state.status)
+        raise Conflict(
+            f"{state.run} is COMPLETED, not CANCELLED: UNDO_REPORT undoes its last arrival",
+            status=state.status,
+        )
     if state.ended_at is None:
         return []
     coming = state.next_stop
@@ -106,7 +109,8 @@ def reinstate(state: RunState, command: c.ReinstateTrain, now: datetime) -> Even
 def undo_report(state: RunState, command: c.UndoReport, now: datetime) -> Events:
     """Undo the last station report: the train and its passengers are as before.
 
-    Refused once a passenger was upgraded since, or was marked who boards at that station.
+    Refused once a passenger was upgraded since, or was marked who boards at that station. An
+    arrival also stays once the staff have decided on berths, which they did from that station on.
     """
     here = state.here
     stop = state.station(command.station_code, turn=here)
@@ -126,7 +130,7 @@ def undo_report(state: RunState, command: c.UndoReport, now: datetime) -> Events
     outdated = [
         offer
         for offer in state.open_by_person.values()
-        if offer.seq > report.seq and (arrival or state.passengers[offer.person] in assumed)
+        if offer.seq > report.seq and (arrival or _follows_departure(state, offer))
     ]
     coming = stop if arrival else state.after(stop.index)
     assert coming is not None  # the train had left for it
@@ -145,7 +149,7 @@ def undo_report(state: RunState, command: c.UndoReport, now: datetime) -> Events
 
 
 def _check_undoable(state: RunState, report: Report) -> None:
-    """Raise Conflict if passengers have another berth or a mark because of a report."""
+    """Raise Conflict if passengers have another berth or a mark since a report."""
     given = state.upgrades[report.upgrades :]
     if given:
         raise Conflict(
@@ -154,6 +158,11 @@ def _check_undoable(state: RunState, report: Report) -> None:
                 {"pnr": each.pnr, "index": each.index, "coach": each.coach, "berth": each.berth}
                 for each in given
             ],
+        )
+    if report.kind is StationReport.ARRIVAL and state.decided > report.seq:
+        raise Conflict(
+            "berths were allotted, blocked or amended since the arrival, so it stays: the staff "
+            "decided on them from this station on"
         )
     marked = [
         state.passengers[person].booking
@@ -166,6 +175,13 @@ def _check_undoable(state: RunState, report: Report) -> None:
             "passengers of this station were marked since the report: undo these marks first",
             marked=[{"pnr": each.pnr, "index": each.index} for each in marked],
         )
+
+
+def _follows_departure(state: RunState, offer: Offer) -> bool:
+    """Return whether an offer may be one that is made only once the train has left."""
+    passenger = state.passengers[offer.person]
+    aboard = passenger.state is PersonState.ABOARD and not passenger.assumed
+    return not aboard or offer.vacancy.cause is e.Cause.UNBOOKED
 
 
 def _assumed(state: RunState) -> list[Passenger]:

@@ -18,10 +18,13 @@ CHANGES: dict[str, list[Any]] = {
     "JOURNEY_STARTED": [["run", {"status": "RUNNING", "index": "=station.index"}]],
     "JOURNEY_COMPLETED": [["run", {"status": "COMPLETED"}]],
     "TRAIN_CANCELLED": [["run", {"status": "CANCELLED"}]],
+    "RUN_CLOSED": [["run", {"status": "CLOSED"}]],
+    "TRAIN_REINSTATED": [["run", {"status": "=status"}]],
     "STATION_ARRIVAL": [
         ["run", {"index": "=station.index", "departed": False, "delayMinutes": "=delayMinutes"}],
         ["stop", {"actualArrival": "=actual", "platform": "=platform", "platformConfirmed": False}],
         ["stop", {"platformConfirmed": True}, "platform"],
+        ["stop", {"platformConfirmed": "=platformConfirmed"}, "platformConfirmed"],
         ["checked", {}],
     ],
     "STATION_DEPARTURE": [
@@ -51,6 +54,7 @@ CHANGES: dict[str, list[Any]] = {
         ["person", {"markedAt": "=markedAt|timestamp", "left": "=left"}, "left"],
     ],
     "PASSENGER_UNCHECKED": [["person", {"state": "UNCHECKED"}]],
+    "PASSENGER_RESTORED": [["person", {"state": "=state"}]],
     "PASSENGER_CANCELLED": [["person", {"state": "CANCELLED"}]],
     "BOARDING_CHANGED": [["person", {"from": "=from"}]],
     "NO_SHOW": [["person", {"state": "NT", "markedAt": "=markedAt|timestamp", "assumed": False}]],
