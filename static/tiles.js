@@ -17,7 +17,8 @@ export function showTiles() {
   write(ui, {
     running: number(having('RUNNING')),
     otherTrains: join(amount(having('SCHEDULED'), 'scheduled'), amount(having('COMPLETED'), 'completed'),
-      having('CANCELLED') && amount(having('CANCELLED'), 'cancelled')),
+      having('CANCELLED') && amount(having('CANCELLED'), 'cancelled'),
+      having('CLOSED') && amount(having('CLOSED'), 'closed')),
     open: number(hub.sockets),
     rooms: `following ${count(trains.filter((train) => train.sockets.total).length, 'train')}`,
     queueNote: join(amount(queue.sent, 'sent'), amount(queue.failed, 'failed'), amount(queue.retried, 'retried'),

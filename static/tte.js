@@ -501,7 +501,7 @@ function recall(wanted) {
   const last = kept(KEPT.run);
   if (!last) return null;
   const { trainNo, startDate, status } = last.run;
-  const isOver = status === 'COMPLETED' || status === 'CANCELLED';
+  const isOver = ['COMPLETED', 'CANCELLED', 'CLOSED'].includes(status);
   if (wanted !== `${trainNo}/${startDate}` && (isOver || (wanted && wanted !== trainNo))) return null;
   ({ turn, seenAt, aheadMs, happened, heard } = last);
   view = new StaffView(last.run);

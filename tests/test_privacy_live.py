@@ -232,6 +232,8 @@ def everything_happens(site):
     for way, code in (("arrivals", "DDD"), ("departures", "DDD")):
         site.order(f"{first}/{way}", {"stationCode": code})
         withdraw_all()
+    site.order(f"{first}/undo-report", {"stationCode": "DDD", "report": "DEPARTURE"})
+    withdraw_all()
     site.order(f"{first}/cancel", {"reason": "the wrong train"})
     site.order(f"{first}/reinstate")
     withdraw_all()

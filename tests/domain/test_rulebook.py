@@ -447,6 +447,46 @@ DECIDED = [
     ("a whole berth is not exchanged for half of one",
      "1 CNF 1; 11 RAC1 7", "board 1 11; swap 1 11", "CONFLICT"),
 ]
+MISTAKES = [
+    ("an arrival that is undone takes back the offers that it brought",
+     "1 CNF 1 AAA-BBB; 11 RAC1 7", "board 1 11; to BBB; retract", ""),
+    ("and the next arrival brings them again",
+     "1 CNF 1 AAA-BBB; 11 RAC1 7", "board 1 11; to BBB; retract; to BBB", "11?S1-1"),
+    ("an offer that the arrival ended is made again",
+     "1 CNF 1; 11 RAC1 7 AAA-BBB", "board 11; nt 1; to BBB; retract", "11?S1-1"),
+    ("an offer that expired before the arrival stays so",
+     "1 CNF 1; 11 RAC1 7", "board 11; nt 1; leave; wait 301; expire; to BBB; retract", ""),
+    ("an offer from before the arrival stands",
+     "1 CNF 1; 11 RAC1 7", "board 11; nt 1; to BBB; retract", "11?S1-1"),
+    ("an arrival stays once a passenger was upgraded",
+     "1 CNF 1 AAA-BBB; 11 RAC1 7", "board 1 11; to BBB; accept 11; retract", "CONFLICT"),
+    ("or a berth was allotted",
+     "1 CNF 1", "board 1; to BBB; allot 1 S1-2; retract", "CONFLICT"),
+    ("or exchanged",
+     "1 CNF 1; 2 CNF 2", "board 1 2; to BBB; swap 1 2; retract", "CONFLICT"),
+    ("or blocked",
+     "1 CNF 1; 2 CNF 2", "board 1; to BBB; block S1-2; retract", "CONFLICT"),
+    ("or unblocked",
+     "1 CNF 1", "block S1-2; to BBB; free S1-2; retract", "CONFLICT"),
+    ("or booked by an amended chart",
+     "1 CNF 1", "to BBB; amend 2 CNF 2 BBB-EEE; retract", "CONFLICT"),
+    ("a decision from before the arrival does not matter",
+     "1 CNF 1", "board 1; allot 1 S1-2; to BBB; retract", "1>S1-2"),
+    ("a departure is undone also after a decision, which stays",
+     "1 CNF 1", "board 1; leave; allot 1 S1-2; retract", "1>S1-2"),
+    ("a departure that is undone takes back the berths that no one booked",
+     "11 RAC1 R1-1; unbooked too", "board 11; leave; retract", ""),
+    ("and the offers to the waiting list of the next station",
+     "1 CNF 1; 20 WL1 - BBB-EEE; WL ALL", "nt 1; leave; retract", ""),
+    ("and those to passengers who were assumed aboard",
+     "1 CNF 1; 11 RAC1 7; auto", "nt 1; leave; retract", ""),
+    ("an offer to a passenger whom a TTE marked stands",
+     "1 CNF 1; 11 RAC1 7", "board 11; leave; nt 1; retract", "11?S1-1"),
+    ("a reinstated run makes its offers again",
+     "1 CNF 1; 11 RAC1 7", "board 11; nt 1; end; reinstate", "11?S1-1"),
+    ("but none that was denied",
+     "1 CNF 1; 11 RAC1 7", "board 11; nt 1; deny 11; end; reinstate", ""),
+]
 APPROVAL = [
     ("a TTE approves",
      "1 CNF 1; 11 RAC1 7", "board 11; nt 1; approve 11", "11=S1-1"),
@@ -566,6 +606,11 @@ class Story:
                 run.give(c.UnblockBerth(**TRAIN, **fields))
         elif verb == "end":
             run.give(c.CancelTrain(**TRAIN))
+        elif verb == "reinstate":
+            run.give(c.ReinstateTrain(**TRAIN))
+        elif verb == "retract":
+            here, kind = run.state.here.code, run.state.reports[-1].kind
+            run.give(c.UndoReport(**TRAIN, station_code=here, report=kind))
         elif verb in ANSWERS:
             run.give(ANSWERS[verb](**TRAIN, offer_id=self.last_offer[int(words[0])]))
         elif verb == "move":
@@ -618,6 +663,7 @@ LINES = [
         ("AUTO", BLOCKED),
         ("OFFER", DECIDED),
         ("OFFER", UNBOOKED),
+        ("OFFER", MISTAKES),
         ("APPROVAL", APPROVAL),
     )
     for line in lines

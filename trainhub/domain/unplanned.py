@@ -161,8 +161,8 @@ def _check_undoable(state: RunState, report: Report) -> None:
         )
     if report.kind is StationReport.ARRIVAL and state.decided > report.seq:
         raise Conflict(
-            "berths were allotted, blocked or amended since the arrival, so it stays: the staff "
-            "decided on them from this station on"
+            "berths were allotted, blocked or amended since the arrival, so it stays: they are "
+            f"held from {state.here.code} on"
         )
     marked = [
         state.passengers[person].booking
