@@ -38,7 +38,7 @@ _TO_STAFF = {
 _TO_PASSENGER = {
     "oldCoach": "=person.coach",
     "oldBerth": "=person.berth",
-    "from": "=run.station.code",
+    "from": "=from|run.station.code",
 }
 _UPGRADED: Change = ("person", _told("upgradedFrom"), "upgradedFrom")
 _NOTHING: tuple[Change, ...] = ()

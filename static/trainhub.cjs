@@ -110,7 +110,7 @@ const CHANGES = {
         answeredBy: null,
         oldCoach: '=person.coach',
         oldBerth: '=person.berth',
-        from: '=run.station.code',
+        from: '=from|run.station.code',
       },
     ],
   ],

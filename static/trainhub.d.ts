@@ -479,6 +479,8 @@ export interface Told {
     coach: CoachCode;
     berth: BerthNumber;
     berthType: BerthType;
+    /** From where the berth would be theirs; null from an older hub. */
+    from: string | null;
     to: Destination;
     expiresAt: Moment;
   };

@@ -1250,7 +1250,7 @@ class Journeys(RuleBasedStateMachine):
         decided = self.state.decided
         if arrival and decision is not None and not ends and notes.status == "RUNNING":
             self.block(*decision, BlockReason.BROKEN, free=place % 2)
-            self.swap(*decision)
+            self.swap(decision[0], decision[0] + 1)
             self.check()
         notes.saved = saved
         self.now += timedelta(minutes=late)

@@ -609,6 +609,9 @@ class UpgradeOffer(UserEvent):
     coach: CoachCode
     berth: BerthNumber
     berth_type: BerthType
+    from_: Annotated[
+        str | None, About("From where the berth would be theirs; null from an older hub.")
+    ] = None
     to: Destination
     expires_at: Moment
 

@@ -15,7 +15,14 @@ from trainhub.domain.allotment import unbooked
 from trainhub.domain.errors import UnknownPassenger
 from trainhub.domain.events import Events
 from trainhub.domain.fields import DELAYS
-from trainhub.domain.marks import check_live, check_running, person_event, station_ref, vacated
+from trainhub.domain.marks import (
+    check_live,
+    check_running,
+    person_event,
+    station_ref,
+    vacated,
+    way_back,
+)
 from trainhub.domain.model import Boarding, PersonState, RunStatus, number_of
 from trainhub.domain.run_state import Passenger, RunState, Stop
 from trainhub.domain.schedule import CLOCK_SKEW, local
@@ -64,7 +71,9 @@ def start(state: RunState, command: c.StartJourney, now: datetime) -> Events:
     Those who were to board before may board there. The journeys that end before are over.
     """
     if state.status is not RunStatus.SCHEDULED:
-        raise Conflict(f"{state.run} is {state.status} already", status=state.status)
+        raise Conflict(
+            f"{state.run} is {state.status} already{way_back(state)}", status=state.status
+        )
     first = state.origin
     if command.station_code is not None:
         first = state.station(command.station_code)

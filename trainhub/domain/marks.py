@@ -186,13 +186,25 @@ def change_boarding(state: RunState, command: c.ChangeBoarding, now: datetime) -
 def check_running(state: RunState) -> None:
     """Raise Conflict unless the run is under way."""
     if not state.running:
-        raise Conflict(f"{state.run} is {state.status}, not RUNNING", status=state.status)
+        raise Conflict(
+            f"{state.run} is {state.status}, not RUNNING{way_back(state)}", status=state.status
+        )
 
 
 def check_live(state: RunState) -> None:
     """Raise Conflict if the run has ended."""
     if state.status not in (RunStatus.SCHEDULED, RunStatus.RUNNING):
-        raise Conflict(f"{state.run} is {state.status}", status=state.status)
+        raise Conflict(f"{state.run} is {state.status}{way_back(state)}", status=state.status)
+
+
+def way_back(state: RunState) -> str:
+    """Return how a run that has ended by mistake goes on, as the end of an error message."""
+    undoes = {
+        RunStatus.CANCELLED: ": REINSTATE_TRAIN takes that back",
+        RunStatus.CLOSED: ": REINSTATE_TRAIN opens it again",
+        RunStatus.COMPLETED: ": UNDO_REPORT takes the last arrival back",
+    }
+    return undoes.get(state.status, "")
 
 
 def _check_markable(

@@ -614,6 +614,7 @@ def _offer(
             coach=pending.coach,
             berth=pending.berth,
             berth_type=pending.berth_type,
+            from_=pending.from_,
             to=pending.to,
             expires_at=pending.expires_at,
         ),

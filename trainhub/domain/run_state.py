@@ -629,6 +629,7 @@ class RunState:
                     for person, at in vacancy.lapsed
                     if at == self.current and (arrival or (key, person) in made)
                 }
+        self.freed = {key: starts for key, starts in self.freed.items() if starts}
 
     def _restored(self, event: e.PassengerRestored) -> None:
         self.passengers[event.person].state = event.state

@@ -120,7 +120,7 @@ CHANGES: dict[str, list[Any]] = {
                 "answeredBy": None,
                 "oldCoach": "=person.coach",
                 "oldBerth": "=person.berth",
-                "from": "=run.station.code",
+                "from": "=from|run.station.code",
             },
         ],
     ],
