@@ -178,7 +178,7 @@ def _check_undoable(state: RunState, report: Report) -> None:
 
 
 def _follows_departure(state: RunState, offer: Offer) -> bool:
-    """Return whether an offer may be one that is made only once the train has left."""
+    """Return whether an offer may be due to the departure of the train."""
     passenger = state.passengers[offer.person]
     aboard = passenger.state is PersonState.ABOARD and not passenger.assumed
     return not aboard or offer.vacancy.cause is e.Cause.UNBOOKED
