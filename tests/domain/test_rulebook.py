@@ -480,7 +480,7 @@ MISTAKES = [
      "1 CNF 1; 20 WL1 - BBB-EEE; WL ALL", "nt 1; leave; retract", ""),
     ("and those to passengers who were assumed aboard",
      "1 CNF 1; 11 RAC1 7; auto", "nt 1; leave; retract", ""),
-    ("an offer to a passenger with a mark of a TTE stands",
+    ("an offer since then that does not need it is made again",
      "1 CNF 1; 11 RAC1 7", "board 11; leave; nt 1; retract", "11?S1-1"),
     ("a reinstated run makes its offers again",
      "1 CNF 1; 11 RAC1 7", "board 11; nt 1; end; reinstate", "11?S1-1"),

@@ -14,7 +14,7 @@ from trainhub.domain.journey import ahead, ended, ending
 from trainhub.domain.marks import check_live, person_event, station_ref
 from trainhub.domain.model import PersonState, RunStatus, StationReport
 from trainhub.domain.offers import withdrawn
-from trainhub.domain.run_state import Offer, Passenger, Report, RunState
+from trainhub.domain.run_state import Passenger, Report, RunState
 
 # How long a station report can be undone.
 UNDO = timedelta(minutes=10)
@@ -127,16 +127,12 @@ def undo_report(state: RunState, command: c.UndoReport, now: datetime) -> Events
     _check_undoable(state, report)
     arrival = report.kind is StationReport.ARRIVAL
     assumed = [] if arrival else _assumed(state)
-    outdated = [
-        offer
-        for offer in state.open_by_person.values()
-        if offer.seq > report.seq and (arrival or _follows_departure(state, offer))
-    ]
+    made = [offer for offer in state.open_by_person.values() if offer.seq > report.seq]
     coming = stop if arrival else state.after(stop.index)
     assert coming is not None  # the train had left for it
     delay = report.delay_minutes if arrival else max(report.delay_minutes, 0)
     return [
-        *withdrawn(outdated, now),
+        *withdrawn(made, now),
         e.ReportUndone(
             at=now,
             station=station_ref(stop),
@@ -175,13 +171,6 @@ def _check_undoable(state: RunState, report: Report) -> None:
             "passengers of this station were marked since the report: undo these marks first",
             marked=[{"pnr": each.pnr, "index": each.index} for each in marked],
         )
-
-
-def _follows_departure(state: RunState, offer: Offer) -> bool:
-    """Return whether an offer may be due to the departure of the train."""
-    passenger = state.passengers[offer.person]
-    aboard = passenger.state is PersonState.ABOARD and not passenger.assumed
-    return not aboard or offer.vacancy.cause is e.Cause.UNBOOKED
 
 
 def _assumed(state: RunState) -> list[Passenger]:
