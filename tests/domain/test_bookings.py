@@ -8,19 +8,24 @@ from trainhub.domain.bookings import email_of, stranded, travels
 
 
 def test_an_address_is_a_booking_s_own_or_its_pnr_s():
-    """A person has their own address, else one of the same user and PNR, never of another PNR."""
+    """A person has their own address, else one of the same user and PNR, never of another PNR.
+
+    An address that no e-mail can go to counts as none.
+    """
     party = {"pnr": "4512345601", "irctcId": "IR_1"}
     driver = Driver(
         person(1, **party, email=None),
         person(2, **party | {"index": 2}),
         person(3, **party | {"index": 3, "irctcId": "IR_3"}, email=None),
         person(4, irctcId="IR_1", email=None),
+        person(5, **party | {"index": 5}, email="person5@@example.org"),
     )
     assert [email_of(driver.state, each) for each in driver.state.passengers] == [
         "person2@example.org",
         "person2@example.org",
         None,
         None,
+        "person2@example.org",
     ]
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from trainhub.core.email_address import why_no_mail
 from trainhub.domain.model import PersonKey, PersonState
 from trainhub.domain.run_state import Passenger, RunState
 
@@ -14,11 +15,12 @@ def email_of(state: RunState, person: PersonKey) -> str | None:
 
     A person without an address uses an address of the same PNR that the same user booked.
     An address of another PNR is never used, even if the same user (an agent) booked both.
+    An address that no e-mail can go to counts as none: its chart was loaded with a warning.
     """
     own = state.passengers[person].booking
     party = (state.passengers[each].booking for each in state.by_pnr[own.pnr])
     shared = (each.email for each in party if each.irctc_id == own.irctc_id)
-    return own.email or next(filter(None, shared), None)
+    return next((each for each in (own.email, *shared) if each and not why_no_mail(each)), None)
 
 
 def stranded(state: RunState, end: int | None = None) -> Iterator[Passenger]:
