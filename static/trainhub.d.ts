@@ -727,6 +727,7 @@ export interface Commands {
       startDate?: StartDate | null;
       pnr: GivenPersonPnr;
       index: PersonPlace;
+      at?: MarkedAt | null;
     };
     result: Result & Told['BOARDED_UNDONE'] | Unchanged;
   };
@@ -737,6 +738,7 @@ export interface Commands {
       startDate?: StartDate | null;
       pnr: GivenPersonPnr;
       index: PersonPlace;
+      at?: MarkedAt | null;
     };
     result: Result & Told['NO_SHOW_UNDONE'] | Unchanged;
   };
@@ -1265,7 +1267,7 @@ export type GivenPersonPnr = string | number;
 /** The person's number on the PNR, from 1. */
 export type PersonPlace = number;
 
-/** When the mark was made, for a device that was offline; the hub's time if left out. It lets a mark through after the journey. */
+/** When the mark was made or undone, for a device that was offline; the hub's time if left out. It lets a mark through after the journey, and an undo only undoes an older mark. */
 export type MarkedAt = string;
 
 /** The audience of an announcement. USER needs `user`. */

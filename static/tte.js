@@ -92,7 +92,7 @@ function undo(person, waits) {
   const type = state === 'NT' ? 'UNDO_NO_SHOW' : 'UNDO_BOARDED';
   put(ui.said, words.say(`said.${type}`, { name: person.name }));
   if (waits) hub.discard(waits.key);
-  if (!waits || mayBeSent.has(waits.key)) send(type, { pnr, index });
+  if (!waits || mayBeSent.has(waits.key)) send(type, { pnr, index, at: new Date(nowMs()).toISOString() });
   show();
 }
 

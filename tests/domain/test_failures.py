@@ -281,6 +281,7 @@ FAILURES = [
     (after(standing, on(1, c.CancelJourney)), on(1, c.MarkBoarded), "CONFLICT"),
     (standing, on(10, c.UndoNoShow), "CONFLICT"),
     (limited, on(1, c.UndoNoShow), "CONFLICT"),
+    (after(standing, on(1, c.MarkNoShow)), on(1, c.UndoNoShow, at=MORNING - HOUR), "CONFLICT"),
     (upgraded, on(1, c.UndoNoShow), "CONFLICT"),
     # duty
     (standing, an(c.SignOn, coaches=("S1",)), "BAD_MESSAGE"),

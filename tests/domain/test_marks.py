@@ -4,7 +4,7 @@ import pytest
 from day import MINUTE, SECOND, at, departed, london, pnr, recovered, state_of, types, utc
 from railway import STATIONS, TRAIN, Driver, person, rac
 
-from trainhub.core.errors import Conflict
+from trainhub.core.errors import BadMessage, Conflict
 from trainhub.domain import commands as c
 from trainhub.domain.berths import segments
 from trainhub.domain.errors import UnknownPassenger
@@ -128,6 +128,8 @@ MARKS = [
     ("ABOARD", "NT", "NT", [O_UNDONE, SHOWED_NOT, VACATED]),
     ("ABOARD", "UNDO NT", "ABOARD", "is ABOARD, not NT"),
     ("ABOARD", "UNDO O", "DUE", [O_UNDONE]),
+    ("ABOARD", "early UNDO O", "ABOARD", "T9 marked the passenger ABOARD at 08:00: this undo is"),
+    ("ABOARD", "UNDO O at the mark", "DUE", [O_UNDONE]),
     ("ABOARD", "ALIGHT", "ALIGHTED", [LEFT, VACATED]),
     ("ABOARD, 11 min ago", "NT", "ABOARD", "T9 marked the passenger ABOARD at 08:00: UNDO_BOARDED"),
     ("ABOARD, 11 min ago", "UNDO O", "DUE", [O_UNDONE]),
@@ -150,6 +152,8 @@ MARKS = [
     ("NT", "UNDO NT", "DUE", [UNDONE]),
     ("NT", "UNDO O", "NT", "is NT, not ABOARD"),
     ("NT", "early O", "NT", "T9 marked the passenger NT at 08:00: this mark is older"),
+    ("NT", "early UNDO NT", "NT", "T9 marked the passenger NT at 08:00: this undo is older"),
+    ("NT", "UNDO NT at the mark", "DUE", [UNDONE]),
     ("NT, long ago", "O", "ABOARD", [UNDONE, BOARDED]),
     ("NT, long ago", "UNDO NT", "DUE", [UNDONE]),
     ("NT, berth given", "O", "ABOARD", [LOST, BOARDED]),
@@ -181,6 +185,10 @@ GIVE = {
     "late O": mark(c.MarkBoarded, at=at(10, 30)),
     "late NT": mark(c.MarkNoShow, at=at(10, 30)),
     "early O": mark(c.MarkBoarded, at=at(7, 59)),
+    "early UNDO O": mark(c.UndoBoarded, at=at(7, 59)),
+    "early UNDO NT": mark(c.UndoNoShow, at=at(7, 59)),
+    "UNDO O at the mark": mark(c.UndoBoarded, at=at(8)),
+    "UNDO NT at the mark": mark(c.UndoNoShow, at=at(8)),
 }
 
 
@@ -209,6 +217,35 @@ def test_a_chart_may_limit_the_undo():
     run.now = marked + 30 * MINUTE
     run.undo(1)
     assert state_of(run, 1) == "DUE"
+
+
+def test_an_undo_of_a_device_that_was_offline_was_made_in_time():
+    """Its own time counts, not the one at which it arrives."""
+    run = Driver(undoMinutes=30)
+    run.start()
+    run.no_show(1)
+    made = run.now + 30 * MINUTE
+    run.now += 50 * MINUTE
+    with pytest.raises(BadMessage, match="in the future"):
+        mark(c.UndoNoShow, at=run.now + 2 * MINUTE)(run, 1)
+    with pytest.raises(Conflict, match="30 minutes"):
+        mark(c.UndoNoShow, at=made + SECOND)(run, 1)
+    assert types(mark(c.UndoNoShow, at=made)(run, 1)) == [UNDONE]
+
+
+def test_a_late_undo_leaves_a_newer_mark():
+    """T9 undoes O at 8:01 without a network; meanwhile T1 has marked NT, which was O again."""
+    run = Driver()
+    run.start()
+    undo = mark(c.UndoBoarded, at=run.now + MINUTE)
+    run.board(2)
+    run.now += 2 * MINUTE
+    run.no_show(2)
+    run.now += MINUTE
+    run.board(2)
+    with pytest.raises(Conflict, match="this undo is older") as told:
+        undo(run, 2)
+    assert told.value.details["markedAt"] == "2026-11-23T08:03:00+05:30"
 
 
 def test_a_second_no_show_does_not_open_the_window_again():

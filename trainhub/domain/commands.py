@@ -248,8 +248,8 @@ class SetPlatform(StationCommand):
 MarkedAt = Annotated[
     datetime,
     About(
-        "When the mark was made, for a device that was offline; the hub's time if left out. "
-        "It lets a mark through after the journey.",
+        "When the mark was made or undone, for a device that was offline; the hub's time if left "
+        "out. It lets a mark through after the journey, and an undo only undoes an older mark.",
         example="2026-11-23T09:05:00+05:30",
     ),
 ]
@@ -257,7 +257,7 @@ MarkedAt = Annotated[
 
 @dataclass(frozen=True, kw_only=True)
 class MarkCommand(PersonCommand):
-    """A mark of one person, which may reach the hub long after it was made."""
+    """A mark of one person or its undo, which may reach the hub long after it was made."""
 
     at: MarkedAt | None = None
 
@@ -270,7 +270,7 @@ class MarkBoarded(MarkCommand):
 
 
 @dataclass(frozen=True, kw_only=True)
-class UndoBoarded(PersonCommand):
+class UndoBoarded(MarkCommand):
     """Undo O: the passenger is due again."""
 
     answer = "BOARDED_UNDONE"
@@ -284,7 +284,7 @@ class MarkNoShow(MarkCommand):
 
 
 @dataclass(frozen=True, kw_only=True)
-class UndoNoShow(PersonCommand):
+class UndoNoShow(MarkCommand):
     """Undo NT, as long as the berth is free and the chart's `undoMinutes` are not over."""
 
     answer = "NO_SHOW_UNDONE"
@@ -553,7 +553,7 @@ COMMANDS: dict[str, type[Command]] = {
     "ANNOUNCE": Announce,
     "BATCH": Batch,
 }
-MARKS: dict[MarkKind, type[PersonCommand]] = {
+MARKS: dict[MarkKind, type[MarkCommand]] = {
     MarkKind.BOARDED: MarkBoarded,
     MarkKind.NO_SHOW: MarkNoShow,
     MarkKind.UNDO_BOARDED: UndoBoarded,

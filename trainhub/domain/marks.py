@@ -56,6 +56,7 @@ def undo_boarded(state: RunState, command: c.UndoBoarded, now: datetime) -> Even
     if passenger.state is not PersonState.ABOARD:
         raise Conflict(f"the passenger is {passenger.state}, not ABOARD", state=passenger.state)
     check_running(state)
+    _check_undo(state, passenger, command, now)
     return [person_event(e.BoardedUndone, now, passenger)]
 
 
@@ -92,9 +93,11 @@ def undo_no_show(state: RunState, command: c.UndoNoShow, now: datetime) -> Event
         raise Conflict(f"the passenger is {passenger.state}, not NT", state=passenger.state)
     check_running(state)
     _check_under_way(state, passenger)
+    _check_undo(state, passenger, command, now)
     minutes = state.chart.undo_minutes
     assert passenger.marked_nt_at is not None
-    if minutes is not None and now - passenger.marked_nt_at > timedelta(minutes=minutes):
+    since = (command.at or now) - passenger.marked_nt_at
+    if minutes is not None and since > timedelta(minutes=minutes):
         raise Conflict(
             f"a no-show can be undone for {minutes} minutes only, which are over: MARK_BOARDED "
             "takes a passenger aboard who came later"
@@ -230,12 +233,27 @@ def _check_markable(
     return state.alights(passenger) <= state.current or not state.running
 
 
+def _check_undo(
+    state: RunState, passenger: Passenger, command: c.MarkCommand, now: datetime
+) -> None:
+    """Raise Conflict if the mark is newer than its undo, or BadMessage if the undo lies ahead."""
+    _check_not_ahead(command.at, now)
+    at, marked = command.at, passenger.marked_at
+    if at is not None and marked is not None and at < marked:
+        raise _marked_already(state, passenger, "this undo is older")
+
+
+def _check_not_ahead(at: datetime | None, now: datetime) -> None:
+    """Raise BadMessage if a device says that a mark was made in the future."""
+    if at is not None and at > now + CLOCK_SKEW:
+        raise BadMessage("at lies in the future: give the time when the mark was made")
+
+
 def _check_time(state: RunState, passenger: Passenger, at: datetime | None, now: datetime) -> None:
     """Raise BadMessage or Conflict if a mark cannot have been made at that time."""
+    _check_not_ahead(at, now)
     if at is None:
         return
-    if at > now + CLOCK_SKEW:
-        raise BadMessage("at lies in the future: give the time when the mark was made")
     came = state.stops[state.boards(passenger)].arrived
     if came is not None and at < came - CLOCK_SKEW:
         raise Conflict(

@@ -277,13 +277,12 @@ def _owner(command: c.Command, state: TrainState) -> str | None:
 def _command_of(batch: c.Batch, mark: c.Mark) -> c.Command:
     """Return a mark of a batch as a command of its own."""
     kind = c.MARKS[mark.mark]
-    when = {"at": mark.at} if issubclass(kind, c.MarkCommand) else {}
     return kind(
         train_no=batch.train_no,
         start_date=batch.start_date,
         pnr=mark.pnr,
         index=mark.index,
-        **when,
+        at=mark.at,
     )
 
 
