@@ -1,7 +1,7 @@
 """docs/openapi.yaml: HTTP, as OpenAPI 3.1."""
 
 import re
-from typing import Any
+from typing import Annotated, Any
 
 from contract import catalog
 from contract.catalog import Order
@@ -9,6 +9,7 @@ from contract.examples import example_of_fields
 from contract.notes import Field, fields_of
 from contract.payloads import Payloads
 from contract.schema import TOKEN, Schema
+from trainhub.core.about import About
 from trainhub.domain.fields import (
     CoachCode,
     OfferId,
@@ -31,6 +32,7 @@ _IN_PATH: dict[str, Any] = {
     "offerId": OfferId,
     "coach": CoachCode,
     "code": StationCode,
+    "clientId": Annotated[str, About("The name of a socket.", example="3f0c9d2b7a61e8")],
     "file": str,
 }
 _DATE = "The run's start date. Without it the hub takes the run that is meant (protocol.md)."

@@ -1,37 +1,11 @@
-/*
- * What the staff can do with a run. Before each command a question says what will happen, in words.
- * The client keeps a command until it is answered, so that it happens once.
- */
+/* What the staff can do with a run. Before each command a question says what will happen. */
 
 import { takeTables } from './amend.js';
 import { copy, make, places, put, ui } from './elements.js';
+import { give, onSubmit } from './give.js';
 import { pathOf } from './schedule.js';
 import { ask } from './staff.js';
 import { delayWords, name, trainOf } from './wording.js';
-
-const WITHIN_MS = 30_000; // a command that could not be sent by then is given up, and said so
-
-/** Asks a question in a dialog. Returns whether the answer is yes. */
-export function sure(question) {
-  put(ui.sureText, question);
-  ui.sure.returnValue = '';
-  ui.sure.showModal();
-  return new Promise((then) => {
-    ui.sure.addEventListener('close', () => then(ui.sure.returnValue === 'yes'), { once: true });
-  });
-}
-
-/** Gives a command of the run after the question, and says what became of it. */
-export async function give({ client, trainNo, startDate }, [question, type, fields]) {
-  if (!await sure(question)) return;
-  put(ui.done, 'Waiting for the hub…');
-  try {
-    const { unchanged } = await client.command(type, { trainNo, startDate, ...fields }, { withinMs: WITHIN_MS });
-    put(ui.done, unchanged ? 'It was so already.' : 'Done.');
-  } catch (error) {
-    put(ui.done, `Not done: ${error.message}`);
-  }
-}
 
 /** The next report of the journey, as a command. */
 function nextReport({ status, departed, station, next }) {
@@ -53,7 +27,8 @@ const FORMS = {
   },
   delay: ({ minutes, reason }, who) => [`Set ${who} to ${delayWords(Number(minutes))}? Passengers are told.`, 'SET_DELAY', { delayMinutes: Number(minutes), ...optional({ reason }) }],
   platform: ({ stationCode, platform }, who) => [`${who} comes to platform ${platform} at ${stationCode}? Passengers are told.`, 'SET_PLATFORM', { stationCode, platform }],
-  skip: ({ stationCode }, who) => [`${who} will not stop at ${stationCode}? Passengers are told. This cannot be undone.`, 'SKIP_STATION', { stationCode }],
+  skip: ({ stationCode }, who) => [`${who} will not stop at ${stationCode}? Passengers are told.`, 'SKIP_STATION', { stationCode }],
+  terminate: ({ stationCode, reason }, who) => [`End ${who} at ${stationCode}? All passengers are told, and the stations after it are not served.`, 'SHORT_TERMINATE', { stationCode, ...optional({ reason }) }],
   cancel: ({ reason }, who) => [`Cancel ${who}? All passengers are told. This cannot be undone.`, 'CANCEL_TRAIN', optional({ reason })],
 };
 
@@ -65,12 +40,10 @@ function show(stations, train, follower) {
     select.append(...stations.map(({ code, name: said }) => make('option', `${said} (${code})`, { value: code })));
   }
   takeTables(place, train);
-  all.addEventListener('submit', (event) => {
-    event.preventDefault();
-    const form = event.target;
+  onSubmit(all, (form, values) => {
     const now = trainOf(run);
-    const command = FORMS[form.getAttribute('name')]?.(Object.fromEntries(new FormData(form)), `${now.trainNo} ${now.trainName}`, now);
-    if (command) give({ ...now, client: follower.client }, command);
+    const command = FORMS[form.getAttribute('name')]?.(values, `${now.trainNo} ${now.trainName}`, now);
+    if (command) give(now, follower, command);
   });
   return [all];
 }

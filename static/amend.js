@@ -3,8 +3,8 @@
  * what the table would do, line by line; only then can it be sent.
  */
 
-import { sure } from './actions.js';
 import { make, put, ui } from './elements.js';
+import { sure } from './give.js';
 import { pathOf, table } from './schedule.js';
 import { ask } from './staff.js';
 import { count } from './wording.js';

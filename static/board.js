@@ -55,9 +55,9 @@ function showLine(place, line, row, at) {
 /** Shows when the train is expected, and the booked time where that is another. */
 function showTimes(cell, booked, expected, at) {
   if (!booked) return;
-  const [first, second] = [clock(booked, at), clock(expected, at)];
+  const [first, second] = [clock(booked, at), expected && clock(expected, at)];
   if (first !== second) cell.append(make('s', first), ' ');
-  cell.append(make('b', second));
+  if (second) cell.append(make('b', second));
 }
 
 function stateOf({ status, stop, delayMinutes }, at) {

@@ -1,6 +1,7 @@
 /* A coach as its berths, each with the state of the passenger who has it on the chosen leg. */
 
 import { adjust, shows } from './address.js';
+import { blockForm } from './berthing.js';
 import { make } from './elements.js';
 import { pathOf } from './schedule.js';
 import { ask } from './staff.js';
@@ -13,7 +14,7 @@ const TYPE = {
 };
 /** The states, with the sign that tells them apart without colours. */
 const STATE = {
-  VACANT: ['vacant', ''], DUE: ['not checked', '?'], ABOARD: ['aboard', '✓'], NT: ['not turned up', '✕'],
+  VACANT: ['vacant', ''], BLOCKED: ['blocked', '–'], DUE: ['not checked', '?'], ABOARD: ['aboard', '✓'], NT: ['not turned up', '✕'],
   ALIGHTED: ['alighted', '↓'], UNCHECKED: ['never checked', '?'], CANCELLED: ['cancelled', '✕'],
 };
 
@@ -34,18 +35,18 @@ async function read(train) {
   return { codes, code, berths, stations, now: Math.min(result.index, stations.length - 2) };
 }
 
-function cell(coach, { berth, berthType, holders }, at, places) {
+function cell(coach, { berth, berthType, blocked, holders }, at, places) {
   const here = holders.filter(({ from, to }) => places.get(from) <= at && places.get(to) > at);
-  const state = here[0]?.state ?? 'VACANT';
+  const state = here[0]?.state ?? (blocked ? 'BLOCKED' : 'VACANT');
   const [first] = here;
   const words = here.map(({ name: who, state: each, from, to }) => `${who}, ${STATE[each]?.[0] ?? each}, ${from} to ${to}`);
-  const label = `${coach}-${berth} ${berthType.toLowerCase().replaceAll('_', ' ')}: ${words.join('; ') || 'vacant'}`;
+  const label = `${coach}-${berth} ${berthType.toLowerCase().replaceAll('_', ' ')}: ${words.join('; ') || STATE[state][0]}`;
   const el = make('button', '', { type: 'button', title: label, className: 'berth' });
   el.append(make('b', String(berth)), make('small', `${TYPE[berthType] ?? ''} ${STATE[state]?.[1] ?? ''}${here.length > 1 ? '½' : ''}`), make('span', label, { className: 'unseen' }));
   el.dataset.state = state;
   el.dataset.key = `${coach}-${berth}`;
   if (first) el.dataset.person = `${first.pnr}/${first.index}`;
-  else el.disabled = true;
+  else el.dataset.berth = berth;
   return el;
 }
 
@@ -59,7 +60,7 @@ function legs(stations, now, draw) {
   return choice;
 }
 
-function show({ codes, code, berths, stations, now }) {
+function show({ codes, code, berths, stations, now }, train, follower) {
   if (!code) return [make('p', 'This run has no coaches with berths.')];
   const places = new Map(stations.map((each, i) => [each.code, i]));
   const plan = make('div', '', { className: 'plan', role: 'group', ariaLabel: `Coach ${code}` });
@@ -80,7 +81,12 @@ function show({ codes, code, berths, stations, now }) {
   coach.addEventListener('change', () => adjust({ coach: coach.value }));
   const head = make('p', '', { className: 'choices' });
   head.append(coach, legs(stations, now, draw));
-  return [head, plan, tally];
+  const form = blockForm(code, berths, train, follower);
+  plan.addEventListener('click', ({ target }) => {
+    const { berth } = target.closest('button')?.dataset ?? {};
+    if (berth) form.choose(berth);
+  });
+  return [head, plan, tally, form];
 }
 
 export const coaches = {

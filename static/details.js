@@ -24,7 +24,8 @@ const EVENT = {
   // For staff only.
   PASSENGER_BOARDED: 'Aboard', PASSENGER_ALIGHTED: 'Alighted', PASSENGER_CANCELLED: 'Journey cancelled',
   BOARDING_CHANGED: 'Boards elsewhere', NO_SHOW: 'Not turned up', NO_SHOW_UNDONE: 'Turned up after all',
-  BERTH_VACATED: 'Berth vacant', UPGRADE_PENDING: 'Berth offered', UPGRADE_DELIVERED: 'Offer delivered',
+  BERTH_VACATED: 'Berth vacant', BERTH_LOST: 'Berth lost', BERTH_ALLOTTED: 'Berth given',
+  BERTHS_BLOCKED: 'Berths blocked', BERTHS_UNBLOCKED: 'Berths unblocked', UPGRADE_PENDING: 'Berth offered', UPGRADE_DELIVERED: 'Offer delivered',
   UPGRADE_CONFIRMED: 'Upgraded', UPGRADE_CLOSED: 'Offer closed',
 };
 

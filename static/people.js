@@ -1,8 +1,9 @@
 /* Who waits, what is offered, who did what, and why a person has a berth or none: for the staff. */
 
-import { give } from './actions.js';
 import { shows } from './address.js';
+import { berthForms } from './berthing.js';
 import { make } from './elements.js';
+import { commandButton } from './give.js';
 import { pathOf, table } from './schedule.js';
 import { ask } from './staff.js';
 import { clock, inHubZone, join } from './wording.js';
@@ -55,12 +56,7 @@ function answers({ offerId, name, coach, berth }, train, follower) {
     ['Withdraw…', `Withdraw ${held}? The passenger is told.`, 'WITHDRAW_OFFER'],
     ['Approve…', `Approve ${held}? The passenger gets the berth.`, 'APPROVE_OFFER'],
   ];
-  return commands.map(([text, question, type]) => {
-    const button = make('button', text, { type: 'button' });
-    button.dataset.key = `${text} ${offerId}`;
-    button.addEventListener('click', () => give({ ...train, client: follower.client }, [question, type, { offerId }]));
-    return button;
-  });
+  return commands.map(([text, ...command]) => commandButton(text, offerId, train, follower, [...command, { offerId }]));
 }
 
 function offerList(title, list, ...more) {
@@ -124,7 +120,7 @@ export const person = {
     const found = people.result.find((each) => each.index === Number(index));
     return { found, decisions: history.result, standing: history.standing, complete: history.complete, letters: letters.result };
   },
-  show({ found, decisions, standing, complete, letters }) {
+  show({ found, decisions, standing, complete, letters }, train, follower) {
     const place = found.coach ? `${found.coach}-${found.berth}` : 'no berth';
     const booked = join(`${found.status} ${found.number ?? ''}`, found.class, place, words(found.state), `${found.from} → ${found.to}`);
     return [
@@ -137,6 +133,7 @@ export const person = {
       make('h3', 'Letters'),
       letters === null ? make('p', 'MongoDB does not answer: letters are read from there.')
         : letters.length ? table(['Time', 'Letter', 'What became of it'], letters.map(letterRow)) : make('p', 'None.'),
+      berthForms(found, train, follower),
     ];
   },
 };

@@ -2,7 +2,8 @@
 
 import { linkTo } from './address.js';
 import { make } from './elements.js';
-import { ask } from './staff.js';
+import { commandButton } from './give.js';
+import { ask, covers } from './staff.js';
 import { clock } from './wording.js';
 
 export const pathOf = ({ trainNo, startDate }, part = '', query = '') => `api/trains/${trainNo}${part}?date=${startDate}${query}`;
@@ -22,15 +23,23 @@ export function table(head, rows, className = '') {
 
 function times(booked, expected, actual) {
   if (!booked) return '';
+  if (!(actual ?? expected)) return make('s', clock(booked)); // not served
   const [first, second] = [clock(booked), clock(actual ?? expected)];
   const shown = actual ? make('b', second) : second;
   return first === second ? shown : [make('s', first), ' ', shown];
 }
 
-function stationRow(stop) {
+/** The button that serves a station after all, for the staff. */
+function serveButton({ stop, name }, train, follower) {
+  const question = `Serve ${name} after all with ${train.trainNo} ${train.trainName}? Passengers are told.`;
+  return commandButton('Serve it…', stop, train, follower, [question, 'UNDO_SKIP', { stationCode: stop }]);
+}
+
+function stationRow(stop, train, follower) {
   const link = make('a', stop.name, { href: linkTo({ station: stop.code }) });
+  const serve = stop.skipped && covers(train) ? serveButton(stop, train, follower) : '';
   return [
-    stop.skipped ? [link, ' ', make('small', 'not served')] : link,
+    stop.skipped ? [link, ' ', make('small', 'not served'), ' ', serve] : link,
     times(stop.scheduledArrival, stop.expectedArrival, stop.actualArrival),
     times(stop.scheduledDeparture, stop.expectedDeparture, stop.actualDeparture),
     [stop.platform ?? '–', stop.platform && !stop.platformConfirmed ? make('small', ' ?') : ''],
@@ -39,10 +48,10 @@ function stationRow(stop) {
 
 export const schedule = {
   title: 'Schedule',
-  on: /^(TRAIN|CHART|JOURNEY|STATION|DELAY|PLATFORM)/,
+  on: /^(TRAIN|CHART|JOURNEY|STATION|SKIP|SHORT|DELAY|PLATFORM)/,
   read: async (train) => (await ask(pathOf(train))).result.stations,
-  show: (stations) => [
-    table(['Station', 'Arrives', 'Leaves', 'Platform'], stations.map(stationRow), 'schedule'),
+  show: (stations, ...more) => [
+    table(['Station', 'Arrives', 'Leaves', 'Platform'], stations.map((stop) => stationRow(stop, ...more)), 'schedule'),
     make('p', 'Bold times are reported. Others are expected; ? is a platform that is not confirmed.', { className: 'hint' }),
   ],
 };

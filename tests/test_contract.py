@@ -148,7 +148,7 @@ def test_every_error_code_is_there():
 def test_every_close_code_is_there():
     """The close codes are those of the source and of the WebSocket protocol."""
     documented = {int(code) for code in recorder.asyncapi()["channels"]["ws"]["x-close-codes"]}
-    assert documented == {1001, 1002, 1007, 1009, 4400, 4401, 4403, 4408, 4429, 4503}
+    assert documented == {1001, 1002, 1007, 1009, 4400, 4401, 4403, 4408, 4410, 4429, 4503}
 
 
 # --- that it would be noticed -------------------------------------------------------------------
@@ -334,6 +334,7 @@ def read_everything(visitor, anonymous):
     visitor.order("REGISTER_TRAIN", **chart(trainNo="8"))
     for path in (
         *("/api/trains", "/api/me", "/api/audit", "/api/monitor", "/api/attention"),
+        "/api/connections?q=10.",
         *("/readyz", "/healthz", "/version", "/", "/passenger.html", "/tte.html", "/sw.js"),
         "/api/push/key",
         *("/api/me/preferences", "/api/me/devices", f"{train}/notifications"),
@@ -357,6 +358,7 @@ def read_everything(visitor, anonymous):
         ("POST", "/api/me/devices", {**browser, "keys": keys}),
         ("DELETE", "/api/me/devices", browser),
         ("POST", "/api/notifications/retry", {}),
+        ("DELETE", "/api/connections/gone", {}),
         ("POST", "/api/trains/8/chart/check", TABLE),
     ):
         given = json.dumps(body).encode()

@@ -25,7 +25,7 @@ from trainhub.hub.documents import (
     PASSENGERS,
     RUNS,
     changes,
-    refusal,
+    single,
     told,
 )
 
@@ -107,7 +107,7 @@ def test_a_record_with_a_deed_has_its_entry_in_the_audit(driver):
 def test_refusals_never_share_an_id():
     """Refusals of one user at one moment have different ids."""
     deed = Deed("T1", Role.TTE, None, "START_JOURNEY", None)
-    made = [refusal(deed, None, "FORBIDDEN", MORNING, "e1") for _ in range(1000)]
+    made = [single(deed, None, "FORBIDDEN", MORNING, "e1") for _ in range(1000)]
     assert len({each.id for each in made}) == 1000
     assert {each.render()["_id"] for each in made} == {each.id for each in made}
 

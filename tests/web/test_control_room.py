@@ -76,6 +76,14 @@ def test_the_board_by_its_form_and_on_a_big_screen(hub, page):
     assert page.complaints == []
 
 
+def test_a_train_that_ends_early_is_on_the_board(hub, page):
+    """Where it ends now, its booked departure is struck out."""
+    hub.ask("/api/trains/12345/short-terminate", {"stationCode": "DDD"})
+    page.goto(f"{hub.url}/#station=DDD")
+    page.wait_for_selector("[data-is=boardRows] .goes s")
+    assert page.locator("[data-is=boardRows] .goes b").count() == 0
+
+
 def test_the_board_says_what_is_wrong(hub, page):
     """An unknown code is told; a hub that does not answer leaves the last times, marked as old."""
     page.goto(f"{hub.url}/#station=ZZZ")
@@ -451,6 +459,73 @@ def test_actions_on_a_run(offering, page):
     page.get_by_role("button", name="Set the delay").click()
     answer(page)
     done(page, "Not done:")
+    assert page.locator(".details img").count() == 0
+    assert page.complaints == []
+
+
+def test_a_run_ends_early_and_a_station_is_served_again(offering, page):
+    """The schedule says what is not served, and has the button that undoes it."""
+    open_run(offering, page, "actions")
+    form = page.locator("form[name=terminate]")
+    form.get_by_label("Station").select_option("DDD")
+    form.get_by_label("Reason").fill(HOSTILE)
+    form.get_by_role("button").click()
+    assert "End 7 TEST EXP at DDD?" in answer(page)
+    done(page)
+    assert offering.ask("/api/trains/7")["stations"][4]["skipped"]
+    page.get_by_role("button", name="Schedule").click()
+    wait_for(lambda: "STATION EEE not served" in part(page))
+    page.get_by_role("button", name="Serve it").click()
+    assert "Serve STATION EEE after all" in answer(page)
+    done(page)
+    wait_for(lambda: "not served" not in part(page))
+    assert page.complaints == []
+
+
+def test_berths_are_blocked_and_unblocked(offering, page):
+    """The plan shows a blocked berth, and a press on a free berth chooses it in the form."""
+    open_run(offering, page, "coaches")
+    page.locator("[data-key='S1-30']").click()
+    page.get_by_role("button", name="Block…", exact=True).click()
+    assert "Block berth S1-30?" in answer(page)
+    page.wait_for_selector("[data-key='S1-30'][data-state=BLOCKED]")
+    assert "1 blocked" in part(page)
+    page.locator("[data-key='S1-30']").click()
+    page.get_by_role("button", name="Unblock").click()
+    assert "Unblock berth S1-30?" in answer(page)
+    page.wait_for_selector("[data-key='S1-30'][data-state=VACANT]")
+    page.get_by_label("Berth", exact=True).select_option("")
+    page.get_by_role("button", name="Block…", exact=True).click()
+    assert "all berths of coach S1" in answer(page, yes=False)
+    assert page.complaints == []
+
+
+def test_berths_are_given_and_exchanged(offering, page):
+    """A person gets a vacant berth, and another person's; a wrong berth is told."""
+    hub = offering
+    hub.ask("/api/trains/7/passengers/4512345601/1/undo-no-show", {})
+    open_run(hub, page, "person&person=4512345610/1")
+
+    def berth(pnr):
+        (found,) = hub.ask(f"/api/trains/7/passengers/{pnr}")
+        return found["berth"]
+
+    form = page.locator("form[name=allot]")
+    form.get_by_label("Berth").fill("s1-30")
+    form.get_by_role("button").click()
+    assert "Give berth S1-30 to Person 10?" in answer(page)
+    done(page)
+    assert berth("4512345610") == 30
+    wait_for(lambda: "S1-30" in part(page))
+    form = page.locator("form[name=swap]")
+    form.get_by_label("With the passenger in").fill("S1-71")
+    form.get_by_role("button").click()
+    done(page, "Not done: no passenger who travels has S1-71.")
+    form.get_by_label("With the passenger in").fill("S1-1")
+    form.get_by_role("button").click()
+    assert f"Person 10 (S1-30) and {HOSTILE} (S1-1)" in answer(page)
+    done(page)
+    assert (berth("4512345610"), berth("4512345601")) == (1, 30)
     assert page.locator(".details img").count() == 0
     assert page.complaints == []
 

@@ -19,7 +19,7 @@ from trainhub.core.lookups import EventArchive
 from trainhub.core.write_buffer import Change, Document, StoreAway
 from trainhub.domain import commands as c
 from trainhub.domain.model import RunKey
-from trainhub.hub.documents import refusal
+from trainhub.hub.documents import single
 
 # Refusals of one user that are written in one minute.
 MOST_A_MINUTE = 60
@@ -128,10 +128,20 @@ class Audit:
             return
         if deed is None:
             self.unidentified += 1
-        elif self._may(deed.user) and self._write(refusal(deed, run, error.code, at, self.epoch)):
+        elif self._may(deed.user) and self._write(single(deed, run, error.code, at, self.epoch)):
             self.kept += 1
         else:
             self.left_out += 1
+
+    def done(
+        self, act: str, identity: Identity, address: str | None, about: str, at: datetime
+    ) -> None:
+        """Note an act that is no command. Raises Unavailable if it cannot be noted."""
+        assert identity.user is not None
+        assert identity.role is not None
+        deed = Deed(identity.user, identity.role, address, act, about[:LONGEST_ABOUT])
+        if not self._write(single(deed, None, "DONE", at, self.epoch)):
+            raise Unavailable("the audit trail has no room now: try again when MongoDB answers")
 
     def _may(self, user: str) -> bool:
         """Count a refusal of a user. Returns whether it is within the user's limit."""

@@ -196,10 +196,10 @@ def _done(name: str, record: Record, deed: Deed, epoch: str) -> Document:
     return _entry(name, deed, record.stream, record.event.at, epoch, record.seq, "DONE")
 
 
-def refusal(deed: Deed, run: RunKey | None, code: str, at: datetime, epoch: str) -> Change:
-    """Return the audit entry of a command that was refused with an error of that code."""
+def single(deed: Deed, run: RunKey | None, result: str, at: datetime, epoch: str) -> Change:
+    """Return an audit entry without events: of a refused command, or of an act without a run."""
     name = f"{stamp(at)}/{epoch}/{secrets.token_hex(8)}"
-    return Change(AUDIT, name, partial(_entry, name, deed, run, at, epoch, None, code))
+    return Change(AUDIT, name, partial(_entry, name, deed, run, at, epoch, None, result))
 
 
 def _entry(

@@ -327,7 +327,9 @@ class AuditEntry(TypedDict):
         str | None,
         About("The client's address; null for the hub's own commands.", example="10.0.0.7"),
     ]
-    command: Annotated[str, About("The command's type.", example="MARK_NO_SHOW")]
+    command: Annotated[
+        str, About("The command's type, or CLOSE_CONNECTION.", example="MARK_NO_SHOW")
+    ]
     run: Annotated[
         str | None,
         About(
@@ -338,9 +340,9 @@ class AuditEntry(TypedDict):
     about: Annotated[
         str | None,
         About(
-            "The PNR and index, the offer, the station or the user that the command named.",
+            "The PNR and index, the offer, the station, user or connection that it named.",
             example="4512345602/1",
         ),
     ]
-    seq: Annotated[int | None, About("The command's first event; null if refused.", example=17)]
+    seq: Annotated[int | None, About("The command's first event; null without one.", example=17)]
     result: Annotated[str, About("DONE, or the error's code.", example="DONE")]

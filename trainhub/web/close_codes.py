@@ -12,6 +12,7 @@ BAD_MESSAGES = 4400
 NOT_IDENTIFIED = 4401
 TOKEN_REFUSED = 4403
 TOO_SLOW = 4408
+DISMISSED = 4410
 TOO_MANY = 4429
 JOURNAL_FAILED = 4503
 
@@ -25,6 +26,7 @@ CLOSE_CODES = {
     TOKEN_REFUSED: "The token has expired or was revoked: connect again with another. "
     "IDENTIFY with a new one before `expiresAt` keeps the socket.",
     TOO_SLOW: "More than 1 MB waited for the client: connect again, with `since`.",
+    DISMISSED: "An ADMIN closed the connection: connect again.",
     TOO_MANY: "Too many messages, bytes or frames in spite of RATE_LIMITED: send less.",
     JOURNAL_FAILED: "The hub has failed, and perhaps its journal: connect again later.",
 }

@@ -28,6 +28,13 @@ from trainhub.hub.permissions import MAY
 from trainhub.web import people, rest
 from trainhub.web.attention import Attention, AttentionHandler
 from trainhub.web.base import Api, Edge, Web
+from trainhub.web.connections import (
+    Closed,
+    Connected,
+    Connection,
+    ConnectionHandler,
+    ConnectionsHandler,
+)
 from trainhub.web.monitor import (
     HealthHandler,
     MonitorHandler,
@@ -402,6 +409,25 @@ ROUTES: tuple[Route, ...] = (
         "List the commands on the runs that your token covers, the newest first.",
         list[AuditEntry],
         AUDITORS,
+    ),
+    _read(
+        "/api/connections",
+        "listConnections",
+        ConnectionsHandler,
+        "List open sockets, the furthest behind first: at most 200. For a token of all trains.",
+        list[Connection],
+        AUDITORS,
+        extra=Connected,
+    ),
+    Route(
+        method="DELETE",
+        path="/api/connections/{clientId}",
+        name="closeConnection",
+        handler=ConnectionHandler,
+        summary="Close a socket. Its client may connect again. For a token of all trains.",
+        answer=Closed,
+        roles=AUDITORS,
+        statuses=frozenset({200, 403, *_API}),
     ),
     _read(
         "/api/monitor",

@@ -26,6 +26,7 @@ from trainhub.web.backlog import Backlog
 from trainhub.web.base import Web
 from trainhub.web.close_codes import (
     BAD_MESSAGES,
+    DISMISSED,
     GOING_AWAY,
     NOT_IDENTIFIED,
     TOKEN_REFUSED,
@@ -86,7 +87,6 @@ class TrainSocket(Handshake):
     __slots__ = (
         "_backlog",
         "_closing",
-        "_id",
         "_is_new",
         "_liveness",
         "_meter",
@@ -100,6 +100,8 @@ class TrainSocket(Handshake):
         "address",
         "bill",
         "close_code",
+        "id",
+        "opened_at",
         "web",
         "window",
     )
@@ -130,7 +132,8 @@ class TrainSocket(Handshake):
         self._reader = FrameReader(self.most_message_bytes, inflates=bool(self.window))
         self._meter = Meter(limits.message_rate, web.clock)
         self._liveness = Liveness(limits.heartbeat_seconds)
-        self._id = secrets.token_hex(8)
+        self.id = secrets.token_hex(8)
+        self.opened_at = time.time()
         # The account of the latest identity pays, and `bill` names it while a message is answered.
         self._payer: Identity | None = None
         self._paying: Account
@@ -148,7 +151,7 @@ class TrainSocket(Handshake):
         self.sockets.add(self)
         self.addresses.enter(self.address)
         self.newcomers[self] = time.monotonic() + limits.identify_seconds
-        web.hub.activity.note(Act.CONNECTIONS, "opened", "connection %s opened", self._id)
+        web.hub.activity.note(Act.CONNECTIONS, "opened", "connection %s opened", self.id)
         self.send(answer + self._greeting())
         if token is not None:
             self._identify(token)
@@ -159,7 +162,7 @@ class TrainSocket(Handshake):
 
     def _greeting(self) -> bytes:
         now, beat = self.web.hub.now(), self._limits.heartbeat_seconds
-        return text_frame(encode(welcome(self._id, now, beat)))
+        return text_frame(encode(welcome(self.id, now, beat)))
 
     # --- what comes in ------------------------------------------------------------------------
 
@@ -282,7 +285,7 @@ class TrainSocket(Handshake):
         self.sockets.discard(self)
         self.addresses.leave(self.address)
         self.web.hub.activity.note(
-            Act.CONNECTIONS, "closed", "connection %s closed: %s", self._id, self.close_code
+            Act.CONNECTIONS, "closed", "connection %s closed: %s", self.id, self.close_code
         )
         self.newcomers.pop(self, None)
         self._backlog = None
@@ -371,6 +374,10 @@ class TrainSocket(Handshake):
         self._backlog = None
         self.hold(0)
         self._changed()
+
+    @property
+    def identity(self) -> Identity:
+        return self._session.identity
 
     @property
     def is_behind(self) -> bool:
@@ -462,6 +469,11 @@ class TrainSocket(Handshake):
         if self._may_write():
             self._close(GOING_AWAY, "an event was not delivered: connect again, with since")
 
+    def dismiss(self) -> None:
+        """Close, as an ADMIN asked for it."""
+        if self._may_write():
+            self._close(DISMISSED, "the control room closed this connection")
+
     def hold(self, size: int) -> None:
         """Set how many bytes wait in memory for this client."""
         self.web.held.hold(self, self.address, size)
@@ -475,7 +487,7 @@ class TrainSocket(Handshake):
 
     def _note_cut_off(self, reason: str) -> None:
         detail = "connection %s cut off: %s, %d bytes behind"
-        self.web.hub.activity.note(Act.CUT_OFF, reason, detail, self._id, reason, self.unsent)
+        self.web.hub.activity.note(Act.CUT_OFF, reason, detail, self.id, reason, self.unsent)
 
     def _close(self, code: int, reason: str) -> None:
         """Close for a fault. The client gets no more frames, and a reset if it stays."""
