@@ -293,3 +293,11 @@ def test_instants_are_the_same_in_any_zone():
     """The round trip keeps the instant, not only the wall clock."""
     there = tree(felledAt="2026-11-23T15:50:00+05:30")
     assert there.felled_at == datetime(2026, 11, 23, 10, 20, tzinfo=UTC)
+
+
+def test_equal_codes_are_one_object_in_memory():
+    """A day's charts name the same few stations, coaches and classes a hundred thousand times."""
+    texts = [json.loads('{"name": "HWH", "class": "SL", "age": 1}') for _ in range(2)]
+    first, second = (reload(Tree, each) for each in texts)
+    assert first.name is second.name
+    assert first.class_ is second.class_

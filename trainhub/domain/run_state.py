@@ -507,7 +507,8 @@ class RunState:
                 self.waiting.setdefault(booking.class_, {})[booking.person] = None
 
     def _add(self, booking: Booking) -> None:
-        person, passenger = booking.person, Passenger.booked(booking)
+        passenger = Passenger.booked(booking)
+        person = passenger.person  # the same text in each look-up
         self.passengers[person] = passenger
         self.by_pnr.setdefault(booking.pnr, []).append(person)
         self.has_ladies_quota = self.has_ladies_quota or booking.quota == LADIES

@@ -291,7 +291,7 @@ def _restore(state: TrainState, saved: RunSnapshot) -> None:
     state.occupancy.restore(
         (
             BerthKey(each.berth),
-            PersonKey(each.person),
+            state.passengers[PersonKey(each.person)].person,  # the same text in each look-up
             Hold(int(each.whole, 16), int(each.half, 16)),
         )
         for each in saved.holds
