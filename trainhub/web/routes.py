@@ -185,6 +185,7 @@ class _Page(TypedDict):
     ]
 
 
+SOCKET = "/ws"
 _TRAIN = "/api/trains/{trainNo}"
 _PERSON_PATH = _TRAIN + "/passengers/{pnr}/{index}"
 _OFFER = "/api/offers/{offerId}"
@@ -521,7 +522,7 @@ ROUTES: tuple[Route, ...] = (
         needs=("path",),
     ),
     _open(
-        "/ws",
+        SOCKET,
         "openSocket",
         TrainSocket,
         "Open a WebSocket; asyncapi.yaml has its messages.",
@@ -538,7 +539,10 @@ def route_of(command: type[c.Command]) -> Route:
 
 
 def rules(web: Web, **given: Any) -> list[tuple[str, type[Edge], dict[str, Any]]]:
-    """Return tornado's rules, one for each path. `given` has the arguments named in `needs`."""
+    """Return tornado's rules, one for each path. `given` has the arguments named in `needs`.
+
+    Tornado tries one after the other. The socket's is the first: a whole train may come at once.
+    """
     found: dict[str, tuple[str, type[Edge], dict[str, Any]]] = {}
     for route in ROUTES:
         options = {"web": web, **route.options, **{name: given[name] for name in route.needs}}
@@ -546,4 +550,4 @@ def rules(web: Web, **given: Any) -> list[tuple[str, type[Edge], dict[str, Any]]
             options["roles"] = route.roles
         _, _, known = found.get(route.path, (None, None, {}))
         found[route.path] = (route.pattern, route.handler, {**known, **options})
-    return list(found.values())
+    return [found.pop(SOCKET), *found.values()]
