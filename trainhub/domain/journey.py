@@ -5,6 +5,7 @@ Each public function with a command decides it: it returns the events, or raises
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
+from itertools import chain
 from zoneinfo import ZoneInfo
 
 from trainhub.core.codec import dump
@@ -68,7 +69,8 @@ def nothing_loads(rejected: Sequence[c.Rejected]) -> BadMessage:
 def start(state: RunState, command: c.StartJourney, now: datetime) -> Events:
     """Start at the first station that is served, or at a later one.
 
-    Those who were to board before may board there. The journeys that end before are over.
+    Those who were to board before may board there. The journeys that end before are over, and their
+    berths vacant.
     """
     if state.status is not RunStatus.SCHEDULED:
         raise Conflict(
@@ -84,6 +86,7 @@ def start(state: RunState, command: c.StartJourney, now: datetime) -> Events:
         raise Conflict(f"the train ends at {code}: use CANCEL_TRAIN for a run that does not start")
     before = [stop for stop in state.stops[: first.index] if not stop.skipped]
     missed = ending(state, first.index, since=0)
+    free = (vacated(state, each, first.index, e.Cause.ALIGHTED, now) for each in missed)
     return [
         *(
             e.StationSkipped(at=now, station=station_ref(stop), next=ahead(state, first))
@@ -91,6 +94,7 @@ def start(state: RunState, command: c.StartJourney, now: datetime) -> Events:
         ),
         e.JourneyStarted(at=now, station=station_ref(first), next=ahead(state, coming)),
         *(person_event(e.PassengerUnchecked, now, each) for each in missed),
+        *chain.from_iterable(free),
     ]
 
 
