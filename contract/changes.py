@@ -67,6 +67,7 @@ CHANGES: dict[type[e.Event], tuple[Change, ...] | None] = {
     ),
     e.StationSkipped: (("stop", {"skipped": True}),),
     e.SkipUndone: (("stop", {"skipped": False}),),
+    e.HaltAdded: None,
     e.ShortTerminated: None,
     e.DelayUpdate: (("run", {"delayMinutes": "=delayMinutes"}),),
     e.PlatformChange: (("stop", {"platform": "=platform", "platformConfirmed": "=confirmed"}),),

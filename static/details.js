@@ -19,6 +19,7 @@ const EVENT = {
   TRAIN_REINSTATED: 'Not cancelled after all', REPORT_UNDONE: 'Report undone at',
   STATION_ARRIVAL: 'Arrived at', STATION_DEPARTURE: 'Left',
   STATION_SKIPPED: 'Not stopping at', SKIP_UNDONE: 'Stopping after all at', SHORT_TERMINATED: 'Ends at',
+  HALT_ADDED: 'Stopping also at',
   DELAY_UPDATE: 'Delay changed', PLATFORM_CHANGE: 'Platform changed',
   ANNOUNCEMENT: 'Announcement',
   // For staff only.

@@ -245,6 +245,13 @@ export interface Told {
     station: StationRef;
     next: Ahead;
   };
+  /** The train will also stop at a station that was not on the chart. Told to everyone. */
+  HALT_ADDED: {
+    station: StationRef;
+    /** The halt as a stop of the chart. */
+    halt: Station;
+    next: Ahead;
+  };
   /** The train ends at this station, before its terminus, and serves no station after it. Told to everyone. */
   SHORT_TERMINATED: {
     station: StationRef;
@@ -665,6 +672,23 @@ export interface Commands {
       stationCode: StopCode;
     };
     result: Result & Told['SKIP_UNDONE'] | Unchanged;
+  };
+  /** Stop also at a station ahead that is not on the chart, as on a diversion. By: TTE, ADMIN, SERVICE. */
+  ADD_HALT: {
+    fields: {
+      trainNo: GivenTrainNo;
+      startDate?: StartDate | null;
+      stationCode: StopCode;
+      name: StationName;
+      /** The stop of the chart before it. */
+      after: string;
+      arrival: HaltTime;
+      departure: HaltTime;
+      /** Kilometres from the first station; null means those of the stop before. */
+      distanceKm?: number | null;
+      platform?: Platform | null;
+    };
+    result: Result & Told['HALT_ADDED'];
   };
   /** End the run at a station before the terminus, where the train is or which is ahead. By: TTE, ADMIN. */
   SHORT_TERMINATE: {
@@ -1260,6 +1284,9 @@ export interface Unchanged {
 
 /** When it happened; the hub's time if left out. Not in the future, and not before the last report. */
 export type ReportedAt = string;
+
+/** HH:MM by the clock of the stop before it. */
+export type HaltTime = string;
 
 /** The PNR of the person. */
 export type GivenPersonPnr = string | number;

@@ -122,6 +122,9 @@ JOURNEY = (
     Step("UNBLOCK_BERTH", {"coach": "S1"}, STAFF, {"berth": 72}),
     _call("ARRIVE", "EEE"),
 )
+# A halt between BBB and CCC.
+HALT = {"stationCode": "HHH", "name": "HALT", "after": "BBB"}
+HALT |= {"arrival": "10:30", "departure": "10:35"}
 # The same under policy APPROVAL, until it is cancelled.
 APPROVAL = (
     Step("REGISTER_TRAIN", chart(policy="APPROVAL"), OPERATORS),
@@ -131,6 +134,7 @@ APPROVAL = (
     Step("APPROVE_OFFER", {"offerId": OPEN}, STAFF),
     Step("SHORT_TERMINATE", {"stationCode": "CCC"}, STAFF, {"reason": "a landslide"}),
     Step("UNDO_SKIP", {"stationCode": "EEE"}, FEEDS),
+    Step("ADD_HALT", HALT, FEEDS, {"distanceKm": 150, "platform": "1"}),
     _call("DEPART", "AAA"),
     Step("UNDO_REPORT", {"stationCode": "AAA", "report": "DEPARTURE"}, STAFF),
     Step("CANCEL_TRAIN", {"reason": "a flood"}, STAFF),
@@ -174,6 +178,7 @@ HEARD = {
     "STATION_DEPARTURE": "all",
     "STATION_SKIPPED": "all",
     "SKIP_UNDONE": "all",
+    "HALT_ADDED": "all",
     "SHORT_TERMINATED": "all",
     "DELAY_UPDATE": "all",
     "PLATFORM_CHANGE": "all",

@@ -234,6 +234,9 @@ def everything_happens(site):
         withdraw_all()
     site.order(f"{first}/undo-report", {"stationCode": "DDD", "report": "DEPARTURE"})
     withdraw_all()
+    halt = {"stationCode": "HHH", "name": "HALT", "after": "DDD"}
+    site.order(f"{first}/halts", {**halt, "arrival": "12:20", "departure": "12:30"})
+    site.order(f"{first}/skips", {"stationCode": "HHH"})
     site.order(f"{first}/cancel", {"reason": "the wrong train"})
     site.order(f"{first}/reinstate")
     withdraw_all()

@@ -179,6 +179,7 @@ LINES = [
     (MOVED, person(1, berth=9), "another berth or boarding station"),
     (after(standing, on(1, c.MarkBoarded)), person(1, "BBB"), "the passenger is aboard"),
 ]
+HALT = {"name": "HALT", "arrival": "09:20", "departure": "09:30"}
 FAILURES = [
     # unknown names
     (standing, an(c.Arrive, station_code="ZZZ"), "UNKNOWN_STATION"),
@@ -201,6 +202,12 @@ FAILURES = [
     (at("BBB"), an(c.SkipStation, station_code="BBB"), "CONFLICT"),
     (standing, an(c.SkipStation, station_code="EEE"), "CONFLICT"),
     (at("EEE"), an(c.SkipStation, station_code="CCC"), "CONFLICT"),
+    (at("BBB"), an(c.AddHalt, station_code="HHH", after="AAA", **HALT), "CONFLICT"),
+    (at("BBB"), an(c.AddHalt, station_code="HHH", after="EEE", **HALT), "CONFLICT"),
+    (standing, an(c.AddHalt, station_code="BBB", after="AAA", **HALT), "CONFLICT"),
+    (twice, an(c.AddHalt, station_code="HHH", after="AAA", **HALT), "CONFLICT"),
+    (standing, an(c.AddHalt, station_code="HHH", after="ZZZ", **HALT), "UNKNOWN_STATION"),
+    (standing, an(c.AddHalt, station_code="HHH", after="DDD", **HALT), "BAD_MESSAGE"),
     (at("EEE"), an(c.ReinstateTrain), "CONFLICT"),
     (standing, an(c.UndoReport, station_code="AAA", report="DEPARTURE"), "CONFLICT"),
     (left("AAA"), an(c.UndoReport, station_code="BBB", report="ARRIVAL"), "CONFLICT"),

@@ -359,6 +359,8 @@ class Notebook:
             self.fell_vacant(f"{event.coach}-{event.berth}", self.place[event.from_])
         elif name == "STATION_SKIPPED":
             self.skipped.add(event.station.index)
+        elif name == "HALT_ADDED":
+            self.insert(event.station.index, event.halt)
         elif name == "SKIP_UNDONE":
             self.skipped.remove(event.station.index)
         elif name == "SHORT_TERMINATED":
@@ -376,6 +378,28 @@ class Notebook:
             self.refused.setdefault(berth, {})[person] = gone
             self.asked.setdefault(berth, {})[person] = gone
             self.ended.add((person, berth))
+
+    def insert(self, place, halt):
+        """Note a halt: each place from there on is the next one, and the leg to it is two."""
+
+        def moved(index):
+            return index + 1 if index >= place else index
+
+        self.place = {code: moved(at) for code, at in self.place.items()} | {halt.code: place}
+        self.km.insert(place, halt.distance_km)
+        self.last += 1
+        self.skipped = set(map(moved, self.skipped))
+        for person in self.people.values():
+            person.start, person.end = moved(person.start), moved(person.end)
+            person.ticket = moved(person.ticket)
+        both = {
+            (berth, place): dict(held)
+            for (berth, leg), held in self.legs.items()
+            if leg == place - 1
+        }
+        self.legs = {(berth, moved(leg)): held for (berth, leg), held in self.legs.items()} | both
+        self.vacant = {berth: set(map(moved, since)) for berth, since in self.vacant.items()}
+        self.ladies = {(berth, moved(at)): each for (berth, at), each in self.ladies.items()}
 
     def back(self):
         """Restore what was before the last report or the cancellation: `saved` has it."""
@@ -726,8 +750,8 @@ class Journeys(RuleBasedStateMachine):
         elif name == "BOOKING_CORRECTED":
             amended = next(each for each in reversed(self.log) if type(each) is e.ChartAmended)
             assert self.person_of(event).key in {each.person for each in amended.passengers}
-            assert self.person_of(event).key not in amended.seated
-            assert event.user == self.person_of(event).user
+            if event.user == self.person_of(event).user:  # and not the user who had the booking
+                assert self.person_of(event).key not in amended.seated
         elif name == "CO_PASSENGER_CHANGED":
             moved = self.log[-2 if type(self.log[-2]) is not type(event) else -3]
             assert moved.cause in ("UPGRADED", "ALLOTTED")
@@ -785,7 +809,7 @@ class Journeys(RuleBasedStateMachine):
             return person.state == found[1] != "ABOARD" and not notes.comes_next(person)
         if outcome == "has an open offer":
             return notes.asked_already(person)
-        if found := re.fullmatch(r"the journey ends at (\w+)", outcome):
+        if found := re.fullmatch(r"the journey ends at (\S+)", outcome):
             return person.end == notes.place[found[1]] <= notes.at
         if found := re.fullmatch(r"the journey is under (\d+) km", outcome):
             km = notes.ticket_km(person)
@@ -796,7 +820,7 @@ class Journeys(RuleBasedStateMachine):
             return person.status == "WL" and not notes.is_partly_confirmed(person)
         if outcome == "had an offer of this berth before":
             return (person.key, berth) in notes.ended
-        if found := re.fullmatch(r"the berth is taken from (\w+)", outcome):
+        if found := re.fullmatch(r"the berth is taken from (\S+)", outcome):
             return notes.taken_from(person, berth) == notes.place[found[1]]
         return False
 
@@ -1221,6 +1245,35 @@ class Journeys(RuleBasedStateMachine):
         elif really and self.ask(c.ShortTerminate, station_code=code) is None:
             assert self.state.terminus.station.code == code
             assert self.state.status != "CANCELLED"
+
+    @rule(place=st.integers(0, 5), minutes=st.sampled_from([0, 0, 1, 20]))
+    def halt_on_the_way(self, place, minutes):
+        """Add a halt ahead right after a stop leaves, or be refused."""
+        notes, rows = self.notes, self.chart["stations"]
+        place = min(place, len(rows) - 1)
+        before, codes = rows[place], stop_codes(rows)
+        first = min(set(range(len(rows))) - notes.skipped)
+        allowed = (
+            notes.status in ("SCHEDULED", "RUNNING")
+            and notes.at <= place < max(set(range(len(rows))) - notes.skipped)
+            and (notes.status == "RUNNING" or first <= place)
+            and not any("@" in code for code in codes[place + 1 :])
+            and len(rows) < 9
+        )
+        if not allowed and len(rows) > 8:
+            return
+        time = before["departure"] or before["arrival"]
+        code, clock_ = f"H{len(rows)}", int(time[:2]) * 60 + int(time[3:]) + minutes
+        times = {"arrival": time, "departure": clock(clock_)}
+        error = self.ask(c.AddHalt, station_code=code, name="Halt", after=codes[place], **times)
+        assert allowed or error is not None
+        if error is None:
+            assert [each.code for each in self.state.stops][place + 1] == code
+            row = {"code": code, "name": "Halt", **times, "day": 1}
+            rows.insert(place + 1, {**row, "distanceKm": before["distanceKm"]})
+        elif allowed:  # the next stop comes before the halt would be left, or clocks change
+            assert error.code == "BAD_MESSAGE"
+            assert minutes
 
     @rule(
         kind=st.sampled_from([c.Arrive, c.Depart, c.CancelTrain, c.CloseRun]),

@@ -2,14 +2,14 @@
 
 import pytest
 from day import MINUTE, departed, pnr, recovered, state_of, types
-from railway import TRAIN, Driver, person, rac
+from railway import TRAIN, Driver, person, rac, station
 
-from trainhub.core.errors import Conflict
+from trainhub.core.errors import BadMessage, Conflict
 from trainhub.domain import commands as c
 from trainhub.domain.decisions import Decisions
-from trainhub.domain.model import PersonState, StationReport
+from trainhub.domain.model import PersonState, StationReport, person_key
 from trainhub.domain.unplanned import closes_at
-from trainhub.domain.views import common_view, vacancies_view
+from trainhub.domain.views import berth_plan, common_view, vacancies_view
 
 
 def start_at(run, code):
@@ -149,6 +149,7 @@ def test_a_run_that_starts_later_has_skipped_the_stations_before():
         *["STATION_SKIPPED"] * 2,
         "JOURNEY_STARTED",
         *["PASSENGER_UNCHECKED"] * 2,
+        *["BERTH_VACATED"] * 2,
     ]
     assert {each.next.code for each in events[:2]} == {"CCC"}
     assert (events[2].station.code, events[2].next.code) == ("CCC", "DDD")
@@ -157,6 +158,17 @@ def test_a_run_that_starts_later_has_skipped_the_stations_before():
     run.board(1)  # who came to CCC
     run.go_to("EEE")
     assert [state_of(run, who) for who in (1, 3)] == ["ALIGHTED", "UNCHECKED"]
+
+
+def test_a_berth_that_was_booked_up_to_the_new_start_is_offered_there():
+    """As it is when its passenger alights there."""
+    run = Driver(person(1, end="CCC"), person(2, end="CCC"), person(3, "CCC", berth=2), rac(11, 1))
+    events = start_at(run, "CCC")
+    assert types(events)[-1:] == ["BERTH_VACATED"]
+    assert (events[-1].berth, events[-1].from_, events[-1].to) == (1, "CCC", "EEE")
+    run.board(11)
+    (offer,) = run.state.open_by_berth.values()
+    assert offer.key == "S1-1"
 
 
 def test_the_first_station_is_skipped_before_the_start():
@@ -208,6 +220,122 @@ def test_a_skipped_station_is_served_after_all():
     assert undo_skip(run, "BBB") == []
     run.arrive("BBB")
     assert run.state.passenger(pnr(2), 1).state is PersonState.ALIGHTED
+
+
+# --- a halt more -------------------------------------------------------------------------------
+
+
+def halt(run, after, arrival, departure, **fields):
+    fields = {"station_code": "HHH", "name": "HALT", **fields}
+    return run.give(c.AddHalt(**TRAIN, **fields, after=after, arrival=arrival, departure=departure))
+
+
+def test_a_diverted_train_also_stops_at_a_station_that_is_not_on_its_chart():
+    """It is reported like each stop, and the stops after it are as before."""
+    run = Driver(person(1, end="CCC"), person(2, "CCC"))
+    run.start()
+    run.board(1)
+    run.depart("AAA")
+    (added,) = halt(run, "AAA", "09:30", "09:40", platform="2")
+    assert (added.station.index, added.next.code, added.halt.distance_km) == (1, "HHH", 0)
+    assert served(run) == ["AAA", "HHH", "BBB", "CCC", "DDD", "EEE"]
+    with pytest.raises(Conflict, match="the next station is HHH, not BBB"):
+        run.arrive("BBB")
+    assert run.arrive("HHH")[0].platform == "2"
+    run.go_to("CCC")
+    run.board(2)
+    run.go_to("EEE")
+    assert (state_of(run, 1), state_of(run, 2)) == ("ALIGHTED", "ALIGHTED")
+    assert recovered(run).passengers == run.state.passengers
+
+
+def test_a_halt_leaves_each_passenger_the_berth_to_the_same_station():
+    """Berth 1 is one's to CCC and the other's from there, whatever the stops on the way are."""
+    run = Driver(person(1, end="CCC"), person(2, "CCC", berth=1), rac(11, 1, "BBB"))
+    before = [row["holders"] for row in berth_plan(run.state, run.state.coach("S1"))]
+    run.give(c.BlockBerth(**TRAIN, coach="S1", berth=9, reason="BROKEN"))
+    halt(run, "BBB", "10:20", "10:30")
+    halt(run, "CCC", "11:20", "11:30", station_code="HH2")
+    assert [row["holders"] for row in berth_plan(run.state, run.state.coach("S1"))] == before
+    assert [run.state.occupancy.at("S1-1", leg) for leg in range(6)] == [
+        *[[person_key(pnr(1), 1)]] * 3,
+        *[[person_key(pnr(2), 1)]] * 3,
+    ]
+    assert all(run.state.occupancy.blocked("S1-9", leg) for leg in range(6))
+    assert recovered(run).occupancy.at("S1-1", 5) == [person_key(pnr(2), 1)]
+
+
+def test_a_berth_that_falls_vacant_ahead_is_offered_at_the_same_station():
+    """A vacancy from CCC on begins there, also with a halt before it."""
+    run = Driver(person(1, end="CCC"), rac(11, 1))
+    run.start()
+    run.board(1)
+    run.board(11)
+    run.go_to("BBB")
+    halt(run, "BBB", "10:20", "10:30")
+    run.go_to("HHH")
+    assert not run.state.open_by_berth
+    run.go_to("CCC")
+    (offer,) = run.state.open_by_berth.values()
+    assert (offer.made.from_, offer.made.to) == ("CCC", "EEE")
+
+
+def test_a_halt_that_was_a_mistake_is_skipped():
+    """SKIP_STATION takes it back."""
+    run = Driver(person(1))
+    halt(run, "BBB", "10:20", "10:30")
+    skip(run, "HHH")
+    assert served(run) == ["AAA", "BBB", "CCC", "DDD", "EEE"]
+
+
+@pytest.mark.parametrize(
+    ("after", "arrival", "departure", "fault"),
+    [
+        ("BBB", "10:05", "10:30", "BBB is left at 10:10 and CCC reached at 11:00"),
+        ("BBB", "10:30", "11:01", "give times between"),
+        ("BBB", "10:30", "10:20", "give times between"),
+        ("BBB", "half past", "10:20", "arrival is a time like 15:50"),
+    ],
+)
+def test_a_halt_is_between_its_neighbours(after, arrival, departure, fault):
+    """The error has the times between which it must be."""
+    with pytest.raises(BadMessage, match=fault):
+        halt(Driver(person(1)), after, arrival, departure)
+
+
+def test_a_halt_may_be_past_midnight():
+    """Its day is the first on which it is between its neighbours."""
+    late = [station(0), {**station(1), "arrival": "23:00", "departure": "23:10"}]
+    late.append({**station(2), "arrival": "04:00", "departure": None, "day": 2})
+    run = Driver(person(1, end="CCC"), stations=late)
+    (added,) = halt(run, "BBB", "00:30", "00:40", distance_km=120)
+    assert (added.halt.day, added.halt.distance_km) == (2, 120)
+    assert run.state.stops[2].scheduled_arrival.isoformat() == "2026-11-24T00:30:00+05:30"
+
+
+def test_a_halt_has_its_place_on_the_way_ahead():
+    """Each refusal says which stop to name."""
+    run = Driver(person(1))
+    run.go_to("CCC")
+    with pytest.raises(Conflict, match="BBB is behind the train: name CCC or a stop ahead"):
+        halt(run, "BBB", "10:20", "10:30")
+    with pytest.raises(Conflict, match="the train ends at EEE"):
+        halt(run, "EEE", "13:20", "13:30")
+    with pytest.raises(Conflict, match="the train calls at DDD already"):
+        halt(run, "CCC", "11:20", "11:30", station_code="DDD")
+    with pytest.raises(BadMessage, match="distanceKm"):
+        halt(run, "CCC", "11:20", "11:30", distance_km=100)
+
+
+def test_a_halt_is_behind_the_stops_that_are_named_by_an_index():
+    """The name BBB@3 would mean another stop."""
+    twice = [station(place) for place in range(5)]
+    twice[3] |= {"code": "BBB"}
+    run = Driver(person(1), stations=twice)
+    with pytest.raises(Conflict, match="calls twice at a station ahead"):
+        halt(run, "CCC", "11:20", "11:30")
+    halt(run, "BBB@3", "12:20", "12:30")
+    assert [stop.code for stop in run.state.stops][3:] == ["BBB@3", "HHH", "EEE"]
 
 
 # --- a report that is undone -------------------------------------------------------------------

@@ -54,6 +54,10 @@ async def running(hub):
         (c.SkipStation(**TRAIN, station_code="BBB"), deed("SKIP_STATION", "BBB")),
         (c.UndoReport(**TRAIN, station_code="BBB", report="ARRIVAL"), deed("UNDO_REPORT", "BBB")),
         (c.UndoSkip(**TRAIN, station_code="BBB"), deed("UNDO_SKIP", "BBB")),
+        (
+            c.AddHalt(**TRAIN, station_code="HHH", name="", after="BBB", arrival="", departure=""),
+            deed("ADD_HALT", "HHH"),
+        ),
         (c.ShortTerminate(**TRAIN, station_code="BBB"), deed("SHORT_TERMINATE", "BBB")),
         (c.SetPlatform(**TRAIN, station_code="BBB", platform="2"), deed("SET_PLATFORM", "BBB")),
         (c.MarkNoShow(**TRAIN, **ONE), deed("MARK_NO_SHOW", "4512345601/1")),

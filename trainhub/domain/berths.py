@@ -291,6 +291,22 @@ class Occupancy:
         else:
             holds[person] = Hold(old.whole | mask, old.half)
 
+    def insert(self, station: int) -> None:
+        """Split the segment before a station in two, as there is another stop now on its way."""
+
+        def split(mask: int) -> int:
+            return mask & segments(0, station) | mask >> (station - 1) << station
+
+        self._holds = {
+            berth: {
+                person: Hold(split(hold.whole), split(hold.half)) for person, hold in holds.items()
+            }
+            for berth, holds in self._holds.items()
+        }
+        self.blocks = {
+            berth: block._replace(mask=split(block.mask)) for berth, block in self.blocks.items()
+        }
+
     def release(self, berth: BerthKey, person: PersonKey, mask: int) -> None:
         """Remove `mask` from a person's hold, and the hold if it becomes empty."""
         holds = self._holds[berth]

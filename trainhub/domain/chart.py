@@ -232,7 +232,7 @@ def _check_train(chart: Chart) -> None:
             "of the number on that date"
         )
     _check_zone("timezone", chart.timezone)
-    _check_stations(chart)
+    check_stations(chart)
     if chart.check_minutes is not None and chart.check_minutes not in CHECK_MINUTES:
         raise BadMessage(f"checkMinutes is from {CHECK_MINUTES[0]} to {CHECK_MINUTES[-1]}, or null")
     if chart.undo_minutes is not None and chart.undo_minutes not in UNDO_MINUTES:
@@ -306,7 +306,13 @@ def _check_zone(path: str, name: str) -> None:
         raise BadMessage(f"{path} is a name like Asia/Kolkata") from None
 
 
-def _check_stations(chart: Chart) -> None:
+def check_time(path: str, text: str) -> None:
+    if not _TIME.fullmatch(text):
+        raise BadMessage(f"{path} is a time like 15:50")
+
+
+def check_stations(chart: Chart) -> None:
+    """Raise BadMessage if the stops of a chart are not those of one run, in order."""
     stations = chart.stations
     if not 2 <= len(stations) <= MOST_STATIONS:
         raise BadMessage(f"stations is a list of 2 to {MOST_STATIONS}, in running order")
@@ -326,10 +332,8 @@ def _check_stations(chart: Chart) -> None:
         if station.departure is None and index < len(stations) - 1:
             raise BadMessage(f"{path}.departure is missing: only the last stop may lack it")
         for name, time in (("arrival", station.arrival), ("departure", station.departure)):
-            if time is None:
-                continue
-            if not _TIME.fullmatch(time):
-                raise BadMessage(f"{path}.{name} is a time like 15:50")
+            if time is not None:
+                check_time(f"{path}.{name}", time)
         if station.timezone is not None:
             _check_zone(f"{path}.timezone", station.timezone)
         if not 1 <= station.day <= MOST_DAYS:

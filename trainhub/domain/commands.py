@@ -12,6 +12,7 @@ from trainhub.core.about import About
 from trainhub.domain import normal
 from trainhub.domain.fields import (
     MOST_COACHES,
+    TIME,
     BerthNumber,
     CoachCode,
     Note,
@@ -19,6 +20,7 @@ from trainhub.domain.fields import (
     RemarkText,
     SetMinutes,
     StartDate,
+    StationName,
     StopCode,
     TrainNo,
 )
@@ -158,6 +160,10 @@ class ReinstateTrain(Command):
     idempotent = True
 
 
+HaltTime = Annotated[
+    str,
+    About("HH:MM by the clock of the stop before it.", pattern=TIME, example="17:03"),
+]
 ReportedAt = Annotated[
     datetime,
     About(
@@ -211,6 +217,25 @@ class UndoSkip(StationCommand):
 
     answer = "SKIP_UNDONE"
     idempotent = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class AddHalt(StationCommand):
+    """Stop also at a station ahead that is not on the chart, as on a diversion."""
+
+    name: StationName
+    after: Annotated[
+        str, About("The stop of the chart before it.", example="BWN", normal=normal.code)
+    ]
+    arrival: HaltTime
+    departure: HaltTime
+    distance_km: Annotated[
+        int | None,
+        About("Kilometres from the first station; null means those of the stop before.", least=0),
+    ] = None
+    platform: Platform | None = None
+
+    answer = "HALT_ADDED"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -528,6 +553,7 @@ COMMANDS: dict[str, type[Command]] = {
     "UNDO_REPORT": UndoReport,
     "SKIP_STATION": SkipStation,
     "UNDO_SKIP": UndoSkip,
+    "ADD_HALT": AddHalt,
     "SHORT_TERMINATE": ShortTerminate,
     "SET_DELAY": SetDelay,
     "SET_PLATFORM": SetPlatform,

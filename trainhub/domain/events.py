@@ -232,6 +232,18 @@ class StationSkipped(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class HaltAdded(Event):
+    """The train will also stop at a station that was not on the chart.
+
+    It is `station` now, and the index of each stop after it is one higher.
+    """
+
+    station: StationRef
+    halt: Annotated[Station, About("The halt as a stop of the chart.")]
+    next: Ahead
+
+
+@dataclass(frozen=True, kw_only=True)
 class SkipUndone(Event):
     """The train will stop at a station after all."""
 
@@ -782,6 +794,7 @@ EVENTS: dict[str, type[Event]] = {
     "STATION_DEPARTURE": StationDeparture,
     "STATION_SKIPPED": StationSkipped,
     "SKIP_UNDONE": SkipUndone,
+    "HALT_ADDED": HaltAdded,
     "SHORT_TERMINATED": ShortTerminated,
     "DELAY_UPDATE": DelayUpdate,
     "PLATFORM_CHANGE": PlatformChange,

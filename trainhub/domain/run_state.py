@@ -285,6 +285,10 @@ class RunState:
         found = self._repeated.get(code, ()) if index is None else (index,)
         return [self.stops[each] for each in found]
 
+    def names_index(self, start: int) -> bool:
+        """Return whether the code of a stop from `start` on has its index, like BWN@3."""
+        return any(index >= start for stops in self._repeated.values() for index in stops)
+
     def on_person(self, pnr: str, index: int) -> Passenger | None:
         return self.passengers.get(person_key(pnr, index))
 
@@ -651,6 +655,33 @@ class RunState:
     def _skip_undone(self, event: e.SkipUndone) -> None:
         self.stops[event.station.index].skipped = False
 
+    def _halt_added(self, event: e.HaltAdded) -> None:
+        """Insert a stop ahead. What has an index from there on has the next one now."""
+        place = event.station.index
+
+        def moved(index: int) -> int:
+            return index + (index >= place)
+
+        was = self.chart.stations
+        stations = (*was[:place], event.halt, *was[place:])
+        self.chart, self.amended = replace(self.chart, stations=stations), True
+        self.stops.insert(place, _stops(self.chart, self.zone)[place])
+        for index, stop in enumerate(self.stops):
+            stop.index = index
+        self.by_station = {stop.code: stop.index for stop in self.stops}
+        self.occupancy.insert(place)
+        known = [each for starts in self.freed.values() for each in starts.values()]
+        known += (offer.vacancy for offer in self.offers.values())
+        for vacancy in {each.id: each for each in known}.values():
+            vacancy.start = moved(vacancy.start)
+        self.freed = {
+            key: {each.start: each for each in starts.values()}
+            for key, starts in self.freed.items()
+        }
+        self.boarding_at = {moved(at): people for at, people in self.boarding_at.items()}
+        self.alighting_at = {moved(at): people for at, people in self.alighting_at.items()}
+        self._openings.mark_all()
+
     def _shortened(self, event: e.ShortTerminated) -> None:
         for stop in self.stops[event.station.index + 1 :]:
             stop.skipped = True
@@ -952,6 +983,7 @@ _EVOLVE: dict[type[e.Event], Callable[[RunState, Any], None]] = {
     e.PassengerRestored: RunState._restored,
     e.StationSkipped: RunState._skipped,
     e.SkipUndone: RunState._skip_undone,
+    e.HaltAdded: RunState._halt_added,
     e.ShortTerminated: RunState._shortened,
     e.DelayUpdate: RunState._delayed,
     e.PlatformChange: RunState._platform,

@@ -114,6 +114,7 @@ _DECIDE: dict[type[c.Command], Callable[[RunState, Any, datetime], list[e.Event]
     c.Depart: journey.depart,
     c.SkipStation: journey.skip,
     c.UndoSkip: unplanned.undo_skip,
+    c.AddHalt: unplanned.add_halt,
     c.ShortTerminate: unplanned.short_terminate,
     c.SetDelay: journey.set_delay,
     c.SetPlatform: journey.set_platform,

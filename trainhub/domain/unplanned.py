@@ -1,20 +1,23 @@
-"""The rules of runs that are not as planned: an early end, and what is undone.
+"""The rules of runs that are not as planned: an early end, a halt more, and what is undone.
 
 Each public function with a command decides it: it returns the events, or raises a HubError.
 journey.py has the rules of the ordinary journey.
 """
 
+import dataclasses
 from datetime import datetime, timedelta
 
-from trainhub.core.errors import Conflict
+from trainhub.core.errors import BadMessage, Conflict
 from trainhub.domain import commands as c
 from trainhub.domain import events as e
+from trainhub.domain.chart import check_chart, check_stations, check_time
 from trainhub.domain.events import Events
 from trainhub.domain.journey import ahead, ended, ending
 from trainhub.domain.marks import check_live, person_event, station_ref
-from trainhub.domain.model import PersonState, RunStatus, StationReport
+from trainhub.domain.model import Chart, PersonState, RunStatus, Station, StationReport
 from trainhub.domain.offers import withdrawn
 from trainhub.domain.run_state import Passenger, Report, RunState
+from trainhub.domain.schedule import DueTimes, due_times
 
 # How long a station report can be undone.
 UNDO = timedelta(minutes=10)
@@ -31,6 +34,74 @@ def undo_skip(state: RunState, command: c.UndoSkip, now: datetime) -> Events:
     beyond = state.stops[state.current + 1 :]
     following = next(each for each in beyond if each is stop or not each.skipped)
     return [e.SkipUndone(at=now, station=station_ref(stop), next=ahead(state, following))]
+
+
+def add_halt(state: RunState, command: c.AddHalt, now: datetime) -> Events:
+    """Add a stop to the way ahead. Who travels past it has the same berth before and after."""
+    before, code = state.station(command.after), command.station_code
+    check_live(state)
+    if state.stops_at(code):
+        raise Conflict(f"the train calls at {code} already: UNDO_SKIP serves it if it is skipped")
+    if before.index >= state.terminus.index:
+        last = state.terminus.code
+        raise Conflict(f"the train ends at {last}: name a stop before it as `after`")
+    first = state.here if state.started else state.origin
+    if before.index < first.index:
+        raise Conflict(f"{before.code} is behind the train: name {first.code} or a stop ahead")
+    place = before.index + 1
+    if state.names_index(place):
+        raise Conflict(
+            "the train calls twice at a station ahead, and its index is part of its name: add the "
+            "halt after it"
+        )
+    chart = _with_halt(state, command, place)
+    check_stations(chart)
+    check_chart(chart)
+    halt, (came, _) = chart.stations[place], _due(state, chart)[place]
+    assert came is not None  # only the first station of a chart has no arrival
+    coming = state.next_stop if state.started else state.after(state.origin.index)
+    assert coming is not None  # the terminus is ahead
+    if place <= coming.index:
+        minutes = state.delay_minutes if state.departed else max(state.delay_minutes, 0)
+        expected = came + timedelta(minutes=minutes)
+        following = e.Ahead(code=code, name=halt.name, index=place, expected=expected)
+    else:
+        following = ahead(state, coming)
+    station = e.StationRef(code=code, name=halt.name, index=place)
+    return [e.HaltAdded(at=now, station=station, halt=halt, next=following)]
+
+
+def _with_halt(state: RunState, command: c.AddHalt, place: int) -> Chart:
+    """Return the chart with a halt, on the first day on which its times fit."""
+    for name, text in (("arrival", command.arrival), ("departure", command.departure)):
+        check_time(name, text)
+    before, beyond = state.stops[place - 1 : place + 1]
+    was, km = state.chart.stations, command.distance_km
+    for day in range(before.station.day, beyond.station.day + 1):
+        halt = Station(
+            code=command.station_code,
+            name=command.name,
+            arrival=command.arrival,
+            departure=command.departure,
+            day=day,
+            distance_km=before.station.distance_km if km is None else km,
+            platform=command.platform,
+            timezone=before.station.timezone,
+        )
+        chart = dataclasses.replace(state.chart, stations=(*was[:place], halt, *was[place:]))
+        due = _due(state, chart)
+        times = [before.scheduled_departure, *due.pop(place), beyond.scheduled_arrival]
+        known = [each for each in times if each is not None]
+        if known == sorted(known) and due == _due(state, state.chart):
+            return chart
+    raise BadMessage(
+        f"{before.code} is left at {before.scheduled_departure:%H:%M} and {beyond.code} reached "
+        f"at {beyond.scheduled_arrival:%H:%M}: give times between them, the arrival first"
+    )
+
+
+def _due(state: RunState, chart: Chart) -> list[DueTimes]:
+    return list(due_times(chart.start_date, chart.stations, state.zone))
 
 
 def short_terminate(state: RunState, command: c.ShortTerminate, now: datetime) -> Events:

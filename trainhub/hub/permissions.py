@@ -34,6 +34,7 @@ MAY: dict[type[c.Command], dict[Role, Relation]] = {
     c.Arrive: _STAFF_AND_FEEDS,
     c.Depart: _STAFF_AND_FEEDS,
     c.SkipStation: _STAFF_AND_FEEDS,
+    c.AddHalt: _STAFF_AND_FEEDS,
     c.UndoSkip: _STAFF_AND_FEEDS,
     c.ShortTerminate: _STAFF,
     c.SetDelay: _STAFF_AND_FEEDS,

@@ -199,6 +199,7 @@ ROUTES: tuple[Route, ...] = (
     _order("POST", _TRAIN + "/arrivals", c.Arrive),
     _order("POST", _TRAIN + "/departures", c.Depart),
     _order("POST", _TRAIN + "/skips", c.SkipStation),
+    _order("POST", _TRAIN + "/halts", c.AddHalt),
     _order("POST", _TRAIN + "/undo-skip", c.UndoSkip),
     _order("POST", _TRAIN + "/short-terminate", c.ShortTerminate),
     _order("PUT", _TRAIN + "/delay", c.SetDelay),
