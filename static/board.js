@@ -73,7 +73,7 @@ function stateOf({ status, stop, delayMinutes }, at) {
 /** Shows the board of the station that the address names, or hides it. */
 export function showBoard() {
   const asked = shows('station');
-  document.body.dataset.view = asked === null ? 'trains' : 'board';
+  document.body.dataset.view = asked !== null ? 'board' : shows('view') === 'hub' ? 'hub' : 'trains';
   const big = asked !== null && shows('screen') === 'big';
   document.body.dataset.screen = big ? 'big' : 'normal';
   put(ui.bigScreen, big ? 'Leave the big screen' : 'Big screen');

@@ -1,7 +1,7 @@
 /*
  * The control room: follows the hub's figures over a socket, and shows the view that the address
- * names. fleet.js has the list of trains, details.js one run, board.js the board of a station,
- * attention.js what the staff should look at; monitor.html has the structure, monitor.css the looks.
+ * names. fleet.js has the list of trains, details.js one run, board.js the board of a station, hub_view.js
+ * the hub itself, attention.js what the staff should look at; monitor.html has the structure, monitor.css the looks.
  */
 
 import { shows, watchAddress } from './address.js';
@@ -10,6 +10,7 @@ import { showBoard, startBoard } from './board.js';
 import { checkPicked, showPicked, startDetails } from './details.js';
 import { put, ui } from './elements.js';
 import { showTrains, startFleet } from './fleet.js';
+import { showHub, startHub } from './hub_view.js';
 import { startStaff } from './staff.js';
 import { showHead, showTiles } from './tiles.js';
 import { connect } from './trainhub.js';
@@ -31,7 +32,7 @@ function hear(figures) {
 function show() {
   if (!latest) return;
   learn(latest);
-  for (const part of [showHead, showAttention, showTiles, showTrains, showPicked]) part();
+  for (const part of [showHead, showAttention, showTiles, showTrains, showPicked, showHub]) part();
   showLink();
 }
 
@@ -53,8 +54,8 @@ function showLink() {
 }
 
 put(ui.origin, location.origin);
-watchAddress(() => { showBoard(); if (hub) { showPicked(); showTrains(); } });
-for (const start of [startFleet, startDetails, startBoard, showBoard]) start();
+watchAddress(() => { showBoard(); if (hub) { showHub(); showPicked(); showTrains(); } });
+for (const start of [startFleet, startDetails, startBoard, startHub, showBoard]) start();
 startStaff(() => { startAttention(); show(); });
 client.followFleet(hear);
 document.addEventListener('visibilitychange', () => document.hidden || show());

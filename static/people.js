@@ -11,8 +11,8 @@ import { clock, inHubZone, join } from './wording.js';
 const MOST_CLOSED = 30; // closed offers that are shown
 const MOST_DEEDS = 100;
 
-const words = (code) => code.toLowerCase().replaceAll('_', ' ');
-const timeOf = (moment) => clock(moment.includes('Z') || moment.endsWith('+00:00') ? inHubZone(moment) : moment);
+export const words = (code) => code.toLowerCase().replaceAll('_', ' ');
+export const timeOf = (moment) => clock(moment.includes('Z') || moment.endsWith('+00:00') ? inHubZone(moment) : moment);
 
 /** A button that opens what happened to a person, and why. */
 function personButton({ pnr, index, name }) {
@@ -35,16 +35,21 @@ export const waiting = {
   ]))] : [make('p', 'No passenger waits for a berth.')]),
 };
 
+const OUTCOME = { QUEUED: 'waits', SENT: 'sent' };
+
+const outcomeOf = ({ seenAt, outcome }) => (seenAt ? `seen ${timeOf(seenAt)}` : OUTCOME[outcome] ?? words(outcome));
+const letterWords = (letter) => `${words(letter.channel)} ${outcomeOf(letter)}`;
+
 function offerItem(offer, train, follower) {
   const item = make('li');
   const isOpen = offer.state === 'OPEN';
   const end = isOpen ? make('b') : make('span', `${words(offer.state)} ${offer.closedAt ? timeOf(offer.closedAt) : ''}`);
   if (isOpen) end.dataset.until = offer.expiresAt;
-  const got = offer.delivered ? `on ${offer.delivered} device${offer.delivered > 1 ? 's' : ''} since ${timeOf(offer.deliveredAt)}` : 'on no device yet';
+  const got = offer.delivered ? `on ${offer.delivered} device${offer.delivered > 1 ? 's' : ''} since ${timeOf(offer.deliveredAt)}` : isOpen ? 'on no device yet' : 'on no device';
   const first = make('p');
   first.append(make('b', `${offer.coach}-${offer.berth}`), ` ${words(offer.berthType)} to `, personButton(offer), ' ', make('small', `${offer.from} → ${offer.to}`));
   const second = make('p');
-  second.append(end, ' · ', got);
+  second.append(end, ' · ', join(got, ...offer.letters.map(letterWords)));
   item.append(first, second);
   if (isOpen) item.append(...answers(offer, train, follower));
   return item;
@@ -67,14 +72,26 @@ function offerList(title, list, ...more) {
   return [make('h3', title), ul];
 }
 
+/** The id of the offer that a letter is about: the person's newest one before the letter's event. */
+function offerOf({ event, about }, list) {
+  const seqOf = ({ offerId }) => Number(offerId.split('.').at(-1));
+  const earlier = list.filter((each) => `${each.pnr}/${each.index}` === about && seqOf(each) <= event);
+  return earlier.sort((a, b) => seqOf(b) - seqOf(a))[0]?.offerId;
+}
+
 export const offers = {
   title: 'Offers',
   may: Boolean,
   on: /^(UPGRADE|CLOCK)/,
   async read(train) {
     const of = (query) => ask(pathOf(train, '/offers', query)).then(({ result }) => result);
-    const [all, open] = await Promise.all([of(`&limit=${MOST_CLOSED}`), of('&state=OPEN')]);
-    return { open, closed: all.filter(({ state }) => state !== 'OPEN').reverse() };
+    const [all, open, letters] = await Promise.all([
+      of(`&limit=${MOST_CLOSED}`), of('&state=OPEN'),
+      ask(pathOf(train, '/notifications')).catch(() => ({ result: [] })), // MongoDB may be away
+    ]);
+    const sent = letters.result.filter(({ kind }) => kind === 'OFFER');
+    const withLetters = (offer) => ({ ...offer, letters: sent.filter((letter) => offerOf(letter, [...all, ...open]) === offer.offerId) });
+    return { open: open.map(withLetters), closed: all.filter(({ state }) => state !== 'OPEN').reverse().map(withLetters) };
   },
   show: ({ open, closed }, ...more) => [
     ...(open.length ? [] : [make('p', 'No offer is open.')]),
@@ -98,11 +115,9 @@ export const log = {
   ],
 };
 
-const OUTCOME = { QUEUED: 'waits', SENT: 'sent' };
-
-function letterRow({ at, seenAt, channel, kind, outcome, detail }) {
-  const seen = seenAt ? `seen ${timeOf(seenAt)}` : OUTCOME[outcome] ?? words(outcome);
-  return [timeOf(at), `${words(kind)} by ${words(channel)}`, join(seen, detail)];
+function letterRow(letter) {
+  const { at, channel, kind, detail } = letter;
+  return [timeOf(at), `${words(kind)} by ${words(channel)}`, join(outcomeOf(letter), detail)];
 }
 
 export const person = {

@@ -8,6 +8,7 @@ import { actions } from './actions.js';
 import { coaches } from './coaches.js';
 import { make, mark, put, ui } from './elements.js';
 import { log, offers, person, waiting } from './people.js';
+import { report } from './report.js';
 import { schedule } from './schedule.js';
 import { covers, staff } from './staff.js';
 import { span } from './wording.js';
@@ -16,7 +17,7 @@ const PAUSE_MS = 1000; // between two reads of a part
 const EVENTS = 'events';
 
 /** `may` says who has the part; `hidden` that it opens by a link only. */
-const TABS = { [EVENTS]: { title: 'Events' }, schedule, coaches, waiting, offers, log, actions, person };
+const TABS = { [EVENTS]: { title: 'Events' }, schedule, coaches, waiting, offers, report, log, actions, person };
 
 let follower = null; // of the run that is shown
 let train = null;

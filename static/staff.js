@@ -18,18 +18,28 @@ export function covers({ run, trainNo }) {
   return me !== null && ['*', run, trainNo].some((each) => me.trains.includes(each));
 }
 
+const authorization = () => token && { Authorization: `Bearer ${token}` };
+
+/** Saves what the hub answers as a file. An <a> could not send the token. */
+export async function askForFile(path, name) {
+  const response = await fetch(path, { cache: 'no-store', headers: { ...authorization() } });
+  const link = Object.assign(document.createElement('a'), { href: URL.createObjectURL(await response.blob()), download: name });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), TIMEOUT_MS);
+}
+
 /**
  * Asks the hub, with the token if there is one; sends `body` if it is given. A command has a `key`,
  * so that it happens once. Throws an error with the hub's words.
  */
-export async function ask(path, body = null, key = null) {
+export async function ask(path, body = null, key = null, method = body ? 'POST' : 'GET') {
   const headers = {
-    ...(token && { Authorization: `Bearer ${token}` }),
+    ...authorization(),
     ...(body && { 'Content-Type': 'application/json' }),
     ...(key && { 'Idempotency-Key': key }),
   };
-  const sent = body && { method: 'POST', body: JSON.stringify(body) };
-  const response = await fetch(path, { cache: 'no-store', headers, ...sent, signal: AbortSignal.timeout(TIMEOUT_MS) });
+  const sent = body && { body: JSON.stringify(body) };
+  const response = await fetch(path, { method, cache: 'no-store', headers, ...sent, signal: AbortSignal.timeout(TIMEOUT_MS) });
   const answer = await response.json();
   if (!response.ok) throw Object.assign(new Error(answer.error.message), answer.error);
   return answer;

@@ -66,6 +66,7 @@ from trainhub.web.door import Door, raise_file_limit
 from trainhub.web.drain import Drain
 from trainhub.web.frames import text_frame
 from trainhub.web.hosts import AllowedHosts
+from trainhub.web.hour import SAMPLE_SECONDS, Hour
 from trainhub.web.limits import Askers, Limits
 from trainhub.web.listener import listen
 from trainhub.web.monitor import Monitor, Parts
@@ -397,7 +398,9 @@ class Server:
         self._health.watch(web.held.complaints)
         files = raise_file_limit(settings.max_connections)
         comers = Askers(web.limits, web.own_are_free)
-        server = make_server(make_app(web, monitor), files, proxies, comers)
+        hour = Hour(monitor)
+        self._timers.every(SAMPLE_SECONDS, "hour", hour.take)
+        server = make_server(make_app(web, monitor, hour), files, proxies, comers)
         if self._certificate is not None:
             self._show_certificate(server, self._certificate)
         server.add_sockets(sockets)

@@ -35,6 +35,7 @@ from trainhub.settings import read_settings
 from trainhub.web.app import make_app, make_server
 from trainhub.web.base import Web
 from trainhub.web.frames import text_frame
+from trainhub.web.hour import Hour
 from trainhub.web.monitor import Monitor, Parts
 from trainhub.web.proxies import Proxies
 from trainhub.web.ring import best_delivery
@@ -89,6 +90,7 @@ class Site:
     web: Web
     parts: Parts
     monitor: Monitor
+    hour: Hour
 
     def token(self, who: str) -> str:
         role, user, trains = PEOPLE[who]
@@ -140,7 +142,8 @@ def site(io_loop, settings_of_web, delivery):
     plain = Web(hub, tokens, anonymous=True, max_connections=100, contacts=MemoryContacts())
     web = replace(plain, **settings_of_web)
     parts = make_parts(built)
-    yield Site(hub, journal, tokens, web, parts, Monitor(parts))
+    monitor = Monitor(parts)
+    yield Site(hub, journal, tokens, web, parts, monitor, Hour(monitor))
     # A flush may have begun by itself: wait for its end.
     journal.gate.set()
     with suppress(Unavailable):
@@ -149,7 +152,7 @@ def site(io_loop, settings_of_web, delivery):
 
 @pytest.fixture
 def app(site):
-    return make_app(site.web, site.monitor)
+    return make_app(site.web, site.monitor, site.hour)
 
 
 @pytest.fixture

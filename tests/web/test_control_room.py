@@ -1,12 +1,17 @@
 """static/monitor.html: the control room's views in Chromium, over a hub at default settings."""
 
 import json
+import re
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from faulty_link import BelowPath
 from load import admin_token, asker
+from playwright.sync_api import expect
 from railway import chart, person, rac
-from waiting import wait_for
+from waiting import PATIENCE, wait_for
+from websockets.exceptions import ConnectionClosed
 from witness import connect
 
 from trainhub.access.identity import Tokens
@@ -415,6 +420,81 @@ def test_a_tte_reads_no_audit_and_the_public_no_people(offering, page):
     assert "Person" not in page.locator(".details").inner_text()
 
 
+def test_the_captaincy_report(offering, page):
+    """By coach, with hostile names as text; the file is the hub's CSV."""
+    offering.ask("/api/trains/7/remarks", {"text": HOSTILE, "coach": "S1"})
+    open_run(offering, page, "report")
+    row = page.locator("[data-is=part] tr", has_text="not turned up")
+    expect(row).to_contain_text(HOSTILE)
+    expect(page.locator("[data-is=part] table").last).to_contain_text(HOSTILE)
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Save as CSV").click()
+    assert saved.value.suggested_filename == "captaincy-7-2026-11-23.csv"
+    assert "4512345601" in Path(saved.value.path()).read_text()
+    assert page.locator(".details img").count() == 0
+    assert page.complaints == []
+
+
+def test_where_an_offer_was_delivered(offering, page):
+    """Next to the devices stand the push and the e-mail, as soon as the hub has written them."""
+    open_run(offering, page, "offers")
+    offer = page.locator(".offers li").first
+    expect(offer).to_contain_text("on no device yet")
+
+    def letters():
+        found = offering.ask("/api/trains/7/notifications")
+        return [each for each in found if each["kind"] == "OFFER"]
+
+    wait_for(letters)
+    page.reload()
+    expect(offer).to_contain_text(re.compile("push (sent|waits)"))
+
+
+# --- the hub itself ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_hub_itself(hub, page, width):
+    """Charts begin after two samples. An ADMIN searches the connections and closes one."""
+    page.set_viewport_size({"width": width, "height": 900})
+    page.goto(f"{hub.url}/#token={admin_token(hub)}&view=hub")
+    charts = page.locator(".charts figure")
+    expect(charts).to_have_count(8, timeout=PATIENCE * 1000)
+    expect(charts.first).to_contain_text("Sockets")
+    assert page.locator(".fleet").is_hidden()
+    with connect(hub.url.replace("http", "ws") + "/ws") as tte:
+        token = token_of(hub, Role.TTE, HOSTILE, ["12345"])
+        for fields in ({"type": "IDENTIFY", "token": token}, {"type": "SUBSCRIBE_TRAIN", **TRAIN}):
+            tte.send(json.dumps(fields))
+        page.get_by_role("searchbox", name="Find a connection").fill("12345/")
+        lines = page.locator(".connections li")
+        expect(lines).to_have_count(1, timeout=PATIENCE * 1000)
+        expect(lines).to_contain_text(HOSTILE)
+        expect(lines).to_contain_text("12345/2026-11-23")
+        assert fits(page, width)
+        lines.get_by_role("button").click()
+        assert HOSTILE in answer(page)
+        page.wait_for_selector("[data-is=connectionNews]:has-text('Closed.')")
+        expect(lines).to_have_count(0)
+        with suppress(ConnectionClosed):
+            while True:
+                tte.recv(timeout=PATIENCE)
+        assert tte.close_code == 4410
+    assert page.locator(".hub img").count() == 0
+    assert page.complaints == []
+
+
+def test_the_hub_for_others(hub, page):
+    """The public and a TTE see the charts, and no connection."""
+    page.goto(f"{hub.url}/#token={token_of(hub, Role.TTE, 'T1', ['12345'])}&view=hub")
+    expect(page.locator("[data-is=who]")).to_have_text("T1, TTE")
+    expect(page.locator(".charts figure")).to_have_count(8, timeout=PATIENCE * 1000)
+    assert page.locator("[data-is=connections]").is_hidden()
+    page.get_by_role("link", name="Trains").click()
+    expect(page.locator(".fleet")).to_be_visible()
+    expect(page.locator(".hub")).to_be_hidden()
+
+
 # --- actions -------------------------------------------------------------------------------------
 
 
@@ -567,9 +647,9 @@ def test_a_chart_is_amended_by_a_table(offering, page):
 
 # --- accessibility -------------------------------------------------------------------------------
 
-TABS = ("events", "schedule", "coaches", "waiting", "offers", "log", "actions")
+TABS = ("events", "schedule", "coaches", "waiting", "offers", "report", "log", "actions")
 VIEWS = (
-    *("", "station=BBB", "station=BBB&screen=big"),
+    *("", "station=BBB", "station=BBB&screen=big", "view=hub"),
     *(f"run=7/2026-11-23&tab={tab}" for tab in TABS),
     "run=7/2026-11-23&tab=person&person=4512345610/1",
 )
@@ -583,6 +663,8 @@ def test_axe_finds_no_fault_in_any_view(offering, axe, page, scheme):
     page.wait_for_selector("[data-is=attentionList] li")
     for view in VIEWS:
         page.goto(f"{offering.url}/#{view}")
+        if view == "view=hub":
+            page.wait_for_selector(".connections li")
         if "tab=" in view and "events" not in view:
             wait_for(lambda: part(page))
         assert axe(page) == [], view

@@ -199,7 +199,7 @@ async def test_a_report_is_made_once_for_many_who_ask(call, site, running, monke
     """A hundred open pages cost no more than a single page."""
     monkeypatch.setattr(monitor, "REPORT_SECONDS", 60.0)
     made = []
-    monkeypatch.setattr(site.monitor, "_make", lambda: made.append(1) or {"n": len(made)})
+    monkeypatch.setattr(site.monitor, "figures", lambda: made.append(1) or {"n": len(made)})
     site.monitor._fresh_since = -60.0
     assert [(await call("GET", "/api/monitor")).json["n"] for _ in range(5)] == [1] * 5
 

@@ -9,6 +9,7 @@ from tornado.routing import Rule
 
 from trainhub.web.base import MOST_READ_BYTES, Misdirected, NoSuchPage, Web
 from trainhub.web.door import BODY_SECONDS, HEAD_SECONDS, Door
+from trainhub.web.hour import Hour
 from trainhub.web.limits import Askers
 from trainhub.web.monitor import Monitor
 from trainhub.web.proxies import Proxies
@@ -29,11 +30,11 @@ STATIC = static_folder()
 PAGES = ("monitor.html", "passenger.html", "tte.html", "sw.js")
 
 
-def make_app(web: Web, monitor: Monitor) -> tornado.web.Application:
+def make_app(web: Web, monitor: Monitor, hour: Hour) -> tornado.web.Application:
     monitor.watch(web)
     pages = {name: (STATIC / name).read_bytes() for name in PAGES}
     handlers: list[Any] = [
-        *rules(web, monitor=monitor, pages=pages, path=STATIC),
+        *rules(web, monitor=monitor, hour=hour, pages=pages, path=STATIC),
         (r".*", NoSuchPage, {"web": web}),
     ]
     return tornado.web.Application(

@@ -64,7 +64,7 @@ class Monitor:
         self._started = time.monotonic()
         self.report = SharedBody(self._encoded, self._made_at)
         self._fresh_since = -REPORT_SECONDS
-        parts.hub.fleet.hub_figures = self._make
+        parts.hub.fleet.hub_figures = self.figures
 
     def watch(self, web: Web) -> None:
         """Include this edge in the report."""
@@ -95,9 +95,10 @@ class Monitor:
 
     async def _encoded(self) -> bytes:
         lines = await self._parts.hub.fleet.encoded()
-        return b'%b,"trains":[%b]}' % (encode(self._make())[:-1], b",".join(lines))
+        return b'%b,"trains":[%b]}' % (encode(self.figures())[:-1], b",".join(lines))
 
-    def _make(self) -> HubFigures:
+    def figures(self) -> HubFigures:
+        """Return the hub's figures as they are now."""
         parts, hub = self._parts, self._parts.hub
         return {
             "version": __version__,
@@ -250,6 +251,7 @@ class PageHandler(Edge):
 
     def prepare(self) -> None:
         self.count()
+        self.compress()
 
     def get(self) -> None:
         name = self.request.path.lstrip("/") or "monitor.html"

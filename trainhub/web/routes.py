@@ -35,6 +35,7 @@ from trainhub.web.connections import (
     ConnectionHandler,
     ConnectionsHandler,
 )
+from trainhub.web.hour import HourHandler, LastHour
 from trainhub.web.monitor import (
     HealthHandler,
     MonitorHandler,
@@ -439,6 +440,14 @@ ROUTES: tuple[Route, ...] = (
         MonitorFigures,
         bare=True,
         needs=("monitor",),
+    ),
+    _read(
+        "/api/hour",
+        "readHour",
+        HourHandler,
+        "Read the hub's figures of the last hour, in samples.",
+        LastHour,
+        needs=("hour",),
     ),
     _read(
         "/api/attention",

@@ -12,6 +12,7 @@ class StaticFiles(Edge, tornado.web.StaticFileHandler):
 
     def prepare(self) -> None:
         self.count()
+        self.compress()
 
     @classmethod
     def get_absolute_path(cls, root: str, path: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Coroutine
 from typing import Any, cast
 
 from tornado.iostream import IOStream
-from tornado.web import RequestHandler
+from tornado.web import GZipContentEncoding, RequestHandler
 
 
 class WholeRequest(RequestHandler):
@@ -21,6 +21,14 @@ class WholeRequest(RequestHandler):
 
     async def _execute(self, *args: Any, **kwargs: Any) -> None:
         await self.carry_out(super()._execute(*args, **kwargs))
+
+    def compress(self) -> None:
+        """Let tornado compress this answer if it is a text, and the client accepts gzip.
+
+        A part of a file (Range) is sent as it is.
+        """
+        if "Range" not in self.request.headers:
+            self._transforms = [*(self._transforms or ()), GZipContentEncoding(self.request)]
 
     def unflushed(self) -> int:
         """Return how many bytes of the body the next flush writes."""
