@@ -485,7 +485,12 @@ class RunState:
         seq = self.seq
         RunState.__init__(self, self.run)  # nothing of an earlier chart is left
         self.seq, self.amended = seq, seq > 0
-        chart = event.chart
+        self.begin_with(event.chart)
+        for passenger in self.passengers.values():
+            self._occupy_berth(passenger)
+
+    def begin_with(self, chart: Chart) -> None:
+        """Set a new run's chart. No berth is held yet: `evolve` or a snapshot sees to that."""
         self.zone = ZoneInfo(chart.timezone)
         self.stops = _stops(chart, self.zone)
         self.by_station = {stop.code: stop.index for stop in self.stops}
@@ -493,8 +498,6 @@ class RunState:
             if stop.code != stop.station.code:
                 self._repeated.setdefault(stop.station.code, []).append(stop.index)
         self._index(chart)
-        for passenger in self.passengers.values():
-            self._occupy_berth(passenger)
 
     def _index(self, chart: Chart) -> None:
         """Set the chart, its empty berths, and the look-ups of its people as they are booked."""

@@ -6,7 +6,7 @@ which has the chart. The result equals the state after a replay of all events.
 
 import dataclasses
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from trainhub.domain.berths import Block, Hold
@@ -265,7 +265,8 @@ def resume(run: RunKey, registered: TrainRegistered, saved: RunSnapshot) -> Trai
     if not isinstance(registered, TrainRegistered):
         raise ValueError(f"the first event of {run} is not its registration")
     state = TrainState(run)
-    state.evolve(registered if saved.chart is None else replace(registered, chart=saved.chart))
+    state.begin_with(registered.chart if saved.chart is None else saved.chart)
+    state.last_at = registered.at
     state.amended = saved.chart is not None
     try:
         _restore(state, saved)
