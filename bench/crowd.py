@@ -198,7 +198,7 @@ class _Clients:
                 self._end_call(descriptor, data)
         return ordered
 
-    def _connect(self, openings: Iterable[Opening], port: int) -> list[int]:
+    def _connect(self, openings: Iterable[Opening], port: int, *, listen: bool) -> list[int]:
         made = []
         for each in openings:
             while len(self._opening) >= UNDER_WAY:
@@ -208,6 +208,8 @@ class _Clients:
             made.append(client.fileno())
             self._sockets[client.fileno()] = client
             self._poll.register(client, select.EPOLLIN)
+            if listen:
+                self._heard[client.fileno()] = []  # from now on, as a server pings meanwhile
             if each.data:
                 self._opening[client.fileno()] = each.until
                 client.sendall(each.data)
@@ -251,11 +253,11 @@ class _Clients:
 
     def open(self, openings: Sequence[Opening]) -> float:
         start = time.perf_counter()
-        self._heard |= {each: [] for each in self._connect(openings, self._port)}
+        self._connect(openings, self._port, listen=True)
         return time.perf_counter() - start
 
     def call_on(self, openings: Sequence[Opening], answer: bytes) -> None:
-        self._callers = self._connect(openings, self._door)
+        self._callers = self._connect(openings, self._door, listen=False)
         self._answer = answer
 
     def round(self, calls: Sequence[Call], seconds: float | None, rate: float | None) -> Round:

@@ -214,7 +214,7 @@ def test_an_index_of_another_stop_is_unknown(code):
 
 def test_rules_and_views_name_a_stop_by_its_own_code():
     """`stop.code` names one stop. `stop.station.code` may name two, unless an index is with it."""
-    with_index = {"station_ref", "ahead", "station_named", "stop_view", "stop_codes", "_registered"}
+    with_index = {"station_ref", "ahead", "station_named", "stop_view", "stop_codes", "begin_with"}
     found = {
         f"{path.name}: {function.name}"
         for path in Path(run_state.__file__).parent.glob("*.py")
