@@ -7,6 +7,7 @@ import { fold } from './train_state.js';
 
 const WAITS = new Set(['DUE', 'ABOARD']);
 
+export const byBerth = (a, b) => (a.coach ?? '').localeCompare(b.coach ?? '', 'en', { numeric: true }) || a.berth - b.berth || a.index - b.index;
 export const personOf = ({ pnr, index }) => `${pnr}/${index}`;
 
 export class StaffView {
@@ -52,6 +53,26 @@ export class StaffView {
 
   /** Whether the person came after the berth was given away: first in turn for the next one. */
   isClaimant({ state, status, coach }) { return state === 'ABOARD' && status === 'CNF' && coach === null; }
+
+  /** Whether the person can be given another berth: the journey is ahead, with a ticket for a berth. */
+  isTravelling({ state, status, to }) {
+    const isOver = this.run.status === 'COMPLETED' || this.run.status === 'CANCELLED';
+    return !isOver && WAITS.has(state) && status !== 'NOSB' && this.#places.get(to) > this.run.index;
+  }
+
+  /** The people who can exchange berths with the person, in the order of the berths. */
+  partners(person) {
+    const { coach, berth, class: ticket, status } = person;
+    const suits = (each) => each.coach !== null && (each.coach !== coach || each.berth !== berth)
+      && each.class === ticket && each.status === status && this.isTravelling(each);
+    return coach === null ? [] : this.run.passengers.filter(suits).sort(byBerth);
+  }
+
+  /** Whether a vacant berth is the person's to the destination. Half of a berth only goes with the other half. */
+  fits({ coach, berth, half, to, offerId }, person) {
+    const isOwn = coach === person.coach && berth === person.berth;
+    return offerId === null && half === isOwn && this.#places.get(to) >= this.#places.get(person.to);
+  }
 
   /** When the undo of NT ends, in ms: Infinity without a limit, 0 if it cannot be undone any more. */
   undoEnds(person) {

@@ -7,7 +7,9 @@
 
 import { put, ui } from './elements.js';
 import { ask, claimsOf, connectPage, showList, speak, takeFragment, workOffline } from './page.js';
-import { StaffView, personOf } from './staff_view.js';
+import { StaffView, byBerth, personOf } from './staff_view.js';
+import { moveBerth } from './tte_berth.js';
+import { coachesOf, showDuty } from './tte_duty.js';
 
 const KEPT = { token: 'trainhub.tte.token', run: 'trainhub.tte.run', problems: 'trainhub.tte.problems' };
 const STORE = 'trainhub.tte'; // the name of the waiting commands in the storage
@@ -76,13 +78,23 @@ function keepProblems() {
   localStorage.setItem(KEPT.problems, JSON.stringify(problems));
 }
 
+/** Sends what is worth nothing a minute later, and so does not wait for the hub as a mark does. */
+function sendNow(type, fields) {
+  send(type, fields, { withinMs: ANSWER_MS }).catch(() => {});
+}
+
 const nowMs = () => hub?.now() ?? Date.now() + aheadMs;
+
+/** Says something to a screen reader. */
+function tell(text) {
+  put(ui.said, text);
+}
 
 function mark(person, type) {
   const { pnr, index } = person;
   undoFrom = performance.now() + DOUBLE_TAP_MS;
   setTimeout(show, DOUBLE_TAP_MS);
-  put(ui.said, words.say(`said.${type}`, { name: person.name }));
+  tell(words.say(`said.${type}`, { name: person.name }));
   send(type, { pnr, index, at: new Date(nowMs()).toISOString() });
 }
 
@@ -90,7 +102,7 @@ function mark(person, type) {
 function undo(person, waits) {
   const { pnr, index, state } = person;
   const type = state === 'NT' ? 'UNDO_NO_SHOW' : 'UNDO_BOARDED';
-  put(ui.said, words.say(`said.${type}`, { name: person.name }));
+  tell(words.say(`said.${type}`, { name: person.name }));
   if (waits) hub.discard(waits.key);
   if (!waits || mayBeSent.has(waits.key)) send(type, { pnr, index, at: new Date(nowMs()).toISOString() });
   show();
@@ -123,8 +135,6 @@ function peopleToShow(waiting) {
   return passengers.filter((each) => shown.has(personOf(each)));
 }
 
-const byBerth = (a, b) => (a.coach ?? '').localeCompare(b.coach ?? '', 'en', { numeric: true }) || a.berth - b.berth || a.index - b.index;
-
 function about({ age, gender, need, quota, upgradedFrom, pnr }) {
   return [
     age && words.say('person.age', { age: String(age), gender }).trim(),
@@ -143,6 +153,13 @@ function markWords(person, waits, undoEnds) {
   const name = state === 'NT' && !waits && undoEnds <= nowMs() ? 'mark.NT.gone' : `mark.${state}`;
   const text = words.say(name, { time: time(markedAt) });
   return waits ? words.say('mark.waits', { mark: text }) : text;
+}
+
+/** Lets the TTE give a person another berth. */
+function letMove(button, person, label) {
+  button.disabled = hub?.state !== 'live' || !view.isTravelling(person);
+  button.setAttribute('aria-label', label);
+  button.onclick = () => moveBerth(person, { view, words, token, placeOf, send: sendNow });
 }
 
 function updatePerson(row, person, li, waits) {
@@ -169,6 +186,7 @@ function updatePerson(row, person, li, waits) {
   const early = performance.now() < undoFrom; // the second tap of a double tap is no undo
   row.undo.setAttribute('aria-disabled', String(early));
   const { name } = person;
+  letMove(row.move, person, words.say('person.move', { shown: row.move.textContent, name }));
   row.o.setAttribute('aria-label', words.say('person.o', { name, place }));
   row.nt.setAttribute('aria-label', words.say('person.nt', { name, place }));
   row.undo.setAttribute('aria-label', words.say('person.undo', { undo: row.undo.textContent, name, place, mark: now.state === 'NT' ? 'NT' : 'O' }));
@@ -182,7 +200,10 @@ function showCoaches() {
   const codes = view.coaches();
   const counts = new Map(codes.map((code) => [code, 0]));
   for (const each of view.run.passengers) if (view.isToCheck(each)) counts.set(each.coach ?? '', (counts.get(each.coach ?? '') ?? 0) + 1);
-  if (!codes.includes(coach)) coach = codes.find((code) => counts.get(code)) ?? codes[0] ?? '';
+  if (!codes.includes(coach)) {
+    const mine = coachesOf(claimsOf(token).sub, view.run, hub?.waiting ?? []);
+    coach = mine.find((code) => counts.get(code)) ?? codes.find((code) => counts.get(code)) ?? codes[0] ?? '';
+  }
   showList(ui.coaches, codes, (code) => `coach ${code}`, 'coach', (chip, code, button) => {
     const [count, checked] = [counts.get(code), view.run.checked.includes(code)];
     put(chip.code, code || words.say('list.no-berth'));
@@ -218,7 +239,7 @@ function showChecked() {
 async function checkCoach() {
   const [code, count] = [coach, stillDue(coach)];
   if (count && !(await sure(words.say('list.check.sure', { coach: code, count }), words.say('list.check.yes')))) return;
-  send('CHECK_COACH', { coach: code }, { withinMs: ANSWER_MS }).catch(() => {});
+  sendNow('CHECK_COACH', { coach: code });
 }
 
 function sure(question, yes) {
@@ -240,6 +261,8 @@ function updateWaiting(card, person, next) {
   put(card.about, [person.class, words.say('person.leg', person), words.say(`waiting.state.${state}`), seat].filter(Boolean).join(' · '));
   put(card.note, '');
   put(card.reason, reasons.get(personOf(person)) ?? '');
+  put(card.give, words.say('waiting.give'));
+  letMove(card.give, person, words.say('waiting.give.label', { name, place: placeOf(person) }));
   put(card.why, words.say('waiting.why'));
   card.why.setAttribute('aria-label', words.say('waiting.why.label', { name }));
   card.why.disabled = hub?.state !== 'live';
@@ -311,7 +334,7 @@ function updateOffer(card, offer) {
   const answers = { accept: approval ? 'APPROVE_OFFER' : 'ACCEPT_OFFER', deny: 'DENY_OFFER', withdraw: 'WITHDRAW_OFFER' };
   for (const [name, type] of Object.entries(answers)) {
     card[name].disabled = waits || left <= 0;
-    card[name].onclick = () => send(type, { offerId: offer.offerId }, { withinMs: ANSWER_MS }).catch(() => {});
+    card[name].onclick = () => sendNow(type, { offerId: offer.offerId });
   }
 }
 
@@ -336,23 +359,25 @@ function showLines(list, events, text) {
 
 // --- what was not taken ---
 
-function whyWords({ code, message, details }) {
-  const { markedAt, markedBy, state, boardsAt, berth, status, outcome } = details;
+function whyWords({ type, code, message, details }) {
+  const { markedAt, markedBy, state, boardsAt, berth, holders, status, outcome } = details;
   const by = markedBy ?? words.say('why.marked.hub');
   if (markedAt) return words.say('why.marked', { state: words.say(`state.${state}`), by, time: time(markedAt) });
   if (boardsAt) return words.say('why.boardsAt', { station: view.stationName(boardsAt) });
-  if (berth) return words.say('why.berth', { place: berth });
+  if (holders) return words.say('why.holders', { place: berth, list: holders.map(({ name }) => name).join(', ') });
+  if (berth && type === 'UNDO_NO_SHOW') return words.say('why.berth', { place: berth });
   if (outcome) return words.say('why.outcome', { outcome: words.say(`outcome.${outcome}`) });
   if (state) return words.say('why.state', { state: words.say(`state.${state}`) });
   if (status) return words.say('why.status', { status: words.say(`status.${status}`) });
   return words.has(`why.${code}`) ? words.say(`why.${code}`) : message;
 }
 
-function problemWords({ type, fields, ...error }) {
+function problemWords(problem) {
+  const { type, fields } = problem;
   const person = fields.pnr ? view.person(fields) : null;
   const what = words.say(`problem.${type}`, { ...fields, name: person?.name ?? fields.pnr, place: person && placeOf(person) });
   const whole = fields.at ? words.say('problem.at', { what, time: time(fields.at) }) : what;
-  return words.say('problem.text', { what: whole, why: whyWords(error) });
+  return words.say('problem.text', { what: whole, why: whyWords(problem) });
 }
 
 function showProblems() {
@@ -413,10 +438,11 @@ function showNow() {
   const { trainNo, trainName } = view.run;
   put(ui.heading, `${trainNo} ${trainName}`);
   put(ui.where, whereWords(view.run));
-  put(ui.account, words.say('account.who', { user: claimsOf(token)?.sub ?? '' }));
+  put(ui.account, words.say('account.who', { user: claimsOf(token).sub }));
   showPeople(waitingMarks());
   showWaiting();
   showOffers();
+  showDuty({ view, words, token, user: claimsOf(token).sub, waiting: hub?.waiting ?? [], live: hub?.state === 'live', send, tell, show });
   showLines(ui.heard, heard, ({ data }) => `${words.say(`level.${data.level}`)}: ${data.text}`);
   ui.noneHeard.hidden = heard.length > 0;
   showProblems();
@@ -425,7 +451,7 @@ function showNow() {
 
 // --- following the run ---
 
-const LISTED = { UPGRADE_CONFIRMED: 1, UPGRADE_CLOSED: 1, BERTH_LOST: 1 };
+const LISTED = { UPGRADE_CONFIRMED: 1, UPGRADE_CLOSED: 1, BERTH_LOST: 1, BERTH_ALLOTTED: 1 };
 const TURN = /^(UPGRADE_CONFIRMED|BERTH_LOST|BERTH_ALLOTTED|PASSENGER_|NO_SHOW|BOARD)/;
 
 function hear(event) {
@@ -585,7 +611,7 @@ ui.announce.onsubmit = (event) => {
   event.preventDefault();
   const { text, to, level } = ui.announce.elements;
   send('ANNOUNCE', { text: text.value, to: to.value, level: level.value }, { withinMs: ANSWER_MS }).then(() => {
-    put(ui.said, words.say('announce.sent'));
+    tell(words.say('announce.sent'));
     text.value = '';
   }, () => {});
 };

@@ -14,7 +14,16 @@ from railway import chart, person, rac
 from waiting import PATIENCE, wait_for
 
 STATIC = Path(__file__).parents[2] / "static"
-PAGES = ("tte.html", "tte.js", "passenger.html", "passenger.js", "page.js", "words.js")
+PAGES = (
+    "tte.html",
+    "tte.js",
+    "tte_berth.js",
+    "tte_duty.js",
+    "passenger.html",
+    "passenger.js",
+    "page.js",
+    "words.js",
+)
 HOSTILE = '<img src=x onerror="document.title=1">'
 PHONE = {"width": 360, "height": 800}
 WIDTHS = (360, 768, 1280)
@@ -174,7 +183,7 @@ def test_a_coach_is_checked(hub, ask, page):
     """With people still due the page asks first. A reloaded page shows it too."""
     page.goto(url(hub))
     page.get_by_role("button", name="Coach S1 is checked").click()
-    expect(page.locator("dialog")).to_contain_text("2 passengers of coach S1 are not marked.")
+    expect(page.locator("dialog[open]")).to_contain_text("2 passengers of coach S1 are not marked.")
     page.get_by_role("button", name="Back").click()
     assert ask(TRAIN)["checked"] == []
     page.get_by_role("button", name="Coach S1 is checked").click()
@@ -213,6 +222,98 @@ def test_under_approval_the_tte_approves(hub, page):
     page.get_by_role("button", name="Approve").click()
     expect(page.locator(".happened").first).to_contain_text("Person 10 has berth S1-1.")
     assert ask(f"{TRAIN}/passengers/4512345610")[0]["berth"] == 1
+
+
+# --- berths and duty ----------------------------------------------------------------------------
+
+
+def test_a_vacant_berth_is_given(hub, page):
+    """With the reason, out of turn; the page offers only berths that are vacant far enough."""
+    ask = load(hub, person(1, "CCC"), person(2), rac(10, 1))
+    page.goto(url(hub))
+    page.get_by_role("button", name="RAC, WL").click()
+    page.get_by_role("button", name="Give a berth: Person 10, now S1-7").click()
+    dialog = page.locator("dialog[open]")
+    expect(dialog).to_contain_text("Now S1-7, STATION AAA to STATION EEE")
+    berths = dialog.locator("[name=berth]")
+    expect(berths.locator("option")).to_have_count(70)  # all but two that are booked: S1-7 is half
+    expect(berths.locator("option", has_text="S1-1,")).to_have_count(0)
+    berths.select_option(label="S1-5, middle, SL")
+    dialog.locator("[name=reason]").select_option("MEDICAL")
+    dialog.get_by_label("Note").fill("a bad leg")
+    dialog.get_by_role("button", name="Give this berth").click()
+    expect(dialog).to_have_count(0)
+    expect(page.locator("[data-is=waiting] .card")).to_have_count(0)
+    page.get_by_role("button", name="Offers").click()
+    expect(page.locator(".happened").first).to_contain_text("Person 10 was given berth S1-5.")
+    (allotted,) = ask(f"{TRAIN}/report")["coaches"][0]["allotments"]
+    assert (allotted["allottedFor"], allotted["note"]) == ("MEDICAL", "a bad leg")
+
+
+def test_two_passengers_exchange_their_berths(hub, ask, page):
+    """A refusal says who holds the berth. Without the hub no berth can be changed."""
+    page.goto(url(hub))
+    page.get_by_role("button", name="1 S1: another berth for Person 1").click()
+    page.locator("dialog [name=other]").select_option(label="S1-2 Person 2")
+    page.get_by_role("button", name="Exchange the two berths").click()
+    expect(row(page, "Person 1").locator(".berth")).to_contain_text("2")
+    expect(row(page, "Person 2").locator(".berth")).to_contain_text("1")
+    page.get_by_role("button", name="2 S1: another berth for Person 1").click()
+    page.locator("dialog [name=berth]").select_option(label="S1-9, lower, SL")
+    body = {"coach": "S1", "berth": 9, "reason": "FAMILY"}
+    ask(f"{TRAIN}/passengers/4512345602/1/berth", body)
+    page.get_by_role("button", name="Give this berth").click()
+    expect(page.locator(".problems li")).to_contain_text(
+        "Berth S1-9 for Person 1: berth S1-9 is held by Person 2."
+    )
+    hub.stop()
+    expect(row(page, "Person 1").locator(".berth")).to_be_disabled()
+
+
+def test_a_tte_signs_on_and_off_and_hands_over(hub, ask, page):
+    """Also while the hub is away; the handover list has what is left to do in the coaches."""
+    ask(f"{TRAIN}/sign-on", {"tte": "T9", "coaches": ["S1"]})
+    page.goto(url(hub))
+    page.get_by_role("button", name="Duty").click()
+    expect(page.get_by_text("You are signed on to no coach.")).to_be_visible()
+    page.get_by_role("button", name="Coach S1, T9 is responsible").click()
+    expect(page.get_by_text("You take S1 over from T9.")).to_be_visible()
+    page.get_by_role("button", name="Sign on to S1").click()
+    expect(page.get_by_text("You are responsible for S1.")).to_be_visible()
+    wait_for(lambda: [each["tte"] for each in ask(TRAIN)["duty"]] == ["T1"])
+
+    page.get_by_role("textbox", name="Remark").fill("No water.")
+    page.locator("[name=coach]").select_option("S1")
+    page.get_by_role("button", name="Write the remark").click()
+    expect(page.get_by_role("textbox", name="Remark")).to_have_value("")
+    wait_for(lambda: [each["text"] for each in ask(f"{TRAIN}/report")["remarks"]] == ["No water."])
+    page.get_by_role("button", name="Show the handover list").click()
+    card = page.locator("[data-is=handoverList] .card").first
+    expect(card).to_contain_text("2 to check: 1 Person 1, 2 Person 2")
+    expect(card).to_contain_text(re.compile(r"\d\d:\d\d T1: No water\."))
+
+    page.get_by_role("button", name="Sign off").click()
+    expect(page.get_by_text("You are signed on to no coach.")).to_be_visible()
+    wait_for(lambda: [each["tte"] for each in ask(TRAIN)["duty"]] == [None])
+
+
+def test_duty_and_remarks_wait_for_the_hub(hub, ask, page, start_hub):
+    """They are sent once, in order with the marks, when the hub is back."""
+    page.goto(url(hub))
+    page.get_by_role("button", name="Duty").click()
+    expect(page.get_by_text("You are signed on to no coach.")).to_be_visible()
+    hub.stop()
+    expect(page.locator("[data-is=link]")).not_to_have_text("Online")
+    page.get_by_role("button", name="Coach S1, without a TTE").click()
+    page.get_by_role("button", name="Sign on to S1").click()
+    expect(page.get_by_text("You are responsible for S1. Waits to be sent.")).to_be_visible()
+    page.get_by_role("textbox", name="Remark").fill("No light.")
+    page.get_by_role("button", name="Write the remark").click()
+    expect(page.get_by_role("button", name="Show the handover list")).to_be_disabled()
+    ask = asker(start_hub("--port", str(hub.port)))
+    wait_for(lambda: [each["tte"] for each in ask(TRAIN)["duty"]] == ["T1"])
+    wait_for(lambda: [each["text"] for each in ask(f"{TRAIN}/report")["remarks"]] == ["No light."])
+    expect(page.get_by_text("Waits to be sent.")).to_have_count(0)
 
 
 # --- offline ------------------------------------------------------------------------------------
@@ -374,12 +475,20 @@ def test_axe_finds_no_fault_in_any_state(hub, axe, browser, language):
             expect(page.locator(".problems li")).to_be_visible()
             faults += axe(page)
             page.locator("[data-is=checked]").click()
-            expect(page.locator("dialog")).to_be_visible()
+            expect(page.locator("dialog[open]")).to_be_visible()
             faults += axe(page)
             page.locator("dialog button[value=no]").click()
-            for tab in ("waiting", "offers", "more"):
+            for tab in ("waiting", "offers", "duty", "more"):
                 page.locator(f".tabs [data-tab={tab}]").click()
+                if tab == "duty":
+                    page.locator("[data-is=handover]").click()
+                    expect(page.locator("[data-is=handoverList] .card").first).to_be_visible()
                 faults += axe(page)
+            page.locator(".tabs [data-tab=list]").click()
+            row(page, "Person 4").locator(".berth").click()
+            expect(page.locator("dialog [name=berth]")).to_be_visible()
+            faults += axe(page)
+            page.locator("dialog[open] form[method=dialog] button").click()
             page.set_viewport_size({"width": 1280, "height": 900})
             expect(page.locator("[data-is=coaches]")).to_be_visible()
             faults += axe(page)
