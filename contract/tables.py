@@ -19,7 +19,12 @@ from trainhub.web.close_codes import CLOSE_CODES
 from trainhub.web.routes import ROUTES
 
 _CHANNELS = {Channel.PUSH: "push", Channel.EMAIL: "e-mail"}
-_RELATIONS = {Relation.OWN_RUN: "run", Relation.OWN_PERSON: "person", None: ""}
+_RELATIONS = {
+    Relation.OWN_RUN: "run",
+    Relation.OWN_PERSON: "person",
+    Relation.OWN_DUTY: "self",
+    None: "",
+}
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:

@@ -784,8 +784,7 @@ export interface Commands {
     fields: {
       trainNo: GivenTrainNo;
       startDate?: StartDate | null;
-      /** The coach. */
-      coach: string;
+      coach: CoachCode;
     };
     result: Result & Told['COACH_CHECKED'] | Unchanged;
   };

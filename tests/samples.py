@@ -93,9 +93,9 @@ JOURNEY = (
     _mark("MARK_BOARDED", 20),
     Step("BATCH", {"marks": _BOARDED}, STAFF),
     Step("CHECK_COACH", {"coach": "S1"}, STAFF),
-    Step("SIGN_ON", {"tte": "T17", "coaches": ["S1"]}, STAFF),
+    Step("SIGN_ON", {"tte": "T1", "coaches": ["S1"]}, STAFF),
     Step("REMARK", {"text": "no water"}, STAFF, {"coach": "S1"}),
-    Step("SIGN_OFF", {"tte": "T17"}, STAFF),
+    Step("SIGN_OFF", {"tte": "T1"}, STAFF),
     Step("BLOCK_BERTH", {"coach": "S1", "berth": 72, "reason": "BROKEN"}, STAFF),
     _mark("MARK_NO_SHOW", 1),  # whose berth is offered to RAC 1, and then to RAC 2
     Step("DENY_OFFER", {"offerId": OPEN}, OWNER),

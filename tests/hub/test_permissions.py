@@ -36,6 +36,16 @@ def test_another_s_person_is_forbidden_to_a_passenger(command, owner):
         require_relation(Identity("IR_1", role, frozenset({"12345"})), command, RUN, owner)
 
 
+@pytest.mark.parametrize("command", [c.SignOn, c.SignOff], ids=lambda each: each.__name__)
+def test_a_tte_signs_only_themselves_on_and_off(command):
+    """The control room does so for any TTE."""
+    covers = frozenset({"12345"})
+    require_relation(Identity("T1", Role.TTE, covers), command, RUN, "T1")
+    require_relation(Identity("A1", Role.ADMIN, covers), command, RUN, "T1")
+    with pytest.raises(Forbidden, match="only themselves"):
+        require_relation(Identity("T2", Role.TTE, covers), command, RUN, "T1")
+
+
 @pytest.mark.parametrize("command", MAY, ids=lambda each: each.__name__)
 @pytest.mark.parametrize("role", Role)
 def test_a_command_asks_for_its_role_and_its_run(command, role):

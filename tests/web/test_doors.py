@@ -125,6 +125,16 @@ async def test_codes_have_one_form(call, site):
     assert came.result["station"]["code"] == "BBB"
 
 
+async def test_a_coach_has_one_form(call, site):
+    """Small letters and blanks around its code change nothing, in commands and in reads."""
+    await site.register()
+    await call("POST", "/api/trains/12345/start", {}, "ADMIN")
+    checked = await call("POST", "/api/trains/12345/coaches/%20s1/check", {}, "TTE")
+    assert (checked.status, checked.result["coach"]) == (200, "S1")
+    people = (await call("GET", "/api/trains/12345/passengers?coach=s1", who="TTE")).result
+    assert {each["coach"] for each in people} == {"S1"}
+
+
 async def test_a_number_that_may_have_lost_zeros_is_a_warning(call):
     """Spreadsheets make 851 of 00851, which is another train."""
     answer = await call("POST", "/api/trains", chart(trainNo=851), "ADMIN")

@@ -328,7 +328,7 @@ class Alight(MarkCommand):
 class CheckCoach(Command):
     """Say that a coach is checked: those still due there do not hold up the turn any more."""
 
-    coach: Annotated[str, About("The coach.", example="S1")]
+    coach: CoachCode
 
     answer = "COACH_CHECKED"
     idempotent = True
@@ -338,9 +338,13 @@ class CheckCoach(Command):
 class DutyCommand(Command):
     """A command on a TTE's duty. The hub fills in the caller as `tte` if it is left out."""
 
-    tte: Annotated[str, About("The TTE's user; the caller if left out.", example="T17")] | None = (
-        None
-    )
+    tte: (
+        Annotated[
+            str,
+            About("The TTE's user; the caller if left out.", example="T17", normal=normal.text),
+        ]
+        | None
+    ) = None
 
     idempotent = True
 

@@ -107,7 +107,7 @@ class Executor:
         require_role(identity, MAY[type(command)])
         run = RunKey(f"{kept['trainNo']}/{kept['startDate']}")
         state = self._runs.present(run)
-        owner = identity.user if state is None else _owner(command, state)
+        owner = identity.user if state is None else _owner(command, state, identity)
         require_relation(identity, type(command), run, owner)
 
     def _carry_out(
@@ -256,15 +256,20 @@ class Executor:
             if isinstance(command, c.OfferCommand):
                 raise UnknownOffer("there is no offer of that id") from None
             raise
-        require_relation(identity, type(command), state.run, _owner(command, state))
+        require_relation(identity, type(command), state.run, _owner(command, state, identity))
         return state
 
     def _named(self, command: c.Command, identity: Identity) -> RunKey | None:
         return self._runs.named(command.train_no, command.start_date, identity, self._clock())
 
 
-def _owner(command: c.Command, state: TrainState) -> str | None:
-    """Return the user of the person that a command is about, if that person is known."""
+def _owner(command: c.Command, state: TrainState, identity: Identity) -> str | None:
+    """Return the user of the person that a command is about, if that person is known.
+
+    For a TTE's duty that is the TTE: the caller, if the command names none.
+    """
+    if isinstance(command, c.DutyCommand):
+        return command.tte or identity.user
     if isinstance(command, c.OfferCommand):
         offer = state.offers.get(command.offer_id)
         return None if offer is None else offer.made.user

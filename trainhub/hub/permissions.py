@@ -14,6 +14,7 @@ class Relation(StrEnum):
 
     OWN_RUN = "on the runs that their token covers"
     OWN_PERSON = "for people booked by the same user, on the runs that their token covers"
+    OWN_DUTY = "for themselves, on the runs that their token covers"
 
 
 _RUN = Relation.OWN_RUN
@@ -21,6 +22,7 @@ _PERSON = Relation.OWN_PERSON
 _OPERATORS = {Role.ADMIN: _RUN, Role.SERVICE: _RUN}
 _STAFF = {Role.TTE: _RUN, Role.ADMIN: _RUN}
 _STAFF_AND_FEEDS = {**_STAFF, Role.SERVICE: _RUN}
+_ON_DUTY = {Role.TTE: Relation.OWN_DUTY, Role.ADMIN: _RUN}
 _STAFF_AND_PASSENGER = {**_STAFF, Role.PASSENGER: _PERSON}
 
 # A role that is missing may not. Commands that only the hub gives, like ExpireOffers, are missing.
@@ -45,8 +47,8 @@ MAY: dict[type[c.Command], dict[Role, Relation]] = {
     c.UndoNoShow: _STAFF,
     c.Alight: _STAFF,
     c.CheckCoach: _STAFF,
-    c.SignOn: _STAFF,
-    c.SignOff: _STAFF,
+    c.SignOn: _ON_DUTY,
+    c.SignOff: _ON_DUTY,
     c.Remark: _STAFF,
     c.BlockBerth: _STAFF,
     c.UnblockBerth: _STAFF,
@@ -82,10 +84,15 @@ def require_relation(
 ) -> None:
     """Raise Forbidden unless the caller has the relation to the run and person that MAY asks for.
 
-    `owner` is the user who booked the person that the command is about. None means that there is no
-    such person. A passenger gets the same error for an unknown person and for another user's.
+    `owner` is the user who booked the person that the command is about, or the TTE on duty.
+    None means that there is no such person. A passenger gets the same error for an unknown person
+    and for another user's.
     """
     require_run(identity, run)
     assert identity.role is not None
-    if MAY[command][identity.role] is Relation.OWN_PERSON and identity.user != owner:
+    if identity.user == owner:
+        return
+    if MAY[command][identity.role] is Relation.OWN_PERSON:
         raise Forbidden("a passenger may speak only for people booked by the same user")
+    if MAY[command][identity.role] is Relation.OWN_DUTY:
+        raise Forbidden("a TTE may sign only themselves on and off: leave tte out, or ask ADMIN")

@@ -190,7 +190,7 @@ class PassengersHandler(Api):
         state = self.find(trainNo)
         standing = self.identity.standing(state.run)
         wanted = {
-            name: value
+            name: normal.code(value)
             for name in ("status", "state", "coach")
             if (value := self.parameter(name)) is not None
         }
@@ -324,7 +324,7 @@ class CoachHandler(Api):
 
     async def get(self, trainNo: str, coach: str) -> None:  # noqa: N803 (named by the path)
         state = self.staffs_run(trainNo)
-        found = state.coach(coach)
+        found = state.coach(normal.code(coach))
         self.answer(await self.hub.read(lambda: berth_plan(state, found)))
 
 
