@@ -559,7 +559,7 @@ export interface Commands {
       minUpgradeKm?: number;
       /** How long an offer stays open. */
       offerSeconds?: number;
-      /** Whether passengers from 60, women from 45, and passengers with a `need` get a lower berth before others that fit. */
+      /** Whether passengers from 60, women from 45, and passengers with a `need` get a lower berth before others that fit, and are asked for one if they are confirmed higher up. */
       lowerFirst?: boolean;
       /** Who of the waiting list gets berths: all, those on partly confirmed PNRs, or none. */
       waitingList?: WaitingList;

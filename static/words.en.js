@@ -270,7 +270,7 @@ export default {
   'my.train': '{date}: {status}, {where}',
   'my.next': '{station} expected {time}',
   'my.person': '{name}, {from} to {to}',
-  'my.offer': 'A berth of your own is free',
+  'my.offer': 'A berth is offered to you',
   'my.offer.what': '{type}, to {to}',
   'my.accept': 'Accept',
   'my.deny': 'Decline',

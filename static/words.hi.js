@@ -270,7 +270,7 @@ export default {
   'my.train': '{date}: {status}, {where}',
   'my.next': '{station} पर अनुमानित समय {time}',
   'my.person': '{name}, {from} से {to}',
-  'my.offer': 'आपके लिए एक बर्थ खाली है',
+  'my.offer': 'आपके लिए एक बर्थ का प्रस्ताव है',
   'my.offer.what': '{type}, {to} तक',
   'my.accept': 'स्वीकार',
   'my.deny': 'अस्वीकार',

@@ -21,7 +21,7 @@ def notice(channel=Channel.EMAIL, **fields):
         "to": "asha@example.org" if channel is Channel.EMAIL else "IR_1",
         "topic": "offer-1",
         "language": "en",
-        "subject": "Train 12951: a berth of your own is free",
+        "subject": "Train 12951: a berth is offered to you",
         "body": "Berth B1-23 is held for Asha.\n\nAnswer before 12:30.",
         "link": "passenger.html#offer=1",
         "urgency": Urgency.HIGH,

@@ -4,7 +4,7 @@ import pytest
 from railway import RUN, TRAIN, Driver, person, rac
 
 from trainhub.domain import commands as c
-from trainhub.domain.decisions import Decisions
+from trainhub.domain.decisions import LOWER_FIRST, LOWER_TURN, Decisions
 
 
 def wl(who, number=1, **fields):
@@ -45,6 +45,31 @@ def test_a_passenger_who_is_not_aboard_is_not_asked():
         ("UPGRADE_PENDING", "the berth is for RAC 2: is DUE, not aboard"),
     ]
     assert decided(run, 10).standing(run.now) == "is DUE, not aboard"
+
+
+def test_a_lower_berth_is_offered_to_others_first():
+    """The passengers on RAC and in lower turn read why; who gave the berth away comes before."""
+    run = begin(person(1), person(2, age=61), person(3, age=80), person(4), rac(10, 1))
+    for who in (2, 3, 4, 10):
+        run.board(who)
+    run.give(c.BlockBerth(**TRAIN, coach="S1", berth=4, reason="BROKEN"))
+    run.no_show(1)
+    answer(run, c.DenyOffer)  # passenger 4, who has lost a berth
+    assert reasons(run, 10)[-1] == ("UPGRADE_PENDING", f"the berth is for CNF: {LOWER_FIRST}")
+    assert reasons(run, 2) == [
+        ("PASSENGER_BOARDED", "is aboard"),
+        (
+            "UPGRADE_PENDING",
+            "the berth is for CNF (whose berth was given away): CNF "
+            "(whose berth was given away) is before CNF",
+        ),
+        ("UPGRADE_PENDING", f"the berth is for CNF: {LOWER_TURN}"),
+    ]
+    assert reasons(run, 4)[-1] == (
+        "UPGRADE_PENDING",
+        "the berth is for CNF: had an offer of this berth before",
+    )
+    assert decided(run, 3).standing(run.now) == "is CNF with berth S1-3"
 
 
 def test_a_better_number_comes_first():

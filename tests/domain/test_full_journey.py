@@ -176,6 +176,21 @@ def test_a_whole_journey(policy):
     assert Counter(row["kind"] for row in rows)["UPGRADE"] == len(state.upgrades)
 
 
+def movers(journey, whole, states, class_):
+    """Return those who get a lower berth first: need, then age; aboard, in middle or upper."""
+    types = journey.state.occupancy.types
+
+    def is_mover(row):
+        age = row.age >= (45 if row.gender == "F" else 60)
+        high = whole.get(row.person) and types["{}-{}".format(*whole[row.person])] not in (
+            *("LOWER", "SIDE_LOWER", "SEAT"),
+        )
+        return row.class_ == class_ and states[row.person] == "ABOARD" and age and high
+
+    rows = filter(is_mover, journey.chart.passengers)
+    return [row.person for row in sorted(rows, key=lambda row: (-row.age, row.person))]
+
+
 @pytest.mark.parametrize("policy", ["AUTO", "OFFER", "APPROVAL"])
 def test_every_reason_on_a_whole_journey_is_true(policy):
     """Each upgrade's reason has the candidates in order, and truly why each was passed over."""
@@ -199,6 +214,8 @@ def test_every_reason_on_a_whole_journey_is_true(policy):
             waiting.setdefault(row.class_, []).append(row.person)
     marked = {e.PassengerBoarded: "ABOARD", e.PassengerAlighted: "ALIGHTED"}
     marked |= {e.NoShow: "NT", e.NoShowUndone: "DUE", e.BerthLost: "DUE"}
+    whole = {row.person: (row.coach, row.berth) for row in booked.values() if row.status == "CNF"}
+    moved = 0
     for event in journey.events:
         states.update({event.person: marked[type(event)]} if type(event) in marked else {})
         if isinstance(event, e.StationArrival):
@@ -208,12 +225,17 @@ def test_every_reason_on_a_whole_journey_is_true(policy):
             line[:] = [each for each in line if each != event.person]
             line.insert(sum(each in claims for each in line), event.person)
             claims.add(event.person)
+            whole.pop(event.person, None)
         if isinstance(event, e.UpgradePending) or (
             isinstance(event, e.UpgradeConfirmed) and event.offer_id is None
         ):
             who = f"{event.pnr}/{event.index}"
-            line = waiting[booked[who].class_]
+            line = waiting.get(booked[who].class_, [])
             told = [f"{each.pnr}/{each.index}" for each in event.reason]
+            if who in whole:
+                moved += 1
+                first = [each for each in line if each in claims]
+                line = [*first, *movers(journey, whole, states, booked[who].class_)]
             before = line[: line.index(who)]
             assert told == [*before[:NAMED], who]
             assert sum(each.count for each in event.passed_over) == len(before[NAMED:])
@@ -237,7 +259,10 @@ def test_every_reason_on_a_whole_journey_is_true(policy):
         elif isinstance(event, e.UpgradeConfirmed):
             opened.pop(event.offer_id, None)
             claims.discard(event.person)
-            waiting[booked[event.person].class_].remove(event.person)
+            whole[event.person] = event.coach, event.berth
+            line = waiting.get(booked[event.person].class_, [])
+            line[:] = [each for each in line if each != event.person]
         elif isinstance(event, e.UpgradeClosed):
             made = journey.state.offers[event.offer_id].made
             ended.add((opened.pop(event.offer_id), made.coach, made.berth))
+    assert bool(moved) is (policy != "AUTO")

@@ -109,6 +109,9 @@ class Notebook:
         self.seq, self.late = 0, False
         self.duty, self.remarks = {}, []  # coach → TTE
         self.list, self.kinds = data["waitingList"], data["waitingKinds"]
+        # Whether a lower berth is offered to confirmed passengers for whom it is best.
+        self.moves = data["lowerFirst"] and data["policy"] != "AUTO"
+        self.lower_first = data["lowerFirst"]
         self.check, self.checked, self.left_at = data["checkMinutes"], {}, {}
         self.blocked = {  # berth → why
             f"{row['code']}-{place}": "STAFF" for row in data["coaches"] for place in row["blocked"]
@@ -130,6 +133,8 @@ class Notebook:
             booked=row["status"],
             number=row["number"],
             woman=row.get("gender") == "F",
+            age=row.get("age") or 0,
+            need=row.get("need"),
             kind=row.get("waitingKind") or "GN",
             start=self.place[row["from"]],
             end=self.place[row["to"]],
@@ -193,11 +198,46 @@ class Notebook:
             waiting,
             key=lambda p: (
                 *(p.claim is None, p.claim or 0),
-                *(ladies and not p.woman and p.claim is None, p.status == "WL"),
+                *(ladies and self.ladies_place(p), p.status == "WL"),
                 p.status == "WL" and (not self.is_partly_confirmed(p), self.kinds.index(p.kind)),
                 *(p.number is None, p.number or 0, p.key),
             ),
         )
+
+    def ladies_place(self, person):
+        """The place in the turn for a berth of the ladies' quota: women, seniors, others."""
+        if person.claim is not None or person.woman:
+            return 0
+        return 1 if person.age >= 60 else 2
+
+    def prefers_lower(self, person):
+        older = person.age >= (45 if person.woman else 60)
+        return self.lower_first and (older or person.need is not None)
+
+    def is_mover(self, person):
+        """Whether a person is confirmed in a middle or upper berth and is better off lower."""
+        high = person.status == "CNF" and person.berth and KIND[person.berth] in "MUb"
+        return high and person.state == "ABOARD" and self.prefers_lower(person)
+
+    def is_for_movers(self, berth, table):
+        """Whether movers are asked for a berth. `table` has those who were asked before."""
+        had = [p for p in table.get(berth, {}) if self.prefers_lower(self.people[p])]
+        lower = self.moves and KIND[berth] == "L" and not self.is_ladies(berth)
+        return lower and len(had) < 3
+
+    def movers(self, berth):
+        """The movers of a berth's class, in their turn: a need first, then the oldest."""
+        class_ = COACHES[berth.partition("-")[0]][0]
+        found = [p for p in self.people.values() if p.class_ == class_ and self.is_mover(p)]
+        return sorted(found, key=lambda p: (p.need is None, -p.age, p.key))
+
+    def turn(self, person, berth):
+        """The people before a person in the turn for a berth, and the person."""
+        order = self.order(person.class_, berth)
+        if person not in order:  # a mover
+            claims = [each for each in order if each.claim is not None]
+            order = [*claims, *self.movers(berth)]
+        return order[: order.index(person) + 1]
 
     def is_partly_confirmed(self, person):
         pnr = person.key.partition("/")[0]
@@ -297,6 +337,8 @@ class Notebook:
         beyond = (self.last if until is None else until) - person.end
         # Side berths are for RAC: a passenger who lost a berth gets one last.
         last_choice = person.claim is not None and KIND[berth] in "ab"
+        if self.prefers_lower(person):
+            last_choice = {"L": 0, "a": 1}.get(KIND[berth], 2)
         return last_choice, beyond, LIKED.index(KIND[berth]), coach, int(place)
 
     def write(self, event):
@@ -349,6 +391,9 @@ class Notebook:
                 self.leave(each, max(each.start, self.at), each.end)
             for each in seated:
                 self.book(dump(each))
+            for each in event.passengers:
+                person = self.people[each.person]
+                person.woman, person.age, person.need = each.gender == "F", each.age or 0, each.need
             self.forget_full()
         elif name == "BERTH_VACATED" and event.cause in (
             "AMENDED",
@@ -500,6 +545,8 @@ STATUSES = st.sampled_from(["CNF", "RAC", "CNF", "RAC", "RAC", "WL"])
 PICKS = st.integers(0, 3)
 KINDS = ["GN", "TQ", "RL", None]
 RANKS = st.sampled_from([1, 2, 9, 10, 11, None])
+# Women from 45 and men from 60 get a lower berth first.
+AGES = st.sampled_from([None, 44, 45, 59, 60, 80])
 
 
 @st.composite
@@ -544,6 +591,8 @@ def charts(draw):
                 "coach": coach,
                 "berth": berth and int(berth),
                 "gender": draw(st.sampled_from(["F", "M"])),
+                "age": draw(AGES),
+                "need": draw(st.sampled_from([None, None, None, "DISABLED"])),
                 "waitingKind": draw(st.sampled_from(KINDS)) if status == "WL" else None,
                 "quota": "LD" if status == "CNF" and draw(st.booleans()) else None,
             }
@@ -559,6 +608,7 @@ def charts(draw):
         "checkMinutes": draw(st.sampled_from([None, 30, 0, 5])),
         "waitingList": draw(st.sampled_from(["ALL", "PARTLY", "PARTLY", "NONE"])),
         "waitingKinds": draw(st.permutations(["GN", "TQ", "RL"])),
+        "lowerFirst": draw(st.sampled_from([True, True, False])),
         "giveUnbooked": draw(st.sampled_from([False, False, True])),
         "offerSeconds": draw(st.sampled_from([300, 60])),
         "stations": line,
@@ -773,13 +823,20 @@ class Journeys(RuleBasedStateMachine):
         assert berth not in notes.held()
         asked = notes.declined(notes.asked, berth)
         assert chosen.key not in asked, "asked again for what they refused"
-        order = notes.order(chosen.class_, berth)
-        better = order[: order.index(chosen)]
+        moves = not notes.waits(chosen)
+        if moves:
+            SEEN["offers of a lower berth to a mover"] += 1
+            assert notes.is_for_movers(berth, notes.asked)
+        *better, _ = notes.turn(chosen, berth)
         refused = notes.declined(notes.refused, berth)
         for other in better:
             assert not notes.holds_up(other, berth, self.now), f"{other.key} is not checked yet"
             just = not (notes.is_able(other) and notes.fits(other, berth)) or other.key in refused
             assert just, f"{chosen.key} was served before {other.key}"
+        if not moves and chosen.claim is None and notes.is_for_movers(berth, notes.refused):
+            for other in notes.movers(berth):
+                idle = notes.is_able(other) and notes.fits(other, berth)
+                assert not idle or other.key in refused, f"{other.key} was to be asked first"
         told = [f"{each.pnr}/{each.index}" for each in event.reason]
         assert told == [each.key for each in (*better[:NAMED], chosen)]
         for other, each in zip(better, event.reason[:-1], strict=False):
@@ -799,6 +856,7 @@ class Journeys(RuleBasedStateMachine):
             idle = chosen.key not in notes.declined(notes.refused, each)
             held_up = any(notes.holds_up(other, each, self.now) for other in better)
             alike = notes.is_ladies(each) is notes.is_ladies(berth)
+            alike = alike and (not moves or notes.is_for_movers(each, notes.refused))
             if free and notes.fits(chosen, each) and idle and not held_up and alike:
                 assert notes.rank(chosen, berth) <= notes.rank(chosen, each)
 
@@ -1465,7 +1523,7 @@ class Journeys(RuleBasedStateMachine):
             assert notes.is_vacant(offer.key)
             assert notes.status == "RUNNING"
             assert person.state == "ABOARD" or notes.may_come(person)
-            assert notes.waits(person)
+            assert notes.waits(person) or KIND[offer.key] == "L"
             assert person.end > notes.at
             assert notes.fits(person, offer.key)
 
@@ -1475,15 +1533,17 @@ class Journeys(RuleBasedStateMachine):
         if notes.status != "RUNNING":
             return
         free = [key for key in notes.vacant if notes.is_vacant(key) and key not in notes.held()]
-        able = [p for p in notes.people.values() if notes.waits(p) and notes.is_able(p)]
+        able = [p for p in notes.people.values() if notes.is_able(p)]
         for key in free:
+            to_movers = notes.is_for_movers(key, notes.refused)
             for person in able:
+                if not notes.waits(person) and not (to_movers and notes.is_mover(person)):
+                    continue
                 refused = notes.declined(notes.refused, key)
                 idle = notes.fits(person, key) and person.key not in refused
-                order = notes.order(person.class_, key)
                 # Time alone lets the turn go on with the hub's next look only.
                 first = min(self.looked, self.now)
-                before = order[: order.index(person)]
+                *before, _ = notes.turn(person, key) if idle else (person,)
                 idle = idle and not any(notes.holds_up(each, key, first) for each in before)
                 assert not idle, f"{key} is vacant and fits {person.key}"
 
@@ -1497,6 +1557,9 @@ class Journeys(RuleBasedStateMachine):
             users.setdefault(each.booking.irctc_id, []).append(person)
             boarding.setdefault(state.by_station[each.from_], set()).add(person)
             alighting.setdefault(state.by_station[each.booking.to], set()).add(person)
+        lower = [p for p in self.notes.people.values() if self.notes.prefers_lower(p)]
+        lower.sort(key=lambda p: (p.need is None, -p.age, p.key))
+        assert list(state.prefer_lower) == [p.key for p in lower]
         for class_ in ("SL", "2A"):
             waiting[class_] = [person.key for person in self.notes.order(class_)]
         assert (state.by_pnr, state.by_user) == (pnrs, users)
@@ -1549,6 +1612,7 @@ class TestJourneys(Journeys.TestCase):
         assert SEEN["restarts"] >= EXAMPLES
         assert SEEN["restarts after a denial"]
         assert SEEN["berths of the ladies' quota"]
+        assert SEEN["offers of a lower berth to a mover"]
         assert SEEN["asked or served before boarding"] or EXAMPLES < 350
         # Nearly every command and event must occur. Chance may miss a few.
         commands = {*c.COMMANDS.values(), c.ExpireOffers, c.CloseRun, c.CorrectClock} - {c.Batch}

@@ -710,10 +710,10 @@ def test_an_offer_and_an_upgrade_name_the_person_and_the_berth():
         next(each for each in sent(driver, kind) if "Person 11" in each.body)
         for kind in (e.UpgradeOffer, e.UpgradeConfirmed)
     )
-    assert offer.subject == "Train 12345: a berth of your own is free"
+    assert offer.subject == "Train 12345: a berth is offered to you"
     assert offer.body == (
         "Berth S1-1 (lower) of TEST EXP of 23 November 2026 is held for Person 11, "
-        "to STATION EEE. Answer "
+        "to STATION EEE, in place of berth S1-7. Answer "
         "in the app, or tell the ticket examiner, before 08:05 on 23 November 2026 (UTC+05:30): "
         "then the offer ends. It may be withdrawn earlier."
     )

@@ -107,7 +107,7 @@ def test_a_push_is_shown_with_its_answers(hub, page):
     session.send("ServiceWorker.enable")
     wait_for(lambda: page.wait_for_timeout(50) or versions)
     payload = {
-        "title": "Train 12345: a berth of your own is free",
+        "title": "Train 12345: a berth is offered to you",
         "body": "Berth S1-1 is held for Asha.",
         "topic": "offer-1",
         "language": "en",

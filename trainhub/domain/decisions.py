@@ -22,6 +22,10 @@ NO_BERTH = "no berth of the class is free"
 NO_ROOM = "no free berth of the class suits: each is taken before the destination, or was offered"
 WAITS = "the turn waits for"
 LADIES_FIRST = "the berth is of the ladies' quota, for which women and seniors come first"
+LOWER_FIRST = (
+    "a lower berth is offered first to passengers in middle and upper berths for whom it is best"
+)
+LOWER_TURN = "a lower berth is offered first to passengers with a need, and then to the oldest"
 CHOSEN = "the berth is for this passenger"
 BY_DECISION = "a TTE has given the berth to another passenger, out of turn"
 
@@ -133,11 +137,8 @@ class Decisions:
             why = _recorded(event, self._person)
             if why is not None:
                 self._note(seq, event, self._elsewhere(event, why), event.coach, event.berth)
-        elif (passenger := self._waits()) is not None:
-            key = berth_key(event.coach, event.berth)
-            if self._state.occupancy.classes[key] == passenger.booking.class_:
-                why = self._why_not(passenger, event)
-                self._note(seq, event, self._elsewhere(event, why), event.coach, event.berth)
+        elif (why := self._why_not(event)) is not None:
+            self._note(seq, event, self._elsewhere(event, why), event.coach, event.berth)
 
     def _elsewhere(self, event: e.UpgradePending | e.UpgradeConfirmed, why: str) -> str:
         return f"the berth is for {self._chosen(event)}: {why}"
@@ -147,18 +148,23 @@ class Decisions:
         found = self._state.passengers.get(person_key(event.pnr, event.index))
         return _numbered(event.status, event.number) if found is None else _place(found)
 
-    def _why_not(self, passenger: Passenger, event: e.UpgradePending | e.UpgradeConfirmed) -> str:
-        plain = [each.person for each in candidates(self._state, passenger.booking.class_)]
-        chosen = person_key(event.pnr, event.index)
+    def _why_not(self, event: e.UpgradePending | e.UpgradeConfirmed) -> str | None:
+        """Return why the person does not get a berth. None if they are not in the turn for it."""
         vacancy = self._state.vacancy(berth_key(event.coach, event.berth))
-        turn = plain
-        if vacancy is not None:
-            turn = [each.person for each in in_turn(self._state, vacancy)]
-        own = self._person
-        if turn.index(chosen) < turn.index(own) and plain.index(own) < plain.index(chosen):
-            return LADIES_FIRST
-        if turn.index(chosen) > turn.index(own) and vacancy is not None:
+        if vacancy is None:
+            return None
+        turn = in_turn(self._state, vacancy)
+        plain = candidates(self._state, vacancy.class_)
+        chosen = self._state.passengers[person_key(event.pnr, event.index)]
+        passenger = self._state.passengers.get(self._person)
+        if passenger is None or passenger not in turn:
+            return None
+        if turn.index(chosen) > turn.index(passenger):
             return self._obstacle(passenger, vacancy, event.at) or OTHER
+        if chosen not in plain:
+            return LOWER_FIRST if passenger in plain else LOWER_TURN
+        if passenger in plain and plain.index(passenger) < plain.index(chosen):
+            return LADIES_FIRST
         return f"{self._chosen(event)} is before {_place(passenger)}"
 
     def _obstacle(self, passenger: Passenger, vacancy: Vacancy, now: datetime) -> str | None:

@@ -327,7 +327,7 @@ class Chart:
         bool,
         About(
             "Whether passengers from 60, women from 45, and passengers with a `need` get a lower "
-            "berth before others that fit."
+            "berth before others that fit, and are asked for one if they are confirmed higher up."
         ),
     ] = True
     waiting_list: Annotated[

@@ -1,7 +1,8 @@
 """Upgrades: which passenger gets a vacant berth, and the life of an offer.
 
 A vacancy follows from a no-show, an alighting, a cancellation or an upgrade. Candidates are the
-passengers on RAC who are aboard, by their number, then those on WL. A berth goes to the first
+passengers on RAC who are aboard, by their number, then those on WL. Before them, a lower berth is
+offered to confirmed passengers for whom it is best, the movers. A berth goes to the first
 candidate that it suits. The event has the reason for each candidate who was passed over.
 """
 
@@ -41,11 +42,16 @@ HAS_OFFER = "has an open offer"
 # Members of enums that `match` compares for each passenger: a global name is found faster.
 _ABOARD = PersonState.ABOARD
 _DUE = PersonState.DUE
+_CNF = BookingStatus.CNF
 _WL = BookingStatus.WL
 # Why a passenger in one of these states cannot get a berth.
 _NOT_ABOARD = {each: f"is {each}, not aboard" for each in PersonState if each is not _ABOARD}
 # Devices that are counted for an offer. Each is an event, and a client could send ACK without end.
 MOST_DEVICES = 16
+# Confirmed passengers who are asked for one lower berth, at most: it is not kept empty for long.
+MOST_MOVERS = 3
+# Berths that those who prefer a lower one exchange for it.
+_HIGH = (BerthType.MIDDLE, BerthType.UPPER, BerthType.SIDE_MIDDLE, BerthType.SIDE_UPPER)
 _OFFER_ID = re.compile(rf"({TRAIN_NO})\.([0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}})\.[0-9]{{1,15}}")
 
 
@@ -240,11 +246,15 @@ class Due:
         elif isinstance(event, e.UpgradeConfirmed):
             # A passenger who boards at the next station leaves the berth vacant up to there.
             self.berths[berth_key(event.coach, event.berth)] = None
+            self._add_mover(state, event.person)
         elif isinstance(event, _CHANGES_ALL):
             # Vacancies from this station on begin here, and holds of other passengers end here.
             self.everywhere = True
-        elif isinstance(event, e.CoachChecked | e.BerthAllotted):
+        elif isinstance(event, e.CoachChecked):
             self.classes |= dict.fromkeys(state.held)
+        elif isinstance(event, e.BerthAllotted):
+            self.classes |= dict.fromkeys(state.held)
+            self._add_mover(state, event.person)
         elif isinstance(event, e.StationDeparture):
             if turn_goes_on(state, event.at):  # it was reported late, or there is no waiting
                 self.classes |= dict.fromkeys(state.held)
@@ -261,8 +271,14 @@ class Due:
             self._release(state, event.person)
             if event.person in state.waiting.get(state.passengers[event.person].booking.class_, ()):
                 self.persons[event.person] = None
+            self._add_mover(state, event.person)
             if isinstance(event, e.UpgradeClosed):
                 self.berths[state.offers[event.offer_id].key] = None
+
+    def _add_mover(self, state: RunState, person: PersonKey) -> None:
+        """Take note of a person who may exchange a berth for a lower one."""
+        if person in state.prefer_lower and _moves(state, state.passengers[person]):
+            self.persons[person] = None
 
     def _approach(self, state: RunState, only: PersonKey | None = None) -> None:
         """Take note of the waitlisted who board at the next station, or of one of them."""
@@ -296,18 +312,21 @@ def match(state: RunState, due: Due, now: datetime) -> Events:
     fresh: dict[str, list[Opening]] = {}
     for opening in filter(None, map(state.opening, due.berths)):
         insort(fresh.setdefault(opening.vacancy.class_, []), opening)
-    for class_ in (*(state.passengers[each].booking.class_ for each in due.persons), *due.classes):
+    for class_ in (*(_class(state, state.passengers[each]) for each in due.persons), *due.classes):
         fresh.setdefault(class_, [])
     events: Events = []
-    for class_ in state.waiting if due.everywhere else fresh:
+    for class_ in _classes(state) if due.everywhere else fresh:
         everywhere = due.everywhere or class_ in due.classes
         if everywhere:
             state.held.pop(class_, None)
         new = fresh.get(class_, [])
         whole = list(state.openings(class_)) if everywhere or due.persons else []
         waiting = candidates(state, class_) if new or whole else []
+        changed = everywhere or not due.persons.keys().isdisjoint(state.prefer_lower)
+        pool = whole if changed else new
+        moving = movers(state, class_, (each.vacancy for each in pool))
         asked: set[PersonKey] = set()
-        for order, some_new, some in _rounds(state, waiting, new, whole):
+        for order, some_new, some in _rounds(state, waiting, moving, new, whole):
             events += _serve(state, due, everywhere, order, some_new, some, asked, events, now)
             if events and state.chart.policy is Policy.AUTO:
                 return events
@@ -316,17 +335,25 @@ def match(state: RunState, due: Due, now: datetime) -> Events:
 
 
 def _rounds(
-    state: RunState, waiting: list[Passenger], new: list[Opening], whole: list[Opening]
+    state: RunState,
+    waiting: list[Passenger],
+    moving: list[Passenger],
+    new: list[Opening],
+    whole: list[Opening],
 ) -> Iterator[tuple[list[Passenger], list[Opening], list[Opening]]]:
     """Yield who is served in turn, with the new openings and all openings that are for them.
 
-    Those who lost a berth come first. For the berths of the ladies' quota, women and then seniors
-    come next, and others last.
+    Those who lost a berth come first, and then the movers. For the berths of the ladies' quota,
+    women and then seniors come next, and others last.
     """
+    claimants = [each for each in waiting if each.claim is not None]
+    if moving:
+        yield claimants, new, whole
+        yield [*claimants, *moving], new, whole
     if not state.has_ladies_quota:
         yield waiting, new, whole
         return
-    yield [each for each in waiting if each.claim is not None], new, whole
+    yield claimants, new, whole
     ladies, others = (
         [[each for each in pool if each.vacancy.ladies is wanted] for pool in (new, whole)]
         for wanted in (True, False)
@@ -350,10 +377,59 @@ def _ladies_turn(passenger: Passenger) -> int:
     return 1 if (passenger.booking.age or 0) >= SENIOR else _OTHERS
 
 
+def movers(state: RunState, class_: str, vacancies: Iterable[Vacancy]) -> list[Passenger]:
+    """Return the confirmed passengers who may exchange their berth for a vacancy, in their turn.
+
+    They are aboard in a middle or upper berth of the class, and a lower berth is best for them. A
+    confirmed passenger has to agree, so there are none under policy AUTO.
+    """
+    if state.chart.policy is Policy.AUTO or not state.prefer_lower:
+        return []
+    if not any(_is_for_movers(state, vacancy) for vacancy in vacancies):
+        return []
+    found = map(state.passengers.__getitem__, state.prefer_lower)
+    return [
+        each
+        for each in found
+        if each.state is _ABOARD and _moves(state, each) and _class(state, each) == class_
+    ]
+
+
+def _moves(state: RunState, passenger: Passenger) -> bool:
+    """Return whether a passenger is confirmed in a middle or upper berth."""
+    key = passenger.berth_key
+    return passenger.status is _CNF and key is not None and state.occupancy.types.get(key) in _HIGH
+
+
+def _is_for_movers(state: RunState, vacancy: Vacancy) -> bool:
+    """Return whether confirmed passengers are asked for a vacancy before those who wait."""
+    if vacancy.ladies or state.occupancy.types[vacancy.key] is not BerthType.LOWER:
+        return False
+    had = state.prefer_lower.keys() & {*vacancy.passed, *vacancy.lapsed}
+    return len(had) < MOST_MOVERS
+
+
+def _classes(state: RunState) -> Iterable[str]:
+    """Return the classes in which people wait, and those of the train."""
+    return dict.fromkeys([*state.waiting, *(each.class_ for each in state.chart.coaches)])
+
+
+def _class(state: RunState, passenger: Passenger) -> str:
+    """Return the class of a passenger's own berth, or the class for which the passenger waits."""
+    key = passenger.berth_key
+    if passenger.status is _CNF and key is not None:
+        return state.occupancy.classes[key]
+    return passenger.booking.class_
+
+
 def in_turn(state: RunState, vacancy: Vacancy) -> list[Passenger]:
-    """Return the passengers who wait for a berth of a vacancy's class, in the turn for it."""
+    """Return the passengers who may get a vacancy, in the turn for it."""
     waiting = candidates(state, vacancy.class_)
-    return sorted(waiting, key=_ladies_turn) if vacancy.ladies else waiting
+    if vacancy.ladies:
+        return sorted(waiting, key=_ladies_turn)
+    claims = sum(each.claim is not None for each in waiting)
+    moving = movers(state, vacancy.class_, [vacancy])
+    return [*waiting[:claims], *moving, *waiting[claims:]]
 
 
 def _serve(
@@ -473,7 +549,9 @@ def _best(state: RunState, passenger: Passenger, openings: list[Opening]) -> Ope
     person = passenger.person
     ahead = islice(openings, bisect_left(openings, (state.alights(passenger),)), None)
     fits = (opening for opening in ahead if _suits(state, opening, person))
-    if state.prefers_lower(passenger):
+    if passenger.status is _CNF and passenger.claim is None:
+        return next((opening for opening in fits if _is_for_movers(state, opening.vacancy)), None)
+    if person in state.prefer_lower:
         return min(fits, key=_lower_first, default=None)
     if passenger.claim is not None:
         return min(fits, key=_side_last, default=None)

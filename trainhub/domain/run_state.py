@@ -236,6 +236,8 @@ class RunState:
         self.alighting_at: dict[int, dict[PersonKey, None]] = {}
         # The candidates for an upgrade: passengers on RAC or WL, by class and in their turn.
         self.waiting: dict[str, dict[PersonKey, None]] = {}
+        # The people for whom a lower berth is best, in the turn for one.
+        self.prefer_lower: dict[PersonKey, None] = {}
         # Coach → the index of the station up to which the TTEs have checked it.
         self.checked: dict[str, int] = {}
         # The seq of the last decision of the staff about berths, 0 before the first one.
@@ -404,12 +406,6 @@ class RunState:
         own = stop.station.timezone
         return self.zone if own is None else ZoneInfo(own)
 
-    def prefers_lower(self, passenger: Passenger) -> bool:
-        """Return whether a lower berth is best for a passenger, as the chart says."""
-        booking, age = passenger.booking, passenger.booking.age or 0
-        older = age >= SENIOR or (is_woman(booking) and age >= SENIOR_WOMAN)
-        return self.chart.lower_first and (older or booking.need is not None)
-
     def boards(self, passenger: Passenger) -> int:
         return self.by_station[passenger.from_]
 
@@ -512,6 +508,8 @@ class RunState:
         for booking in sorted(chart.passengers, key=partial(_turn, self)):
             if booking.waits:
                 self.waiting.setdefault(booking.class_, {})[booking.person] = None
+        lower = filter(_prefers_lower, chart.passengers if chart.lower_first else ())
+        self.prefer_lower = dict.fromkeys(each.person for each in sorted(lower, key=_lower_turn))
 
     def _add(self, booking: Booking) -> None:
         passenger = Passenger.booked(booking)
@@ -929,6 +927,17 @@ class RunState:
 
 def is_woman(booking: Booking) -> bool:
     return (booking.gender or "").strip().upper() in _FEMALE
+
+
+def _prefers_lower(booking: Booking) -> bool:
+    """Return whether a lower berth is best for a passenger."""
+    age = SENIOR_WOMAN if is_woman(booking) else SENIOR
+    return (booking.age or 0) >= age or booking.need is not None
+
+
+def _lower_turn(booking: Booking) -> tuple[bool, int, PersonKey]:
+    """Return a sort key: passengers with a need first, then the oldest."""
+    return booking.need is None, -(booking.age or 0), booking.person
 
 
 def _turn(state: RunState, booking: Booking) -> tuple[bool, bool, int, bool, int, PersonKey]:

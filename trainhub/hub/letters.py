@@ -384,9 +384,21 @@ def _offer(letters: Letters, state: TrainState, event: e.UpgradeOffer, seq: int)
             "name": state.passengers[event.person].booking.name,
             "to": state.station(event.to).station.name,
             "until": words.moment(event.expires_at, state.zone),
+            "instead": _instead(state, event, words),
         }
 
     return (event.person,), fields, event.offer_id
+
+
+def _instead(state: TrainState, event: e.UpgradeOffer, words: Words) -> str:
+    """Return which berth the passenger would leave; empty if there is none."""
+    offer = state.offers.get(event.offer_id)
+    if offer is None or offer.made.old_coach is None:
+        return ""
+    coach, berth = offer.made.old_coach, offer.made.old_berth
+    if (coach, berth) == (event.coach, event.berth):
+        return ""
+    return words.part("instead", coach=coach, berth=berth)
 
 
 def _upgraded(letters: Letters, state: TrainState, event: e.UpgradeConfirmed, seq: int) -> _Letter:
