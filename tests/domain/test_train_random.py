@@ -90,6 +90,10 @@ def begun(state):
     return picture({key: found for key, found in there.items() if found})
 
 
+def class_of(berth):
+    return COACHES[berth.partition("-")[0]][0]
+
+
 class Notebook:
     """The run person by person and leg by leg, from the chart and the events only."""
 
@@ -227,13 +231,16 @@ class Notebook:
 
     def movers(self, berth):
         """The movers of a berth's class, in their turn: a need first, then the oldest."""
-        class_ = COACHES[berth.partition("-")[0]][0]
-        found = [p for p in self.people.values() if p.class_ == class_ and self.is_mover(p)]
+        found = [
+            p
+            for p in self.people.values()
+            if self.is_mover(p) and class_of(p.berth) == class_of(berth)
+        ]
         return sorted(found, key=lambda p: (p.need is None, -p.age, p.key))
 
     def turn(self, person, berth):
         """The people before a person in the turn for a berth, and the person."""
-        order = self.order(person.class_, berth)
+        order = self.order(class_of(berth), berth)
         if person not in order:  # a mover
             claims = [each for each in order if each.claim is not None]
             order = [*claims, *self.movers(berth)]
@@ -328,8 +335,8 @@ class Notebook:
         return None
 
     def fits(self, person, berth):
-        same = COACHES[berth.partition("-")[0]][0] == person.class_
-        return same and self.taken_from(person, berth) is None
+        own = person.class_ if self.waits(person) else class_of(person.berth)
+        return class_of(berth) == own and self.taken_from(person, berth) is None
 
     def rank(self, person, berth):
         until = self.taken_from(person, berth, self.last)
@@ -1525,7 +1532,7 @@ class Journeys(RuleBasedStateMachine):
             assert person.state == "ABOARD" or notes.may_come(person)
             assert notes.waits(person) or KIND[offer.key] == "L"
             assert person.end > notes.at
-            assert notes.fits(person, offer.key)
+            assert notes.taken_from(person, offer.key) is None
 
     def matching_is_complete(self):
         """No vacancy without an offer fits a candidate who had no offer of it."""
