@@ -21,6 +21,7 @@ from railway import (
 from trainhub.core.errors import BadMessage, Conflict, HubError
 from trainhub.domain import commands as c
 from trainhub.domain import events as e
+from trainhub.domain.chart import read_amendment
 from trainhub.domain.errors import UnknownPassenger, UnknownStation
 from trainhub.domain.journey import CLOCK_SKEW
 from trainhub.domain.train import TrainState
@@ -68,6 +69,21 @@ def test_a_chart_does_not_replace_one_with_which_something_has_happened(command)
     run.give(command)
     with pytest.raises(Conflict, match="registered already: AMEND_CHART corrects its chart"):
         run.give(register(policy="AUTO"))
+
+
+def test_a_run_that_was_cancelled_for_its_chart_is_taken_back_first():
+    """The error says what to do, and that works; a chart of a run that has ended stays."""
+    run = Driver(person(1))
+    run.give(c.CancelTrain(**TRAIN, reason="the chart was wrong"))
+    with pytest.raises(Conflict, match="REINSTATE_TRAIN takes that back, and then AMEND_CHART"):
+        run.give(register())
+    run.give(c.ReinstateTrain(**TRAIN))
+    found, lines, rejected, _ = read_amendment({"source": "SECOND", "passengers": [person(9)]})
+    run.give(c.AmendChart(**TRAIN, amendment=found, lines=lines, rejected=rejected, warnings=()))
+    assert "4512345609/1" in run.state.passengers
+    run.go_to("EEE")
+    with pytest.raises(Conflict, match="it is COMPLETED, and its chart stays"):
+        run.give(register())
 
 
 def test_a_chart_of_which_no_line_loads_is_an_error():

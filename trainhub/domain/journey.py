@@ -40,6 +40,10 @@ def register(state: RunState, command: c.RegisterTrain, now: datetime) -> Events
     chart = command.chart
     if state.seq and (state.touched or chart == state.chart):
         rest = "AMEND_CHART corrects its chart" if state.touched else "with this same chart"
+        if state.status is RunStatus.CANCELLED:
+            rest = f"it is CANCELLED: REINSTATE_TRAIN takes that back, and then {rest}"
+        elif state.ended_at is not None:
+            rest = f"it is {state.status}, and its chart stays"
         raise Conflict(f"{state.run} is registered already: {rest}", seq=state.seq)
     if state.seq and not {each.code for each in chart.stations} & {
         each.code for each in state.chart.stations
