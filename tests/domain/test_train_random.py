@@ -113,7 +113,7 @@ class Notebook:
         self.seq, self.late = 0, False
         self.duty, self.remarks = {}, []  # coach → TTE
         self.list, self.kinds = data["waitingList"], data["waitingKinds"]
-        # Whether a lower berth is offered to confirmed passengers for whom it is best.
+        # Whether a lower berth is offered to confirmed passengers who need one.
         self.moves = data["lowerFirst"] and data["policy"] != "AUTO"
         self.lower_first = data["lowerFirst"]
         self.check, self.checked, self.left_at = data["checkMinutes"], {}, {}

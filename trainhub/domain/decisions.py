@@ -22,9 +22,7 @@ NO_BERTH = "no berth of the class is free"
 NO_ROOM = "no free berth of the class suits: each is taken before the destination, or was offered"
 WAITS = "the turn waits for"
 LADIES_FIRST = "the berth is of the ladies' quota, for which women and seniors come first"
-LOWER_FIRST = (
-    "a lower berth is offered first to passengers in middle and upper berths for whom it is best"
-)
+LOWER_FIRST = "a lower berth is offered first to passengers in middle and upper berths who need one"
 LOWER_TURN = "a lower berth is offered first to passengers with a need, and then to the oldest"
 CHOSEN = "the berth is for this passenger"
 BY_DECISION = "a TTE has given the berth to another passenger, out of turn"

@@ -2,7 +2,7 @@
 
 A vacancy follows from a no-show, an alighting, a cancellation or an upgrade. Candidates are the
 passengers on RAC who are aboard, by their number, then those on WL. Before them, a lower berth is
-offered to confirmed passengers for whom it is best, the movers. A berth goes to the first
+offered to confirmed passengers who need one, the movers. A berth goes to the first
 candidate that it suits. The event has the reason for each candidate who was passed over.
 """
 
@@ -380,8 +380,8 @@ def _ladies_turn(passenger: Passenger) -> int:
 def movers(state: RunState, class_: str, vacancies: Iterable[Vacancy]) -> list[Passenger]:
     """Return the confirmed passengers who may exchange their berth for a vacancy, in their turn.
 
-    They are aboard in a middle or upper berth of the class, and a lower berth is best for them. A
-    confirmed passenger has to agree, so there are none under policy AUTO.
+    They are aboard in a middle or upper berth of the class, and need a lower berth. A confirmed
+    passenger has to agree, so policy AUTO has no movers.
     """
     if state.chart.policy is Policy.AUTO or not state.prefer_lower:
         return []

@@ -236,7 +236,7 @@ class RunState:
         self.alighting_at: dict[int, dict[PersonKey, None]] = {}
         # The candidates for an upgrade: passengers on RAC or WL, by class and in their turn.
         self.waiting: dict[str, dict[PersonKey, None]] = {}
-        # The people for whom a lower berth is best, in the turn for one.
+        # The people who need a lower berth, in the turn for one.
         self.prefer_lower: dict[PersonKey, None] = {}
         # Coach → the index of the station up to which the TTEs have checked it.
         self.checked: dict[str, int] = {}
@@ -930,7 +930,7 @@ def is_woman(booking: Booking) -> bool:
 
 
 def _prefers_lower(booking: Booking) -> bool:
-    """Return whether a lower berth is best for a passenger."""
+    """Return whether a passenger needs a lower berth."""
     age = SENIOR_WOMAN if is_woman(booking) else SENIOR
     return (booking.age or 0) >= age or booking.need is not None
 

@@ -391,7 +391,7 @@ def _offer(letters: Letters, state: TrainState, event: e.UpgradeOffer, seq: int)
 
 
 def _instead(state: TrainState, event: e.UpgradeOffer, words: Words) -> str:
-    """Return which berth the passenger would leave; empty if there is none."""
+    """Return which berth the passenger would leave; empty without one."""
     offer = state.offers.get(event.offer_id)
     if offer is None or offer.made.old_coach is None:
         return ""
