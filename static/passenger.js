@@ -8,12 +8,15 @@ import { ask, claimsOf, connectPage, speak, takeFragment, workOffline } from './
 
 const KEPT = 'trainhub.token';
 const ANSWER_MS = 60_000; // an answer to an offer is soon worth nothing
+const SEATS = 5; // in a row
 
 const { given, token: fresh } = takeFragment();
 const runs = new Map(); // run → its state
+const layouts = new Map(); // address of a coach → its berths; null until the hub has told them
 let token = fresh ?? localStorage.getItem(KEPT);
 let words;
 let hub = null;
+let wanted = given.get('offer'); // of the link that opened the page
 let asked = given.get('answer') && { offerId: given.get('offer'), answer: given.get('answer') };
 
 function say(text) {
@@ -33,22 +36,57 @@ function whereWords({ startDate, status, station, next, delayMinutes, departed, 
   return parts.join(' · ');
 }
 
+const stationName = ({ stations }, code) => stations.find(({ stop }) => stop === code)?.name ?? code;
+
+function layoutOf({ trainNo, startDate }, coach) {
+  const path = `api/trains/${trainNo}/coaches/${coach}/layout?date=${startDate}`;
+  if (!layouts.has(path)) {
+    layouts.set(path, null);
+    ask(token, 'GET', path).then((berths) => {
+      layouts.set(path, berths);
+      show();
+    }, () => layouts.delete(path));
+  }
+  return layouts.get(path);
+}
+
+/** Returns how many berths there are from one wall to the next. */
+function bayOf(types) {
+  const side = types.findIndex((each, i) => each.startsWith('SIDE') && !types[i + 1]?.startsWith('SIDE'));
+  if (side >= 0) return side + 1;
+  return types[0] === 'SEAT' ? SEATS : 2 * new Set(types).size;
+}
+
+/** Draws a coach as its berths, a bay on each line, with the passenger's own one. */
+function coachPlan(run, { coach, berth }) {
+  const berths = coach && layoutOf(run, coach);
+  const own = berths?.find((each) => each.berth === berth);
+  if (!own) return '';
+  const type = words.say(`berth.${own.berthType}`);
+  const plan = make('div', '', { className: 'plan', role: 'img', ariaLabel: words.say('my.plan', { coach, berth: String(berth), type }) });
+  plan.style.setProperty('--bay', bayOf(berths.map(({ berthType }) => berthType)));
+  plan.append(...berths.map((each) => make('span', String(each.berth), { className: each === own ? 'own' : each.berthType.toLowerCase() })));
+  return plan;
+}
+
 function trainCard(run) {
   const card = make('article');
   card.append(make('h2', `${run.trainNo} ${run.trainName}`), make('p', whereWords(run)));
   for (const person of run.passengers ?? []) {
     const { coach, berth, state } = person;
     card.append(
-      make('h3', words.say('my.person', person)),
+      make('h3', words.say('my.person', { name: person.name, from: stationName(run, person.from), to: stationName(run, person.to) })),
       make('p', coach ? `${coach}-${berth}` : booked(person), { className: 'berth' }),
       make('p', `${booked(person)}, ${words.say(`my.state.${state}`)}`),
+      coachPlan(run, person),
     );
   }
   return card;
 }
 
-function offerCard({ offerId, coach, berth, berthType, to, expiresAt }) {
-  const card = make('article', '', { className: 'offer' });
+function offerCard(run, { offerId, coach, berth, berthType, to, expiresAt }) {
+  const card = make('article', '', { className: 'offer', tabIndex: -1 });
+  card.dataset.offer = offerId;
   const left = make('p');
   left.dataset.until = expiresAt;
   const answers = make('div', '', { className: 'answers' });
@@ -59,7 +97,8 @@ function offerCard({ offerId, coach, berth, berthType, to, expiresAt }) {
   card.append(
     make('h2', words.say('my.offer')),
     make('p', `${coach}-${berth}`, { className: 'berth' }),
-    make('p', words.say('my.offer.what', { type: words.say(`berth.${berthType}`), to })),
+    make('p', words.say('my.offer.what', { type: words.say(`berth.${berthType}`), to: stationName(run, to) })),
+    coachPlan(run, { coach, berth }),
     left,
     answers,
   );
@@ -77,8 +116,25 @@ function show() {
   put(ui.link, hub ? words.say(`link.${hub.state}`) : '');
   const all = [...runs.values()];
   ui.trains.replaceChildren(...all.map(trainCard));
-  ui.offers.replaceChildren(...all.flatMap(({ offers = [] }) => offers.filter(({ state }) => state === 'OPEN').map(offerCard)));
+  const { activeElement } = document;
+  const held = activeElement.closest('[data-offer]');
+  const place = [...held?.querySelectorAll('button') ?? []].indexOf(activeElement);
+  ui.offers.replaceChildren(...all.flatMap((run) => (run.offers ?? []).map((each) => offerCard(run, each))));
+  const again = held && cardOf(held.dataset.offer); // the new card of the offer that has the focus
+  (again?.querySelectorAll('button')[place] ?? again)?.focus();
   count();
+  showWanted();
+}
+
+const cardOf = (offerId) => [...ui.offers.children].find(({ dataset }) => dataset.offer === offerId);
+
+/** Goes to the offer of the link, once the hub has told the offers. */
+function showWanted() {
+  if (!wanted || !runs.size) return;
+  const card = cardOf(wanted);
+  wanted = null;
+  if (card) card.focus();
+  else if (!asked) say(words.say('my.gone'));
 }
 
 async function give(offerId, answer) {
@@ -88,6 +144,14 @@ async function give(offerId, answer) {
   } catch (error) {
     say(error.message);
   }
+}
+
+/** An offer has ended, perhaps on another device: it says so, and takes its notification away. */
+async function ended({ offerId }, outcome) {
+  if (!offerId) return;
+  say(words.say(`my.ended.${outcome}`));
+  const worker = await navigator.serviceWorker?.getRegistration();
+  for (const each of await worker?.getNotifications() ?? []) if (each.data?.link?.endsWith(`offer=${offerId}`)) each.close();
 }
 
 // --- following ---
@@ -104,6 +168,8 @@ function follow(train) {
       if (asked) give(asked.offerId, asked.answer);
       asked = null;
     },
+    UPGRADE_CONFIRMED: ({ data }) => void ended(data, 'ACCEPTED'),
+    UPGRADE_CLOSED: ({ data }) => void ended(data, data.outcome),
     error: ({ message }) => say(message),
   });
 }

@@ -30,6 +30,9 @@ export class StaffView {
 
   stationName(code) { return this.run.stations[this.#places.get(code)]?.name ?? code; }
 
+  /** The station's code of a stop: without the index of a station that is passed twice. */
+  stationCode(code) { return this.run.stations[this.#places.get(code)]?.code ?? code; }
+
   /** The coaches in their order; '' stands for people without a berth. */
   coaches() {
     const seated = this.run.passengers.map(({ coach }) => coach ?? '');

@@ -135,6 +135,8 @@ function peopleToShow(waiting) {
   return passengers.filter((each) => shown.has(personOf(each)));
 }
 
+const legWords = ({ from, to }) => words.say('person.leg', { from: view.stationCode(from), to: view.stationCode(to) });
+
 function about({ age, gender, need, quota, upgradedFrom, pnr }) {
   return [
     age && words.say('person.age', { age: String(age), gender }).trim(),
@@ -176,7 +178,7 @@ function updatePerson(row, person, li, waits) {
   put(row.berth, person.berth === null ? '–' : String(person.berth));
   put(row.coach, person.coach ?? '');
   put(row.name, person.name);
-  put(row.leg, [words.say('person.leg', person), booked(person)].join(' · '));
+  put(row.leg, [legWords(person), booked(person)].join(' · '));
   put(row.about, about(person));
   put(row.mark, markWords(now, waits, undoEnds));
   put(row.undo, undoEnds < Infinity && !waits && canUndo && now.state === 'NT' ? words.say('undo.left', { left: words.span(undoEnds - nowMs()) }) : words.say('undo'));
@@ -258,7 +260,7 @@ function updateWaiting(card, person, next) {
   put(card.title, `${booked(person)} ${name}`);
   put(card.chip, offer ? words.say('waiting.offer') : person === next ? words.say('waiting.next') : '');
   const seat = code === null ? '' : words.say('waiting.shares', { place: placeOf(person) });
-  put(card.about, [person.class, words.say('person.leg', person), words.say(`waiting.state.${state}`), seat].filter(Boolean).join(' · '));
+  put(card.about, [person.class, legWords(person), words.say(`waiting.state.${state}`), seat].filter(Boolean).join(' · '));
   put(card.note, '');
   put(card.reason, reasons.get(personOf(person)) ?? '');
   put(card.give, words.say('waiting.give'));
@@ -323,7 +325,7 @@ function updateOffer(card, offer) {
   put(card.title, person.name);
   put(card.place, `${offer.coach}-${offer.berth}`);
   const now = person.coach === null ? booked(person) : `${booked(person)} ${placeOf(person)}`;
-  put(card.about, words.say('offers.now', { place: now, to: offer.to }));
+  put(card.about, words.say('offers.now', { place: now, to: view.stationCode(offer.to) }));
   put(card.left, left > 0 ? words.say('offers.left', { left: words.span(left) }) : words.say('offers.over'));
   const seen = offer.delivered ? words.say('offers.seen', { count: offer.delivered }) : words.say('offers.unseen');
   const before = passed.length ? words.say('offers.passed', { count: passed.length, why: [...new Set(passed.map(({ outcome }) => outcome))].join(', ') }) : '';

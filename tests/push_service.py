@@ -5,8 +5,10 @@ import os
 import ssl
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from contextlib import asynccontextmanager
+from concurrent.futures import Future
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from threading import Thread
 
 import http_ece
 import jwt
@@ -112,6 +114,27 @@ async def push_service(pair, name="localhost"):
     finally:
         server.stop()
         await server.close_all_connections()
+
+
+@contextmanager
+def push_service_beside(pair):
+    """A running service on a thread of its own, for tests without an event loop."""
+    started = Future()
+
+    async def run():
+        ended = asyncio.Event()
+        async with push_service(pair) as service:
+            started.set_result((service, asyncio.get_running_loop(), ended))
+            await ended.wait()
+
+    thread = Thread(target=asyncio.run, args=(run(),))
+    thread.start()
+    service, loop, ended = started.result()
+    try:
+        yield service
+    finally:
+        loop.call_soon_threadsafe(ended.set)
+        thread.join()
 
 
 def _text(data):

@@ -341,6 +341,7 @@ def read_everything(visitor, anonymous):
         *(train, f"{train}/passengers?q=person", f"{train}/passengers/4512345601"),
         f"{train}/passengers/4512345610/1/history",
         *(f"{train}/events?after=3", f"{train}/offers", f"{train}/rac", f"{train}/vacancies"),
+        f"{train}/coaches/S1/layout",
         *(
             f"{train}/coaches/S1",
             f"{train}/handover",

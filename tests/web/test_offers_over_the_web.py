@@ -326,6 +326,9 @@ async def test_the_queue_and_the_vacancies(call, offered):
     assert len(plan) == 72
     assert [each["name"] for each in plan[6]["holders"]] == ["Person 10", "Person 11"]
     assert plan[0]["holders"] == []
+    layout = (await call("GET", TRAIN + "/coaches/s1/layout")).result
+    assert layout[6] == {"berth": 7, "class": "SL", "berthType": "SIDE_LOWER"}
+    assert [each["berth"] for each in layout] == [each["berth"] for each in plan]
     nowhere = await call("GET", TRAIN + "/coaches/S9", who="TTE")
     assert (nowhere.status, nowhere.code) == (404, "UNKNOWN_COACH")
     assert "expected one of" in nowhere.json["error"]["message"]

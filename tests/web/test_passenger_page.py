@@ -3,8 +3,11 @@
 import json
 
 import pytest
+from certificates import write_pair
 from load import asker
-from railway import chart, person, rac
+from playwright.sync_api import expect
+from push_service import push_service_beside
+from railway import chart, person, rac, station
 from waiting import PATIENCE, wait_for
 
 from trainhub.access.identity import Tokens
@@ -14,6 +17,7 @@ from trainhub.hub.letters import KINDS
 
 HOSTILE = '<img src=x onerror="document.title=1">'
 WIDTHS = (360, 1280)
+expect.set_options(timeout=PATIENCE * 1000)
 
 
 @pytest.fixture
@@ -24,6 +28,10 @@ def hub(start_hub):
 @pytest.fixture
 def ask(hub):
     """Ask the hub as its control room; train 12345 stands with a passenger on RAC aboard."""
+    return load(hub)
+
+
+def load(hub):
     ask = asker(hub)
     ask("/api/trains", chart(person(1), {**rac(10, 1), "name": HOSTILE}, policy="OFFER"))
     ask("/api/trains/12345/start", {})
@@ -92,10 +100,19 @@ def test_without_a_token_the_page_asks_for_one(hub, page):
     assert page.complaints == []
 
 
-def test_a_push_is_shown_with_its_answers(hub, page):
-    """Chromium's own push handler gets the payload, and a newer one of its topic replaces it."""
+SHOWN = """async () => {
+    const worker = await navigator.serviceWorker.ready;
+    return (await worker.getNotifications()).map(({ title, body, tag, data, actions }) =>
+        ({ title, body, tag, link: data.link, actions: actions.map(({ action }) => action) }));
+}"""
+
+
+def push_to(page, hub, *payloads):
+    """Give payloads to Chromium's push handler, as its push service does, which tests cannot use.
+
+    Chromium takes subscriptions at the push service of its maker only.
+    """
     page.context.grant_permissions(["notifications"], origin=f"http://127.0.0.1:{hub.port}")
-    page.goto(f"http://127.0.0.1:{hub.port}/passenger.html")
     page.evaluate(
         "navigator.serviceWorker.register('sw.js').then(() => navigator.serviceWorker.ready)"
     )
@@ -106,6 +123,20 @@ def test_a_push_is_shown_with_its_answers(hub, page):
     )
     session.send("ServiceWorker.enable")
     wait_for(lambda: page.wait_for_timeout(50) or versions)
+    for payload in payloads:
+        session.send(
+            "ServiceWorker.deliverPushMessage",
+            {
+                "origin": f"http://127.0.0.1:{hub.port}",
+                "registrationId": versions[0]["registrationId"],
+                "data": json.dumps(payload),
+            },
+        )
+
+
+def test_a_push_is_shown_with_its_answers(hub, page):
+    """A newer push of its topic replaces it."""
+    page.goto(f"http://127.0.0.1:{hub.port}/passenger.html")
     payload = {
         "title": "Train 12345: a berth is offered to you",
         "body": "Berth S1-1 is held for Asha.",
@@ -114,24 +145,100 @@ def test_a_push_is_shown_with_its_answers(hub, page):
         "link": "passenger.html#offer=1",
         "kind": "OFFER",
     }
-    for body in ("old", payload["body"]):
-        session.send(
-            "ServiceWorker.deliverPushMessage",
-            {
-                "origin": f"http://127.0.0.1:{hub.port}",
-                "registrationId": versions[0]["registrationId"],
-                "data": json.dumps({**payload, "body": body}),
-            },
-        )
-    shown = """async () => {
-        const worker = await navigator.serviceWorker.ready;
-        return (await worker.getNotifications()).map(({ title, body, tag, data, actions }) =>
-            ({ title, body, tag, link: data.link, actions: actions.map(({ action }) => action) }));
-    }"""
-    wait_for(lambda: [each["body"] for each in page.evaluate(shown)] == [payload["body"]])
-    (one,) = page.evaluate(shown)
+    push_to(page, hub, {**payload, "body": "old"}, payload)
+    wait_for(lambda: [each["body"] for each in page.evaluate(SHOWN)] == [payload["body"]])
+    (one,) = page.evaluate(SHOWN)
     assert (one["title"], one["tag"]) == (payload["title"], "offer-1")
     assert (one["link"], one["actions"]) == (payload["link"], ["accept", "deny"])
+
+
+def test_a_push_arrives_and_is_answered(start_hub, page, tmp_path):
+    """NT marked by the TTE becomes a push on a locked phone, and its answer the berth.
+
+    The hub's push goes over HTTPS to a push service that decrypts it; Chromium shows it. A test
+    cannot tap a notification: it opens the address that the tap on Accept opens.
+    """
+    pair = write_pair(tmp_path)
+    with push_service_beside(pair) as service:
+        hub = start_hub(
+            *("--push-subject", "mailto:ops@example.org"),
+            *("--push-hosts", f"localhost:{service.port}"),
+            environment={"SSL_CERT_FILE": str(pair[0])},
+        )
+        ask = load(hub)
+        page.goto(url(hub))
+        expect(page.locator("article .berth")).to_have_text("S1-7")
+        keys = service.subscribe("phone")
+        page.evaluate(
+            """device => fetch('api/me/devices', { method: 'POST', body: JSON.stringify(device),
+                headers: { Authorization: `Bearer ${localStorage.getItem('trainhub.token')}`,
+                           'Content-Type': 'application/json' } })""",
+            {"endpoint": keys.endpoint, "keys": {"p256dh": keys.p256dh, "auth": keys.auth}},
+        )
+        page.goto(f"http://127.0.0.1:{hub.port}/tte.html")  # no page of the passenger is open
+        ask("/api/trains/12345/passengers/4512345601/1/no-show", {})
+        wait_for(lambda: service.messages)
+        ((device, payload),) = service.messages
+        assert (device, payload["kind"]) == ("phone", "OFFER")
+
+        push_to(page, hub, payload)
+        wait_for(lambda: page.evaluate(SHOWN))
+        (one,) = page.evaluate(SHOWN)
+        assert "S1-1" in one["body"]
+        page.goto(f"http://127.0.0.1:{hub.port}/{one['link']}&answer={one['actions'][0]}")
+        expect(page.locator("[data-is=trains] .berth")).to_have_text("S1-1")
+        wait_for(lambda: page.evaluate(SHOWN) == [])
+
+
+def test_an_answer_on_one_device_closes_the_offer_on_the_others(hub, ask, browser):
+    """The other device says what has become of it."""
+    ask("/api/trains/12345/passengers/4512345601/1/no-show", {})
+    first, second = (browser.new_context().new_page() for _ in range(2))
+    for each in (first, second):
+        each.goto(url(hub))
+        expect(each.locator("article.offer")).to_contain_text("Answer within")
+    first.get_by_role("button", name="Decline").click()
+    expect(second.locator("article.offer")).to_have_count(0)
+    expect(second.locator("[data-is=news]")).to_have_text("The offer was declined.")
+    first.context.close()
+    second.context.close()
+
+
+def test_the_link_of_a_letter_opens_its_offer(hub, ask, page):
+    """A device that knows the token goes to the offer, and says so when it has ended."""
+    ask("/api/trains/12345/passengers/4512345601/1/no-show", {})
+    (offer,) = ask("/api/trains/12345/offers")
+    page.goto(url(hub))
+    expect(page.locator("article.offer")).to_be_visible()
+    link = f"http://127.0.0.1:{hub.port}/passenger.html#offer={offer['offerId']}"
+    page.goto("about:blank")
+    page.goto(link)
+    expect(page.locator("article.offer")).to_be_focused()
+    ask(f"/api/offers/{offer['offerId']}/withdraw", {})
+    expect(page.locator("article.offer")).to_have_count(0)
+    page.goto("about:blank")
+    page.goto(link)
+    expect(page.locator("[data-is=news]")).to_have_text("This offer has ended.")
+
+
+def test_the_coach_is_drawn_with_the_own_berth(hub, ask, page):
+    """A bay on each line; a screen reader hears the berth and its type."""
+    page.goto(url(hub))
+    plan = page.get_by_role("img", name="Coach S1, berth 7: side lower")
+    expect(plan.locator("span")).to_have_count(72)
+    expect(plan.locator(".own")).to_have_text("7")
+    first, ninth = (plan.locator("span").nth(n).bounding_box() for n in (0, 8))
+    assert first["x"] == ninth["x"]
+
+
+def test_a_station_that_is_passed_twice_has_its_name(hub, page):
+    """Never the code with an index, which only programs need."""
+    ask = asker(hub)
+    line = [*map(station, range(3)), {**station(3), "code": "BBB"}, station(4)]
+    ask("/api/trains", chart(person(10, "BBB@1", "BBB@3"), stations=line))
+    page.goto(url(hub))
+    expect(page.locator("article h3")).to_have_text("Person 10, STATION BBB to STATION DDD")
+    assert "@" not in page.locator("main").inner_text()
 
 
 @pytest.mark.parametrize("language", ["en", "hi"])

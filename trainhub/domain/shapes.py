@@ -318,11 +318,16 @@ class BerthHolder(_Leg):
     half: Annotated[bool, About("True for half of a berth that two on RAC share.")]
 
 
-class BerthPlan(OfClass):
-    """A berth and its holders."""
+class BerthPlace(OfClass):
+    """A berth of a coach."""
 
     berth: BerthNumber
     berthType: BerthType
+
+
+class BerthPlan(BerthPlace):
+    """A berth and its holders."""
+
     blocked: Annotated[BlockReason | None, About("Why it is blocked; null if it is not.")]
     holders: list[BerthHolder]
 

@@ -24,6 +24,7 @@ from trainhub.domain.run_state import Offer, Passenger, RunState, Stop
 from trainhub.domain.schedule import local
 from trainhub.domain.shapes import (
     BerthHolder,
+    BerthPlace,
     BerthPlan,
     CoachCounts,
     CommonView,
@@ -269,6 +270,15 @@ def _vacancy(state: RunState, key: BerthKey, start: int, last: int) -> VacancyVi
         "cause": dump(vacancy.cause if vacancy else Cause.UNBOOKED),
         "offerId": None if offer is None else offer.id,
     }
+
+
+def berth_places(state: RunState, coach: Iterable[Coach]) -> list[BerthPlace]:
+    """Return a coach's berths in the order of their numbers, without who has them."""
+    return [
+        {"berth": number, "class": part.class_, "berthType": dump(state.occupancy.types[key])}
+        for part in coach
+        for number, key in zip(numbers(part), berth_keys(part), strict=True)
+    ]
 
 
 def berth_plan(state: RunState, coach: Iterable[Coach]) -> list[BerthPlan]:

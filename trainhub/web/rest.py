@@ -39,6 +39,7 @@ from trainhub.domain.run_state import Passenger, RunState, Stop
 from trainhub.domain.schedule import local
 from trainhub.domain.shapes import StationNamed
 from trainhub.domain.views import (
+    berth_places,
     berth_plan,
     offer_view,
     person_view,
@@ -326,6 +327,15 @@ class CoachHandler(Api):
         state = self.staffs_run(trainNo)
         found = state.coach(normal.code(coach))
         self.answer(await self.hub.read(lambda: berth_plan(state, found)))
+
+
+class LayoutHandler(Api):
+    """A coach's berths, without who has them."""
+
+    async def get(self, trainNo: str, coach: str) -> None:  # noqa: N803 (named by the path)
+        state = self.find(trainNo)
+        found = state.coach(normal.code(coach))
+        self.answer(await self.hub.read(lambda: berth_places(state, found)))
 
 
 class HandoverHandler(Api):

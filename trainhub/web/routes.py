@@ -9,6 +9,7 @@ from trainhub.core.about import About
 from trainhub.domain import commands as c
 from trainhub.domain.model import STAFF, Amendment, Role
 from trainhub.domain.shapes import (
+    BerthPlace,
     BerthPlan,
     BoardLine,
     Decision,
@@ -312,6 +313,13 @@ ROUTES: tuple[Route, ...] = (
         "Read a coach's berths, and who has each between which stations.",
         list[BerthPlan],
         STAFF,
+    ),
+    _read(
+        _TRAIN + "/coaches/{coach}/layout",
+        "readLayout",
+        rest.LayoutHandler,
+        "Read the berths of a coach and their types, to draw it.",
+        list[BerthPlace],
     ),
     _read(
         _TRAIN + "/handover",
