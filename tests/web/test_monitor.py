@@ -223,9 +223,12 @@ async def test_no_person_is_in_what_is_open_to_all(call, connect, site, running,
     for kind in (c.MarkNoShow, c.UndoNoShow, c.MarkBoarded):
         await mark(site, kind)
     await site.hub.send_figures()
+    await client.ask("FLEET_SUBSCRIBED", "SUBSCRIBE_FLEET")
+    await client.until("FLEET")
+    site.hour.take()
     store.away = True
     await site.parts.write_buffer.flush()
-    paths = ["/", "/api/monitor", "/healthz", "/readyz", "/version", "/api/trains"]
+    paths = ["/", "/api/monitor", "/api/hour", "/healthz", "/readyz", "/version", "/api/trains"]
     paths += ["/api/trains/12345", "/api/trains/12345/events"]
     sent = {path: (await call("GET", path)).body for path in paths}
     sent["/ws"] = json.dumps(await client.all_told()).encode()
