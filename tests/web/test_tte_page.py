@@ -395,6 +395,22 @@ def test_a_mark_that_is_taken_back_offline_is_never_sent(hub, ask, page, start_h
     assert "NO_SHOW_UNDONE" not in told
 
 
+def test_an_undo_that_waits_has_its_time(hub, ask, page):
+    """So that the hub leaves a mark that another TTE makes meanwhile."""
+    page.goto(url(hub))
+    page.get_by_role("button", name="O: Person 1").click()
+    wait_for(lambda: state_of(ask, 1) == "ABOARD")
+    expect(row(page, "Person 1")).not_to_contain_text("Waits to be sent.")
+    hub.stop()
+    expect(page.locator("[data-is=link]")).not_to_have_text("Online")
+    row(page, "Person 1").get_by_role("button", name="Undo").click()
+    expect(row(page, "Person 1")).to_contain_text("Undo waits to be sent.")
+    kept = page.evaluate(
+        "Object.values(localStorage).find((text) => text.includes('UNDO_BOARDED'))"
+    )
+    assert re.fullmatch(r"\d{4}-.*Z", json.loads(kept)["message"]["at"])
+
+
 # --- safety -------------------------------------------------------------------------------------
 
 
