@@ -138,7 +138,8 @@ APPROVAL = (
     _call("DEPART", "AAA"),
     Step("UNDO_REPORT", {"stationCode": "AAA", "report": "DEPARTURE"}, STAFF),
     Step("CANCEL_TRAIN", {"reason": "a flood"}, STAFF),
-    Step("REINSTATE_TRAIN", {}, STAFF),
+    # Without a date a run that is not over is meant.
+    Step("REINSTATE_TRAIN", {"startDate": HERE["startDate"]}, STAFF),
 )
 # The first step of each kind, after the steps that lead to it.
 STEPS: dict[str, tuple[Step, ...]] = {}
