@@ -525,7 +525,7 @@ def test_actions_on_a_run(offering, page):
     page.get_by_role("button", name="Set the delay").click()
     assert "Set 7 TEST EXP to 25" in answer(page)
     wait_for(lambda: hub.ask("/api/trains/7")["delayMinutes"] == 25)
-    page.get_by_role("button", name="Report").click()
+    page.get_by_role("button", name="Report…").click()
     assert "departure from STATION AAA" in answer(page)
     wait_for(lambda: hub.ask("/api/trains/7")["departed"])
     wait_for(lambda: "arrival at STATION BBB" in part(page))
@@ -573,7 +573,7 @@ def test_berths_are_blocked_and_unblocked(offering, page):
     page.get_by_role("button", name="Unblock").click()
     assert "Unblock berth S1-30?" in answer(page)
     page.wait_for_selector("[data-key='S1-30'][data-state=VACANT]")
-    page.get_by_label("Berth", exact=True).select_option("")
+    page.locator("[data-is=choice]").select_option("")
     page.get_by_role("button", name="Block…", exact=True).click()
     assert "all berths of coach S1" in answer(page, yes=False)
     assert page.complaints == []
