@@ -77,6 +77,7 @@ def test_the_expected_times_move_with_the_clock():
     assert seen("09:49") == (0, at("09:00"), at("09:50"), at("13:00"))
     assert seen("09:55") == (5, at("09:00"), at("09:55"), at("13:00"))
     assert seen("10:20") == (30, at("09:00"), at("10:20"), at("13:20"))
+    assert seen("21:51") == (721, at("09:00"), at("09:50"), at("13:00"))
     run.give(c.CancelTrain(train_no="12345"))
     assert seen("10:20")[0] == 0
 

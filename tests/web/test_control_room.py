@@ -44,12 +44,13 @@ def fits(page, width):
 @pytest.mark.parametrize("width", WIDTHS)
 def test_the_board_of_a_station(hub, page, width):
     """It shows what is due there: the way, the times, the platform and the delay."""
+    hub.ask("/api/trains/12345/delay", {"delayMinutes": 20}, "PUT")
     page.set_viewport_size({"width": width, "height": 800})
     page.goto(f"{hub.url}/#station=BBB")
     row = page.locator("[data-is=boardRows] tr")
     row.wait_for()
     text = " ".join(row.inner_text().split())
-    for word in ("12345 TEST EXP", "STATION AAA", "STATION EEE", "10:00", "10:10", "2", "min late"):
+    for word in ("12345 TEST EXP", "STATION AAA", "STATION EEE", "10:00", "10:20", "10:30", "2"):
         assert word in text
     assert page.locator("[data-is=boardTitle]").inner_text() == "STATION BBB"
     assert fits(page, width)

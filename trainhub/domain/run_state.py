@@ -45,6 +45,8 @@ from trainhub.domain.schedule import due_times
 
 # An arrival implies the departure before it, so both can be undone.
 REPORTS_KEPT = 2
+# Minutes after which a missing report tells nothing of where the train is.
+MOST_OVERDUE_MINUTES = 12 * 60
 # How a journey ends, as its passenger was aboard or was never marked.
 _OVER = (PersonState.ALIGHTED, PersonState.UNCHECKED)
 # The ages from which a lower berth comes first (Railway Minister, Lok Sabha, 19-3-2025).
@@ -395,8 +397,13 @@ class RunState:
         return 0 if due is None else max((now - due) // timedelta(minutes=1), 0)
 
     def delay_at(self, now: datetime) -> int:
-        """Return the delay by the clock: a train that is not reported is later each minute."""
+        """Return the delay by the clock: a train that is not reported is later each minute.
+
+        A report that is missing for half a day tells nothing of the train any more.
+        """
         late = self.overdue_minutes(now)
+        if late > MOST_OVERDUE_MINUTES:
+            late = 0
         # A train that stands does not leave before its booked time, so its delay counts from 0.
         early = self.departed or not late
         return late + (self.delay_minutes if early else max(self.delay_minutes, 0))
