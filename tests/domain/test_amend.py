@@ -178,13 +178,17 @@ def test_a_berth_that_is_left_goes_to_the_next_in_turn():
     assert (upgrade.coach, upgrade.berth, upgrade.cause) == ("S1", 1, "CANCELLED")
 
 
-def test_a_removed_passenger_leaves_a_berth_of_the_ladies_quota():
-    """The berth of a removed ladies' ticket goes to a woman before a man."""
+@pytest.mark.parametrize("change", ["removed", "moved"])
+def test_the_last_ladies_ticket_leaves_a_berth_of_their_quota(change):
+    """The berth goes to a woman before a man, also if no other ticket is of the quota now."""
     people = (person(1, quota="LD"), rac(10, 1), rac(11, 2) | {"gender": "F"})
     run = standing(*people, policy="AUTO")
     run.board(10)
     run.board(11)
-    amend(run, removePassengers=[ref(1)])
+    if change == "removed":
+        amend(run, removePassengers=[ref(1)])
+    else:
+        amend(run, person(1, berth=9))
     assert berths(run)[11] == "S1-1"
 
 

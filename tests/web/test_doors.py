@@ -20,7 +20,8 @@ async def test_head_is_get_without_the_body(call, path):
     got, head = await call("GET", path), await call("HEAD", path)
     assert (head.status, head.body) == (got.status, b"") == (200, b"")
     assert head.headers["Content-Type"] == got.headers["Content-Type"]
-    assert abs(int(head.headers["Content-Length"]) - len(got.body)) < 100
+    wire = got.headers.get("Content-Length") or len(got.body)
+    assert abs(int(head.headers["Content-Length"]) - int(wire)) < 100  # figures change meanwhile
 
 
 async def test_head_needs_the_token_that_get_needs(call, site):

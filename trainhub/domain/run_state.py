@@ -226,7 +226,6 @@ class RunState:
         self.stops: list[Stop] = []
         self.passengers: dict[PersonKey, Passenger] = {}
         self.by_pnr: dict[str, list[PersonKey]] = {}
-        self.has_ladies_quota = False
         # The PNRs with a berth or half of one on the chart.
         self.partly_confirmed: set[str] = set()
         self.by_user: dict[str, list[PersonKey]] = {}
@@ -508,7 +507,6 @@ class RunState:
         self.occupancy = Occupancy(chart.coaches)
         self.passengers, self.by_pnr, self.by_user, self.waiting = {}, {}, {}, {}
         self.boarding_at, self.alighting_at = {}, {}
-        self.has_ladies_quota = False
         self.partly_confirmed = {each.pnr for each in chart.passengers if each.status in _SEATED}
         for booking in chart.passengers:
             self._add(booking)
@@ -523,7 +521,6 @@ class RunState:
         person = passenger.person  # the same text in each look-up
         self.passengers[person] = passenger
         self.by_pnr.setdefault(booking.pnr, []).append(person)
-        self.has_ladies_quota = self.has_ladies_quota or booking.quota == LADIES
         if booking.irctc_id is not None:
             self.by_user.setdefault(booking.irctc_id, []).append(person)
         self.boarding_at.setdefault(self.boards(passenger), {})[person] = None
