@@ -77,7 +77,8 @@ def picture(value):
         names = [field.name for field in dataclasses.fields(value)]
         return [(name, picture(getattr(value, name))) for name in names]
     assert type(value) in (TrainState, Occupancy), f"what is {value!r} doing in a state?"
-    derived = ("_openings", "held", "due")  # an index over the rest, and what a matching left over
+    # Indexes over the rest, and what a matching left over.
+    derived = ("_openings", "held", "due", "has_ladies_vacancy")
     return [(name, picture(inner)) for name, inner in vars(value).items() if name not in derived]
 
 

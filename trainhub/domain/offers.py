@@ -326,7 +326,7 @@ def match(state: RunState, due: Due, now: datetime) -> Events:
         pool = whole if changed else new
         moving = movers(state, class_, (each.vacancy for each in pool))
         asked: set[PersonKey] = set()
-        for order, some_new, some in _rounds(waiting, moving, new, whole):
+        for order, some_new, some in _rounds(state, waiting, moving, new, whole):
             events += _serve(state, due, everywhere, order, some_new, some, asked, events, now)
             if events and state.chart.policy is Policy.AUTO:
                 return events
@@ -335,6 +335,7 @@ def match(state: RunState, due: Due, now: datetime) -> Events:
 
 
 def _rounds(
+    state: RunState,
     waiting: list[Passenger],
     moving: list[Passenger],
     new: list[Opening],
@@ -349,7 +350,7 @@ def _rounds(
     if moving:
         yield claimants, new, whole
         yield [*claimants, *moving], new, whole
-    if not any(each.vacancy.ladies for pool in (new, whole) for each in pool):
+    if not state.has_ladies_vacancy:
         yield waiting, new, whole
         return
     yield claimants, new, whole

@@ -226,6 +226,8 @@ class RunState:
         self.stops: list[Stop] = []
         self.passengers: dict[PersonKey, Passenger] = {}
         self.by_pnr: dict[str, list[PersonKey]] = {}
+        # Whether a berth of the ladies' quota has become free.
+        self.has_ladies_vacancy = False
         # The PNRs with a berth or half of one on the chart.
         self.partly_confirmed: set[str] = set()
         self.by_user: dict[str, list[PersonKey]] = {}
@@ -810,6 +812,7 @@ class RunState:
         key = berth_key(event.coach, event.berth)
         self._openings.mark(key)
         start = self.by_station[event.from_]
+        self.has_ladies_vacancy = self.has_ladies_vacancy or event.ladies
         self.freed.setdefault(key, {})[start] = Vacancy(
             self.seq + 1,
             key,

@@ -303,6 +303,7 @@ def _restore(state: TrainState, saved: RunSnapshot) -> None:
     vacancies = {}
     for then in saved.vacancies:
         vacancy = vacancies[then.id] = _vacancy(then)
+        state.has_ladies_vacancy = state.has_ladies_vacancy or vacancy.ladies
         state.freed.setdefault(vacancy.key, {})[vacancy.start] = vacancy
     vacancies |= {then.id: _vacancy(then) for then in saved.replaced}
     for made in saved.offers:
