@@ -1355,6 +1355,14 @@ export interface ErrorDetails {
   seq?: Seq;
   /** CONFLICT: the berth that another passenger has. */
   berth?: string;
+  /** CONFLICT: the passengers who have the berth. */
+  holders?: Holder[];
+  /** CONFLICT: the station of the last report. */
+  last?: string;
+  /** CONFLICT: the passengers who were upgraded since the report. */
+  upgraded?: Upgraded[];
+  /** CONFLICT: the passengers who were marked since the report. */
+  marked?: Marked[];
   boardsAt?: StationCode;
   /** CONFLICT: who made the mark that stands. */
   markedBy?: UserId | null;
@@ -1376,6 +1384,29 @@ export type PersonState = 'DUE' | 'ABOARD' | 'NT' | 'ALIGHTED' | 'CANCELLED' | '
 
 /** The event's number within its run, from 1. */
 export type Seq = number;
+
+/** A passenger who has a berth, and for which way. */
+export interface Holder {
+  from: StationCode;
+  to: StationCode;
+  pnr: PersonPnr;
+  index: PersonPlace;
+  name: PersonName;
+}
+
+/** A passenger with a new berth. */
+export interface Upgraded {
+  pnr: PersonPnr;
+  index: PersonPlace;
+  coach: CoachCode;
+  berth: BerthNumber;
+}
+
+/** A passenger with a mark. */
+export interface Marked {
+  pnr: PersonPnr;
+  index: PersonPlace;
+}
 
 /** Whether an offer is open, or how it ended. */
 export type OfferState = 'OPEN' | 'ACCEPTED' | 'DENIED' | 'EXPIRED' | 'WITHDRAWN';

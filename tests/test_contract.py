@@ -1,5 +1,6 @@
 """docs/asyncapi.yaml and docs/openapi.yaml: valid, complete, and true of a real hub."""
 
+import ast
 import copy
 import json
 import re
@@ -17,6 +18,7 @@ import railway
 import recorder
 import samples
 from clocks import MovedClock
+from hub_process import ROOT
 from openapi_spec_validator import validate
 from railway import chart
 from samples import APPROVAL, JOURNEY
@@ -31,6 +33,7 @@ from trainhub.core import errors
 from trainhub.domain.commands import COMMANDS, Batch, RegisterTrain
 from trainhub.domain.events import EVENTS
 from trainhub.domain.model import Role
+from trainhub.hub.messages import ErrorDetails
 from trainhub.hub.protocol import _MESSAGES
 from trainhub.web.routes import route_of
 
@@ -420,6 +423,17 @@ def do_it_wrong(visitor, passenger, anonymous):
 
 def seen_in(way):
     return {name for found, *rest in WITNESS.seen if found == way for name in rest[-1:]}
+
+
+def test_each_detail_of_an_error_is_documented():
+    """What the domain adds to an error is in ErrorDetails, which the documents have."""
+    given = set()
+    for file in (ROOT / "trainhub" / "domain").glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
+                given |= {each.arg for each in node.exc.keywords if each.arg}
+    assert len(given) > 10
+    assert given <= ErrorDetails.__annotations__.keys()
 
 
 def test_one_of_everything(start_hub, tmp_path):

@@ -30,6 +30,7 @@ BYTES_A_REQUEST, SLACK = 16, 128 * 1024
 SILENCE = 0.1
 FIELDS = {"trainNo": "12345", "pnr": "4512345601", "index": "1", "coach": "S1"}
 FIELDS |= {"offerId": "12345.2026-11-23.17", "code": "AAA", "file": "trainhub.js"}
+FIELDS |= {"clientId": "3f0c9d2b7a61e8"}
 # Callers who may not change the train with the mutated requests: the persons are another user's.
 WHO = (None, "OTHER_TTE", "OTHER_PASSENGER")
 PATHS = sorted((method, path.format(**FIELDS)) for method, path in operations())

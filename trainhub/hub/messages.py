@@ -9,7 +9,17 @@ from trainhub.core.codec import LARGEST_INT
 from trainhub.core.wire import LONGEST_ID
 from trainhub.domain import errors
 from trainhub.domain.commands import MarkKind, PersonPlace, PersonPnr, Rejected, Warned
-from trainhub.domain.fields import Moment, Seq, StartDate, StationCode, TrainNo, UserId
+from trainhub.domain.fields import (
+    BerthNumber,
+    CoachCode,
+    Moment,
+    PersonName,
+    Seq,
+    StartDate,
+    StationCode,
+    TrainNo,
+    UserId,
+)
 from trainhub.domain.model import OfferState, PersonState, Role, RunStatus
 from trainhub.domain.shapes import Figures, RunView
 from trainhub.hub.figures import Epoch, HubNews, RunKeyText, RunNews, SocketCounts
@@ -64,6 +74,32 @@ class RunFields(TypedDict):
     startDate: StartDate
 
 
+class Marked(TypedDict):
+    """A passenger with a mark."""
+
+    pnr: PersonPnr
+    index: PersonPlace
+
+
+class Upgraded(Marked):
+    """A passenger with a new berth."""
+
+    coach: CoachCode
+    berth: BerthNumber
+
+
+# In this form because `from` is a keyword of Python.
+_Leg = TypedDict("_Leg", {"from": StationCode, "to": StationCode})
+
+
+class Holder(_Leg):
+    """A passenger who has a berth, and for which way."""
+
+    pnr: PersonPnr
+    index: PersonPlace
+    name: PersonName
+
+
 class ErrorDetails(TypedDict, total=False):
     """More about an error, for programs. The code decides which fields are there."""
 
@@ -72,6 +108,14 @@ class ErrorDetails(TypedDict, total=False):
     state: PersonState
     seq: Seq
     berth: Annotated[str, About("CONFLICT: the berth that another passenger has.", example="S1-15")]
+    holders: Annotated[list[Holder], About("CONFLICT: the passengers who have the berth.")]
+    last: Annotated[StationCode, About("CONFLICT: the station of the last report.")]
+    upgraded: Annotated[
+        list[Upgraded], About("CONFLICT: the passengers who were upgraded since the report.")
+    ]
+    marked: Annotated[
+        list[Marked], About("CONFLICT: the passengers who were marked since the report.")
+    ]
     boardsAt: StationCode
     markedBy: Annotated[UserId | None, About("CONFLICT: who made the mark that stands.")]
     markedAt: Annotated[Moment | None, About("CONFLICT: when that mark was made.")]
