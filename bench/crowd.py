@@ -218,8 +218,7 @@ class _Clients:
         return made
 
     def _open_on(self, descriptor: int, data: bytes) -> None:
-        fault = FAULT.search(data)
-        assert fault is None, data[:500]
+        _check(data)
         if self._opening[descriptor] in data:
             del self._opening[descriptor]
         else:
@@ -243,8 +242,7 @@ class _Clients:
             self._left[number] = left - 1
 
     def _end_call(self, descriptor: int, data: bytes) -> None:
-        fault = FAULT.search(data)
-        assert fault is None, data[:500]
+        _check(data)
         if self._answer in data and descriptor in self._under_way:
             self._answered.append(time.perf_counter() - self._under_way.pop(descriptor))
             self._free.append(descriptor)
@@ -306,6 +304,11 @@ class _Clients:
 
     def pings(self) -> int:
         return self._pings
+
+
+def _check(data: bytes) -> None:
+    """Raise AssertionError if the hub refuses something."""
+    assert not FAULT.search(data), data[:500]
 
 
 def _serve(orders: Connection, port: int, door: int) -> None:

@@ -1387,8 +1387,8 @@ export type Seq = number;
 
 /** A passenger who has a berth, and for which way. */
 export interface Holder {
-  from: StationCode;
-  to: StationCode;
+  from: Origin;
+  to: Destination;
   pnr: PersonPnr;
   index: PersonPlace;
   name: PersonName;

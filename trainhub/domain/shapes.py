@@ -51,7 +51,7 @@ from trainhub.domain.model import (
 
 Count = Annotated[int, About(least=0, example=3)]
 # In this form because `from` is a keyword of Python.
-_Leg = TypedDict("_Leg", {"from": Origin, "to": Destination})
+Leg = TypedDict("Leg", {"from": Origin, "to": Destination})
 FreeCause = Annotated[
     Cause,
     About("Why the berth is free; UNBOOKED if no passenger left it vacant."),
@@ -197,7 +197,7 @@ Waiting = Annotated[
 ]
 
 
-class OfferView(_Leg):
+class OfferView(Leg):
     """An offer and what became of it. Only the staff read the fields that may be missing."""
 
     offerId: OfferId
@@ -297,7 +297,7 @@ class RunView(CommonView, People, Overdue):
     figures: Figures
 
 
-class VacancyView(OfClass, _Leg):
+class VacancyView(OfClass, Leg):
     """A berth that is free on the coming leg."""
 
     coach: CoachCode
@@ -308,7 +308,7 @@ class VacancyView(OfClass, _Leg):
     offerId: Annotated[OfferId | None, About("The offer that holds the berth.")]
 
 
-class BerthHolder(_Leg):
+class BerthHolder(Leg):
     """A passenger who has a berth from one station to another."""
 
     pnr: Pnr
@@ -332,7 +332,7 @@ class BerthPlan(BerthPlace):
     holders: list[BerthHolder]
 
 
-class PersonLine(_Leg):
+class PersonLine(Leg):
     """A passenger in the report, and when the mark was made."""
 
     berth: BerthNumber | None
@@ -354,14 +354,14 @@ class NotServedLine(PersonLine):
     coach: CoachCode | None
 
 
-class VacantLine(_Leg):
+class VacantLine(Leg):
     """A berth that was free from one station to another."""
 
     berth: BerthNumber
     cause: FreeCause
 
 
-class BlockedLine(_Leg):
+class BlockedLine(Leg):
     """A berth that was blocked from one station to another."""
 
     berth: BerthNumber

@@ -274,20 +274,14 @@ def _vacancy(state: RunState, key: BerthKey, start: int, last: int) -> VacancyVi
 
 def berth_places(state: RunState, coach: Iterable[Coach]) -> list[BerthPlace]:
     """Return a coach's berths in the order of their numbers, without who has them."""
-    return [
-        {"berth": number, "class": part.class_, "berthType": dump(state.occupancy.types[key])}
-        for part in coach
-        for number, key in zip(numbers(part), berth_keys(part), strict=True)
-    ]
+    return [place for place, _ in _places(state, coach)]
 
 
 def berth_plan(state: RunState, coach: Iterable[Coach]) -> list[BerthPlan]:
     """Return a coach's berths, each with its holders and their stations."""
     return [
         {
-            "berth": number,
-            "class": part.class_,
-            "berthType": dump(state.occupancy.types[key]),
+            **place,
             "blocked": dump(state.occupancy.blocked(key, state.current)),
             "holders": [
                 _holder(state, person, mask, half)
@@ -296,9 +290,16 @@ def berth_plan(state: RunState, coach: Iterable[Coach]) -> list[BerthPlan]:
                 for mask in stretches(whole)
             ],
         }
-        for part in coach
-        for number, key in zip(numbers(part), berth_keys(part), strict=True)
+        for place, key in _places(state, coach)
     ]
+
+
+def _places(state: RunState, coach: Iterable[Coach]) -> Iterator[tuple[BerthPlace, BerthKey]]:
+    """Yield a coach's berths, each with its key."""
+    for part in coach:
+        for number, key in zip(numbers(part), berth_keys(part), strict=True):
+            type_ = dump(state.occupancy.types[key])
+            yield {"berth": number, "class": part.class_, "berthType": type_}, key
 
 
 def _holder(state: RunState, person: PersonKey, mask: int, half: bool) -> BerthHolder:

@@ -21,7 +21,7 @@ from trainhub.domain.fields import (
     UserId,
 )
 from trainhub.domain.model import OfferState, PersonState, Role, RunStatus
-from trainhub.domain.shapes import Figures, RunView
+from trainhub.domain.shapes import Figures, Leg, RunView
 from trainhub.hub.figures import Epoch, HubNews, RunKeyText, RunNews, SocketCounts
 
 PROTOCOL_VERSION: Final = 1
@@ -88,11 +88,7 @@ class Upgraded(Marked):
     berth: BerthNumber
 
 
-# In this form because `from` is a keyword of Python.
-_Leg = TypedDict("_Leg", {"from": StationCode, "to": StationCode})
-
-
-class Holder(_Leg):
+class Holder(Leg):
     """A passenger who has a berth, and for which way."""
 
     pnr: PersonPnr
