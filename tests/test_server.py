@@ -49,6 +49,13 @@ class Control:
         return content.get("result", content)
 
 
+def what_the_clock_leaves(control):
+    """Return the run without how long its next report is missing, which each minute changes."""
+    run = control.ask("/api/trains/12345")
+    assert run.pop("overdueMinutes") >= 0
+    return run
+
+
 def refused(start_hub, *options, **named):
     """Start a hub that should refuse to start; return its only line."""
     hub = start_hub(*options, wait=False, **named)
@@ -349,13 +356,13 @@ def test_an_empty_folder_takes_its_live_runs_from_mongodb(
     control.ask("/api/trains", chart())
     control.ask("/api/trains/12345/start", {})
     control.ask("/api/trains/12345/passengers/4512345602/1/board", {})
-    before = control.ask("/api/trains/12345"), control.ask("/api/trains/12345/passengers")
+    before = what_the_clock_leaves(control), control.ask("/api/trains/12345/passengers")
     epoch = control.ask("/api/monitor")["epoch"]
     wait_for(lambda: database.events.count_documents({"run": RUN}) == 3)
     assert hub.stop() == 0
     hub = start_hub(*options, folder=tmp_path / "new")
     control = Control(hub)
-    after = control.ask("/api/trains/12345"), control.ask("/api/trains/12345/passengers")
+    after = what_the_clock_leaves(control), control.ask("/api/trains/12345/passengers")
     assert after == before
     assert control.ask("/api/monitor")["epoch"] != epoch
     control.ask("/api/trains/12345/departures", {"stationCode": "AAA"})
@@ -395,10 +402,10 @@ def test_a_start_says_from_what_and_how_fast(start_hub, mongodb_uri, database):
     for _ in range(250):
         announce(control)
     wait_for(lambda: "1 snapshots" in check(hub.folder).stdout)
-    before = control.ask("/api/trains/12345")
+    before = what_the_clock_leaves(control)
     hub.kill()
     hub = start_hub(*options, folder=hub.folder)
-    assert Control(hub).ask("/api/trains/12345") == before
+    assert what_the_clock_leaves(Control(hub)) == before
     (line,) = [line for line in hub.logged if "1 runs from 1 snapshots" in line]
     assert re.search(r"251 journal records in \d+\.\d+ s", line)
 
