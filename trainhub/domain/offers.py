@@ -405,8 +405,8 @@ def _is_for_movers(state: RunState, vacancy: Vacancy) -> bool:
     """Return whether confirmed passengers are asked for a vacancy before those who wait."""
     if vacancy.ladies or state.occupancy.types[vacancy.key] is not BerthType.LOWER:
         return False
-    had = state.prefer_lower.keys() & {*vacancy.passed, *vacancy.lapsed}
-    return len(had) < MOST_MOVERS
+    had = vacancy.passed | {person for person, _ in vacancy.lapsed}
+    return len(state.prefer_lower.keys() & had) < MOST_MOVERS
 
 
 def _classes(state: RunState) -> Iterable[str]:
@@ -466,10 +466,12 @@ def _serve(
             if why is not None and _holds_up(state, passenger, now):
                 end = state.alights(passenger)
                 if end < shortest:
-                    shortest = end  # what fits a longer journey is held back from now on
-                    if _hold_back(state, passenger.person, end, new, whole):
+                    held, kept = _hold_back(state, passenger.person, end, new, whole)
+                    if held:
                         class_ = passenger.booking.class_
                         state.held.setdefault(class_, set()).add(state.boards(passenger))
+                    if not kept:
+                        shortest = end  # no opening that fits a longer journey is left
             continue
         for each in passed:
             queue.add(*each)
@@ -522,9 +524,14 @@ def _is_awaited(state: RunState, passenger: Passenger, now: datetime) -> bool:
     return now < departed + timedelta(minutes=minutes)
 
 
-def _hold_back(state: RunState, person: PersonKey, end: int, *pools: list[Opening]) -> bool:
-    """Remove the openings that fit a journey to `end` from the pools. Return if there were any."""
-    found = False
+def _hold_back(
+    state: RunState, person: PersonKey, end: int, *pools: list[Opening]
+) -> tuple[bool, bool]:
+    """Remove the openings that fit a journey to `end` from the pools.
+
+    Return whether any were removed, and whether any stay because the person was asked for them.
+    """
+    held = kept = False
     for pool in pools:
         first = bisect_left(pool, (end,))
         rest = [
@@ -534,9 +541,10 @@ def _hold_back(state: RunState, person: PersonKey, end: int, *pools: list[Openin
             or person in each.vacancy.passed
             or (each.vacancy.lapsed and each.vacancy.barred(person, state.current))
         ]
-        found = found or len(rest) < len(pool) - first
+        held = held or len(rest) < len(pool) - first
+        kept = kept or any(each.holder is None for each in rest)
         pool[first:] = rest
-    return found
+    return held, kept
 
 
 def _suits(state: RunState, opening: Opening, person: PersonKey) -> bool:
