@@ -1,6 +1,7 @@
 """trainhub/hub/hub.py: one path for commands, and durability before delivery."""
 
 import asyncio
+from datetime import date
 
 import pytest
 from callers import ADMIN, PASSENGER, TTE, join, running
@@ -259,6 +260,20 @@ async def test_a_train_without_a_date_is_the_run_that_is_meant(make_hub):
     with pytest.raises(AmbiguousRun) as raised:
         hub.find("12345", None, two)
     assert raised.value.details["startDates"] == ["2026-11-24", "2026-11-25"]
+
+
+@pytest.mark.gen_test
+async def test_only_a_run_that_was_stopped_is_reinstated_without_a_date(make_hub):
+    """REINSTATE_TRAIN does not mean the run in service where another was cancelled."""
+    hub = make_hub()
+    for day in ("2026-11-22", "2026-11-23"):
+        await hub.execute(register(startDate=day), ADMIN)
+    await hub.execute(c.StartJourney(**TRAIN), ADMIN)
+    cancelled = date(2026, 11, 22)
+    await hub.execute(c.CancelTrain(**TRAIN, start_date=cancelled), ADMIN)
+    answer = await hub.execute(c.ReinstateTrain(**TRAIN), ADMIN)
+    assert answer["startDate"] == "2026-11-22"
+    assert hub.find("12345", cancelled, ADMIN).status == "SCHEDULED"
 
 
 @pytest.mark.gen_test

@@ -251,7 +251,13 @@ class Executor:
                 raise Conflict(f"{run} has ended and left the hub: a run is registered once")
             return self._runs.present(run) or TrainState(run)
         try:
-            state = self._runs.find(command.train_no, command.start_date, identity, self._clock())
+            state = self._runs.find(
+                command.train_no,
+                command.start_date,
+                identity,
+                self._clock(),
+                stopped=isinstance(command, c.ReinstateTrain),
+            )
         except UnknownTrain:
             if isinstance(command, c.OfferCommand):
                 raise UnknownOffer("there is no offer of that id") from None

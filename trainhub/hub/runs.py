@@ -7,7 +7,7 @@ from datetime import date, datetime
 from trainhub.access.identity import Identity
 from trainhub.core.errors import HubError
 from trainhub.domain.errors import UnknownTrain
-from trainhub.domain.model import RunKey, number_of, run_key
+from trainhub.domain.model import RunKey, RunStatus, number_of, run_key
 from trainhub.domain.service import Service, service
 from trainhub.domain.train import TrainState
 from trainhub.hub.protocol import run_fields
@@ -53,12 +53,15 @@ class Runs:
         identity: Identity,
         now: datetime,
         rooms: Collection[RunKey] = (),
+        *,
+        stopped: bool = False,
     ) -> TrainState:
         """Return the run of that number and date. Without a date, which_run.py tells the run.
 
         A number without a part then means all its runs, and with a part only those of the part.
 
         `rooms` are the runs of the rooms that the asking socket is in.
+        With `stopped`, runs that were cancelled or closed come before all others.
         Raises UnknownTrain, or AmbiguousRun with the dates in `details`.
         """
         if start_date is not None:
@@ -68,6 +71,9 @@ class Runs:
             runs = [state for state in runs if state.chart.train_no == train_no]
         if not runs:
             raise UnknownTrain(f"there is no train {train_no[:20]} here: check its number")
+        if stopped:
+            ended = (RunStatus.CANCELLED, RunStatus.CLOSED)
+            runs = [state for state in runs if state.status in ended] or runs
         return run_meant(train_no, runs, identity, now, rooms)
 
     def named(
