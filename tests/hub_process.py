@@ -1,5 +1,6 @@
 """The hub as its users run it: a process of `python run.py` with a data folder of its own."""
 
+import json
 import os
 import re
 import signal
@@ -8,6 +9,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from urllib.request import urlopen
 
 from waiting import PATIENCE
 
@@ -94,6 +96,12 @@ class HubProcess:
         self.process.stdout.close()
         self.process.stderr.close()
         return code
+
+    def degraded(self) -> list[str]:
+        """Return what /readyz complains of, without a loop that a busy machine has held."""
+        with urlopen(f"{self.url}/readyz", timeout=PATIENCE) as answer:
+            complaints = json.load(answer)["degraded"]
+        return [each for each in complaints if not each.startswith("the loop was held")]
 
     def token(self, role: str, user: str, train: str) -> str:
         """Return the token that `python run.py token` prints."""

@@ -254,6 +254,12 @@ class Fleet:
         assert self.drive(hub, meanwhile, goes_on=lambda: not over) == 0
         return given
 
+    def wait_for_answers(self, more):
+        """Wait until `more` commands are answered, for as long as answers come."""
+        least = self.answered() + more
+        while (found := self.answered()) < least:
+            wait_for(lambda: self.answered() > found)
+
     def finish(self, hub):
         """Repeat the commands that were in flight when a socket broke: then the model is exact."""
         assert self.drive(hub, commands=1) == 0

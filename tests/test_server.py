@@ -323,7 +323,7 @@ def test_it_works_on_while_mongodb_is_away(start_hub, unused_port):
     hub = start_hub("--mongodb-uri", f"mongodb://127.0.0.1:{unused_port}", "--new")
     control = Control(hub)
     control.ask("/api/trains", chart())
-    degraded = wait_for(lambda: control.ask("/readyz")["degraded"])
+    degraded = wait_for(hub.degraded)
     assert "MongoDB does not take writes" in degraded[0]
     control.ask("/api/trains/12345/start", {})
     report = control.ask("/api/monitor")
@@ -382,7 +382,7 @@ def test_a_journal_at_its_limit_takes_no_commands_until_mongodb_is_back(
         said += 1
     assert said > 500
     assert any("of 1 MB, as MongoDB" in line for line in hub.logged)
-    assert any("the journal has" in line for line in control.ask("/readyz")["degraded"])
+    assert any("the journal has" in line for line in hub.degraded())
     assert control.ask("/api/trains/12345")["seq"] == 1 + said
     assert hub.stop() == 0
     options = ("--mongodb-uri", mongodb_uri, "--database", database.name)
@@ -390,7 +390,7 @@ def test_a_journal_at_its_limit_takes_no_commands_until_mongodb_is_back(
     control = Control(hub)
     wait_for(lambda: announce(control) == 200)
     wait_for(lambda: database.events.count_documents({"run": RUN}) == 2 + said)
-    wait_for(lambda: control.ask("/readyz")["degraded"] == [])
+    wait_for(lambda: hub.degraded() == [])
 
 
 def test_a_start_says_from_what_and_how_fast(start_hub, mongodb_uri, database):

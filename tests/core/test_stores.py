@@ -13,7 +13,6 @@ import sys
 import time
 from contextlib import closing
 from urllib.error import HTTPError
-from urllib.request import urlopen
 
 import pytest
 from built import build_of_fakes
@@ -99,11 +98,6 @@ def agree(ask, database):
     )
 
 
-def degraded(hub):
-    with urlopen(f"{hub.url}/readyz", timeout=120) as answer:
-        return json.load(answer)["degraded"]
-
-
 def check(folder, *options):
     command = [sys.executable, str(ROOT / "run.py"), "check", str(folder), *options]
     return subprocess.run(command, capture_output=True, text=True, check=False)
@@ -151,7 +145,7 @@ def test_a_folder_restored_from_a_copy_begins_a_new_epoch(
     assert "SNAPSHOT" in [each["type"] for each in heard]
     assert answer["epoch"] > before["epoch"]
     wait_for(lambda: agree(ask, database))
-    wait_for(lambda: degraded(hub) == [])
+    wait_for(lambda: hub.degraded() == [])
     hub.kill()
     hub = start_hub(*options, folder=hub.folder)
     again, _ = joined(hub, {"epoch": answer["epoch"], "seq": answer["seq"]})
@@ -265,7 +259,7 @@ def test_a_second_hub_on_a_live_database_is_refused(start_hub, options, database
     assert "Traceback" not in "".join(second.logged)
     mark(ask, "board", range(3, 5))
     wait_for(lambda: agree(ask, database))
-    assert degraded(hub) == []
+    assert hub.degraded() == []
 
 
 def test_a_dead_hub_s_lease_is_taken_over(start_hub, options, database, tmp_path):
@@ -294,7 +288,7 @@ def test_the_same_folder_has_its_lease_back_at_once(start_hub, options, end):
     before, _ = joined(hub)
     hub.stop(end)
     hub = start_hub(*options, folder=hub.folder)
-    assert degraded(hub) == []
+    assert hub.degraded() == []
     answer, _ = joined(hub, {"epoch": before["epoch"], "seq": before["seq"]})
     assert answer["recovered"]
     assert not [line for line in hub.logged if "trainhub.stores" in line]
@@ -312,12 +306,12 @@ def test_a_hub_that_was_frozen_notices_its_rival(start_hub, options, database, t
     wait_for(lambda: agree(ask, database))
     frozen.process.send_signal(signal.SIGCONT)
     mark(asked, "board", range(3, 10))
-    wait_for(lambda: "another hub owns the database" in str(degraded(frozen)))
+    wait_for(lambda: "another hub owns the database" in str(frozen.degraded()))
     mark(ask, "board", range(10, 12))
     wait_for(lambda: agree(ask, database))
     epoch = ask("/api/monitor")["epoch"]
     assert {each["epoch"] for each in database.events.find({"run": RUN})} == {epoch}
-    assert degraded(rival) == []
+    assert rival.degraded() == []
     assert frozen.stop() == 0
     assert rival.process.poll() is None
 
@@ -373,7 +367,7 @@ def test_an_empty_folder_that_is_told_so_waits_for_nothing(start_hub, away):
     mongod.start()
     with MongoClient(mongod.uri) as client:
         wait_for(lambda: agree(ask, client.trainhub))
-    wait_for(lambda: degraded(hub) == [])
+    wait_for(lambda: hub.degraded() == [])
 
 
 def test_new_takes_no_runs_and_its_documents_win(start_hub, options, database, tmp_path):
@@ -409,7 +403,7 @@ def test_a_database_that_is_lost_is_refilled(
         hub = start_hub(*options, folder=hub.folder)
         ask = asker(hub)
     wait_for(lambda: agree(ask, database))
-    wait_for(lambda: degraded(hub) == [])
+    wait_for(lambda: hub.degraded() == [])
     wait_for(lambda: ask("/api/monitor")["writeBuffer"]["refills"] == 1)
     assert "run_1_seq_1" in database.events.index_information()
     assert database.meta.find_one({"_id": "schema"})
@@ -487,7 +481,7 @@ def test_what_was_trimmed_is_rendered_again_or_said_to_be_lost(
     flushed(hub)
     with MongoClient(mongodb_uri) as client:
         client.drop_database(database.name)
-    wait_for(lambda: "neither in MongoDB nor in the journal" in str(degraded(hub)))
+    wait_for(lambda: "neither in MongoDB nor in the journal" in str(hub.degraded()))
     mark(ask, "board", range(3, 5))
     seq = ask("/api/trains/12345")["seq"]
     wait_for(lambda: database.events.find_one({"seq": seq}))
@@ -497,7 +491,7 @@ def test_what_was_trimmed_is_rendered_again_or_said_to_be_lost(
     found = sorted(each["seq"] for each in database.events.find({"run": RUN}))
     missing = seq - len(found)
     assert missing > 0
-    assert f"{missing} events are neither" in str(degraded(hub))
+    assert f"{missing} events are neither" in str(hub.degraded())
     assert [line for line in hub.logged if f"{missing} events are neither" in line]
 
 

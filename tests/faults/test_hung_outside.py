@@ -119,11 +119,11 @@ def test_an_outbox_that_is_away_loses_nothing(start_hub, mongodb_uri, database_n
     outbox.rename(away)
     no_shows(ask, 1, 20)
     wait_for(lambda: ask("/api/monitor")["notifications"]["retried"] > 20)
-    wait_for(lambda: "oldest notification by" in "".join(ask("/readyz")["degraded"]))
+    wait_for(lambda: "oldest notification by" in "".join(hub.degraded()))
     assert ask("/api/monitor")["notifications"]["failed"] == 0
     away.rename(outbox)
     wait_for(lambda: written(outbox) == 40, NEXT_TRY)
-    wait_for(lambda: ask("/readyz")["degraded"] == [])
+    wait_for(lambda: hub.degraded() == [])
     for file in outbox.iterdir():
         file.unlink()
 
@@ -133,7 +133,7 @@ def test_an_outbox_that_is_away_loses_nothing(start_hub, mongodb_uri, database_n
     outbox.write_text("something else in its place")
     hub = start_hub(*options, folder=hub.folder)
     ask = asker(hub)
-    wait_for(lambda: "oldest notification by" in "".join(ask("/readyz")["degraded"]))
+    wait_for(lambda: "oldest notification by" in "".join(hub.degraded()))
     outbox.unlink()
     away.rename(outbox)
     wait_for(lambda: written(outbox) == 20, NEXT_TRY)
@@ -149,7 +149,7 @@ def test_files_that_hang_hold_up_no_other(start_hub, mongodb_uri, database_name)
     hang(outbox, 8)
     no_shows(ask, 1, 20)
     wait_for(lambda: written(outbox) == 40 - 8, SOON)
-    wait_for(lambda: "oldest notification by" in "".join(ask("/readyz")["degraded"]))
+    wait_for(lambda: "oldest notification by" in "".join(hub.degraded()))
     no_shows(ask, 21, 30)  # later jobs, while the first still hang
     wait_for(lambda: written(outbox) == 60 - 8, SOON)
     assert hub.stop(signal.SIGTERM, 60) == 0

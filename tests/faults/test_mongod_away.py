@@ -35,15 +35,14 @@ def test_commands_are_answered_while_mongod_is_away(how, start_hub, start_mongod
     wait_for(lambda: not behind(hub.folder))
 
     def there():
-        before = fleet.answered()
-        wait_for(lambda: fleet.answered() > before + min(COMMANDS / 2, 10_000))
+        fleet.wait_for_answers(min(COMMANDS // 2, 10_000))
 
     def away():
         before, start = fleet.answered(), time.monotonic()
         (mongod.freeze if how == "frozen" else mongod.kill)()
-        wait_for(lambda: ask("/readyz")["degraded"])
+        wait_for(hub.degraded)
         wait_for(lambda: time.monotonic() > start + SECONDS)
-        wait_for(lambda: fleet.answered() >= before + COMMANDS, seconds=600)
+        fleet.wait_for_answers(before + COMMANDS - fleet.answered())
         assert ask("/readyz")["ready"]
         return fleet.answered() - before, time.monotonic() - start
 
@@ -61,7 +60,7 @@ def test_commands_are_answered_while_mongod_is_away(how, start_hub, start_mongod
         back = time.monotonic()
         wait_for(lambda: not behind(hub.folder), seconds=300)
         caught_up = time.monotonic() - back
-    wait_for(lambda: not ask("/readyz")["degraded"])
+    wait_for(lambda: not hub.degraded())
     with MongoClient(mongod.uri) as client:
         everything = proven(hub, fleet, watch, client["trainhub"])
     with capsys.disabled():
@@ -104,7 +103,6 @@ def test_mongod_freezes_while_runs_are_new(start_hub, start_mongod, capsys):
     fleet = Fleet(CREWS, seed)
     mongod = start_mongod()
     hub = start_hub("--mongodb-uri", mongod.uri)
-    ask = asker(hub)
     with Watch(hub.folder, mongod.uri, "trainhub") as watch:
         first = chance.randrange(1, CREWS)
         fleet.begin(hub, fleet.crews[:first])
@@ -112,9 +110,8 @@ def test_mongod_freezes_while_runs_are_new(start_hub, start_mongod, capsys):
         fleet.begin(hub, fleet.crews[first:])
 
         def given_up():
-            wait_for(lambda: ask("/readyz")["degraded"])
-            before = fleet.answered()
-            wait_for(lambda: fleet.answered() > before + 1000)
+            wait_for(hub.degraded)
+            fleet.wait_for_answers(1000)
             mongod.thaw()
 
         fleet.drive_while(hub, given_up)
@@ -203,7 +200,7 @@ def test_those_who_come_back_while_mongod_is_frozen(start_hub, start_mongod):
     mongod.freeze()
     assert asyncio.run(all_come_back()) == [False] * 200
     told = "clients that were away for long get a SNAPSHOT"
-    wait_for(lambda: asyncio.run(come_back(1)) or told in str(ask("/readyz")["degraded"]))
+    wait_for(lambda: asyncio.run(come_back(1)) or told in str(hub.degraded()))
     mongod.thaw()
     wait_for(lambda: asyncio.run(come_back(1)))
-    wait_for(lambda: told not in str(ask("/readyz")["degraded"]))
+    wait_for(lambda: told not in str(hub.degraded()))

@@ -48,9 +48,8 @@ def test_the_hub_may_not_write(start_hub, guarded, capsys):
         guarded.order(name, "hub", roles=[WRITE])
 
     def refused_for_a_while():
-        before = fleet.answered()
-        wait_for(lambda: ask("/readyz")["degraded"])
-        wait_for(lambda: fleet.answered() >= before + COMMANDS)
+        wait_for(hub.degraded)
+        fleet.wait_for_answers(COMMANDS)
         said.extend((ask("/readyz"), ask("/api/monitor")))
         assert said[-2]["ready"]
         assert said[-2]["degraded"]
@@ -63,7 +62,7 @@ def test_the_hub_may_not_write(start_hub, guarded, capsys):
         may(write=False)
         refused_for_a_while()
         may(write=True)
-        wait_for(lambda: not ask("/readyz")["degraded"])
+        wait_for(lambda: not hub.degraded())
 
     fleet.begin(hub)
     with Watch(hub.folder, guarded.uri_for("root:root"), "trainhub") as watch:
@@ -82,7 +81,7 @@ def test_the_hub_has_a_wrong_password(start_hub, guarded):
     ask = asker(hub)
     fleet = Fleet(1, 1)
     fleet.begin(hub)
-    wait_for(lambda: ask("/readyz")["degraded"])
+    wait_for(hub.degraded)
     assert fleet.drive(hub, commands=10) == 0
     discreet(hub, [ask("/readyz"), ask("/api/monitor")])
 
@@ -93,29 +92,29 @@ def test_the_user_is_created_again(start_hub, guarded):
     Its open connections do not belong to the new user.
     """
     guarded.order("grantRolesToUser", "hub", roles=[WRITE])
-    hub, fleet, ask = begun(start_hub, guarded)
+    hub, fleet = begun(start_hub, guarded)
     wait_for(lambda: not behind(hub.folder))
     guarded.order("dropUser", "hub")
     assert fleet.drive(hub, commands=10) == 0
-    wait_for(lambda: ask("/readyz")["degraded"])
+    wait_for(hub.degraded)
     guarded.order("createUser", "hub", pwd=PASSWORD.replace("%2F", "/"), roles=[WRITE])
     wait_for(lambda: not behind(hub.folder))
 
 
 def test_a_right_that_is_missing_does_not_fill_the_log(start_hub, guarded):
     """The log has the error once a minute, and once for each index, however often it occurs."""
-    hub, fleet, ask = begun(start_hub, guarded)
-    wait_for(lambda: ask("/readyz")["degraded"])
-    fleet.drive_while(hub, lambda: wait_for(lambda: fleet.answered() >= COMMANDS))
+    hub, fleet = begun(start_hub, guarded)
+    wait_for(hub.degraded)
+    fleet.drive_while(hub, lambda: fleet.wait_for_answers(COMMANDS))
     assert 0 < len(warnings(hub)) <= 1 + sum(map(len, INDEXES.values()))
 
 
 def begun(start_hub, guarded):
-    """Start a hub with one run on that mongod; return the hub, its fleet and its asker."""
+    """Start a hub with one run on that mongod; return the hub and its fleet."""
     hub = start_hub("--mongodb-uri", guarded.uri_for(f"hub:{PASSWORD}"), "--new")
     fleet = Fleet(1, 1)
     fleet.begin(hub)
-    return hub, fleet, asker(hub)
+    return hub, fleet
 
 
 def discreet(hub, said):

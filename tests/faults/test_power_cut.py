@@ -51,7 +51,7 @@ def test_a_power_cut_loses_nothing_answered(disks, start_hub, options, capsys):
     """No answered command is missing after a cut, from the first start on."""
     seed, chance = seeded()
     fleet = Fleet(8, seed)
-    disk = disks.new()
+    disk = disks.new(48 + 8 * CUTS)  # each cut adds letters to the outbox
     hub = start_hub(*options, folder=disk.folder / "data")
     fleet.begin(hub)
     for _ in range(CUTS):

@@ -119,9 +119,9 @@ def test_a_server_that_is_not_there(start_hub, unused_port, form, options):
 
 
 def degraded(hub):
-    fleet, ask = Fleet(1, 1), asker(hub)
+    fleet = Fleet(1, 1)
     fleet.begin(hub)
-    wait_for(lambda: ask("/readyz")["degraded"])
+    wait_for(hub.degraded)
 
 
 @pytest.fixture
@@ -144,7 +144,7 @@ def test_a_server_that_asks_for_a_password(start_hub, guarded, right):
         fleet, ask = Fleet(1, 1), asker(hub)
         fleet.begin(hub)
         wait_for(lambda: ask("/api/monitor")["writeBuffer"]["flushed"])
-        wait_for(lambda: ask("/readyz")["degraded"] == [])
+        wait_for(lambda: hub.degraded() == [])
     else:
         degraded(hub)
     answers = everything_answered(hub)

@@ -33,7 +33,7 @@ def test_a_full_train_gets_through_a_slow_line(start_hub, start_mongod, capsys):
         start = time.monotonic()
         ask("/api/trains", chart(*people, coaches=coaches))
         database = client["trainhub"]
-        wait_for(lambda: ask("/readyz")["degraded"])
+        wait_for(hub.degraded)
         wait_for(lambda: database.passengers.count_documents({}) == PEOPLE, seconds=SECONDS)
         wait_for(lambda: database.events.count_documents({}) == 1, seconds=SECONDS)
         took, carried = time.monotonic() - start, line.carried
@@ -45,7 +45,7 @@ def test_a_full_train_gets_through_a_slow_line(start_hub, start_mongod, capsys):
             print(f"\n{size} bytes over a line of {RATE} a second: {carried} in {took:.0f} s")
         assert carried < 6 * size
         # Once it is through, the line is not used for the same again.
-        wait_for(lambda: not ask("/readyz")["degraded"], seconds=SECONDS)
+        wait_for(lambda: not hub.degraded(), seconds=SECONDS)
         line.rate = 10**8
         before = line.carried
         time.sleep(3)
