@@ -685,7 +685,7 @@ def test_a_place_on_rac_that_comes_twice_is_a_warning():
 def test_a_dash_is_no_user(given):
     """A table says none by a dash. The counter tickets of a train are no common user's."""
     run = registered(chart(person(1, irctcId=given), person(2, irctcId=given), person(3)))
-    assert run.by_user == {"IR_3": ["4512345603/1"]}
+    assert run.by_user == {"IR_3": ("4512345603/1",)}
 
 
 def test_an_upgraded_ticket_is_a_warning():

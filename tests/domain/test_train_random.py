@@ -1578,7 +1578,8 @@ class Journeys(RuleBasedStateMachine):
         assert list(state.prefer_lower) == [p.key for p in lower]
         for class_ in ("SL", "2A"):
             waiting[class_] = [person.key for person in self.notes.order(class_)]
-        assert (state.by_pnr, state.by_user) == (pnrs, users)
+        assert {pnr: list(each) for pnr, each in state.by_pnr.items()} == pnrs
+        assert {user: list(each) for user, each in state.by_user.items()} == users
         for index, scanned in (
             (state.boarding_at, boarding),
             (state.alighting_at, alighting),

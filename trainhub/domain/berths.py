@@ -6,6 +6,7 @@ bits from..to-1 set, so one AND tells whether a berth is free for a journey.
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from sys import intern
 from typing import NamedTuple
 
 from trainhub.core.errors import BadMessage
@@ -118,8 +119,11 @@ def numbers(coach: Coach) -> Sequence[int]:
 
 
 def berth_keys(coach: Coach) -> Iterator[BerthKey]:
-    """Yield the keys of the coach's berths, in the order of their numbers."""
-    return (berth_key(coach.code, number) for number in numbers(coach))
+    """Yield the keys of the coach's berths, in the order of their numbers.
+
+    Equal keys are one text in memory: a thousand trains have a coach S1.
+    """
+    return (BerthKey(intern(berth_key(coach.code, number))) for number in numbers(coach))
 
 
 def segments(start: int, end: int) -> int:

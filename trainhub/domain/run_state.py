@@ -4,7 +4,7 @@
 a station, an offer. The rules are in journey.py, marks.py and offers.py.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -225,12 +225,12 @@ class RunState:
         self.ended_at: datetime | None = None
         self.stops: list[Stop] = []
         self.passengers: dict[PersonKey, Passenger] = {}
-        self.by_pnr: dict[str, list[PersonKey]] = {}
+        self.by_pnr: dict[str, tuple[PersonKey, ...]] = {}
         # Whether a berth of the ladies' quota has become free.
         self.has_ladies_vacancy = False
         # The PNRs with a berth or half of one on the chart.
         self.partly_confirmed: set[str] = set()
-        self.by_user: dict[str, list[PersonKey]] = {}
+        self.by_user: dict[str, tuple[PersonKey, ...]] = {}
         # The code of each stop → its index.
         self.by_station: dict[str, int] = {}
         # The code of each station at which the train calls more than once → the stops' indexes.
@@ -507,24 +507,24 @@ class RunState:
         """Set the chart, its empty berths, and the look-ups of its people as they are booked."""
         self.chart = chart
         self.occupancy = Occupancy(chart.coaches)
-        self.passengers, self.by_pnr, self.by_user, self.waiting = {}, {}, {}, {}
+        self.passengers, self.waiting = {}, {}
         self.boarding_at, self.alighting_at = {}, {}
         self.partly_confirmed = {each.pnr for each in chart.passengers if each.status in _SEATED}
         for booking in chart.passengers:
             self._add(booking)
-        for booking in sorted(chart.passengers, key=partial(_turn, self)):
-            if booking.waits:
-                self.waiting.setdefault(booking.class_, {})[booking.person] = None
-        lower = filter(_prefers_lower, chart.passengers if chart.lower_first else ())
+        people = self.passengers.values()
+        self.by_pnr = _by_name((each.booking.pnr, each.person) for each in people)
+        self.by_user = _by_name((each.booking.irctc_id, each.person) for each in people)
+        for each in sorted(people, key=partial(_turn, self)):
+            if each.booking.waits:
+                self.waiting.setdefault(each.booking.class_, {})[each.person] = None
+        lower = filter(_prefers_lower, people if chart.lower_first else ())
         self.prefer_lower = dict.fromkeys(each.person for each in sorted(lower, key=_lower_turn))
 
     def _add(self, booking: Booking) -> None:
         passenger = Passenger.booked(booking)
         person = passenger.person  # the same text in each look-up
         self.passengers[person] = passenger
-        self.by_pnr.setdefault(booking.pnr, []).append(person)
-        if booking.irctc_id is not None:
-            self.by_user.setdefault(booking.irctc_id, []).append(person)
         self.boarding_at.setdefault(self.boards(passenger), {})[person] = None
         self.alighting_at.setdefault(self.alights(passenger), {})[person] = None
 
@@ -932,26 +932,38 @@ class RunState:
             self._openings.mark(passenger.berth_key)
 
 
+def _by_name(persons: Iterable[tuple[str | None, PersonKey]]) -> dict[str, tuple[PersonKey, ...]]:
+    """Return the persons of each name. Tuples take less memory than lists."""
+    found: dict[str, list[PersonKey]] = {}
+    for name, person in persons:
+        if name is not None:
+            found.setdefault(name, []).append(person)
+    return {name: tuple(each) for name, each in found.items()}
+
+
 def is_woman(booking: Booking) -> bool:
     return (booking.gender or "").strip().upper() in _FEMALE
 
 
-def _prefers_lower(booking: Booking) -> bool:
+def _prefers_lower(passenger: Passenger) -> bool:
     """Return whether a passenger needs a lower berth."""
+    booking = passenger.booking
     age = SENIOR_WOMAN if is_woman(booking) else SENIOR
     return (booking.age or 0) >= age or booking.need is not None
 
 
-def _lower_turn(booking: Booking) -> tuple[bool, int, PersonKey]:
+def _lower_turn(passenger: Passenger) -> tuple[bool, int, PersonKey]:
     """Return a sort key: passengers with a need first, then the oldest."""
-    return booking.need is None, -(booking.age or 0), booking.person
+    booking = passenger.booking
+    return booking.need is None, -(booking.age or 0), passenger.person
 
 
-def _turn(state: RunState, booking: Booking) -> tuple[bool, bool, int, bool, int, PersonKey]:
+def _turn(state: RunState, passenger: Passenger) -> tuple[bool, bool, int, bool, int, PersonKey]:
     """Return a sort key: RAC by number, a missing number last; then WL likewise.
 
     On WL, partly confirmed PNRs come first, and then the kinds in the order of the chart.
     """
+    booking = passenger.booking
     on_wl = booking.status is BookingStatus.WL
     kinds, kind = state.chart.waiting_kinds, booking.waiting_kind or GENERAL
     return (
@@ -960,7 +972,7 @@ def _turn(state: RunState, booking: Booking) -> tuple[bool, bool, int, bool, int
         (kinds.index(kind) if kind in kinds else len(kinds)) if on_wl else 0,
         booking.number is None,
         booking.number or 0,
-        booking.person,
+        passenger.person,
     )
 
 
