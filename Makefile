@@ -3,6 +3,8 @@
 # at night. Most of them wait for a process: four workers keep two cores busy.
 PYTHON ?= python3
 BIN := .venv/bin
+# The tests start some thousand processes: without its bytecode each of them compiles trainhub.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: run quick slow test soak bench bench-quick peers coverage lint format audit contract lock clean
 

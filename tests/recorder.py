@@ -23,6 +23,7 @@ def openapi():
     return yaml.load((DOCS / "openapi.yaml").read_text(), yaml.CSafeLoader)
 
 
+@functools.cache
 def sent_by(action):
     """Return the message types of the hub's operations with this action: "send" or "receive"."""
     found = set()
