@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from notices import NOW, notice
 
-from trainhub.adapters.email_message import message
+from trainhub.adapters.email_message import message, written
 from trainhub.core.notifications import Undeliverable
 
 FROM = "Trainhub <hub@example.org>"
@@ -22,7 +22,7 @@ HEADERS = {
 
 
 def made(url=URL, **fields):
-    content = message(notice(**fields), FROM, url, NOW).as_bytes()
+    content = written(message(notice(**fields), FROM, url, NOW))
     return email.message_from_bytes(content, policy=default)
 
 
@@ -111,5 +111,5 @@ def test_the_language_is_said(language):
 
 def test_seven_bits_are_enough():
     """A relay without 8BITMIME passes it on unchanged."""
-    assert message(notice(body="एक बर्थ"), FROM, URL, NOW).as_bytes().isascii()
+    assert written(message(notice(body="एक बर्थ"), FROM, URL, NOW)).isascii()
     assert text_of(made(body="एक बर्थ " * 100)).startswith("एक बर्थ एक")

@@ -1,20 +1,35 @@
 """E-mail messages: a notification as text and HTML with all its headers."""
 
+import functools
 import hashlib
 import re
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
-from email.headerregistry import Address
+from email.headerregistry import Address, BaseHeader, HeaderRegistry
 from email.message import EmailMessage
-from email.policy import SMTP
+from email.policy import SMTP, EmailPolicy
 from email.utils import format_datetime, parseaddr
 from html import escape
+from typing import Any
 
 from trainhub.core.email_address import ascii_domain, why_no_mail
 from trainhub.core.notifications import Notification, Undeliverable
 
 DEFAULT_FROM = "trainhub <trainhub@localhost>"
+
+
+class _Headers(HeaderRegistry):
+    """The standard headers. Python makes a class for each header: most of what a header costs."""
+
+    @functools.cache  # noqa: B019 - there is one registry, for good
+    def __getitem__(self, name: str) -> type[BaseHeader]:
+        return super().__getitem__(name)
+
+
 # Every relay takes seven bits.
-_POLICY = SMTP.clone(cte_type="7bit")
+_POLICY = SMTP.clone(cte_type="7bit", header_factory=_Headers())
 _SAFE_ID = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*")
 _HTML = """\
@@ -51,7 +66,7 @@ def message(
     domain = sender.rpartition("@")[2]
     subject = _line(notification.subject)
     made = EmailMessage(policy=_POLICY)
-    try:
+    with _encodable():
         made["From"] = Address(name, addr_spec=sender)
         made["To"] = to
         made["Subject"] = subject
@@ -68,13 +83,26 @@ def message(
         link = f"{public_url.rstrip('/')}/{notification.link}" if notification.link else ""
         link = link if public_url else ""
         made.set_content("\n\n".join(filter(None, (notification.body, link))) + "\n")
+        # Without it, Python compiles a pattern to find a boundary that the text does not have.
+        made.make_alternative(boundary=f"=_{secrets.token_hex(16)}")
         made.add_alternative(_html(language, subject, notification.body, link), subtype="html")
         made["Content-Language"] = language  # last: earlier, the first part would get it
-        made.as_bytes()
+    return made
+
+
+def written(made: EmailMessage, policy: "EmailPolicy[Any]" = _POLICY) -> bytes:
+    """Return the e-mail as it is sent. Raises Undeliverable for a text that no e-mail can have."""
+    with _encodable():
+        return made.as_bytes(policy=policy)
+
+
+@contextmanager
+def _encodable() -> Iterator[None]:
+    try:
+        yield
     except UnicodeError as error:
         # A UnicodeError quotes the text, which is a passenger's.
         raise Undeliverable("the text has characters that no e-mail can have") from error
-    return made
 
 
 def _html(language: str, subject: str, body: str, link: str) -> str:

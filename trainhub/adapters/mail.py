@@ -21,7 +21,7 @@ from aiosmtplib import (
     SMTPServerDisconnected,
 )
 
-from trainhub.adapters.email_message import message, recipient
+from trainhub.adapters.email_message import message, recipient, written
 from trainhub.core.notifications import Notification, TryLater, Undeliverable
 
 logger = logging.getLogger("trainhub.mail")
@@ -110,7 +110,7 @@ class SmtpMail:
         made = message(notification, self._from, self._public_url, datetime.now(UTC))
         to = recipient(notification)
         wide = not to.addr_spec.isascii()
-        content = made.as_bytes(policy=SMTPUTF8.clone(cte_type="8bit")) if wide else bytes(made)
+        content = written(made, SMTPUTF8.clone(cte_type="8bit")) if wide else written(made)
         async with self._turn:
             kept = self._connection is not None and self._connection.usable
             try:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import ujson
 
-from trainhub.adapters.email_message import DEFAULT_FROM, message
+from trainhub.adapters.email_message import DEFAULT_FROM, message, written
 from trainhub.core.notifications import Channel, Notification, Undeliverable
 
 logger = logging.getLogger("trainhub.outbox")
@@ -88,8 +88,9 @@ class Outbox:
     def _begin(self, notification: Notification) -> "Future[None]":
         if notification.channel is Channel.EMAIL:
             made = message(notification, self._from, self._public_url, datetime.now(UTC))
-            policy = made.policy if str(made["To"]).isascii() else SMTPUTF8
-            name, content = f"{notification.id}.eml", made.as_bytes(policy=policy)
+            ascii_only = str(made["To"]).isascii()
+            content = written(made) if ascii_only else written(made, SMTPUTF8)
+            name = f"{notification.id}.eml"
         else:
             name, content = f"{notification.id}.json", _push(notification)
         if len(self._writes) >= MOST_WRITES:
