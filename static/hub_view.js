@@ -46,8 +46,8 @@ function drawLine(values, most) {
 const rounded = (value) => (value < 10 ? Math.round(value * 10) / 10 : Math.round(value));
 
 function showCharts({ seconds, samples }) {
-  charted = performance.now();
   const pairs = samples.slice(1).map((sample, i) => [sample, samples[i]]);
+  if (pairs.length) charted = performance.now();
   ui.noHour.hidden = pairs.length > 0;
   showAll(ui.charts, 'chart', pairs.length ? CHARTS : [], (place, [title, unit, value]) => {
     const values = pairs.map(([now, before]) => value(now, before, seconds));

@@ -401,6 +401,7 @@ class Server:
         hour = Hour(monitor)
         self._timers.every(SAMPLE_SECONDS, "hour", hour.take)
         server = make_server(make_app(web, monitor, hour), files, proxies, comers)
+        hour.take()  # a chart needs two samples
         if self._certificate is not None:
             self._show_certificate(server, self._certificate)
         server.add_sockets(sockets)
