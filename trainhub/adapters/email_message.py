@@ -3,7 +3,6 @@
 import functools
 import hashlib
 import re
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -21,10 +20,18 @@ DEFAULT_FROM = "trainhub <trainhub@localhost>"
 
 
 class _Headers(HeaderRegistry):
-    """The standard headers. Python makes a class for each header: most of what a header costs."""
+    """The standard headers, with a memory: most headers of a letter are those of the last one."""
 
-    @functools.cache  # noqa: B019 - there is one registry, for good
+    @functools.lru_cache(64)  # noqa: B019 - there is one registry, for good
+    def _read(self, name: str, text: str) -> BaseHeader:
+        return super().__call__(name, text)
+
+    def __call__(self, name: str, value: Any) -> BaseHeader:
+        return self._read(name, value) if type(value) is str else super().__call__(name, value)
+
+    @functools.cache  # noqa: B019
     def __getitem__(self, name: str) -> type[BaseHeader]:
+        """Return the header's class. Python makes a new class for each header."""
         return super().__getitem__(name)
 
 
@@ -67,7 +74,7 @@ def message(
     subject = _line(notification.subject)
     made = EmailMessage(policy=_POLICY)
     with _encodable():
-        made["From"] = Address(name, addr_spec=sender)
+        made["From"] = str(Address(name, addr_spec=sender))
         made["To"] = to
         made["Subject"] = subject
         made["Date"] = format_datetime(at)
@@ -83,9 +90,10 @@ def message(
         link = f"{public_url.rstrip('/')}/{notification.link}" if notification.link else ""
         link = link if public_url else ""
         made.set_content("\n\n".join(filter(None, (notification.body, link))) + "\n")
-        # Without it, Python compiles a pattern to find a boundary that the text does not have.
-        made.make_alternative(boundary=f"=_{secrets.token_hex(16)}")
-        made.add_alternative(_html(language, subject, notification.body, link), subtype="html")
+        page = _html(language, subject, notification.body, link)
+        # The page cannot have its own digest. Python would look for a text that is not in it.
+        made.make_alternative(boundary=f"=_{_digest(page)}")
+        made.add_alternative(page, subtype="html")
         made["Content-Language"] = language  # last: earlier, the first part would get it
     return made
 
