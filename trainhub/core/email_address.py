@@ -3,13 +3,20 @@
 import re
 import unicodedata
 
+
 # A dot-atom (RFC 5321, 4.1.2) without | and `, which programs behind a mail server may run, and
 # without = and ?, of which e-mail headers make encoded words.
 # Characters outside ASCII have to be letters, marks or digits.
-_LETTER = r"A-Za-z0-9\u0080-\U0010ffff"
-_SIGN = "_%+'/!#$&*^{}~-"
-_LOCAL = re.compile(rf"[{_LETTER}{_SIGN}]+(\.[{_LETTER}{_SIGN}]+)*")
-_LABEL = re.compile(rf"[{_LETTER}]([{_LETTER}-]*[{_LETTER}])?")
+def _letter_or(signs: str) -> str:
+    """Return a pattern for one character; as an exclusion, it compiles without all of Unicode."""
+    others = (each for each in map(chr, range(128)) if not each.isalnum() and each not in signs)
+    return f"[^{re.escape(''.join(others))}]"
+
+
+_LETTER = _letter_or("")
+_ATOM = _letter_or("_%+'/!#$&*^{}~-")
+_LOCAL = re.compile(rf"{_ATOM}+(\.{_ATOM}+)*")
+_LABEL = re.compile(rf"{_LETTER}({_letter_or('-')}*{_LETTER})?")
 # RFC 5321, 4.5.3.1: bytes of the part before the @, and of the whole address.
 LOCAL_BYTES = 64
 ADDRESS_BYTES = 254
