@@ -4,15 +4,15 @@ import re
 import unicodedata
 
 
-# A dot-atom (RFC 5321, 4.1.2) without | and `, which programs behind a mail server may run, and
-# without = and ?, of which e-mail headers make encoded words.
-# Characters outside ASCII have to be letters, marks or digits.
 def _letter_or(signs: str) -> str:
     """Return a pattern for one character; as an exclusion, it compiles without all of Unicode."""
     others = (each for each in map(chr, range(128)) if not each.isalnum() and each not in signs)
     return f"[^{re.escape(''.join(others))}]"
 
 
+# A dot-atom (RFC 5321, 4.1.2) without | and `, which programs behind a mail server may run, and
+# without = and ?, of which e-mail headers make encoded words.
+# Characters outside ASCII have to be letters, marks or digits.
 _LETTER = _letter_or("")
 _ATOM = _letter_or("_%+'/!#$&*^{}~-")
 _LOCAL = re.compile(rf"{_ATOM}+(\.{_ATOM}+)*")
