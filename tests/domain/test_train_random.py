@@ -79,7 +79,10 @@ def picture(value):
     assert type(value) in (TrainState, Occupancy), f"what is {value!r} doing in a state?"
     # Indexes over the rest, and what a matching left over.
     derived = ("_openings", "held", "due", "has_ladies_vacancy")
-    return [(name, picture(inner)) for name, inner in vars(value).items() if name not in derived]
+    parts = {name: inner for name, inner in vars(value).items() if name not in derived}
+    if "waiting" in parts:  # a class in which people waited once is like any other
+        parts["waiting"] = {class_: there for class_, there in parts["waiting"].items() if there}
+    return [(name, picture(inner)) for name, inner in parts.items()]
 
 
 def begun(state):
@@ -862,7 +865,9 @@ class Journeys(RuleBasedStateMachine):
         for each in notes.vacant:
             free = notes.is_vacant(each) and each not in notes.held()
             idle = chosen.key not in notes.declined(notes.refused, each)
-            held_up = any(notes.holds_up(other, each, self.now) for other in better)
+            # Time alone lets the turn go on with the hub's next look only.
+            looks = (self.now, min(self.looked, self.now))
+            held_up = any(notes.holds_up(o, each, look) for o in better for look in looks)
             alike = notes.is_ladies(each) is notes.is_ladies(berth)
             alike = alike and (not moves or notes.is_for_movers(each, notes.refused))
             if free and notes.fits(chosen, each) and idle and not held_up and alike:
@@ -1629,8 +1634,10 @@ class TestJourneys(Journeys.TestCase):
         assert SEEN["restarts"] >= EXAMPLES
         assert SEEN["restarts after a denial"]
         assert SEEN["berths of the ladies' quota"]
-        assert SEEN["offers of a lower berth to a mover"]
         assert SEEN["asked or served before boarding"] or EXAMPLES < 350
+        # A few hundred new journeys may have no mover by chance.
+        few = EXAMPLES < 350 and "RANDOM" in os.environ
+        assert SEEN["offers of a lower berth to a mover"] or few
         # Nearly every command and event must occur. Chance may miss a few.
         commands = {*c.COMMANDS.values(), c.ExpireOffers, c.CloseRun, c.CorrectClock} - {c.Batch}
         names = [*(f"{command.__name__}: done" for command in commands), *e.EVENTS]
