@@ -14,6 +14,12 @@ function nextReport({ status, departed, station, next }) {
   return departed && next ? [`arrival at ${name(next)}`, 'ARRIVE', next.code] : [`departure from ${name(station)}`, 'DEPART', station.code];
 }
 
+/** The last report of the journey, as the fields that undo it. */
+function lastReport({ departed, station }) {
+  const report = departed ? 'DEPARTURE' : 'ARRIVAL';
+  return [`${report.toLowerCase()} at ${name(station)}`, { stationCode: station.code, report }];
+}
+
 const optional = (fields) => Object.fromEntries(Object.entries(fields).filter(([, value]) => value));
 
 /** Form → the question, the type and the fields of its command; `who` names the train. */
@@ -25,18 +31,27 @@ const FORMS = {
     if (!stationCode) return [`${who}: ${what} now?`, type, {}];
     return [`${who}: report the ${what} now?`, type, { stationCode, ...optional({ platform }) }];
   },
+  undo(_, who, train) {
+    const [what, fields] = lastReport(train);
+    return [`${who}: undo the ${what}? Passengers are told.`, 'UNDO_REPORT', fields];
+  },
   delay: ({ minutes, reason }, who) => [`Set ${who} to ${delayWords(Number(minutes))}? Passengers are told.`, 'SET_DELAY', { delayMinutes: Number(minutes), ...optional({ reason }) }],
   platform: ({ stationCode, platform }, who) => [`${who} comes to platform ${platform} at ${stationCode}? Passengers are told.`, 'SET_PLATFORM', { stationCode, platform }],
   skip: ({ stationCode }, who) => [`${who} will not stop at ${stationCode}? Passengers are told.`, 'SKIP_STATION', { stationCode }],
+  halt({ stationCode, name: said, after, arrival, departure, platform }, who) {
+    const question = `${who} will stop also at ${said} (${stationCode}), from ${arrival} to ${departure}? Passengers are told.`;
+    return [question, 'ADD_HALT', { stationCode, name: said, after, arrival, departure, ...optional({ platform }) }];
+  },
   terminate: ({ stationCode, reason }, who) => [`End ${who} at ${stationCode}? All passengers are told, and the stations after it are not served.`, 'SHORT_TERMINATE', { stationCode, ...optional({ reason }) }],
-  cancel: ({ reason }, who) => [`Cancel ${who}? All passengers are told. This cannot be undone.`, 'CANCEL_TRAIN', optional({ reason })],
+  cancel: ({ reason }, who) => [`Cancel ${who}? All passengers are told. The run can be reinstated.`, 'CANCEL_TRAIN', optional({ reason })],
+  reinstate: (_, who) => [`Reinstate ${who}? It is as before it was cancelled or closed, and passengers are told.`, 'REINSTATE_TRAIN', {}],
 };
 
 function show(stations, train, follower) {
   const { run } = train;
   const all = copy('actions');
   const place = places(all);
-  for (const select of all.querySelectorAll('[name=stationCode]')) {
+  for (const select of all.querySelectorAll('select[name=stationCode], select[name=after]')) {
     select.append(...stations.map(({ code, name: said }) => make('option', `${said} (${code})`, { value: code })));
   }
   takeTables(place, train);
@@ -48,10 +63,16 @@ function show(stations, train, follower) {
   return [all];
 }
 
-/** Says what would be reported now, without a touch to the forms, which may be half filled in. */
+/** Says what would be reported or undone now, without a touch to the forms, which may be half filled in. */
 function tick(part, train) {
+  const place = places(part);
   const report = nextReport(train);
-  put(places(part).nextReport, report ? `Next: ${report[0]}.` : 'The run is over.');
+  put(place.nextReport, report ? `Next: ${report[0]}.` : 'The run is over.');
+  put(place.lastReport, `Last: ${lastReport(train)[0]}.`);
+  const stopped = ['CANCELLED', 'CLOSED'].includes(train.status);
+  place.undo.hidden = stopped || train.status === 'SCHEDULED';
+  place.cancel.hidden = stopped;
+  place.reinstate.hidden = !stopped;
 }
 
 export const actions = {

@@ -515,11 +515,11 @@ def test_actions_on_a_run(offering, page):
     """Each command is asked first; No sends nothing."""
     hub = offering
     open_run(hub, page, "actions")
-    form = page.locator(".actions form")
-    form.nth(1).get_by_label("Text").fill(HOSTILE)
-    form.nth(1).get_by_role("button").click()
+    form = page.locator("form[name=announce]")
+    form.get_by_label("Text").fill(HOSTILE)
+    form.get_by_role("button").click()
     assert HOSTILE in answer(page, yes=False)
-    form.nth(1).get_by_role("button").click()
+    form.get_by_role("button").click()
     answer(page)
     done(page)
     page.get_by_label("Minutes").fill("25")
@@ -533,12 +533,51 @@ def test_actions_on_a_run(offering, page):
     events = [each["type"] for each in hub.ask("/api/trains/7/events")]
     assert events.count("ANNOUNCEMENT") == 1
     page.get_by_role("button", name="Cancel the run").click()
-    assert "cannot be undone" in answer(page)
+    assert "can be reinstated" in answer(page)
     wait_for(lambda: hub.ask("/api/trains/7")["status"] == "CANCELLED")
     page.get_by_label("Minutes").fill("30")
     page.get_by_role("button", name="Set the delay").click()
     answer(page)
     done(page, "Not done:")
+    assert page.locator(".details img").count() == 0
+    assert page.complaints == []
+
+
+def test_mistakes_are_put_right(offering, page):
+    """A report is undone, and a cancelled run reinstated; each is asked first."""
+    hub = offering
+    hub.ask("/api/trains/7/departures", {"stationCode": "AAA"})
+    open_run(hub, page, "actions")
+    wait_for(lambda: "Last: departure at STATION AAA" in part(page))
+    page.get_by_role("button", name="Undo it").click()
+    assert "undo the departure at STATION AAA" in answer(page)
+    wait_for(lambda: not hub.ask("/api/trains/7")["departed"])
+    assert page.locator("form[name=reinstate]").is_hidden()
+    page.get_by_role("button", name="Cancel the run").click()
+    answer(page)
+    page.get_by_role("button", name="Reinstate the run").click()
+    assert "Reinstate 7 TEST EXP" in answer(page)
+    wait_for(lambda: hub.ask("/api/trains/7")["status"] == "RUNNING")
+    page.get_by_role("button", name="Cancel the run").wait_for()
+    assert page.complaints == []
+
+
+def test_a_halt_is_added(offering, page):
+    """The halt stands in the schedule, with its name as text."""
+    open_run(offering, page, "actions")
+    before, after = offering.ask("/api/trains/7")["stations"][1:3]
+    form = page.locator("form[name=halt]")
+    form.get_by_label("Code").fill("XTR")
+    form.get_by_label("Name").fill(HOSTILE)
+    form.get_by_label("After").select_option(before["stop"])
+    form.get_by_label("Arrives").fill(before["scheduledDeparture"][11:16])
+    form.get_by_label("Leaves").fill(after["scheduledArrival"][11:16])
+    form.get_by_role("button").click()
+    assert f"stop also at {HOSTILE} (XTR)" in answer(page)
+    done(page)
+    assert [each["code"] for each in offering.ask("/api/trains/7")["stations"]][2] == "XTR"
+    page.get_by_role("button", name="Schedule").click()
+    wait_for(lambda: HOSTILE in part(page))
     assert page.locator(".details img").count() == 0
     assert page.complaints == []
 
