@@ -70,7 +70,7 @@ function tick(part, train) {
   put(place.nextReport, report ? `Next: ${report[0]}.` : 'The run is over.');
   put(place.lastReport, `Last: ${lastReport(train)[0]}.`);
   const stopped = ['CANCELLED', 'CLOSED'].includes(train.status);
-  place.undo.hidden = stopped || train.status === 'SCHEDULED';
+  place.undo.hidden = stopped || !(train.departed || train.index); // at the first station nothing is reported yet
   place.cancel.hidden = stopped;
   place.reinstate.hidden = !stopped;
 }

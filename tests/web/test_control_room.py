@@ -552,6 +552,7 @@ def test_mistakes_are_put_right(offering, page):
     page.get_by_role("button", name="Undo it").click()
     assert "undo the departure at STATION AAA" in answer(page)
     wait_for(lambda: not hub.ask("/api/trains/7")["departed"])
+    page.locator("form[name=undo]").wait_for(state="hidden")
     assert page.locator("form[name=reinstate]").is_hidden()
     page.get_by_role("button", name="Cancel the run").click()
     answer(page)
