@@ -181,6 +181,10 @@ def test_a_device_that_hangs_holds_up_no_other(pair):
         (429, "99999999999", 3600, 3600),
         (503, "in half an hour", 1000, 1800),
         (503, "Thu, 01 Jan 1970 00:00:00 GMT", 0, 0),
+        (503, "Thu Jan  1 00:00:00 2099", 3600, 3600),
+        (503, "Thursday, 01-Jan-70 00:00:00 GMT", 0, 0),
+        (503, "Fri, 31 Dec 99999999999999 23:59:59 GMT", 1, 60),
+        (503, "Fri, 31 Dec 2027 23:59:59 +99999999999999", 1, 60),
     ],
 )
 def test_retry_after(pair, status, header, least, most):
@@ -396,6 +400,10 @@ def test_urgency_without_topic(pair):
         ("64:ff9b::a9fe:a9fe", False, False),
         ("2002:7f00:1::", False, True),
         ("64:ff9b::8efa:15f", True, True),
+        ("::7f00:1", False, False),
+        ("::ffff:0:a9fe:a9fe", False, False),
+        ("64:ff9b:1::7f00:1", False, False),
+        ("fec0::1", False, False),
     ],
 )
 def test_addresses(address, public, private):

@@ -44,6 +44,12 @@ def test_endpoints_of_browsers(endpoint):
         "https://[::1]/x",
         "https://localhost/x",
         "https://fcm.googleapis.com./x",
+        "https://a..push.apple.com/x",
+        "https://.push.apple.com/x",
+        f"https://{'a' * 64}.push.apple.com/x",
+        f"https://{'a.' * 125}push.apple.com/x",
+        "http\u017f://fcm.googleapis.com/x",
+        "https://\u212a.push.apple.com/x",
         "file:///etc/passwd",
     ],
 )

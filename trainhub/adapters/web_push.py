@@ -54,6 +54,8 @@ MOST_HEADERS = 1_000
 # Notifications that are tried again. Older ones go to all devices of the person again.
 MOST_PARTLY = 10_000
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
+# All public IPv6 addresses (RFC 4291). Outside are older forms, some with an IPv4 address in them.
+GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
 
 
 class Device(Protocol):
@@ -123,7 +125,9 @@ def allowed(address: str, *, private: bool) -> bool:
             return allowed(str(inner), private=private)
     if ip.is_link_local or ip.is_multicast or ip.is_unspecified:
         return False
-    return ip.is_global or (private and (ip.is_private or ip.is_loopback))
+    if ip.is_global:
+        return ip.version == 4 or ip in GLOBAL_UNICAST
+    return private and (ip.is_private or ip.is_loopback)
 
 
 class WebPush:
@@ -361,7 +365,9 @@ def _retry_after(text: str) -> float:
     if text.isascii() and text.isdecimal():
         return min(float(text[:9]), LATEST_SECONDS)
     try:
-        seconds = (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds()
-    except (TypeError, ValueError):
+        at = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
         return LATER_SECONDS
-    return min(max(seconds, 0.0), LATEST_SECONDS)
+    # The oldest of the three forms (RFC 9110, 5.6.7) names no zone. All are in UTC.
+    at = at if at.tzinfo else at.replace(tzinfo=UTC)
+    return min(max((at - datetime.now(UTC)).total_seconds(), 0.0), LATEST_SECONDS)

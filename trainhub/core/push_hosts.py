@@ -15,7 +15,11 @@ HTTPS_PORT = 443
 # Characters of an endpoint: those in use have about 200.
 ENDPOINT_LENGTH = 2_000
 # One plain form, so that no two parsers can read two hosts in it.
-_ENDPOINT = re.compile(r"https://([a-z0-9.-]+)(?::([0-9]{1,5}))?(?:/[!-~]*)", re.IGNORECASE)
+# Without ASCII, IGNORECASE would take "ſ" for "s". Each label of the host has to fit into DNS.
+_ENDPOINT = re.compile(
+    r"https://((?=.{1,253}[:/])[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63})*)(?::([0-9]{1,5}))?(?:/[!-~]*)",
+    re.IGNORECASE | re.ASCII,
+)
 _LAST_LABEL_OF_NUMBERS = re.compile(r"(.*\.)?(0x[0-9a-f]*|[0-9]+)\.?")
 
 
