@@ -996,3 +996,99 @@ async def test_dead_letters_are_tried_again_on_demand(clock):
     await queue.drain()
     assert [each.id for each in sender.jobs] == ["j3"]
     assert "j3" not in kept.jobs
+
+
+class Refusing(Postbox):
+    """Refuses all jobs for good until `broken` is cleared. `gate` holds them before that."""
+
+    def __init__(self):
+        super().__init__()
+        self.broken = True
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def send(self, notification):
+        await self.gate.wait()
+        if self.broken:
+            raise Undeliverable("no mailbox")
+        return await super().send(notification)
+
+
+def about(position, topic):
+    return job(position, topic=topic, user="IR_1", stream=RUN, seq=position)
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("restarted", [False, True])
+@pytest.mark.parametrize("how", ["answer", "acknowledgement", "newer"])
+async def test_a_dead_letter_that_was_settled_is_not_tried_again(clock, how, restarted):
+    """An offer that was answered, or a mark that was taken back, is told to no one afterwards."""
+    kept, sender = KeptJobs(), Refusing()
+
+    def make(record):
+        if record.position == 2:
+            return Plan([about(2, "offer")] if how == "newer" else [])
+        return Plan([about(1, "offer")])
+
+    def start():
+        return Notifications(sender, make, kept, lambda: MORNING)
+
+    queue = start()
+    queue.accept(records(1, 1))
+    await queue.drain()
+    assert queue.failed == 1
+    if restarted:
+        queue = start()
+        queue.resume({}, kept.jobs.values())
+    sender.broken = False
+    if how == "newer":
+        queue.accept(records(2, 2))
+    else:
+        queue.settle("offer" if how == "answer" else f"{RUN}/1", "IR_1")
+    assert await queue.retry(list(kept.jobs.values())) == 0
+    await queue.drain()
+    assert "j1" in kept.jobs  # it stays in the list
+    queue = start()
+    queue.resume({}, kept.jobs.values())
+    assert await queue.retry(list(kept.jobs.values())) == 0
+    await queue.drain()
+    assert "j1" not in [each.id for each in sender.jobs]
+
+
+@pytest.mark.gen_test
+async def test_two_requests_to_try_again_send_one_letter(clock):
+    """Two people may press the button at once; a file that cannot be written loses no letter."""
+    kept, sender = KeptJobs(), Refusing()
+    queue = make_queue(sender, kept=kept)
+    queue.accept(records(1, 1))
+    await queue.drain()
+    sender.broken, kept.broken = False, True
+    dead = list(kept.jobs.values())
+    with pytest.raises(OSError, match="no disk"):
+        await queue.retry(dead)
+    kept.broken = False
+    assert sum(await asyncio.gather(queue.retry(dead), queue.retry(dead))) == 1
+    await queue.drain()
+    assert [each.id for each in sender.jobs] == ["j1"]
+
+
+@pytest.mark.gen_test
+async def test_what_was_answered_in_the_sender_s_hand_is_no_dead_letter(clock):
+    """The refusal comes after the answer: nothing was missed."""
+    told, sender = [], Refusing()
+    queue = Notifications(
+        sender,
+        lambda record: Plan([about(1, "offer")]),
+        KeptJobs(),
+        lambda: MORNING,
+        told=told.append,
+    )
+    sender.gate.clear()
+    queue.accept(records(1, 1))
+    queue.begin_drain()
+    await turns()
+    queue.settle("offer", "IR_1")
+    sender.gate.set()
+    await queue.drain()
+    assert [each.outcome for each in told] == [Outcome.QUEUED, Outcome.CANCELLED]
+    assert queue.failed == 0

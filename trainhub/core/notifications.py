@@ -13,7 +13,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from itertools import count, islice, takewhile
@@ -282,6 +282,9 @@ class Notifications:
         # What `kept` has still to hear: jobs that are given up, and ids of sent ones.
         self._giving_up: dict[str, _Open] = {}
         self._sent_late: list[str] = []
+        # Dead letters that may be tried again, and those that are not true any more.
+        self._dead: OrderedDict[str, _Open] = OrderedDict()
+        self._untrue: dict[str, _Open] = {}
         self._noting: asyncio.Task[None] | None = None
         self._note_at = 0.0
         self._one_note = asyncio.Lock()
@@ -348,13 +351,16 @@ class Notifications:
         self._done_before |= ahead.keys()
         now, wall = time.monotonic(), time.time()
         for each in kept:
+            since = now - max(0.0, wall - each.since)
+            opened = _Open(each.job, since, each.tries, each.reason)
             if each.given_up is not None:
-                self._given_up_at.append(now - max(0.0, wall - each.given_up))
+                opened.given_up = now - max(0.0, wall - each.given_up)
+                opened.outcome = Outcome.FAILED
+                self._given_up_at.append(opened.given_up)
+                self._bury(opened)
             else:
-                since = now - max(0.0, wall - each.since)
-                self._aside[each.job.id] = opened = _Open(each.job, since, each.tries, each.reason)
-                for topic in _topics(each.job):
-                    self._of_topic.setdefault(topic, {})[each.job.id] = opened
+                self._aside[each.job.id] = opened
+                self._index(opened)
                 due = (each.job.due - self._now()).total_seconds()
                 heapq.heappush(self._first, (now + due, next(self._numbers), opened))
             self._done_before.add(each.job.id)
@@ -421,8 +427,7 @@ class Notifications:
     def _admit(self, opened: _Open) -> None:
         job = opened.job
         self._open[job.id] = opened
-        for topic in _topics(job):
-            self._of_topic.setdefault(topic, {})[job.id] = opened
+        self._index(opened)
         wait = (job.due - self._now()).total_seconds()
         if wait <= 0:
             self._queue.append(opened)
@@ -443,6 +448,9 @@ class Notifications:
     def _cancel(self, opened: _Open, detail: str = "") -> None:
         """Let go of what is not sent yet. What a sender has in hand is not tried again."""
         opened.cancelled = True
+        if opened.given_up is not None:
+            opened.job = replace(opened.job, expires=self._now())
+            self._untrue[opened.job.id] = opened
         if opened.outcome is not Outcome.QUEUED or opened.in_hand:
             return
         if opened.partly:
@@ -529,21 +537,38 @@ class Notifications:
     async def retry(self, dead: Iterable[Undelivered]) -> int:
         """Try dead letters again that are still true. Returns how many. Raises OSError."""
         now = time.monotonic()
-        again = [
-            _Open(each.job, now, each.tries)
-            for each in dead
-            if each.given_up is not None
-            and each.job.id not in self._aside
-            and self._now() < each.job.expires
-        ]
-        await self._kept.note([each.undelivered(now) for each in again], [])
-        for opened in again:
+        found = [self._dead.get(each.job.id) for each in dead if self._now() < each.job.expires]
+        buried = [each for each in found if each and self._now() < each.job.expires]
+        again = [_Open(each.job, now, each.tries) for each in buried]
+        for opened in again:  # at once: what settles them meanwhile finds them
+            self._unearth(opened.job.id)
             self._aside[opened.job.id] = opened
-            for topic in _topics(opened.job):
-                self._of_topic.setdefault(topic, {})[opened.job.id] = opened
-            self._queue.append(opened)
-            self._tell(opened)
+            self._index(opened)
+        try:
+            await self._kept.note([each.undelivered(now) for each in again], [])
+        except OSError:
+            for opened, before in zip(again, buried, strict=True):
+                if self._aside.pop(opened.job.id, None) is not None:
+                    self._unindex(opened)
+                    self._bury(before)
+            raise
+        for opened in again:
+            if opened.outcome is Outcome.QUEUED:
+                self._queue.append(opened)
+                self._tell(opened)
         return len(again)
+
+    def _bury(self, opened: _Open) -> None:
+        """Remember a dead letter as long as it may be tried again."""
+        if self._now() >= opened.job.expires:
+            return
+        self._dead[opened.job.id] = opened
+        self._index(opened)
+        while len(self._dead) > MOST_ASIDE:
+            self._unearth(next(iter(self._dead)))
+
+    def _unearth(self, name: str) -> None:
+        self._unindex(self._dead.pop(name))
 
     async def drain(self) -> None:
         """Give the sender the jobs that are due, and wait until each was sent or has failed."""
@@ -655,9 +680,7 @@ class Notifications:
             self._later.clear()
 
     def _try_again(self, opened: _Open, error: Exception, least: float = 0.0) -> None:
-        if opened.cancelled:
-            opened.in_hand = False
-            self._cancel(opened)
+        if self._is_cancelled(opened):
             return
         opened.reason = repr(error)[:200]
         # What other libraries say may quote an address, and the monitor page is for everyone.
@@ -683,7 +706,16 @@ class Notifications:
             waiting = len(self._open) + len(self._aside)
             logger.warning("notifications are not sent, %d wait: %s", waiting, opened.reason)
 
+    def _is_cancelled(self, opened: _Open) -> bool:
+        """Let go of what was cancelled while the sender had it in hand."""
+        if opened.cancelled:
+            opened.in_hand = False
+            self._cancel(opened)
+        return opened.cancelled
+
     def _give_up(self, opened: _Open, reason: str, outcome: Outcome = Outcome.FAILED) -> None:
+        if self._is_cancelled(opened):
+            return
         if opened.partly:
             self._have_sent(opened, opened.partly)
             return
@@ -701,10 +733,9 @@ class Notifications:
     def _done(self, opened: _Open) -> None:
         """Let the journal drop the job's record. If the job was set aside, it may do so already."""
         name = opened.job.id
-        for topic in _topics(opened.job):
-            same = self._of_topic.get(topic)
-            if same is not None and same.pop(name, None) is not None and not same:
-                del self._of_topic[topic]
+        self._unindex(opened)
+        if opened.outcome in (Outcome.FAILED, Outcome.REFUSED):
+            self._bury(opened)
         if self._aside.pop(name, None) is not None:
             if opened.given_up is None:
                 self._sent_late.append(name)
@@ -714,6 +745,16 @@ class Notifications:
         oldest, done = self.oldest, self._ahead_by_position
         while done and (oldest is None or done[0][0] < oldest):
             self.ahead.pop(heapq.heappop(done)[1], None)
+
+    def _index(self, opened: _Open) -> None:
+        for topic in _topics(opened.job):
+            self._of_topic.setdefault(topic, {})[opened.job.id] = opened
+
+    def _unindex(self, opened: _Open) -> None:
+        for topic in _topics(opened.job):
+            same = self._of_topic.get(topic)
+            if same is not None and same.pop(opened.job.id, None) is not None and not same:
+                del self._of_topic[topic]
 
     def _go_ahead(self, name: str, position: int) -> None:
         """Remember that a job is done, for as long as an older one is not."""
@@ -730,14 +771,20 @@ class Notifications:
         return [each for each in islice(old, room) if each.given_up is None]
 
     def _has_news(self) -> bool:
-        return bool(self._giving_up or self._sent_late or self._stale())
+        return bool(self._giving_up or self._untrue or self._sent_late or self._stale())
 
     async def _note(self) -> None:
         async with self._one_note:
             given_up = list(islice(self._giving_up.values(), NOTED_AT_ONCE))
             stale, sent, now = self._stale(), list(self._sent_late), time.monotonic()
-            await self._kept.note([each.undelivered(now) for each in (*stale, *given_up)], sent)
+            untrue = list(islice(self._untrue.values(), NOTED_AT_ONCE))
+            dead = (*given_up, *untrue)
+            await self._kept.note([each.undelivered(now) for each in (*stale, *dead)], sent)
             del self._sent_late[: len(sent)]
+            for each in untrue:
+                del self._untrue[each.job.id]
+                if each.job.id in self._dead:
+                    self._unearth(each.job.id)
             for each in given_up:
                 del self._giving_up[each.job.id]
                 self._done(each)
@@ -751,8 +798,7 @@ class Notifications:
         elif opened.given_up is None:
             self._done(opened)
             self._aside[name] = opened
-            for topic in _topics(opened.job):
-                self._of_topic.setdefault(topic, {})[name] = opened
+            self._index(opened)
 
     def _noted(self, task: "asyncio.Task[None]") -> None:
         self._noting = None

@@ -15,7 +15,7 @@ HTTPS_PORT = 443
 # Characters of an endpoint: those in use have about 200.
 ENDPOINT_LENGTH = 2_000
 # One plain form, so that no two parsers can read two hosts in it.
-# Without ASCII, IGNORECASE would take "ſ" for "s". Each label of the host has to fit into DNS.
+# Without ASCII, IGNORECASE would take U+017F for an s. Each label of the host has to fit into DNS.
 _ENDPOINT = re.compile(
     r"https://((?=.{1,253}[:/])[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63})*)(?::([0-9]{1,5}))?(?:/[!-~]*)",
     re.IGNORECASE | re.ASCII,
