@@ -160,7 +160,7 @@ MARKS = [
     ("NT, berth given", "UNDO NT", "NT", "berth S1-2 was given to another"),
     ("NT, berth given", "NT", "NT", []),
     ("NT, journey over", "O", "NT", "journey ended at CCC"),
-    ("NT, journey over", "UNDO NT", "NT", "journey ended at CCC"),
+    ("NT, journey over", "UNDO NT", "NT", "journey ended at CCC: MARK_BOARDED with its time"),
     ("NT, journey over", "late O", "ALIGHTED", [UNDONE, BOARDED, LEFT]),
     ("NT, run completed", "O", "NT", "is COMPLETED, not RUNNING"),
     ("NT, run completed", "UNDO NT", "NT", "is COMPLETED, not RUNNING"),

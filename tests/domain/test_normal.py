@@ -49,6 +49,18 @@ def test_classes_have_codes(given, code):
     assert normal.travel_class(given) == code
 
 
+@pytest.mark.parametrize("given", ["09:05", " 9:05", "9:05:00", "09:05:00 "])
+def test_a_time_has_one_form(given):
+    """A time of the clock is HH:MM."""
+    assert normal.clock(given) == "09:05"
+
+
+@pytest.mark.parametrize("given", [None, True, 1.5, [], {}, "9.05", "09:05:30"])
+def test_another_time_stays_as_it_is(given):
+    """Seconds are no part of a timetable, so the field's check refuses them."""
+    assert normal.clock(given) is given
+
+
 @pytest.mark.parametrize("given", [None, True, 1.5, [], {}])
 def test_what_is_no_text_stays_as_it_is(given):
     """A value that is not a text stays, and the field's check refuses it."""

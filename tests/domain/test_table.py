@@ -3,7 +3,7 @@
 import pytest
 
 from trainhub.core.errors import BadMessage
-from trainhub.domain.table import BadRow, BadTable, read_table
+from trainhub.domain.table import BadRow, BadTable, read_rows, read_table
 
 COLUMNS = "pnr,index,irctcId,name,from,to,class,status,coach,berth"
 CELLS = "4512345601,1,IR_1,Asha Rao,AAA,EEE,SL,CNF,S1,1"
@@ -42,6 +42,10 @@ def rows(text):
         PLAIN.replace("irctcId", "irctc_id"),
         PLAIN.replace("irctcId", " IRCTC Id "),
         PLAIN.replace(",1,IR_1", ",1.0,IR_1").replace("S1,1", "S1,1.00"),
+        PLAIN.replace(",", ";").replace(";1;IR_1", ";1,0;IR_1"),
+        PLAIN.replace("4512345601", "4512345601.0"),
+        PLAIN.replace("4512345601", '"=""4512345601"""'),
+        "\n  \r\n" + PLAIN,
         PLAIN.replace("\n", ",\n"),
         PLAIN + ",,,,,,,,,\n\n",
     ],
@@ -59,9 +63,25 @@ def test_a_name_may_hold_the_separator():
     assert rows(text)[0]["name"] == "Rao; Asha, Dr."
 
 
+@pytest.mark.parametrize("none", ["-", "--", "\u2013", "NULL", "NaN", "N/A", "#N/A", " "])
+def test_a_word_for_an_empty_cell_is_no_value(none):
+    """Programs fill empty cells with such words. Only a name may be one of them."""
+    text = PLAIN.replace("IR_1", none).replace("Asha Rao", "Null")
+    expected = {name: value for name, value in ROW.items() if name != "irctcId"}
+    assert rows(text) == [{**expected, "name": "Null"}]
+
+
+def test_a_list_is_read_as_a_table():
+    """A program that has no whole numbers or no null writes them in JSON as it does in CSV."""
+    row = {**ROW, "pnr": 4512345601.0, "index": 1.0, "berth": "1", "quota": "", "number": "NaN"}
+    ((line, read),) = read_rows([row]).rows
+    assert (line, read) == (1, {**ROW, "pnr": 4512345601})
+
+
 def test_unknown_columns_are_named_once():
     """A column without a field is named once, unless its name may be a person's."""
-    table = read_table(f"{COLUMNS},remarks,wing,a@b.example\n{CELLS},VIP,,x\n{CELLS},,LD,\n")
+    header = f"{COLUMNS},remarks,wing,a@b.example,remarks"
+    table = read_table(f"{header}\n{CELLS},VIP,,x,\n{CELLS},,LD,,\n")
     assert list(table.unused) == ["remarks", "wing", "a column without a plain name"]
     assert [row for _, row in table.rows] == [ROW, ROW]
 
@@ -70,6 +90,7 @@ def test_lines_are_numbered_as_an_editor_does():
     """The header is line 1. A line of Excel before it counts too."""
     assert [line for line, _ in read_table(PLAIN + "\n" + CELLS).rows] == [2, 4]
     assert [line for line, _ in read_table("sep=,\n" + PLAIN).rows] == [3]
+    assert [line for line, _ in read_table("\n\n" + PLAIN).rows] == [4]
 
 
 def test_a_line_in_another_encoding_is_a_fault_of_that_line():

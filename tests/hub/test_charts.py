@@ -179,7 +179,7 @@ def shifted(by):
     "broken",
     [
         person(1, **SECRET, to="ZZZ"),
-        person(1, **{**SECRET, "pnr": float(SECRET["pnr"])}),
+        person(1, **{**SECRET, "pnr": float(SECRET["pnr"]) + 0.5}),
         person(1, **{**SECRET, "pnr": [SECRET["pnr"]]}),
         person(1, **{**SECRET, "phone": int(SECRET["phone"])}),
         person(1, **{**SECRET, "index": SECRET["pnr"]}),

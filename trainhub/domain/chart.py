@@ -53,15 +53,20 @@ from trainhub.domain.model import (
     stop_codes,
 )
 from trainhub.domain.schedule import due_times
-from trainhub.domain.table import BadRow, Table, read_rows, read_table
+from trainhub.domain.table import BadRow, Table, is_empty, read_rows, read_table
 
 _TRAIN_NO = re.compile(fields.TRAIN_NO)
 _PNR = re.compile(fields.PNR)
 _TIME = re.compile(fields.TIME)
 _COACH = re.compile(fields.COACH)
 _WAITING_KIND = re.compile(fields.WAITING_KIND)
-# A status as reservation systems print it, like RLWL: the kind, and then WL.
-_KIND_OF_WL = re.compile(rf"\s*({fields.WAITING_KIND})WL\s*", re.IGNORECASE)
+# A status as reservation systems print it, like RLWL, RAC 5 or GNWL/12: the kind of the waiting
+# list, the list, and the number.
+_WAITS = re.compile(
+    rf"(?:(?P<kind>{fields.WAITING_KIND})?(?P<wl>W/?L)|RAC)(?:[ /-]*(?P<number>[0-9]{{1,4}}))?"
+)
+# What a stop may lack.
+_OF_STOP = ("arrival", "departure", "platform", "timezone")
 
 
 def read_chart(data: Any) -> tuple[Chart, tuple[Rejected, ...], tuple[Warned, ...]]:
@@ -79,6 +84,9 @@ def read_chart(data: Any) -> tuple[Chart, tuple[Rejected, ...], tuple[Warned, ..
     if len(rows) > MOST_PASSENGERS:
         raise BadMessage(f"a chart has at most {MOST_PASSENGERS} passengers, not {len(rows)}")
     coaches = [_with_type(coach) for coach in _list(data, "coaches")]
+    stations = data.get("stations")
+    if isinstance(stations, list):
+        data = {**data, "stations": [_filled_stop(stop) for stop in stations]}
     chart = load(Chart, {**data, "coaches": coaches, "passengers": []})
     chart = dataclasses.replace(chart, coaches=_numbered(chart.coaches))
     _check_train(chart)
@@ -165,6 +173,15 @@ def _list(data: Mapping[str, Any], name: str) -> list[Any]:
     return value
 
 
+def _filled_stop(stop: Any) -> Any:
+    """Return the stop without the fields whose text says that there is no value, like "--"."""
+    if not isinstance(stop, Mapping):
+        return stop
+    return {
+        name: value for name, value in stop.items() if name not in _OF_STOP or not is_empty(value)
+    }
+
+
 def _with_type(coach: Any) -> Any:
     """Add what a coach's type tells, its numbers if they follow others, and its count of berths."""
     if not isinstance(coach, Mapping):
@@ -187,7 +204,7 @@ def _with_type(coach: Any) -> Any:
 
 def _type(coach: Mapping[str, Any], class_: Any) -> CoachType:
     """Return what is known of the coach's type. Raises BadMessage if nothing is."""
-    name, code = str(coach["type"])[:20], str(coach.get("code"))[:6]
+    name, code = str(normal.code(coach["type"]))[:20], str(coach.get("code"))[:6]
     known = TYPES.get(name)
     if known is None:
         raise BadMessage(
@@ -428,7 +445,7 @@ def _booking(row: Any) -> Booking:
         raise BadMessage(row.reason)
     if not isinstance(row, Mapping):
         raise BadMessage("a passenger is an object with pnr, index, name, from, to, …")
-    booking = load(Booking, _with_kind(row))
+    booking = load(Booking, _with_status(row))
     if not any(map(str.isalnum, booking.irctc_id or "")):  # "-" is how tables say none
         booking = dataclasses.replace(booking, irctc_id=None)
     if not _is_pnr(booking.pnr):
@@ -442,14 +459,20 @@ def _booking(row: Any) -> Booking:
     return booking
 
 
-def _with_kind(row: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Take the kind of waiting list out of a status like RLWL."""
-    status = row.get("status")
-    found = _KIND_OF_WL.fullmatch(status) if isinstance(status, str) else None
+def _with_status(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Read the kind of waiting list and the number out of a status like RLWL or RAC 5."""
+    status = normal.code(row.get("status"))
+    found = _WAITS.fullmatch(status) if isinstance(status, str) else None
     if found is None:
-        return row
-    kind = row.get("waitingKind") or found[1]
-    return {**row, "status": "WL", "waitingKind": kind}
+        return {**row, "status": "CNF"} if status in ("CNF", "CONFIRMED") else row
+    read = {**row, "status": "RAC" if found["wl"] is None else "WL"}
+    if found["kind"] is not None:
+        read["waitingKind"] = row.get("waitingKind") or found["kind"]
+    if found["number"] is not None:
+        read["number"] = int(found["number"])
+        if row.get("number") not in (None, read["number"]):
+            raise BadMessage("status has another number than number: give the number once")
+    return read
 
 
 def _seat(booking: Booking, indexes: Mapping[str, int], occupancy: Occupancy) -> None:

@@ -162,7 +162,12 @@ class ReinstateTrain(Command):
 
 HaltTime = Annotated[
     str,
-    About("HH:MM by the clock of the stop before it.", pattern=TIME, example="17:03"),
+    About(
+        "HH:MM by the clock of the stop before it.",
+        pattern=TIME,
+        example="17:03",
+        normal=normal.clock,
+    ),
 ]
 ReportedAt = Annotated[
     datetime,

@@ -83,7 +83,7 @@ StationName = Annotated[str, About("The station's name.", example="BARDDHAMAN")]
 StationIndex = Annotated[int, About("The station's place in the run, from 0.", least=0, example=1)]
 ClockTime = Annotated[
     str,
-    About("HH:MM; null at the end of the run.", pattern=TIME, example="17:03"),
+    About("HH:MM; null at the end of the run.", pattern=TIME, example="17:03", normal=normal.clock),
 ]
 Day = Annotated[
     int, About("1 on the day on which the train starts.", least=1, most=MOST_DAYS, example=1)

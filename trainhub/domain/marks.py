@@ -92,7 +92,11 @@ def undo_no_show(state: RunState, command: c.UndoNoShow, now: datetime) -> Event
     if passenger.state is not PersonState.NT:
         raise Conflict(f"the passenger is {passenger.state}, not NT", state=passenger.state)
     check_running(state)
-    _check_under_way(state, passenger)
+    if state.alights(passenger) <= state.current:
+        raise Conflict(
+            f"the passenger's journey ended at {passenger.booking.to}: MARK_BOARDED with its time, "
+            "at, says that the passenger travelled"
+        )
     _check_undo(state, passenger, command, now)
     minutes = state.chart.undo_minutes
     assert passenger.marked_nt_at is not None

@@ -284,7 +284,7 @@ class Booking:
     ] = None
     quota: Annotated[
         str | None,
-        About("The ticket's quota; LD is the ladies'.", example="LD", normal=normal.code),
+        About("The ticket's quota; LD is the ladies'.", example="LD", normal=normal.quota),
     ] = None
     phone: str | None = None
     email: Annotated[str | None, About("An e-mail address.", normal=normal.text)] = None

@@ -38,6 +38,18 @@ def pnr(given: Any) -> Any:
     return str(given) if type(given) is int else code(given)
 
 
+def clock(given: Any) -> Any:
+    """Return a time as HH:MM: "9:05", "09:05:00" and " 09:05 " are one time."""
+    found = _CLOCK.fullmatch(given.strip()) if isinstance(given, str) else None
+    return given if found is None else f"{found[1]:0>2}:{found[2]}"
+
+
+def quota(given: Any) -> Any:
+    """Return the code of a quota; the ladies' has a name too."""
+    found = code(given)
+    return "LD" if found in ("LADIES", "LADIES QUOTA") else found
+
+
 def travel_class(given: Any) -> Any:
     """Return the railway's code of a class that is named in words: "AC 3 Tier" is 3A.
 
@@ -48,6 +60,7 @@ def travel_class(given: Any) -> Any:
     return _CLASSES.get(re.sub(r"[^a-z0-9]", "", given.casefold()), given.strip())
 
 
+_CLOCK = re.compile(r"([0-9]{1,2}):([0-9]{2})(?::00)?")
 _CLASSES = {
     **dict.fromkeys(("1a", "firstac", "ac1", "1ac", "ac1tier", "acfirst", "acfirstclass"), "1A"),
     **dict.fromkeys(("2a", "ac2", "2ac", "ac2tier", "2tierac", "secondac", "ac2t"), "2A"),

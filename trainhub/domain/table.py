@@ -18,7 +18,12 @@ from trainhub.domain.model import Booking
 SEPARATORS = (",", ";", "\t", "|")
 # Columns of numbers. Programs that know only fractions write 1 as 1.0.
 _NUMBERS = ("index", "number", "berth", "age")
-_WHOLE = re.compile(r"([0-9]+)(?:\.0{1,6})?")
+_WHOLE = re.compile(r"([0-9]+)(?:[.,]0{1,6})?")
+# Words and signs of programs for an empty cell.
+_EMPTY_WORDS = frozenset({"null", "none", "nan", "n/a", "#n/a"})
+_DASHES = "-\u2013\u2014"
+# Excel writes a number that is to stay a text like this: ="4512345602".
+_EXCEL_TEXT = re.compile(r'="(.*)"')
 # Excel writes a line like "sep=;" before the header.
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[ \t]*\r?\n', re.IGNORECASE)
 _FIELD_NAME = re.compile(r"[a-z][A-Za-z0-9_]{0,39}")
@@ -63,9 +68,9 @@ def read_rows(rows: Sequence[Any]) -> Table:
     kept: list[tuple[int, Any]] = []
     for line, row in enumerate(rows, start=1):
         others = [name for name in row if name not in known] if isinstance(row, Mapping) else []
-        if others:
-            unused |= dict.fromkeys(map(_shown_field, others[:MOST_UNUSED]))
-            row = {name: value for name, value in row.items() if name in known}
+        unused |= dict.fromkeys(map(_shown_field, others[:MOST_UNUSED]))
+        if isinstance(row, Mapping):
+            row = _filled({name: value for name, value in row.items() if name in known})
         kept.append((line, row))
     return Table(kept, list(unused)[:MOST_UNUSED])
 
@@ -83,6 +88,10 @@ def read_table(text: str) -> Table:
     if named is not None:
         text = text[named.end() :]
         skipped = 1
+    first = re.match(r"(?:[ \t]*\r?\n)*", text)
+    if first is not None:
+        skipped += first[0].count("\n")
+        text = text[first.end() :]
     header = text.partition("\n")[0]
     separator = named[1] if named is not None else max(SEPARATORS, key=header.count)
     reader = csv.reader(io.StringIO(text), delimiter=separator, strict=True)
@@ -100,7 +109,8 @@ def read_table(text: str) -> Table:
             f"the CSV cannot be read at line {line}: {error}: save the table again"
         ) from None
     known = set(_COLUMNS.values())
-    return Table(rows, [_shown(name) for name in columns if name and name not in known])
+    unused = dict.fromkeys(_shown(name) for name in columns if name and name not in known)
+    return Table(rows, list(unused))
 
 
 def _column(name: str) -> str:
@@ -138,11 +148,40 @@ def _row(columns: Sequence[str], cells: Sequence[str]) -> Mapping[str, Any] | Ba
             return BadRow("the line is not in UTF-8: save the table as CSV in UTF-8")
         if found and name in _COLUMNS.values():
             row[name] = found
-    for name in _NUMBERS:
-        whole = _WHOLE.fullmatch(row.get(name, ""))
-        if whole is not None:
-            row[name] = int(whole[1][:18])  # enough digits to exceed every bound of a field
-    return row
+    return _filled(row)
+
+
+def is_empty(value: Any) -> bool:
+    """Return whether a text is empty, or a word or sign for an empty cell like "NaN" or "--"."""
+    if not isinstance(value, str):
+        return False
+    found = value.strip()
+    return not found.strip(_DASHES) or found.casefold() in _EMPTY_WORDS
+
+
+def _filled(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the row without its empty cells, and with the numbers that programs write as text."""
+    read = ((name, _cell(name, value)) for name, value in row.items())
+    return {name: value for name, value in read if value != ""}
+
+
+def _cell(name: str, value: Any) -> Any:
+    """Return what a cell means; an empty text if it is empty."""
+    numeric = name in _NUMBERS or name == "pnr"
+    if not isinstance(value, str):
+        whole_float = numeric and isinstance(value, float) and value.is_integer()
+        return int(value) if whole_float else value
+    found = value.strip()
+    excel = _EXCEL_TEXT.fullmatch(found) if found.startswith("=") else None
+    if excel is not None:
+        value = found = excel[1].strip()
+    if not found or (name != "name" and is_empty(found)):
+        return ""
+    whole = _WHOLE.fullmatch(found) if numeric else None
+    if whole is None:
+        return value
+    # 18 digits are enough to exceed every bound of a field.
+    return whole[1] if name == "pnr" else int(whole[1][:18])
 
 
 def _shown_field(name: Any) -> str:
