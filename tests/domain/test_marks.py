@@ -133,6 +133,7 @@ MARKS = [
     ("ABOARD", "ALIGHT", "ALIGHTED", [LEFT, VACATED]),
     ("ABOARD, 11 min ago", "NT", "ABOARD", "T9 marked the passenger ABOARD at 08:00: UNDO_BOARDED"),
     ("ABOARD, 11 min ago", "UNDO O", "DUE", [O_UNDONE]),
+    ("ABOARD, 11 min ago", "NT soon after", "NT", [O_UNDONE, SHOWED_NOT, VACATED]),
     ("ABOARD, assumed", "O", "ABOARD", [BOARDED]),
     ("ABOARD, assumed", "NT", "NT", [O_UNDONE, SHOWED_NOT, VACATED]),
     ("ABOARD, assumed", "late NT", "NT", [O_UNDONE, SHOWED_NOT, VACATED]),
@@ -140,6 +141,7 @@ MARKS = [
     ("ALIGHTED", "late O", "ALIGHTED", []),
     ("ALIGHTED", "NT", "ALIGHTED", "journey ended at CCC"),
     ("ALIGHTED", "late NT", "ALIGHTED", "T9 marked the passenger ALIGHTED at 08:00"),
+    ("ALIGHTED", "NT soon after", "NT", [SHOWED_NOT]),
     ("ALIGHTED", "UNDO NT", "ALIGHTED", "is ALIGHTED, not NT"),
     ("ALIGHTED", "ALIGHT", "ALIGHTED", []),
     ("ALIGHTED, assumed", "late NT", "NT", [SHOWED_NOT]),
@@ -175,7 +177,8 @@ def mark(kind, at=None, **fields):
     return give
 
 
-# What TTE T9 gives. A late mark was made between BBB and CCC, an early one before the start.
+# What TTE T9 gives. A late mark was made between BBB and CCC, an early one before the start, and
+# one soon after nine minutes after the start.
 GIVE = {
     "O": mark(c.MarkBoarded),
     "NT": mark(c.MarkNoShow),
@@ -184,6 +187,7 @@ GIVE = {
     "ALIGHT": mark(c.Alight, reason=AlightReason.MEDICAL),
     "late O": mark(c.MarkBoarded, at=at(10, 30)),
     "late NT": mark(c.MarkNoShow, at=at(10, 30)),
+    "NT soon after": mark(c.MarkNoShow, at=at(8, 9)),
     "early O": mark(c.MarkBoarded, at=at(7, 59)),
     "early UNDO O": mark(c.UndoBoarded, at=at(7, 59)),
     "early UNDO NT": mark(c.UndoNoShow, at=at(7, 59)),

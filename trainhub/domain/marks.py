@@ -70,12 +70,13 @@ def no_show(state: RunState, command: c.MarkNoShow, now: datetime) -> Events:
         return []
     over = _check_markable(state, passenger, command, now)
     events: Events = []
+    correctable = passenger.assumed or _is_fresh(passenger, command.at or now)
     if passenger.state is PersonState.ABOARD:
-        if not passenger.assumed and not _is_fresh(passenger, now):
+        if not correctable:
             raise _marked_already(state, passenger, "UNDO_BOARDED comes first")
         events.append(person_event(e.BoardedUndone, now, passenger))
     elif passenger.state is PersonState.ALIGHTED and (
-        not passenger.assumed or passenger.left is not None
+        not correctable or passenger.left is not None
     ):
         raise _marked_already(state, passenger, "the passenger travelled")
     events.append(person_event(e.NoShow, now, passenger, **_marked(state, command)))
@@ -92,11 +93,9 @@ def undo_no_show(state: RunState, command: c.UndoNoShow, now: datetime) -> Event
     if passenger.state is not PersonState.NT:
         raise Conflict(f"the passenger is {passenger.state}, not NT", state=passenger.state)
     check_running(state)
-    if state.alights(passenger) <= state.current:
-        raise Conflict(
-            f"the passenger's journey ended at {passenger.booking.to}: MARK_BOARDED with its time, "
-            "at, says that the passenger travelled"
-        )
+    _check_under_way(
+        state, passenger, "MARK_BOARDED with its time, at, says that the passenger travelled"
+    )
     _check_undo(state, passenger, command, now)
     minutes = state.chart.undo_minutes
     assert passenger.marked_nt_at is not None
@@ -295,6 +294,7 @@ def _marked(state: RunState, command: c.MarkCommand) -> dict[str, datetime | Non
 
 
 def _is_fresh(passenger: Passenger, now: datetime) -> bool:
+    """Return whether the last mark was a few minutes old at the time of the next one, `now`."""
     return passenger.marked_at is not None and now - passenger.marked_at <= FRESH
 
 
@@ -306,13 +306,14 @@ def _berth_is_free(state: RunState, passenger: Passenger) -> bool:
     )
 
 
-def _check_under_way(state: RunState, passenger: Passenger) -> None:
-    """Raise Conflict if the passenger's journey is over."""
+def _check_under_way(
+    state: RunState,
+    passenger: Passenger,
+    way: str = "a mark that was made before needs its time, at",
+) -> None:
+    """Raise Conflict if the passenger's journey is over; `way` says what to do."""
     if state.alights(passenger) <= state.current:
-        raise Conflict(
-            f"the passenger's journey ended at {passenger.booking.to}: a mark that was made before "
-            "needs its time, at"
-        )
+        raise Conflict(f"the passenger's journey ended at {passenger.booking.to}: {way}")
 
 
 def _check_due(state: RunState, passenger: Passenger) -> None:
