@@ -160,6 +160,8 @@ def test_check_wants_a_hub_s_folder(tmp_path):
 
 def test_what_could_not_be_sent_is_listed(order, tmp_path):
     """`run.py undelivered` lists each job without addresses or words; `check` counts them."""
+    with pytest.raises(BadSettings, match="there is no data folder"):
+        order("undelivered", str(tmp_path / "dta"))
     assert order("undelivered", str(tmp_path)) == []
     job = Notification("run_1-email", 1, Channel.EMAIL, "a@example.org", "subject", "body")
     kept = [

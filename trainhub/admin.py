@@ -164,7 +164,10 @@ def undelivered(arguments: Sequence[str]) -> bool:
         description="List the notifications that could not be sent. Changes nothing.",
     )
     parser.add_argument("data_dir", type=Path, help="a hub's data folder")
-    for each in read_undelivered(parser.parse_args(arguments).data_dir):
+    folder = parser.parse_args(arguments).data_dir
+    if not folder.is_dir():
+        raise BadSettings(f"there is no data folder {folder}: name a hub's data folder")
+    for each in read_undelivered(folder):
         since = datetime.fromtimestamp(each.since, UTC).isoformat(timespec="seconds")
         state = "tried again" if each.given_up is None else "given up"
         print(f"{since} {state} after {each.tries} tries: {each.job.id}: {each.reason}")
