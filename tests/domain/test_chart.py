@@ -872,6 +872,12 @@ def test_a_status_that_says_more_is_a_fault(status):
     assert fault.reason.startswith("status is one of CNF, RAC, WL")
 
 
+def test_a_need_may_be_in_small_letters():
+    """A need is read in capitals, like a status."""
+    checked, rejected, _ = read_chart(chart(person(1, need=" Pregnant ")))
+    assert (checked.passengers[0].need, rejected) == ("PREGNANT", ())
+
+
 def test_the_ladies_quota_may_be_named():
     """LADIES is the quota LD, which has its own turn."""
     checked, _, _ = read_chart(chart(person(1, quota="Ladies"), person(2, quota="tq")))

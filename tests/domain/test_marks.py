@@ -113,7 +113,7 @@ MARKS = [
     ("DUE, train left", "NT", "NT", [SHOWED_NOT, VACATED]),
     ("DUE, at the stop after", "O", "ABOARD", [BOARDED]),
     ("DUE, at the stop after", "NT", "NT", [SHOWED_NOT, VACATED]),
-    ("DUE, not started", "O", "DUE", "is SCHEDULED, not RUNNING"),
+    ("DUE, not started", "O", "DUE", "is SCHEDULED, not RUNNING: START_JOURNEY comes first"),
     ("DUE, not started", "NT", "DUE", "is SCHEDULED, not RUNNING"),
     ("UNCHECKED", "O", "UNCHECKED", "journey ended at CCC: .* needs its time"),
     ("UNCHECKED", "NT", "UNCHECKED", "journey ended at CCC: .* needs its time"),

@@ -204,8 +204,9 @@ def check_live(state: RunState) -> None:
 
 
 def way_back(state: RunState) -> str:
-    """Return how a run that has ended by mistake goes on, as the end of an error message."""
+    """Return how a run that is not RUNNING goes on, as the end of an error message."""
     undoes = {
+        RunStatus.SCHEDULED: ": START_JOURNEY comes first",
         RunStatus.CANCELLED: ": REINSTATE_TRAIN takes that back",
         RunStatus.CLOSED: ": REINSTATE_TRAIN opens it again",
         RunStatus.COMPLETED: ": UNDO_REPORT takes the last arrival back",

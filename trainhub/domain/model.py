@@ -277,7 +277,7 @@ class Booking:
     berth: BerthNumber | None = None
     age: int | None = None
     gender: str | None = None
-    need: Need | None = None
+    need: Annotated[Need | None, About(normal=normal.code)] = None
     waiting_kind: Annotated[
         WaitingKind | None,
         About("The kind of the waiting list; without it GN, the general one.", example="RL"),
