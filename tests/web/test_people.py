@@ -45,7 +45,7 @@ async def test_preferences_are_of_the_tokens_user(call, site):
     [
         ({"language": "xx"}, "language is one of en, hi"),
         ({"channels": ["SMS"]}, "channels"),
-        ({"muted": ["TEA"]}, "unknown kind 'TEA'"),
+        ({"muted": ["TEA"]}, "unknown kind 'TEA'; expected OFFER, CONFIRMED, CLOSED,"),
         ({"quietFrom": "22:00"}, "go together"),
         ({"quietFrom": "22", "quietTo": "06:00"}, "quietFrom is a time like 22:00"),
         ({"colour": "red"}, "colour"),

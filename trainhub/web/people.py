@@ -19,7 +19,7 @@ from trainhub.hub.protocol import moment_text
 from trainhub.hub.wording import DEFAULT_LANGUAGE, LANGUAGES
 from trainhub.web.base import Api
 
-_KINDS = frozenset(kind.name for kind in KINDS)
+_KINDS = tuple(kind.name for kind in KINDS)
 _TIME = re.compile(TIME)
 # A key of 65 bytes and a secret of 16, in base64url.
 _P256DH = re.compile(r"[A-Za-z0-9_-]{86,88}={0,2}")
@@ -253,7 +253,7 @@ def _chosen(preferences: Preferences) -> Chosen:
 def _preferences(chosen: Chosen) -> Preferences:
     if chosen.language not in LANGUAGES:
         raise BadMessage(f"language is one of {', '.join(LANGUAGES)}")
-    if odd := set(chosen.muted) - _KINDS:
+    if odd := set(chosen.muted).difference(_KINDS):
         raise BadMessage(f"muted: unknown kind {min(odd)[:20]!a}; expected {', '.join(_KINDS)}")
     if (chosen.quiet_from is None) != (chosen.quiet_to is None):
         raise BadMessage("quietFrom and quietTo go together: give both, or neither")
