@@ -166,6 +166,17 @@ def test_a_line_that_fails_keeps_the_old_berth_and_fails_others_that_wanted_it()
     assert berths(run) == {1: "S1-1", 2: "S1-2", 3: "S1-3", 4: "S1-4", 9: "S1-9"}
 
 
+def test_a_line_that_fails_keeps_the_half_berth_that_another_leaves_free():
+    """Who is on RAC has the berth whole once the other is removed, though a line failed."""
+    run = standing(person(1), rac(10, 1), rac(11, 2))
+    run.board(11)
+    events = amend(run, person(11, berth=1), removePassengers=[ref(10)])
+    assert "taken" in reasons(events)[1]
+    assert [(each.berth, each.cause) for each in of(events, e.BerthVacated)] == [(7, "CANCELLED")]
+    (offer,) = run.state.open_by_berth.values()
+    assert (offer.key, offer.person) == ("S1-7", "4512345611/1")
+
+
 def test_a_berth_that_is_left_goes_to_the_next_in_turn():
     """A removed or moved passenger leaves a vacancy, unless the amendment gives it to another."""
     run = standing(person(1), person(2), rac(10, 1), policy="AUTO", checkMinutes=None)

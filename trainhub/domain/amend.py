@@ -203,8 +203,8 @@ class _Trial:
         self.occupancy.restore(
             each for each in state.occupancy.all() if each[0] in self.occupancy.types
         )
-        # The berths that people left, with the station from which each left it.
-        self._left: dict[tuple[BerthKey, int], e.Cause] = {}
+        # The berth that each person left, and the station from which it is free.
+        self._left: dict[PersonKey, tuple[BerthKey, int, e.Cause]] = {}
         self._ladies: set[BerthKey] = set()
         for passenger in removed.values():
             self._leave(passenger, e.Cause.CANCELLED)
@@ -231,11 +231,10 @@ class _Trial:
             key = berth_key(line.booking.coach or "", line.booking.berth or 0)
             error = no_room(key, self.occupancy, self._state.current)
             rejected.append(c.Rejected(line=line.line, pnr=line.booking.pnr, reason=error.message))
+            self._left.pop(line.person, None)
             old, hold = before.get(line.person, (None, Hold()))
             if old is None:
                 continue
-            assert line.old is not None
-            self._left.pop((old, self._start(line.old)), None)
             for other in [each for each in self.occupancy.holders(old) if each in seated]:
                 if self._clashes(old, hold):
                     self._release(old, other)
@@ -247,7 +246,8 @@ class _Trial:
     def vacated(self, now: datetime) -> Events:
         """Return the vacancies of the berths that people left and that no one else has."""
         state, events, last = self._state, Events(), len(self._state.stops) - 1
-        for (key, start), cause in self._left.items():
+        left = {(key, start): cause for key, start, cause in self._left.values()}
+        for (key, start), cause in left.items():
             if key not in self.occupancy.types:
                 continue
             half = self.occupancy.half_free(key, start)
@@ -280,7 +280,7 @@ class _Trial:
     def _leave(self, passenger: Passenger, cause: e.Cause) -> None:
         key = passenger.berth_key
         if key is not None and passenger.person in self.occupancy.holders(key):
-            self._left[key, self._start(passenger)] = cause
+            self._left[passenger.person] = key, self._start(passenger), cause
             if passenger.booking.quota == LADIES:
                 self._ladies.add(key)
             self._release(key, passenger.person)
