@@ -6,7 +6,7 @@ import uuid
 
 import pytest
 from built import build_of_fakes
-from chromium import CHROMIUM, find_chromium
+from chromium import CHROMIUM, find_chromium, new_context
 from disks import Disks, TinyDisk
 from fakes import MemoryJournal
 from hub_process import HubProcess
@@ -188,9 +188,8 @@ def browser():
 @pytest.fixture
 def page(browser):
     """A page; `page.complaints` has the console's errors and uncaught exceptions."""
-    context = browser.new_context()
+    context = new_context(browser)
     page = context.new_page()
-    page.set_default_timeout(20_000)
     page.complaints = []
     page.on("console", lambda said: said.type == "error" and page.complaints.append(said.text))
     page.on("pageerror", lambda error: page.complaints.append(str(error)))

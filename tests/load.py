@@ -15,6 +15,7 @@ import time
 from collections import defaultdict
 from contextlib import closing
 from random import Random
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 from railway import chart, person
@@ -323,7 +324,20 @@ def admin_token(hub):
     return tokens.issue("control", Role.ADMIN, ["*"])
 
 
-def asker(hub):
+def answered(request, patient=True):
+    """Open the request. A hub that still waits for MongoDB is asked again, as it says."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return urlopen(request, timeout=PATIENCE)
+        except HTTPError as error:
+            waits = patient and error.code == 503 and b"it waits for MongoDB" in error.read()
+            if not waits or time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+
+
+def asker(hub, patient=True):
     """Return a function that asks the hub over HTTP as the control room and returns the result."""
     token = admin_token(hub)
 
@@ -331,9 +345,7 @@ def asker(hub):
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         data = None if body is None else json.dumps(body).encode()
         method = method or ("GET" if data is None else "POST")
-        with urlopen(
-            Request(hub.url + path, data, headers, method=method), timeout=PATIENCE
-        ) as answer:
+        with answered(Request(hub.url + path, data, headers, method=method), patient) as answer:
             content = json.load(answer)
         WITNESS.answered(method, path.partition("?")[0], answer.status, content)
         return content.get("result", content)

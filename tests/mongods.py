@@ -16,6 +16,8 @@ from pymongo.errors import PyMongoError
 from waiting import PATIENCE
 
 from trainhub.adapters.embedded_mongod import find_mongod
+from trainhub.adapters.mongo import MongoStore
+from trainhub.core.write_buffer import StoreAway
 
 
 class Mongod:
@@ -187,3 +189,16 @@ def as_root(mongod):
         first.admin.command("createUser", "root", pwd="root", roles=["root"])
     with MongoClient(mongod.uri_for("root:root")) as root:
         yield root
+
+
+class PatientStore(MongoStore):
+    """A store that repeats a write for which a busy machine had no time, as the hub does."""
+
+    async def write(self, collection, documents):
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return await super().write(collection, documents)
+            except StoreAway as error:
+                if "timed out" not in str(error) or time.monotonic() > deadline:
+                    raise

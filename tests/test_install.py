@@ -16,6 +16,7 @@ import zipfile
 
 import pytest
 from hub_process import ROOT, HubProcess
+from load import answered
 
 import trainhub
 import trainhub_client
@@ -165,7 +166,7 @@ def test_the_installed_demo(installed, tmp_path):
         for path in (ROOT / "static").iterdir():
             with urllib.request.urlopen(f"{hub.url}/static/{path.name}") as answer:
                 assert answer.read() == path.read_bytes()
-        with urllib.request.urlopen(f"{hub.url}/readyz") as answer:
+        with answered(f"{hub.url}/readyz") as answer:
             assert answer.status == 200
         assert hub.stop() == 0
     finally:

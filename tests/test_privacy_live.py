@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from chromium import new_context
 from load import asker, behind
 from marked import marked, marked_rac, marked_wl, words_in, words_of
 from railway import chart
@@ -109,7 +110,10 @@ class Site:
         return answer.status, found
 
     def order(self, path, body=None, who=CONTROL, method="POST"):
-        status, found = self.ask(method, path, who, body or {})
+        # A hub that still waits for MongoDB answers 503.
+        status, found = wait_for(
+            lambda: (each := self.ask(method, path, who, body or {}))[0] != 503 and each
+        )
         assert status == 200, (path, found)
         return found
 
@@ -361,9 +365,8 @@ class seen_by:  # noqa: N801 (it reads as words)
         self.bytes = b""
 
     def __enter__(self):
-        self._context = self._browser.new_context()
+        self._context = new_context(self._browser)
         self._page = self._context.new_page()
-        self._page.set_default_timeout(20_000)
         self._page.on("websocket", lambda ws: ws.on("framereceived", self._keep))
         self._answers = []
         self._page.on("response", lambda answer: self._answers.append(answer))

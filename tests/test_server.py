@@ -16,6 +16,7 @@ from datetime import timedelta
 
 import pytest
 from hub_process import ROOT
+from load import answered
 from mongods import embedded, embedded_uri
 from pymongo import MongoClient
 from railway import RUN, chart, person, rac
@@ -43,7 +44,7 @@ class Control:
         )
         if key is not None:
             request.add_header("Idempotency-Key", key)
-        with urllib.request.urlopen(request, timeout=120) as answer:
+        with answered(request) as answer:
             content = json.load(answer)
         WITNESS.answered(request.get_method(), path.partition("?")[0], answer.status, content)
         return content.get("result", content)

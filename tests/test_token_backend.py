@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.request import Request, urlopen
 
 import pytest
+from load import answered
 from waiting import PATIENCE, wait_for
 
 PAGE = Path(__file__).parents[1] / "docs" / "how-to" / "write-a-client.md"
@@ -50,7 +51,7 @@ def test_the_hub_accepts_the_backend_s_tokens(backend, start_hub, tmp_path):
     """A known user becomes that passenger; another session gets no token."""
     hub = start_hub("--public-keys", str(tmp_path / "public.pem"))
     headers = {"Authorization": f"Bearer {backend('secret-of-asha')}"}
-    with urlopen(Request(f"{hub.url}/api/me", headers=headers), timeout=PATIENCE) as answer:
+    with answered(Request(f"{hub.url}/api/me", headers=headers)) as answer:
         me = json.load(answer)["result"]
     assert me == {"user": "IR_0001", "role": "PASSENGER", "trains": ["12345"]}
     with pytest.raises(urllib.error.HTTPError, match="403"):

@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from load import asker
 from waiting import wait_for
 
 ROOT = Path(__file__).parents[1]
@@ -91,6 +92,7 @@ def test_the_steps_lead_to_an_offer_and_a_report(start_hub, terminals):
     hub = start_hub("--demo")
     step = steps(hub.url, hub.folder)
     second, third = terminals
+    asker(hub)("/readyz")
     assert second.run(step[3]) == []
     assert result(second.run(step[4]))["rejected"] == []
     third.enter(step[5])

@@ -10,13 +10,13 @@ from random import Random
 
 import pytest
 from fakes import MemoryStore
+from mongods import PatientStore
 from poison import POISON
 from railway import RUN
 from waiting import PATIENCE
 
 from trainhub.adapters import dead_letters
 from trainhub.adapters.dead_letters import COLLECTION, DeadLettersFile, as_text
-from trainhub.adapters.mongo import MongoStore
 from trainhub.core.write_buffer import Change, DeadLetter, Refused
 from trainhub.hub.documents import DOCUMENT_SCHEMA, INDEXES
 
@@ -39,7 +39,7 @@ def path(tmp_path):
 
 @pytest.fixture
 def store(io_loop, mongodb_uri, database_name):
-    store = MongoStore(mongodb_uri, database_name, INDEXES)
+    store = PatientStore(mongodb_uri, database_name, INDEXES)
     yield store
     store.close()
 

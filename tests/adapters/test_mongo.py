@@ -13,6 +13,7 @@ from random import Random
 import bson
 import pytest
 from fakes import Letters
+from mongods import PatientStore
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorDatabase
 from notices import notice
 from poison import POISON
@@ -47,8 +48,8 @@ def make_store(io_loop, database_name):
     """Make stores on the test's own database, and close them."""
     made = []
 
-    def make(uri, indexes=INDEXES):
-        store = MongoStore(uri, database_name, indexes, LASTING, UNIQUE, RAILWAY)
+    def make(uri, indexes=INDEXES, kind=MongoStore):
+        store = kind(uri, database_name, indexes, LASTING, UNIQUE, RAILWAY)
         made.append(store)
         return store
 
@@ -59,7 +60,7 @@ def make_store(io_loop, database_name):
 
 @pytest.fixture
 def store(make_store, mongodb_uri):
-    return make_store(mongodb_uri)
+    return make_store(mongodb_uri, kind=PatientStore)
 
 
 class Spy(CommandListener):
@@ -480,7 +481,7 @@ async def test_flushes_in_any_order_end_with_the_newest(
     versions = [run(seq, name=name, value=seq) for name, last in newest.items()
                 for seq in range(1, last + 1)] * 2  # fmt: skip
     chance.shuffle(versions)
-    stores = [make_store(mongodb_uri) for _ in range(4)]
+    stores = [make_store(mongodb_uri, kind=PatientStore) for _ in range(4)]
 
     async def flush(store, those):
         while those:

@@ -322,7 +322,7 @@ def test_a_hub_that_was_frozen_notices_its_rival(start_hub, options, database, t
 def refused(hub, path, body=None):
     """The status and code with which the hub refuses a request."""
     try:
-        asker(hub)(path, body)
+        asker(hub, patient=False)(path, body)
     except HTTPError as error:
         return error.code, json.load(error)["error"]
     raise AssertionError(f"{path} was answered")
@@ -330,7 +330,7 @@ def refused(hub, path, body=None):
 
 def is_ready(hub):
     try:
-        return asker(hub)("/readyz")["ready"]
+        return asker(hub, patient=False)("/readyz")["ready"]
     except HTTPError:
         return False
 

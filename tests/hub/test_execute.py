@@ -5,10 +5,10 @@ from datetime import timedelta
 
 import pytest
 from fakes import Clock, Ear, Letters, MemoryJournal, MemoryStore
+from mongods import PatientStore
 from railway import MORNING, PEOPLE, RUN, TRAIN, rac, register
 
 from trainhub.access.identity import ANONYMOUS, Identity
-from trainhub.adapters.mongo import MongoStore
 from trainhub.core.errors import Conflict, Forbidden, NotIdentified, Unavailable
 from trainhub.core.log import Reader
 from trainhub.core.write_buffer import WriteBuffer
@@ -515,7 +515,7 @@ async def test_mongodb_has_each_offer_as_it_ended(make_hub, mongodb_uri, databas
     """MongoDB has one document for each offer, in its last state."""
     journal, clock = MemoryJournal(), Clock(MORNING)
     hub = make_hub(journal, clock)
-    store = MongoStore(mongodb_uri, database_name, INDEXES, vocabulary=RAILWAY)
+    store = PatientStore(mongodb_uri, database_name, INDEXES, vocabulary=RAILWAY)
     try:
         buffer, _ = writing(hub, journal, store)
         state = await offering(hub)
@@ -552,7 +552,7 @@ async def test_mongodb_s_runs_come_back_with_their_offers(
     """A hub that lost its data folder gets its open offers from MongoDB."""
     journal = MemoryJournal()
     hub = make_hub(journal)
-    store = MongoStore(mongodb_uri, database_name, INDEXES, vocabulary=RAILWAY)
+    store = PatientStore(mongodb_uri, database_name, INDEXES, vocabulary=RAILWAY)
     try:
         buffer, _ = writing(hub, journal, store)
         state = await offering(hub)

@@ -4,6 +4,7 @@ import json
 
 import pytest
 from certificates import write_pair
+from chromium import new_context
 from load import asker
 from playwright.sync_api import expect
 from push_service import push_service_beside
@@ -17,7 +18,6 @@ from trainhub.hub.letters import KINDS
 
 HOSTILE = '<img src=x onerror="document.title=1">'
 WIDTHS = (360, 1280)
-expect.set_options(timeout=PATIENCE * 1000)
 
 
 @pytest.fixture
@@ -193,7 +193,7 @@ def test_a_push_arrives_and_is_answered(start_hub, page, tmp_path):
 def test_an_answer_on_one_device_closes_the_offer_on_the_others(hub, ask, browser):
     """The other device says what has become of it."""
     ask("/api/trains/12345/passengers/4512345601/1/no-show", {})
-    first, second = (browser.new_context().new_page() for _ in range(2))
+    first, second = (new_context(browser).new_page() for _ in range(2))
     for each in (first, second):
         each.goto(url(hub))
         expect(each.locator("article.offer")).to_contain_text("Answer within")
@@ -247,8 +247,11 @@ def test_the_page_speaks_both_languages_without_a_fault_for_axe(hub, ask, axe, b
     ask("/api/trains/12345/passengers/4512345601/1/no-show", {})
     faults = []
     for scheme in ("light", "dark"):
-        context = browser.new_context(
-            locale=f"{language}-IN", color_scheme=scheme, viewport={"width": 360, "height": 800}
+        context = new_context(
+            browser,
+            locale=f"{language}-IN",
+            color_scheme=scheme,
+            viewport={"width": 360, "height": 800},
         )
         page = context.new_page()
         page.goto(f"http://127.0.0.1:{hub.port}/passenger.html")

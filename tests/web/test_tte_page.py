@@ -6,12 +6,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from chromium import CHROMIUM, find_chromium
+from chromium import CHROMIUM, find_chromium, new_context
 from faulty_link import BelowPath
 from load import asker
 from playwright.sync_api import expect
 from railway import chart, person, rac
-from waiting import PATIENCE, wait_for
+from waiting import wait_for
 
 STATIC = Path(__file__).parents[2] / "static"
 PAGES = (
@@ -29,7 +29,6 @@ PHONE = {"width": 360, "height": 800}
 WIDTHS = (360, 768, 1280)
 RUN = "12345/2026-11-23"
 TRAIN = "/api/trains/12345"
-expect.set_options(timeout=PATIENCE * 1000)
 
 
 @pytest.fixture
@@ -68,8 +67,7 @@ def url(hub, page="tte.html", role="TTE", user="T1", base=None):
 @contextmanager
 def opened(browser, **options):
     """A page of a device of its own."""
-    context = browser.new_context(viewport=PHONE, **options)
-    context.set_default_timeout(PATIENCE * 1000)
+    context = new_context(browser, viewport=PHONE, **options)
     page = context.new_page()
     page.complaints = []
     page.on("pageerror", lambda error: page.complaints.append(str(error)))
