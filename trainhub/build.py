@@ -249,7 +249,12 @@ def _notifying(
         finish=queue.drain,
         close=queue.close,
         complaints=queue.complaints,
-        late=Lateness(reader, head, f"the oldest notification by {name} waits for {{}} s"),
+        late=Lateness(
+            reader,
+            head,
+            f"the oldest notification by {name} waits for {{}} s",
+            overdue=lambda: queue.oldest_seconds,
+        ),
     )
 
 

@@ -59,6 +59,19 @@ def test_the_limit_is_of_the_oldest_alone(place):
     assert place.late.complaints() == [f"it is {LATE_SECONDS + 1:.0f} s late"]
 
 
+def test_a_record_that_is_kept_until_its_time_is_not_late_before(place):
+    """An e-mail that waits for an answer to the push is no complaint before its time."""
+    overdue = None
+    late = Lateness(place, lambda: place.head, "late", lambda: place.now, lambda: overdue)
+    place.head = 1
+    late.note()
+    place.now += 60
+    assert late.seconds == 60
+    for overdue in (0.0, 20.0, 90.0):
+        assert late.seconds == min(60, overdue)
+        assert bool(late.complaints()) is (overdue > LATE_SECONDS)
+
+
 def test_a_day_of_lateness_takes_no_more_memory_than_ten_minutes(place):
     """The age stays right; what is between gets coarser."""
     for _ in range(24 * 3600):

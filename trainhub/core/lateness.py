@@ -25,8 +25,14 @@ class Lateness:
         head: Callable[[], int],
         sentence: str,
         clock: Callable[[], float] = time.monotonic,
+        overdue: Callable[[], float | None] = lambda: None,
     ) -> None:
-        """`sentence` is the complaint, with "{}" in place of the seconds."""
+        """`sentence` is the complaint, with "{}" in place of the seconds.
+
+        A reader may keep a record until its time. `overdue` returns the seconds since that time,
+        0 before it, and None if the reader has taken no record.
+        """
+        self._overdue = overdue
         self._reader, self._head, self._sentence, self._clock = reader, head, sentence, clock
         # (time, head) in the order of both.
         self._marks: deque[tuple[float, int]] = deque()
@@ -53,7 +59,10 @@ class Lateness:
         """Return the age in seconds; 0 if no record waits."""
         done = self._reader.done
         first = next((at for at, head in self._marks if head > done), None)
-        return 0.0 if first is None else self._clock() - first
+        if first is None:
+            return 0.0
+        overdue, age = self._overdue(), self._clock() - first
+        return age if overdue is None else min(age, overdue)
 
     def complaints(self) -> list[str]:
         """Return the sentence if the reader is late."""
