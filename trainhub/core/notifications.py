@@ -220,6 +220,8 @@ class _Open:
     cancelled: bool = False
     # Which devices have it while others are tried again.
     partly: str = ""
+    # When it may be sent first. The hub's clock may run faster than this one, as the demo's.
+    due: float = 0.0
 
     def undelivered(self, now: float) -> Undelivered:
         """Return it with wall times, as it is kept."""
@@ -330,8 +332,7 @@ class Notifications:
 
     def _since(self, opened: _Open) -> float:
         """Return since when a notification could have been sent, on the monotonic clock."""
-        due = time.monotonic() + (opened.job.due - self._now()).total_seconds()
-        return max(opened.since, due)
+        return max(opened.since, opened.due)
 
     @property
     def full(self) -> bool:
@@ -361,8 +362,8 @@ class Notifications:
             else:
                 self._aside[each.job.id] = opened
                 self._index(opened)
-                due = (each.job.due - self._now()).total_seconds()
-                heapq.heappush(self._first, (now + due, next(self._numbers), opened))
+                opened.due = now + (each.job.due - self._now()).total_seconds()
+                heapq.heappush(self._first, (opened.due, next(self._numbers), opened))
             self._done_before.add(each.job.id)
 
     def accept(self, records: Sequence[Record]) -> None:
@@ -432,8 +433,8 @@ class Notifications:
         if wait <= 0:
             self._queue.append(opened)
         else:
-            opened.since += wait  # a clock may run faster than this one, as the demo's
-            heapq.heappush(self._first, (opened.since, next(self._numbers), opened))
+            opened.due = opened.since + wait
+            heapq.heappush(self._first, (opened.due, next(self._numbers), opened))
         self._tell(opened)
 
     def settle(self, topic: str, user: str) -> None:
