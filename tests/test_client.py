@@ -158,11 +158,13 @@ async def test_a_number_that_runs_twice_on_a_date(start_again):
     hub = await asyncio.to_thread(start_again)
     for number in ("54321", "54321-2"):
         await asyncio.to_thread(hub.ask, "/api/trains", chart(trainNo=number))
-    heard = {"54321": [], "54321-2": []}
+    heard, known = {"54321": [], "54321-2": []}, []
     async with connect(address(hub), backoff=QUICK) as client:
         for number, told in heard.items():
-            client.subscribe(number, RUN["startDate"], on_event=told.append)
-        await until(lambda: client.state == "live")
+            day = RUN["startDate"]
+            client.subscribe(number, day, on_snapshot=known.append, on_event=told.append)
+        # What comes next is new to both then, and in no SNAPSHOT.
+        await until(lambda: client.state == "live" and len(known) == 2)
         hub.kill()
         hub.wait()
         hub = await asyncio.to_thread(start_again)
