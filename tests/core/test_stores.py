@@ -380,7 +380,8 @@ def test_new_takes_no_runs_and_its_documents_win(start_hub, options, database, t
     ask = asker(hub)
     assert ask("/api/trains") == []
     ask("/api/trains", chart(*PEOPLE))
-    wait_for(lambda: database.runs.find_one({"_id": RUN})["status"] == "SCHEDULED")
+    wait_for(lambda: agree(ask, database))
+    assert database.runs.find_one({"_id": RUN})["status"] == "SCHEDULED"
     assert {each["state"] for each in database.passengers.find()} == {"DUE"}
 
 
@@ -405,6 +406,7 @@ def test_a_database_that_is_lost_is_refilled(
     wait_for(lambda: agree(ask, database))
     wait_for(lambda: hub.degraded() == [])
     wait_for(lambda: ask("/api/monitor")["writeBuffer"]["refills"] == 1)
+    flushed(hub)
     assert "run_1_seq_1" in database.events.index_information()
     assert database.meta.find_one({"_id": "schema"})
     assert database.audit.count_documents({}) == 5
@@ -436,6 +438,7 @@ def test_a_database_from_an_older_dump_is_refilled(start_hub, away, tmp_path, ru
     ask = asker(hub)
     with MongoClient(mongod.uri) as client:
         wait_for(lambda: agree(ask, client.trainhub))
+        flushed(hub)
         assert client.trainhub.audit.count_documents({}) == 15
     wait_for(lambda: ask("/api/monitor")["writeBuffer"]["refills"] == 1)
 

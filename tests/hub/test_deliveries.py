@@ -6,6 +6,7 @@ from contextlib import ExitStack
 
 import pytest
 from fakes import Ear, MemoryJournal
+from load import behind
 from railway import RUN, TRAIN, Driver, person, rac, register_chart
 from railway import chart as make_chart
 from waiting import wait_for
@@ -206,7 +207,8 @@ def test_what_became_of_an_offer_outlives_a_kill_and_reaches_mongodb(start_again
     (found,) = hub.ask("/api/trains/12345/offers?state=ACCEPTED")
     assert (found["delivered"], found["answeredBy"]) == (2, "PASSENGER")
     assert found["deliveredAt"] <= found["closedAt"]
-    stored = wait_for(lambda: database.offers.find_one({"state": "ACCEPTED"}))
+    wait_for(lambda: not behind(hub.folder))
+    stored = database.offers.find_one({"state": "ACCEPTED"})
     assert (stored["delivered"], stored["answeredBy"]) == (2, "PASSENGER")
     assert stored["deliveredAt"] <= stored["closedAt"]
     kinds = [each["type"] for each in database.events.find({"run": RUN})]
