@@ -12,7 +12,7 @@ import pickle
 import re
 from collections import Counter
 from datetime import UTC, datetime, timedelta
-from functools import partial
+from functools import cache, partial
 from types import SimpleNamespace
 from zoneinfo import ZoneInfo
 
@@ -57,26 +57,35 @@ STATES |= {"PASSENGER_CANCELLED": "CANCELLED", "PASSENGER_UNCHECKED": "UNCHECKED
 SEEN = Counter()
 
 
+@cache
+def is_frozen(kind):
+    """Whether it is a dataclass whose values never change, and are compared as they are."""
+    return dataclasses.is_dataclass(kind) and kind.__dataclass_params__.frozen
+
+
+@cache
+def names_of(kind):
+    return [field.name for field in dataclasses.fields(kind)]
+
+
 def picture(value):
     """All parts of a state as plain values that can be compared; times in UTC."""
-    if value is None or isinstance(value, str | int):
+    kind = type(value)
+    if value is None or isinstance(value, str | int) or is_frozen(kind):
         return value
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat()
-    if isinstance(value, ZoneInfo):
-        return value.key
     if isinstance(value, dict):
         return [(picture(key), picture(inner)) for key, inner in value.items()]
     if isinstance(value, list | tuple):
         return [picture(inner) for inner in value]
-    if isinstance(value, set):
+    if kind is datetime:
+        return value.astimezone(UTC)
+    if kind is ZoneInfo:
+        return value.key
+    if kind is set:
         return sorted(value)
-    if dataclasses.is_dataclass(value):
-        if value.__dataclass_params__.frozen:
-            return value
-        names = [field.name for field in dataclasses.fields(value)]
-        return [(name, picture(getattr(value, name))) for name in names]
-    assert type(value) in (TrainState, Occupancy), f"what is {value!r} doing in a state?"
+    if dataclasses.is_dataclass(kind):
+        return [(name, picture(getattr(value, name))) for name in names_of(kind)]
+    assert kind in (TrainState, Occupancy), f"what is {value!r} doing in a state?"
     # Indexes over the rest, and what a matching left over.
     derived = ("_openings", "held", "due", "has_ladies_vacancy")
     parts = {name: inner for name, inner in vars(value).items() if name not in derived}

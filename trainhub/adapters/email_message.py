@@ -35,8 +35,20 @@ class _Headers(HeaderRegistry):
         return super().__getitem__(name)
 
 
+class _Policy(EmailPolicy):
+    """The standard policy, which does not take apart a header that already is as it is sent."""
+
+    def header_store_parse(self, name: str, value: Any) -> tuple[str, Any]:
+        plain = type(value) is str and value.isascii() and value.isprintable()
+        if plain and len(name) + len(": ") + len(value) <= _LINE:
+            return name, value
+        return super().header_store_parse(name, value)
+
+
+# The longest line that need not be folded (RFC 5322, 2.1.1).
+_LINE = 78
 # Every relay takes seven bits.
-_POLICY = SMTP.clone(cte_type="7bit", header_factory=_Headers())
+_POLICY = _Policy(linesep=SMTP.linesep, cte_type="7bit", header_factory=_Headers())
 _SAFE_ID = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*")
 _HTML = """\
@@ -75,7 +87,7 @@ def message(
     made = EmailMessage(policy=_POLICY)
     with _encodable():
         made["From"] = str(Address(name, addr_spec=sender))
-        made["To"] = to
+        made["To"] = str(to)
         made["Subject"] = subject
         made["Date"] = format_datetime(at)
         made["Message-ID"] = f"<{_safe(notification.id)}@{domain}>"

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import ujson
 
-from trainhub.adapters.email_message import DEFAULT_FROM, message, written
+from trainhub.adapters.email_message import DEFAULT_FROM, message, recipient, written
 from trainhub.core.notifications import Channel, Notification, Undeliverable
 
 logger = logging.getLogger("trainhub.outbox")
@@ -88,7 +88,7 @@ class Outbox:
     def _begin(self, notification: Notification) -> "Future[None]":
         if notification.channel is Channel.EMAIL:
             made = message(notification, self._from, self._public_url, datetime.now(UTC))
-            ascii_only = str(made["To"]).isascii()
+            ascii_only = recipient(notification).addr_spec.isascii()
             content = written(made) if ascii_only else written(made, SMTPUTF8)
             name = f"{notification.id}.eml"
         else:
