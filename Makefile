@@ -12,7 +12,7 @@ run: .venv/.run
 	@$(BIN)/python run.py --demo
 
 WORKERS ?= 4
-PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist load --maxschedchunk 4
 
 quick: .venv/.dev
 	$(PYTEST) -m "not slow and not soak"

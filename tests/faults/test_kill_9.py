@@ -6,7 +6,7 @@ import os
 import pytest
 from load import Fleet, kill_later, seeded, settled
 
-CYCLES = int(os.environ.get("KILL_CYCLES", "10"))
+CYCLES = int(os.environ.get("KILL_CYCLES", "5"))
 
 
 @pytest.mark.sized

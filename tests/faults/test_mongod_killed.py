@@ -13,7 +13,7 @@ from watch import Watch, proven
 
 # The hub waits longer before each new start of its own mongod, so these kills are fewer.
 EMBEDDED_KILLS = int(os.environ.get("MONGOD_KILLS", "2"))
-OWN_KILLS = int(os.environ.get("MONGOD_KILLS", "5"))
+OWN_KILLS = int(os.environ.get("MONGOD_KILLS", "3"))
 
 
 @pytest.mark.sized

@@ -13,7 +13,7 @@ from watch import Watch, proven
 
 from trainhub.hub.documents import INDEXES
 
-COMMANDS = int(os.environ.get("REFUSED_COMMANDS", "1000"))
+COMMANDS = int(os.environ.get("REFUSED_COMMANDS", "300"))
 PASSWORD = "s3cret%2Fpass"
 READ, WRITE = ({"role": role, "db": "trainhub"} for role in ("read", "readWrite"))
 
