@@ -133,7 +133,7 @@ class Poisoner:
 
 
 @pytest.mark.sized
-@pytest.mark.parametrize("commands", [int(os.environ.get("POISON_COMMANDS", "150"))])
+@pytest.mark.parametrize("commands", [int(os.environ.get("POISON_COMMANDS", "500"))])
 def test_poison_under_load(start_hub, mongodb_uri, database, capsys, commands):
     """Each poison is refused where it comes in, or becomes a dead letter; all else arrives.
 
