@@ -324,8 +324,7 @@ def test_it_works_on_while_mongodb_is_away(start_hub, unused_port):
     hub = start_hub("--mongodb-uri", f"mongodb://127.0.0.1:{unused_port}", "--new")
     control = Control(hub)
     control.ask("/api/trains", chart())
-    degraded = wait_for(hub.degraded)
-    assert "MongoDB does not take writes" in degraded[0]
+    wait_for(lambda: "MongoDB does not take writes" in str(hub.degraded()))
     control.ask("/api/trains/12345/start", {})
     report = control.ask("/api/monitor")
     assert report["writeBuffer"]["depth"] >= 8

@@ -259,7 +259,7 @@ def test_a_second_hub_on_a_live_database_is_refused(start_hub, options, database
     assert "Traceback" not in "".join(second.logged)
     mark(ask, "board", range(3, 5))
     wait_for(lambda: agree(ask, database))
-    assert hub.degraded() == []
+    wait_for(lambda: hub.degraded() == [])
 
 
 def test_a_dead_hub_s_lease_is_taken_over(start_hub, options, database, tmp_path):
@@ -288,7 +288,7 @@ def test_the_same_folder_has_its_lease_back_at_once(start_hub, options, end):
     before, _ = joined(hub)
     hub.stop(end)
     hub = start_hub(*options, folder=hub.folder)
-    assert hub.degraded() == []
+    wait_for(lambda: hub.degraded() == [])
     answer, _ = joined(hub, {"epoch": before["epoch"], "seq": before["seq"]})
     assert answer["recovered"]
     assert not [line for line in hub.logged if "trainhub.stores" in line]
@@ -311,7 +311,7 @@ def test_a_hub_that_was_frozen_notices_its_rival(start_hub, options, database, t
     wait_for(lambda: agree(ask, database))
     epoch = ask("/api/monitor")["epoch"]
     assert {each["epoch"] for each in database.events.find({"run": RUN})} == {epoch}
-    assert rival.degraded() == []
+    wait_for(lambda: rival.degraded() == [])
     assert frozen.stop() == 0
     assert rival.process.poll() is None
 
