@@ -337,7 +337,7 @@ def read_everything(visitor, anonymous):
     visitor.order("REGISTER_TRAIN", **chart(trainNo="8"))
     for path in (
         *("/api/trains", "/api/me", "/api/audit", "/api/monitor", "/api/attention"),
-        *("/api/hour", "/api/connections?q=10."),
+        *("/api/hour", "/api/connections?q=10.", "/api/rooms"),
         *("/readyz", "/healthz", "/version", "/", "/passenger.html", "/tte.html", "/sw.js"),
         "/api/push/key",
         *("/api/me/preferences", "/api/me/devices", f"{train}/notifications"),

@@ -1,9 +1,10 @@
-"""trainhub/web/connections.py: an ADMIN of all trains lists the open sockets and closes one."""
+"""trainhub/web/connections.py: an ADMIN of all trains lists sockets and rooms; closes a socket."""
 
 import pytest
 from waiting import until
 
 from trainhub.web import connections
+from trainhub.web.frames import text_frame
 
 PATH = "/api/connections"
 HERE = {"trainNo": "12345", "startDate": "2026-11-23"}
@@ -69,6 +70,29 @@ async def test_a_list_has_a_limit(call, opened, monkeypatch):
     assert (await call("GET", f"{PATH}?q={'x' * 101}", who="ADMIN")).status == 400
 
 
+async def test_rooms_are_listed(call, site, opened, raw, monkeypatch):
+    """The slowest first, with the bytes that wait for their sockets; the total counts all."""
+    await site.register(trainNo="54321")
+    socket, _ = await raw()
+    socket.say("SUBSCRIBE_TRAIN", **HERE | {"trainNo": "54321"})
+    await until(lambda: len(connections.TrainSocket.rooms) == 2)
+    two, one = (
+        {"run": "12345/2026-11-23", "sockets": 2, "slow": 0, "behind": 0},
+        {"run": "54321/2026-11-23", "sockets": 1, "slow": 0, "behind": 0},
+    )
+    answer = await call("GET", "/api/rooms", who="ADMIN")
+    assert (answer.result, answer.json["total"]) == ([two, one], 2)
+    socket.writer.transport.pause_reading()
+    (stalled,) = connections.TrainSocket.rooms[one["run"]].listeners
+    stalled.send(text_frame(b"x" * 8_000_000))
+    monkeypatch.setattr(connections, "MOST_ROOMS", 1)
+    answer = await call("GET", "/api/rooms", who="ADMIN")
+    (slowest,) = answer.result
+    assert slowest.pop("behind") > 1_000_000
+    assert slowest == {"run": one["run"], "sockets": 1, "slow": 1}
+    assert answer.json["total"] == 2
+
+
 async def test_one_is_closed(call, site, opened):
     """The client is told, the audit trail has it, and a second request finds nothing."""
     name = name_of(opened["TTE"])
@@ -103,6 +127,7 @@ async def test_without_an_entry_nothing_is_closed(call, site, opened):
 async def test_others_may_neither_list_nor_close(call, opened, who, status):
     """Connections are not of one train, so an ADMIN needs a token of all trains."""
     assert (await call("GET", PATH, who=who)).status == status
+    assert (await call("GET", "/api/rooms", who=who)).status == status
     path = f"{PATH}/{name_of(opened['TTE'])}"
     assert (await call("DELETE", path, who=who)).status == status
     assert await opened["TTE"].all_told()

@@ -1,15 +1,16 @@
-"""The open sockets: an ADMIN of all trains lists them, and may close one."""
+"""The open sockets and their rooms: an ADMIN of all trains lists them, and may close a socket."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, TypedDict
+from typing import Annotated, TypedDict, cast
 
 from trainhub.access.identity import ALL_TRAINS, Identity
 from trainhub.core.about import About
 from trainhub.core.cost import in_slices
 from trainhub.core.errors import BadMessage, Forbidden
+from trainhub.core.rooms import Room
 from trainhub.domain.fields import Moment
-from trainhub.domain.model import Role
+from trainhub.domain.model import Role, RunKey
 from trainhub.hub.figures import RunKeyText
 from trainhub.hub.protocol import moment_text
 from trainhub.web.base import Api
@@ -17,6 +18,8 @@ from trainhub.web.websocket import TrainSocket
 
 # The most connections in one answer.
 MOST_CONNECTIONS = 200
+# The most rooms in one answer.
+MOST_ROOMS = 20
 
 
 class Connection(TypedDict):
@@ -36,6 +39,21 @@ class Connected(TypedDict):
     """How many there are."""
 
     total: Annotated[int, About("The connections that match.", least=0, example=144)]
+
+
+class RoomNow(TypedDict):
+    """A run's room: how many sockets hear of the run, and how slowly."""
+
+    run: RunKeyText
+    sockets: Annotated[int, About("The sockets in the room.", least=1, example=190)]
+    slow: Annotated[int, About("Those for which bytes wait.", least=0, example=2)]
+    behind: Annotated[int, About("The bytes that wait for them.", least=0, example=48200)]
+
+
+class RoomsOpen(TypedDict):
+    """How many there are."""
+
+    total: Annotated[int, About("The rooms with a socket.", least=0, example=36)]
 
 
 class Closed(TypedDict):
@@ -80,6 +98,23 @@ class ConnectionsHandler(Api):
             "since": moment_text(datetime.fromtimestamp(socket.opened_at, UTC)),
             "behind": socket.unsent,
         }
+
+
+class RoomsHandler(Api):
+    """The slowest come first: those for whose sockets the most bytes wait, then the largest."""
+
+    async def get(self) -> None:
+        _require_all(self.identity)
+        rooms = list(TrainSocket.rooms.items())
+        found = [_room(run, room) async for run, room in in_slices(rooms)]
+        found.sort(key=lambda each: (-each["behind"], -each["sockets"], each["run"]))
+        await self.answer_list(found[:MOST_ROOMS], lambda each: each, total=len(found))
+
+
+def _room(run: RunKey, room: Room) -> RoomNow:
+    sockets = cast("list[TrainSocket]", list(room.listeners))  # each in this table is one
+    waiting = [each.unsent for each in sockets if each.is_behind]
+    return {"run": str(run), "sockets": len(sockets), "slow": len(waiting), "behind": sum(waiting)}
 
 
 class ConnectionHandler(Api):

@@ -35,6 +35,9 @@ from trainhub.web.connections import (
     Connection,
     ConnectionHandler,
     ConnectionsHandler,
+    RoomNow,
+    RoomsHandler,
+    RoomsOpen,
 )
 from trainhub.web.hour import HourHandler, LastHour
 from trainhub.web.monitor import (
@@ -429,6 +432,15 @@ ROUTES: tuple[Route, ...] = (
         list[Connection],
         AUDITORS,
         extra=Connected,
+    ),
+    _read(
+        "/api/rooms",
+        "listRooms",
+        RoomsHandler,
+        "List the rooms of runs, the slowest first: at most 20. For a token of all trains.",
+        list[RoomNow],
+        AUDITORS,
+        extra=RoomsOpen,
     ),
     Route(
         method="DELETE",
