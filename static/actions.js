@@ -5,46 +5,42 @@ import { copy, make, places, put, ui } from './elements.js';
 import { give, onSubmit } from './give.js';
 import { pathOf } from './schedule.js';
 import { ask } from './staff.js';
-import { delayWords, name, trainOf } from './wording.js';
+import { delayWords, name, say, trainOf } from './wording.js';
 
-/** The next report of the journey, as a command. */
+/** The next report of the journey: its command, and the station. */
 function nextReport({ status, departed, station, next }) {
-  if (status === 'SCHEDULED') return ['start the journey', 'START_JOURNEY', null];
+  if (status === 'SCHEDULED') return ['START_JOURNEY', null];
   if (status !== 'RUNNING') return null;
-  return departed && next ? [`arrival at ${name(next)}`, 'ARRIVE', next.code] : [`departure from ${name(station)}`, 'DEPART', station.code];
+  return departed && next ? ['ARRIVE', next] : ['DEPART', station];
 }
 
-/** The last report of the journey, as the fields that undo it. */
-function lastReport({ departed, station }) {
-  const report = departed ? 'DEPARTURE' : 'ARRIVAL';
-  return [`${report.toLowerCase()} at ${name(station)}`, { stationCode: station.code, report }];
-}
+/** The kind of the journey's last report; it is about the station where the train is. */
+const lastReport = ({ departed }) => (departed ? 'DEPARTURE' : 'ARRIVAL');
 
 const optional = (fields) => Object.fromEntries(Object.entries(fields).filter(([, value]) => value));
 
 /** Form → the question, the type and the fields of its command; `who` names the train. */
 const FORMS = {
-  announce: ({ text, to, level }, who) => [`Announce to ${to === 'STAFF' ? 'the staff' : 'everyone'} on ${who}: “${text}”?`, 'ANNOUNCE', { text, to, level }],
+  announce: ({ text, to, level }, who) => [say(`ask.announce.${to}`, { train: who, text }), 'ANNOUNCE', { text, to, level }],
   report({ platform }, who, train) {
-    const [what, type, stationCode] = nextReport(train) ?? [];
+    const [type, at] = nextReport(train) ?? [];
     if (!type) return null;
-    if (!stationCode) return [`${who}: ${what} now?`, type, {}];
-    return [`${who}: report the ${what} now?`, type, { stationCode, ...optional({ platform }) }];
+    return [say(`ask.report.${type}`, { train: who, station: name(at) }), type, at ? { stationCode: at.code, ...optional({ platform }) } : {}];
   },
   undo(_, who, train) {
-    const [what, fields] = lastReport(train);
-    return [`${who}: undo the ${what}? Passengers are told.`, 'UNDO_REPORT', fields];
+    const report = lastReport(train);
+    return [say(`ask.undo.${report}`, { train: who, station: name(train.station) }), 'UNDO_REPORT', { stationCode: train.station.code, report }];
   },
-  delay: ({ minutes, reason }, who) => [`Set ${who} to ${delayWords(Number(minutes))}? Passengers are told.`, 'SET_DELAY', { delayMinutes: Number(minutes), ...optional({ reason }) }],
-  platform: ({ stationCode, platform }, who) => [`${who} comes to platform ${platform} at ${stationCode}? Passengers are told.`, 'SET_PLATFORM', { stationCode, platform }],
-  skip: ({ stationCode }, who) => [`${who} will not stop at ${stationCode}? Passengers are told.`, 'SKIP_STATION', { stationCode }],
+  delay: ({ minutes, reason }, who) => [say('ask.delay', { train: who, delay: delayWords(Number(minutes)) }), 'SET_DELAY', { delayMinutes: Number(minutes), ...optional({ reason }) }],
+  platform: ({ stationCode, platform }, who) => [say('ask.platform', { train: who, platform, station: stationCode }), 'SET_PLATFORM', { stationCode, platform }],
+  skip: ({ stationCode }, who) => [say('ask.skip', { train: who, station: stationCode }), 'SKIP_STATION', { stationCode }],
   halt({ stationCode, name: said, after, arrival, departure, platform }, who) {
-    const question = `${who} will stop also at ${said} (${stationCode}), from ${arrival} to ${departure}? Passengers are told.`;
+    const question = say('ask.halt', { train: who, station: said, code: stationCode, from: arrival, to: departure });
     return [question, 'ADD_HALT', { stationCode, name: said, after, arrival, departure, ...optional({ platform }) }];
   },
-  terminate: ({ stationCode, reason }, who) => [`End ${who} at ${stationCode}? All passengers are told, and the stations after it are not served.`, 'SHORT_TERMINATE', { stationCode, ...optional({ reason }) }],
-  cancel: ({ reason }, who) => [`Cancel ${who}? All passengers are told. The run can be reinstated.`, 'CANCEL_TRAIN', optional({ reason })],
-  reinstate: (_, who) => [`Reinstate ${who}? It is as before it was cancelled or closed, and passengers are told.`, 'REINSTATE_TRAIN', {}],
+  terminate: ({ stationCode, reason }, who) => [say('ask.terminate', { train: who, station: stationCode }), 'SHORT_TERMINATE', { stationCode, ...optional({ reason }) }],
+  cancel: ({ reason }, who) => [say('ask.cancel', { train: who }), 'CANCEL_TRAIN', optional({ reason })],
+  reinstate: (_, who) => [say('ask.reinstate', { train: who }), 'REINSTATE_TRAIN', {}],
 };
 
 function show(stations, train, follower) {
@@ -66,9 +62,9 @@ function show(stations, train, follower) {
 /** Says what would be reported or undone now, without a touch to the forms, which may be half filled in. */
 function tick(part, train) {
   const place = places(part);
-  const report = nextReport(train);
-  put(place.nextReport, report ? `Next: ${report[0]}.` : 'The run is over.');
-  put(place.lastReport, `Last: ${lastReport(train)[0]}.`);
+  const [next, at] = nextReport(train) ?? ['NONE', null];
+  put(place.nextReport, say(`act.next.${next}`, { station: name(at) }));
+  put(place.lastReport, say(`act.last.${lastReport(train)}`, { station: name(train.station) }));
   const stopped = ['CANCELLED', 'CLOSED'].includes(train.status);
   place.undo.hidden = stopped || !(train.departed || train.index); // at the first station nothing is reported yet
   place.cancel.hidden = stopped;
@@ -76,7 +72,6 @@ function tick(part, train) {
 }
 
 export const actions = {
-  title: 'Actions',
   may: Boolean,
   on: /^$/,
   async read(train) {

@@ -3,39 +3,39 @@
  * what the table would do, line by line; only then can it be sent.
  */
 
-import { make, put, ui } from './elements.js';
+import { make, ui } from './elements.js';
 import { sure } from './give.js';
-import { pathOf, table } from './schedule.js';
+import { headOf, pathOf, table } from './schedule.js';
 import { ask } from './staff.js';
-import { count } from './wording.js';
+import { say, tell } from './wording.js';
 
 const newKey = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, '0')).join('');
 
-const sum = ({ added, corrected }) => `${count(added, 'passenger')} would be new and ${corrected} corrected`;
+const sum = ({ added, corrected }) => say('amend.sum', { count: added, corrected });
 
 function faults({ rejected, warnings }) {
-  const rows = [...rejected.map((each) => ['left out', each]), ...warnings.map((each) => ['', each])]
+  const rows = [...rejected.map((each) => [say('amend.left-out'), each]), ...warnings.map((each) => ['', each])]
     .sort(([, a], [, b]) => a.line - b.line)
     .map(([what, { line, pnr, reason }]) => [String(line), pnr, what ? [make('b', what), `: ${reason}`] : reason]);
-  return rows.length ? [table(['Line', 'PNR', 'Fault'], rows)] : [];
+  return rows.length ? [table(headOf('amend.line', 'pnr', 'amend.fault'), rows)] : [];
 }
 
 /** Shows what the table would do, and the button that sends it. */
 async function check(file, source, { found, send }, train) {
   const body = { source, passengers: await file.text() };
   const { result } = await ask(pathOf(train, '/chart/check'), body);
-  found.replaceChildren(make('p', `${file.name}: ${sum(result)}, ${count(result.rejected.length, 'line')} left out.`), ...faults(result));
+  found.replaceChildren(make('p', say('amend.found', { file: file.name, sum: sum(result), count: result.rejected.length })), ...faults(result));
   const key = newKey(); // of this table: pressed twice, it is one amendment
   send.hidden = result.added + result.corrected === 0;
   send.onclick = async () => {
-    if (!await sure(`Amend the chart of ${train.trainNo} ${train.trainName}: ${sum(result)}?`)) return;
+    if (!await sure(say('ask.amend', { train: `${train.trainNo} ${train.trainName}`, sum: sum(result) }))) return;
     send.hidden = true;
     try {
       const done = (await ask(pathOf(train, '/chart'), body, key)).result;
-      put(ui.done, done.unchanged ? 'It was so already.' : 'Done: the chart is amended.');
+      tell(ui.done, done.unchanged ? 'done.unchanged' : 'amend.done');
     } catch (error) {
       send.hidden = false;
-      put(ui.done, `Not done: ${error.message}`);
+      tell(ui.done, 'done.not', { reason: error.message });
     }
   };
 }

@@ -8,7 +8,7 @@ import { mark, put, ui } from './elements.js';
 import { filterBy } from './fleet.js';
 import { showList } from './page.js';
 import { ask, covers, staff } from './staff.js';
-import { amount, clock, count, hub, name, overdueMinutes, span, whereWords } from './wording.js';
+import { clock, codeWords, hub, name, overdueMinutes, say, span, whereWords } from './wording.js';
 
 const ASK_MS = 3000;
 const HIDDEN_ASK_MS = 30_000;
@@ -24,43 +24,45 @@ let samples = []; // [time, what happened so far]: of the last hour, as far as t
 /** One line: a sentence, and a link to what it is about. `key` keeps its element. */
 const line = (key, text, parts) => ({ key, text, parts });
 
-function trainLines(trains, key, sentence, together) {
-  const named = trains.slice(0, NAMED).map((train) =>
-    line(`${key} ${train.run}`, `${train.trainNo} ${train.trainName}: ${sentence(train)}`, { run: train.run }));
+function trainLines(trains, key, sentence) {
+  const named = trains.slice(0, NAMED).map((train) => line(`${key} ${train.run}`, sentence(train), { run: train.run }));
   const rest = trains.length - named.length;
-  return rest > 0 ? [...named, line(key, together(rest), { filter: key })] : named;
+  return rest > 0 ? [...named, line(key, say(`attention.more.${key}`, { count: rest }), { filter: key })] : named;
 }
 
+const nameOf = ({ trainNo, trainName }) => `${trainNo} ${trainName}`;
+
 function overdueSentence(train) {
-  const what = train.departed ? `its arrival at ${name(train.next)}` : `its departure from ${name(train.station)}`;
-  return `${what} was due at ${clock(train.reportDue)}, ${span(overdueMinutes(train) * 60)} ago, and is not reported.`;
+  const values = { train: nameOf(train), time: clock(train.reportDue), span: span(overdueMinutes(train) * 60) };
+  if (train.departed) return say('attention.arrival', { ...values, station: name(train.next) });
+  return say('attention.departure', { ...values, station: name(train.station) });
 }
 
 function* offerLines() {
   for (const { trainNo, startDate, offerId, berth, name: person, expiresAt } of read.unseenOffers) {
     const left = (Date.parse(expiresAt) - Date.parse(hub.hubTime)) / 1000;
     if (left <= 0) continue;
-    const text = `${trainNo}: the offer of ${berth} to ${person} ends in ${span(left)}, and no device has it.`;
+    const text = say('attention.offer', { train: trainNo, berth, name: person, span: span(left) });
     yield line(`offer ${offerId}`, text, { run: `${trainNo}/${startDate}`, tab: 'offers' });
   }
 }
 
 function* hubLines() {
-  if (trouble) yield line('attention', `What needs attention cannot be read: ${trouble}`);
+  if (trouble) yield line('attention', say('attention.unread', { reason: trouble }));
   for (const sentence of hub.degraded) yield line(sentence, `${sentence[0].toUpperCase()}${sentence.slice(1)}.`);
   for (const [channel, { oldestSeconds, depth, lastError }] of Object.entries(hub.notifications.channels)) {
     if (oldestSeconds < OLD_SECONDS) continue;
-    const why = lastError ? `: ${lastError}` : '';
-    yield line(channel, `${count(depth, 'notification')} by ${channel} wait, the oldest for ${span(oldestSeconds)}${why}.`);
+    const values = { count: depth, channel: codeWords(channel), span: span(oldestSeconds), reason: lastError };
+    yield line(channel, say(lastError ? 'attention.queue.failing' : 'attention.queue', values));
   }
   const late = read.late.mongodb ?? 0;
   if (late >= LATE_SECONDS && !hub.degraded.some((each) => each.includes('MongoDB'))) {
-    yield line('mongodb', `Changes of the last ${span(late)} are not in MongoDB yet.`);
+    yield line('mongodb', say('attention.mongodb', { span: span(late) }));
   }
   const { cutOff, tooOften, since } = lately();
-  const when = `within the last ${span(since / 1000)}`;
-  if (cutOff) yield line('cut', `${count(cutOff, 'slow client')} ${cutOff === 1 ? 'was' : 'were'} cut off ${when}.`);
-  if (tooOften) yield line('often', `${count(tooOften, 'request')} that came too often ${tooOften === 1 ? 'was' : 'were'} refused ${when}.`);
+  const within = span(since / 1000);
+  if (cutOff) yield line('cut', say('attention.cut-off', { count: cutOff, span: within }));
+  if (tooOften) yield line('often', say('attention.too-often', { count: tooOften, span: within }));
 }
 
 /** What has happened since the oldest sample: the hub counts from its start only. */
@@ -80,9 +82,8 @@ function lines() {
   const alone = trains.filter(({ status, sockets }) => status === 'RUNNING' && !sockets.ttes);
   return [
     ...offerLines(),
-    ...trainLines(overdue, 'OVERDUE', overdueSentence, (rest) => `${amount(rest, 'more')} trains are overdue.`),
-    ...trainLines(alone, 'NO_TTE', (train) => `no TTE is online (${whereWords(train).where}).`,
-      (rest) => `${amount(rest, 'more')} running trains have no TTE online.`),
+    ...trainLines(overdue, 'OVERDUE', overdueSentence),
+    ...trainLines(alone, 'NO_TTE', (train) => say('attention.no-tte', { train: nameOf(train), where: whereWords(train).where })),
     ...hubLines(),
   ];
 }

@@ -1,14 +1,15 @@
 /* What the staff can do with berths: block and unblock them, give a vacant one, exchange two. */
 
-import { copy, make, places, put, ui } from './elements.js';
+import { copy, make, places, ui } from './elements.js';
 import { give, onSubmit } from './give.js';
 import { pathOf } from './schedule.js';
 import { ask } from './staff.js';
+import { say, tell } from './wording.js';
 
 const TRAVELS = ['DUE', 'ABOARD'];
 
 const optional = (note) => (note ? { note } : {});
-const berthOf = ({ coach, berth }) => (coach ? `${coach}-${berth}` : 'no berth');
+const berthOf = ({ coach, berth }) => (coach ? `${coach}-${berth}` : say('berth.none'));
 
 /** Reads a berth like S1-30 as the fields of a command. */
 function readBerth(text) {
@@ -20,16 +21,12 @@ function readBerth(text) {
 export function blockForm(coach, berths, train, follower) {
   const all = copy('blocking');
   const { choice, reason, unblock } = places(all);
-  const options = berths.map(({ berth, blocked }) => make('option', blocked ? `${berth}, blocked` : String(berth), { value: berth }));
-  choice.append(...options, make('option', 'the whole coach', { value: '' }));
+  const options = berths.map(({ berth, blocked }) => make('option', blocked ? say('berth.blocked', { berth: String(berth) }) : String(berth), { value: berth }));
+  choice.append(...options, make('option', say('berth.all'), { value: '' }));
   const chosen = () => ({ coach, ...(choice.value && { berth: Number(choice.value) }) });
-  const what = () => (choice.value ? `berth ${coach}-${choice.value}` : `all berths of coach ${coach}`);
-  onSubmit(all, () => give(train, follower, [
-    `Block ${what()}? Passengers who have them get others, if there are any.`, 'BLOCK_BERTH', { ...chosen(), reason: reason.value },
-  ]));
-  unblock.addEventListener('click', () => give(train, follower, [
-    `Unblock ${what()}? Berths that are free go to passengers on RAC and WL.`, 'UNBLOCK_BERTH', chosen(),
-  ]));
+  const question = (name) => say(choice.value ? `ask.${name}.one` : `ask.${name}.all`, { coach, berth: choice.value });
+  onSubmit(all, () => give(train, follower, [question('block'), 'BLOCK_BERTH', { ...chosen(), reason: reason.value }]));
+  unblock.addEventListener('click', () => give(train, follower, [question('unblock'), 'UNBLOCK_BERTH', chosen()]));
   const choose = (berth) => { choice.value = berth; choice.focus(); };
   return Object.assign(all, { choose });
 }
@@ -37,7 +34,7 @@ export function blockForm(coach, berths, train, follower) {
 function allot(person, { berth, reason, note }, train, follower) {
   const asked = readBerth(berth);
   return give(train, follower, [
-    `Give berth ${berthOf(asked)} to ${person.name}? The passenger is told, and confirmed in it.`,
+    say('ask.allot', { berth: berthOf(asked), name: person.name }),
     'ALLOT_BERTH', { pnr: person.pnr, index: person.index, ...asked, reason, ...optional(note) },
   ]);
 }
@@ -49,11 +46,11 @@ async function swap(person, { other, note }, train, follower) {
   const found = people.filter((each) => each.coach === asked.coach && each.berth === asked.berth && TRAVELS.includes(each.state));
   for (const each of found) {
     if (await give(train, follower, [
-      `Exchange the berths of ${person.name} (${berthOf(person)}) and ${each.name} (${berthOf(each)})? Both are told.`,
+      say('ask.swap', { name: person.name, berth: berthOf(person), other: each.name, otherBerth: berthOf(each) }),
       'SWAP_BERTHS', { pnr: person.pnr, index: person.index, otherPnr: each.pnr, otherIndex: each.index, ...optional(note) },
     ])) return;
   }
-  if (!found.length) put(ui.done, `Not done: no passenger who travels has ${berthOf(asked)}.`);
+  if (!found.length) tell(ui.done, 'swap.none', { berth: berthOf(asked) });
 }
 
 /** The forms that give a person another berth. */
@@ -61,6 +58,6 @@ export function berthForms(person, train, follower) {
   const all = copy('berthing');
   const forms = { allot, swap };
   onSubmit(all, (form, values) => forms[form.getAttribute('name')](person, values, train, follower)
-    .catch(({ message }) => put(ui.done, `Not done: ${message}`)));
+    .catch(({ message }) => tell(ui.done, 'done.not', { reason: message })));
   return all;
 }

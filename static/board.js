@@ -6,7 +6,7 @@
 import { adjust, goTo, linkTo, shows } from './address.js';
 import { make, mark, put, showAll, ui } from './elements.js';
 import { ask } from './staff.js';
-import { clock, day, delayWords, name } from './wording.js';
+import { clock, day, delayWords, name, say, tell } from './wording.js';
 
 const ASK_MS = 10_000;
 const MINUTE_MS = 60_000;
@@ -14,6 +14,7 @@ const MINUTE_MS = 60_000;
 let code = null; // of the station shown
 let timer = 0;
 let attempt = 0; // an answer to an older question is void
+let newest = null; // the newest answer with trains
 
 async function renew() {
   const mine = ++attempt;
@@ -27,11 +28,19 @@ async function renew() {
 
 function show({ result, station, at, error }) {
   ui.board.dataset.state = error ? 'old' : 'live';
-  const away = 'The hub does not answer: these are the last times that it told.';
-  put(ui.boardNews, error ? (error.code ? error.message : away) : result.length ? '' : 'No train is due in these hours.');
+  const problem = error?.code ? 'hub.says' : 'board.away';
+  tell(ui.boardNews, error ? problem : result.length ? '' : 'board.none', { reason: error?.message });
   if (error) return;
-  put(ui.boardTitle, name(station));
+  newest = { result, at };
+  tell(ui.boardTitle, 'board.title', { station: name(station) });
   put(ui.boardTime, at.slice(11, 16));
+  drawBoard();
+}
+
+/** Shows the trains of the newest answer, in the language of the page. */
+export function drawBoard() {
+  if (!newest) return;
+  const { result, at } = newest;
   showAll(ui.boardRows, 'due', result, (place, line, row) => showLine(place, line, row, at));
 }
 
@@ -40,13 +49,13 @@ function showLine(place, line, row, at) {
   const run = `${line.trainNo}/${line.startDate}`;
   const link = make('a', `${line.trainNo} ${line.trainName}`, { href: linkTo({ run }) });
   place.train.append(link, ' ', make('small', day(line.startDate)));
-  put(place.from, stop.index ? name(origin) : 'starts here');
-  put(place.to, stop.scheduledDeparture ? name(terminus) : 'ends here');
+  put(place.from, stop.index ? name(origin) : say('board.starts'));
+  put(place.to, stop.scheduledDeparture ? name(terminus) : say('board.ends'));
   mark(row, 'end', !stop.index ? 'from' : stop.scheduledDeparture ? 'no' : 'to');
   showTimes(place.comes, stop.scheduledArrival, stop.expectedArrival, at);
   showTimes(place.goes, stop.scheduledDeparture, stop.expectedDeparture, at);
   put(place.platform, stop.platform ?? '–');
-  if (stop.platform && !stop.platformConfirmed) place.platform.append(' ', make('small', 'not confirmed'));
+  if (stop.platform && !stop.platformConfirmed) place.platform.append(' ', make('small', say('board.not-confirmed')));
   const [what, words] = stateOf(line, at);
   put(place.state, words);
   mark(row, 'what', what);
@@ -61,12 +70,12 @@ function showTimes(cell, booked, expected, at) {
 }
 
 function stateOf({ status, stop, delayMinutes }, at) {
-  if (status === 'CANCELLED') return ['gone', 'cancelled'];
-  if (stop.skipped) return ['gone', 'does not stop'];
+  if (status === 'CANCELLED') return ['gone', say('board.cancelled')];
+  if (stop.skipped) return ['gone', say('board.skipped')];
   const delay = delayWords(delayMinutes);
   const next = stop.actualArrival ? stop.expectedDeparture : stop.expectedArrival ?? stop.expectedDeparture;
-  if (Date.parse(at) - Date.parse(next) >= MINUTE_MS) return ['late', `not reported yet, due ${clock(next, at)}`];
-  if (stop.actualArrival) return ['here', `at the platform, ${delay}`];
+  if (Date.parse(at) - Date.parse(next) >= MINUTE_MS) return ['late', say('board.overdue', { time: clock(next, at) })];
+  if (stop.actualArrival) return ['here', say('board.here', { delay })];
   return [delayMinutes > 0 ? 'late' : 'good', delay];
 }
 
@@ -76,16 +85,17 @@ export function showBoard() {
   document.body.dataset.view = asked !== null ? 'board' : shows('view') === 'hub' ? 'hub' : 'trains';
   const big = asked !== null && shows('screen') === 'big';
   document.body.dataset.screen = big ? 'big' : 'normal';
-  put(ui.bigScreen, big ? 'Leave the big screen' : 'Big screen');
+  tell(ui.bigScreen, big ? 'board.small' : 'board.big');
   ui.board.hidden = asked === null;
   if (asked === code) return;
   code = asked;
   clearTimeout(timer);
   attempt += 1;
+  newest = null;
   ui.boardRows.replaceChildren();
-  put(ui.boardTitle, code || 'Station board');
+  tell(ui.boardTitle, 'board.title', { station: code || say('board') });
   put(ui.boardTime, '');
-  put(ui.boardNews, code ? '' : 'Enter the code of a station.');
+  tell(ui.boardNews, code ? '' : 'board.enter');
   ui.boardForm.elements.code.value = code ?? '';
   if (code) renew();
 }

@@ -5,7 +5,7 @@ import { blockForm } from './berthing.js';
 import { make } from './elements.js';
 import { pathOf } from './schedule.js';
 import { ask } from './staff.js';
-import { name } from './wording.js';
+import { codeWords, name, number, say } from './wording.js';
 
 const BAY = { '1A': 4, '2A': 6, SL: 8, '3A': 8, '3E': 8 }; // berths from one wall to the next
 const SEATS = 5; // in a row
@@ -13,10 +13,7 @@ const TYPE = {
   LOWER: 'L', MIDDLE: 'M', UPPER: 'U', SIDE_LOWER: 'SL', SIDE_MIDDLE: 'SM', SIDE_UPPER: 'SU', SEAT: '',
 };
 /** The states, with the sign that tells them apart without colours. */
-const STATE = {
-  VACANT: ['vacant', ''], BLOCKED: ['blocked', '–'], DUE: ['not checked', '?'], ABOARD: ['aboard', '✓'], NT: ['not turned up', '✕'],
-  ALIGHTED: ['alighted', '↓'], UNCHECKED: ['never checked', '?'], CANCELLED: ['cancelled', '✕'],
-};
+const SIGN = { VACANT: '', BLOCKED: '–', DUE: '?', ABOARD: '✓', NT: '✕', ALIGHTED: '↓', UNCHECKED: '?', CANCELLED: '✕' };
 
 let leg = null; // the index of the station at which the chosen leg begins; null follows the train
 
@@ -39,10 +36,10 @@ function cell(coach, { berth, berthType, blocked, holders }, at, places) {
   const here = holders.filter(({ from, to }) => places.get(from) <= at && places.get(to) > at);
   const state = here[0]?.state ?? (blocked ? 'BLOCKED' : 'VACANT');
   const [first] = here;
-  const words = here.map(({ name: who, state: each, from, to }) => `${who}, ${STATE[each]?.[0] ?? each}, ${from} to ${to}`);
-  const label = `${coach}-${berth} ${berthType.toLowerCase().replaceAll('_', ' ')}: ${words.join('; ') || STATE[state][0]}`;
+  const people = here.map(({ name: who, state: each, from, to }) => say('coach.person', { name: who, state: say(`coach.state.${each}`), from, to }));
+  const label = say('coach.berth', { berth: `${coach}-${berth}`, type: codeWords(berthType), state: people.join('; ') || say(`coach.state.${state}`) });
   const el = make('button', '', { type: 'button', title: label, className: 'berth' });
-  el.append(make('b', String(berth)), make('small', `${TYPE[berthType] ?? ''} ${STATE[state]?.[1] ?? ''}${here.length > 1 ? '½' : ''}`), make('span', label, { className: 'unseen' }));
+  el.append(make('b', String(berth)), make('small', `${TYPE[berthType] ?? ''} ${SIGN[state] ?? ''}${here.length > 1 ? '½' : ''}`), make('span', label, { className: 'unseen' }));
   el.dataset.state = state;
   el.dataset.key = `${coach}-${berth}`;
   if (first) el.dataset.person = `${first.pnr}/${first.index}`;
@@ -51,9 +48,9 @@ function cell(coach, { berth, berthType, blocked, holders }, at, places) {
 }
 
 function legs(stations, now, draw) {
-  const choice = make('select', '', { ariaLabel: 'Leg' });
+  const choice = make('select', '', { ariaLabel: say('coach.leg') });
   stations.slice(0, -1).forEach((each, i) => {
-    choice.append(make('option', `${name(each)} → ${name(stations[i + 1])}${i === now ? ' (now)' : ''}`, { value: i, selected: i === (leg ?? now) }));
+    choice.append(make('option', `${name(each)} → ${name(stations[i + 1])}${i === now ? ` ${say('coach.leg.now')}` : ''}`, { value: i, selected: i === (leg ?? now) }));
   });
   choice.dataset.key = 'leg';
   choice.addEventListener('change', () => { leg = Number(choice.value) === now ? null : Number(choice.value); draw(); });
@@ -61,9 +58,9 @@ function legs(stations, now, draw) {
 }
 
 function show({ codes, code, berths, stations, now }, train, follower) {
-  if (!code) return [make('p', 'This run has no coaches with berths.')];
+  if (!code) return [make('p', say('coach.none'))];
   const places = new Map(stations.map((each, i) => [each.code, i]));
-  const plan = make('div', '', { className: 'plan', role: 'group', ariaLabel: `Coach ${code}` });
+  const plan = make('div', '', { className: 'plan', role: 'group', ariaLabel: say('coach.name', { coach: code }) });
   const tally = make('p', '', { className: 'hint' });
   const draw = () => {
     const at = leg ?? now;
@@ -71,11 +68,11 @@ function show({ codes, code, berths, stations, now }, train, follower) {
     plan.className = `plan bay${BAY[berths[0].class] ?? SEATS}`;
     plan.replaceChildren(...cells);
     const having = (state) => cells.filter((el) => el.dataset.state === state).length;
-    tally.textContent = Object.entries(STATE).map(([state, [words, sign]]) => [having(state), words, sign])
-      .filter(([n]) => n).map(([n, words, sign]) => `${n} ${words}${sign && ` ${sign}`}`).join(' · ');
+    tally.textContent = Object.entries(SIGN).filter(([state]) => having(state))
+      .map(([state, sign]) => `${number(having(state))} ${say(`coach.state.${state}`)} ${sign}`.trim()).join(' · ');
   };
   draw();
-  const coach = make('select', '', { ariaLabel: 'Coach' });
+  const coach = make('select', '', { ariaLabel: say('coach') });
   for (const each of codes) coach.append(make('option', each, { selected: each === code }));
   coach.dataset.key = 'coach';
   coach.addEventListener('change', () => adjust({ coach: coach.value }));
@@ -90,7 +87,6 @@ function show({ codes, code, berths, stations, now }, train, follower) {
 }
 
 export const coaches = {
-  title: 'Coaches',
   may: Boolean,
   on: /^(CHART|BOOKING|STATION|PASSENGER|BOARD|NO_SHOW|BERTH|UPGRADE_CONFIRMED)/,
   read,

@@ -6,36 +6,21 @@
 import { adjust, shows, token } from './address.js';
 import { copy, places, put, ui, write } from './elements.js';
 import { showTrain, showTrains } from './fleet.js';
-import { heard, showTab, startTabs } from './run_tabs.js';
+import { drawTabs, heard, showTab, startTabs } from './run_tabs.js';
 import { connect } from './trainhub.js';
-import { clock, hub, inHubZone, join, name, number, putDelay, trainOf } from './wording.js';
+import { clock, codeWords, hub, inHubZone, isListed, join, name, number, putDelay, say, tell, trainOf } from './wording.js';
 
 const EVENTS_KEPT = 200;
+const MISSING = 'MISSING'; // shown like an event
 const LOOK_BACK = 400; // events, most of them not public; well under what the hub's history.py keeps of a run
 
-const EVENT = {
-  TRAIN_REGISTERED: 'Chart loaded', JOURNEY_STARTED: 'Journey started', JOURNEY_COMPLETED: 'Journey completed',
-  RUN_CLOSED: 'Closed, for it was never reported to its end', TRAIN_CANCELLED: 'Train cancelled',
-  TRAIN_REINSTATED: 'Not cancelled after all', REPORT_UNDONE: 'Report undone at',
-  STATION_ARRIVAL: 'Arrived at', STATION_DEPARTURE: 'Left',
-  STATION_SKIPPED: 'Not stopping at', SKIP_UNDONE: 'Stopping after all at', SHORT_TERMINATED: 'Ends at',
-  HALT_ADDED: 'Stopping also at',
-  DELAY_UPDATE: 'Delay changed', PLATFORM_CHANGE: 'Platform changed',
-  ANNOUNCEMENT: 'Announcement',
-  // For staff only.
-  PASSENGER_BOARDED: 'Aboard', PASSENGER_ALIGHTED: 'Alighted', PASSENGER_CANCELLED: 'Journey cancelled',
-  BOARDING_CHANGED: 'Boards elsewhere', NO_SHOW: 'Not turned up', NO_SHOW_UNDONE: 'Turned up after all',
-  BERTH_VACATED: 'Berth vacant', BERTH_LOST: 'Berth lost', BERTH_ALLOTTED: 'Berth given',
-  BERTHS_BLOCKED: 'Berths blocked', BERTHS_UNBLOCKED: 'Berths unblocked', UPGRADE_PENDING: 'Berth offered', UPGRADE_DELIVERED: 'Offer delivered',
-  UPGRADE_CONFIRMED: 'Upgraded', UPGRADE_CLOSED: 'Offer closed',
-};
-
 let picked = null; // the Follower of the run shown
+const lines = new WeakMap(); // the line of an event → the event
 let opener = null; // what had the focus before the details opened
 const panel = places(ui.details);
 const wide = matchMedia('(min-width: 75rem)'); // the details fit next to the list; else they open over it
 
-const FOLLOWING = { connecting: 'connecting…', waiting: 'not connected, trying again' };
+const FOLLOWING = ['connecting', 'waiting']; // the states of the socket that are told
 
 /** Keeps one socket in one run's room, and lists the run's events. */
 class Follower {
@@ -43,20 +28,20 @@ class Follower {
     // `since` is a little way back, so that the list does not begin empty.
     const since = { epoch: hub.epoch, seq: Math.max(0, seq - LOOK_BACK) };
     Object.assign(this, { run, epoch: hub.epoch });
-    this.client = connect('ws', { ...(token && { token }), onState: (state) => state in FOLLOWING && put(ui.follow, FOLLOWING[state]) });
+    this.client = connect('ws', { ...(token && { token }), onState: (state) => FOLLOWING.includes(state) && tell(ui.follow, `follow.${state}`) });
     this.client.subscribe({ trainNo, startDate, since }, {
-      event: (event) => { heard(event); if (event.type in EVENT) listEvent(event); },
+      event: (event) => { heard(event); if (isListed(event.type)) listEvent(event); },
       subscribed: (answer) => this.subscribed(answer),
       snapshot: missing,
       figures: ({ data }) => showClasses(data.classes ?? []),
-      error: ({ message }) => put(ui.follow, message),
+      error: ({ message }) => tell(ui.follow, 'hub.says', { reason: message }),
     });
   }
 
   subscribed({ epoch }) {
     if (epoch !== this.epoch) ui.events.replaceChildren(); // the numbers of events began again
     this.epoch = epoch;
-    put(ui.follow, 'live');
+    tell(ui.follow, 'follow.live');
     heard(null);
   }
 
@@ -69,18 +54,23 @@ function listEvent(event) {
 }
 
 function missing() {
-  if (ui.events.firstChild) ui.events.prepend(eventLine({ type: 'Away for a while: some events are missing here' }));
+  if (ui.events.firstChild) ui.events.prepend(eventLine({ type: MISSING }));
 }
 
-function eventLine({ type, timestamp, data = {} }) {
-  const line = copy('event');
-  const place = places(line);
+function eventLine(event) {
+  const el = copy('event');
+  lines.set(el, event);
+  showEvent(el, event);
+  return el;
+}
+
+function showEvent(el, { type, timestamp, data = {} }) {
+  const place = places(el);
   const at = data.actual ?? (timestamp && inHubZone(timestamp));
   const berth = data.coach && `${data.coach}-${data.berth}`;
-  const extra = join(data.name, berth, data.outcome, data.platform && `platform ${data.platform}`, data.text);
-  write(place, { time: at ? clock(at) : '', what: EVENT[type] ?? type, station: name(data.station), extra });
+  const extra = join(data.name, berth, data.outcome && codeWords(data.outcome), data.platform && say('event.platform', data), data.text);
+  write(place, { time: at ? clock(at) : '', what: say(`event.${type}`), station: name(data.station), extra });
   putDelay(place.delay, data.delayMinutes);
-  return line;
 }
 
 function showClasses(classes) {
@@ -106,7 +96,7 @@ function pick(train) {
   picked?.leave();
   ui.events.replaceChildren();
   showClasses([]);
-  put(ui.done, '');
+  tell(ui.done, '');
   picked = new Follower(train);
   open();
   showTrains();
@@ -127,13 +117,19 @@ function close() {
   opener?.focus({ preventScroll: true });
 }
 
+/** Shows the run again, in another language. */
+export function drawDetails() {
+  for (const el of ui.events.children) showEvent(el, lines.get(el));
+  drawTabs();
+}
+
 /** Checks the run's socket: after a lost network it may look open and be dead. */
 export function checkPicked() { picked?.client.check(); }
 
 const leave = () => adjust({ run: null, tab: null, coach: null, person: null });
 
 export function startDetails() {
-  if (token) put(ui.eventsTitle, 'Events');
+  tell(ui.eventsTitle, token ? 'tab.events' : 'events.public');
   startTabs();
   ui.close.addEventListener('click', leave);
   ui.details.addEventListener('click', ({ target }) => target === ui.details && leave());

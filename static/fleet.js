@@ -5,7 +5,7 @@
 
 import { goTo, setQuery, shows } from './address.js';
 import { copy, fill, mark, places, put, ui, write } from './elements.js';
-import { STATUS, amount, count, day, hub, join, name, number, overdueMinutes, putDelay, span, whereWords } from './wording.js';
+import { amount, day, hub, join, name, number, overdueMinutes, putDelay, say, span, whereWords } from './wording.js';
 
 const PAGE = 100; // rows drawn at a time, so that a phone scrolls smoothly
 const SETTLE_MS = 5000; // the order stays for this long, so that no row moves away under a pointer
@@ -16,7 +16,7 @@ let matching = []; // runs, in order
 let limit = PAGE;
 let settled = -Infinity;
 
-const rank = Object.keys(STATUS);
+const rank = ['RUNNING', 'SCHEDULED', 'COMPLETED', 'CANCELLED', 'CLOSED'];
 const SORT = {
   number: (a, b) => (a.run < b.run ? -1 : 1),
   status: (a, b) => rank.indexOf(a.status) - rank.indexOf(b.status),
@@ -69,8 +69,8 @@ export function showTrains() {
 
 function showAmounts() {
   const [all, found] = [hub.trains.length, matching.length];
-  put(ui.count, found === all ? number(all) : `${number(found)} of ${number(all)}`);
-  put(ui.more, `Show ${number(Math.min(PAGE, found - limit))} more of ${number(found)}`);
+  put(ui.count, found === all ? number(all) : say('of', { count: found, all }));
+  put(ui.more, say('fleet.more', { count: Math.min(PAGE, found - limit), all: found }));
   ui.more.hidden = found <= limit;
   ui.table.hidden = !found;
   ui.noMatch.hidden = !all || found > 0;
@@ -99,18 +99,18 @@ export function showTrain(place, train) {
   const { status, stations, index, departed, next, booked, aboard, noShow, sockets } = train;
   const { total, passengers, ttes, admins, others } = sockets;
   write(place, {
-    number: train.trainNo, name: train.trainName, date: day(train.startDate), status: STATUS[status] ?? status,
-    ...whereWords(train), along: `${index + 1} of ${stations}`,
-    aboard: `${number(aboard)} of ${number(booked)}`, nt: amount(noShow, 'NT'),
-    sockets: number(total), socketWord: total === 1 ? 'socket' : 'sockets',
+    number: train.trainNo, name: train.trainName, date: day(train.startDate), status: say(`status.${status}`),
+    ...whereWords(train), along: say('of', { count: index + 1, all: stations }),
+    aboard: say('of', { count: aboard ?? '–', all: booked ?? '–' }), nt: amount(noShow, 'fleet.nt'),
+    sockets: number(total), socketWord: say('fleet.sockets', { count: total }),
     roleFigures: total ? `${passengers} / ${ttes} / ${admins}` : '',
-    roles: join(passengers && count(passengers, 'passenger'), ttes && count(ttes, 'TTE'),
-      admins && amount(admins, 'control'), others && count(others, 'other')),
+    roles: join(passengers && amount(passengers, 'role.passengers'), ttes && amount(ttes, 'role.ttes'),
+      admins && amount(admins, 'role.admins'), others && amount(others, 'role.others')),
   });
   fill(place.bar, index + (departed && next ? 0.5 : 0), stations - 1);
   putDelay(place.delay, status === 'CANCELLED' ? null : train.delayMinutes);
   const minutes = overdueMinutes(train);
-  put(place.overdue, minutes ? `report due ${span(minutes * 60)} ago` : '');
+  put(place.overdue, minutes ? say('fleet.overdue', { span: span(minutes * 60) }) : '');
 }
 
 function choose() {

@@ -4,6 +4,7 @@
  */
 
 import { make, put, ui } from './elements.js';
+import { say, tell } from './wording.js';
 
 const WITHIN_MS = 30_000; // a command that could not be sent by then is given up, and said so
 
@@ -20,20 +21,20 @@ export function sure(question) {
 /** Gives a command of the run after the question, and says what became of it. Returns whether the answer was yes. */
 export async function give({ trainNo, startDate }, { client }, [question, type, fields]) {
   if (!await sure(question)) return false;
-  put(ui.done, 'Waiting for the hub…');
+  tell(ui.done, 'done.waiting');
   try {
     const { unchanged } = await client.command(type, { trainNo, startDate, ...fields }, { withinMs: WITHIN_MS });
-    put(ui.done, unchanged ? 'It was so already.' : 'Done.');
+    tell(ui.done, unchanged ? 'done.unchanged' : 'done');
   } catch (error) {
-    put(ui.done, `Not done: ${error.message}`);
+    tell(ui.done, 'done.not', { reason: error.message });
   }
   return true;
 }
 
-/** Makes a button that gives a command. `key` keeps the focus when the part is drawn again. */
-export function commandButton(text, key, ...command) {
-  const button = make('button', text, { type: 'button' });
-  button.dataset.key = `${text} ${key}`;
+/** Makes a button that gives a command; `name` names its text. `key` keeps the focus when the part is drawn again. */
+export function commandButton(name, key, ...command) {
+  const button = make('button', say(name), { type: 'button' });
+  button.dataset.key = `${name} ${key}`;
   button.addEventListener('click', () => give(...command));
   return button;
 }

@@ -8,7 +8,7 @@ import { put, showAll, ui, write } from './elements.js';
 import { sure } from './give.js';
 import { showList } from './page.js';
 import { ask, staff } from './staff.js';
-import { clock, count, inHubZone, join, number } from './wording.js';
+import { amount, clock, inHubZone, join, number, say, tell } from './wording.js';
 
 const ASK_MS = 3000;
 const CHART_MS = 10_000; // between two samples
@@ -22,17 +22,17 @@ let closing = false; // a question is open: the list stays as it is
 
 const rate = (field) => ({ [field]: now }, { [field]: before }, seconds) => (now - before) / seconds;
 
-/** Title, unit, and how a value follows from a sample and the sample before it. */
-const CHARTS = [
-  ['Sockets', '', ({ sockets }) => sockets.total],
-  ['Rooms', '', ({ rooms }) => rooms],
-  ['Records written', 'a second', rate('records')],
-  ['Notifications sent', 'a second', rate('sent')],
-  ['Last commit', 'ms', ({ commitMillis }) => commitMillis],
-  ['Last flush to MongoDB', 'ms', ({ flushMillis }) => flushMillis],
-  ['Longest turn of the loop', 'ms', ({ loopMillis }) => loopMillis],
-  ['Memory', 'MB', ({ memoryBytes }) => memoryBytes / 1e6],
-];
+/** Chart → the text of a value, and how a value follows from a sample and the sample before it. */
+const CHARTS = {
+  sockets: ['plain', ({ sockets }) => sockets.total],
+  rooms: ['plain', ({ rooms }) => rooms],
+  records: ['rate', rate('records')],
+  sent: ['rate', rate('sent')],
+  commit: ['ms', ({ commitMillis }) => commitMillis],
+  flush: ['ms', ({ flushMillis }) => flushMillis],
+  loop: ['ms', ({ loopMillis }) => loopMillis],
+  memory: ['mb', ({ memoryBytes }) => memoryBytes / 1e6],
+};
 
 /** Draws values as a line from the left to the right; a value of null leaves a gap. */
 function drawLine(values, most) {
@@ -49,29 +49,29 @@ function showCharts({ seconds, samples }) {
   const pairs = samples.slice(1).map((sample, i) => [sample, samples[i]]);
   if (pairs.length) charted = performance.now();
   ui.noHour.hidden = pairs.length > 0;
-  showAll(ui.charts, 'chart', pairs.length ? CHARTS : [], (place, [title, unit, value]) => {
+  showAll(ui.charts, 'chart', pairs.length ? Object.entries(CHARTS) : [], (place, [chart, [unit, value]]) => {
     const values = pairs.map(([now, before]) => value(now, before, seconds));
     const most = Math.max(...values);
-    const text = (each) => join(`${number(rounded(each))} ${unit}`.trim());
-    write(place, { title, now: text(values.at(-1)), most: `at most ${text(most)}` });
+    const text = (each) => say(`unit.${unit}`, { count: rounded(each) });
+    write(place, { title: say(`chart.${chart}`), now: text(values.at(-1)), most: say('chart.most', { value: text(most) }) });
     place.picture.append(drawLine(values, most));
   });
   const { passengers, ttes, admins, others } = samples.at(-1)?.sockets ?? {};
-  put(ui.byRole, samples.length ? join(count(passengers, 'passenger'), count(ttes, 'TTE'), `${number(admins)} control`, count(others, 'other')) : '');
+  put(ui.byRole, samples.length ? join(amount(passengers, 'role.passengers'), amount(ttes, 'role.ttes'), amount(admins, 'role.admins'), amount(others, 'role.others')) : '');
 }
 
-const nameOf = ({ user, role }) => (user ? `${user}, ${role}` : 'without a token');
+const nameOf = ({ user, role }) => (user ? `${user}, ${role}` : say('hub.no-token'));
 
 async function close(connection) {
   closing = true;
-  const yes = await sure(`Close the connection of ${connection.address} (${nameOf(connection)})? Its app may connect again.`);
+  const yes = await sure(say('ask.close', { address: connection.address, who: nameOf(connection) }));
   closing = false;
   if (!yes) return;
   try {
     const { result } = await ask(`api/connections/${connection.clientId}`, null, null, 'DELETE');
-    put(ui.connectionNews, result.closed ? 'Closed.' : 'It was gone already.');
+    tell(ui.connectionNews, result.closed ? 'hub.closed' : 'hub.gone');
   } catch ({ message }) {
-    put(ui.connectionNews, `Not closed: ${message}`);
+    tell(ui.connectionNews, 'hub.not-closed', { reason: message });
   }
   renew();
 }
@@ -80,11 +80,11 @@ function showConnection(place, connection) {
   const { clientId, address, runs, fleet, since, behind } = connection;
   write(place, {
     name: nameOf(connection), address,
-    since: `since ${clock(inHubZone(since))}`,
-    behind: behind ? `${number(behind)} bytes behind` : '',
-    runs: join(...runs, fleet && 'the fleet'),
+    since: say('hub.since', { time: clock(inHubZone(since)) }),
+    behind: behind ? say('hub.behind', { count: behind }) : '',
+    runs: join(...runs, fleet && say('hub.fleet')),
   });
-  place.close.ariaLabel = `Close the connection ${clientId}`;
+  place.close.ariaLabel = say('hub.close.label', { client: clientId });
   place.close.onclick = () => close(connection);
 }
 
@@ -98,17 +98,17 @@ async function renew() {
     const isDue = performance.now() - charted >= CHART_MS;
     const [hour, open] = await Promise.all([isDue && ask('api/hour'), mayClose && ask(`api/connections?q=${sought}`)]);
     if (mine !== attempt) return;
-    put(ui.hubNews, '');
+    tell(ui.hubNews, '');
     if (hour) showCharts(hour.result);
     if (open && !closing) showOpen(open);
   } catch ({ message }) {
-    if (mine === attempt) put(ui.hubNews, `This cannot be shown now: ${message}`);
+    if (mine === attempt) tell(ui.hubNews, 'cannot-show', { reason: message });
   }
   if (mine === attempt && shows('view') === 'hub') timer = setTimeout(renew, ASK_MS);
 }
 
 function showOpen({ result, total }) {
-  put(ui.connectionCount, result.length < total ? `${number(result.length)} of ${number(total)}` : number(total));
+  put(ui.connectionCount, result.length < total ? say('of', { count: result.length, all: total }) : number(total));
   showList(ui.connectionList, result, ({ clientId }) => clientId, 'connection', showConnection);
 }
 
@@ -119,6 +119,12 @@ export function showHub() {
   ui.hub.hidden = !isShown;
   if (isShown && !wasShown) renew();
   if (!isShown) { clearTimeout(timer); attempt += 1; }
+}
+
+/** Shows the hub's view again, in another language. */
+export function drawHub() {
+  charted = -Infinity;
+  if (!ui.hub.hidden) renew();
 }
 
 export function startHub() {

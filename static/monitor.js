@@ -6,15 +6,16 @@
 
 import { shows, watchAddress } from './address.js';
 import { showAttention, startAttention } from './attention.js';
-import { showBoard, startBoard } from './board.js';
-import { checkPicked, showPicked, startDetails } from './details.js';
+import { drawBoard, showBoard, startBoard } from './board.js';
+import { checkPicked, drawDetails, showPicked, startDetails } from './details.js';
 import { put, ui } from './elements.js';
 import { showTrains, startFleet } from './fleet.js';
-import { showHub, startHub } from './hub_view.js';
+import { drawHub, showHub, startHub } from './hub_view.js';
+import { speak } from './page.js';
 import { startStaff } from './staff.js';
 import { showHead, showTiles } from './tiles.js';
 import { connect } from './trainhub.js';
-import { hub, learn, span } from './wording.js';
+import { hub, learn, say, span, tell, useWords } from './wording.js';
 
 const SILENT_MS = 5000; // the hub's figures come each second
 
@@ -40,19 +41,25 @@ function showLink() {
   const before = document.body.dataset.link;
   const silence = performance.now() - heardAt;
   const link = silence < SILENT_MS ? 'live' : hub ? 'lost' : 'waiting';
-  const lost = `no answer for ${span(silence / 1000)}, trying again`;
-  put(ui.link, { lost, live: 'live', waiting: 'connecting…' }[link]);
-  const title = link === 'lost' ? 'No answer · ' : shows('station') ? `${ui.boardTitle.textContent} · ` : '';
-  document.title = `${title}trainhub`;
+  put(ui.link, say(`link.${link}`, { span: span(silence / 1000) }));
+  const title = link === 'lost' ? 'title.lost' : shows('station') ? 'title.board' : 'title';
+  document.title = say(title, { station: ui.boardTitle.textContent });
   if (link === before) return;
   document.body.dataset.link = link;
   // A screen reader reads the text only when its state changes, not each second.
-  if (link === 'lost') put(ui.linkNews, 'The hub does not answer.');
-  else if (before === 'lost') put(ui.linkNews, 'The hub answers again.');
+  if (link === 'lost') tell(ui.linkNews, 'link.lost.news');
+  else if (before === 'lost') tell(ui.linkNews, 'link.live.news');
   if (link === 'lost') client.check();
   if (before === 'lost') checkPicked();
 }
 
+function speakIn(words) {
+  useWords(words);
+  if (!hub) return;
+  for (const draw of [drawBoard, drawDetails, drawHub, show]) draw();
+}
+
+await speak(ui.language, speakIn, 'words.control');
 put(ui.origin, location.origin);
 watchAddress(() => { showBoard(); if (hub) { showHub(); showPicked(); showTrains(); } });
 for (const start of [startFleet, startDetails, startBoard, startHub, showBoard]) start();

@@ -77,10 +77,10 @@ export function connectPage(options) {
   return hub;
 }
 
-/** Loads the words of the chosen language, and lets the page's <select> choose another. */
-export async function speak(select, changed) {
+/** Loads the words of the chosen language, and lets the page's <select> choose another. `name` begins the texts' file. */
+export async function speak(select, changed, name) {
   const load = async (language) => {
-    const words = await loadWords(language);
+    const words = await loadWords(language, name);
     words.fillPage();
     changed(words);
   };

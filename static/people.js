@@ -4,14 +4,13 @@ import { shows } from './address.js';
 import { berthForms } from './berthing.js';
 import { make } from './elements.js';
 import { commandButton } from './give.js';
-import { pathOf, table } from './schedule.js';
+import { headOf, pathOf, table } from './schedule.js';
 import { ask } from './staff.js';
-import { clock, inHubZone, join } from './wording.js';
+import { clock, codeWords, inHubZone, join, say } from './wording.js';
 
 const MOST_CLOSED = 30; // closed offers that are shown
 const MOST_DEEDS = 100;
 
-export const words = (code) => code.toLowerCase().replaceAll('_', ' ');
 export const timeOf = (moment) => clock(moment.includes('Z') || moment.endsWith('+00:00') ? inHubZone(moment) : moment);
 
 /** A button that opens what happened to a person, and why. */
@@ -22,46 +21,44 @@ function personButton({ pnr, index, name }) {
 }
 
 export const waiting = {
-  title: 'RAC, WL',
   may: Boolean,
   on: /^(CHART|BOOKING|PASSENGER|BOARD|NO_SHOW|BERTH|UPGRADE)/,
   read: async (train) => (await ask(pathOf(train, '/rac'))).result,
-  show: (people) => (people.length ? [table(['Turn', 'Passenger', 'Class', 'State', 'From, to'], people.map((each, i) => [
+  show: (people) => (people.length ? [table(headOf('waiting.turn', 'passenger', 'class', 'waiting.state', 'leg'), people.map((each, i) => [
     `${i + 1}. ${each.status} ${each.number ?? ''}`,
     personButton(each),
     each.class,
-    join(words(each.state), each.offerId && 'berth offered'),
+    join(codeWords(each.state), each.offerId && say('waiting.offered')),
     `${each.from} → ${each.to}`,
-  ]))] : [make('p', 'No passenger waits for a berth.')]),
+  ]))] : [make('p', say('waiting.none'))]),
 };
 
-const OUTCOME = { QUEUED: 'waits', SENT: 'sent' };
+const outcomeOf = ({ seenAt, outcome }) => (seenAt ? say('letter.seen', { time: timeOf(seenAt) }) : codeWords(outcome));
+const letterWords = (letter) => say('letter', { channel: codeWords(letter.channel), outcome: outcomeOf(letter) });
 
-const outcomeOf = ({ seenAt, outcome }) => (seenAt ? `seen ${timeOf(seenAt)}` : OUTCOME[outcome] ?? words(outcome));
-const letterWords = (letter) => `${words(letter.channel)} ${outcomeOf(letter)}`;
+function deviceWords({ state, delivered, deliveredAt }) {
+  if (delivered) return say('offer.devices', { count: delivered, time: timeOf(deliveredAt) });
+  return say(state === 'OPEN' ? 'offer.no-device.yet' : 'offer.no-device');
+}
 
 function offerItem(offer, train, follower) {
   const item = make('li');
   const isOpen = offer.state === 'OPEN';
-  const end = isOpen ? make('b') : make('span', `${words(offer.state)} ${offer.closedAt ? timeOf(offer.closedAt) : ''}`);
+  const end = isOpen ? make('b') : make('span', join(codeWords(offer.state), offer.closedAt && timeOf(offer.closedAt)));
   if (isOpen) end.dataset.until = offer.expiresAt;
-  const got = offer.delivered ? `on ${offer.delivered} device${offer.delivered > 1 ? 's' : ''} since ${timeOf(offer.deliveredAt)}` : isOpen ? 'on no device yet' : 'on no device';
   const first = make('p');
-  first.append(make('b', `${offer.coach}-${offer.berth}`), ` ${words(offer.berthType)} to `, personButton(offer), ' ', make('small', `${offer.from} → ${offer.to}`));
+  first.append(make('b', `${offer.coach}-${offer.berth}`), ` ${say('offer.to', { type: codeWords(offer.berthType) })} `, personButton(offer), ' ', make('small', `${offer.from} → ${offer.to}`));
   const second = make('p');
-  second.append(end, ' · ', join(got, ...offer.letters.map(letterWords)));
+  second.append(end, ' · ', join(deviceWords(offer), ...offer.letters.map(letterWords)));
   item.append(first, second);
   if (isOpen) item.append(...answers(offer, train, follower));
   return item;
 }
 
 function answers({ offerId, name, coach, berth }, train, follower) {
-  const held = `the offer of ${coach}-${berth} to ${name}`;
-  const commands = [
-    ['Withdraw…', `Withdraw ${held}? The passenger is told.`, 'WITHDRAW_OFFER'],
-    ['Approve…', `Approve ${held}? The passenger gets the berth.`, 'APPROVE_OFFER'],
-  ];
-  return commands.map(([text, ...command]) => commandButton(text, offerId, train, follower, [...command, { offerId }]));
+  const values = { berth: `${coach}-${berth}`, name };
+  return ['WITHDRAW_OFFER', 'APPROVE_OFFER'].map((type) =>
+    commandButton(`offer.${type}`, offerId, train, follower, [say(`ask.${type}`, values), type, { offerId }]));
 }
 
 function offerList(title, list, ...more) {
@@ -80,7 +77,6 @@ function offerOf({ event, about }, list) {
 }
 
 export const offers = {
-  title: 'Offers',
   may: Boolean,
   on: /^(UPGRADE|CLOCK)/,
   async read(train) {
@@ -94,34 +90,32 @@ export const offers = {
     return { open: open.map(withLetters), closed: all.filter(({ state }) => state !== 'OPEN').reverse().map(withLetters) };
   },
   show: ({ open, closed }, ...more) => [
-    ...(open.length ? [] : [make('p', 'No offer is open.')]),
-    ...offerList('Open', open, ...more),
-    ...offerList('Ended', closed, ...more),
+    ...(open.length ? [] : [make('p', say('offer.none'))]),
+    ...offerList(say('offer.open'), open, ...more),
+    ...offerList(say('offer.closed'), closed, ...more),
   ],
 };
 
 export const log = {
-  title: 'Who did what',
   may: ({ role }) => role === 'ADMIN',
   on: /./,
   read: async ({ run }) => (await ask(`api/audit?run=${encodeURIComponent(run)}&limit=${MOST_DEEDS}`)).result,
   show: (deeds) => [
-    table(['Time', 'User', 'Command', 'About'], deeds.map((each) => [
+    table(headOf('time', 'log.user', 'log.command', 'log.about'), deeds.map((each) => [
       timeOf(each.at), [each.user, ' ', make('small', each.role)],
-      [words(each.command), each.result === 'DONE' ? '' : make('small', ` refused: ${words(each.result)}`)],
+      [codeWords(each.command), each.result === 'DONE' ? '' : make('small', ` ${say('log.refused', { reason: codeWords(each.result) })}`)],
       each.about ?? '',
     ])),
-    make('p', 'Newest first. Commands come here when MongoDB has them.', { className: 'hint' }),
+    make('p', say('log.hint'), { className: 'hint' }),
   ],
 };
 
 function letterRow(letter) {
   const { at, channel, kind, detail } = letter;
-  return [timeOf(at), `${words(kind)} by ${words(channel)}`, join(outcomeOf(letter), detail)];
+  return [timeOf(at), say('letter.what', { kind: codeWords(kind), channel: codeWords(channel) }), join(outcomeOf(letter), detail)];
 }
 
 export const person = {
-  title: 'Person',
   hidden: true,
   may: Boolean,
   on: /./,
@@ -136,18 +130,18 @@ export const person = {
     return { found, decisions: history.result, standing: history.standing, complete: history.complete, letters: letters.result };
   },
   show({ found, decisions, standing, complete, letters }, train, follower) {
-    const place = found.coach ? `${found.coach}-${found.berth}` : 'no berth';
-    const booked = join(`${found.status} ${found.number ?? ''}`, found.class, place, words(found.state), `${found.from} → ${found.to}`);
+    const place = found.coach ? `${found.coach}-${found.berth}` : say('berth.none');
+    const booked = join(`${found.status} ${found.number ?? ''}`, found.class, place, codeWords(found.state), `${found.from} → ${found.to}`);
     return [
       make('h3', found.name),
-      make('p', `PNR ${found.pnr}, person ${found.index} · ${booked}`),
-      make('p', standing ? `Now: ${standing}.` : 'Some of the history is not held any more.', { className: complete ? 'standing' : 'hint' }),
-      table(['Time', 'What', 'Berth', 'Why'], decisions.map((each) => [
-        timeOf(each.at), words(each.event), each.coach ? `${each.coach}-${each.berth}` : '', each.reason,
+      make('p', join(say('person.who', { pnr: found.pnr, index: found.index }), booked)),
+      make('p', standing ? say('person.now', { reason: standing }) : say('person.incomplete'), { className: complete ? 'standing' : 'hint' }),
+      table(headOf('time', 'what', 'berth', 'person.why'), decisions.map((each) => [
+        timeOf(each.at), codeWords(each.event), each.coach ? `${each.coach}-${each.berth}` : '', each.reason,
       ])),
-      make('h3', 'Letters'),
-      letters === null ? make('p', 'MongoDB does not answer: letters are read from there.')
-        : letters.length ? table(['Time', 'Letter', 'What became of it'], letters.map(letterRow)) : make('p', 'None.'),
+      make('h3', say('letters')),
+      letters === null ? make('p', say('letters.away'))
+        : letters.length ? table(headOf('time', 'letters.what', 'letters.outcome'), letters.map(letterRow)) : make('p', say('letters.none')),
       berthForms(found, train, follower),
     ];
   },

@@ -1,40 +1,40 @@
 /* The captaincy report of a run, coach by coach, and as a file. */
 
 import { make } from './elements.js';
-import { timeOf, words } from './people.js';
-import { pathOf, table } from './schedule.js';
+import { timeOf } from './people.js';
+import { headOf, pathOf, table } from './schedule.js';
 import { ask, askForFile } from './staff.js';
-import { join } from './wording.js';
+import { codeWords, join, say } from './wording.js';
 
 const leg = ({ from, to }) => `${from} → ${to}`;
-const moved = ({ oldCoach, oldBerth }) => (oldCoach ? `from ${oldCoach}-${oldBerth}` : 'had no berth');
+const moved = ({ oldCoach, oldBerth }) => (oldCoach ? say('captaincy.from', { berth: `${oldCoach}-${oldBerth}` }) : say('captaincy.from-none'));
 const marked = ({ markedAt }) => (markedAt ? timeOf(markedAt) : '');
 
-/** List of the report → what it says of each line, and more about the line. */
+/** List of the report → what more it says of a line. */
 const LISTS = {
-  noShows: ['not turned up', marked],
-  notSeated: ['not turned up', marked],
-  unchecked: ['never checked', () => ''],
-  uncheckedNotSeated: ['never checked', () => ''],
-  leftEarly: ['left early', ({ left }) => words(left)],
-  leftNotSeated: ['left early', ({ left }) => words(left)],
-  notServed: ['not served', () => ''],
-  vacant: ['was vacant', ({ cause }) => words(cause)],
-  blocked: ['was blocked', ({ reason }) => words(reason)],
-  upgrades: ['upgraded', moved],
-  allotments: ['berth given', (line) => join(moved(line), words(line.allottedFor ?? ''), line.note)],
+  noShows: marked,
+  notSeated: marked,
+  unchecked: () => '',
+  uncheckedNotSeated: () => '',
+  leftEarly: ({ left }) => codeWords(left),
+  leftNotSeated: ({ left }) => codeWords(left),
+  notServed: () => '',
+  vacant: ({ cause }) => codeWords(cause),
+  blocked: ({ reason }) => codeWords(reason),
+  upgrades: moved,
+  allotments: (line) => join(moved(line), codeWords(line.allottedFor ?? ''), line.note),
 };
 
 function rows(part) {
-  return Object.entries(LISTS).flatMap(([list, [what, more]]) => (part[list] ?? []).map((line) =>
-    [what, String(line.berth ?? ''), line.name ?? '', line.from ? leg(line) : '', more(line)]));
+  return Object.entries(LISTS).flatMap(([list, more]) => (part[list] ?? []).map((line) =>
+    [say(`captaincy.${list}`), String(line.berth ?? ''), line.name ?? '', line.from ? leg(line) : '', more(line)]));
 }
 
 function section(title, part) {
   const found = rows(part);
   return [make('h3', title), found.length
-    ? table(['What', 'Berth', 'Passenger', 'From, to', 'More'], found)
-    : make('p', 'Nothing to report.', { className: 'hint' })];
+    ? table(headOf('what', 'berth', 'passenger', 'leg', 'captaincy.more'), found)
+    : make('p', say('captaincy.nothing'), { className: 'hint' })];
 }
 
 function remarkRow({ at, station, coach, tte, text }) {
@@ -42,21 +42,20 @@ function remarkRow({ at, station, coach, tte, text }) {
 }
 
 function fileButton(train) {
-  const button = make('button', 'Save as CSV', { type: 'button' });
+  const button = make('button', say('captaincy.save'), { type: 'button' });
   button.dataset.key = 'file';
   button.addEventListener('click', () => askForFile(pathOf(train, '/report', '&format=csv'), `captaincy-${train.trainNo}-${train.startDate}.csv`));
   return button;
 }
 
 export const report = {
-  title: 'Report',
   may: Boolean,
   on: /./,
   read: async (train) => (await ask(pathOf(train, '/report'))).result,
   show: (found, train) => [
     fileButton(train),
-    ...found.coaches.flatMap((coach) => section(`Coach ${coach.coach} ${coach.class}`, coach)),
-    ...section('Without a berth, or not served', found),
-    ...(found.remarks.length ? [make('h3', 'Remarks'), table(['Time', 'Where', 'User', 'Remark'], found.remarks.map(remarkRow))] : []),
+    ...found.coaches.flatMap((coach) => section(`${say('coach.name', { coach: coach.coach })} ${coach.class}`, coach)),
+    ...section(say('captaincy.not-seated'), found),
+    ...(found.remarks.length ? [make('h3', say('captaincy.remarks')), table(headOf('time', 'run.where', 'log.user', 'captaincy.remark'), found.remarks.map(remarkRow))] : []),
   ],
 };

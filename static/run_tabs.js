@@ -11,13 +11,13 @@ import { log, offers, person, waiting } from './people.js';
 import { report } from './report.js';
 import { schedule } from './schedule.js';
 import { covers, staff } from './staff.js';
-import { span } from './wording.js';
+import { say, span } from './wording.js';
 
 const PAUSE_MS = 1000; // between two reads of a part
 const EVENTS = 'events';
 
 /** `may` says who has the part; `hidden` that it opens by a link only. */
-const TABS = { [EVENTS]: { title: 'Events' }, schedule, coaches, waiting, offers, report, log, actions, person };
+const TABS = { [EVENTS]: {}, schedule, coaches, waiting, offers, report, log, actions, person };
 
 let follower = null; // of the run that is shown
 let train = null;
@@ -54,11 +54,12 @@ function showNames() {
   const names = Object.keys(TABS).filter((name) => allowed(name) && (!TABS[name].hidden || name === named()));
   if (ui.tabs.childElementCount !== names.length) {
     ui.tabs.replaceChildren(...names.map((name) => {
-      const button = make('button', TABS[name].title, { type: 'button' });
+      const button = make('button', '', { type: 'button' });
       button.dataset.tab = name;
       return button;
     }));
   }
+  for (const button of ui.tabs.children) put(button, say(`tab.${button.dataset.tab}`));
   for (const button of ui.tabs.children) mark(button, 'open', String(button.dataset.tab === named()));
   for (const button of ui.tabs.children) button.ariaPressed = button.dataset.open;
 }
@@ -78,7 +79,7 @@ async function renew() {
   } catch (error) {
     if (mine !== attempt) return;
     shown = '';
-    parts = [make('p', `This cannot be shown now: ${error.message}`, { className: 'fault' })];
+    parts = [make('p', say('cannot-show', { reason: error.message }), { className: 'fault' })];
     timer = setTimeout(renew, 5 * PAUSE_MS);
   }
   const focus = document.activeElement?.dataset?.key;
@@ -87,6 +88,13 @@ async function renew() {
   tick();
   const again = focus && [...ui.part.querySelectorAll('[data-key]')].find((el) => el.dataset.key === focus);
   again?.focus({ preventScroll: true }); // the element is new, for the keyboard it is the same
+}
+
+/** Shows the open part again, in another language. A part with `tick` has forms, which may be half filled in. */
+export function drawTabs() {
+  if (!follower || TABS[named()].tick) return;
+  shown = '';
+  if (named() !== EVENTS) renew();
 }
 
 /** Lets the open part show what it knows from the figures. */
@@ -108,7 +116,7 @@ function countDown() {
   if (now === null) return;
   for (const el of ui.part.querySelectorAll('[data-until]')) {
     const left = (Date.parse(el.dataset.until) - now) / 1000;
-    put(el, left > 0 ? `${span(left)} left` : 'its time is over');
+    put(el, left > 0 ? say('offer.left', { span: span(left) }) : say('offer.over'));
   }
 }
 

@@ -4,9 +4,12 @@ import { linkTo } from './address.js';
 import { make } from './elements.js';
 import { commandButton } from './give.js';
 import { ask, covers } from './staff.js';
-import { clock } from './wording.js';
+import { clock, say } from './wording.js';
 
 export const pathOf = ({ trainNo, startDate }, part = '', query = '') => `api/trains/${trainNo}${part}?date=${startDate}${query}`;
+
+/** The head of a table, from the names of its texts. */
+export const headOf = (...names) => names.map((each) => say(each));
 
 /** Makes a table from its head and its rows; a cell is a text, an element, or a list of both. */
 export function table(head, rows, className = '') {
@@ -31,15 +34,15 @@ function times(booked, expected, actual) {
 
 /** The button that serves a station after all, for the staff. */
 function serveButton({ stop, name }, train, follower) {
-  const question = `Serve ${name} after all with ${train.trainNo} ${train.trainName}? Passengers are told.`;
-  return commandButton('Serve it…', stop, train, follower, [question, 'UNDO_SKIP', { stationCode: stop }]);
+  const question = say('ask.serve', { station: name, train: `${train.trainNo} ${train.trainName}` });
+  return commandButton('schedule.serve', stop, train, follower, [question, 'UNDO_SKIP', { stationCode: stop }]);
 }
 
 function stationRow(stop, train, follower) {
   const link = make('a', stop.name, { href: linkTo({ station: stop.code }) });
   const serve = stop.skipped && covers(train) ? serveButton(stop, train, follower) : '';
   return [
-    stop.skipped ? [link, ' ', make('small', 'not served'), ' ', serve] : link,
+    stop.skipped ? [link, ' ', make('small', say('schedule.skipped')), ' ', serve] : link,
     times(stop.scheduledArrival, stop.expectedArrival, stop.actualArrival),
     times(stop.scheduledDeparture, stop.expectedDeparture, stop.actualDeparture),
     [stop.platform ?? '–', stop.platform && !stop.platformConfirmed ? make('small', ' ?') : ''],
@@ -47,11 +50,10 @@ function stationRow(stop, train, follower) {
 }
 
 export const schedule = {
-  title: 'Schedule',
   on: /^(TRAIN|CHART|JOURNEY|STATION|SKIP|SHORT|DELAY|PLATFORM)/,
   read: async (train) => (await ask(pathOf(train))).result.stations,
   show: (stations, ...more) => [
-    table(['Station', 'Arrives', 'Leaves', 'Platform'], stations.map((stop) => stationRow(stop, ...more)), 'schedule'),
-    make('p', 'Bold times are reported. Others are expected; ? is a platform that is not confirmed.', { className: 'hint' }),
+    table(headOf('station', 'arrives', 'leaves', 'platform'), stations.map((stop) => stationRow(stop, ...more)), 'schedule'),
+    make('p', say('schedule.hint'), { className: 'hint' }),
   ],
 };

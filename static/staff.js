@@ -5,6 +5,7 @@
 
 import { token, useToken } from './address.js';
 import { put, ui } from './elements.js';
+import { tell } from './wording.js';
 
 const STAFF = ['ADMIN', 'TTE'];
 const TIMEOUT_MS = 15_000;
@@ -49,19 +50,19 @@ export async function ask(path, body = null, key = null, method = body ? 'POST' 
 async function identify(then) {
   try {
     const { result } = await ask('api/me');
-    if (!STAFF.includes(result.role)) return say(`This page has no more for a ${result.role}.`);
+    if (!STAFF.includes(result.role)) return refuse('login.role', { role: result.role });
     me = result;
     put(ui.who, `${me.user}, ${me.role}`);
     document.body.dataset.role = me.role;
     then();
   } catch (error) {
-    if (error.code === 'BAD_TOKEN') say('The hub does not accept this token: log in again with a fresh one.');
+    if (error.code === 'BAD_TOKEN') refuse('login.refused');
     else setTimeout(() => identify(then), TIMEOUT_MS / 3); // the hub is away, or starts
   }
 }
 
-function say(text) {
-  put(ui.loginNews, text);
+function refuse(name, values) {
+  tell(ui.loginNews, name, values);
   if (!ui.login.open) ui.login.showModal();
 }
 

@@ -1,6 +1,6 @@
 /*
- * The wording of figures, times and places, by the newest figures of the hub. Times are shown in
- * the train's zone: the browser's zone may differ.
+ * The wording of figures, times and places, in the language of the page and by the newest figures of
+ * the hub. Times are shown in the train's zone: the browser's zone may differ.
  */
 
 import { mark, put } from './elements.js';
@@ -9,7 +9,8 @@ const HALF_A_DAY_MS = 12 * 3_600_000; // nearer than this, a time of day needs n
 
 const OVERDUE_MINUTES = 5; // reports come a little late
 
-export const STATUS = { RUNNING: 'Running', SCHEDULED: 'Scheduled', COMPLETED: 'Completed', CANCELLED: 'Cancelled', CLOSED: 'Closed' };
+let words = null; // of the chosen language
+const told = new Map(); // place → the name and the values of its text
 
 export let hub = null; // the newest figures
 
@@ -17,13 +18,28 @@ export function learn(figures) { hub = figures; }
 
 export const trainOf = (run) => hub?.trains.find((train) => train.run === run);
 
-const grouped = new Intl.NumberFormat('en');
-const dayFormat = new Intl.DateTimeFormat('en-GB', { day: 'numeric', month: 'short', timeZone: 'UTC' });
-export const number = (n) => (n == null ? '–' : grouped.format(n));
-export const amount = (n, word) => `${number(n)}\u00a0${word}`; // a figure and its word stay on one line
-export const count = (n, word) => amount(n, n === 1 ? word : `${word}s`);
+export const say = (name, values) => words.say(name, values);
+
+/** Writes a text into a place of the page, now and whenever the language changes; '' empties the place. */
+export function tell(el, name, values = {}) {
+  told.set(el, [name, values]);
+  put(el, name && say(name, values));
+}
+
+/** Speaks another language from now on. */
+export function useWords(loaded) {
+  words = loaded;
+  for (const [el, [name, values]] of told) tell(el, name, values);
+}
+
+export const number = (n) => (n == null ? '–' : words.number(n));
+/** A text with its `count`. A figure and its word stay on one line. */
+export const amount = (n, name) => say(name, { count: n ?? '–' }).replaceAll(' ', '\u00a0');
 export const join = (...parts) => parts.filter(Boolean).join(' · ');
-export const day = (iso) => dayFormat.format(new Date(`${iso.slice(0, 10)}T00:00Z`)).replace(' ', '\u00a0');
+/** A code of the hub in words. A newer hub may have codes that this page does not know. */
+export const codeWords = (code) => (words.has(`code.${code}`) ? say(`code.${code}`) : code.toLowerCase().replaceAll('_', ' '));
+export const isListed = (type) => words.has(`event.${type}`);
+export const day = (iso) => words.shortDay(iso.slice(0, 10)).replaceAll(' ', '\u00a0');
 export const zone = (iso) => /(Z|[+-]\d\d:\d\d)$/.exec(iso)?.[0] ?? '';
 export const name = (station) => station?.name ?? station?.code ?? '';
 
@@ -40,17 +56,12 @@ export function inHubZone(iso) {
   return new Date(Date.parse(iso) + ahead).toISOString().slice(0, 19) + zone(hub.hubTime);
 }
 
-export function span(seconds) {
-  const s = Math.max(0, Math.round(seconds));
-  const [min, h, d] = [60, 3600, 86_400].map((unit) => Math.floor(s / unit));
-  if (d) return `${d} d ${h % 24} h`;
-  if (h) return `${h} h ${min % 60} min`;
-  return min ? `${min} min` : `${s} s`;
-}
+export const span = (seconds) => words.roughSpan(seconds * 1000);
 
 export function delayWords(minutes) {
   if (minutes == null) return '';
-  return minutes ? `${number(Math.abs(minutes))} min ${minutes > 0 ? 'late' : 'early'}` : 'on time';
+  if (!minutes) return say('delay.none');
+  return say(minutes > 0 ? 'delay.late' : 'delay.early', { count: Math.abs(minutes) });
 }
 
 /** For how many minutes a report of the train has been due; 0 for a few. */
@@ -68,6 +79,6 @@ export function whereWords({ status, departed, station, next }) {
   const ahead = status === 'RUNNING' || status === 'SCHEDULED' ? next : null;
   const due = ahead?.expected ? clock(ahead.expected) : '';
   if (departed && ahead) return { where: `${name(station)} →`, next: name(ahead), due };
-  const where = `${status === 'COMPLETED' ? 'arrived at' : 'at'} ${name(station)}`;
-  return { where, next: ahead ? `next ${name(ahead)}` : '', due };
+  const where = say(status === 'COMPLETED' ? 'where.arrived' : 'where.at', { station: name(station) });
+  return { where, next: ahead ? say('where.next', { station: name(ahead) }) : '', due };
 }
