@@ -24,9 +24,9 @@ export function blockForm(coach, berths, train, follower) {
   const options = berths.map(({ berth, blocked }) => make('option', blocked ? say('berth.blocked', { berth: String(berth) }) : String(berth), { value: berth }));
   choice.append(...options, make('option', say('berth.all'), { value: '' }));
   const chosen = () => ({ coach, ...(choice.value && { berth: Number(choice.value) }) });
-  const question = (name) => say(choice.value ? `ask.${name}.one` : `ask.${name}.all`, { coach, berth: choice.value });
-  onSubmit(all, () => give(train, follower, [question('block'), 'BLOCK_BERTH', { ...chosen(), reason: reason.value }]));
-  unblock.addEventListener('click', () => give(train, follower, [question('unblock'), 'UNBLOCK_BERTH', chosen()]));
+  const question = (ofOne, ofAll) => say(choice.value ? ofOne : ofAll, { coach, berth: choice.value });
+  onSubmit(all, () => give(train, follower, [question('ask.block.one', 'ask.block.all'), 'BLOCK_BERTH', { ...chosen(), reason: reason.value }]));
+  unblock.addEventListener('click', () => give(train, follower, [question('ask.unblock.one', 'ask.unblock.all'), 'UNBLOCK_BERTH', chosen()]));
   const choose = (berth) => { choice.value = berth; choice.focus(); };
   return Object.assign(all, { choose });
 }

@@ -79,17 +79,21 @@ export function connectPage(options) {
 
 /** Loads the words of the chosen language, and lets the page's <select> choose another. `name` begins the texts' file. */
 export async function speak(select, changed, name) {
-  const load = async (language) => {
-    const words = await loadWords(language, name);
+  const use = (words) => {
     words.fillPage();
     changed(words);
   };
   select.value = chosenLanguage();
-  select.onchange = () => {
-    chooseLanguage(select.value);
-    load(select.value);
+  select.onchange = async () => {
+    const words = await loadWords(select.value, name).catch(() => null);
+    if (words) {
+      chooseLanguage(words.language);
+      use(words);
+    } else {
+      select.value = document.documentElement.lang; // the texts did not come: the hub is away
+    }
   };
-  await load(select.value);
+  use(await loadWords(select.value, name));
 }
 
 /** Opens the page without a network from now on, and lets it be installed: keeps the files that it has loaded. */

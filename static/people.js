@@ -112,7 +112,7 @@ export const log = {
 
 function letterRow(letter) {
   const { at, channel, kind, detail } = letter;
-  return [timeOf(at), say('letter.what', { kind: codeWords(kind), channel: codeWords(channel) }), join(outcomeOf(letter), detail)];
+  return [timeOf(at), say('letter.what', { kind: codeWords(kind), channel: codeWords(channel) }), [outcomeOf(letter), detail ? make('span', ` · ${detail}`, { lang: 'en' }) : '']];
 }
 
 export const person = {
@@ -137,7 +137,7 @@ export const person = {
       make('p', join(say('person.who', { pnr: found.pnr, index: found.index }), booked)),
       make('p', standing ? say('person.now', { reason: standing }) : say('person.incomplete'), { className: complete ? 'standing' : 'hint' }),
       table(headOf('time', 'what', 'berth', 'person.why'), decisions.map((each) => [
-        timeOf(each.at), codeWords(each.event), each.coach ? `${each.coach}-${each.berth}` : '', each.reason,
+        timeOf(each.at), codeWords(each.event), each.coach ? `${each.coach}-${each.berth}` : '', make('span', each.reason, { lang: 'en' }),
       ])),
       make('h3', say('letters')),
       letters === null ? make('p', say('letters.away'))

@@ -25,7 +25,8 @@ let open = null; // the name of the tab that is shown, and what it is narrowed t
 let attempt = 0;
 let timer = 0;
 let due = false;
-let shown = ''; // what the part shows, to draw only what has changed
+let found = null; // what the part has read
+let shown = ''; // the same as JSON, to draw only what has changed
 
 const allowed = (name) => !TABS[name].may || (covers(train) && TABS[name].may(staff()));
 
@@ -70,11 +71,11 @@ async function renew() {
   clearTimeout(timer);
   let parts;
   try {
-    const found = tab.read ? await tab.read(on) : null;
+    const read = tab.read ? await tab.read(on) : null;
     if (mine !== attempt) return;
-    const text = JSON.stringify(found);
+    const text = JSON.stringify(read);
     if (text === shown && text !== 'null') return;
-    shown = text;
+    [found, shown] = [read, text];
     parts = tab.show(found, on, follower);
   } catch (error) {
     if (mine !== attempt) return;
@@ -82,6 +83,10 @@ async function renew() {
     parts = [make('p', say('cannot-show', { reason: error.message }), { className: 'fault' })];
     timer = setTimeout(renew, 5 * PAUSE_MS);
   }
+  draw(parts);
+}
+
+function draw(parts) {
   const focus = document.activeElement?.dataset?.key;
   ui.part.replaceChildren(...parts);
   countDown();
@@ -92,9 +97,8 @@ async function renew() {
 
 /** Shows the open part again, in another language. A part with `tick` has forms, which may be half filled in. */
 export function drawTabs() {
-  if (!follower || TABS[named()].tick) return;
-  shown = '';
-  if (named() !== EVENTS) renew();
+  const tab = TABS[named()];
+  if (shown && !tab.tick) draw(tab.show(found, train, follower));
 }
 
 /** Lets the open part show what it knows from the figures. */

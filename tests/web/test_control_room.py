@@ -712,3 +712,26 @@ def test_axe_finds_no_fault_in_any_view(offering, axe, page, scheme):
     page.goto(offering.url)
     page.get_by_role("button", name="Log in").click()
     assert axe(page) == []
+
+
+def test_axe_finds_no_fault_in_hindi(offering, axe, page):
+    """Nor does a view scroll sideways on a phone."""
+    page.add_init_script("localStorage.setItem('trainhub.language', 'hi')")
+    page.emulate_media(reduced_motion="reduce")
+    page.goto(f"{offering.url}/#token={admin_token(offering)}")
+    page.wait_for_selector("[data-is=attentionList] li")
+    for view, shown in (
+        ("", "[data-is=attentionList] li"),
+        ("station=BBB", "[data-is=boardRows] tr"),
+        ("view=hub", ".connections li"),
+        ("run=7/2026-11-23&tab=coaches", ".berth"),
+        ("run=7/2026-11-23&tab=actions", "form[name=report]"),
+    ):
+        page.set_viewport_size({"width": 1280, "height": 900})
+        page.goto(f"{offering.url}/#{view}")
+        page.wait_for_selector(shown)
+        assert page.locator("html").get_attribute("lang") == "hi"
+        assert axe(page) == [], view
+        for width in WIDTHS:
+            page.set_viewport_size({"width": width, "height": 900})
+            assert fits(page, width), view

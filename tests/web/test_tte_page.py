@@ -3,7 +3,6 @@
 import json
 import re
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 from chromium import CHROMIUM, find_chromium, new_context
@@ -13,17 +12,6 @@ from playwright.sync_api import expect
 from railway import chart, person, rac
 from waiting import wait_for
 
-STATIC = Path(__file__).parents[2] / "static"
-PAGES = (
-    "tte.html",
-    "tte.js",
-    "tte_berth.js",
-    "tte_duty.js",
-    "passenger.html",
-    "passenger.js",
-    "page.js",
-    "words.js",
-)
 HOSTILE = '<img src=x onerror="document.title=1">'
 PHONE = {"width": 360, "height": 800}
 WIDTHS = (360, 768, 1280)
@@ -534,21 +522,3 @@ def test_the_page_works_below_a_path(hub, ask, page):
         page.get_by_role("button", name="RAC, WL").click()
         expect(page.locator("[data-is=waiting] .card")).to_contain_text("Person 10")
     assert page.complaints == []
-
-
-def test_each_language_has_each_text(page, hub):
-    """With the same values; and each text is used."""
-    page.goto(f"{hub.url}/tte.html")
-    texts = {
-        each: page.evaluate(f"import('./static/words.{each}.js').then((words) => words.default)")
-        for each in ("en", "hi")
-    }
-    assert texts["en"].keys() == texts["hi"].keys()
-    for name in texts["en"]:
-        values = [set(re.findall(r"\{\w+\}", str(texts[each][name]))) for each in ("en", "hi")]
-        assert values[0] == values[1], name
-    code = "".join((STATIC / f"{each}").read_text() for each in PAGES)
-    for name in texts["en"]:
-        start = name.rpartition(".")[0]
-        known = (f'"{name}"', f"'{name}'", f"`{start}.${{")
-        assert any(each in code for each in known), f"{name} is not used"
