@@ -16,8 +16,10 @@ const [WIDE, HIGH] = [240, 48]; // of a chart, in its own units
 const SVG = 'http://www.w3.org/2000/svg';
 
 let timer = 0;
-let charted = -Infinity; // when the charts were drawn
+let charted = -Infinity; // when the charts had their newest sample
 let attempt = 0; // an answer to an older question is void
+let hour = null; // the newest answers: the last hour's samples, and the connections
+let open = null;
 let closing = false; // a question is open: the list stays as it is
 
 const rate = (field) => ({ [field]: now }, { [field]: before }, seconds) => (now - before) / seconds;
@@ -45,9 +47,9 @@ function drawLine(values, most) {
 
 const rounded = (value) => (value < 10 ? Math.round(value * 10) / 10 : Math.round(value));
 
-function showCharts({ seconds, samples }) {
+function showCharts() {
+  const { seconds, samples } = hour;
   const pairs = samples.slice(1).map((sample, i) => [sample, samples[i]]);
-  if (pairs.length) charted = performance.now();
   ui.noHour.hidden = pairs.length > 0;
   showAll(ui.charts, 'chart', pairs.length ? Object.entries(CHARTS) : [], (place, [chart, [unit, value]]) => {
     const values = pairs.map(([now, before]) => value(now, before, seconds));
@@ -96,18 +98,25 @@ async function renew() {
   try {
     const sought = encodeURIComponent(ui.connectionForm.elements.sought.value.trim());
     const isDue = performance.now() - charted >= CHART_MS;
-    const [hour, open] = await Promise.all([isDue && ask('api/hour'), mayClose && ask(`api/connections?q=${sought}`)]);
+    const answers = await Promise.all([isDue && ask('api/hour'), mayClose && ask(`api/connections?q=${sought}`)]);
     if (mine !== attempt) return;
     tell(ui.hubNews, '');
-    if (hour) showCharts(hour.result);
-    if (open && !closing) showOpen(open);
+    if (answers[0]) {
+      hour = answers[0].result;
+      if (hour.samples.length > 1) charted = performance.now();
+      showCharts();
+    }
+    open = answers[1] || null;
+    if (!closing) showOpen();
   } catch ({ message }) {
     if (mine === attempt) tell(ui.hubNews, 'cannot-show', { reason: message });
   }
   if (mine === attempt && shows('view') === 'hub') timer = setTimeout(renew, ASK_MS);
 }
 
-function showOpen({ result, total }) {
+function showOpen() {
+  if (!open) return;
+  const { result, total } = open;
   put(ui.connectionCount, result.length < total ? say('of', { count: result.length, all: total }) : number(total));
   showList(ui.connectionList, result, ({ clientId }) => clientId, 'connection', showConnection);
 }
@@ -123,8 +132,8 @@ export function showHub() {
 
 /** Shows the hub's view again, in another language. */
 export function drawHub() {
-  charted = -Infinity;
-  if (!ui.hub.hidden) renew();
+  if (hour) showCharts();
+  showOpen();
 }
 
 export function startHub() {
