@@ -380,6 +380,22 @@ class RawSocket:
 
 
 @pytest.fixture
+def caught_up(http_port):
+    """Return a function that waits until the hub has answered a light request."""
+
+    async def wait():
+        reader, writer = await asyncio.open_connection("127.0.0.1", http_port)
+        try:
+            writer.write(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+            async with asyncio.timeout(PATIENCE):
+                assert (await reader.read()).startswith(b"HTTP/1.1 200 ")
+        finally:
+            writer.transport.abort()
+
+    return wait
+
+
+@pytest.fixture
 def raw(io_loop, http_port, no_trace):
     """Return a function that opens a raw socket; it returns the socket and the answer's head."""
     writers = []
