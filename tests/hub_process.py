@@ -59,13 +59,13 @@ class HubProcess:
                 self._listening.set()
         self._listening.set()  # the hub has ended: no caller waits on
 
-    def listens(self) -> bool:
+    def listens(self, seconds: float = PATIENCE) -> bool:
         """Wait until the hub listens or has ended; return True if it listens."""
-        assert self._listening.wait(PATIENCE), f"no hub after {PATIENCE} s"
+        assert self._listening.wait(seconds), f"no hub after {seconds} s"
         return any("listening on" in line for line in self.said)
 
-    def wait_until_listening(self) -> "HubProcess":
-        assert self.listens(), f"the hub did not start: {self.logged[-5:]}"
+    def wait_until_listening(self, seconds: float = PATIENCE) -> "HubProcess":
+        assert self.listens(seconds), f"the hub did not start: {self.logged[-5:]}"
         found = [re.search(r"listening on (https?://[^\s'\"]+)", line) for line in self.said]
         self.url = next(match[1] for match in found if match)
         self.port = int(self.url.rsplit(":", 1)[1])
