@@ -1,9 +1,9 @@
 /*
  * The hub itself: its figures of the last hour as small charts, and for an ADMIN of all trains the
- * open connections, which can be searched and closed. `#view=hub` opens it.
+ * slowest rooms and the open connections, which can be searched and closed. `#view=hub` opens it.
  */
 
-import { shows } from './address.js';
+import { linkTo, shows } from './address.js';
 import { put, showAll, ui, write } from './elements.js';
 import { sure } from './give.js';
 import { showList } from './page.js';
@@ -11,6 +11,7 @@ import { ask, staff } from './staff.js';
 import { amount, clock, inHubZone, join, number, say, tell } from './wording.js';
 
 const ASK_MS = 3000;
+const MOST_ROOMS = 5; // shown
 const CHART_MS = 10_000; // between two samples
 const [WIDE, HIGH] = [240, 48]; // of a chart, in its own units
 const SVG = 'http://www.w3.org/2000/svg';
@@ -18,7 +19,8 @@ const SVG = 'http://www.w3.org/2000/svg';
 let timer = 0;
 let charted = -Infinity; // when the charts had their newest sample
 let attempt = 0; // an answer to an older question is void
-let hour = null; // the newest answers: the last hour's samples, and the connections
+let hour = null; // the newest answers: the last hour's samples, the rooms, and the connections
+let rooms = null;
 let open = null;
 let closing = false; // a question is open: the list stays as it is
 
@@ -90,6 +92,14 @@ function showConnection(place, connection) {
   place.close.onclick = () => close(connection);
 }
 
+function showRoom(place, { run, sockets, slow, behind }) {
+  write(place, {
+    name: run, sockets: amount(sockets, 'hub.in-room'),
+    behind: behind ? join(amount(slow, 'hub.slow'), say('hub.behind', { count: behind })) : '',
+  });
+  place.name.href = linkTo({ run });
+}
+
 async function renew() {
   const mine = ++attempt;
   clearTimeout(timer);
@@ -98,7 +108,9 @@ async function renew() {
   try {
     const sought = encodeURIComponent(ui.connectionForm.elements.sought.value.trim());
     const isDue = performance.now() - charted >= CHART_MS;
-    const answers = await Promise.all([isDue && ask('api/hour'), mayClose && ask(`api/connections?q=${sought}`)]);
+    const answers = await Promise.all([
+      isDue && ask('api/hour'), mayClose && ask(`api/connections?q=${sought}`), mayClose && ask('api/rooms'),
+    ]);
     if (mine !== attempt) return;
     tell(ui.hubNews, '');
     if (answers[0]) {
@@ -107,6 +119,7 @@ async function renew() {
       showCharts();
     }
     open = answers[1] || null;
+    rooms = answers[2] || null;
     if (!closing) showOpen();
   } catch ({ message }) {
     if (mine === attempt) tell(ui.hubNews, 'cannot-show', { reason: message });
@@ -116,6 +129,7 @@ async function renew() {
 
 function showOpen() {
   if (!open) return;
+  showList(ui.roomList, rooms.result.slice(0, MOST_ROOMS), ({ run }) => run, 'room', showRoom);
   const { result, total } = open;
   put(ui.connectionCount, result.length < total ? say('of', { count: result.length, all: total }) : number(total));
   showList(ui.connectionList, result, ({ clientId }) => clientId, 'connection', showConnection);

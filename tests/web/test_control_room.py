@@ -454,7 +454,7 @@ def test_where_an_offer_was_delivered(offering, page):
 
 
 def test_the_hub_itself(hub, page):
-    """Charts begin after two samples. An ADMIN searches the connections and closes one."""
+    """Charts begin after two samples. An ADMIN sees rooms, searches the connections, closes one."""
     page.goto(f"{hub.url}/#token={admin_token(hub)}&view=hub")
     charts = page.locator(".charts figure")
     expect(charts).to_have_count(8, timeout=PATIENCE * 1000)
@@ -464,8 +464,10 @@ def test_the_hub_itself(hub, page):
         token = token_of(hub, Role.TTE, HOSTILE, ["12345"])
         for fields in ({"type": "IDENTIFY", "token": token}, {"type": "SUBSCRIBE_TRAIN", **TRAIN}):
             tte.send(json.dumps(fields))
+        rooms = page.locator("[data-is=roomList] li")
+        expect(rooms).to_have_text("12345/2026-11-23 1 socket ", timeout=PATIENCE * 1000)
         page.get_by_role("searchbox", name="Find a connection").fill("12345/")
-        lines = page.locator(".connections li")
+        lines = page.locator("[data-is=connectionList] li")
         expect(lines).to_have_count(1, timeout=PATIENCE * 1000)
         expect(lines).to_contain_text(HOSTILE)
         expect(lines).to_contain_text("12345/2026-11-23")
@@ -704,7 +706,7 @@ def test_axe_finds_no_fault_in_any_view(offering, axe, page, scheme):
     for view in VIEWS:
         page.goto(f"{offering.url}/#{view}")
         if view == "view=hub":
-            page.wait_for_selector(".connections li")
+            page.wait_for_selector("[data-is=connectionList] li")
         if "tab=" in view and "events" not in view:
             wait_for(lambda: part(page))
         assert axe(page) == [], view
@@ -723,7 +725,7 @@ def test_axe_finds_no_fault_in_hindi(offering, axe, page):
     for view, shown in (
         ("", "[data-is=attentionList] li"),
         ("station=BBB", "[data-is=boardRows] tr"),
-        ("view=hub", ".connections li"),
+        ("view=hub", "[data-is=connectionList] li"),
         ("run=7/2026-11-23&tab=coaches", ".berth"),
         ("run=7/2026-11-23&tab=actions", "form[name=report]"),
     ):
