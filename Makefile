@@ -12,7 +12,7 @@ run: .venv/.run
 	@$(BIN)/python run.py --demo
 
 WORKERS ?= 4
-PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist load --maxschedchunk 4
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 quick: .venv/.dev
 	$(PYTEST) -m "not slow and not soak"
@@ -45,6 +45,7 @@ bench: .venv/.dev
 	$(BIN)/python bench/reconnect_storm.py
 	$(BIN)/python bench/durable_commands.py
 	$(BIN)/python bench/journal.py
+	$(BIN)/python bench/control_room.py
 
 # A small size, for CI: each socket gets each event exactly once, also those that it missed.
 bench-quick: .venv/.dev

@@ -30,14 +30,10 @@ SLOW_FIXTURES = {"start_hub", "start_mongod", "mongodb_uri", "browser", "tiny_di
 
 
 def pytest_collection_modifyitems(items):
-    """Mark tests as slow that use such a fixture, or that a variable can make longer.
-
-    The longest come first, so that at the end all workers have something to do.
-    """
+    """Mark tests as slow that use such a fixture, or that a variable can make longer."""
     for item in items:
         if SLOW_FIXTURES & set(item.fixturenames) or item.get_closest_marker("sized"):
             item.add_marker("slow")
-    items.sort(key=lambda item: item.get_closest_marker("sized") is None)
 
 
 @pytest.fixture(autouse=True)
