@@ -80,7 +80,7 @@ class Watched:
         page.goto(url)
         page.wait_for_selector("[data-is=rows] tr")
         page.wait_for_timeout(LOADING * 1000)
-        self.loading: list[int] = page.evaluate("longTasks.splice(0)")
+        self.loading = self.long_tasks()
         self.bytes = 0
 
     def _frame(self, event: dict[str, Any]) -> None:

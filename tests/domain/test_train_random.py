@@ -70,8 +70,10 @@ def names_of(kind):
 
 def picture(value):
     """All parts of a state as plain values that can be compared; times in UTC."""
+    if value is None or isinstance(value, str | int):
+        return value
     kind = type(value)
-    if value is None or isinstance(value, str | int) or is_frozen(kind):
+    if is_frozen(kind):
         return value
     if isinstance(value, dict):
         return [(picture(key), picture(inner)) for key, inner in value.items()]

@@ -20,8 +20,6 @@ from websockets.protocol import OPEN, Protocol, Side
 
 SOCKETS = int(os.environ.get("FUZZ_SOCKETS", "400"))
 AT_ONCE = 8
-# Seconds without a byte after which a frame counts as incomplete: the hub waits for the rest.
-SILENCE = 0.1
 # Close codes that may come: the protocol's own, and those that answer a client's close.
 OWN = {1001, 1002, 1007, 1009, 4400, 4401, 4403, 4408, 4429, 4503}
 GIVEN_BACK = {1000, 1003, *range(1008, 1015), *range(3000, 5000)}
@@ -116,23 +114,17 @@ def nonsense(chance):
     return flip(chance, data) if chance.random() < 0.2 else data
 
 
-async def outcome(raw, chance, caught_up):
+async def outcome(raw, chance, read_some):
     """Return a socket's outcome: "answered", a close code, "closed" without a code, or "waits"."""
     socket, _ = await raw()
     reader, writer = socket.reader, socket.writer
-    parser, is_patient = Protocol(Side.CLIENT, state=OPEN, max_size=None), True
+    parser = Protocol(Side.CLIENT, state=OPEN, max_size=None)
     try:
         writer.write(nonsense(chance) + frame(chance, Opcode.TEXT, GOOD))
         while True:
-            try:
-                async with asyncio.timeout(SILENCE):
-                    data = await reader.read(65_536)
-            except TimeoutError:
-                if not is_patient:
-                    return "waits"
-                is_patient = False
-                await caught_up()
-                continue
+            data = await read_some(reader)
+            if data is None:
+                return "waits"
             if not data:
                 return "closed"
             parser.receive_data(data)
@@ -153,7 +145,7 @@ async def outcome(raw, chance, caught_up):
 
 @pytest.mark.sized
 @pytest.mark.gen_test(timeout=36_000)
-async def test_frames_of_nonsense_are_answered_or_closed(site, raw, connect, caught_up, caplog):
+async def test_frames_of_nonsense_are_answered_or_closed(site, raw, connect, read_some, caplog):
     """The close has a documented code; other sockets go on, and nothing changes."""
     seed, chance = seeded()
     print(f"seed {seed}")
@@ -163,7 +155,7 @@ async def test_frames_of_nonsense_are_answered_or_closed(site, raw, connect, cau
 
     async def open_some(count):
         for _ in range(count):
-            seen[await outcome(raw, chance, caught_up)] += 1
+            seen[await outcome(raw, chance, read_some)] += 1
 
     await asyncio.gather(*(open_some(SOCKETS // AT_ONCE) for _ in range(AT_ONCE)))
     print(f"{seen.total()} sockets in {time.monotonic() - start:.0f} s: {dict(seen)}")

@@ -40,13 +40,13 @@ class _Policy(EmailPolicy):
 
     def header_store_parse(self, name: str, value: Any) -> tuple[str, Any]:
         plain = type(value) is str and value.isascii() and value.isprintable()
-        if plain and len(name) + len(": ") + len(value) <= _LINE:
+        if plain and len(name) + len(": ") + len(value) <= _LONGEST_LINE:
             return name, value
         return super().header_store_parse(name, value)
 
 
 # The longest line that need not be folded (RFC 5322, 2.1.1).
-_LINE = 78
+_LONGEST_LINE = 78
 # Every relay takes seven bits.
 _POLICY = _Policy(linesep=SMTP.linesep, cte_type="7bit", header_factory=_Headers())
 _SAFE_ID = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
