@@ -1,5 +1,6 @@
 """A small railway for tests: one train of five stations and a handful of passengers."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from itertools import product
 from typing import Any
@@ -86,6 +87,19 @@ def chart(*people: dict[str, Any], **fields: Any) -> dict[str, Any]:
         "passengers": list(people or PEOPLE),
         **fields,
     }
+
+
+def make_an_offer(ask: Callable[..., Any], first: dict[str, Any]) -> None:
+    """Let train 7 stand at AAA, where `first`, person 1, does not turn up.
+
+    S1-1 is offered to person 10, on RAC. Person 20 waits.
+    """
+    waits = person(20, status="WL", number=1, coach=None, berth=None)
+    people = (first, person(2, "BBB", "DDD"), rac(10, 1), waits)
+    ask("/api/trains", chart(*people, trainNo="7", policy="OFFER", offerSeconds=600))
+    ask("/api/trains/7/start", {})
+    ask("/api/trains/7/passengers/4512345610/1/board", {})
+    ask("/api/trains/7/passengers/4512345601/1/no-show", {})
 
 
 def largest_chart(more: int = 0) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import pytest
 from faulty_link import BelowPath
 from load import admin_token, asker
 from playwright.sync_api import expect
-from railway import chart, person, rac
+from railway import chart, make_an_offer, person, rac
 from waiting import PATIENCE, wait_for
 from websockets.exceptions import ConnectionClosed
 from witness import connect
@@ -328,16 +328,7 @@ def test_below_a_path(hub, page):
 @pytest.fixture
 def offering(hub):
     """Train 7 stands at AAA and offers S1-1 to person 10, on RAC; people have hostile names."""
-    people = (
-        {**person(1), "name": HOSTILE},
-        person(2, "BBB", "DDD"),
-        rac(10, 1),
-        person(20, status="WL", number=1, coach=None, berth=None),
-    )
-    hub.ask("/api/trains", chart(*people, trainNo="7", policy="OFFER", offerSeconds=600))
-    hub.ask("/api/trains/7/start", {})
-    hub.ask("/api/trains/7/passengers/4512345610/1/board", {})
-    hub.ask("/api/trains/7/passengers/4512345601/1/no-show", {})
+    make_an_offer(hub.ask, {**person(1), "name": HOSTILE})
     return hub
 
 
