@@ -65,7 +65,6 @@ class Crew:
         self.answered = []
         self.told = {}
         self.refused = []
-        self.answered_at = 0.0
         self._forget_the_leave()
         self._number = 0
         self._pending = None
@@ -103,19 +102,18 @@ class Crew:
     def _forget_the_leave(self):
         self.unavailable = False
         self.goodbye = self.closed = None
+        self.answered_at = 0.0
 
     async def _enter(self, socket, token):
-        await socket.send(json.dumps({"type": "IDENTIFY", "token": token}))
+        await self._say(socket, {"type": "IDENTIFY", "token": token})
         train = {"trainNo": self.train_no, "startDate": self.start_date}
-        await socket.send(json.dumps({"type": "SUBSCRIBE_TRAIN", **train}))
+        await self._say(socket, {"type": "SUBSCRIBE_TRAIN", **train})
 
     async def _command(self, socket):
         if self._pending is None:
             self._pending = self._next()
         command, event, fields = self._pending
-        message = {**command, "id": command["key"]}
-        with contextlib.suppress(ConnectionClosed):  # what came before is still to be heard
-            await socket.send(json.dumps(message))
+        await self._say(socket, {**command, "id": command["key"]})
         while (heard := await self._hear(socket)).get("id") != command["key"]:
             pass
         if heard["type"] == "ERROR":
@@ -134,6 +132,11 @@ class Crew:
             self.states[command["pnr"]] = MARKS[command["type"]][1]
         elif command["type"] == "SET_DELAY":
             self.delay = command["delayMinutes"]
+
+    @staticmethod
+    async def _say(socket, message):
+        with contextlib.suppress(ConnectionClosed):  # what came before is still to be heard
+            await socket.send(json.dumps(message))
 
     async def _hear(self, socket):
         heard = json.loads(await socket.recv())
@@ -254,6 +257,12 @@ class Fleet:
 
         assert self.drive(hub, meanwhile, goes_on=lambda: not over) == 0
         return given
+
+    async def under_way(self):
+        """Wait until each crew of the current drive has had an answer, or was told to leave."""
+        async with asyncio.timeout(PATIENCE):
+            while not all(crew.answered_at or crew.closed for crew in self.crews):
+                await asyncio.sleep(0.001)
 
     def wait_for_answers(self, more):
         """Wait until `more` commands are answered, for as long as answers come."""

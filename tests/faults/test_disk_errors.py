@@ -85,6 +85,7 @@ def drive_until_it_fails(fleet, hub):
     refusals = []
 
     async def ask_aside(answered):
+        await fleet.under_way()
         refusals.append(await asyncio.to_thread(aside.ask_until_refused))
 
     assert fleet.drive(hub, ask_aside, seconds=PATIENCE) == CREWS
@@ -105,9 +106,9 @@ def failed_at(trace):
 @pytest.mark.parametrize(
     ("calls", "error", "first", "on"),
     [
-        ("fsync,fdatasync", "EIO", (40, 120), "+"),
-        ("fsync,fdatasync", "EIO", (40, 120), ""),
-        ("fsync,fdatasync", "ENOSPC", (40, 120), "+"),
+        ("fsync,fdatasync", "EIO", (60, 120), "+"),
+        ("fsync,fdatasync", "EIO", (60, 120), ""),
+        ("fsync,fdatasync", "ENOSPC", (60, 120), "+"),
         ("pwrite64", "EIO", (400, 1200), "+"),
     ],
     ids=["fsync-EIO", "fsync-EIO-once", "fsync-ENOSPC", "write-EIO"],

@@ -29,6 +29,7 @@ def stop_under_load(fleet, hub, answers):
     took = []
 
     async def stop(answered):
+        await fleet.under_way()
         await more_answers(answered, answers)
         start = time.monotonic()
         assert await asyncio.to_thread(hub.stop, signal.SIGTERM, PATIENCE) == 0
