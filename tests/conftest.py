@@ -135,15 +135,20 @@ def start_hub(tmp_path):
 
 
 @pytest.fixture
-def start_again(start_hub, unused_port, mongodb_uri, database_name):
+def mongod_options(mongodb_uri, database_name):
+    """Return a hub's options for that database, which spare the start of a mongod of its own."""
+    return ("--mongodb-uri", mongodb_uri, "--database", database_name)
+
+
+@pytest.fixture
+def start_again(start_hub, unused_port, mongod_options):
     """Return a function that starts the hub, or starts it again at the same address.
 
     Its train stands at AAA.
     """
 
     def start():
-        options = ("--mongodb-uri", mongodb_uri, "--database", database_name)
-        hub = start_hub("--port", str(unused_port), *options)
+        hub = start_hub("--port", str(unused_port), *mongod_options)
         hub.ask = asker(hub)
         if not hub.ask("/api/trains"):
             hub.ask("/api/trains", chart())

@@ -13,8 +13,17 @@ from urllib.request import urlopen
 
 from waiting import PATIENCE
 
+from trainhub.access.identity import Tokens
+from trainhub.access.keys import load_keys
+from trainhub.domain.model import Role
+
 ROOT = Path(__file__).parents[1]
 RUN = (sys.executable, "-u", str(ROOT / "run.py"))
+
+
+def tokens_of(folder: Path) -> Tokens:
+    """Return what makes and reads tokens under the keys of a hub's data folder."""
+    return Tokens(load_keys(folder / "keys.json"))
 
 
 class HubProcess:
@@ -103,18 +112,13 @@ class HubProcess:
             complaints = json.load(answer)["degraded"]
         return [each for each in complaints if not each.startswith("the loop was held")]
 
+    @property
+    def tokens(self) -> Tokens:
+        return tokens_of(self.folder)
+
     def token(self, role: str, user: str, train: str) -> str:
-        """Return the token that `python run.py token` prints."""
-        done = subprocess.run(
-            [
-                *(sys.executable, str(ROOT / "run.py"), "token", "--role", role, "--user", user),
-                *("--train", train, "--data-dir", str(self.folder)),
-            ],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        return done.stdout.strip()
+        """Return a token as `python run.py token` makes it."""
+        return self.tokens.issue(user, Role(role), [train])
 
 
 def strace(log: Path, calls: str, what: str, *options: str) -> tuple[str, ...]:

@@ -18,14 +18,13 @@ from random import Random
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
+from hub_process import tokens_of
 from railway import chart, person
 from waiting import PATIENCE, wait_for
 from websockets.exceptions import ConnectionClosed, WebSocketException
 from witness import WITNESS
 from witness import connect_async as connect
 
-from trainhub.access.identity import Tokens
-from trainhub.access.keys import load_keys
 from trainhub.domain.model import Role
 
 DAY = "2026-11-23"
@@ -329,8 +328,7 @@ def logs_of(folder, database=None):
 
 
 def admin_token(hub):
-    tokens = Tokens(load_keys(hub.folder / "keys.json"))
-    return tokens.issue("control", Role.ADMIN, ["*"])
+    return tokens_of(hub.folder).issue("control", Role.ADMIN, ["*"])
 
 
 def answered(request, patient=True):

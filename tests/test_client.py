@@ -15,7 +15,6 @@ from railway import chart
 from waiting import until
 from witness import connect_async as plain_connect
 
-from trainhub.access.identity import Tokens
 from trainhub.access.keys import load_keys
 from trainhub.domain.model import Role
 from trainhub_client import HubError, connect, following
@@ -29,7 +28,7 @@ def address(hub):
 
 
 def token_of(hub, user, role):
-    return Tokens(load_keys(hub.folder / "keys.json")).issue(user, role, ["12345"])
+    return hub.tokens.issue(user, role, ["12345"])
 
 
 def expired(hub):

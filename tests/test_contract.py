@@ -26,8 +26,6 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from witness import WITNESS, connect
 
 from contract.files import generated
-from trainhub.access.identity import Tokens
-from trainhub.access.keys import load_keys
 from trainhub.access.revocations import revoke_user
 from trainhub.core import errors
 from trainhub.domain.commands import COMMANDS, Batch, RegisterTrain
@@ -444,7 +442,7 @@ def test_one_of_everything(start_hub, tmp_path):
     WITNESS.seen.clear()
     clock = MovedClock(tmp_path / "clock")
     hub = start_hub("--max-connections", "4", environment=clock.environment)
-    tokens = Tokens(load_keys(hub.folder / "keys.json"))
+    tokens = hub.tokens
     with ExitStack() as stack:
         visitor = Visitor(hub, tokens.issue("control", Role.ADMIN, ["*"]), stack)
         passenger = Visitor(hub, tokens.issue("IR_10", Role.PASSENGER, ["*"]), stack)

@@ -20,8 +20,6 @@ from waiting import PATIENCE
 from websockets.exceptions import ConnectionClosed
 from witness import connect_async as connect
 
-from trainhub.access.identity import Tokens
-from trainhub.access.keys import load_keys
 from trainhub.demo.timetable import DEMO_TIMETABLE, make_chart, read_timetable
 from trainhub.domain.model import Role
 
@@ -204,9 +202,9 @@ def check_mongodb(folder, trains, people):
         return sum(database[name].count_documents({}) for name in ("runs", "passengers", "events"))
 
 
-async def fly(hub, folder, made):
+async def fly(hub, made):
     """Open the sockets, drive the trains, check what each heard; return the state."""
-    tokens = Tokens(load_keys(folder / "keys.json"))
+    tokens = hub.tokens
     api = Api(hub, tokens.issue("control", Role.ADMIN, ["*"]))
     heard, driven = made[:TRAINS_HEARD], made[:TRAINS_DRIVEN]
 
@@ -221,7 +219,7 @@ async def fly(hub, folder, made):
     start = time.monotonic()
     await asyncio.gather(*(drive(api, chart, STOPS_DRIVEN) for chart in driven))
     took = time.monotonic() - start
-    logs = journal_of(folder)
+    logs = journal_of(hub.folder)
     expected = [client.should_hear(logs[run_of(client.chart)]) for client in clients]
     deadline = time.monotonic() + FLEET_PATIENCE
     while any(len(c.events) < len(e) for c, e in zip(clients, expected, strict=True)):
@@ -272,7 +270,7 @@ def test_a_fleet_of_a_thousand_trains(tmp_path, start_hub, capsys):
         print(f"up with {TRAINS} charts after {time.monotonic() - start:.1f} s")
 
         async def test():
-            api, (trains, people), listening = await fly(hub, folder, made)
+            api, (trains, people), listening = await fly(hub, made)
             count = check_mongodb(folder, trains, people)
             print(f"MongoDB holds every change: {count} documents")
             again, (trains, people) = await kill_and_compare(hub, start_hub, folder, api, made)

@@ -19,7 +19,7 @@ from waiting import PATIENCE, wait_for
 from websockets.exceptions import ConnectionClosed
 from witness import connect
 
-from trainhub.access.identity import LEEWAY, Tokens
+from trainhub.access.identity import LEEWAY
 from trainhub.access.keys import load_keys
 from trainhub.domain.model import Role
 from trainhub_client import connect as connect_client
@@ -64,12 +64,12 @@ def order(hub, name, *arguments):
 
 
 @pytest.fixture
-def hub(start_hub, mongodb_uri, database_name):
-    return start_hub("--mongodb-uri", mongodb_uri, "--database", database_name)
+def hub(start_hub, mongod_options):
+    return start_hub(*mongod_options)
 
 
 def tokens_of(hub):
-    return Tokens(load_keys(hub.folder / "keys.json"))
+    return hub.tokens
 
 
 def ends_in(seconds):

@@ -24,8 +24,6 @@ from waiting import PATIENCE, wait_for
 from websockets.exceptions import ConnectionClosed
 from witness import connect
 
-from trainhub.access.identity import Tokens
-from trainhub.access.keys import load_keys
 from trainhub.domain.model import Role
 
 DAY = datetime.now(UTC).date().isoformat()
@@ -88,7 +86,7 @@ class Site:
 
     def __init__(self, hub):
         self.hub = hub
-        self._tokens = Tokens(load_keys(hub.folder / "keys.json"))
+        self._tokens = hub.tokens
 
     def token(self, who):
         role, user, trains = who

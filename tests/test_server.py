@@ -23,8 +23,6 @@ from railway import RUN, chart, person, rac
 from waiting import PATIENCE, wait_for
 from witness import WITNESS
 
-from trainhub.access.identity import Tokens
-from trainhub.access.keys import load_keys
 from trainhub.domain.model import Role
 
 
@@ -33,7 +31,7 @@ class Control:
 
     def __init__(self, hub):
         self.url = hub.url
-        tokens = Tokens(load_keys(hub.folder / "keys.json"))
+        tokens = hub.tokens
         self.token = tokens.issue("control", Role.ADMIN, ["*"], timedelta(hours=1))
 
     def ask(self, path, body=None, key=None):
@@ -335,23 +333,21 @@ def test_it_works_on_while_mongodb_is_away(start_hub, unused_port):
 
 
 def test_what_waited_for_mongodb_reaches_the_next_one(
-    start_hub, unused_port, mongodb_uri, database
+    start_hub, unused_port, mongod_options, database
 ):
     """What MongoDB missed waits in the journal, however the hub was stopped."""
     hub = start_hub("--mongodb-uri", f"mongodb://127.0.0.1:{unused_port}", "--new")
     Control(hub).ask("/api/trains", chart())
     assert hub.stop() == 0
-    options = ("--mongodb-uri", mongodb_uri, "--database", database.name)
-    start_hub(*options, folder=hub.folder)
+    start_hub(*mongod_options, folder=hub.folder)
     wait_for(lambda: database.passengers.count_documents({"run": RUN}) == 6)
 
 
 def test_an_empty_folder_takes_its_live_runs_from_mongodb(
-    start_hub, mongodb_uri, database, tmp_path
+    start_hub, mongod_options, database, tmp_path
 ):
     """A hub that lost its folder goes on from MongoDB, under a new epoch."""
-    options = ("--mongodb-uri", mongodb_uri, "--database", database.name)
-    hub = start_hub(*options)
+    hub = start_hub(*mongod_options)
     control = Control(hub)
     control.ask("/api/trains", chart())
     control.ask("/api/trains/12345/start", {})
@@ -360,7 +356,7 @@ def test_an_empty_folder_takes_its_live_runs_from_mongodb(
     epoch = control.ask("/api/monitor")["epoch"]
     wait_for(lambda: database.events.count_documents({"run": RUN}) == 3)
     assert hub.stop() == 0
-    hub = start_hub(*options, folder=tmp_path / "new")
+    hub = start_hub(*mongod_options, folder=tmp_path / "new")
     control = Control(hub)
     after = what_the_clock_leaves(control), control.ask("/api/trains/12345/passengers")
     assert after == before
@@ -370,7 +366,7 @@ def test_an_empty_folder_takes_its_live_runs_from_mongodb(
 
 
 def test_a_journal_at_its_limit_takes_no_commands_until_mongodb_is_back(
-    start_hub, unused_port, mongodb_uri, database
+    start_hub, unused_port, mongod_options, database
 ):
     """At half the limit the hub warns, at the limit changes get 503; nothing is lost."""
     small = ("--journal-limit", "1")
@@ -385,18 +381,16 @@ def test_a_journal_at_its_limit_takes_no_commands_until_mongodb_is_back(
     assert any("the journal has" in line for line in hub.degraded())
     assert control.ask("/api/trains/12345")["seq"] == 1 + said
     assert hub.stop() == 0
-    options = ("--mongodb-uri", mongodb_uri, "--database", database.name)
-    hub = start_hub(*options, *small, folder=hub.folder)
+    hub = start_hub(*mongod_options, *small, folder=hub.folder)
     control = Control(hub)
     wait_for(lambda: announce(control) == 200)
     wait_for(lambda: database.events.count_documents({"run": RUN}) == 2 + said)
     wait_for(lambda: hub.degraded() == [])
 
 
-def test_a_start_says_from_what_and_how_fast(start_hub, mongodb_uri, database):
+def test_a_start_says_from_what_and_how_fast(start_hub, mongod_options):
     """One line in the log says from which snapshot and records the hub started, and how fast."""
-    options = ("--mongodb-uri", mongodb_uri, "--database", database.name)
-    hub = start_hub(*options)
+    hub = start_hub(*mongod_options)
     control = Control(hub)
     control.ask("/api/trains", chart())
     for _ in range(250):
@@ -404,7 +398,7 @@ def test_a_start_says_from_what_and_how_fast(start_hub, mongodb_uri, database):
     wait_for(lambda: "1 snapshots" in check(hub.folder).stdout)
     before = what_the_clock_leaves(control)
     hub.kill()
-    hub = start_hub(*options, folder=hub.folder)
+    hub = start_hub(*mongod_options, folder=hub.folder)
     assert what_the_clock_leaves(Control(hub)) == before
     (line,) = [line for line in hub.logged if "1 runs from 1 snapshots" in line]
     assert re.search(r"251 journal records in \d+\.\d+ s", line)

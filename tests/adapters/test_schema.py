@@ -127,18 +127,17 @@ async def test_a_migration_that_is_broken_off_goes_on(motor, database, monkeypat
 
 
 @pytest.mark.gen_test
-async def test_a_hub_that_is_killed_while_it_migrates(start_hub, mongodb_uri, database):
+async def test_a_hub_that_is_killed_while_it_migrates(start_hub, mongod_options, database):
     """The next start completes the migration, and the hub writes."""
     old(database, 60_000)
-    options = ("--mongodb-uri", mongodb_uri, "--database", database.name)
-    hub = await asyncio.to_thread(start_hub, *options, wait=False)
+    hub = await asyncio.to_thread(start_hub, *mongod_options, wait=False)
     deadline = time.monotonic() + PATIENCE
     while not database.runs.count_documents({"schema": DOCUMENT_SCHEMA}, limit=1):
         assert time.monotonic() < deadline
     hub.kill()
     assert meta(database) == DOCUMENT_SCHEMA - 1
     assert schemas(database) != ALL_NEW
-    hub = await asyncio.to_thread(start_hub, *options, folder=hub.folder)
+    hub = await asyncio.to_thread(start_hub, *mongod_options, folder=hub.folder)
     while meta(database) != DOCUMENT_SCHEMA:
         assert time.monotonic() < deadline
     assert schemas(database) == ALL_NEW
@@ -185,16 +184,15 @@ async def test_it_is_looked_at_again_after_a_failure(store, database):
 
 
 @pytest.mark.parametrize("fresh", [True, False])
-def test_a_hub_does_not_start_on_a_newer_database(start_hub, mongodb_uri, database, fresh):
+def test_a_hub_does_not_start_on_a_newer_database(start_hub, mongod_options, database, fresh):
     """A hub exits with one line and code 2, with or without a journal."""
-    options = ("--mongodb-uri", mongodb_uri, "--database", database.name)
-    hub = start_hub(*options)
+    hub = start_hub(*mongod_options)
     if not fresh:
         asker(hub)("/api/trains", chart())
     assert hub.stop() == 0
     make_newer(database)
     count = database.command("dbstats")["objects"]
-    hub = start_hub(*options, folder=hub.folder, wait=False)
+    hub = start_hub(*mongod_options, folder=hub.folder, wait=False)
     assert hub.wait(PATIENCE) == 2
     (line,) = (line for line in hub.logged if line.startswith("trainhub: "))
     assert f"schema {DOCUMENT_SCHEMA + 1}, and this hub knows up to {DOCUMENT_SCHEMA}" in line

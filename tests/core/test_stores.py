@@ -39,11 +39,6 @@ CARDS = [f"45123456{who:02}" for who in range(1, 40)]
 
 
 @pytest.fixture
-def options(mongodb_uri, database):
-    return ("--mongodb-uri", mongodb_uri, "--database", database.name)
-
-
-@pytest.fixture
 def away(tmp_path, start_mongod):
     """A mongod of the test's own, which it may stop, and the options that name it."""
     mongod = start_mongod()
@@ -121,21 +116,21 @@ def instead(source, target):
 
 @pytest.mark.parametrize("restore", [instead, over])
 def test_a_folder_restored_from_a_copy_begins_a_new_epoch(
-    start_hub, options, database, tmp_path, restore
+    start_hub, mongod_options, database, tmp_path, restore
 ):
     """Clients learn that they missed events, and MongoDB gets only the continued history."""
-    hub = start_hub(*options)
+    hub = start_hub(*mongod_options)
     begun(hub)
     flushed(hub)
     assert hub.stop() == 0
     shutil.copytree(hub.folder, tmp_path / "copy")
-    hub = start_hub(*options, folder=hub.folder)
+    hub = start_hub(*mongod_options, folder=hub.folder)
     mark(asker(hub), "board", range(3, 13))
     before, _ = joined(hub)
     flushed(hub)
     assert hub.stop() == 0
     restore(tmp_path / "copy", hub.folder)
-    hub = start_hub(*options, folder=hub.folder)
+    hub = start_hub(*mongod_options, folder=hub.folder)
     ask = asker(hub)
     mark(ask, "no-show", range(3, 13))
     since = {"epoch": before["epoch"], "seq": before["seq"]}
@@ -147,7 +142,7 @@ def test_a_folder_restored_from_a_copy_begins_a_new_epoch(
     wait_for(lambda: agree(ask, database))
     wait_for(lambda: hub.degraded() == [])
     hub.kill()
-    hub = start_hub(*options, folder=hub.folder)
+    hub = start_hub(*mongod_options, folder=hub.folder)
     again, _ = joined(hub, {"epoch": answer["epoch"], "seq": answer["seq"]})
     assert again["recovered"], "the new history goes on over a kill -9"
 
@@ -180,9 +175,9 @@ def test_so_does_one_with_the_embedded_database(start_hub, tmp_path, with_databa
         wait_for(lambda: agree(ask, client.trainhub))
 
 
-def test_a_copy_that_was_taken_under_the_running_hub(start_hub, options, database, tmp_path):
+def test_a_copy_that_was_taken_under_the_running_hub(start_hub, mongod_options, database, tmp_path):
     """By SQLite's own backup. The hub was killed later on; the copy ends before MongoDB does."""
-    hub = start_hub(*options)
+    hub = start_hub(*mongod_options)
     ask = begun(hub)
     flushed(hub)
     with (
@@ -197,7 +192,7 @@ def test_a_copy_that_was_taken_under_the_running_hub(start_hub, options, databas
     for extra in hub.folder.glob("journal.db-*"):
         extra.unlink()
     shutil.copyfile(tmp_path / "copy.db", hub.folder / "journal.db")  # the same inode
-    hub = start_hub(*options, folder=hub.folder)
+    hub = start_hub(*mongod_options, folder=hub.folder)
     ask = asker(hub)
     mark(ask, "no-show", range(3, 13))
     answer, _ = joined(hub, {"epoch": before["epoch"], "seq": before["seq"]})
@@ -243,15 +238,17 @@ def test_a_fork_that_shows_only_when_mongodb_is_back(start_hub, away, tmp_path):
 
 
 @pytest.mark.parametrize("copied", [False, True])
-def test_a_second_hub_on_a_live_database_is_refused(start_hub, options, database, tmp_path, copied):
+def test_a_second_hub_on_a_live_database_is_refused(
+    start_hub, mongod_options, database, tmp_path, copied
+):
     """A second hub ends with exit code 2 and says what to do. The first hub does not notice."""
-    hub = start_hub(*options)
+    hub = start_hub(*mongod_options)
     ask = begun(hub)
     flushed(hub)
     folder = tmp_path / "second"
     if copied:
         shutil.copytree(hub.folder, folder, ignore=shutil.ignore_patterns("*.lock", "*.sock"))
-    second = start_hub(*options, folder=folder, wait=False)
+    second = start_hub(*mongod_options, folder=folder, wait=False)
     assert second.wait(PATIENCE) == 2
     (line,) = [line for line in second.logged if line.startswith("trainhub: ")]
     assert f"process {hub.process.pid}" in line
@@ -262,15 +259,15 @@ def test_a_second_hub_on_a_live_database_is_refused(start_hub, options, database
     wait_for(lambda: hub.degraded() == [])
 
 
-def test_a_dead_hub_s_lease_is_taken_over(start_hub, options, database, tmp_path):
+def test_a_dead_hub_s_lease_is_taken_over(start_hub, mongod_options, database, tmp_path):
     """After a hub is killed and its folder lost, the next hub takes over the expired lease."""
-    hub = start_hub(*options)
+    hub = start_hub(*mongod_options)
     ask = begun(hub)
     flushed(hub)
     before = ask("/api/trains/12345/passengers")
     hub.kill()
     began = time.monotonic()
-    hub = start_hub(*options, folder=tmp_path / "other")
+    hub = start_hub(*mongod_options, folder=tmp_path / "other")
     assert time.monotonic() - began >= DEAD_SECONDS
     ask = asker(hub)
     assert ask("/api/trains/12345/passengers") == before
@@ -280,27 +277,27 @@ def test_a_dead_hub_s_lease_is_taken_over(start_hub, options, database, tmp_path
 
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
-def test_the_same_folder_has_its_lease_back_at_once(start_hub, options, end):
+def test_the_same_folder_has_its_lease_back_at_once(start_hub, mongod_options, end):
     """Only one hub can hold the folder: a start after kill -9 looks at no clock and never waits."""
-    hub = start_hub(*options)
+    hub = start_hub(*mongod_options)
     begun(hub)
     flushed(hub)
     before, _ = joined(hub)
     hub.stop(end)
-    hub = start_hub(*options, folder=hub.folder)
+    hub = start_hub(*mongod_options, folder=hub.folder)
     wait_for(lambda: hub.degraded() == [])
     answer, _ = joined(hub, {"epoch": before["epoch"], "seq": before["seq"]})
     assert answer["recovered"]
     assert not [line for line in hub.logged if "trainhub.stores" in line]
 
 
-def test_a_hub_that_was_frozen_notices_its_rival(start_hub, options, database, tmp_path):
+def test_a_hub_that_was_frozen_notices_its_rival(start_hub, mongod_options, database, tmp_path):
     """It writes nothing into MongoDB any more, and says so; the other hub's history stands."""
-    frozen = start_hub(*options)
+    frozen = start_hub(*mongod_options)
     asked = begun(frozen)
     flushed(frozen)
     frozen.freeze()
-    rival = start_hub(*options, folder=tmp_path / "rival")
+    rival = start_hub(*mongod_options, folder=tmp_path / "rival")
     ask = asker(rival)
     mark(ask, "no-show", range(3, 6))
     wait_for(lambda: agree(ask, database))
@@ -370,13 +367,13 @@ def test_an_empty_folder_that_is_told_so_waits_for_nothing(start_hub, away):
     wait_for(lambda: hub.degraded() == [])
 
 
-def test_new_takes_no_runs_and_its_documents_win(start_hub, options, database, tmp_path):
+def test_new_takes_no_runs_and_its_documents_win(start_hub, mongod_options, database, tmp_path):
     """MongoDB has a run of another log: the chart that is registered here takes its place."""
-    hub = start_hub(*options)
+    hub = start_hub(*mongod_options)
     begun(hub)
     flushed(hub)
     assert hub.stop() == 0
-    hub = start_hub(*options, "--new", folder=tmp_path / "new")
+    hub = start_hub(*mongod_options, "--new", folder=tmp_path / "new")
     ask = asker(hub)
     assert ask("/api/trains") == []
     ask("/api/trains", chart(*PEOPLE))
@@ -390,10 +387,10 @@ def test_new_takes_no_runs_and_its_documents_win(start_hub, options, database, t
 
 @pytest.mark.parametrize("running", [True, False])
 def test_a_database_that_is_lost_is_refilled(
-    start_hub, options, database, mongodb_uri, tmp_path, running
+    start_hub, mongod_options, database, mongodb_uri, tmp_path, running
 ):
     """A dropped database is written again with its indexes, and the hub counts the refill."""
-    hub = start_hub(*options)
+    hub = start_hub(*mongod_options)
     ask = begun(hub)
     flushed(hub)
     if not running:
@@ -401,7 +398,7 @@ def test_a_database_that_is_lost_is_refilled(
     with MongoClient(mongodb_uri) as client:
         client.drop_database(database.name)
     if not running:
-        hub = start_hub(*options, folder=hub.folder)
+        hub = start_hub(*mongod_options, folder=hub.folder)
         ask = asker(hub)
     wait_for(lambda: agree(ask, database))
     wait_for(lambda: hub.degraded() == [])
@@ -411,7 +408,7 @@ def test_a_database_that_is_lost_is_refilled(
     assert database.meta.find_one({"_id": "schema"})
     assert database.audit.count_documents({}) == 5
     assert hub.stop() == 0
-    hub = start_hub(*options, folder=tmp_path / "new")
+    hub = start_hub(*mongod_options, folder=tmp_path / "new")
     assert len(asker(hub)("/api/trains")) == 1
 
 
@@ -443,9 +440,9 @@ def test_a_database_from_an_older_dump_is_refilled(start_hub, away, tmp_path, ru
     wait_for(lambda: ask("/api/monitor")["writeBuffer"]["refills"] == 1)
 
 
-def test_a_refill_by_hand(start_hub, options, database):
+def test_a_refill_by_hand(start_hub, mongod_options, database):
     """An operator can ask for a refill, with a running hub or before a start."""
-    hub = start_hub(*options)
+    hub = start_hub(*mongod_options)
     ask = begun(hub)
     flushed(hub)
     command = [sys.executable, str(ROOT / "run.py"), "refill", "--data-dir", str(hub.folder)]
@@ -460,7 +457,7 @@ def test_a_refill_by_hand(start_hub, options, database):
     wait_for(lambda: agree(ask, database))
     assert hub.stop() == 0
     lose_and_refill()
-    hub = start_hub(*options, folder=hub.folder)
+    hub = start_hub(*mongod_options, folder=hub.folder)
     again = asker(hub)
     wait_for(lambda: agree(again, database))
     wait_for(lambda: not (hub.folder / "refill").exists())
@@ -474,10 +471,10 @@ def trimmed(hub):
 
 
 def test_what_was_trimmed_is_rendered_again_or_said_to_be_lost(
-    start_hub, options, database, mongodb_uri
+    start_hub, mongod_options, database, mongodb_uri
 ):
     """Events that neither store has are counted in the log and in the complaints."""
-    hub = start_hub(*options, "--journal-limit", "1")  # so that it trims all that it may
+    hub = start_hub(*mongod_options, "--journal-limit", "1")  # so that it trims all that it may
     ask = begun(hub)
     while not trimmed(hub):
         ask("/api/trains/12345/announcements", {"text": "x" * 400})
@@ -526,10 +523,10 @@ def move_folder(path, _):
 @pytest.mark.parametrize("loss", [remove, remove_folder, replace, write_over, move_folder])
 @pytest.mark.parametrize("waits", [True, False])
 def test_a_journal_that_is_replaced_under_the_hub_stops_it(
-    start_hub, options, tmp_path, loss, waits
+    start_hub, mongod_options, tmp_path, loss, waits
 ):
     """The hub answers no command that a restart would lose: it ends with exit code 3."""
-    hub = start_hub(*options)
+    hub = start_hub(*mongod_options)
     ask = begun(hub)
     path = hub.folder / "journal.db"
     shutil.copyfile(path, tmp_path / "copy.db")
@@ -545,32 +542,31 @@ def test_a_journal_that_is_replaced_under_the_hub_stops_it(
 # --- check ----------------------------------------------------------------------------------------
 
 
-def test_check_compares_the_stores(start_hub, options, database, mongodb_uri, tmp_path):
+def test_check_compares_the_stores(start_hub, mongod_options, database, mongodb_uri, tmp_path):
     """Each relation of journal and MongoDB is reported, and only an older journal is a fault."""
-    uri = ("--mongodb-uri", mongodb_uri, "--database", database.name)
-    hub = start_hub(*options)
+    hub = start_hub(*mongod_options)
     begun(hub)
     flushed(hub)
-    done = check(hub.folder, *uri)
+    done = check(hub.folder, *mongod_options)
     assert done.returncode == 0, done.stdout
     assert f"MongoDB is held by process {hub.process.pid}" in done.stdout
     assert "up to 5" in done.stdout
     assert hub.stop() == 0
     shutil.copytree(hub.folder, tmp_path / "copy")
-    done = check(hub.folder, *uri)
+    done = check(hub.folder, *mongod_options)
     assert "was last held" in done.stdout
     done = check(hub.folder, "--mongodb-uri", "mongodb://127.0.0.1:1")
     assert (done.returncode, "not compared" in done.stdout) == (0, True)
-    hub = start_hub(*options, folder=hub.folder)
+    hub = start_hub(*mongod_options, folder=hub.folder)
     mark(asker(hub), "board", range(3, 5))
     flushed(hub)
     assert hub.stop() == 0
-    done = check(tmp_path / "copy", *uri)
+    done = check(tmp_path / "copy", *mongod_options)
     assert done.returncode == 3
     assert "FAULT: MongoDB has a history that this journal does not know" in done.stdout
     with MongoClient(mongodb_uri) as client:
         client.drop_database(database.name)
-    done = check(hub.folder, *uri)
+    done = check(hub.folder, *mongod_options)
     assert (done.returncode, "MongoDB is behind" in done.stdout) == (0, True)
 
 

@@ -15,8 +15,6 @@ from waiting import PATIENCE
 from websockets.exceptions import WebSocketException
 from witness import connect_async as connect
 
-from trainhub.access.identity import Tokens
-from trainhub.access.keys import load_keys
 from trainhub.domain.model import Role
 
 RUNS, CLIENTS, KILLS = 10, 500, 2
@@ -132,15 +130,14 @@ async def caught_up(clients, expected):
 
 
 @pytest.mark.sized
-def test_churn(start_hub, mongodb_uri, database, unused_port, capsys):
+def test_churn(start_hub, mongod_options, database, unused_port, capsys):
     """500 clients of all roles hear each of their events once and in order, and no other."""
     seed, chance = seeded()
     fleet = Fleet(RUNS, seed)
-    options = ("--mongodb-uri", mongodb_uri, "--database", database.name)
-    options += ("--port", str(unused_port))
+    options = (*mongod_options, "--port", str(unused_port))
     hub = start_hub(*options)
     fleet.begin(hub)
-    tokens = Tokens(load_keys(hub.folder / "keys.json"))
+    tokens = hub.tokens
     clients = [Client(n, fleet.crews[n % RUNS], tokens) for n in range(CLIENTS)]
 
     async def test():

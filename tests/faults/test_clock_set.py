@@ -29,11 +29,6 @@ def clock(tmp_path):
     return MovedClock(tmp_path / "clock")
 
 
-@pytest.fixture
-def options(mongodb_uri, database_name):
-    return ("--mongodb-uri", mongodb_uri, "--database", database_name)
-
-
 def at_aaa(hub, train="12345", **fields):
     """Register a train of today, and start it with two RAC passengers aboard."""
     people = (*(person(n) for n in range(1, 5)), rac(10, 1), rac(11, 2))
@@ -88,12 +83,14 @@ def status(hub, token):
 
 
 @STEPS
-def test_offers_undo_windows_and_timers_keep_their_time(start_hub, options, clock, by, database):
+def test_offers_undo_windows_and_timers_keep_their_time(
+    start_hub, mongod_options, clock, by, database
+):
     """Offers and undo windows keep the time they had left, and all timers run on.
 
     The hub says once that the clock was set.
     """
-    hub = start_hub(*options, environment=clock.environment)
+    hub = start_hub(*mongod_options, environment=clock.environment)
     hub.ask = asker(hub)
     at_aaa(hub)
     at_aaa(hub, "54321", offerSeconds=5)
@@ -136,12 +133,12 @@ def heard(socket, kind, after):
 
 
 @STEPS
-def test_tokens_of_before_are_believed_and_can_be_revoked(start_hub, options, clock, by):
+def test_tokens_of_before_are_believed_and_can_be_revoked(start_hub, mongod_options, clock, by):
     """Tokens made before and after the step are valid; a later revocation ends both.
 
     A token made after the revocation is valid.
     """
-    hub = start_hub(*options, environment=clock.environment)
+    hub = start_hub(*mongod_options, environment=clock.environment)
     hub.ask = asker(hub)
     issue = ("token", "--role", "TTE", "--user", "T1", "--train", "*")
     old = order(hub, clock, *issue, "--hours", "0.5")
@@ -160,16 +157,16 @@ def test_tokens_of_before_are_believed_and_can_be_revoked(start_hub, options, cl
 
 
 @pytest.mark.parametrize("by", [HOUR, -HOUR], ids=["on", "back"])
-def test_a_step_while_the_hub_is_down_is_one_too(start_hub, options, clock, by):
+def test_a_step_while_the_hub_is_down_is_one_too(start_hub, mongod_options, clock, by):
     """The hub is killed, the clock is set, the hub starts: the offer keeps the time it had left."""
-    hub = start_hub(*options, environment=clock.environment)
+    hub = start_hub(*mongod_options, environment=clock.environment)
     hub.ask = asker(hub)
     at_aaa(hub)
     mark(hub, "12345", 1, "no-show")
     ((offer, before),) = opened(hub).items()
     hub.kill()
     clock.set(by)
-    hub = start_hub(*options, environment=clock.environment)
+    hub = start_hub(*mongod_options, environment=clock.environment)
     hub.ask = asker(hub)
     assert hub_is_at(hub, by)
     assert len(steps(hub)) == 1
@@ -178,16 +175,16 @@ def test_a_step_while_the_hub_is_down_is_one_too(start_hub, options, clock, by):
     hub.ask(f"/api/offers/{offer}/accept", {})
     # A third start says nothing new about it.
     hub.kill()
-    hub = start_hub(*options, environment=clock.environment)
+    hub = start_hub(*mongod_options, environment=clock.environment)
     assert steps(hub) == []
 
 
-def test_a_clock_behind_the_journal_is_a_clock_set_back(start_hub, options, clock):
+def test_a_clock_behind_the_journal_is_a_clock_set_back(start_hub, mongod_options, clock):
     """If the machine starts with a clock behind the journal, the journal's times count.
 
     So an offer is not open for longer.
     """
-    hub = start_hub(*options, environment=clock.environment)
+    hub = start_hub(*mongod_options, environment=clock.environment)
     hub.ask = asker(hub)
     at_aaa(hub)
     mark(hub, "12345", 1, "no-show")
@@ -195,16 +192,18 @@ def test_a_clock_behind_the_journal_is_a_clock_set_back(start_hub, options, cloc
     hub.kill()
     clock.set(-HOUR)
     (hub.folder / "clock.json").unlink()  # as after another start of the machine
-    hub = start_hub(*options, environment=clock.environment)
+    hub = start_hub(*mongod_options, environment=clock.environment)
     hub.ask = asker(hub)
     assert before - 60 < opened(hub)[offer] <= before + 1
     assert len(steps(hub)) == 1
 
 
-def test_reports_take_the_right_time_as_soon_as_the_clock_is_right(start_hub, options, clock):
+def test_reports_take_the_right_time_as_soon_as_the_clock_is_right(
+    start_hub, mongod_options, clock
+):
     """Delays follow the corrected clock within seconds, also after a report by the wrong clock."""
     clock.set(HOUR)
-    hub = start_hub(*options, environment=clock.environment)
+    hub = start_hub(*mongod_options, environment=clock.environment)
     hub.ask = asker(hub)
     at_aaa(hub)
     wrong = hub.ask("/api/trains/12345/departures", {"stationCode": "AAA"})
@@ -216,9 +215,9 @@ def test_reports_take_the_right_time_as_soon_as_the_clock_is_right(start_hub, op
     assert abs((came - datetime.now(UTC)).total_seconds()) < 60
 
 
-def test_the_loop_goes_on_while_the_clock_jumps_about(start_hub, options, clock):
+def test_the_loop_goes_on_while_the_clock_jumps_about(start_hub, mongod_options, clock):
     """Many steps, either way, are logged; the hub answers, and its time ends as the true one."""
-    hub = start_hub(*options, environment=clock.environment)
+    hub = start_hub(*mongod_options, environment=clock.environment)
     hub.ask = asker(hub)
     at_aaa(hub)
     for number, by in enumerate((HOUR, -HOUR, 60, -60, 0), start=1):

@@ -44,12 +44,11 @@ def open_sockets(hub):
 
 
 @pytest.fixture
-def start(start_hub, mongodb_uri, database_name):
+def start(start_hub, mongod_options):
     """Return a function that starts a hub with these options and one run."""
 
     def started(*options):
-        uri = ("--mongodb-uri", mongodb_uri, "--database", database_name)
-        hub = start_hub(*uri, *options)
+        hub = start_hub(*mongod_options, *options)
         asker(hub)("/api/trains", chart())
         return hub
 

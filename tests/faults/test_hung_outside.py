@@ -91,11 +91,11 @@ class SilentHub:
 
 
 @pytest.fixture
-def silent_hub(tmp_path, unused_port, mongodb_uri, database_name):
+def silent_hub(tmp_path, unused_port, mongod_options):
     started = []
 
     def start(*options, **files):
-        options = options or ("--mongodb-uri", mongodb_uri, "--database", database_name)
+        options = options or mongod_options
         hub = SilentHub(tmp_path / "data", unused_port, *options, **files)
         started.append(hub)
         return hub
@@ -109,10 +109,9 @@ def silent_hub(tmp_path, unused_port, mongodb_uri, database_name):
 # --- the outbox ---------------------------------------------------------------------------------
 
 
-def test_an_outbox_that_is_away_loses_nothing(start_hub, mongodb_uri, database_name):
+def test_an_outbox_that_is_away_loses_nothing(start_hub, mongod_options):
     """While the outbox is renamed, also over a restart, no e-mail or push is lost or doubled."""
-    options = ("--mongodb-uri", mongodb_uri, "--database", database_name)
-    hub = start_hub(*options)
+    hub = start_hub(*mongod_options)
     ask = asker(hub)
     full_train(ask)
     outbox, away = hub.folder / "outbox", hub.folder / "away"
@@ -131,7 +130,7 @@ def test_an_outbox_that_is_away_loses_nothing(start_hub, mongodb_uri, database_n
     no_shows(ask, 21, 30)
     assert hub.stop() == 0
     outbox.write_text("something else in its place")
-    hub = start_hub(*options, folder=hub.folder)
+    hub = start_hub(*mongod_options, folder=hub.folder)
     ask = asker(hub)
     wait_for(lambda: "oldest notification by" in "".join(hub.degraded()))
     outbox.unlink()
@@ -140,9 +139,9 @@ def test_an_outbox_that_is_away_loses_nothing(start_hub, mongodb_uri, database_n
     assert ask("/api/monitor")["notifications"]["sent"] == 20
 
 
-def test_files_that_hang_hold_up_no_other(start_hub, mongodb_uri, database_name):
+def test_files_that_hang_hold_up_no_other(start_hub, mongod_options):
     """While the files of eight pushes hang, all others go out, and the hub ends in time."""
-    hub = start_hub("--mongodb-uri", mongodb_uri, "--database", database_name)
+    hub = start_hub(*mongod_options)
     ask = asker(hub)
     full_train(ask)
     outbox = hub.folder / "outbox"

@@ -10,17 +10,16 @@ CYCLES = int(os.environ.get("KILL_CYCLES", "5"))
 
 
 @pytest.mark.sized
-def test_kill_9_under_load(start_hub, mongodb_uri, database, capsys):
+def test_kill_9_under_load(start_hub, mongod_options, database, capsys):
     """After each kill all answered commands and told events are in the log, and the state fits."""
     seed, chance = seeded()
     fleet = Fleet(8, seed)
-    options = ("--mongodb-uri", mongodb_uri, "--database", database.name)
-    hub = start_hub(*options)
+    hub = start_hub(*mongod_options)
     fleet.begin(hub)
     for _ in range(CYCLES):
         fleet.drive(hub, kill_later(hub, chance.uniform(0.02, 0.6)))
         hub.wait()
-        hub = start_hub(*options, folder=hub.folder)
+        hub = start_hub(*mongod_options, folder=hub.folder)
     fleet.finish(hub)
     asyncio.run(settled(hub))
     answered, told = fleet.check(hub, database)

@@ -18,7 +18,7 @@ MARKS = 8
 pytestmark = [pytest.mark.slow, pytest.mark.sized]
 
 
-def test_no_letter_is_lost_by_kill_9(start_hub, unused_port, mongodb_uri, database_name):
+def test_no_letter_is_lost_by_kill_9(start_hub, unused_port, mongod_options):
     """Of each no-show that was answered, the e-mail arrives.
 
     A second copy is sent only if the server had taken the first, and the hub could not note it.
@@ -30,7 +30,7 @@ def test_no_letter_is_lost_by_kill_9(start_hub, unused_port, mongodb_uri, databa
     server = Controller(mailbox, hostname="127.0.0.1", port=unused_port)
     server.start()
     options = (
-        *("--mongodb-uri", mongodb_uri, "--database", database_name),
+        *mongod_options,
         *("--smtp-url", f"smtp://127.0.0.1:{unused_port}", "--mail-from", "hub@example.org"),
     )
     people = CYCLES * MARKS

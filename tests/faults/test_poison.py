@@ -134,7 +134,7 @@ class Poisoner:
 
 @pytest.mark.sized
 @pytest.mark.parametrize("commands", [int(os.environ.get("POISON_COMMANDS", "500"))])
-def test_poison_under_load(start_hub, mongodb_uri, database, capsys, commands):
+def test_poison_under_load(start_hub, mongod_options, database, capsys, commands):
     """Each poison is refused where it comes in, or becomes a dead letter; all else arrives.
 
     Nothing is stuck, and only the dead letters are degraded.
@@ -144,7 +144,7 @@ def test_poison_under_load(start_hub, mongodb_uri, database, capsys, commands):
     seed, chance = seeded()
     print(f"seed {seed}")
     fleet = Fleet(8, chance.random())
-    hub = start_hub("--mongodb-uri", mongodb_uri, "--database", database.name)
+    hub = start_hub(*mongod_options)
     ask = asker(hub)
     fleet.begin(hub)
     ask("/api/trains", chart(trainNo=OWN, startDate=DAY))

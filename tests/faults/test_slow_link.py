@@ -18,9 +18,9 @@ PATIENCE = {"ping_interval": 10, "ping_timeout": 10}
 
 
 @pytest.fixture
-def full_train(start_hub, mongodb_uri, database_name):
+def full_train(start_hub, mongod_options):
     """A hub with one full train, and the token of its TTE."""
-    hub = start_hub("--mongodb-uri", mongodb_uri, "--database", database_name)
+    hub = start_hub(*mongod_options)
     people = [
         person(
             1 + who % 72,

@@ -61,18 +61,17 @@ def waiting(hub):
 
 
 @pytest.mark.sized
-def test_sigterm_under_load(start_hub, mongodb_uri, database, capsys, seed):
+def test_sigterm_under_load(start_hub, mongod_options, database, capsys, seed):
     """Time and again: exit code 0 in time, GOODBYE, 1001; then all goes on as it was."""
     chance = Random(seed)
     fleet = Fleet(CREWS, seed)
-    options = ("--mongodb-uri", mongodb_uri, "--database", database.name)
-    hub = start_hub(*options)
+    hub = start_hub(*mongod_options)
     fleet.begin(hub)
     took, unwritten = [], 0
     for _ in range(STOPS):
         took.append(stop_under_load(fleet, hub, chance.randrange(1, 400)))
         unwritten += waiting(hub)
-        hub = start_hub(*options, folder=hub.folder)
+        hub = start_hub(*mongod_options, folder=hub.folder)
     fleet.finish(hub)
     asyncio.run(settled(hub))
     answered, told = fleet.check(hub, database)
@@ -82,9 +81,9 @@ def test_sigterm_under_load(start_hub, mongodb_uri, database, capsys, seed):
         print(f"of {told} told events 0 not in the log; MongoDB has the same")
 
 
-def test_a_crowd_is_sent_away_in_time(start_hub, mongodb_uri, database, capsys):
+def test_a_crowd_is_sent_away_in_time(start_hub, mongod_options, capsys):
     """Each of a thousand is told when to come back, not all at the same time, and closed."""
-    hub = start_hub("--mongodb-uri", mongodb_uri, "--database", database.name)
+    hub = start_hub(*mongod_options)
     crowd = [mute_client(hub) for _ in range(CROWD)]
     start = time.monotonic()
     assert hub.stop(signal.SIGTERM, PATIENCE) == 0

@@ -15,8 +15,7 @@ from pymongo.errors import OperationFailure
 from railway import MORNING, PEOPLE, RUN, TRAIN, chart, register
 from waiting import wait_for
 
-from trainhub.access.identity import ANONYMOUS, Identity, Tokens
-from trainhub.access.keys import load_keys
+from trainhub.access.identity import ANONYMOUS, Identity
 from trainhub.core.errors import Conflict, Forbidden, HubError, NotIdentified, Unavailable
 from trainhub.core.journal import Deed
 from trainhub.domain import commands as c
@@ -233,13 +232,8 @@ def test_a_user_s_refusals_are_bounded():
 
 
 @pytest.fixture
-def options(mongodb_uri, database_name):
-    return ("--mongodb-uri", mongodb_uri, "--database", database_name)
-
-
-@pytest.fixture
-def hub(start_hub, options):
-    return start_hub(*options)
+def hub(start_hub, mongod_options):
+    return start_hub(*mongod_options)
 
 
 def http(hub, method, path, token=None, body=None):
@@ -258,7 +252,7 @@ def http(hub, method, path, token=None, body=None):
 
 
 def token_of(hub, user, role, *trains):
-    return Tokens(load_keys(hub.folder / "keys.json")).issue(user, role, trains)
+    return hub.tokens.issue(user, role, trains)
 
 
 def test_the_trail_of_a_morning(hub, database):
@@ -338,7 +332,7 @@ def test_the_trail_of_a_morning(hub, database):
     assert runs_read(exact) == {part}
 
 
-def test_the_hub_only_ever_adds(start_hub, options, database):
+def test_the_hub_only_ever_adds(start_hub, mongod_options, database):
     """The hub sends only inserts, reads and indexes for the audit's collection.
 
     That holds even if the hub does not know whether a write arrived. MongoDB's own profile is the
@@ -347,13 +341,13 @@ def test_the_hub_only_ever_adds(start_hub, options, database):
     # Large enough for the test: the collection that mongod makes drops its oldest entries.
     database.create_collection("system.profile", capped=True, size=1 << 28)
     database.command("profile", 2, slowms=0)
-    hub = start_hub(*options)
+    hub = start_hub(*mongod_options)
     fleet = Fleet(2, 1)
     fleet.begin(hub)
     for _ in range(KILLS):
         fleet.drive(hub, kill_later(hub, 0.3))
         hub.wait()
-        hub = start_hub(*options, folder=hub.folder)
+        hub = start_hub(*mongod_options, folder=hub.folder)
     fleet.finish(hub)
     asyncio.run(settled(hub))
     asker(hub)("/api/audit")
@@ -422,18 +416,18 @@ def test_while_mongodb_is_away(start_hub, start_mongod):
     wait_for(lambda: len(ask("/api/audit")) == 2)
 
 
-def test_a_folder_that_was_put_back(start_hub, options, database):
+def test_a_folder_that_was_put_back(start_hub, mongod_options, database):
     """A data folder restored from a copy reuses seqs, and replaces no entry."""
-    hub = start_hub(*options)
+    hub = start_hub(*mongod_options)
     ask = asker(hub)
     ask("/api/trains", chart())
     hub.stop()
     journal = (hub.folder / "journal.db").read_bytes()
-    hub = start_hub(*options, folder=hub.folder)
+    hub = start_hub(*mongod_options, folder=hub.folder)
     asker(hub)("/api/trains/12345/start", {})
     hub.stop()
     (hub.folder / "journal.db").write_bytes(journal)
-    hub = start_hub(*options, folder=hub.folder)
+    hub = start_hub(*mongod_options, folder=hub.folder)
     asker(hub)("/api/trains/12345/cancel", {})
     hub.stop()
     entries = database[AUDIT].find().sort("_id", 1)

@@ -343,11 +343,9 @@ async def test_what_is_sent_of_a_whole_day_names_its_own_booking_only():
 
 
 @pytest.mark.parametrize("who", [1, 2])
-def test_over_a_real_hub_a_party_s_mail_goes_to_its_own_address(
-    start_hub, mongodb_uri, database_name, who
-):
+def test_over_a_real_hub_a_party_s_mail_goes_to_its_own_address(start_hub, mongod_options, who):
     """An agent's two parties, as processes and files: one is NT, then the train is cancelled."""
-    hub = start_hub("--mongodb-uri", mongodb_uri, "--database", database_name)
+    hub = start_hub(*mongod_options)
     ask, outbox = asker(hub), hub.folder / "outbox"
     people = [person(each, irctcId="AGENT7") for each in (1, 2)]
     ask("/api/trains", chart(*people))

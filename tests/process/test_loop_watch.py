@@ -125,9 +125,9 @@ def test_only_what_clients_feel_is_a_complaint():
     assert watch.complaints() == []
 
 
-def test_a_hub_shows_how_its_loop_is(start_hub, mongodb_uri, database_name):
+def test_a_hub_shows_how_its_loop_is(start_hub, mongod_options):
     """/readyz and the monitor have the figures, and a hub stopped by a debugger is noticed."""
-    hub = start_hub("--mongodb-uri", mongodb_uri, "--database", database_name)
+    hub = start_hub(*mongod_options)
     ask = asker(hub)
     ask("/api/trains", chart())
     assert ask("/readyz")["loop"].keys() == ask("/api/monitor")["loop"].keys()

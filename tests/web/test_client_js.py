@@ -111,7 +111,7 @@ def address(hub):
 
 
 def tte(hub):
-    return Tokens(load_keys(hub.folder / "keys.json")).issue("T1", Role.TTE, ["12345"])
+    return hub.tokens.issue("T1", Role.TTE, ["12345"])
 
 
 def log_of(hub, kind):

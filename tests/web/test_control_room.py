@@ -14,8 +14,6 @@ from waiting import PATIENCE, wait_for
 from websockets.exceptions import ConnectionClosed
 from witness import connect
 
-from trainhub.access.identity import Tokens
-from trainhub.access.keys import load_keys
 from trainhub.domain.model import Role
 
 HOSTILE = '<img src=x onerror="document.title=1">'
@@ -30,7 +28,7 @@ def hub(start_again):
 
 
 def token_of(hub, role, user, trains):
-    return Tokens(load_keys(hub.folder / "keys.json")).issue(user, role, trains)
+    return hub.tokens.issue(user, role, trains)
 
 
 def fits(page, width):

@@ -124,10 +124,9 @@ async def test_an_unknown_method_is_no_way_round(send):
     assert answer.split()[1] == b"405"
 
 
-def test_a_hub_is_asked_by_the_names_that_it_is_given(start_hub, mongodb_uri, database_name):
+def test_a_hub_is_asked_by_the_names_that_it_is_given(start_hub, mongod_options):
     """A hub process answers to the names of --allowed-hosts and --address."""
-    uri = ("--mongodb-uri", mongodb_uri, "--database", database_name)
-    hub = start_hub(*uri, "--allowed-hosts", "hub.example", "--address", "localhost")
+    hub = start_hub(*mongod_options, "--allowed-hosts", "hub.example", "--address", "localhost")
     for host, status in (("hub.example", b"200"), ("localhost", b"200"), ("x.example", b"421")):
         with socket.create_connection(("localhost", hub.port)) as client:
             client.sendall(head("GET /healthz HTTP/1.1", f"Host: {host}"))

@@ -164,10 +164,9 @@ async def test_by_default_no_origin_is_trusted(call):
         assert "Origin" not in answer.headers.get("Vary", "")
 
 
-def test_a_hub_trusts_what_it_is_told(start_hub, mongodb_uri, database_name):
+def test_a_hub_trusts_what_it_is_told(start_hub, mongod_options):
     """A hub process trusts the origins of --trusted-origins."""
-    uri = ("--mongodb-uri", mongodb_uri, "--database", database_name)
-    hub = start_hub(*uri, "--trusted-origins", APP)
+    hub = start_hub(*mongod_options, "--trusted-origins", APP)
     url = f"ws://127.0.0.1:{hub.port}/ws"
     with connect_socket(url, origin=APP) as client:
         assert "WELCOME" in client.recv(PATIENCE)

@@ -205,12 +205,11 @@ async def test_an_answer_larger_than_the_kernel_takes(raw, pair):
 
 
 @pytest.fixture
-def start(start_hub, mongodb_uri, database_name):
+def start(start_hub, mongod_options):
     """Starts a hub with those options."""
 
     def started(*options, **others):
-        uri = ("--mongodb-uri", mongodb_uri, "--database", database_name)
-        return start_hub(*uri, *options, **others)
+        return start_hub(*mongod_options, *options, **others)
 
     return started
 

@@ -10,8 +10,6 @@ from railway import STATIONS, chart, person, rac
 from waiting import until
 from web.test_client_js import Bridge
 
-from trainhub.access.identity import Tokens
-from trainhub.access.keys import load_keys
 from trainhub.domain.model import Role
 from trainhub_client import HubError, connect
 
@@ -93,7 +91,7 @@ async def test_a_random_journey(start_again, node, seed):
     hub = await asyncio.to_thread(start_again)
     await asyncio.to_thread(hub.ask, "/api/trains", chart(*PEOPLE, **CHART))
     url, chance = f"{hub.url.replace('http', 'ws')}/ws", Random(seed)
-    tokens = Tokens(load_keys(hub.folder / "keys.json"))
+    tokens = hub.tokens
     given = [role and tokens.issue(user, role, [TRAIN]) for role, user in VIEWERS]
     async with contextlib.AsyncExitStack() as stack:
         trains, bridges, heard = [], [], []
@@ -135,7 +133,7 @@ async def test_a_corrected_name_shows_at_once(start_again):
     hub = await asyncio.to_thread(start_again)
     await asyncio.to_thread(hub.ask, "/api/trains", chart(*PEOPLE, **CHART))
     url, heard = f"{hub.url.replace('http', 'ws')}/ws", []
-    tokens = Tokens(load_keys(hub.folder / "keys.json"))
+    tokens = hub.tokens
     async with contextlib.AsyncExitStack() as stack:
         trains = []
         for user in ("IR_1", "IR_2", "IR_99"):

@@ -27,9 +27,14 @@ def page(page):
 
 
 @pytest.fixture
-def hub(start_hub, unused_port):
-    """A hub with the product's default settings, at a port that it can be started on again."""
-    return start_hub("--port", str(unused_port))
+def restart(start_hub, unused_port, mongod_options):
+    """Return a function that starts the hub, or starts it again at the same address."""
+    return lambda: start_hub("--port", str(unused_port), *mongod_options)
+
+
+@pytest.fixture
+def hub(restart):
+    return restart()
 
 
 @pytest.fixture
@@ -283,7 +288,7 @@ def test_a_tte_signs_on_and_off_and_hands_over(hub, ask, page):
     wait_for(lambda: [each["tte"] for each in ask(TRAIN)["duty"]] == [None])
 
 
-def test_duty_and_remarks_wait_for_the_hub(hub, ask, page, start_hub):
+def test_duty_and_remarks_wait_for_the_hub(hub, ask, page, restart):
     """They are sent once, in order with the marks, when the hub is back."""
     page.goto(url(hub))
     page.get_by_role("button", name="Duty").click()
@@ -296,7 +301,7 @@ def test_duty_and_remarks_wait_for_the_hub(hub, ask, page, start_hub):
     page.get_by_role("textbox", name="Remark").fill("No light.")
     page.get_by_role("button", name="Write the remark").click()
     expect(page.get_by_role("button", name="Show the handover list")).to_be_disabled()
-    ask = asker(start_hub("--port", str(hub.port)))
+    ask = asker(restart())
     wait_for(lambda: [each["tte"] for each in ask(TRAIN)["duty"]] == ["T1"])
     wait_for(lambda: [each["text"] for each in ask(f"{TRAIN}/report")["remarks"]] == ["No light."])
     expect(page.get_by_text("Waits to be sent.")).to_have_count(0)
@@ -306,7 +311,7 @@ def test_duty_and_remarks_wait_for_the_hub(hub, ask, page, start_hub):
 
 
 def test_two_ttes_mark_offline_and_one_conflict_is_told_in_words(
-    hub, ask, browser, start_hub, tmp_path
+    hub, ask, browser, restart, tmp_path
 ):
     """Marks survive a closed browser, go in order, and a conflict names the mark that stands."""
 
@@ -342,7 +347,7 @@ def test_two_ttes_mark_offline_and_one_conflict_is_told_in_words(
 
         expect(first.locator("[data-is=link]")).not_to_have_text("Online")
         first.get_by_role("button", name="O: Person 1").click()
-        again = start_hub("--port", str(hub.port))
+        again = restart()
         ask = asker(again)
         expect(first.locator("[data-is=link]")).to_have_text("Online")
         wait_for(lambda: state_of(ask, 1) == "ABOARD")
@@ -365,7 +370,7 @@ def test_two_ttes_mark_offline_and_one_conflict_is_told_in_words(
     second.close()
 
 
-def test_a_mark_that_is_taken_back_offline_is_never_sent(hub, ask, page, start_hub):
+def test_a_mark_that_is_taken_back_offline_is_never_sent(hub, ask, page, restart):
     """Nothing of it reaches the hub, so no berth is offered in between."""
     page.goto(url(hub))
     expect(row(page, "Person 1")).to_be_visible()
@@ -374,7 +379,7 @@ def test_a_mark_that_is_taken_back_offline_is_never_sent(hub, ask, page, start_h
     page.get_by_role("button", name="NT: Person 1").click()
     row(page, "Person 1").get_by_role("button", name="Undo").click()
     page.get_by_role("button", name="O: Person 2").click()
-    ask = asker(start_hub("--port", str(hub.port)))
+    ask = asker(restart())
     wait_for(lambda: state_of(ask, 2) == "ABOARD")
     told = [each["type"] for each in ask(f"{TRAIN}/events")]
     assert "NO_SHOW" not in told
