@@ -20,6 +20,7 @@ const rank = ['RUNNING', 'SCHEDULED', 'COMPLETED', 'CANCELLED', 'CLOSED'];
 const SORT = {
   number: (a, b) => (a.run < b.run ? -1 : 1),
   status: (a, b) => rank.indexOf(a.status) - rank.indexOf(b.status),
+  zone: (a, b) => (a.zone ?? '').localeCompare(b.zone ?? ''),
   delay: (a, b) => (a.delayMinutes ?? 0) - (b.delayMinutes ?? 0),
   overdue: (a, b) => overdueMinutes(a) - overdueMinutes(b),
   sockets: (a, b) => a.sockets.total - b.sockets.total,
@@ -44,11 +45,22 @@ function arrange() {
   const text = ({ trainNo, trainName, station, next }) =>
     [trainNo, trainName, station?.code, name(station), next?.code, name(next)].join('\n').toLowerCase();
   const fits = wanted(field.status.value);
+  const zone = field.zone.value;
   matching = hub.trains
-    .filter((train) => fits(train) && (!sought || text(train).includes(sought)))
+    .filter((train) => fits(train) && (!zone || train.zone === zone) && (!sought || text(train).includes(sought)))
     .sort((a, b) => sign * SORT[key](a, b) || SORT.number(a, b))
     .map((train) => train.run);
   settled = performance.now();
+}
+
+/** Offers the zones of the trains that there are, besides the chosen one. */
+function offerZones() {
+  const { options, value } = field.zone;
+  const zones = [...new Set([...hub.trains.map(({ zone }) => zone), value])].filter(Boolean).sort();
+  field.zone.hidden = !zones.length;
+  if ([...options].slice(1).map((each) => each.value).join() === zones.join()) return;
+  field.zone.replaceChildren(options[0], ...zones.map((zone) => new Option(zone)));
+  field.zone.value = value;
 }
 
 export function showTrains() {
@@ -64,6 +76,7 @@ export function showTrains() {
     else ui.rows.insertBefore(el, here);
   }
   if (ui.rows.contains(focused)) focused.focus({ preventScroll: true }); // lost where its row was moved
+  offerZones();
   showAmounts();
 }
 
@@ -99,7 +112,7 @@ export function showTrain(place, train) {
   const { status, stations, index, departed, next, booked, aboard, noShow, sockets } = train;
   const { total, passengers, ttes, admins, others } = sockets;
   write(place, {
-    number: train.trainNo, name: train.trainName, date: day(train.startDate), status: say(`status.${status}`),
+    number: train.trainNo, name: train.trainName, date: join(day(train.startDate), train.zone), status: say(`status.${status}`),
     ...whereWords(train), along: say('of', { count: index + 1, all: stations }),
     aboard: say('of', { count: aboard ?? '–', all: booked ?? '–' }), nt: amount(noShow, 'fleet.nt'),
     sockets: number(total), socketWord: say('fleet.sockets', { count: total }),
@@ -126,9 +139,9 @@ function choose() {
   setQuery(new URLSearchParams(chosen));
 }
 
-/** Narrows the list to a status, or to what FILTER names. */
+/** Narrows the list to a status, or to what FILTER names, and to nothing else. */
 export function filterBy(status) {
-  [field.q.value, field.status.value] = ['', status];
+  [field.q.value, field.zone.value, field.status.value] = ['', '', status];
   choose();
 }
 
@@ -141,7 +154,8 @@ function sortBy(key) {
 
 function recall() {
   const asked = new URLSearchParams(location.search);
-  for (const key of ['q', 'status', 'sort']) if (asked.has(key)) field[key].value = asked.get(key);
+  if (asked.get('zone')) field.zone.append(new Option(asked.get('zone')));
+  for (const key of ['q', 'status', 'zone', 'sort']) if (asked.has(key)) field[key].value = asked.get(key);
   for (const select of [field.status, field.sort]) if (select.selectedIndex < 0) select.selectedIndex = 0;
 }
 

@@ -552,6 +552,7 @@ export interface Commands {
       trainNo: GivenTrainNo;
       trainName: TrainName;
       startDate: StartDate;
+      zone?: RailwayZone | null;
       timezone?: Zone;
       policy?: Policy;
       boarding?: Boarding;
@@ -1152,6 +1153,9 @@ export type GivenTrainNo = string | number;
 
 /** The run's date at its first station. */
 export type StartDate = string;
+
+/** The zone of the railway that the train belongs to, by its code. */
+export type RailwayZone = string;
 
 /** How a vacant berth reaches the passenger on RAC. */
 export type Policy = 'AUTO' | 'OFFER' | 'APPROVAL';
@@ -1789,6 +1793,7 @@ export interface RunFigures {
   station: StationNamed;
   next: StationAhead | null;
   delayMinutes: DelayMinutes;
+  zone: RailwayZone | null;
   /** The number of stations. */
   stations: number;
   run: RunKeyText;

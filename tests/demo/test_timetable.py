@@ -110,7 +110,7 @@ def test_making_a_chart_leaves_the_train_as_it_was() -> None:
 def test_chart_has_the_protocols_fields(full_chart: Chart) -> None:
     """A chart, its stations, coaches and passengers have the fields of charts.md, no more."""
     assert " ".join(full_chart) == (
-        "trainNo trainName startDate timezone policy stations coaches passengers"
+        "trainNo trainName startDate zone timezone policy stations coaches passengers"
     )
     assert full_chart["startDate"] == "2026-11-23"
     assert (full_chart["timezone"], full_chart["policy"]) == ("Asia/Kolkata", "OFFER")
@@ -380,6 +380,15 @@ def test_infinite_distance_is_refused(tmp_path: Path) -> None:
     assert "station 3: distanceKm is inf" in one_line(path)
 
 
+def test_a_zone_is_a_text_if_there_is_one(tmp_path: Path) -> None:
+    """A chart has the zone of its train, or null."""
+    path = tmp_path / "timetable.json"
+    path.write_text(json.dumps([a_train() | {"zone": 7}]), encoding="utf-8")
+    assert "zone is 7, not one line of text" in one_line(path)
+    for train, zone in ((a_train(), None), (a_train() | {"zone": "NFR"}, "NFR")):
+        assert make_chart(train, DAY, seed=1, passengers=1)["zone"] == zone
+
+
 def one_line(path: Path) -> str:
     with pytest.raises(TimetableError) as caught:
         read_timetable(path)
@@ -406,7 +415,7 @@ def test_demo_timetable_is_small_and_varied() -> None:
 def test_demo_train_is_well_formed(train: dict[str, Any]) -> None:
     """Stations are unique, times HH:MM and null at the ends, days and distances never fall."""
     stations = train["stations"]
-    assert set(train) == {"trainNo", "trainName", "runsOn", "stations"}
+    assert set(train) == {"trainNo", "trainName", "zone", "runsOn", "stations"}
     assert len({station["code"] for station in stations}) == len(stations)
     assert stations[0]["arrival"] is None
     assert stations[-1]["departure"] is None

@@ -406,6 +406,7 @@ TRAIN_FAULTS = {
     "trainName null": ({"trainName": None}, "trainName is a text"),
     "startDate odd": ({"startDate": "23-11-2026"}, "startDate is a date like 2026-11-23"),
     "startDate none": ({"startDate": "2026-02-30"}, "startDate is a date like 2026-11-23"),
+    "zone": ({"zone": "North Frontier"}, "zone is 1 to 8 letters and digits, like NFR"),
     "timezone": ({"timezone": "Mars/Base"}, "timezone is a name like Asia/Kolkata"),
     "timezone a path": ({"timezone": "../../etc/passwd"}, "timezone is a name"),
     "timezone absolute": ({"timezone": "/etc/localtime"}, "timezone is a name"),
@@ -898,6 +899,13 @@ def test_times_of_a_stop_as_programs_write_them():
     assert checked.stations[-1].departure is None
     assert checked.stations[0].departure == first["departure"]
     assert checked.stations[0].platform is None
+
+
+@pytest.mark.parametrize(("given", "read"), [(" nfr ", "NFR"), (None, None)])
+def test_the_zone_of_a_train_has_one_form(given, read):
+    """The railway's code, in capitals; a train may have none."""
+    checked, _, _ = read_chart(chart(zone=given))
+    assert checked.zone == read
 
 
 def test_a_kind_of_waiting_list_is_two_letters():

@@ -41,6 +41,7 @@ def test_a_summary_says_where_the_train_is():
         "startDate": "2026-11-23",
         "status": "RUNNING",
         "seq": 4,
+        "zone": None,
         "stations": 5,
         "index": 1,
         "departed": False,
@@ -48,6 +49,10 @@ def test_a_summary_says_where_the_train_is():
         "next": {"code": "CCC", "name": "STATION CCC", "index": 2, "expected": at("11:00")},
         "delayMinutes": 0,
     }
+
+
+def test_a_summary_has_the_zone_of_the_railway():
+    assert summary(Driver(zone="NFR").state)["zone"] == "NFR"
 
 
 def test_a_summary_of_a_run_before_and_after():

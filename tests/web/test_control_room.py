@@ -304,6 +304,29 @@ def test_a_link_to_a_filter_and_a_run(hub, page):
     assert page.locator("[data-is=rows] tr").count() == 1
 
 
+def test_the_list_is_narrowed_to_a_zone(hub, page):
+    """The choice is there once a train has a zone; the address keeps it."""
+    zone, rows = page.get_by_label("Zone", exact=True), page.locator("[data-is=rows] tr")
+    page.goto(f"{hub.url}/")
+    expect(rows).to_have_count(1)
+    expect(zone).to_be_hidden()
+    for number, its in (("7", "NFR"), ("8", "er"), ("9", "NFR")):
+        hub.ask("/api/trains", chart(trainNo=number, zone=its))
+    zone.select_option("NFR")
+    expect(rows).to_have_count(2)
+    assert zone.locator("option").all_inner_texts() == ["All zones", "ER", "NFR"]
+    assert "NFR" in rows.first.inner_text()
+    page.reload()
+    expect(rows).to_have_count(2)
+    page.get_by_label("Find a train").fill("12345")
+    page.get_by_role("button", name="Show all trains").click()
+    expect(rows).to_have_count(4)
+    assert zone.input_value() == ""
+    page.get_by_label("Order").select_option("zone")
+    expect(rows.nth(1)).to_contain_text("ER")
+    assert page.complaints == []
+
+
 def test_below_a_path(hub, page):
     """A proxy may serve the hub at /hub/: the page asks for nothing outside that path."""
     sockets, asked = [], []

@@ -31,9 +31,9 @@ def read_timetable(path: Path) -> list[dict[str, Any]]:
     """Read the trains of a .json or .json.gz file, unchanged and in the file's order.
 
     A train is {trainNo, trainName, runsOn, stations: [{code, name, arrival, departure, day,
-    distanceKm}]}: times "HH:MM" or null at the ends, day from 1, distance in km from the start.
-    Other fields are allowed. Raises TimetableError at the first fault, with the entry's number from
-    1.
+    distanceKm}]}: times "HH:MM" or null at the ends, day from 1, distance in km from the start. It
+    may have the railway's `zone`, and other fields are allowed. Raises TimetableError at the first
+    fault, with the entry's number from 1.
     """
     trains = _load(path)
     seen: set[str] = set()
@@ -85,7 +85,7 @@ _TEXT = re.compile(r"(?!\s)[^\x00-\x1f\ud800-\udfff]+(?<!\s)")
 def _check_train(train: Any) -> None:
     if not isinstance(train, dict):
         raise TimetableError("not a JSON object")
-    _check_text(train, "trainNo", "trainName")
+    _check_text(train, "trainNo", "trainName", *(("zone",) if "zone" in train else ()))
     runs_on = train.get("runsOn")
     if not isinstance(runs_on, list) or not all(day in _DAYS for day in map(str, runs_on)):
         raise TimetableError(f"runsOn is {reprlib.repr(runs_on)}, not a list of mon … sun")
@@ -210,6 +210,7 @@ def make_chart(
         "trainNo": train["trainNo"],
         "trainName": train["trainName"],
         "startDate": start_date.isoformat(),
+        "zone": train.get("zone"),
         "timezone": "Asia/Kolkata",
         "policy": "OFFER",
         "stations": stations,

@@ -59,6 +59,7 @@ _TRAIN_NO = re.compile(fields.TRAIN_NO)
 _PNR = re.compile(fields.PNR)
 _TIME = re.compile(fields.TIME)
 _COACH = re.compile(fields.COACH)
+_RAILWAY_ZONE = re.compile(fields.RAILWAY_ZONE)
 _WAITING_KIND = re.compile(fields.WAITING_KIND)
 # A status as reservation systems print it, like RLWL, RAC 5 or GNWL/12: the kind of the waiting
 # list, the list, and the number.
@@ -248,6 +249,8 @@ def _check_train(chart: Chart) -> None:
             "trainNo is 1 to 10 letters and digits, like 12345; 12345-2 to 12345-9 are other runs "
             "of the number on that date"
         )
+    if chart.zone is not None and not _RAILWAY_ZONE.fullmatch(chart.zone):
+        raise BadMessage("zone is 1 to 8 letters and digits, like NFR, or null")
     _check_zone("timezone", chart.timezone)
     check_stations(chart)
     if chart.check_minutes is not None and chart.check_minutes not in CHECK_MINUTES:

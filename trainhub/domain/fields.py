@@ -32,6 +32,7 @@ TRAIN_NO = "[0-9A-Z]{1,10}(?:-[2-9])?"
 PNR = "[0-9A-Z]{5,16}"
 COACH = "[0-9A-Z]{1,6}"
 WAITING_KIND = "[A-Z]{2}"
+RAILWAY_ZONE = "[0-9A-Z]{1,8}"
 TIME = "([01][0-9]|2[0-3]):[0-5][0-9]"
 
 TrainNo = Annotated[
@@ -51,6 +52,15 @@ Moment = Annotated[
     About("A time with its offset, as in ISO 8601.", example="2026-11-23T17:05:12+05:30"),
 ]
 Zone = Annotated[str, About("The time zone of the run.", example="Asia/Kolkata")]
+RailwayZone = Annotated[
+    str,
+    About(
+        "The zone of the railway that the train belongs to, by its code.",
+        example="NFR",
+        pattern=RAILWAY_ZONE,
+        normal=normal.code,
+    ),
+]
 StationZone = Annotated[
     str,
     About(

@@ -34,6 +34,7 @@ from trainhub.domain.fields import (
     PersonName,
     Platform,
     Pnr,
+    RailwayZone,
     StartDate,
     StationCode,
     StationName,
@@ -315,6 +316,7 @@ class Chart:
     train_no: TrainNo
     train_name: TrainName
     start_date: StartDate
+    zone: RailwayZone | None = None
     timezone: Zone = "Asia/Kolkata"
     policy: Policy = Policy.OFFER
     boarding: Boarding = Boarding.VERIFY

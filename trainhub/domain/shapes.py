@@ -26,6 +26,7 @@ from trainhub.domain.fields import (
     PersonName,
     Platform,
     Pnr,
+    RailwayZone,
     RemarkText,
     Seq,
     StartDate,
@@ -90,6 +91,7 @@ class Progress(TypedDict):
 class Summary(Progress):
     """A run in a few fields."""
 
+    zone: RailwayZone | None
     stations: Annotated[int, About("The number of stations.", least=2, example=12)]
 
 

@@ -45,7 +45,7 @@ from trainhub.domain.shapes import (
 
 def summary(state: RunState) -> Summary:
     """Return the run in a few fields, for everyone."""
-    return {**_progress(state), "stations": len(state.stops)}
+    return {**_progress(state), "zone": state.chart.zone, "stations": len(state.stops)}
 
 
 def _progress(state: RunState, delay: int | None = None) -> Progress:
