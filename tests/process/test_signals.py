@@ -18,8 +18,12 @@ pytestmark = pytest.mark.slow
 
 # Seconds beyond its own limits that a busy machine may take.
 SLACK = 20
-# What makes the hub's process the leader of a session, with and without a terminal.
-LEADER = "import os, sys; os.setsid(); os.execvp(sys.argv[1], sys.argv[1:])"
+# What makes the hub's process the leader of a session, with and without a terminal. The tests
+# themselves may run under nohup, which the hub would heed.
+LEADER = (
+    "import os, signal, sys; signal.signal(signal.SIGHUP, signal.SIG_DFL); "
+    "os.setsid(); os.execvp(sys.argv[1], sys.argv[1:])"
+)
 ON_TERMINAL = LEADER.replace("os.execvp", "os.open(sys.argv.pop(1), os.O_RDWR); os.execvp")
 
 
