@@ -29,7 +29,7 @@ from trainhub.domain.views import run_view
 from trainhub.hub.protocol import event_message
 from trainhub_client.train_state import CHANGES, fold, with_figures
 
-EXAMPLES, STEPS_EACH = int(os.environ.get("JOURNEYS", "100")) // 5, 50
+EXAMPLES, STEPS_EACH = int(os.environ.get("JOURNEYS", "150")) // 5, 50
 USERS = 4
 # What these change is told to the passenger by an event that follows in the same commit.
 TOLD_BY_THE_NEXT = {"UPGRADE_PENDING", "CHART_AMENDED", "BOOKING_CHANGED", "BOOKING_CORRECTED"}
@@ -152,7 +152,8 @@ def test_random_journeys(journeys):
     SEEN.clear()
     run_state_machine_as_test(journeys, settings=walks(EXAMPLES, STEPS_EACH))
     folded = {kind for kind, was_folded in SEEN if was_folded}
-    assert len(CHANGES.keys() - folded) <= 6, CHANGES.keys() - folded  # chance may miss a few
+    # Chance may miss some; test_every_event has them all.
+    assert len(CHANGES.keys() & folded) > len(CHANGES) / 2, CHANGES.keys() - folded
 
 
 def test_every_event(javascript):

@@ -113,6 +113,7 @@ async def test_the_report_of_a_run(call, site, running):
         "trainName": "TEST EXP",
         "status": "RUNNING",
         "seq": 3,
+        "zone": None,
         "stations": 5,
         "index": 0,
         "departed": True,
