@@ -146,12 +146,21 @@ async function give(offerId, answer) {
   }
 }
 
-/** An offer has ended, perhaps on another device: it says so, and takes its notification away. */
-async function ended({ offerId }, outcome) {
-  if (!offerId) return;
-  say(words.say(`my.ended.${outcome}`));
+/** An offer has ended, perhaps on another device. */
+function ended({ offerId }, outcome) {
+  if (offerId) say(words.say(`my.ended.${outcome}`));
+}
+
+/** Takes away the notifications of offers that have ended, also while no page was open. */
+async function tidy() {
   const worker = await navigator.serviceWorker?.getRegistration();
-  for (const each of await worker?.getNotifications() ?? []) if (each.data?.link?.endsWith(`offer=${offerId}`)) each.close();
+  for (const each of await worker?.getNotifications() ?? []) {
+    const offerId = each.data?.link?.split('#offer=')[1];
+    const [trainNo, startDate, seq] = offerId?.split('.') ?? [];
+    const run = runs.get(`${trainNo}/${startDate}`);
+    const isTold = run?.seq >= seq; // else the push was faster than the socket
+    if (isTold && !run.offers?.some((offer) => offer.offerId === offerId)) each.close();
+  }
 }
 
 // --- following ---
@@ -162,14 +171,16 @@ function follow(train) {
       const name = `${run.trainNo}/${run.startDate}`;
       const isNew = runs.get(name)?.seq !== run.seq; // else only figures have changed, which this page does not show
       runs.set(name, run);
-      if (isNew) show();
+      if (!isNew) return;
+      show();
+      tidy();
     },
     subscribed: () => {
       if (asked) give(asked.offerId, asked.answer);
       asked = null;
     },
-    UPGRADE_CONFIRMED: ({ data }) => void ended(data, 'ACCEPTED'),
-    UPGRADE_CLOSED: ({ data }) => void ended(data, data.outcome),
+    UPGRADE_CONFIRMED: ({ data }) => ended(data, 'ACCEPTED'),
+    UPGRADE_CLOSED: ({ data }) => ended(data, data.outcome),
     error: ({ message }) => say(message),
   });
 }

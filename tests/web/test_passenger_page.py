@@ -141,19 +141,38 @@ def push_to(page, hub, *payloads):
     return wait_for(given)
 
 
+def push_of(offer_id):
+    """Return the payload of an offer's push."""
+    return {
+        "title": "Train 12345: a berth is offered to you",
+        "body": f"Offer {offer_id}: berth S1-1 is held for Asha.",
+        "topic": f"offer-{offer_id}",
+        "language": "en",
+        "link": f"passenger.html#offer={offer_id}",
+        "kind": "OFFER",
+    }
+
+
+def test_a_notification_goes_once_its_offer_has_ended(hub, ask, page):
+    """Also if it ended while no page was open. That of an offer that is yet to be told stays."""
+    ask("/api/trains/12345/passengers/4512345601/1/no-show", {})
+    (offer,) = ask("/api/trains/12345/offers")
+    page.goto(f"http://127.0.0.1:{hub.port}/passenger.html")
+    later = push_of("12345.2026-11-23.99999")
+    assert len(push_to(page, hub, push_of(offer["offerId"]), later)) == 2
+    page.goto(f"http://127.0.0.1:{hub.port}/tte.html")
+    ask(f"/api/offers/{offer['offerId']}/deny", {})
+    page.goto(url(hub))
+    wait_for(lambda: [each["tag"] for each in page.evaluate(SHOWN)] == [later["topic"]])
+    assert page.complaints == []
+
+
 def test_a_push_is_shown_with_its_answers(hub, page):
     """A newer push of its topic replaces it."""
     page.goto(f"http://127.0.0.1:{hub.port}/passenger.html")
-    payload = {
-        "title": "Train 12345: a berth is offered to you",
-        "body": "Berth S1-1 is held for Asha.",
-        "topic": "offer-1",
-        "language": "en",
-        "link": "passenger.html#offer=1",
-        "kind": "OFFER",
-    }
+    payload = push_of("12345.2026-11-23.1")
     (one,) = push_to(page, hub, {**payload, "body": "old"}, payload)
-    assert (one["title"], one["tag"]) == (payload["title"], "offer-1")
+    assert (one["title"], one["tag"]) == (payload["title"], payload["topic"])
     assert (one["link"], one["actions"]) == (payload["link"], ["accept", "deny"])
 
 
