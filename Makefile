@@ -6,7 +6,7 @@ BIN := .venv/bin
 # The tests start some thousand processes: without its bytecode each of them compiles trainhub.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run quick slow test soak bench bench-quick peers coverage lint format audit contract lock clean
+.PHONY: run quick slow test soak bench bench-quick peers coverage lint pictures format audit contract lock clean
 
 run: .venv/.run
 	@$(BIN)/python run.py --demo
@@ -75,6 +75,10 @@ lint: .venv/.dev
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python tools/prose.py *.md docs
 	$(BIN)/python tools/prose.py --code trainhub clients/python static contract examples bench tests run.py .ci
+
+# Each page at three widths, in build/pictures/, to be looked at; and the pictures of the docs.
+pictures: .venv/.dev
+	$(BIN)/python tools/pictures.py
 
 format: .venv/.dev
 	$(BIN)/ruff check --fix .
