@@ -21,7 +21,7 @@ HEIGHTS = {360: 800, 768: 1024, 1280: 800}
 # Width and height of the pictures of the docs, in CSS pixels.
 DOCS = {
     "monitor": (1280, 800),
-    "control-room": (960, 945),
+    "control-room": (1280, 1000),
     "tte": (390, 844),
     "passenger": (390, 660),
 }
