@@ -141,14 +141,17 @@ def mongod_options(mongodb_uri, database_name):
 
 
 @pytest.fixture
-def start_again(start_hub, unused_port, mongod_options):
-    """Return a function that starts the hub, or starts it again at the same address.
+def restart(start_hub, unused_port, mongod_options):
+    """Return a function that starts the hub, or starts it again at the same address."""
+    return lambda: start_hub("--port", str(unused_port), *mongod_options)
 
-    Its train stands at AAA.
-    """
+
+@pytest.fixture
+def start_again(restart):
+    """Return a function that does so with a hub whose train stands at AAA."""
 
     def start():
-        hub = start_hub("--port", str(unused_port), *mongod_options)
+        hub = restart()
         hub.ask = asker(hub)
         if not hub.ask("/api/trains"):
             hub.ask("/api/trains", chart())

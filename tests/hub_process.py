@@ -116,9 +116,9 @@ class HubProcess:
     def tokens(self) -> Tokens:
         return tokens_of(self.folder)
 
-    def token(self, role: str, user: str, train: str) -> str:
+    def token(self, role: str, user: str, *trains: str) -> str:
         """Return a token as `python run.py token` makes it."""
-        return self.tokens.issue(user, Role(role), [train])
+        return self.tokens.issue(user, Role(role), trains)
 
 
 def strace(log: Path, calls: str, what: str, *options: str) -> tuple[str, ...]:

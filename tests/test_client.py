@@ -28,7 +28,7 @@ def address(hub):
 
 
 def token_of(hub, user, role):
-    return hub.tokens.issue(user, role, ["12345"])
+    return hub.token(role, user, "12345")
 
 
 def expired(hub):

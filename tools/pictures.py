@@ -6,14 +6,18 @@ renewed. It prints how long a passenger waits for the demo's first offer.
 
 import base64
 import re
-import shutil
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from chromium import CHROMIUM, find_chromium, new_context
+from hub_process import HubProcess
 from playwright.sync_api import Page, sync_playwright
+from waiting import wait_for
 
 ROOT = Path(__file__).parents[1]
 LOOKED_AT = ROOT / "build" / "pictures"
@@ -25,8 +29,8 @@ DOCS = {
     "tte": (390, 844),
     "passenger": (390, 660),
 }
+LINKS = 4
 SETTLE_MS = 2_500
-OFFER_MS = 90_000
 WEBP = """async (png) => {
     const image = new Image();
     image.src = `data:image/png;base64,${png}`;
@@ -38,16 +42,10 @@ WEBP = """async (png) => {
 }"""
 
 
-def links_of(demo: "subprocess.Popen[str]") -> list[str]:
+def links_of(demo: HubProcess) -> list[str]:
     """Return the demo's links: control room, passenger, TTE, and the control room as ADMIN."""
-    links: list[str] = []
-    assert demo.stdout is not None
-    for line in demo.stdout:
-        if line.startswith("  http"):
-            links.append(line.strip())
-        if len(links) == 4:
-            return links
-    raise SystemExit("the demo ended before it printed its links")
+    found = [line.strip() for line in demo.said if line.startswith("  http")]
+    return found if len(found) == LINKS else []
 
 
 def take(page: Page, encoder: Page, file: Path, width: int, height: int) -> None:
@@ -64,31 +62,28 @@ def mark_two(page: Page) -> None:
 
 
 def main() -> None:
-    folder = tempfile.mkdtemp()
-    command = [sys.executable, "-u", str(ROOT / "run.py"), "--demo", "--port", "0"]
-    demo = subprocess.Popen([*command, "--data-dir", folder], stdout=subprocess.PIPE, text=True)
-    try:
-        room, passenger, tte, staff = links_of(demo)
-        begin = time.monotonic()
-        run = tte.partition("&run=")[2]
-        pages = {
-            "passenger": passenger,
-            "monitor": room,
-            "control-room": f"{staff}&run={run}&tab=coaches",
-            "stations": f"{room}#station=NDLS",
-            "hub": f"{staff}&view=hub",
-            "tte": tte,
-        }
-        LOOKED_AT.mkdir(parents=True, exist_ok=True)
-        with sync_playwright() as playwright:
-            chromium = shutil.which("chromium")
-            browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-            encoder = browser.new_page()
+    LOOKED_AT.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=CHROMIUM)
+        encoder = browser.new_page()
+        demo = HubProcess(Path(folder) / "data", "--demo")
+        try:
+            room, passenger, tte, staff = wait_for(lambda: links_of(demo))
+            begin = time.monotonic()
+            run = tte.partition("&run=")[2]
+            pages = {
+                "passenger": passenger,
+                "monitor": room,
+                "control-room": f"{staff}&run={run}&tab=coaches",
+                "stations": f"{room}#station=NDLS",
+                "hub": f"{staff}&view=hub",
+                "tte": tte,
+            }
             for name, link in pages.items():
-                page = browser.new_context(locale="en").new_page()
+                page = new_context(browser, locale="en").new_page()
                 page.goto(link)
                 if name == "passenger":
-                    page.locator("article.offer").wait_for(timeout=OFFER_MS)
+                    page.locator("article.offer").wait_for()
                     print(f"the first offer came after {time.monotonic() - begin:.0f} s")
                 if name == "tte":
                     mark_two(page)
@@ -96,11 +91,9 @@ def main() -> None:
                     take(page, encoder, LOOKED_AT / f"{name}-{width}.webp", width, height)
                 if name in DOCS:
                     take(page, encoder, ROOT / "docs" / f"{name}.webp", *DOCS[name])
+        finally:
             browser.close()
-    finally:
-        demo.terminate()
-        demo.wait()
-        shutil.rmtree(folder)
+            demo.stop()
 
 
 if __name__ == "__main__":

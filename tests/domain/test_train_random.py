@@ -70,7 +70,7 @@ def names_of(kind):
 
 def picture(value):
     """All parts of a state as plain values that can be compared; times in UTC."""
-    if value is None or isinstance(value, str | int):
+    if isinstance(value, str | int | None):
         return value
     kind = type(value)
     if is_frozen(kind):

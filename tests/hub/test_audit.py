@@ -251,17 +251,13 @@ def http(hub, method, path, token=None, body=None):
         connection.close()
 
 
-def token_of(hub, user, role, *trains):
-    return hub.tokens.issue(user, role, trains)
-
-
 def test_the_trail_of_a_morning(hub, database):
     """The trail has each command with its user, run, time, address and result.
 
     ADMIN reads it by pages, the newest first, filtered by run and user, for the runs of the token.
     """
     ask, admin = asker(hub), admin_token(hub)
-    tte = token_of(hub, "T1", Role.TTE, "12345")
+    tte = hub.token(Role.TTE, "T1", "12345")
     began = datetime.now(UTC) - timedelta(seconds=1)
     ask("/api/trains", chart())
     ask("/api/trains", chart(trainNo="123456"))
@@ -310,19 +306,19 @@ def test_the_trail_of_a_morning(hub, database):
         (("1234",), []),
         ((), []),
     ):
-        some = token_of(hub, "control", Role.ADMIN, *trains)
+        some = hub.token(Role.ADMIN, "control", *trains)
         assert http(hub, "GET", "/api/audit", some) == (200, {"result": seen})
-    some = token_of(hub, "control", Role.ADMIN, "1234")
+    some = hub.token(Role.ADMIN, "control", "1234")
     assert http(hub, "GET", f"/api/audit?run={RUN}", some)[0] == 403
     for role in (Role.TTE, Role.SERVICE, Role.PASSENGER):
-        assert http(hub, "GET", "/api/audit", token_of(hub, "x", role, "*"))[0] == 403
+        assert http(hub, "GET", "/api/audit", hub.token(role, "x", "*"))[0] == 403
     assert http(hub, "GET", "/api/audit")[0] == 401
     figures = http(hub, "GET", "/api/monitor", admin)[1]["audit"]
     assert figures == {"refusals": 2, "leftOut": 0, "unidentified": 1}
 
     part = f"12345-2/{RUN.partition('/')[2]}"  # a token for the number covers its parts
     ask("/api/trains", chart(trainNo="12345-2"))
-    number, exact = (token_of(hub, "control", Role.ADMIN, name) for name in ("12345", "12345-2"))
+    number, exact = (hub.token(Role.ADMIN, "control", name) for name in ("12345", "12345-2"))
 
     def runs_read(token):
         found = http(hub, "GET", "/api/audit", token)[1]["result"]

@@ -27,10 +27,6 @@ def hub(start_again):
     return start_again()
 
 
-def token_of(hub, role, user, trains):
-    return hub.tokens.issue(user, role, trains)
-
-
 def fits(page, width):
     """Return whether the page scrolls down only."""
     return page.evaluate("document.documentElement.scrollWidth") <= width
@@ -141,7 +137,7 @@ def test_what_needs_attention(hub, page):
     assert page.locator("[data-is=allWell]").is_hidden()
     assert "token" not in page.url
     with connect(hub.url.replace("http", "ws") + "/ws") as tte:
-        token = token_of(hub, Role.TTE, "T1", ["12345"])
+        token = hub.token(Role.TTE, "T1", "12345")
         for fields in ({"type": "IDENTIFY", "token": token}, {"type": "SUBSCRIBE_TRAIN", **TRAIN}):
             tte.send(json.dumps(fields))
         wait_for(lambda: not says(page, "12345 TEST EXP", "no TTE is online"))
@@ -165,7 +161,7 @@ def test_many_trains_are_told_together(hub, page):
 
 def test_all_is_well_for_staff_of_other_trains(hub, page):
     """A TTE reads of the runs that the token covers, and of the hub."""
-    page.goto(f"{hub.url}/#token={token_of(hub, Role.TTE, 'T2', ['999'])}")
+    page.goto(f"{hub.url}/#token={hub.token(Role.TTE, 'T2', '999')}")
     page.wait_for_selector("[data-is=allWell]")
     assert attention(page) == []
     assert page.locator("[data-is=who]").inner_text() == "T2, TTE"
@@ -219,7 +215,7 @@ def test_a_token_that_is_refused(hub, page):
     page.get_by_role("button", name="Without a token").click()
     page.wait_for_selector("button:has-text('TEST EXP')")
     assert page.locator("[data-is=logIn]").is_visible()
-    page.goto(f"{hub.url}/#token={token_of(hub, Role.PASSENGER, 'IR_1', ['12345'])}")
+    page.goto(f"{hub.url}/#token={hub.token(Role.PASSENGER, 'IR_1', '12345')}")
     page.wait_for_selector("[data-is=loginNews]:has-text('no more for a PASSENGER')")
 
 
@@ -355,7 +351,7 @@ def offering(hub):
 
 def open_run(hub, page, tab="", role=Role.ADMIN, width=1280):
     page.set_viewport_size({"width": width, "height": 900})
-    token = token_of(hub, role, "S1", ["*"])
+    token = hub.token(role, "S1", "*")
     page.goto(f"{hub.url}/#token={token}&run=7/2026-11-23{tab and f'&tab={tab}'}")
     page.wait_for_selector(".details h2:has-text('7 TEST EXP')")
 
@@ -473,7 +469,7 @@ def test_the_hub_itself(hub, page):
     expect(charts.first).to_contain_text("Sockets")
     assert page.locator(".fleet").is_hidden()
     with connect(hub.url.replace("http", "ws") + "/ws") as tte:
-        token = token_of(hub, Role.TTE, HOSTILE, ["12345"])
+        token = hub.token(Role.TTE, HOSTILE, "12345")
         for fields in ({"type": "IDENTIFY", "token": token}, {"type": "SUBSCRIBE_TRAIN", **TRAIN}):
             tte.send(json.dumps(fields))
         rooms = page.locator("[data-is=roomList] li")
@@ -500,7 +496,7 @@ def test_the_hub_itself(hub, page):
 
 def test_the_hub_for_others(hub, page):
     """The public and a TTE see the charts, and no connection."""
-    page.goto(f"{hub.url}/#token={token_of(hub, Role.TTE, 'T1', ['12345'])}&view=hub")
+    page.goto(f"{hub.url}/#token={hub.token(Role.TTE, 'T1', '12345')}&view=hub")
     expect(page.locator("[data-is=who]")).to_have_text("T1, TTE")
     expect(page.locator(".charts figure")).to_have_count(8, timeout=PATIENCE * 1000)
     assert page.locator("[data-is=connections]").is_hidden()

@@ -121,10 +121,7 @@ async def outcome(raw, chance, read_some):
     parser = Protocol(Side.CLIENT, state=OPEN, max_size=None)
     try:
         writer.write(nonsense(chance) + frame(chance, Opcode.TEXT, GOOD))
-        while True:
-            data = await read_some(reader)
-            if data is None:
-                return "waits"
+        while (data := await read_some(reader)) is not None:
             if not data:
                 return "closed"
             parser.receive_data(data)
@@ -137,6 +134,7 @@ async def outcome(raw, chance, read_some):
                     assert found["type"] in asyncapi()["components"]["messages"]
                     if found.get("id") == "after":
                         return "answered"
+        return "waits"
     except ConnectionError:
         return "closed"
     finally:

@@ -208,15 +208,13 @@ async def outcome(port, data, read_some):
     found, head_only = b"", data.lstrip(b"\r\n").startswith(b"HEAD")
     try:
         writer.write(data)
-        while True:
-            more = await read_some(reader)
-            if more is None:
-                return "waits"
+        while (more := await read_some(reader)) is not None:
             found += more
             if found and (status := check_answer(found, head_only)) is not None:
                 return status
             if not more:
                 return "closed"
+        return "waits"
     except ConnectionError:
         return "closed"
     finally:

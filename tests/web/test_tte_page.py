@@ -27,12 +27,6 @@ def page(page):
 
 
 @pytest.fixture
-def restart(start_hub, unused_port, mongod_options):
-    """Return a function that starts the hub, or starts it again at the same address."""
-    return lambda: start_hub("--port", str(unused_port), *mongod_options)
-
-
-@pytest.fixture
 def hub(restart):
     return restart()
 
