@@ -507,14 +507,20 @@ let keepTimer = null;
 
 /** Keeps the run as it is, for a start without a network; without what the page does not show. */
 function keep() {
+  noteTime();
   keepTimer ??= setTimeout(keepNow, 1000);
+}
+
+/** Notes when the run was last known to be current: now, if the hub is there. */
+function noteTime() {
+  if (view && hub?.state === 'live') [seenAt, aheadMs] = [nowMs(), nowMs() - Date.now()];
 }
 
 function keepNow() {
   clearTimeout(keepTimer);
   keepTimer = null;
   if (!view || !train) return;
-  if (hub.state === 'live') [seenAt, aheadMs] = [nowMs(), nowMs() - Date.now()];
+  noteTime();
   const passengers = view.run.passengers.map(({ phone, email, irctcId, ...rest }) => rest);
   const { since } = train;
   try {
@@ -571,7 +577,7 @@ function start() {
     storageName: STORE,
     onState: (state) => {
       if (state === 'live') for (const { key } of hub.waiting) mayBeSent.add(key);
-      if (state === 'live' && view) seenAt = nowMs();
+      noteTime();
       if (state === 'refused') say(words.say('login.refused'));
       show();
     },
