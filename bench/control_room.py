@@ -21,7 +21,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from chromium import CHROMIUM, find_chromium, new_context
+from chromium import launch, new_context
 from hub_process import HubProcess
 from load import admin_token, asker
 from playwright.sync_api import Page, sync_playwright
@@ -111,7 +111,7 @@ def main() -> None:
         charts_folder.mkdir()
         charts(charts_folder, options.runs)
         hub = HubProcess(Path(folder) / "data", "--charts", str(charts_folder))
-        browser = playwright.chromium.launch(executable_path=find_chromium(), args=CHROMIUM)
+        browser = launch(playwright.chromium)
         try:
             hub.wait_until_listening()
             trains = Trains(hub, options.runs, options.rate)

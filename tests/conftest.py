@@ -6,7 +6,7 @@ import uuid
 
 import pytest
 from built import build_of_fakes
-from chromium import CHROMIUM, find_chromium, new_context
+from chromium import launch, new_page
 from disks import Disks, TinyDisk
 from fakes import MemoryJournal
 from hub_process import HubProcess
@@ -185,10 +185,9 @@ def disks(tmp_path):
 
 @pytest.fixture(scope="module")
 def browser():
-    """The machine's own Chromium."""
-    path = find_chromium()
+    """The machine's own Chromium, without windows and notifications."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM)
+        browser = launch(playwright.chromium, "chromium-headless-shell")
         yield browser
         browser.close()
 
@@ -196,10 +195,5 @@ def browser():
 @pytest.fixture
 def page(browser):
     """A page; `page.complaints` has the console's errors and uncaught exceptions."""
-    context = new_context(browser)
-    page = context.new_page()
-    page.complaints = []
-    page.on("console", lambda said: said.type == "error" and page.complaints.append(said.text))
-    page.on("pageerror", lambda error: page.complaints.append(str(error)))
-    yield page
-    context.close()
+    with new_page(browser) as page:
+        yield page

@@ -7,10 +7,11 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 from urllib.request import urlopen
 
+from fork_server import EARLY, Forked
+from freezing import freeze, thaw
 from waiting import PATIENCE
 
 from trainhub.access.identity import Tokens
@@ -41,17 +42,11 @@ class HubProcess:
         self.folder = folder
         self.said: list[str] = []
         self.logged: list[str] = []
-        outside = {k: v for k, v in os.environ.items() if not k.startswith("TRAINHUB_")}
-        self.process = subprocess.Popen(
-            [
-                *(*prefix, *command),
-                *("--data-dir", str(folder), "--port", "0", *options),
-            ],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=folder.parent,
-            env={**outside, **(environment or {})},
+        self.process = _start(
+            (*prefix, *command),
+            ["--data-dir", str(folder), "--port", "0", *options],
+            folder.parent,
+            environment or {},
         )
         self._listening = threading.Event()
         self._readers = [
@@ -86,13 +81,11 @@ class HubProcess:
             self.process.send_signal(number)
         return self.wait(seconds)
 
-    def freeze(self, seconds: float = PATIENCE) -> None:
-        """Freeze the hub: on return all its threads are stopped, outside of system calls."""
-        self.process.send_signal(signal.SIGSTOP)
-        deadline = time.monotonic() + seconds
-        tasks = Path(f"/proc/{self.process.pid}/task")
-        while any(_state(task) != "T" for task in tasks.iterdir()):
-            assert time.monotonic() < deadline, "a thread does not stop"
+    def freeze(self) -> None:
+        freeze(self.process.pid)
+
+    def thaw(self) -> None:
+        thaw(self.process.pid)
 
     def kill(self) -> None:
         self.process.kill()
@@ -121,17 +114,31 @@ class HubProcess:
         return self.tokens.issue(user, Role(role), trains)
 
 
+def _start(
+    command: tuple[str, ...], options: list[str], folder: Path, environment: dict[str, str]
+) -> Forked | subprocess.Popen[str]:
+    """Start a process in a folder: a fork, unless its command or variables need a whole start."""
+    variables = {k: v for k, v in os.environ.items() if not k.startswith("TRAINHUB_")}
+    variables |= environment
+    if command == RUN and not any(each.startswith(EARLY) for each in environment):
+        return Forked(options, folder, variables)
+    return subprocess.Popen(
+        [*command, *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=folder,
+        env=variables,
+    )
+
+
 def strace(log: Path, calls: str, what: str, *options: str) -> tuple[str, ...]:
     """Return a prefix that makes these system calls of the hub fail; `log` says when.
 
     `what` is as in strace's manual: "error=EIO:when=7+" is each from the seventh of a thread on.
     """
     return (
-        *("strace", "-D", "-I", "2", "-f", "-y", "-ttt", "-o", str(log)),
+        # Other calls than these run at full speed.
+        *("strace", "--seccomp-bpf", "-D", "-I", "2", "-f", "-y", "-ttt", "-o", str(log)),
         *("-e", f"trace={calls}", "-e", f"inject={calls}:{what}", *options),
     )
-
-
-def _state(task: Path) -> str:
-    """Return a thread's state as the kernel names it: one letter, after the name in brackets."""
-    return (task / "stat").read_text().rpartition(")")[2].split()[0]

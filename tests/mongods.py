@@ -3,13 +3,13 @@
 import contextlib
 import os
 import shutil
-import signal
 import subprocess
 import tempfile
 import time
 from pathlib import Path
 from urllib.parse import quote
 
+from freezing import freeze, thaw
 from ports import free_ports
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
@@ -80,10 +80,10 @@ class Mongod:
         self.process.wait(PATIENCE)
 
     def freeze(self) -> None:
-        self.process.send_signal(signal.SIGSTOP)
+        freeze(self.process.pid)
 
     def thaw(self) -> None:
-        self.process.send_signal(signal.SIGCONT)
+        thaw(self.process.pid)
 
     def last_words(self) -> list[str]:
         return (self.folder / "log").read_text(errors="replace").splitlines()[-3:]

@@ -14,7 +14,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from chromium import CHROMIUM, find_chromium, new_context
+from chromium import launch, new_context
 from hub_process import HubProcess
 from playwright.sync_api import Page, sync_playwright
 from waiting import wait_for
@@ -64,7 +64,7 @@ def mark_two(page: Page) -> None:
 def main() -> None:
     LOOKED_AT.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=find_chromium(), args=CHROMIUM)
+        browser = launch(playwright.chromium)
         encoder = browser.new_page()
         demo = HubProcess(Path(folder) / "data", "--demo")
         try:

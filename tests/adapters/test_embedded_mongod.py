@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from freezing import freeze
 from pymongo import MongoClient
 from waiting import until
 
@@ -217,7 +218,7 @@ def test_stop_uses_force_at_the_timeout(data: Path) -> None:
         mongod = EmbeddedMongod(data)
         await mongod.start()
         pid = pid_of(data)
-        os.kill(pid, signal.SIGSTOP)
+        freeze(pid)
         await mongod.stop(timeout=0.2)
         assert not alive(pid)
         assert not (data / "mongod.sock").exists()
@@ -328,7 +329,7 @@ def test_ends_an_orphan_by_force(
     monkeypatch.setattr(embedded_mongod, "_GRACE", 0.2)
     parent = hub()
     pid = pid_of(data)
-    os.kill(pid, signal.SIGSTOP)
+    freeze(pid)
     parent.kill()
 
     async def story() -> None:

@@ -301,7 +301,7 @@ def test_a_hub_that_was_frozen_notices_its_rival(start_hub, mongod_options, data
     ask = asker(rival)
     mark(ask, "no-show", range(3, 6))
     wait_for(lambda: agree(ask, database))
-    frozen.process.send_signal(signal.SIGCONT)
+    frozen.thaw()
     mark(asked, "board", range(3, 10))
     wait_for(lambda: "another hub owns the database" in str(frozen.degraded()))
     mark(ask, "board", range(10, 12))

@@ -10,6 +10,7 @@ from contextlib import closing
 from random import Random
 
 import pytest
+from freezing import freeze
 from load import Fleet, more_answers, seeded, settled
 from mongods import embedded, embedded_uri
 from pymongo import MongoClient
@@ -136,7 +137,7 @@ def test_sigterm_under_load_while_the_embedded_mongod_is_frozen(start_hub, capsy
     fleet.begin(hub)
     asyncio.run(settled(hub))
     mongod = embedded(hub.folder)
-    os.kill(mongod, signal.SIGSTOP)
+    freeze(mongod)
     took = stop_under_load(fleet, hub, chance.randrange(100, 400))
     unwritten = waiting(hub)
     assert unwritten

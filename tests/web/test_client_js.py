@@ -432,7 +432,7 @@ def test_a_silent_hub_is_given_up(client, start_again):
     hub.freeze()
     client.call("check")
     client.wait(lambda: "waiting" in client.states())
-    hub.process.send_signal(18)  # SIGCONT
+    hub.thaw()
     client.wait(lambda: client.states()[-1] == "live")
 
 

@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from chromium import fits
 from faulty_link import BelowPath
 from load import admin_token, asker
 from playwright.sync_api import expect
@@ -27,11 +28,6 @@ def hub(start_again):
     return start_again()
 
 
-def fits(page, width):
-    """Return whether the page scrolls down only."""
-    return page.evaluate("document.documentElement.scrollWidth") <= width
-
-
 # --- the board of a station ----------------------------------------------------------------------
 
 
@@ -47,7 +43,7 @@ def test_the_board_of_a_station(hub, page, width):
     for word in ("12345 TEST EXP", "STATION AAA", "STATION EEE", "10:00", "10:20", "10:30", "2"):
         assert word in text
     assert page.locator("[data-is=boardTitle]").inner_text() == "STATION BBB"
-    assert fits(page, width)
+    assert fits(page)
     assert not page.locator(".fleet").is_visible()
     assert page.complaints == []
 
@@ -376,7 +372,7 @@ def test_the_parts_of_a_run(offering, page, width):
     ):
         page.locator("[data-is=tabs]").get_by_role("button", name=tab).click()
         wait_for(lambda words=words: all(word in part(page) for word in words))
-        assert fits(page, width)
+        assert fits(page)
     assert page.complaints == []
 
 
@@ -481,7 +477,7 @@ def test_the_hub_itself(hub, page):
         expect(lines).to_contain_text("12345/2026-11-23")
         for width in WIDTHS:
             page.set_viewport_size({"width": width, "height": 900})
-            assert fits(page, width)
+            assert fits(page)
         lines.get_by_role("button").click()
         assert HOSTILE in answer(page)
         page.wait_for_selector("[data-is=connectionNews]:has-text('Closed.')")
@@ -744,4 +740,4 @@ def test_axe_finds_no_fault_in_hindi(offering, axe, page):
         assert axe(page) == [], view
         for width in WIDTHS:
             page.set_viewport_size({"width": width, "height": 900})
-            assert fits(page, width), view
+            assert fits(page), view

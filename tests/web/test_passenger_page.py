@@ -5,7 +5,7 @@ import json
 
 import pytest
 from certificates import write_pair
-from chromium import new_context
+from chromium import fits, launch, new_context, new_page
 from load import asker
 from playwright.sync_api import expect
 from push_service import push_service_beside
@@ -55,7 +55,7 @@ def test_an_offer_is_accepted_on_the_page(hub, ask, page, width):
     assert "S1-7" in text_of(page, "article .berth")
     ask("/api/trains/12345/passengers/4512345601/1/no-show", {})
     assert "Answer within" in text_of(page, "article.offer [data-until]")
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert fits(page)
     page.get_by_role("button", name="Accept").click()
     wait_for(lambda: "S1-1" in text_of(page, "section[data-is=trains] .berth"))
     assert page.locator("article.offer").count() == 0
@@ -97,6 +97,18 @@ def test_without_a_token_the_page_asks_for_one(hub, page):
     page.goto(f"http://127.0.0.1:{hub.port}/passenger.html")
     page.get_by_label("Token").wait_for()
     assert page.complaints == []
+
+
+# --- notifications ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def phone(browser):
+    """A page of a Chromium that shows notifications."""
+    whole = launch(browser.browser_type)
+    with new_page(whole) as page:
+        yield page
+    whole.close()
 
 
 SHOWN = """async () => {
@@ -153,30 +165,30 @@ def push_of(offer_id):
     }
 
 
-def test_a_notification_goes_once_its_offer_has_ended(hub, ask, page):
+def test_a_notification_goes_once_its_offer_has_ended(hub, ask, phone):
     """Also if it ended while no page was open. That of an offer that is yet to be told stays."""
     ask("/api/trains/12345/passengers/4512345601/1/no-show", {})
     (offer,) = ask("/api/trains/12345/offers")
-    page.goto(f"http://127.0.0.1:{hub.port}/passenger.html")
+    phone.goto(f"http://127.0.0.1:{hub.port}/passenger.html")
     later = push_of("12345.2026-11-23.99999")
-    assert len(push_to(page, hub, push_of(offer["offerId"]), later)) == 2
-    page.goto(f"http://127.0.0.1:{hub.port}/tte.html")
+    assert len(push_to(phone, hub, push_of(offer["offerId"]), later)) == 2
+    phone.goto(f"http://127.0.0.1:{hub.port}/tte.html")
     ask(f"/api/offers/{offer['offerId']}/deny", {})
-    page.goto(url(hub))
-    wait_for(lambda: [each["tag"] for each in page.evaluate(SHOWN)] == [later["topic"]])
-    assert page.complaints == []
+    phone.goto(url(hub))
+    wait_for(lambda: [each["tag"] for each in phone.evaluate(SHOWN)] == [later["topic"]])
+    assert phone.complaints == []
 
 
-def test_a_push_is_shown_with_its_answers(hub, page):
+def test_a_push_is_shown_with_its_answers(hub, phone):
     """A newer push of its topic replaces it."""
-    page.goto(f"http://127.0.0.1:{hub.port}/passenger.html")
+    phone.goto(f"http://127.0.0.1:{hub.port}/passenger.html")
     payload = push_of("12345.2026-11-23.1")
-    (one,) = push_to(page, hub, {**payload, "body": "old"}, payload)
+    (one,) = push_to(phone, hub, {**payload, "body": "old"}, payload)
     assert (one["title"], one["tag"]) == (payload["title"], payload["topic"])
     assert (one["link"], one["actions"]) == (payload["link"], ["accept", "deny"])
 
 
-def test_a_push_arrives_and_is_answered(start_hub, mongod_options, page, tmp_path):
+def test_a_push_arrives_and_is_answered(start_hub, mongod_options, phone, tmp_path):
     """NT marked by the TTE becomes a push on a locked phone, and its answer the berth.
 
     The hub's push goes over HTTPS to a push service that decrypts it; Chromium shows it. A test
@@ -191,26 +203,26 @@ def test_a_push_arrives_and_is_answered(start_hub, mongod_options, page, tmp_pat
             environment={"SSL_CERT_FILE": str(pair[0])},
         )
         ask = load(hub)
-        page.goto(url(hub))
-        expect(page.locator("article .berth")).to_have_text("S1-7")
+        phone.goto(url(hub))
+        expect(phone.locator("article .berth")).to_have_text("S1-7")
         keys = service.subscribe("phone")
-        page.evaluate(
+        phone.evaluate(
             """device => fetch('api/me/devices', { method: 'POST', body: JSON.stringify(device),
                 headers: { Authorization: `Bearer ${localStorage.getItem('trainhub.token')}`,
                            'Content-Type': 'application/json' } })""",
             {"endpoint": keys.endpoint, "keys": {"p256dh": keys.p256dh, "auth": keys.auth}},
         )
-        page.goto(f"http://127.0.0.1:{hub.port}/tte.html")  # no page of the passenger is open
+        phone.goto(f"http://127.0.0.1:{hub.port}/tte.html")  # no page of the passenger is open
         ask("/api/trains/12345/passengers/4512345601/1/no-show", {})
         wait_for(lambda: service.messages)
         ((device, payload),) = service.messages
         assert (device, payload["kind"]) == ("phone", "OFFER")
 
-        (one,) = push_to(page, hub, payload)
+        (one,) = push_to(phone, hub, payload)
         assert "S1-1" in one["body"]
-        page.goto(f"http://127.0.0.1:{hub.port}/{one['link']}&answer={one['actions'][0]}")
-        expect(page.locator("[data-is=trains] .berth")).to_have_text("S1-1")
-        wait_for(lambda: page.evaluate(SHOWN) == [])
+        phone.goto(f"http://127.0.0.1:{hub.port}/{one['link']}&answer={one['actions'][0]}")
+        expect(phone.locator("[data-is=trains] .berth")).to_have_text("S1-1")
+        wait_for(lambda: phone.evaluate(SHOWN) == [])
 
 
 def test_an_answer_on_one_device_closes_the_offer_on_the_others(hub, ask, browser):
@@ -285,7 +297,7 @@ def test_the_page_speaks_both_languages_without_a_fault_for_axe(hub, ask, axe, b
         page.locator("article.offer").wait_for()
         wait_for(lambda page=page: page.locator("html").get_attribute("lang") == language)
         faults += axe(page)
-        assert page.evaluate("document.documentElement.scrollWidth") <= 360
+        assert fits(page)
         page.locator("[data-is=language]").select_option("hi")
         wait_for(lambda page=page: "स्वीकार" in text_of(page, "article.offer"))
         context.close()

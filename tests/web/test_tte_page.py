@@ -5,7 +5,7 @@ import re
 from contextlib import contextmanager
 
 import pytest
-from chromium import CHROMIUM, find_chromium, new_context
+from chromium import CHROMIUM, find_chromium, fits, new_context
 from faulty_link import BelowPath
 from load import asker
 from playwright.sync_api import expect
@@ -121,7 +121,7 @@ def test_marks_take_one_tap_and_undo_another(hub, ask, page, width):
         row(page, name).get_by_role("button", name="Undo").click()
         expect(page.get_by_role("button", name=button)).to_be_visible()
         wait_for(lambda who=who: state_of(ask, who) == "DUE")
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert fits(page)
     assert page.complaints == []
 
 
@@ -302,6 +302,14 @@ def test_duty_and_remarks_wait_for_the_hub(hub, ask, page, restart):
 
 
 # --- offline ------------------------------------------------------------------------------------
+
+
+def test_it_says_since_when_it_is_offline(hub, ask, page):
+    """Also if the hub goes a moment after it gave the list."""
+    page.goto(url(hub))
+    expect(row(page, "Person 1")).to_be_visible()
+    hub.kill()
+    expect(page.get_by_text("Offline: the train as of")).to_be_visible()
 
 
 def test_two_ttes_mark_offline_and_one_conflict_is_told_in_words(

@@ -5,6 +5,7 @@ from itertools import chain
 from pathlib import Path
 
 import pytest
+from chromium import fits
 from load import admin_token
 from playwright.sync_api import expect
 from railway import make_an_offer, person
@@ -217,7 +218,7 @@ def test_a_hub_that_is_away_is_told_within_the_window(hub, page, language, other
     page.wait_for_selector("body[data-link=lost]")
     for width in (360, 1280, 1600):
         page.set_viewport_size({"width": width, "height": 800})
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert fits(page)
     choice = page.locator("[data-is=language]")
     choice.select_option(other)
     expect(choice).to_have_value(language)
