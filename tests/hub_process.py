@@ -138,7 +138,6 @@ def strace(log: Path, calls: str, what: str, *options: str) -> tuple[str, ...]:
     `what` is as in strace's manual: "error=EIO:when=7+" is each from the seventh of a thread on.
     """
     return (
-        # Other calls than these run at full speed.
-        *("strace", "--seccomp-bpf", "-D", "-I", "2", "-f", "-y", "-ttt", "-o", str(log)),
+        *("strace", "-D", "-I", "2", "-f", "-y", "-ttt", "-o", str(log)),
         *("-e", f"trace={calls}", "-e", f"inject={calls}:{what}", *options),
     )
