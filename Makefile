@@ -1,6 +1,6 @@
 # make run: the demo. make test: the tests. Both set up .venv from the lock files first.
 # The tests have three lanes: make quick in a minute, make test before a change lands, make soak
-# at night. Most of them wait for a process: four workers keep two cores busy.
+# at night. Most of them wait for a process: six workers keep two cores busy.
 PYTHON ?= python3
 BIN := .venv/bin
 # The tests start some thousand processes: without its bytecode each of them compiles trainhub.
@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 run: .venv/.run
 	@$(BIN)/python run.py --demo
 
-WORKERS ?= 4
+WORKERS ?= 6
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 quick: .venv/.dev

@@ -8,6 +8,9 @@ from trainhub.build import Built, build
 from trainhub.core.notifications import Channel
 from trainhub.settings import read_settings
 
+# What a hub gets without options.
+DEFAULTS = read_settings([])
+
 
 def build_of_fakes(**parts) -> Built:
     """Build a hub that counts as loaded, and whose followers do not read yet.
@@ -27,6 +30,6 @@ def build_of_fakes(**parts) -> Built:
     }
     sender = parts.pop("sender", None) or Postbox()
     fakes["senders"] = dict.fromkeys(Channel, sender)
-    built = build(read_settings([]), **{**fakes, **parts})
+    built = build(DEFAULTS, **{**fakes, **parts})
     built.hub.loaded = True
     return built

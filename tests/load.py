@@ -73,10 +73,11 @@ class Crew:
         people = [person(who) for who in range(1, PEOPLE + 1)]
         return chart(*people, trainNo=self.train_no, startDate=self.start_date)
 
-    async def drive(self, url, token, seconds=None, commands=None, goes_on=lambda: True):
+    async def drive(self, url, token, seconds=None, commands=None, goes_on=lambda: True, pause=0):
         """Ask until the socket breaks, or the time or the number of commands is over.
 
-        Returns why it ended: "broken", or "done".
+        After each answer it pauses for that many seconds. Returns why it ended: "broken", or
+        "done".
         """
         self._forget_the_leave()
         clock = asyncio.get_running_loop().time
@@ -91,6 +92,7 @@ class Crew:
                     if last is not None and len(self.answered) >= last:
                         break
                     await self._command(socket)
+                    await asyncio.sleep(pause)
             return "done"
         except ConnectionClosed as error:
             self.closed = None if error.rcvd is None else error.rcvd.code
@@ -240,10 +242,11 @@ class Fleet:
 
         return asyncio.run(all_of_them())
 
-    def drive_while(self, hub, fault):
+    def drive_while(self, hub, fault, rate=300):
         """Let all crews ask while the function `fault` runs on a thread of its own.
 
-        No socket may break meanwhile, and no command be refused. Returns what `fault` gave.
+        They ask `rate` times a second, or as often as the hub can answer. No socket may break
+        meanwhile, and no command be refused. Returns what `fault` gave.
         """
         over, given = False, None
 
@@ -254,7 +257,8 @@ class Fleet:
             finally:
                 over = True
 
-        assert self.drive(hub, meanwhile, goes_on=lambda: not over) == 0
+        pause = len(self.crews) / rate
+        assert self.drive(hub, meanwhile, goes_on=lambda: not over, pause=pause) == 0
         return given
 
     async def under_way(self):

@@ -159,17 +159,17 @@ def test_what_was_answered_is_there_after_kill_9(start_hub):
         wait_for(lambda: events.count_documents({"run": RUN}) == 4)
 
 
-def test_a_command_sent_again_after_kill_9_happens_once(start_hub):
+def test_a_command_sent_again_after_kill_9_happens_once(start_hub, mongod_options):
     """Over HTTP and WebSocket alike a repeat under its key gets the first answer."""
     from websockets.sync.client import connect
 
-    hub = start_hub()
+    hub = start_hub(*mongod_options)
     control = Control(hub)
     control.ask("/api/trains", chart())
     address, body = "/api/trains/12345/announcements", {"text": "hello"}
     first = control.ask(address, body, key="k-1")
     hub.kill()
-    control = Control(start_hub(folder=hub.folder))
+    control = Control(start_hub(*mongod_options, folder=hub.folder))
     assert control.ask(address, body, key="k-1") == first
     with connect(control.url.replace("http", "ws") + "/ws") as client:
         client.recv()
@@ -242,32 +242,32 @@ def test_an_open_offer_survives_kill_9(start_hub):
         wait_for(lambda: offers.find_one({"_id": offer["offerId"], "state": "ACCEPTED"}))
 
 
-def test_an_offer_that_ran_out_while_the_hub_was_down_is_offered_on(start_hub):
+def test_an_offer_that_ran_out_while_the_hub_was_down_is_offered_on(start_hub, mongod_options):
     """It expires at the start, and the next candidate is asked."""
-    hub = start_hub()
+    hub = start_hub(*mongod_options)
     _, offer = with_offer(hub, offerSeconds=1)
     hub.kill()
-    control = Control(start_hub(folder=hub.folder))
+    control = Control(start_hub(*mongod_options, folder=hub.folder))
     (first, *_) = wait_for(lambda: control.ask("/api/trains/12345/offers?state=EXPIRED"))
     assert first["offerId"] == offer["offerId"]
     asked = [each["pnr"] for each in control.ask("/api/trains/12345/offers")]
     assert asked[:2] == ["4512345610", "4512345611"]
 
 
-def test_a_second_hub_on_the_folder_is_refused(start_hub):
+def test_a_second_hub_on_the_folder_is_refused(start_hub, mongod_options):
     """One hub holds a data folder; the second says whose it is and what to do."""
-    hub = start_hub()
+    hub = start_hub(*mongod_options)
     line = refused(start_hub, folder=hub.folder)
     assert f"another hub (process {hub.process.pid})" in line
     assert "--data-dir" in line
     assert Control(hub).ask("/healthz") == {"ok": True}
 
 
-def test_stopping_tells_the_sockets_to_come_back(start_hub):
+def test_stopping_tells_the_sockets_to_come_back(start_hub, mongod_options):
     """GOODBYE with retryAfterMs, then close code 1001."""
     from websockets.sync.client import connect
 
-    hub = start_hub()
+    hub = start_hub(*mongod_options)
     with connect(hub.url.replace("http", "ws") + "/ws") as client:
         assert json.loads(client.recv())["type"] == "WELCOME"
         hub.process.send_signal(signal.SIGTERM)
@@ -463,9 +463,9 @@ def test_the_environment_names_the_mongodb_server(start_hub, mongodb_uri, databa
     assert not (hub.folder / "mongodb").exists()
 
 
-def test_token_prints_a_token_that_the_hub_takes(start_hub):
+def test_token_prints_a_token_that_the_hub_takes(start_hub, mongod_options):
     """`run.py token` prints a token and nothing else; the role is the token's."""
-    hub = start_hub()
+    hub = start_hub(*mongod_options)
     control = Control(hub)
     control.token = hub.token("TTE", "T17", "12345")
     assert control.ask("/api/me") == {"user": "T17", "role": "TTE", "trains": ["12345"]}

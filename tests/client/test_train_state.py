@@ -29,7 +29,7 @@ from trainhub.domain.views import run_view
 from trainhub.hub.protocol import event_message
 from trainhub_client.train_state import CHANGES, fold, with_figures
 
-EXAMPLES, STEPS_EACH = int(os.environ.get("JOURNEYS", "150")) // 5, 50
+EXAMPLES, STEPS_EACH = int(os.environ.get("JOURNEYS", "100")) // 5, 50
 USERS = 4
 # What these change is told to the passenger by an event that follows in the same commit.
 TOLD_BY_THE_NEXT = {"UPGRADE_PENDING", "CHART_AMENDED", "BOOKING_CHANGED", "BOOKING_CORRECTED"}

@@ -37,7 +37,7 @@ from trainhub.domain.snapshot import RunSnapshot, resume, snapshot_of
 from trainhub.domain.train import TrainState, fold
 from trainhub.domain.views import figures
 
-EXAMPLES, STEPS_EACH = int(os.environ.get("JOURNEYS", "150")), 50
+EXAMPLES, STEPS_EACH = int(os.environ.get("JOURNEYS", "100")), 50
 # People whose decisions are read at the end of each journey.
 MOST_ASKED = 6
 START = datetime(2026, 11, 23, 2, 30, tzinfo=UTC)

@@ -20,6 +20,8 @@ from trainhub.core.history import EVENTS_KEPT
 COMMANDS = int(os.environ.get("AWAY_COMMANDS", "500"))
 SECONDS = float(os.environ.get("AWAY_SECONDS", "5"))
 CREWS = 64
+# Commands a second, so that these are answered with time to spare.
+RATE = max(300, 2 * COMMANDS / SECONDS)
 
 
 @pytest.mark.sized
@@ -48,11 +50,11 @@ def test_commands_are_answered_while_mongod_is_away(how, start_hub, start_mongod
 
     with Watch(hub.folder, mongod.uri, "trainhub") as watch:
         with Probe(hub) as usual:
-            fleet.drive_while(hub, there)
+            fleet.drive_while(hub, there, RATE)
         wait_for(lambda: not behind(hub.folder))
         records, size = journal_size(hub.folder)
         with Probe(hub) as meanwhile:
-            answered, took = fleet.drive_while(hub, away)
+            answered, took = fleet.drive_while(hub, away, RATE)
         records_now, size_now = journal_size(hub.folder)
         each = (size_now - size) / (records_now - records)
         waiting, memory = behind(hub.folder), resident(hub)

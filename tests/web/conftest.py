@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
-from built import build_of_fakes
+from built import DEFAULTS, build_of_fakes
 from callers import OPERATOR
 from fakes import MemoryContacts, MemoryJournal
 from node import AXE, find_node
@@ -31,7 +31,6 @@ from trainhub.domain.model import Role
 from trainhub.hub.hub import Hub
 from trainhub.hub.protocol import read_command
 from trainhub.process.timers import Timers
-from trainhub.settings import read_settings
 from trainhub.web.app import make_app, make_server
 from trainhub.web.base import Web
 from trainhub.web.frames import text_frame
@@ -124,7 +123,7 @@ def settings_of_web():
 @pytest.fixture
 def delivery():
     """Return the way of sending to rooms that the settings choose."""
-    return best_delivery() if read_settings([]).io_uring else OneByOne()
+    return best_delivery() if DEFAULTS.io_uring else OneByOne()
 
 
 @pytest.fixture
