@@ -100,10 +100,13 @@ function showRoom(place, { run, sockets, slow, behind }) {
   place.name.href = linkTo({ run });
 }
 
+/** Whether the token lets its holder see and close connections. */
+const seesAll = () => staff()?.role === 'ADMIN' && staff().trains.includes('*');
+
 async function renew() {
   const mine = ++attempt;
   clearTimeout(timer);
-  const mayClose = staff()?.role === 'ADMIN' && staff().trains.includes('*');
+  const mayClose = seesAll();
   ui.connections.hidden = !mayClose;
   try {
     const sought = encodeURIComponent(ui.connectionForm.elements.sought.value.trim());
@@ -140,7 +143,8 @@ export function showHub() {
   const isShown = shows('view') === 'hub' && shows('station') === null;
   const wasShown = !ui.hub.hidden;
   ui.hub.hidden = !isShown;
-  if (isShown && !wasShown) renew();
+  const isOfOther = ui.connections.hidden === seesAll(); // the hub has said whose token it is
+  if (isShown && (!wasShown || isOfOther)) renew();
   if (!isShown) { clearTimeout(timer); attempt += 1; }
 }
 

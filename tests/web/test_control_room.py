@@ -457,6 +457,24 @@ def test_where_an_offer_was_delivered(offering, page):
 # --- the hub itself ------------------------------------------------------------------------------
 
 
+def test_the_connections_are_there_once_it_is_known_whose_token_it_is(hub, page):
+    """And not with the next question, three seconds later."""
+    page.add_init_script(
+        "const later = setTimeout; setTimeout = (call, ms) => (ms === 3000 ? 0 : later(call, ms))"
+    )
+    asked = []
+    page.on("request", lambda each: asked.append(each.url.removeprefix(hub.url)))
+
+    def late(route):
+        wait_for(lambda: page.wait_for_timeout(20) or "/api/hour" in asked)
+        route.continue_()
+
+    page.route("**/api/me", late)
+    page.goto(f"{hub.url}/#token={admin_token(hub)}&view=hub")
+    expect(page.locator("[data-is=connectionList] li")).to_have_count(1)
+    assert "/api/connections?q=" in asked
+
+
 def test_the_hub_itself(hub, page):
     """Charts begin after two samples. An ADMIN sees rooms, searches the connections, closes one."""
     page.goto(f"{hub.url}/#token={admin_token(hub)}&view=hub")
