@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from chromium import launch, new_context
-from hub_process import HubProcess
+from hub_process import RUN, HubProcess
 from load import admin_token, asker
 from playwright.sync_api import Page, sync_playwright
 from railway import chart, person
@@ -110,7 +110,7 @@ def main() -> None:
         charts_folder = Path(folder) / "charts"
         charts_folder.mkdir()
         charts(charts_folder, options.runs)
-        hub = HubProcess(Path(folder) / "data", "--charts", str(charts_folder))
+        hub = HubProcess(Path(folder) / "data", "--charts", str(charts_folder), command=RUN)
         browser = launch(playwright.chromium)
         try:
             hub.wait_until_listening()

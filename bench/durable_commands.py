@@ -29,7 +29,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from hub_process import HubProcess
+from hub_process import RUN, HubProcess
 from load import admin_token, asker, behind, opened, wait_for
 from mongods import Mongod
 from railway import chart, person
@@ -193,7 +193,9 @@ class Bench:
         stack.callback(mongod.remove)
         mongod.start()
         place = stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-", dir=folder))
-        self._hub = HubProcess(Path(place) / "data", "--mongodb-uri", mongod.uri, *options)
+        self._hub = HubProcess(
+            Path(place) / "data", "--mongodb-uri", mongod.uri, *options, command=RUN
+        )
         stack.callback(self._hub.stop)
         self._hub.wait_until_listening()
         self._trains = 10_000

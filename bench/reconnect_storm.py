@@ -25,7 +25,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from hub_process import HubProcess
+from hub_process import RUN, HubProcess
 from load import DAY, asker, wait_for
 from mongods import Mongod
 from probe import Probe
@@ -149,7 +149,7 @@ def main() -> None:
         most = str(asked.sockets + 100)
         options = ("--mongodb-uri", mongod.uri, "--max-connections", most)
         options += ("--max-connections-per-address", most)
-        hub = HubProcess(folder / "data", *options)
+        hub = HubProcess(folder / "data", *options, command=RUN)
         stack.callback(hub.stop)
         hub.wait_until_listening()
         ask = asker(hub)

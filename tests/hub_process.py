@@ -36,14 +36,17 @@ class HubProcess:
         *options: str,
         environment: dict[str, str] | None = None,
         prefix: tuple[str, ...] = (),
-        command: tuple[str, ...] = RUN,
+        command: tuple[str, ...] = (),
     ):
-        """Start a hub. `prefix` is a command that runs the hub and becomes it: `strace -D …`."""
+        """Start a hub, by `command` if it is given, else as a fork that is spared the imports.
+
+        `prefix` is a command that runs the hub and becomes it: `strace -D …`.
+        """
         self.folder = folder
         self.said: list[str] = []
         self.logged: list[str] = []
         self.process = _start(
-            (*prefix, *command),
+            (*prefix, *(command or RUN)) if prefix else command,
             ["--data-dir", str(folder), "--port", "0", *options],
             folder.parent,
             environment or {},
@@ -117,13 +120,13 @@ class HubProcess:
 def _start(
     command: tuple[str, ...], options: list[str], folder: Path, environment: dict[str, str]
 ) -> Forked | subprocess.Popen[str]:
-    """Start a process in a folder: a fork, unless its command or variables need a whole start."""
+    """Start a hub in a folder: without a command as a fork, if its variables allow that."""
     variables = {k: v for k, v in os.environ.items() if not k.startswith("TRAINHUB_")}
     variables |= environment
-    if command == RUN and not any(each.startswith(EARLY) for each in environment):
+    if not command and not any(each.startswith(EARLY) for each in environment):
         return Forked(options, folder, variables)
     return subprocess.Popen(
-        [*command, *options],
+        [*(command or RUN), *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
