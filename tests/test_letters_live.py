@@ -7,6 +7,7 @@ from dataclasses import replace
 from email import message_from_bytes
 from email.policy import SMTP
 
+import pytest
 from certificates import trusting, write_pair
 from cryptography.hazmat.primitives.asymmetric import ec
 from fakes import KeptJobs
@@ -92,6 +93,7 @@ def text_of(content):
     return "\n".join([*map(str, mail.values()), *parts]).encode() + content
 
 
+@pytest.mark.slow
 def test_no_byte_of_a_letter_reaches_another_person(tmp_path):
     """Each kind, channel and language; an agent's device may read about the agent's own parties.
 

@@ -147,6 +147,7 @@ def journeys(javascript):
     return Viewed
 
 
+@pytest.mark.sized
 def test_random_journeys(journeys):
     """After each event the state of every viewer is what a SNAPSHOT would be."""
     SEEN.clear()
