@@ -6,15 +6,17 @@ What a hub does after its imports is the same. Run as a program, this file is th
 import atexit
 import json
 import os
-import select
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import Future
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from typing import TextIO
 
 ROOT = Path(__file__).parents[1]
 # Variables that the interpreter or its loader reads before the first line of Python.
@@ -22,7 +24,7 @@ EARLY = ("PYTHON", "LD_")
 
 
 class Forked:
-    """A process that the server has forked, with the attributes of subprocess.Popen."""
+    """A process that the server has forked. It is used as a subprocess.Popen is."""
 
     def __init__(self, arguments: list[str], folder: Path, environment: dict[str, str]):
         """Run `run.py` with these arguments, in this folder and with these variables."""
@@ -35,35 +37,27 @@ class Forked:
             os.close(each)
         self.stdout = os.fdopen(stdout, encoding="utf-8")
         self.stderr = os.fdopen(stderr, encoding="utf-8")
-        self.returncode: int | None = None
-        self._told = os.fdopen(told, "rb", buffering=0)
-        self._turn = threading.Lock()
-        self.pid = int(self._told.readline())
+        numbers = os.fdopen(told)
+        self.pid = int(numbers.readline())
+        self._code: Future[int] = Future()
+        threading.Thread(target=self._hear_the_end, args=(numbers,), daemon=True).start()
+
+    def _hear_the_end(self, numbers: TextIO) -> None:
+        with numbers:
+            self._code.set_result(int(numbers.readline()))
 
     def poll(self) -> int | None:
-        """Return the exit code, negative for a signal, or None if the process runs."""
-        try:
-            return self.wait(0)
-        except subprocess.TimeoutExpired:
-            return None
+        """Return the exit code, negative for a signal, or None while the process runs."""
+        return self._code.result() if self._code.done() else None
 
     def wait(self, timeout: float | None = None) -> int:
-        with self._turn:
-            if self.returncode is None:
-                ended = select.poll()
-                ended.register(self._told, select.POLLIN)
-                if not ended.poll(None if timeout is None else timeout * 1000):
-                    raise subprocess.TimeoutExpired("run.py", timeout)
-                self.returncode = int(self._told.readline())
-                self._told.close()
-        return self.returncode
+        """Return the exit code. Raises TimeoutError if the process runs for longer."""
+        return self._code.result(timeout)
 
     def send_signal(self, number: int) -> None:
-        if self.poll() is None:
-            os.kill(self.pid, number)
-
-    def terminate(self) -> None:
-        self.send_signal(signal.SIGTERM)
+        with suppress(ProcessLookupError):  # it has ended, and that is about to be heard
+            if not self._code.done():
+                os.kill(self.pid, number)
 
     def kill(self) -> None:
         self.send_signal(signal.SIGKILL)

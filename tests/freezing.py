@@ -4,14 +4,14 @@ import os
 import signal
 from pathlib import Path
 
-from waiting import PATIENCE, wait_for
+from waiting import wait_for
 
 
-def freeze(pid: int, seconds: float = PATIENCE) -> None:
+def freeze(pid: int) -> None:
     """Freeze a process: on return all its threads are stopped, outside of system calls."""
     os.kill(pid, signal.SIGSTOP)
     tasks = Path(f"/proc/{pid}/task")
-    wait_for(lambda: all(_state(task) == "T" for task in tasks.iterdir()), seconds)
+    wait_for(lambda: all(_state(task) == "T" for task in tasks.iterdir()))
 
 
 def thaw(pid: int) -> None:

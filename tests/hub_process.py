@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 from urllib.request import urlopen
 
-from fork_server import EARLY, Forked
+from fork_server import EARLY, ROOT, Forked
 from freezing import freeze, thaw
 from waiting import PATIENCE
 
@@ -18,7 +18,6 @@ from trainhub.access.identity import Tokens
 from trainhub.access.keys import load_keys
 from trainhub.domain.model import Role
 
-ROOT = Path(__file__).parents[1]
 RUN = (sys.executable, "-u", str(ROOT / "run.py"))
 
 
@@ -38,19 +37,28 @@ class HubProcess:
         prefix: tuple[str, ...] = (),
         command: tuple[str, ...] = (),
     ):
-        """Start a hub, by `command` if it is given, else as a fork that is spared the imports.
+        """Start a hub: a fork, which is spared the imports, or `command` if it is given.
 
-        `prefix` is a command that runs the hub and becomes it: `strace -D …`.
+        `prefix` is a command that runs the hub and becomes it: `strace -D …`. With one, or with a
+        variable of the interpreter, the hub starts as a whole.
         """
         self.folder = folder
         self.said: list[str] = []
         self.logged: list[str] = []
-        self.process = _start(
-            (*prefix, *(command or RUN)) if prefix else command,
-            ["--data-dir", str(folder), "--port", "0", *options],
-            folder.parent,
-            environment or {},
-        )
+        given = environment or {}
+        outside = {k: v for k, v in os.environ.items() if not k.startswith("TRAINHUB_")}
+        arguments = ["--data-dir", str(folder), "--port", "0", *options]
+        if prefix or command or any(each.startswith(EARLY) for each in given):
+            self.process = subprocess.Popen(
+                [*prefix, *(command or RUN), *arguments],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                cwd=folder.parent,
+                env=outside | given,
+            )
+        else:
+            self.process = Forked(arguments, folder.parent, outside | given)
         self._listening = threading.Event()
         self._readers = [
             threading.Thread(target=self._read, args=pair)
@@ -115,24 +123,6 @@ class HubProcess:
     def token(self, role: str, user: str, *trains: str) -> str:
         """Return a token as `python run.py token` makes it."""
         return self.tokens.issue(user, Role(role), trains)
-
-
-def _start(
-    command: tuple[str, ...], options: list[str], folder: Path, environment: dict[str, str]
-) -> Forked | subprocess.Popen[str]:
-    """Start a hub in a folder: without a command as a fork, if its variables allow that."""
-    variables = {k: v for k, v in os.environ.items() if not k.startswith("TRAINHUB_")}
-    variables |= environment
-    if not command and not any(each.startswith(EARLY) for each in environment):
-        return Forked(options, folder, variables)
-    return subprocess.Popen(
-        [*(command or RUN), *options],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=folder,
-        env=variables,
-    )
 
 
 def strace(log: Path, calls: str, what: str, *options: str) -> tuple[str, ...]:

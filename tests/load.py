@@ -39,6 +39,8 @@ FROM = {"DUE": ("MARK_BOARDED", "MARK_NO_SHOW"), "NT": ("UNDO_NO_SHOW",), "ABOAR
 # These people never board, so they can be marked for as long as the load lasts.
 NEVER_BOARD = range(1, PEOPLE + 1, 2)
 MOST_DELAY = 2_880
+# Commands a second during a fault: many, and two cores have time left for the fault.
+RATE = 300
 
 
 class Refused(Exception):
@@ -242,7 +244,7 @@ class Fleet:
 
         return asyncio.run(all_of_them())
 
-    def drive_while(self, hub, fault, rate=300):
+    def drive_while(self, hub, fault, rate=RATE):
         """Let all crews ask while the function `fault` runs on a thread of its own.
 
         They ask `rate` times a second, or as often as the hub can answer. No socket may break

@@ -4,6 +4,7 @@ import ast
 import copy
 import json
 import re
+import signal
 import time
 import urllib.error
 import urllib.request
@@ -474,7 +475,7 @@ def test_one_of_everything(start_hub, tmp_path):
         with pytest.raises(ConnectionClosed, match="4403"):
             passenger.listen_on()
         assert visitor.say("LOGOUT")["type"] == "LOGGED_OUT"
-        hub.process.terminate()
+        hub.process.send_signal(signal.SIGTERM)
         for each in (visitor, anonymous):
             with pytest.raises(ConnectionClosed, match="1001"):
                 each.listen_on()

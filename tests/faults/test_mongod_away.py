@@ -7,7 +7,7 @@ import time
 
 import pytest
 from late_network import LateNetwork
-from load import Fleet, asker, behind, journal_size, seeded, wait_for_a_write
+from load import RATE, Fleet, asker, behind, journal_size, seeded, wait_for_a_write
 from probe import Probe
 from pymongo import MongoClient
 from railway import chart
@@ -21,7 +21,7 @@ COMMANDS = int(os.environ.get("AWAY_COMMANDS", "500"))
 SECONDS = float(os.environ.get("AWAY_SECONDS", "5"))
 CREWS = 64
 # Commands a second, so that these are answered with time to spare.
-RATE = max(300, 2 * COMMANDS / SECONDS)
+ASKED = max(RATE, 2 * COMMANDS / SECONDS)
 
 
 @pytest.mark.sized
@@ -50,11 +50,11 @@ def test_commands_are_answered_while_mongod_is_away(how, start_hub, start_mongod
 
     with Watch(hub.folder, mongod.uri, "trainhub") as watch:
         with Probe(hub) as usual:
-            fleet.drive_while(hub, there, RATE)
+            fleet.drive_while(hub, there, ASKED)
         wait_for(lambda: not behind(hub.folder))
         records, size = journal_size(hub.folder)
         with Probe(hub) as meanwhile:
-            answered, took = fleet.drive_while(hub, away, RATE)
+            answered, took = fleet.drive_while(hub, away, ASKED)
         records_now, size_now = journal_size(hub.folder)
         each = (size_now - size) / (records_now - records)
         waiting, memory = behind(hub.folder), resident(hub)
